@@ -1,0 +1,1 @@
+"""Flip cards with spaced repetition."""

@@ -1,0 +1,1 @@
+"""The lab: parameter counts, memory, and real fine-tuning runs."""

@@ -1,0 +1,1 @@
+"""One run, its folder, its events, and the engine that queues it."""

@@ -1,0 +1,1 @@
+"""Multiple-choice questions and explain-in-your-own-words prompts."""

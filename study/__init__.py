@@ -1,0 +1,1 @@
+"""What every part shares: concept map, content, store, progress, page frame."""

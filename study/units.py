@@ -1,0 +1,47 @@
+"""Numbers as a learner reads them. MB is 10^6 bytes and GB 10^9, here and on every page."""
+
+MB = 10**6
+GB = 10**9
+
+
+def as_bytes(size_bytes: float) -> str:
+    """`412 MB`, `3.87 GB`, `48.2 kB`: three significant digits, decimal units."""
+    for unit, scale in (("GB", GB), ("MB", MB), ("kB", 1000)):
+        if abs(size_bytes) >= scale:
+            return f"{_three_digits(size_bytes / scale)} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+def as_count(number: int) -> str:
+    """`2,442,240`: exact, because exactness is the point of a parameter count."""
+    return f"{number:,}"
+
+
+def as_short_count(number: float) -> str:
+    """`2.44M`, `175B`: three significant digits for axis labels."""
+    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= scale:
+            return f"{_three_digits(number / scale)}{unit}"
+    return f"{number:.0f}"
+
+
+def as_percent(percent: float) -> str:
+    """`1.78 %`: three significant digits."""
+    return f"{_three_digits(percent)} %"
+
+
+def as_duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h`, `8 d`, `4 mo`, `2 y`: one unit, rounded."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    for unit, scale, limit in (("min", 60, 3600), ("h", 3600, 86_400), ("d", 86_400, 60 * 86_400)):
+        if seconds < limit:
+            return f"{seconds / scale:.0f} {unit}"
+    days = seconds / 86_400
+    return f"{days / 30.44:.0f} mo" if days < 700 else f"{days / 365.25:.1f} y"
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
