@@ -1,0 +1,128 @@
+"""The verbs of card study on the store: what is next, rate, undo. Page and command line both call these."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flashcards.deck import Decks
+from flashcards.scheduler import RATINGS, Memory, Outcome, preview
+from flashcards.session import CardFilter, Log, Session, next_card
+from study.agenda import CardsDue
+from study.days import day_end, day_start, study_day
+from study.errors import LearnerError
+from study.store import Store
+from study.store.cards import CardReview
+
+PREVIEW_LASTS = timedelta(hours=12)
+MAX_DURATION = timedelta(minutes=10)  # longer than that is a coffee, not a thought
+FORECAST_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a learner had before them when pressing a button: it decides what the press means."""
+
+    card_id: str
+    expected_review_id: int
+    shown_at: datetime
+    flipped_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews:
+    """Card study of one app: its decks and its store."""
+
+    store: Store
+    decks: Decks
+
+    def session(
+        self, profile_id: str, *, now: datetime, wanted: CardFilter | None = None, extra_new: int = 0
+    ) -> Session:
+        """Where this learner stands. `extra_new` lets more new cards in than the daily limit."""
+        limit = self.store.notes.preferences(profile_id).new_cards_a_day + extra_new
+        return next_card(
+            self.decks.cards,
+            self.log(profile_id, now=now),
+            now=now,
+            day_ends=day_end(now),
+            new_cards_a_day=limit,
+            wanted=wanted,
+        )
+
+    def log(self, profile_id: str, *, now: datetime) -> Log:
+        """The log, read into what a session needs."""
+        latest = self.store.cards.latest(profile_id)
+        today = self.store.cards.history(profile_id, since=day_start(now))
+        requests = self.store.cards.requests(profile_id).values()
+        return Log(
+            memories={card_id: Memory.from_json(review.after) for card_id, review in latest.items()},
+            requested=frozenset(
+                request.card_id
+                for request in requests
+                if request.card_id not in latest or request.requested_at > latest[request.card_id].reviewed_at
+            ),
+            seen_today=frozenset(review.card_id for review in today),
+            new_today=sum(review.before is None for review in today),
+            just_undone=self.store.cards.just_undone(profile_id),
+        )
+
+    def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
+        """What is known about a card, and the id of the review that says so (0 for a new card)."""
+        review = self.store.cards.latest(profile_id).get(card_id)
+        return (Memory.from_json(review.after), review.id) if review else (None, 0)
+
+    def rate(self, profile_id: str, shown: Shown, *, rating: int, now: datetime) -> Outcome:
+        """Append the outcome that the pressed button showed; refuse what can't have been on a button."""
+        if shown.card_id not in self.decks.by_id:
+            raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
+        if rating not in RATINGS:
+            raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
+        memory, _ = self.memory(profile_id, shown.card_id)
+        earliest = max(now - PREVIEW_LASTS, memory.last_review if memory else now - PREVIEW_LASTS)
+        if not earliest <= shown.flipped_at <= now:
+            raise LearnerError(
+                "This answer was open for so long that its intervals are out of date.",
+                do_next="Look at the card again, then rate it.",
+            )
+        outcome = preview(memory, now=shown.flipped_at)[rating - 1]
+        self.store.cards.append(
+            profile_id,
+            shown.card_id,
+            rating=rating,
+            expected_review_id=shown.expected_review_id,
+            reviewed_at=now,
+            duration_ms=_milliseconds(now - shown.shown_at),
+            before=memory.to_json() if memory else None,
+            after=outcome.after.to_json(),
+        )
+        return outcome
+
+    def undo(self, profile_id: str, *, expected_review_id: int, now: datetime) -> str:
+        """Take the last rating back; the card is as it was, and is shown next."""
+        return self.store.cards.undo(profile_id, expected_review_id=expected_review_id, undone_at=now)
+
+    def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
+        """The ratings of this study day; the last one can be undone, then the one before it."""
+        return self.store.cards.history(profile_id, since=day_start(now))
+
+    def due(self, profile_id: str, *, now: datetime) -> CardsDue:
+        """What waits for a learner, for Today and for the command line."""
+        session = self.session(profile_id, now=now)
+        memories = self.log(profile_id, now=now).memories
+        known = [memory.due for card_id, memory in memories.items() if card_id in self.decks.by_id]
+        return CardsDue(
+            due=session.counts.learning + session.counts.review,
+            new=session.counts.new,
+            coming=_by_day(known, now=now),
+        )
+
+
+def _by_day(dues: Iterable[datetime], *, now: datetime) -> tuple[int, ...]:
+    today = study_day(now)
+    days = Counter(max(0, (study_day(due) - today).days) for due in dues)
+    return tuple(days[ahead] for ahead in range(FORECAST_DAYS))
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))

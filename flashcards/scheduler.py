@@ -1,0 +1,105 @@
+"""When a card comes back: FSRS, as pure functions from what is known and a rating to what is known then.
+
+Fuzz is off: it draws from a global random source, and the interval on a button would not be the one applied.
+What `preview` returns is exactly what is stored when its button is pressed.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args
+
+import fsrs
+
+Rating = Literal[1, 2, 3, 4]
+RATINGS: tuple[Rating, ...] = get_args(Rating)
+RATING_NAMES: dict[Rating, str] = {1: "Again", 2: "Hard", 3: "Good", 4: "Easy"}
+
+Phase = Literal["learning", "review", "relearning"]
+_PHASES: dict[Phase, fsrs.State] = {
+    "learning": fsrs.State.Learning,
+    "review": fsrs.State.Review,
+    "relearning": fsrs.State.Relearning,
+}
+_PHASE_OF = {state: phase for phase, state in _PHASES.items()}
+
+DESIRED_RETENTION = 0.9  # FSRS's own default: the share of due cards one can expect to recall
+MAXIMUM_INTERVAL_DAYS = 36_500
+
+_FSRS = fsrs.Scheduler(
+    desired_retention=DESIRED_RETENTION, maximum_interval=MAXIMUM_INTERVAL_DAYS, enable_fuzzing=False
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What is known about one learner and one card after its last rating."""
+
+    phase: Phase
+    step: int | None
+    stability: float
+    difficulty: float
+    due: datetime
+    last_review: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored in the review log."""
+        return {
+            "phase": self.phase,
+            "step": self.step,
+            "stability": self.stability,
+            "difficulty": self.difficulty,
+            "due": self.due.isoformat(),
+            "last_review": self.last_review.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Memory":
+        """Back from the review log, exactly."""
+        moments = {name: datetime.fromisoformat(stored[name]) for name in ("due", "last_review")}
+        return cls(**{**stored, **moments})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one of the four buttons would do."""
+
+    rating: Rating
+    name: str
+    after: Memory
+    interval: timedelta
+
+
+def preview(memory: Memory | None, *, now: datetime) -> tuple[Outcome, ...]:
+    """The four outcomes of rating a card now; None stands for a card never seen."""
+    moment = now.astimezone(UTC)
+    return tuple(_outcome(memory, rating, moment) for rating in RATINGS)
+
+
+def _outcome(memory: Memory | None, rating: Rating, now: datetime) -> Outcome:
+    reviewed, _ = _FSRS.review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
+    assert reviewed.stability is not None
+    assert reviewed.difficulty is not None
+    after = Memory(
+        phase=_PHASE_OF[reviewed.state],
+        step=reviewed.step,
+        stability=reviewed.stability,
+        difficulty=reviewed.difficulty,
+        due=reviewed.due,
+        last_review=now,
+    )
+    return Outcome(rating=rating, name=RATING_NAMES[rating], after=after, interval=reviewed.due - now)
+
+
+def _to_fsrs(memory: Memory | None, now: datetime) -> fsrs.Card:
+    # The id is given because Card() would otherwise read the clock and sleep for a millisecond.
+    if memory is None:
+        return fsrs.Card(card_id=0, due=now)
+    return fsrs.Card(
+        card_id=0,
+        state=_PHASES[memory.phase],
+        step=memory.step,
+        stability=memory.stability,
+        difficulty=memory.difficulty,
+        due=memory.due,
+        last_review=memory.last_review,
+    )

@@ -1,0 +1,60 @@
+"""Trainable parameters of LoRA, exactly, from shapes alone.
+
+    W (d_out, d_in) stays frozen; A (rank, d_in) and B (d_out, rank) are trained,
+    so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09685 section 4.1
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lora_lab.shapes import Linear, ModelShape
+from study.errors import LearnerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """What PEFT's `print_trainable_parameters` prints."""
+
+    trainable: int
+    total: int
+    """Base parameters plus adapters."""
+
+    @property
+    def percent(self) -> float:
+        """Trainable share of the total, in percent."""
+        return 100 * self.trainable / self.total
+
+
+def lora_parameters_matrix(*, d_in: int, d_out: int, rank: int) -> int:
+    """Parameters of one A and one B."""
+    if rank < 1:
+        raise LearnerError(f"Rank must be at least 1, got {rank}.", do_next="Pick 1 to 256; 8 is a good first try.")
+    return rank * (d_in + d_out)
+
+
+def lora_parameters(linears: Iterable[Linear], *, rank: int) -> int:
+    """Trainable parameters when each of `linears` gets an adapter of `rank`."""
+    return sum(
+        linear.count * lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=rank)
+        for linear in linears
+    )
+
+
+def count(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> Count:
+    """Trainable and total parameters of LoRA on `targets`. Raises LearnerError on a target the model lacks."""
+    trainable = lora_parameters(shape.select(targets), rank=rank)
+    return Count(trainable=trainable, total=shape.total_parameters + trainable)
+
+
+def formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:
+    """The count as arithmetic with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
+
+    Matrices are grouped by how often they occur, which for most models is once a layer.
+    """
+    chosen = shape.select(targets)
+    terms = []
+    for times in sorted({linear.count for linear in chosen}, reverse=True):
+        widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in chosen if m.count == times)
+        what = "layers" if times == shape.layers else "times"
+        terms.append(f"{times} {what} × {rank} × [{widths}]")
+    return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank):,}"

@@ -1,0 +1,169 @@
+"""Prompt and answer pairs to train on: the app's own cards and questions, or the learner's JSONL or CSV file."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.errors import LearnerError
+from study.pairs import own_pairs
+
+MAX_FILE_BYTES = 2_000_000
+MAX_PAIRS = 2_000
+MIN_PAIRS = 5
+MAX_TEXT_CHARACTERS = 8_000
+MAX_PROBLEMS_SHOWN = 10
+HELD_OUT_SHARE = 8
+"""One pair in eight is held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One supervised example."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Examples to train on and examples kept back, with a name that changes when their text does."""
+
+    label: str
+    digest: str
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+
+
+def own_dataset() -> Dataset:
+    """The deck the learner is studying: card fronts and backs, questions and their right answers."""
+    return split([Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards")
+
+
+def split(examples: Sequence[Example], *, label: str) -> Dataset:
+    """Hold out one in eight by a hash of the prompt, so that growing a data set moves no example across."""
+    ordered = sorted(examples, key=_stable_order)
+    held_out = max(1, len(ordered) // HELD_OUT_SHARE)
+    lines = "\n".join(_line(example) for example in examples)
+    return Dataset(
+        label=label,
+        digest=hashlib.sha256(lines.encode()).hexdigest()[:12],
+        train=tuple(ordered[held_out:]),
+        held_out=tuple(ordered[:held_out]),
+    )
+
+
+def _stable_order(example: Example) -> str:
+    return hashlib.sha256(example.prompt.encode()).hexdigest()
+
+
+def _line(example: Example) -> str:
+    return json.dumps({"prompt": example.prompt, "answer": example.answer}, ensure_ascii=False)
+
+
+def save(dataset: Dataset, folder: Path) -> None:
+    """Keep the exact text a run is trained on beside the run."""
+    for name, examples in (("train", dataset.train), ("held_out", dataset.held_out)):
+        text = "".join(_line(example) + "\n" for example in examples)
+        (folder / f"data-{name}.jsonl").write_text(text, "utf-8")
+
+
+def load_saved(folder: Path) -> tuple[list[Example], list[Example]]:
+    """Training and held-out examples that `save` wrote."""
+    train, held_out = (
+        [
+            Example(**json.loads(line))
+            for line in (folder / f"data-{name}.jsonl").read_text("utf-8").splitlines()
+        ]
+        for name in ("train", "held_out")
+    )
+    return train, held_out
+
+
+def read_upload(name: str, content: bytes) -> Dataset:
+    """A learner's JSONL or CSV file with the fields `prompt` and `answer`.
+
+    Raises LearnerError that names every bad line, up to ten.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise LearnerError(
+            f"{name} has {len(content):,} bytes; the limit is {MAX_FILE_BYTES:,}.",
+            do_next="Cut it down to the examples that matter.",
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LearnerError(
+            f"{name} is not UTF-8 text (byte {error.start}).", do_next="Save it as UTF-8 and try again."
+        ) from error
+    suffix = Path(name).suffix.lower()
+    if suffix not in (".jsonl", ".csv"):
+        raise LearnerError(f"{name} is neither .jsonl nor .csv.", do_next="Use one of these two formats.")
+    rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
+    return split(_checked(name, rows), label=name)
+
+
+Row = tuple[int, object]
+"""Line number and what stands there: a mapping, or a sentence that says what is wrong."""
+
+
+def _jsonl_rows(text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                yield number, f"not JSON ({error.msg} at column {error.colno})"
+
+
+def _csv_rows(name: str, text: str) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = {"prompt", "answer"} - set(reader.fieldnames or ())
+    if missing:
+        raise LearnerError(
+            f"{name}: line 1: no column named {' or '.join(sorted(missing))}.",
+            do_next="The first line must be: prompt,answer",
+        )
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        yield reader.line_num, f"not CSV ({error})"
+
+
+def _checked(name: str, rows: Iterator[Row]) -> list[Example]:
+    examples, problems = [], []
+    for number, row in rows:
+        problem = _problem(row)
+        if problem:
+            problems.append(f"line {number}: {problem}")
+        elif isinstance(row, dict):
+            examples.append(Example(prompt=row["prompt"].strip(), answer=row["answer"].strip()))
+    if len(examples) > MAX_PAIRS:
+        problems.append(f"{len(examples):,} examples; the limit is {MAX_PAIRS:,}")
+    if not problems and len(examples) < MIN_PAIRS:
+        problems.append(f"only {len(examples)} examples; at least {MIN_PAIRS} are needed")
+    if problems:
+        more = len(problems) - MAX_PROBLEMS_SHOWN
+        shown = "; ".join(problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise LearnerError(
+            f"{name}: {shown}.", do_next='Each example needs a "prompt" and an "answer" text, both not empty.'
+        )
+    return examples
+
+
+def _problem(row: object) -> str | None:
+    if isinstance(row, str):
+        return row
+    if not isinstance(row, dict):
+        return "not an object with prompt and answer"
+    for field in ("prompt", "answer"):
+        value = row.get(field)
+        if not isinstance(value, str) or not value.strip():
+            return f"{field} is missing or empty"
+        if len(value) > MAX_TEXT_CHARACTERS:
+            return f"{field} has {len(value):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
+    return None

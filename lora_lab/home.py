@@ -1,0 +1,85 @@
+"""What the lab keeps in the data folder besides runs: token lengths, shapes of added models, the worker's state."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_lab.batches import Length
+from lora_lab.shapes import ModelShape, find_shape, shape_from_json
+from study.errors import LearnerError
+
+
+@dataclass(frozen=True)
+class LabHome:
+    """Small JSON files, each written whole and then renamed, so a reader never sees half of one."""
+
+    folder: Path
+
+    @property
+    def worker_state_path(self) -> Path:
+        """What the warm worker is doing."""
+        return self.folder / "lab" / "worker.json"
+
+    def write_worker_state(self, **values: Any) -> None:
+        """Replace the worker's state."""
+        write_json(self.worker_state_path, values)
+
+    def worker_state(self) -> dict[str, Any]:
+        """The worker's last word, or an empty mapping."""
+        return read_json(self.worker_state_path)
+
+    def save_lengths(self, model: str, digest: str, lengths: Sequence[Length]) -> None:
+        """Remember how many tokens a model's tokenizer makes of a data set."""
+        write_json(self._lengths_path(model, digest), {"lengths": [asdict(item) for item in lengths]})
+
+    def lengths(self, model: str, digest: str) -> list[Length]:
+        """Token lengths in the order of the training examples; empty when not known yet."""
+        found = read_json(self._lengths_path(model, digest)).get("lengths", [])
+        return [Length(**item) for item in found]
+
+    def save_shape(self, shape: ModelShape) -> None:
+        """Remember the shape of a model that is not in the catalogue."""
+        path = self._shape_path(shape.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(shape.to_json(), "utf-8")
+
+    def shape(self, model: str) -> ModelShape:
+        """Catalogue first, then models read earlier. Raises LearnerError when neither knows it."""
+        try:
+            return find_shape(model)
+        except LearnerError:
+            path = self._shape_path(model)
+            if not path.is_file():
+                raise
+            return shape_from_json(path.read_text("utf-8"))
+
+    def _lengths_path(self, model: str, digest: str) -> Path:
+        return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"
+
+    def _shape_path(self, model: str) -> Path:
+        return self.folder / "lab" / "shapes" / f"{_slug(model)}.json"
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "--", model).strip("-.")[-120:] or "model"
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write, then rename over the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(values), "utf-8")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The file's object, or an empty one when it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,43 @@
+"""events.jsonl: appended by the one process that works on a run, read on by everyone else from a byte offset."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+"""`kind` and `at` (seconds since 1970), and what the kind carries."""
+
+
+def append_event(path: Path, kind: str, **values: Any) -> Event:
+    """Write one whole line, and leave it to the operating system only after it is on its way to disk."""
+    event = {"kind": kind, "at": time.time(), **values}
+    line = json.dumps(event, allow_nan=True) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+    return event
+
+
+def read_events(path: Path, *, offset_bytes: int = 0) -> tuple[list[Event], int]:
+    """Whole events from `offset_bytes` on, and the offset to read on from. A damaged line is passed over."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset_bytes)
+            data = file.read()
+    except FileNotFoundError:
+        return [], offset_bytes
+    whole = data[: data.rfind(b"\n") + 1]
+    events = [event for line in whole.splitlines() if (event := _parsed(line)) is not None]
+    return events, offset_bytes + len(whole)
+
+
+def _parsed(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None

@@ -1,0 +1,80 @@
+"""What went wrong in a run, in a learner's words, with the next thing to try."""
+
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+from lora_lab.spec import RunSpec
+
+Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Goes into the `failed` event as it is."""
+
+    cause: Cause
+    what: str
+    do_next: str
+
+
+def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
+    """The allocator refused, on CPU or GPU."""
+    return Failure(
+        cause="out-of-memory",
+        what=f"Ran out of memory at step {step}. {_kept(saved_step)}",
+        do_next=_smaller(spec),
+    )
+
+
+def non_finite(spec: RunSpec, *, step: int) -> Failure:
+    """The loss or its gradient stopped being a number."""
+    kept = f"The adapter of step {step - 1} is saved." if step > 1 else "The adapter had not learnt anything yet."
+    return Failure(
+        cause="non-finite",
+        what=f"The loss stopped being a number at step {step}. {kept}",
+        do_next=(
+            f"Lower the learning rate: {spec.learning_rate:g} is too high here, 2e-4 to 2e-3 usually works. "
+            f"A smaller alpha (now {spec.alpha:g}) helps in the same way."
+        ),
+    )
+
+
+def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str) -> Failure:
+    """The worker process is gone without having said why."""
+    if exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return Failure(
+            cause="killed",
+            what=(
+                f"The training process was killed from outside after step {step}; "
+                f"when nobody did it, the system was short of memory. {_kept(saved_step)}"
+            ),
+            do_next=f"Start again; if it happens again: {_smaller(spec)}",
+        )
+    if "DefaultCPUAllocator" in last_lines or "MemoryError" in last_lines:
+        return out_of_memory(spec, step=step + 1, saved_step=saved_step)
+    return Failure(
+        cause="crash",
+        what=f"The training process ended unexpectedly (exit status {exit_code}) after step {step}. {_kept(saved_step)}",
+        do_next="Start again; the run's stdout.log holds the details.",
+    )
+
+
+def _kept(saved_step: int) -> str:
+    if saved_step:
+        return f"The adapter of step {saved_step} is saved."
+    return "No adapter had been saved yet; your settings are kept."
+
+
+def _smaller(spec: RunSpec) -> str:
+    """What to lower, in the order that helps most."""
+    options = []
+    if spec.batch > 1:
+        options.append(f"a batch of {max(1, spec.batch // 2)} instead of {spec.batch}")
+    if spec.seq_len_tokens > 64:
+        options.append(f"sequences of {spec.seq_len_tokens // 2} tokens")
+    if spec.rank > 8:
+        options.append("a rank of 8")
+    if spec.bits not in ("nf4", "nf4-dq", "fp4"):
+        options.append("4-bit weights")
+    return f"Try {', or '.join(options)}." if options else "Close other programs or choose a smaller model."

@@ -1,0 +1,104 @@
+"""A run is a folder: spec.json, data-*.jsonl, events.jsonl, adapter/, samples.json, stdout.log."""
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lora_lab import datasets
+from lora_lab.datasets import Dataset
+from lora_lab.runs.events import Event, append_event, read_events
+from lora_lab.spec import RunSpec
+from study.errors import LearnerError
+
+RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name, safe to show and to put into an address."""
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        """Append-only log of the run."""
+        return self.path / "events.jsonl"
+
+    @property
+    def stop_path(self) -> Path:
+        """Its presence asks the worker to stop after the current step."""
+        return self.path / "stop"
+
+    @property
+    def adapter_path(self) -> Path:
+        """The trained adapter as PEFT saves it."""
+        return self.path / "adapter"
+
+    @property
+    def spec(self) -> RunSpec:
+        """What the run was asked to do."""
+        return RunSpec.from_json((self.path / "spec.json").read_text("utf-8"))
+
+    def emit(self, kind: str, **values: Any) -> Event:
+        """Append one event."""
+        return append_event(self.events_path, kind, **values)
+
+    def events(self) -> list[Event]:
+        """All whole events so far."""
+        return read_events(self.events_path)[0]
+
+    def ask_to_stop(self) -> None:
+        """The worker saves the adapter and ends after its current step."""
+        self.stop_path.touch()
+
+    def samples(self) -> list[dict[str, str]]:
+        """Prompt, reference, base and tuned answers; empty until they are written."""
+        try:
+            found: list[dict[str, str]] = json.loads((self.path / "samples.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return []
+        return found
+
+
+def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
+    """A new folder with the spec and the exact data; the run is then known and survives anything."""
+    model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
+    name = f"{now:%Y%m%d-%H%M%S}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
+    building = runs_dir / f".{name}"
+    building.mkdir(parents=True)
+    (building / "spec.json").write_text(spec.to_json() + "\n", "utf-8")
+    datasets.save(dataset, building)
+    building.rename(runs_dir / name)
+    return RunFolder(runs_dir / name)
+
+
+def open_run(runs_dir: Path, run_id: str) -> RunFolder:
+    """A run by its id. Raises LearnerError when there is none; never opens a path outside `runs_dir`."""
+    folder = runs_dir / run_id
+    if not RUN_ID.match(run_id) or not (folder / "spec.json").is_file():
+        raise LearnerError("There is no run with that name.", do_next="Choose one from the list of runs.")
+    return RunFolder(folder)
+
+
+def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
+    """Every run, newest first."""
+    if runs_dir.is_dir():
+        for path in sorted(runs_dir.iterdir(), reverse=True):
+            if RUN_ID.match(path.name) and (path / "spec.json").is_file():
+                yield RunFolder(path)
+
+
+def delete_run(run: RunFolder) -> None:
+    """Remove a run and all its files."""
+    shutil.rmtree(run.path)

@@ -1,0 +1,96 @@
+"""A run as a page shows it: its events folded into one value."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from lora_lab.runs.events import Event
+
+Status = Literal["queued", "starting", "training", "finishing", "finished", "stopped", "failed"]
+ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Everything known of a run from its events alone."""
+
+    status: Status = "queued"
+    doing: str = "Waiting"
+    done_bytes: int = 0
+    total_bytes: int = 0
+    started: Event | None = None
+    steps: tuple[Event, ...] = ()
+    saved_step: int = 0
+    loss_before: float | None = None
+    loss_after: float | None = None
+    failure: Event | None = None
+    queued_at: float = 0.0
+    ended_at: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """No more events will come."""
+        return self.status in ENDED
+
+    @property
+    def peak_bytes(self) -> int:
+        """Highest measured so far; 0 before the first step."""
+        return int(self.steps[-1]["peak_bytes"]) if self.steps else 0
+
+    @property
+    def live_bytes(self) -> int:
+        """Live at the end of the last measured step."""
+        return int(self.steps[-1]["live_bytes"]) if self.steps else 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Over all steps but the first, which warms caches up."""
+        timed = self.steps[1:] or self.steps
+        seconds = sum(step["seconds"] for step in timed)
+        return float(sum(step["tokens"] for step in timed) / seconds) if seconds else 0.0
+
+    def seconds_left(self, total_steps: int) -> float | None:
+        """Remaining training time from the median step; None before the second step."""
+        if len(self.steps) < 2:
+            return None
+        recent = sorted(step["seconds"] for step in self.steps[1:][-15:])
+        return float(recent[len(recent) // 2] * (total_steps - len(self.steps)))
+
+
+def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """The state after `events`, starting from `state`."""
+    current = state or RunState()
+    for event in events:
+        current = _after(current, event)
+    return current
+
+
+def _after(state: RunState, event: Event) -> RunState:
+    match event["kind"]:
+        case "queued":
+            return replace(state, queued_at=event["at"])
+        case "status":
+            return replace(state, **_doing(state, event))
+        case "started":
+            return replace(state, started=event, status="training", doing="Training")
+        case "step":
+            return replace(state, steps=(*state.steps, event), status="training", doing="Training")
+        case "saved":
+            return replace(state, saved_step=event["step"])
+        case "evaluated":
+            return replace(state, loss_before=event["loss_before"], loss_after=event["loss_after"])
+        case "finished" | "stopped" as ending:
+            return replace(state, status=ending, doing="Done", ended_at=event["at"])
+        case "failed":
+            return replace(state, status="failed", doing="Failed", failure=event, ended_at=event["at"])
+    return state
+
+
+def _doing(state: RunState, event: Event) -> dict[str, Any]:
+    waiting: Status = "starting" if not state.steps else "finishing"
+    return {
+        "status": waiting,
+        "doing": event["text"],
+        "done_bytes": event.get("done_bytes", 0),
+        "total_bytes": event.get("total_bytes", 0),
+    }

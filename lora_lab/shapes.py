@@ -1,0 +1,158 @@
+"""What of a model decides counts and bytes: the shapes of its linear layers and the size of the rest.
+
+A shape is read once from the model's own code on the meta device (`lora_lab/worker/shapes.py`) and kept as data in
+`lora_lab/shapes/`, so that every count and every memory estimate is a closed formula that needs no torch.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Literal, get_args
+
+from study.errors import LearnerError
+
+Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down", "other"]
+ATTENTION_ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "qkv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """One kind of frozen linear layer, `count` of them: weight (d_out, d_in)."""
+
+    name: str
+    """Module path with `*` for the layer number; PEFT matches its last part."""
+
+    role: Role
+    d_in: int
+    d_out: int
+    count: int
+
+    @property
+    def suffix(self) -> str:
+        """What `target_modules` calls it, such as `q_proj`."""
+        return self.name.rsplit(".", 1)[-1]
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all `count` matrices, without biases."""
+        return self.d_in * self.d_out * self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """A model as counts and memory see it."""
+
+    name: str
+    model_type: str
+    hub_id: str
+    licence: str
+    linears: tuple[Linear, ...]
+    """All linear layers except the output head."""
+
+    embedding_parameters: int
+    head_parameters: int
+    """0 when the head is the embedding matrix (tied)."""
+
+    other_parameters: int
+    """Norms and biases."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    default_targets: tuple[str, ...] = ()
+    """PEFT's own target modules for this model type when none are given."""
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights that quantization applies to."""
+        return sum(linear.parameters for linear in self.linears)
+
+    @property
+    def total_parameters(self) -> int:
+        """Parameters of the base model."""
+        return (
+            self.linear_parameters + self.embedding_parameters + self.head_parameters + self.other_parameters
+        )
+
+    def select(self, targets: str | Sequence[str] | None) -> tuple[Linear, ...]:
+        """The linear layers that `targets` adapts: a set's name, role names (`q`), module names, or PEFT's default.
+
+        A module name matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name that
+        matches nothing, listing what the model has.
+        """
+        if targets is None:
+            if not self.default_targets:
+                raise LearnerError(
+                    f"PEFT has no default targets for {self.model_type}.", do_next=self._what_it_has()
+                )
+            targets = self.default_targets
+        if targets == "all-linear":
+            return self.linears
+        names = self._names_of_set(targets) if isinstance(targets, str) else tuple(targets)
+        chosen = [linear for linear in self.linears if any(_matches(linear, name) for name in names)]
+        unmatched = [name for name in names if not any(_matches(linear, name) for linear in self.linears)]
+        if unmatched:
+            raise LearnerError(
+                f"{self.name} has no linear layer named {', '.join(unmatched)}.", do_next=self._what_it_has()
+            )
+        return tuple(chosen)
+
+    def _names_of_set(self, targets: str) -> tuple[str, ...]:
+        roles = {linear.role for linear in self.linears}
+        if targets == "attention":
+            return tuple(role for role in ATTENTION_ROLES if role in roles)
+        if targets == "q+v":
+            return ("qkv",) if "qkv" in roles else ("q", "v")
+        return (targets,)
+
+    def _what_it_has(self) -> str:
+        return f"It has: {', '.join(sorted({linear.suffix for linear in self.linears}))}."
+
+    def to_json(self) -> str:
+        """Readable JSON, as kept in `lora_lab/shapes/`."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def _matches(linear: Linear, name: str) -> bool:
+    if name in get_args(Role):
+        return linear.role == name
+    return linear.name == name or linear.name.endswith(f".{name}")
+
+
+def shape_from_json(text: str) -> ModelShape:
+    """The inverse of `ModelShape.to_json`."""
+    values: dict[str, Any] = json.loads(text)
+    values["linears"] = tuple(Linear(**linear) for linear in values["linears"])
+    values["default_targets"] = tuple(values["default_targets"])
+    return ModelShape(**values)
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> dict[str, ModelShape]:
+    """Every model whose shape is kept as data, by name, smallest first."""
+    folder = resources.files("lora_lab") / "shapes"
+    shapes = [
+        shape_from_json(entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if entry.name.endswith(".json")
+    ]
+    return {shape.name: shape for shape in sorted(shapes, key=_size)}
+
+
+def _size(shape: ModelShape) -> int:
+    return shape.total_parameters
+
+
+def find_shape(name: str) -> ModelShape:
+    """A catalogue model by name or hub id. Raises LearnerError naming what there is."""
+    models = catalogue()
+    for shape in models.values():
+        if name in (shape.name, shape.hub_id):
+            return shape
+    raise LearnerError(f"{name} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}.")

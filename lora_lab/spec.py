@@ -1,0 +1,154 @@
+"""RunSpec: everything that decides the numbers of one fine-tuning run, and nothing else."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from study.errors import LearnerError
+
+Bits = Literal["fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4"]
+TargetSet = Literal["q+v", "attention", "all-linear"]
+ComputeType = Literal["auto", "fp32", "bf16"]
+
+BITS: tuple[Bits, ...] = get_args(Bits)
+TARGET_SETS: tuple[TargetSet, ...] = get_args(TargetSet)
+EMBEDDED_MODEL = "smollm2-135m"
+TINY_MODEL = "tiny-random"
+OWN_DATA = "app-cards"
+
+RANK_LIMITS = (1, 256)
+STEPS_LIMITS = (1, 2000)
+BATCH_LIMITS = (1, 64)
+SEQ_LEN_LIMITS = (16, 4096)
+
+BITS_LABELS: dict[Bits, str] = {
+    "bf16": "16-bit (bf16)",
+    "int8": "8-bit (int8)",
+    "nf4": "4-bit NF4",
+    "nf4-dq": "4-bit NF4 + double quantization",
+    "fp4": "4-bit FP4",
+    "fp32": "32-bit (fp32)",
+}
+TARGET_LABELS: dict[TargetSet, str] = {
+    "q+v": "query + value",
+    "attention": "all attention projections",
+    "all-linear": "all linear layers",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One fine-tuning run. Equal specs on one machine give equal losses.
+
+    Raises LearnerError, naming every field that is out of its limits, when built.
+    """
+
+    model: str = EMBEDDED_MODEL
+    """A catalogue name, `tiny-random`, a local folder, or a hub id."""
+
+    bits: Bits = "nf4-dq"
+    rank: int = 8
+    alpha: float = 16.0
+    """LoRA scales its update by alpha / rank (arXiv:2106.09685 section 4.1)."""
+
+    targets: TargetSet = "all-linear"
+    steps: int = 40
+    batch: int = 4
+    """Examples in one optimizer step."""
+
+    seq_len_tokens: int = 128
+    """Longer examples are cut; shorter ones are never padded, rows are packed."""
+
+    learning_rate: float = 2e-3
+    seed: int = 0
+    data: str = OWN_DATA
+    """`app-cards`, or the digest of an uploaded data set kept in the run's folder."""
+
+    compute_dtype: ComputeType = "auto"
+    """`auto` measures both for a moment and takes the faster one (DESIGN.md 6.9)."""
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise LearnerError(" ".join(problems), do_next="Change what is named above and start again.")
+
+    @property
+    def scaling(self) -> float:
+        """The factor on B·A·x."""
+        return self.alpha / self.rank
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back to an equal spec."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunSpec":
+        """Raises LearnerError on anything that is not a spec."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise LearnerError(f"That is not JSON: {error}.", do_next="Check the file.") from error
+        if not isinstance(values, dict):
+            raise LearnerError("A run is a JSON object.", do_next="Export a run to see its form.")
+        return spec_from(values)
+
+
+def spec_from(values: Mapping[str, Any]) -> RunSpec:
+    """A spec from loosely typed values (a form, a file, a URL). Unknown names raise LearnerError."""
+    known = {field.name: field.type for field in fields(RunSpec)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise LearnerError(
+            f"Unknown setting: {', '.join(unknown)}.", do_next=f"Known settings: {', '.join(known)}."
+        )
+    converted = {name: _convert(name, value, known[name]) for name, value in values.items()}
+    return RunSpec(**converted)
+
+
+def _convert(name: str, value: Any, kind: Any) -> Any:
+    if kind not in (int, float):
+        return str(value)
+    try:
+        number = float(value)
+        if kind is float:
+            return number
+        if math.isfinite(number) and number == int(number):
+            return int(number)
+    except (TypeError, ValueError):
+        pass
+    wanted = "a whole number" if kind is int else "a number"
+    raise LearnerError(f"{name} must be {wanted}, got {value!r}.", do_next="Correct it and try again.")
+
+
+def _problems(spec: RunSpec) -> list[str]:
+    limits = (
+        ("rank", spec.rank, RANK_LIMITS),
+        ("steps", spec.steps, STEPS_LIMITS),
+        ("batch", spec.batch, BATCH_LIMITS),
+        ("seq_len_tokens", spec.seq_len_tokens, SEQ_LEN_LIMITS),
+    )
+    problems = [
+        f"{name} must be {low} to {high}, got {value}."
+        for name, value, (low, high) in limits
+        if not low <= value <= high
+    ]
+    choices = (
+        ("bits", spec.bits, BITS),
+        ("targets", spec.targets, TARGET_SETS),
+        ("compute_dtype", spec.compute_dtype, get_args(ComputeType)),
+    )
+    problems += [
+        f"{name} must be one of {', '.join(allowed)}, got {value!r}."
+        for name, value, allowed in choices
+        if value not in allowed
+    ]
+    for name, number in (("alpha", spec.alpha), ("learning_rate", spec.learning_rate)):
+        if not (math.isfinite(number) and number > 0):
+            problems.append(f"{name} must be a number above 0, got {number}.")
+    if not spec.model.strip():
+        problems.append("model must be named.")
+    if spec.seed < 0:
+        problems.append(f"seed must be 0 or more, got {spec.seed}.")
+    return problems

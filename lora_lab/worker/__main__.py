@@ -1,0 +1,156 @@
+"""One worker process: gets ready, waits for one run, does it, ends. Memory is then certainly free.
+
+    python -m lora_lab.worker --home H --models-dir M                   warm: loads the default model, waits
+    python -m lora_lab.worker --home H --models-dir M --run FOLDER      one run at once
+    python -m lora_lab.worker --home H --models-dir M --shape MODEL     reads a model's shape into the data folder
+
+The warm worker reads one line from standard input, a run's folder. When that closes without one, the app is gone and
+so is the worker. During a run, closing it means: stop after this step and keep the adapter.
+"""
+
+import argparse
+import gc
+import os
+import resource
+import sys
+import threading
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from lora_lab.datasets import own_dataset
+from lora_lab.embedded import Progress
+from lora_lab.home import LabHome
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
+from lora_lab.worker.data import encode, pack
+from lora_lab.worker.models import quiet_libraries
+from lora_lab.worker.run import execute, shape_for
+from lora_lab.worker.session import Session, attach, find_machine, open_session
+from lora_lab.worker.training import answer_loss
+from study.errors import LearnerError
+
+WARM_MODEL = EMBEDDED_MODEL
+WARM_BITS: Bits = "nf4-dq"
+
+
+def main() -> int:
+    """Exit status: 0 the run ended well or none came, 1 it failed and said so."""
+    options = _options()
+    quiet_libraries()
+    if options.memory_limit_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (options.memory_limit_bytes, options.memory_limit_bytes))
+    home = LabHome(options.home)
+    if options.shape:
+        shape_for(options.shape, home)
+        return 0
+    if options.run:
+        done = execute(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
+        return 0 if done else 1
+    return _serve_one(home, options.models_dir, Path(options.model), options.bits)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lora_lab.worker", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--models-dir", type=Path, required=True)
+    parser.add_argument("--run", type=Path, help="do this run and end")
+    parser.add_argument("--shape", help="read this model's shape and end")
+    parser.add_argument("--model", default=WARM_MODEL, help="model to load while waiting")
+    parser.add_argument("--bits", default=WARM_BITS, help="its bit width")
+    parser.add_argument("--memory-limit-bytes", type=int, default=0, help="address-space limit of this process")
+    return parser.parse_args()
+
+
+def _serve_one(home: LabHome, models_dir: Path, model: str, bits: Bits) -> int:
+    """Get ready while nobody waits, then do the one run that standard input names."""
+    orders = Orders()
+    session = None
+    try:
+        session = _get_ready(home, models_dir, model, bits)
+    except LearnerError as error:
+        home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
+    folder = orders.next()
+    if folder is None:
+        return 0
+    run = RunFolder(folder)
+    _log_into(run)
+    try:
+        done = execute(run, home, models_dir, ready=session, app_is_gone=orders.closed)
+    except Exception:
+        # The outermost frame: the engine turns an exit without an ending into a failed run.
+        traceback.print_exc()
+        return 2
+    return 0 if done else 1
+
+
+def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Session:
+    """Load the default model and take one step with it, so that a run's first step is an ordinary one."""
+
+    def report(progress: Progress) -> None:
+        values = asdict(progress)
+        home.write_worker_state(pid=os.getpid(), state="preparing", text=values.pop("step"), **values)
+
+    report(Progress(step="Starting"))
+    machine = find_machine()
+    session = open_session(model, bits, machine, models_dir=models_dir, report=report)
+    report(Progress(step="Warming up"))
+    _warm_up(session, home)
+    home.write_worker_state(
+        pid=os.getpid(), state="ready", text="Ready", model=model, bits=bits, device=machine.description
+    )
+    return session
+
+
+def _warm_up(session: Session, home: LabHome) -> None:
+    """One forward and backward pass on a throw-away adapter."""
+    dataset = own_dataset()
+    encoded = [encode(session.tokenizer, example) for example in dataset.train]
+    home.save_lengths(session.model_name, dataset.digest, [item.length for item in encoded])
+    spec = RunSpec(model=session.model_name, bits=session.bits)
+    adapted = attach(session, spec, shape_for(session.model_name, home))
+    row = pack(encoded[: spec.batch], session.machine.device)
+    answer_loss(adapted.model, row, session.machine.autocast()).backward()  # type: ignore[no-untyped-call]
+    session.base = adapted.model.unload()
+    gc.collect()
+
+
+class Orders:
+    """Lines on standard input, read by a thread so that its end is noticed in the middle of a run."""
+
+    def __init__(self) -> None:
+        self._line: str | None = None
+        self._arrived = threading.Event()
+        self._closed = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> Path | None:
+        """The run's folder, or None when the app went away without asking for one."""
+        self._arrived.wait()
+        return Path(self._line) if self._line else None
+
+    def closed(self) -> bool:
+        """Whether the app that started this process is gone."""
+        return self._closed.is_set()
+
+    def _read(self) -> None:
+        self._line = sys.stdin.readline().strip()
+        self._arrived.set()
+        sys.stdin.read()
+        self._closed.set()
+
+
+def _log_into(run: RunFolder) -> None:
+    """From here on everything this process prints belongs to the run."""
+    descriptor = os.open(run.path / "stdout.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+
+
+def _never() -> bool:
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The LoRA forward and backward as one matmul each, on top of PEFT's layers.
+
+                 x (tokens, d_in)
+                /                \\
+     W frozen  /                  \\  A (rank, d_in)     y = x Wᵀ + s (x Aᵀ) Bᵀ     s = alpha / rank
+   (d_out, d_in)                   h (tokens, rank)       arXiv:2106.09685, equation 3
+                \\                /
+                 \\              /  B (d_out, rank)
+                 y (tokens, d_out)
+
+In bf16 the sum must happen inside one matmul, [x h] [W sB]ᵀ, which accumulates in fp32 and rounds once: added to
+an already rounded x Wᵀ, 90 % of a young adapter's output is lost below the last bit (DESIGN.md 6.12).
+W is decoded for the forward and again for the backward, so no dense copy of it stays.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from psutil import virtual_memory
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from lora_lab.worker.quantization import dense_weight
+
+ADAPTER = "default"
+KEPT_SHARE = 0.25
+Decode = Callable[[], Tensor]
+
+
+class LoRAMatmul(torch.autograd.Function):
+    """Gradients for x, A and B; none for W, which is frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, lora_a: Tensor, lora_b: Tensor, decode: Decode, scaling: float
+    ) -> Tensor:
+        """x (tokens, d_in) in the compute type; lora_a (rank, d_in), lora_b (d_out, rank) fp32 masters."""
+        a = lora_a.to(x.dtype)
+        b = (lora_b * scaling).to(x.dtype)
+        h = x @ a.t()  # (tokens, d_in) -> (tokens, rank)
+        ctx.save_for_backward(x, h, a, b)
+        ctx.decode, ctx.scaling = decode, scaling
+        return torch.cat([x, h], 1) @ torch.cat([decode(), b], 1).t()  # -> (tokens, d_out)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
+        """grad (tokens, d_out) -> gradients of x (tokens, d_in), A (rank, d_in) and B (d_out, rank)."""
+        (grad,) = grads
+        x, h, a, b = ctx.saved_tensors
+        grad_h = grad @ b  # (tokens, rank), already scaled
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.cat([grad, grad_h], 1) @ torch.cat([ctx.decode(), a], 0)
+        grad_a = (grad_h.t() @ x).float()
+        grad_b = (grad.t() @ h).float().mul_(ctx.scaling)
+        return grad_x, grad_a, grad_b, None, None
+
+
+class FrozenMatmul(torch.autograd.Function):
+    """y = x Wᵀ with a gradient for x only; nothing but the packed weight is kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, decode: Decode) -> Tensor:
+        """x (tokens, d_in) -> (tokens, d_out), both in the compute type."""
+        ctx.decode = decode
+        return x @ decode().t()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """grad (tokens, d_out) -> (tokens, d_in)."""
+        return grads[0] @ ctx.decode(), None
+
+
+class Decoder:
+    """Decodes frozen weights to the compute type: anew for every product, or once while `kept()`."""
+
+    def __init__(self, compute_dtype: torch.dtype) -> None:
+        self.compute_dtype = compute_dtype
+        self._kept: dict[nn.Module, Tensor] | None = None
+
+    def weight(self, layer: nn.Module) -> Tensor:
+        """Weight (d_out, d_in) of a frozen layer."""
+        if self._kept is None:
+            return dense_weight(layer, self.compute_dtype)
+        if layer not in self._kept:
+            self._kept[layer] = dense_weight(layer, self.compute_dtype)
+        return self._kept[layer]
+
+    @contextmanager
+    def kept_if_it_fits(self, model: nn.Module) -> Iterator[None]:
+        """Like `kept`, unless the dense copy would take more than a quarter of the free memory."""
+        device = next(model.parameters()).device
+        free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available
+        needed_bytes = sum(
+            module.in_features * module.out_features * self.compute_dtype.itemsize
+            for module in model.modules()
+            if isinstance(module, nn.Linear)
+        )
+        with self.kept() if needed_bytes < KEPT_SHARE * free_bytes else nullcontext():
+            yield
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Hold every decoded weight until the end: faster answers, at the cost of a dense copy of the model."""
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self._kept = None
+
+
+def install(model: nn.Module, decoder: Decoder) -> None:
+    """Give every adapted and every other frozen linear layer of a PEFT model the forward above.
+
+    PEFT keeps attaching, saving and loading; only the arithmetic of `forward` is ours. No dropout, bias training or
+    DoRA: the lab does not offer them.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    for module in list(model.modules()):
+        if isinstance(module, LoraLayer):
+            module.forward = _adapted(module, decoder)  # type: ignore[attr-defined]
+        elif isinstance(module, nn.Linear | Conv1D) and module is not head and not _is_adapter(module, model):
+            module.forward = _frozen(module, decoder)  # type: ignore[method-assign]
+
+
+def _is_adapter(module: nn.Module, model: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
+    def decode() -> Tensor:
+        return decoder.weight(layer)
+
+    def forward(x: Tensor) -> Tensor:
+        rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
+        return _unflatten(FrozenMatmul.apply(rows, decode), x, layer)
+
+    return forward
+
+
+def _adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
+    base = layer.get_base_layer()
+    lora_a, lora_b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+    scaling = layer.scaling[ADAPTER]
+
+    def decode() -> Tensor:
+        return decoder.weight(base)
+
+    def forward(x: Tensor) -> Tensor:
+        if layer.disable_adapters:
+            output: Tensor = base(x)
+            return output
+        rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
+        return _unflatten(LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling), x, base)
+
+    return forward
+
+
+def _unflatten(rows: Any, x: Tensor, layer: nn.Module) -> Tensor:
+    """(tokens, d_out) -> x's leading axes and d_out, plus the frozen layer's bias where it has one."""
+    output: Tensor = rows.view(*x.shape[:-1], rows.shape[-1])
+    bias = getattr(layer, "bias", None)
+    return output if bias is None else output + bias.to(output.dtype)

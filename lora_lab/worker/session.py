@@ -1,0 +1,144 @@
+"""A loaded base model, ready for an adapter: the state a warm worker keeps."""
+
+import platform
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import psutil
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from lora_lab.embedded import Report
+from lora_lab.shapes import ModelShape
+from lora_lab.spec import Bits, ComputeType, RunSpec
+from lora_lab.worker.lora_matmul import Decoder, install
+from lora_lab.worker.measure import CudaAllocator, LiveStorages, MemoryMeter, Meter
+from lora_lab.worker.models import load_model, load_tokenizer
+from lora_lab.worker.precision import faster_compute_dtype, keep_residual_in_fp32
+from lora_lab.worker.quantization import resident_tensors
+
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where this process computes, and how."""
+
+    device: torch.device
+    compute_dtype: torch.dtype
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """For the page and for every result: device, its memory, number type."""
+        if self.device.type == "cuda":
+            properties = torch.cuda.get_device_properties(self.device)
+            name, memory_bytes = properties.name, properties.total_memory
+        else:
+            name, memory_bytes = f"CPU, {torch.get_num_threads()} threads", psutil.virtual_memory().total
+        return {
+            "type": self.device.type,
+            "name": name,
+            "memory_bytes": memory_bytes,
+            "compute_dtype": self.compute_name,
+            "processor": platform.processor() or platform.machine(),
+        }
+
+    @property
+    def compute_name(self) -> Literal["fp32", "bf16"]:
+        """As RunSpec spells it."""
+        return "bf16" if self.compute_dtype == torch.bfloat16 else "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 products under bf16; nothing under fp32."""
+        if self.compute_dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.compute_dtype)
+
+
+def find_machine(wanted: ComputeType = "auto") -> Machine:
+    """The GPU where there is one, else the CPU; the faster number type unless one is asked for."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = faster_compute_dtype(device) if wanted == "auto" else DTYPES[wanted]
+    return Machine(device=device, compute_dtype=dtype)
+
+
+@dataclass(kw_only=True)
+class Session:
+    """A frozen base model in one bit width on one machine."""
+
+    model_name: str
+    bits: Bits
+    machine: Machine
+    base: PreTrainedModel
+    tokenizer: Any
+
+    def fits(self, spec: RunSpec) -> bool:
+        """Whether this loaded base is the one `spec` wants."""
+        compute = spec.compute_dtype
+        same_compute = compute in ("auto", self.machine.compute_name)
+        return (self.model_name, self.bits) == (spec.model, spec.bits) and same_compute
+
+
+def open_session(
+    model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report
+) -> Session:
+    """Load tokenizer and model. Raises LearnerError when they cannot be had."""
+    base = load_model(
+        model_name,
+        bits,
+        compute_dtype=machine.compute_dtype,
+        device=machine.device,
+        models_dir=models_dir,
+        report=report,
+    )
+    keep_residual_in_fp32(base, machine.compute_dtype)
+    tokenizer = load_tokenizer(model_name, models_dir, report)
+    return Session(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """A session's model with a fresh adapter on it."""
+
+    model: PeftModel
+    decoder: Decoder
+
+    def trainable_parameters(self) -> int:
+        """As PEFT counts them."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
+    """A seeded fresh adapter: A random, B zero, so that the model starts out unchanged."""
+    torch.manual_seed(spec.seed)
+    modules = sorted({linear.suffix for linear in shape.select(spec.targets)})
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=cast(int, spec.alpha),
+        target_modules="all-linear" if spec.targets == "all-linear" else modules,
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    session.base.config._name_or_path = shape.hub_id or session.model_name
+    model = get_peft_model(session.base, config)
+    decoder = Decoder(session.machine.compute_dtype)
+    install(model, decoder)
+    return Adapted(model=model, decoder=decoder)
+
+
+def meter_for(model: PeftModel, machine: Machine) -> Meter:
+    """Makes a fresh memory meter, which on a CPU starts from what model, gradients and optimizer hold."""
+
+    def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
+        if machine.device.type == "cuda":
+            return CudaAllocator(machine.device)
+        return LiveStorages((*resident_tensors(model), *training_state))
+
+    return measure

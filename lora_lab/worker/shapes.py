@@ -1,0 +1,111 @@
+"""Read a model's shape from its own code on the meta device: no weights, no memory, any architecture."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import torch
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lora_lab.shapes import Linear, ModelShape, Role
+
+# Names that published architectures give to one role; a name not listed is an honest "other".
+ROLES: dict[str, Role] = {
+    "q_proj": "q", "query": "q", "q_lin": "q", "q": "q", "query_proj": "q",
+    "k_proj": "k", "key": "k", "k_lin": "k", "k": "k", "key_proj": "k",
+    "v_proj": "v", "value": "v", "v_lin": "v", "v": "v", "value_proj": "v",
+    "o_proj": "o", "out_lin": "o", "o": "o", "out_proj": "o", "attn.c_proj": "o", "attention.output.dense": "o",
+    "self_attention.dense": "o", "attention.dense": "o", "self_attn.dense": "o",
+    "c_attn": "qkv", "qkv_proj": "qkv", "query_key_value": "qkv", "Wqkv": "qkv",
+    "gate_proj": "gate", "gate_up_proj": "gate_up",
+    "up_proj": "up", "fc1": "up", "c_fc": "up", "dense_h_to_4h": "up", "intermediate.dense": "up", "wi": "up",
+    "down_proj": "down", "fc2": "down", "mlp.c_proj": "down", "dense_4h_to_h": "down", "output.dense": "down",
+    "wo": "down",
+}  # fmt: skip
+
+
+# Published sizes of these count the encoder alone, without a language-model head.
+ENCODERS = frozenset({"bert", "roberta"})
+
+
+def shape_of_config(config: dict[str, Any], *, name: str, hub_id: str = "", licence: str = "") -> ModelShape:
+    """The shape of the model that `config` (with `model_type`) describes.
+
+    Raises ValueError or KeyError from transformers on a config it does not know.
+    """
+    values = dict(config)
+    parsed = AutoConfig.for_model(values.pop("model_type"), **values)
+    kind = AutoModel if parsed.model_type in ENCODERS else AutoModelForCausalLM
+    with torch.device("meta"):
+        model = kind.from_config(parsed)
+    return shape_of_model(model, name=name, hub_id=hub_id, licence=licence)
+
+
+def shape_of_model(model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "") -> ModelShape:
+    """The shape of a model that is already built, on any device and unquantized."""
+    text: Any = model.config.get_text_config()
+    head = model.get_output_embeddings()
+    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    embedding_parameters = sum(m.weight.numel() for m in embeddings)
+    tied = head is None or any(head.weight is m.weight for m in embeddings)
+    linears = _linears(model, head)
+    total = sum(p.numel() for p in model.parameters())
+    head_parameters = 0 if tied or head is None else head.weight.numel()
+    in_linears = sum(linear.parameters for linear in linears)
+    heads = text.num_attention_heads
+    return ModelShape(
+        name=name,
+        model_type=model.config.model_type,
+        hub_id=hub_id,
+        licence=licence,
+        linears=linears,
+        embedding_parameters=embedding_parameters,
+        head_parameters=head_parameters,
+        other_parameters=total - in_linears - embedding_parameters - head_parameters,
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        intermediate=_intermediate(text),
+        heads=heads,
+        kv_heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
+        vocab=text.vocab_size,
+        default_targets=tuple(
+            TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model.config.model_type, ())
+        ),
+    )
+
+
+def _linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ...]:
+    found: Counter[tuple[str, int, int]] = Counter()
+    for path, module in model.named_modules():
+        if module is head or not isinstance(module, nn.Linear | Conv1D):
+            continue
+        d_out, d_in = module.weight.shape
+        if isinstance(module, Conv1D):  # stored transposed, (d_in, d_out)
+            d_in, d_out = d_out, d_in
+        found[re.sub(r"\.\d+(?=\.|$)", ".*", path), d_in, d_out] += 1
+    return tuple(
+        Linear(name=path, role=_role(path), d_in=d_in, d_out=d_out, count=times)
+        for (path, d_in, d_out), times in found.items()
+    )
+
+
+def _role(path: str) -> Role:
+    """The longest listed ending of the path decides."""
+    parts = path.split(".")
+    for length in (3, 2, 1):
+        role = ROLES.get(".".join(parts[-length:]))
+        if role:
+            return role
+    return "other"
+
+
+def _intermediate(text: Any) -> int:
+    for name in ("intermediate_size", "ffn_dim", "n_inner", "d_ff"):
+        value = getattr(text, name, None)
+        if isinstance(value, int):
+            return value
+    return int(4 * text.hidden_size)

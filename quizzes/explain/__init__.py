@@ -1,0 +1,1 @@
+"""Explanations in the learner's own words: prompts, their concepts, and how they are judged."""

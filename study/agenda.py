@@ -1,0 +1,38 @@
+"""What Today needs to know of each kind of study, so that it need not know the packages behind them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardsDue:
+    """The flashcards waiting for a learner."""
+
+    due: int
+    """Learning, requested and due cards."""
+
+    new: int
+    """New cards that today's limit still allows."""
+
+    coming: tuple[int, ...]
+    """Cards due on each of the coming days, today first; what is overdue counts for today."""
+
+    @property
+    def left(self) -> int:
+        """All cards a learner would see today."""
+        return self.due + self.new
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subjects:
+    """Which concepts each card and each question is about, and which prompts there are."""
+
+    of_card: Mapping[str, tuple[str, ...]]
+    of_question: Mapping[str, tuple[str, ...]]
+    of_prompt: Mapping[str, tuple[str, ...]]
+
+    def counts(self, concept_id: str) -> tuple[int, int]:
+        """How many cards and how many questions are about a concept."""
+        cards = sum(concept_id in concepts for concepts in self.of_card.values())
+        questions = sum(concept_id in concepts for concepts in self.of_question.values())
+        return cards, questions

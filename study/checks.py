@@ -1,0 +1,100 @@
+"""`check:` entries of content: a named quantity, its arguments, and the number that the text prints."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from study.content import Fields
+from study.errors import LearnerError
+
+_QUANTITIES: dict[str, Callable[..., float]] = {}
+
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_SCALES = (1.0, 1e3, 1e6, 1e9, 1e12)  # a text may print 37.7M or 780 GB for the exact number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A claim the test suite evaluates: `quantity(**arguments)` is `expect`, give or take `tolerance`."""
+
+    quantity: str
+    arguments: Mapping[str, Any]
+    expect: float
+    tolerance: float = 0.0
+
+    @property
+    def call(self) -> str:
+        """What is computed, as a learner can read it: `lora_parameters(model=gpt3-175b, rank=8)`."""
+        arguments = ", ".join(f"{name}={_as_word(value)}" for name, value in self.arguments.items())
+        return f"{self.quantity}({arguments})"
+
+
+def register(name: str, function: Callable[..., float]) -> None:
+    """Let content name this function. Nothing but registered functions is ever called."""
+    if _QUANTITIES.setdefault(name, function) is not function:
+        raise ValueError(f"two quantities are registered as {name!r}")
+
+
+def registered() -> tuple[str, ...]:
+    """The names that content may use."""
+    return tuple(sorted(_QUANTITIES))
+
+
+def evaluate(check: Check) -> float:
+    """The quantity's value, computed now."""
+    function = _QUANTITIES.get(check.quantity)
+    if function is None:
+        known = ", ".join(registered()) or "none"
+        raise LearnerError(f"No quantity is called {check.quantity!r}.", do_next=f"Registered are: {known}.")
+    return float(function(**check.arguments))
+
+
+def holds(check: Check) -> bool:
+    """Whether the computed value is the expected one. Equality leaves room for float rounding only."""
+    return math.isclose(evaluate(check), check.expect, rel_tol=1e-12, abs_tol=check.tolerance)
+
+
+def prints(text: str, check: Check) -> bool:
+    """Whether a text shows the expected number, in full or rounded to what it prints (37.7M, 780 GB)."""
+    return any(_is_printed_as(check, digits) for digits in _NUMBER.findall(text))
+
+
+def read_checks(fields: Fields) -> tuple[Check, ...]:
+    """An item's `check:`, one or a list of them; malformed ones are noted."""
+    written = fields.raw("check")
+    entries = written if isinstance(written, list) else [written] if written is not None else []
+    return tuple(check for entry in entries if (check := _read_check(entry, fields)) is not None)
+
+
+def _read_check(entry: object, fields: Fields) -> Check | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("quantity"), str):
+        fields.note(f"a check needs a `quantity`, got {entry!r}")
+        return None
+    expect, tolerance = entry.get("expect"), entry.get("tolerance", 0)
+    if not isinstance(expect, int | float) or not isinstance(tolerance, int | float):
+        fields.note(f"a check needs numbers as `expect` and `tolerance`, got {expect!r} and {tolerance!r}")
+        return None
+    arguments = {
+        name: value for name, value in entry.items() if name not in ("quantity", "expect", "tolerance")
+    }
+    return Check(
+        quantity=entry["quantity"], arguments=arguments, expect=float(expect), tolerance=float(tolerance)
+    )
+
+
+def _is_printed_as(check: Check, digits: str) -> bool:
+    printed = float(digits.replace(",", ""))
+    decimals = len(digits.partition(".")[2])
+    for scale in _SCALES:
+        half_a_digit = 0.5 * scale * 10.0**-decimals * (1 + 1e-9) if decimals or scale > 1 else 0.0
+        if abs(printed * scale - check.expect) <= max(
+            half_a_digit, check.tolerance, 1e-12 * abs(check.expect)
+        ):
+            return True
+    return False
+
+
+def _as_word(value: object) -> str:
+    return "+".join(str(part) for part in value) if isinstance(value, list) else str(value)

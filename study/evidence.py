@@ -1,0 +1,26 @@
+"""Why a learner may believe an item: a source to look up, a number computed here, or both."""
+
+from dataclasses import dataclass
+
+from study.checks import Check, prints, read_checks
+from study.content import Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Where a claim comes from."""
+
+    source: str
+    checks: tuple[Check, ...]
+
+
+def read_evidence(fields: Fields, *, printed: str) -> Evidence:
+    """An item's source and checks; notes a claim with neither, and a check whose number no text shows."""
+    source = fields.text("source", default="")
+    checks = read_checks(fields)
+    if not source and not checks:
+        fields.note("no source and no check")
+    for check in checks:
+        if not prints(printed, check):
+            fields.note(f"the check expects {check.expect:g}, but no text prints that number")
+    return Evidence(source=source, checks=checks)

@@ -1,0 +1,158 @@
+"""The page frame: every page's head, menu and live region, and the islands its content lives in.
+
+An island is HTML made by the server. `load` makes it when the page opens; `act` answers a press and may send new
+HTML. The browser's side of the contract is written at the top of `static/island.js`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypedDict
+from urllib.parse import parse_qsl
+
+import gradio as gr
+from gradio.context import get_blocks_context
+
+from study import web
+from study.context import Context, Visit, visit
+from study.errors import LearnerError
+from study.templates import environment, render
+
+_STATIC = Path(__file__).parent / "static"
+
+APP_NAME = "LoRA study"
+
+
+class Reply(TypedDict, total=False):
+    """What `act` answers. All keys are optional; see `static/island.js` for what each does."""
+
+    html: str
+    say: str
+    focus: str
+    url: str
+    goto: str
+    error: str
+    parts: dict[str, str]
+
+
+Act = Callable[[dict[str, Any], gr.Request], Reply]
+Load = Callable[[gr.Request], str]
+
+
+def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
+    """Put an island here, inside the current page.
+
+        island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+
+    A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the server,
+    and shows as "the app did not answer".
+    """
+
+    def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
+        try:
+            return act(event, request)
+        except LearnerError as error:
+            return {"error": str(error)}
+
+    def guarded_load(request: gr.Request) -> str:
+        try:
+            return load(request)
+        except LearnerError as error:
+            return render("study/trouble.html", error=error)
+
+    guarded_act.__name__ = "act"  # the name under which island.js calls it
+    html = gr.HTML(
+        value=waiting,
+        html_template='<div class="island">{{{value}}}</div>',
+        js_on_load=_script("island.js"),
+        server_functions=[guarded_act],
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
+    _current_blocks().load(
+        guarded_load, None, html, queue=False, show_progress="hidden", api_visibility="private"
+    )
+    return html
+
+
+@contextmanager
+def page(app: gr.Blocks, context: Context, *, title: str, path: str) -> Iterator[None]:
+    """One page with its own address, title, menu and live region; its content goes inside."""
+    with app if path == "/" else app.route(title, path, show_in_navbar=False):
+        blocks = _current_blocks()
+        with gr.Group(elem_id="site"):
+            gr.HTML(
+                render("study/menu.html", menu=context.menu, path=path),
+                elem_id="menu",
+                apply_default_css=False,
+            )
+            who = gr.HTML("", elem_id="who", apply_default_css=False)
+        blocks.load(
+            _Greeter(context, path).load,
+            None,
+            who,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        blocks.load(None, js=f"() => {{ document.title = {title!r} + ' · {APP_NAME}' }}")
+        yield
+
+
+class _Greeter:
+    """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
+
+    def __init__(self, context: Context, path: str) -> None:
+        self._context = context
+        self._path = path
+
+    def load(self, request: gr.Request) -> str:
+        try:
+            visitor = visit_of(self._context, request)
+        except LearnerError:  # a browser without cookies: the page itself says so
+            return ""
+        return render("study/who.html", visit=visitor, path=self._path)
+
+
+def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
+    """Who asks, and what the address bar says: of the page being opened, or of the page an event came from."""
+    browser_id = dict(request.cookies).get(web.COOKIE, "")
+    if not 0 < len(browser_id) <= 64:
+        raise LearnerError(
+            "Your browser did not send its cookie, so your cards can't be found.",
+            do_next="Allow cookies for this address, then reload the page.",
+        )
+    pairs = dict(request.query_params) if event is None else dict(parse_qsl(str(event.get("query", ""))[1:]))
+    return visit(context, browser_id=browser_id, query=pairs)
+
+
+def waiting(title: str) -> str:
+    """What an island shows until its content has come: the right heading, so that nothing jumps."""
+    return render("study/waiting.html", title=title)
+
+
+def head(*styles: Path, projector: bool = False) -> str:
+    """What goes into every page's `<head>`: our look, and what must run before anything is drawn.
+
+    Style sheets stand here rather than in Gradio's `css=`, which rewrites rules inside `@media` so that they no
+    longer reach what is outside its own content box.
+    """
+    sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
+    view = "document.documentElement.dataset.view = 'projector';" if projector else ""
+    return f"<style>{sheets}</style><script>{view}{_script('head.js')}</script>"
+
+
+@cache
+def _script(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _current_blocks() -> gr.Blocks:
+    blocks = get_blocks_context()
+    if not isinstance(blocks, gr.Blocks):
+        raise RuntimeError("an island or page must be built inside the app's Blocks")
+    return blocks
+
+
+__all__ = ["Act", "Load", "Reply", "environment", "head", "island", "page", "render", "visit_of", "waiting"]

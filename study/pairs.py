@@ -1,0 +1,52 @@
+"""The app's own cards and questions as prompt and answer pairs: the data set that the lab fine-tunes on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.content import ContentError, Fields, Problem, read_mapping
+
+_ROOT = Path(__file__).parents[1]
+DECKS_DIR = _ROOT / "flashcards" / "decks"
+QUESTIONS_DIR = _ROOT / "quizzes" / "questions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Something a learner is asked, and the answer. `source_id` names the card or question it comes from."""
+
+    prompt: str
+    answer: str
+    source_id: str
+
+
+def own_pairs(*, decks_dir: Path = DECKS_DIR, questions_dir: Path = QUESTIONS_DIR) -> list[Pair]:
+    """Front and back of every card; stem, right option and the idea to keep of every question."""
+    problems: list[Problem] = []
+    pairs = [*_card_pairs(decks_dir, problems), *_question_pairs(questions_dir, problems)]
+    if problems:
+        raise ContentError(problems)
+    return pairs
+
+
+def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
+    for card in _items(folder, "cards", kind="card", problems=problems):
+        yield Pair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
+
+
+def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
+    for question in _items(folder, "questions", kind="question", problems=problems):
+        right = [
+            option.text("text")
+            for option in question.children("options", kind="option")
+            if option.flag("correct")
+        ]
+        answer = " ".join([*right, question.text("keep")])
+        yield Pair(prompt=question.text("stem"), answer=answer, source_id=question.text("id"))
+
+
+def _items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:
+    for path in sorted(folder.glob("*.yaml")):
+        file = read_mapping(path, kind="file", problems=problems)
+        if file is not None:
+            yield from file.children(field, kind=kind)

@@ -1,0 +1,111 @@
+"""What the log says about a learner: mastery, streak, recall. Pure functions; nothing here is ever stored."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from itertools import takewhile
+from statistics import median
+
+from study.days import study_day
+from study.store.cards import CardReview
+from study.store.quizzes import QuizAnswer
+
+REMEMBERED = 2  # Hard, Good and Easy all mean: I remembered it
+MASTERY_WINDOW = 10
+MASTERY_LEAST = 3
+NEWER_COUNTS = 0.8  # each older answer counts four fifths of the one after it
+
+MASTERY_RULE = (
+    f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
+    "remembered and questions you got right. Each older answer counts four fifths of the one after it. "
+    f"Below {MASTERY_LEAST} answers no number is shown."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One answer to a card or a question, seen from a concept."""
+
+    at: datetime
+    right: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mastery:
+    """How well a concept is known, by the rule the page prints; `share` is None with too few answers."""
+
+    share: float | None
+    answers: int
+    misses: int
+    last_seen: datetime
+
+    @property
+    def percent(self) -> int | None:
+        """The share in percent, as shown."""
+        return None if self.share is None else round(100 * self.share)
+
+
+def mastery_by_concept(
+    reviews: Iterable[CardReview],
+    answers: Iterable[QuizAnswer],
+    *,
+    of_card: Mapping[str, tuple[str, ...]],
+    of_question: Mapping[str, tuple[str, ...]],
+) -> dict[str, Mastery]:
+    """Mastery of each concept that was answered at least once."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for review in reviews:
+        for concept in of_card.get(review.card_id, ()):
+            seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED)
+            outcomes.setdefault(concept, []).append(seen)
+    for answer in answers:
+        for concept in of_question.get(answer.question_id, ()):
+            outcomes.setdefault(concept, []).append(Outcome(at=answer.answered_at, right=answer.correct))
+    return {concept: _mastery(found) for concept, found in outcomes.items()}
+
+
+def weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str, Mastery]]:
+    """The concepts that need work most: with a miss among the last answers, lowest mastery first."""
+    missed = [(concept, known) for concept, known in mastery.items() if known.misses]
+    return sorted(missed, key=_need)[:limit]
+
+
+def streak_days(moments: Iterable[datetime], *, today: date, zone: tzinfo | None = None) -> int:
+    """Study days in a row up to today; a day that is not over yet does not break the row."""
+    days = {study_day(moment, zone=zone) for moment in moments}
+    newest = today if today in days else today - timedelta(days=1)
+    run = takewhile(days.__contains__, (newest - timedelta(days=back) for back in range(len(days) + 1)))
+    return sum(1 for _ in run)
+
+
+def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
+    """Remembered and asked, among cards seen before: a first look at a card is no test of memory."""
+    ratings = [review.rating for review in reviews if review.before is not None]
+    return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
+
+
+def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:
+    """What one item takes this learner: the median, or a plain guess while there are too few to tell."""
+    known = list(durations_ms)
+    return median(known) / 1000 if len(known) >= least else until_known
+
+
+def _mastery(outcomes: list[Outcome]) -> Mastery:
+    newest_first = sorted(outcomes, key=_when, reverse=True)[:MASTERY_WINDOW]
+    weights = [NEWER_COUNTS**age for age in range(len(newest_first))]
+    right = sum(weight for weight, outcome in zip(weights, newest_first, strict=True) if outcome.right)
+    return Mastery(
+        share=right / sum(weights) if len(newest_first) >= MASTERY_LEAST else None,
+        answers=len(outcomes),
+        misses=sum(not outcome.right for outcome in newest_first),
+        last_seen=newest_first[0].at,
+    )
+
+
+def _when(outcome: Outcome) -> datetime:
+    return outcome.at
+
+
+def _need(entry: tuple[str, Mastery]) -> tuple[float, int]:
+    _, known = entry
+    return (known.share if known.share is not None else 0.5, -known.misses)

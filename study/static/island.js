@@ -1,0 +1,254 @@
+// One island: HTML made by the server. A press goes to Python (`act`), and what comes back is shown.
+//
+// In the HTML                          what happens
+// <button data-act="rate" data-n="3">  act({act: "rate", n: "3", query}) when pressed
+// <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted
+// <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name)
+// <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
+// <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
+// <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
+//
+// What Python answers, all optional: html (show this), say (announce this), focus (a selector), url (put this into
+// the address bar), goto (open this page), error (show this, keep everything), parts ({part name: html}).
+//
+// Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
+
+const AUTOSAVE_MS = 600;
+const UNREACHABLE = 'The app did not answer. Nothing you typed is lost.';
+
+let busy = false;
+let lastEvent = null;
+let pollTimer = null;
+let arrived = false;
+const saving = new Map(); // draft name -> timer of the save that is to come
+const shownParts = new Map(); // part name -> the HTML it was given last
+
+const find = (selector) => element.querySelector(selector);
+const drafts = () => [...element.querySelectorAll('[data-autosave]')];
+const draftName = (box) => `draft:${box.dataset.draft}`;
+
+// ---- telling the learner -------------------------------------------------------------------------------------
+
+function say(text) {
+  const region = document.getElementById('live');
+  if (!region || !text) return;
+  region.textContent = '';
+  setTimeout(() => { region.textContent = text; }, 60); // an unchanged text would not be read out again
+}
+
+function trouble(text, { again }) {
+  find('.trouble')?.remove();
+  const box = document.createElement('div');
+  box.className = 'trouble';
+  box.setAttribute('role', 'alert');
+  box.append(text);
+  if (again) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.textContent = 'Try again';
+    button.addEventListener('click', () => send(again));
+    box.append(' ', button);
+  }
+  (find('.page') || element).prepend(box);
+  box.scrollIntoView({ block: 'nearest' });
+}
+
+// ---- asking the server ---------------------------------------------------------------------------------------
+
+function ask(event) {
+  return server.act({ ...event, query: location.search });
+}
+
+async function send(event) {
+  if (busy) return;
+  busy = true;
+  lastEvent = event;
+  element.setAttribute('aria-busy', 'true');
+  try {
+    show(await ask(event));
+  } catch {
+    trouble(UNREACHABLE, { again: event });
+  } finally {
+    busy = false;
+    element.removeAttribute('aria-busy');
+  }
+}
+
+function show(reply) {
+  if (reply.error) return trouble(reply.error, {});
+  find('.trouble')?.remove();
+  if (lastEvent?.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
+  if (reply.goto) return void location.assign(reply.goto);
+  if (reply.url) history.replaceState(null, '', reply.url);
+  if (typeof reply.html === 'string') props.value = reply.html;
+  if (reply.parts) replaceParts(reply.parts);
+  say(reply.say);
+  requestAnimationFrame(() => { settle(); focusOn(reply.focus); });
+}
+
+function focusOn(selector) {
+  const target = selector && find(selector);
+  if (!target) return;
+  target.focus({ preventScroll: true });
+  target.scrollIntoView({ block: 'nearest' });
+}
+
+// ---- after new HTML is in place ------------------------------------------------------------------------------
+
+function settle() {
+  shownParts.clear();
+  drafts().forEach(restore);
+  clearTimeout(pollTimer);
+  pollTimer = null;
+  schedulePoll();
+  if (!arrived && find('.page') && !find('[data-waiting]')) arrive();
+}
+
+// The browser looked for the address's #part before the content had come.
+function arrive() {
+  arrived = true;
+  const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (part && element.contains(part)) part.scrollIntoView();
+}
+
+// ---- drafts: in the browser at once, on the server soon after -------------------------------------------------
+
+function restore(box) {
+  const kept = sessionStorage.getItem(draftName(box));
+  if (kept === null || kept === box.value) return;
+  box.value = kept;
+  save(box);
+}
+
+function status(box, text) {
+  const place = find(`[data-saved="${box.dataset.draft}"]`);
+  if (place) place.textContent = text;
+}
+
+function saveSoon(box) {
+  sessionStorage.setItem(draftName(box), box.value);
+  status(box, 'Saving');
+  clearTimeout(saving.get(draftName(box)));
+  saving.set(draftName(box), setTimeout(() => save(box), AUTOSAVE_MS));
+}
+
+async function save(box) {
+  const text = box.value;
+  clearTimeout(saving.get(draftName(box)));
+  saving.delete(draftName(box));
+  try {
+    const reply = await ask({ ...box.dataset, act: box.dataset.autosave, value: text });
+    if (reply.error) return status(box, reply.error);
+    if (box.value !== text) return; // typed on meanwhile: that save is on its way
+    sessionStorage.removeItem(draftName(box));
+    status(box, 'Saved');
+  } catch {
+    status(box, 'Not saved yet; kept in this window');
+    saving.set(draftName(box), setTimeout(() => save(box), 5000));
+  }
+}
+
+// ---- polling -------------------------------------------------------------------------------------------------
+
+function schedulePoll() {
+  const place = find('[data-poll]');
+  if (!place || pollTimer) return;
+  pollTimer = setTimeout(poll, Number(place.dataset.poll));
+}
+
+async function poll() {
+  pollTimer = null;
+  const place = find('[data-poll]');
+  if (!place || document.hidden) return; // `visibilitychange` starts it again
+  try {
+    const reply = await ask({ ...place.dataset, act: 'poll' });
+    find('.trouble')?.remove();
+    if (typeof reply.html === 'string') showPolled(reply.html);
+    if (reply.parts) replaceParts(reply.parts);
+    say(reply.say);
+  } catch {
+    trouble('The app does not answer at the moment. This page tries again by itself.', {});
+  }
+  schedulePoll();
+}
+
+function showPolled(html) {
+  const fresh = document.createElement('template');
+  fresh.innerHTML = html;
+  const parts = Object.fromEntries([...fresh.content.querySelectorAll('[data-part]')]
+    .map((part) => [part.dataset.part, part.innerHTML]));
+  const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
+  const same = here.length > 0 && here.join() === Object.keys(parts).join();
+  if (same) replaceParts(parts);
+  else { props.value = html; requestAnimationFrame(settle); }
+}
+
+function replaceParts(parts) {
+  for (const [name, html] of Object.entries(parts)) {
+    const place = find(`[data-part="${name}"]`);
+    if (!place || shownParts.get(name) === html) continue;
+    shownParts.set(name, html);
+    const focused = place.contains(document.activeElement) && document.activeElement.id;
+    place.innerHTML = html;
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+}
+
+// ---- the keyboard --------------------------------------------------------------------------------------------
+
+const KEY_NAMES = { ' ': 'Space' };
+const isTyping = (target) => target.isContentEditable
+  || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox]'));
+const pressesItself = (target) => target.closest('button, a, summary, input, select, textarea');
+
+function onKey(event) {
+  if (!element.isConnected || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
+  if (document.querySelector('[data-shortcuts="off"]') || isTyping(event.target)) return;
+  const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+  const wanted = [...element.querySelectorAll('[data-key]')]
+    .find((candidate) => candidate.dataset.key === name && !candidate.disabled && candidate.offsetParent !== null);
+  if (!wanted) return;
+  // A focused button, link or field keeps its own Space and Enter.
+  if ((name === 'Space' || name === 'Enter') && pressesItself(event.target)) return;
+  event.preventDefault();
+  wanted.click();
+  if (wanted.control) wanted.control.focus();
+}
+
+// ---- wiring --------------------------------------------------------------------------------------------------
+
+element.addEventListener('click', (event) => {
+  const pressed = event.target.closest('[data-act]');
+  if (!pressed || pressed.disabled) return;
+  // A whole card can be pressed; a link in it, or marking some of its words, is no press on the card.
+  const control = event.target.closest('a, button, summary, input, label, select, textarea');
+  if (control && control !== pressed && pressed.contains(control)) return;
+  if (!control && String(window.getSelection())) return;
+  event.preventDefault();
+  send({ ...pressed.dataset });
+});
+
+element.addEventListener('submit', (event) => {
+  const form = event.target.closest('form[data-submit]');
+  if (!form) return;
+  event.preventDefault();
+  const fields = {};
+  for (const [name, value] of new FormData(form)) (fields[name] ||= []).push(value);
+  send({ ...form.dataset, act: form.dataset.submit, fields });
+});
+
+element.addEventListener('input', (event) => {
+  if (event.target.matches('[data-autosave]')) saveSoon(event.target);
+});
+
+const listeners = { keydown: onKey, visibilitychange: () => { if (!document.hidden) poll(); } };
+const registry = (window.__islands ||= {});
+for (const [name, listener] of Object.entries(registry[element.id] || {})) document.removeEventListener(name, listener);
+for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
+registry[element.id] = listeners;
+
+// Leaving with a save to come: send it now. It is in sessionStorage too, should the request not arrive.
+window.addEventListener('pagehide', () => drafts().filter((box) => saving.has(draftName(box))).forEach(save));
+
+watch('value', () => requestAnimationFrame(settle));
+requestAnimationFrame(settle);

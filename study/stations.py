@@ -1,0 +1,71 @@
+"""What the kinds of exercise have in common, so that the five-minute review can mix them without knowing them."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from markupsafe import Markup
+
+from study.context import Visit
+from study.store.runs import ReviewRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Something to show inside a page, what to announce, and what to put the focus on."""
+
+    html: Markup
+    say: str = ""
+    focus: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """How far a learner is with one kind of exercise."""
+
+    done: int
+    total: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.done >= self.total
+
+
+class Station(Protocol):
+    """One kind of exercise in the five-minute review."""
+
+    label: str
+    seconds_each: float
+
+    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+        """How far the learner is, read from the log."""
+
+    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+        """The next exercise."""
+
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+        """What a press did: something to show first, or None to go on. The log has it either way."""
+
+    def summary(self, visit: Visit, run: ReviewRun) -> str:
+        """One sentence on how it went."""
+
+
+class CardStation(Station, Protocol):
+    """Cards: a run holds as many as fit its time."""
+
+    def planned(self, visit: Visit, *, seconds: float) -> int:
+        """How many ratings fit."""
+
+
+class QuizStation(Station, Protocol):
+    """Questions: a run holds a short quiz."""
+
+    def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
+        """The ids of the questions."""
+
+
+class ExplainStation(Station, Protocol):
+    """One explanation."""
+
+    def chosen(self, visit: Visit) -> str:
+        """The id of the prompt."""

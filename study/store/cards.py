@@ -1,0 +1,182 @@
+"""The log of card reviews, their undos, and the cards that a missed question asked for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select
+
+from study.errors import LearnerError
+from study.store import schema as t
+from study.store.database import Database
+from study.store.profiles import lock
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardReview:
+    """One rating of one card, with what the scheduler knew before (None: a new card) and after."""
+
+    id: int
+    card_id: str
+    rating: int
+    reviewed_at: datetime
+    duration_ms: int
+    before: dict[str, Any] | None
+    after: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardRequest:
+    """A card that a missed question made due."""
+
+    card_id: str
+    because: str
+    requested_at: datetime
+
+
+class CardLog:
+    """Card reviews, appended and undone, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(
+        self,
+        profile_id: str,
+        card_id: str,
+        *,
+        rating: int,
+        expected_review_id: int,
+        reviewed_at: datetime,
+        duration_ms: int,
+        before: dict[str, Any] | None,
+        after: dict[str, Any],
+    ) -> int:
+        """Append a rating, unless the card was rated or undone elsewhere since it was shown."""
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            if _last_live_id(connection, profile_id, card_id) != expected_review_id:
+                raise LearnerError(
+                    "That card was rated in another window already.",
+                    do_next="Nothing was changed; here is the next one.",
+                )
+            appended = connection.execute(
+                insert(t.card_reviews).values(
+                    profile_id=profile_id,
+                    card_id=card_id,
+                    rating=rating,
+                    reviewed_at=reviewed_at,
+                    duration_ms=duration_ms,
+                    before=before,
+                    after=after,
+                )
+            )
+            key = appended.inserted_primary_key
+            assert key is not None
+            return int(key[0])
+
+    def undo(self, profile_id: str, *, expected_review_id: int, undone_at: datetime) -> str:
+        """Take back the last rating and return its card, unless another window rated meanwhile."""
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            last = connection.execute(_live(profile_id).order_by(t.card_reviews.c.id.desc()).limit(1)).first()
+            if last is None:
+                raise LearnerError("There is no rating to undo.", do_next="Rate a card first.")
+            if last.id != expected_review_id:
+                raise LearnerError(
+                    "Another window rated a card meanwhile.",
+                    do_next="Press undo again to take that one back.",
+                )
+            connection.execute(insert(t.review_undos).values(review_id=last.id, undone_at=undone_at))
+            return str(last.card_id)
+
+    def latest(self, profile_id: str) -> dict[str, CardReview]:
+        """The last review of each card that has one: all that the scheduler needs."""
+        newest = (
+            _live(profile_id)
+            .with_only_columns(func.max(t.card_reviews.c.id))
+            .group_by(t.card_reviews.c.card_id)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(select(t.card_reviews).where(t.card_reviews.c.id.in_(newest)))
+            return {row.card_id: _review(row) for row in rows}
+
+    def history(self, profile_id: str, *, since: datetime | None = None) -> list[CardReview]:
+        """All reviews that were not undone, oldest first."""
+        wanted = _live(profile_id).order_by(t.card_reviews.c.id)
+        if since is not None:
+            wanted = wanted.where(t.card_reviews.c.reviewed_at >= since)
+        with self._database.read() as connection:
+            return [_review(row) for row in connection.execute(wanted)]
+
+    def just_undone(self, profile_id: str) -> str | None:
+        """The card whose rating was taken back last, until another rating follows; it is shown first."""
+        undone = (
+            select(t.card_reviews.c.id, t.card_reviews.c.card_id)
+            .join(t.review_undos, t.review_undos.c.review_id == t.card_reviews.c.id)
+            .where(t.card_reviews.c.profile_id == profile_id)
+            .order_by(t.review_undos.c.id.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            last = connection.execute(undone).first()
+            if last is None:
+                return None
+            newest = (
+                connection.scalar(_live(profile_id).with_only_columns(func.max(t.card_reviews.c.id))) or 0
+            )
+        return str(last.card_id) if last.id > newest else None
+
+    def request(self, profile_id: str, card_ids: Iterable[str], *, because: str, at: datetime) -> None:
+        """Make cards due because a question about the same concepts was missed."""
+        rows = [
+            {"profile_id": profile_id, "card_id": card_id, "because": because, "requested_at": at}
+            for card_id in card_ids
+        ]
+        if rows:
+            with self._database.write() as connection:
+                connection.execute(insert(t.card_requests), rows)
+
+    def requests(self, profile_id: str) -> dict[str, CardRequest]:
+        """The newest request of each card that has one."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(t.card_requests)
+                .where(t.card_requests.c.profile_id == profile_id)
+                .order_by(t.card_requests.c.id)
+            )
+            return {
+                row.card_id: CardRequest(
+                    card_id=row.card_id, because=row.because, requested_at=row.requested_at
+                )
+                for row in rows
+            }
+
+
+def _live(profile_id: str) -> Select[Any]:
+    undone = select(t.review_undos.c.review_id)
+    return select(t.card_reviews).where(
+        t.card_reviews.c.profile_id == profile_id, t.card_reviews.c.id.not_in(undone)
+    )
+
+
+def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
+    wanted = (
+        _live(profile_id)
+        .with_only_columns(func.max(t.card_reviews.c.id))
+        .where(t.card_reviews.c.card_id == card_id)
+    )
+    return connection.scalar(wanted) or 0
+
+
+def _review(row: Row[Any]) -> CardReview:
+    return CardReview(
+        id=row.id,
+        card_id=row.card_id,
+        rating=row.rating,
+        reviewed_at=row.reviewed_at,
+        duration_ms=row.duration_ms,
+        before=row.before,
+        after=row.after,
+    )

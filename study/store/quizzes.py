@@ -1,0 +1,138 @@
+"""The log of quiz sessions and of the answers given in them."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from study.errors import LearnerError
+from study.store import schema as t
+from study.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuizAnswer:
+    """One answer: which option (by its id), whether it was the right one, when, and after how long."""
+
+    question_id: str
+    option: str
+    correct: bool
+    answered_at: datetime
+    duration_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuizRecord:
+    """One quiz: the questions in the order asked. The seed also decides the order of the options."""
+
+    id: str
+    seed: int
+    question_ids: tuple[str, ...]
+    started_at: datetime
+
+
+class QuizLog:
+    """Quiz sessions and answers, appended, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(
+        self, profile_id: str, *, seed: int, question_ids: tuple[str, ...], started_at: datetime
+    ) -> QuizRecord:
+        """Record a new session."""
+        record = QuizRecord(id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, started_at=started_at)
+        with self._database.write() as connection:
+            insert_session(connection, profile_id, record)
+        return record
+
+    def session(self, profile_id: str, session_id: str) -> QuizRecord | None:
+        """A session of this profile, or None: another profile's session is not shown."""
+        wanted = select(t.quiz_sessions).where(
+            t.quiz_sessions.c.id == session_id, t.quiz_sessions.c.profile_id == profile_id
+        )
+        with self._database.read() as connection:
+            row = connection.execute(wanted).first()
+        return _record(row) if row else None
+
+    def latest(self, profile_id: str, *, limit: int = 10) -> list[QuizRecord]:
+        """The last sessions, newest first."""
+        wanted = (
+            select(t.quiz_sessions)
+            .where(t.quiz_sessions.c.profile_id == profile_id)
+            .order_by(t.quiz_sessions.c.started_at.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(wanted)]
+
+    def append(self, session_id: str, answer: QuizAnswer) -> None:
+        """Append an answer; a question is answered once in a session."""
+        try:
+            with self._database.write() as connection:
+                connection.execute(
+                    insert(t.answers).values(
+                        session_id=session_id,
+                        question_id=answer.question_id,
+                        option=answer.option,
+                        correct=answer.correct,
+                        answered_at=answer.answered_at,
+                        duration_ms=answer.duration_ms,
+                    )
+                )
+        except IntegrityError as error:
+            raise LearnerError(
+                "That question was answered in another window already.",
+                do_next="Your first answer counts; go on from here.",
+            ) from error
+
+    def answers(self, session_id: str) -> list[QuizAnswer]:
+        """The answers of a session, in the order given."""
+        wanted = select(t.answers).where(t.answers.c.session_id == session_id).order_by(t.answers.c.id)
+        with self._database.read() as connection:
+            return [_answer(row) for row in connection.execute(wanted)]
+
+    def history(self, profile_id: str, *, since: datetime | None = None) -> list[QuizAnswer]:
+        """All answers of a profile, oldest first."""
+        wanted = (
+            select(t.answers)
+            .join(t.quiz_sessions, t.quiz_sessions.c.id == t.answers.c.session_id)
+            .where(t.quiz_sessions.c.profile_id == profile_id)
+            .order_by(t.answers.c.id)
+        )
+        if since is not None:
+            wanted = wanted.where(t.answers.c.answered_at >= since)
+        with self._database.read() as connection:
+            return [_answer(row) for row in connection.execute(wanted)]
+
+
+def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:
+    """Record a session inside a transaction that records more than it."""
+    connection.execute(
+        insert(t.quiz_sessions).values(
+            id=record.id,
+            profile_id=profile_id,
+            seed=record.seed,
+            question_ids=list(record.question_ids),
+            started_at=record.started_at,
+        )
+    )
+
+
+def _record(row: Row[Any]) -> QuizRecord:
+    return QuizRecord(
+        id=row.id, seed=row.seed, question_ids=tuple(row.question_ids), started_at=row.started_at
+    )
+
+
+def _answer(row: Row[Any]) -> QuizAnswer:
+    return QuizAnswer(
+        question_id=row.question_id,
+        option=row.option,
+        correct=row.correct,
+        answered_at=row.answered_at,
+        duration_ms=row.duration_ms,
+    )

@@ -1,0 +1,169 @@
+"""The tables: who studies, and append-only logs of what they did; all else is derived from the logs."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, in UTC and aware of it on both sides; SQLite itself keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment without a time zone cannot be stored: {value!r}")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(60), nullable=False),
+    Column("named", Boolean, nullable=False),  # false while it is the silently made guest
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+browsers = Table(
+    "browsers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("chosen_at", UtcDateTime, nullable=False),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("profile_id", ForeignKey("profiles.id"), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+card_reviews = Table(
+    "card_reviews",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("card_id", String(120), nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("reviewed_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("before", JSON(none_as_null=True)),  # null: the card was new
+    Column("after", JSON, nullable=False),
+    Index("card_reviews_by_card", "profile_id", "card_id", "id"),
+)
+
+review_undos = Table(
+    "review_undos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("review_id", ForeignKey("card_reviews.id"), nullable=False, unique=True),
+    Column("undone_at", UtcDateTime, nullable=False),
+)
+
+card_requests = Table(
+    "card_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("card_id", String(120), nullable=False),
+    Column("because", String(120), nullable=False),  # the id of the question that was missed
+    Column("requested_at", UtcDateTime, nullable=False),
+    Index("card_requests_by_profile", "profile_id", "card_id"),
+)
+
+quiz_sessions = Table(
+    "quiz_sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("question_ids", JSON, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Index("quiz_sessions_by_profile", "profile_id", "started_at"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
+    Column("question_id", String(120), nullable=False),
+    Column("option", String(120), nullable=False),
+    Column("correct", Boolean, nullable=False),
+    Column("answered_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    UniqueConstraint("session_id", "question_id", name="answers_once"),
+)
+
+explain_attempts = Table(
+    "explain_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("prompt_id", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("submitted_at", UtcDateTime, nullable=False),
+    Index("explain_attempts_by_profile", "profile_id", "prompt_id"),
+)
+
+explain_verdicts = Table(
+    "explain_verdicts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("attempt_id", ForeignKey("explain_attempts.id"), nullable=False),
+    Column("concept_id", String(120), nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("by", String(20), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("explain_verdicts_by_attempt", "attempt_id"),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("profile_id", ForeignKey("profiles.id"), primary_key=True),
+    Column("key", String(160), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+)
+
+review_runs = Table(
+    "review_runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("cards", Integer, nullable=False),  # how many ratings the run was planned to hold
+    Column("quiz_session_id", ForeignKey("quiz_sessions.id"), nullable=False),
+    Column("prompt_id", String(120), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Index("review_runs_by_profile", "profile_id", "started_at"),
+)
