@@ -1,4 +1,4 @@
-"""Which examples meet in which step, and how long that makes each packed row. Pure, shared by loop and estimate."""
+"""Which examples meet in which step, and how long each packed row is. Shared by the loop and the estimate."""
 
 import random
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class RowSize:
 
 
 def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[int]]:
-    """Example numbers for each step: epochs of a seeded shuffle, cut into batches that may span two epochs."""
+    """Example numbers for each step: seeded shuffles, one after another, cut into batches."""
     dice = random.Random(seed)
     stream: list[int] = []
     while len(stream) < batch * steps:
@@ -42,7 +42,7 @@ def cut(length: Length, *, seq_len_tokens: int) -> Length:
 def row_sizes(
     lengths: Sequence[Length], *, batch: int, steps: int, seed: int, seq_len_tokens: int
 ) -> list[RowSize]:
-    """The packed row of every step of a run. Examples that keep no answer token are left out, as in training."""
+    """The packed row of every step. Examples that keep no answer token are left out, as in training."""
     shortened = [cut(length, seq_len_tokens=seq_len_tokens) for length in lengths]
     kept = [length for length in shortened if length.answer_tokens]
     plan = step_plan(len(kept), batch=batch, steps=steps, seed=seed) if kept else []

@@ -1,7 +1,7 @@
 """Trainable parameters of LoRA, exactly, from shapes alone.
 
-    W (d_out, d_in) stays frozen; A (rank, d_in) and B (d_out, rank) are trained,
-    so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09685 section 4.1
+W (d_out, d_in) stays frozen; A (rank, d_in) and B (d_out, rank) are trained,
+so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09685 section 4.1
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,9 @@ class Count:
 def lora_parameters_matrix(*, d_in: int, d_out: int, rank: int) -> int:
     """Parameters of one A and one B."""
     if rank < 1:
-        raise LearnerError(f"Rank must be at least 1, got {rank}.", do_next="Pick 1 to 256; 8 is a good first try.")
+        raise LearnerError(
+            f"Rank must be at least 1, got {rank}.", do_next="Pick 1 to 256; 8 is a good first try."
+        )
     return rank * (d_in + d_out)
 
 
@@ -41,7 +43,7 @@ def lora_parameters(linears: Iterable[Linear], *, rank: int) -> int:
 
 
 def count(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> Count:
-    """Trainable and total parameters of LoRA on `targets`. Raises LearnerError on a target the model lacks."""
+    """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
     trainable = lora_parameters(shape.select(targets), rank=rank)
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 

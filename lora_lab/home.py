@@ -1,4 +1,4 @@
-"""What the lab keeps in the data folder besides runs: token lengths, shapes of added models, the worker's state."""
+"""What the lab keeps in the data folder besides runs: token lengths, model shapes, the worker's state."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """Bytes a fine-tuning run needs, per component, before it starts.
 
-Static parts are what bitsandbytes stores, to the byte. The rest follows the lab's own loop (worker/training.py),
-operator by operator, with
+Static parts are what bitsandbytes stores, to the byte. The rest follows the lab's own loop
+(worker/training.py), operator by operator, with
 
     T tokens and N answer tokens in the longest packed row, c bytes of the compute type,
     h hidden, a = heads x head size, f intermediate width, r rank, L layers, V vocabulary.
@@ -92,8 +92,8 @@ def predict(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) ->
 
 
 def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
-    """Stored weights: linear layers in `bits`, embedding and head in the compute type, norms and biases in fp32;
-    with the rotary frequencies, which are kept twice.
+    """Stored weights: linear layers in `bits`, embedding and head in the compute type, norms and biases in
+    fp32; with the rotary frequencies, which are kept twice.
     """
     codes = sum(linear.count * _code_bytes(linear, bits) for linear in shape.linears)
     outer = (shape.embedding_parameters + shape.head_parameters) * COMPUTE_BYTES[compute]
@@ -160,8 +160,8 @@ def _saved_per_token(shape: ModelShape, roles: set[str], c: int) -> Iterator[int
 
 
 def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
-    """Keys, values and mask. Packed examples are kept apart by a (T, T) mask, which each layer saves in the compute
-    type and which makes transformers repeat keys and values for every head; one example alone needs neither.
+    """Keys, values and mask. Packed examples are kept apart by a (T, T) mask, which each layer saves in the
+    compute type and which makes transformers repeat keys and values for every head; one needs neither.
     """
     if row.examples == 1:
         return shape.layers * row.tokens * 2 * shape.kv_heads * shape.head_dim * c
@@ -199,7 +199,7 @@ def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Iterable[RowSize], comp
     return max(sizes, key=sizes.__getitem__)
 
 
-def bits_per_param(bits: Bits) -> float:
+def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
     """Stored bits per weight of a large matrix: codes and constants, fixed tables left out."""
     match bits:
         case "fp32":
@@ -209,13 +209,16 @@ def bits_per_param(bits: Bits) -> float:
         case "int8":
             return 8.0
         case "nf4" | "fp4":
-            return 4 + overhead_bits(double_quantization=False)
+            return 4 + overhead_bits(double_quantization=False, block_size=block_size)
         case "nf4-dq":
-            return 4 + overhead_bits(double_quantization=True)
+            return 4 + overhead_bits(double_quantization=True, block_size=block_size)
 
 
 def overhead_bits(*, double_quantization: bool, block_size: int = BLOCK_SIZE) -> float:
-    """Bits per weight for block constants: 32/64 = 0.5, or 8/64 + 32/(64 x 256) = 0.127 (arXiv:2305.14314 section 3)."""
+    """Bits per weight for block constants: 32/64 = 0.5, or 8/64 + 32/(64 x 256) = 0.127.
+
+    arXiv:2305.14314 section 3, double quantization.
+    """
     if double_quantization:
         return 8 / block_size + 32 / (block_size * NESTED_BLOCK_SIZE)
     return 32 / block_size

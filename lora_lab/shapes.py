@@ -1,6 +1,6 @@
 """What of a model decides counts and bytes: the shapes of its linear layers and the size of the rest.
 
-A shape is read once from the model's own code on the meta device (`lora_lab/worker/shapes.py`) and kept as data in
+A shape is read once from the model's own code on the meta device (worker/shapes.py) and kept as data in
 `lora_lab/shapes/`, so that every count and every memory estimate is a closed formula that needs no torch.
 """
 
@@ -81,10 +81,10 @@ class ModelShape:
         )
 
     def select(self, targets: str | Sequence[str] | None) -> tuple[Linear, ...]:
-        """The linear layers that `targets` adapts: a set's name, role names (`q`), module names, or PEFT's default.
+        """The linear layers that `targets` adapts: a set, roles (`q`), module names, or PEFT's default.
 
-        A module name matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name that
-        matches nothing, listing what the model has.
+        A module name matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name
+        that matches nothing, listing what the model has.
         """
         if targets is None:
             if not self.default_targets:

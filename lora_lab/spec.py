@@ -67,7 +67,7 @@ class RunSpec:
     """`app-cards`, or the digest of an uploaded data set kept in the run's folder."""
 
     compute_dtype: ComputeType = "auto"
-    """`auto` measures both for a moment and takes the faster one (DESIGN.md 6.9)."""
+    """`auto` measures both for a moment and takes the faster one (docs/traps.md 9)."""
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))

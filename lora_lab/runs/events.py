@@ -1,4 +1,4 @@
-"""events.jsonl: appended by the one process that works on a run, read on by everyone else from a byte offset."""
+"""events.jsonl: appended by the one process that works on a run, read on by others from a byte offset."""
 
 import json
 import os

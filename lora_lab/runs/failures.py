@@ -29,7 +29,11 @@ def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
 
 def non_finite(spec: RunSpec, *, step: int) -> Failure:
     """The loss or its gradient stopped being a number."""
-    kept = f"The adapter of step {step - 1} is saved." if step > 1 else "The adapter had not learnt anything yet."
+    kept = (
+        f"The adapter of step {step - 1} is saved."
+        if step > 1
+        else "The adapter had not learnt anything yet."
+    )
     return Failure(
         cause="non-finite",
         what=f"The loss stopped being a number at step {step}. {kept}",
@@ -55,8 +59,17 @@ def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, la
         return out_of_memory(spec, step=step + 1, saved_step=saved_step)
     return Failure(
         cause="crash",
-        what=f"The training process ended unexpectedly (exit status {exit_code}) after step {step}. {_kept(saved_step)}",
+        what=f"The training process ended with status {exit_code} after step {step}. {_kept(saved_step)}",
         do_next="Start again; the run's stdout.log holds the details.",
+    )
+
+
+def app_closed(step: int) -> Failure:
+    """The app went away, and the worker with it, before the run could end."""
+    return Failure(
+        cause="killed",
+        what=f"The app was closed after step {step} of this run.",
+        do_next="Start it again with the same settings.",
     )
 
 

@@ -26,6 +26,7 @@ class RunState:
     failure: Event | None = None
     queued_at: float = 0.0
     ended_at: float | None = None
+    worker_pid: int = 0
 
     @property
     def ended(self) -> bool:
@@ -93,4 +94,5 @@ def _doing(state: RunState, event: Event) -> dict[str, Any]:
         "doing": event["text"],
         "done_bytes": event.get("done_bytes", 0),
         "total_bytes": event.get("total_bytes", 0),
+        "worker_pid": event.get("worker_pid", state.worker_pid),
     }

@@ -1,17 +1,16 @@
 """One worker process: gets ready, waits for one run, does it, ends. Memory is then certainly free.
 
-    python -m lora_lab.worker --home H --models-dir M                   warm: loads the default model, waits
-    python -m lora_lab.worker --home H --models-dir M --run FOLDER      one run at once
-    python -m lora_lab.worker --home H --models-dir M --shape MODEL     reads a model's shape into the data folder
+    python -m lora_lab.worker --home H --models-dir M                  warm: loads the default model, waits
+    python -m lora_lab.worker --home H --models-dir M --run FOLDER     one run at once
+    python -m lora_lab.worker --home H --models-dir M --shape MODEL    reads a model's shape, ends
 
-The warm worker reads one line from standard input, a run's folder. When that closes without one, the app is gone and
-so is the worker. During a run, closing it means: stop after this step and keep the adapter.
+The warm worker reads one line from standard input, a run's folder. When that closes without one, the app is
+gone, and so is the worker. During a run, closing it means: stop after this step and keep the adapter.
 """
 
 import argparse
 import gc
 import os
-import resource
 import sys
 import threading
 import traceback
@@ -39,7 +38,7 @@ def main() -> int:
     options = _options()
     quiet_libraries()
     if options.memory_limit_bytes:
-        resource.setrlimit(resource.RLIMIT_AS, (options.memory_limit_bytes, options.memory_limit_bytes))
+        _limit_memory(options.memory_limit_bytes)
     home = LabHome(options.home)
     if options.shape:
         shape_for(options.shape, home)
@@ -47,7 +46,7 @@ def main() -> int:
     if options.run:
         done = execute(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
         return 0 if done else 1
-    return _serve_one(home, options.models_dir, Path(options.model), options.bits)
+    return _serve_one(home, options.models_dir, options.model, options.bits)
 
 
 def _options() -> argparse.Namespace:
@@ -58,8 +57,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shape", help="read this model's shape and end")
     parser.add_argument("--model", default=WARM_MODEL, help="model to load while waiting")
     parser.add_argument("--bits", default=WARM_BITS, help="its bit width")
-    parser.add_argument("--memory-limit-bytes", type=int, default=0, help="address-space limit of this process")
+    parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")
     return parser.parse_args()
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    import resource  # not on Windows, where the option is refused with an ImportError
+
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
 def _serve_one(home: LabHome, models_dir: Path, model: str, bits: Bits) -> int:
@@ -110,7 +115,7 @@ def _warm_up(session: Session, home: LabHome) -> None:
     spec = RunSpec(model=session.model_name, bits=session.bits)
     adapted = attach(session, spec, shape_for(session.model_name, home))
     row = pack(encoded[: spec.batch], session.machine.device)
-    answer_loss(adapted.model, row, session.machine.autocast()).backward()  # type: ignore[no-untyped-call]
+    answer_loss(adapted.model, row, session.machine.autocast()).backward()
     session.base = adapted.model.unload()
     gc.collect()
 

@@ -8,8 +8,8 @@
                  \\              /  B (d_out, rank)
                  y (tokens, d_out)
 
-In bf16 the sum must happen inside one matmul, [x h] [W sB]ᵀ, which accumulates in fp32 and rounds once: added to
-an already rounded x Wᵀ, 90 % of a young adapter's output is lost below the last bit (DESIGN.md 6.12).
+In bf16 the sum must happen inside one matmul, [x h] [W sB]ᵀ, which accumulates in fp32 and rounds once: added
+to an already rounded x Wᵀ, 90 % of a young adapter's output is lost below the last bit (docs/traps.md 12).
 W is decoded for the forward and again for the backward, so no dense copy of it stays.
 """
 
@@ -93,7 +93,9 @@ class Decoder:
     def kept_if_it_fits(self, model: nn.Module) -> Iterator[None]:
         """Like `kept`, unless the dense copy would take more than a quarter of the free memory."""
         device = next(model.parameters()).device
-        free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available
+        free_bytes = (
+            torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available
+        )
         needed_bytes = sum(
             module.in_features * module.out_features * self.compute_dtype.itemsize
             for module in model.modules()
@@ -104,7 +106,7 @@ class Decoder:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Hold every decoded weight until the end: faster answers, at the cost of a dense copy of the model."""
+        """Hold every decoded weight until the end: faster answers for a dense copy of the model."""
         self._kept = {}
         try:
             yield
@@ -115,13 +117,13 @@ class Decoder:
 def install(model: nn.Module, decoder: Decoder) -> None:
     """Give every adapted and every other frozen linear layer of a PEFT model the forward above.
 
-    PEFT keeps attaching, saving and loading; only the arithmetic of `forward` is ours. No dropout, bias training or
-    DoRA: the lab does not offer them.
+    PEFT keeps attaching, saving and loading; only the arithmetic of `forward` is ours. No dropout, bias
+    training or DoRA: the lab does not offer them.
     """
     head = model.get_output_embeddings()  # type: ignore[operator]
     for module in list(model.modules()):
         if isinstance(module, LoraLayer):
-            module.forward = _adapted(module, decoder)  # type: ignore[attr-defined]
+            module.forward = _adapted(module, decoder)
         elif isinstance(module, nn.Linear | Conv1D) and module is not head and not _is_adapter(module, model):
             module.forward = _frozen(module, decoder)  # type: ignore[method-assign]
 
@@ -136,7 +138,8 @@ def _frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
 
     def forward(x: Tensor) -> Tensor:
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-        return _unflatten(FrozenMatmul.apply(rows, decode), x, layer)
+        product = FrozenMatmul.apply(rows, decode)  # type: ignore[no-untyped-call]
+        return _unflatten(product, x, layer)
 
     return forward
 
@@ -154,7 +157,8 @@ def _adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
             output: Tensor = base(x)
             return output
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-        return _unflatten(LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling), x, base)
+        product = LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling)  # type: ignore[no-untyped-call]
+        return _unflatten(product, x, base)
 
     return forward
 

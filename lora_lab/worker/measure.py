@@ -1,6 +1,6 @@
 """Memory as bytes of live tensors on a CPU, and as the allocator's own counters on a GPU.
 
-Process RSS is no measure: it is noisy and does not fall when tensors die (DESIGN.md 6.5). On a CPU every
+Process RSS is no measure: it is noisy and does not fall when tensors die (docs/traps.md 5). On a CPU every
 operator's result passes a dispatch mode that counts each storage once and forgets it when it is freed, so two
 equal runs report equal peaks to the byte.
 """
@@ -32,7 +32,7 @@ class LiveStorages(TorchDispatchMode):
     """Bytes of CPU storages that are alive: those given at the start, and all made while it is entered."""
 
     def __init__(self, resident: Iterable[torch.Tensor] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = 0
         self.peak_bytes = 0
         self._seen: dict[int, weakref.ref[torch.UntypedStorage]] = {}
@@ -68,7 +68,7 @@ class LiveStorages(TorchDispatchMode):
 
 
 class CudaAllocator:
-    """The CUDA allocator's own counters: tensors, not the driver's view, which adds cached blocks and context."""
+    """The CUDA allocator's own counters: tensors, not the driver's view, which adds cache and context."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

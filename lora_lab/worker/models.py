@@ -98,7 +98,7 @@ def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: R
     if gguf is not None:
         source = str(convert_gguf(gguf, models_dir / "converted" / gguf.stem, report))
     try:
-        return AutoModelForCausalLM.from_pretrained(  # type: ignore[no-any-return]
+        return AutoModelForCausalLM.from_pretrained(
             source, use_safetensors=True, trust_remote_code=False, **options
         )
     except (OSError, ValueError) as error:
@@ -185,7 +185,9 @@ def tiny_folder(models_dir: Path) -> str:
     if not embedded.is_ready(folder):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(TINY_SEED)
-            model = LlamaForCausalLM(LlamaConfig(**TINY, pad_token_id=256, eos_token_id=256, bos_token_id=257))
+            model = LlamaForCausalLM(
+                LlamaConfig(**TINY, pad_token_id=256, eos_token_id=256, bos_token_id=257)
+            )
         folder.mkdir(parents=True, exist_ok=True)
         model.to(torch.bfloat16).save_pretrained(folder)
         tiny_tokenizer().save_pretrained(folder)
@@ -196,7 +198,10 @@ def tiny_folder(models_dir: Path) -> str:
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """One token a byte, so that it needs no files."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {character: number for number, character in enumerate(alphabet)} | {"<end>": 256, "<bos>": 257}
+    vocabulary = {character: number for number, character in enumerate(alphabet)} | {
+        "<end>": 256,
+        "<bos>": 257,
+    }
     tokenizer = Tokenizer(tokenizer_models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,7 +1,7 @@
 """Bit widths: how frozen weights are stored, decoded and counted.
 
-All schemes here are weight-only: a layer's weights are stored in few bits and decoded to the compute type for each
-matrix product, so quantization saves memory and costs time.
+All schemes here are weight-only: a layer's weights are stored in few bits and decoded to the compute type for
+each matrix product, so quantization saves memory and costs time.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesC
     """The library's settings for a scheme; None for 16 and 32 bits.
 
     All three 4-bit settings are spelled out: the defaults are FP4, float32 and no double quantization
-    (DESIGN.md 6.2).
+    (docs/traps.md 2).
     """
     if bits == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
@@ -37,8 +37,8 @@ def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesC
 def keep_trainable_layout(model: nn.Module) -> None:
     """Stop bitsandbytes from repacking 4-bit weights for inference.
 
-    bitsandbytes 0.50.2 on AVX512-BF16 CPUs repacks every Linear4bit in one eval() forward under no_grad and never
-    back: later gradients are silently wrong (DESIGN.md 6.1, test_an_evaluation_pass_leaves_gradients_unchanged).
+    bitsandbytes 0.50.2 on AVX512-BF16 CPUs repacks every Linear4bit in one eval() forward under no_grad and
+    never back; later gradients are silently wrong (docs/traps.md 1, and the test of the same name).
     """
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
@@ -50,7 +50,8 @@ def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     if isinstance(weight, bnb.nn.Params4bit):
-        return bnb.functional.dequantize_4bit(weight.data, weight.quant_state).to(dtype)
+        decoded: Tensor = bnb.functional.dequantize_4bit(weight.data, weight.quant_state)
+        return decoded.to(dtype)
     if isinstance(weight, bnb.nn.Int8Params):
         return _dense_int8(layer, weight, dtype)
     dense = weight.detach().to(dtype)
@@ -64,7 +65,8 @@ def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype)
     scales = weight.SCB if weight.SCB is not None else getattr(state, "SCB", None)
     codes = weight.data if codes is None else codes
     assert scales is not None
-    return (codes.to(torch.float32) * (scales.view(-1, 1) / 127)).to(dtype)
+    decoded: Tensor = codes.to(torch.float32) * (scales.view(-1, 1) / 127)
+    return decoded.to(dtype)
 
 
 def constants_of(layer: nn.Module) -> Iterator[Tensor]:

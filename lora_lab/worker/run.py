@@ -15,6 +15,7 @@ import transformers
 from lora_lab import datasets, memory
 from lora_lab.batches import row_sizes
 from lora_lab.counts import count
+from lora_lab.datasets import Example
 from lora_lab.embedded import Progress
 from lora_lab.home import LabHome, write_json
 from lora_lab.runs import failures
@@ -42,7 +43,7 @@ def execute(
     ready: Session | None = None,
     app_is_gone: Callable[[], bool],
 ) -> bool:
-    """Do the run; every way it can end is an event. True when it finished or was stopped, False when it failed."""
+    """Do the run; every way it can end is an event. True unless it failed."""
     spec = run.spec
     work = Work(run, spec, home, app_is_gone)
     try:
@@ -107,6 +108,9 @@ class Work:
         )
         stopped = self.step < self.spec.steps
         self.save(self.step)
+        if self._app_is_gone():
+            self.run.emit("stopped", step=self.step)
+            return
 
         self.report(Progress(step="Measuring the held-out loss before and after"))
         kept = cut_to([encode(session.tokenizer, example) for example in held_out], self.spec.seq_len_tokens)
@@ -116,7 +120,7 @@ class Work:
         self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
 
         self.report(Progress(step="Asking both models the same questions"))
-        self._write_samples(session, held_out[:SAMPLE_PROMPTS])
+        self._write_samples(session, sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS])
         self.run.emit("stopped" if stopped else "finished", step=self.step)
 
     def should_stop(self) -> bool:
@@ -182,7 +186,7 @@ class Work:
             predicted_bytes=ledger.total_bytes,
         )
 
-    def _write_samples(self, session: Session, held_out: list[datasets.Example]) -> None:
+    def _write_samples(self, session: Session, held_out: list[Example]) -> None:
         adapted = self._adapted
         assert adapted is not None
         prompts = [example.prompt for example in held_out]
@@ -195,6 +199,11 @@ class Work:
             for example, base, tuned in zip(held_out, before, after, strict=True)
         ]
         write_json(self.run.path / "samples.json", {"samples": samples})
+
+
+def _prompt_length(example: Example) -> int:
+    """Short prompts first: they are the readable ones."""
+    return len(example.prompt)
 
 
 def shape_for(model: str, home: LabHome) -> ModelShape:

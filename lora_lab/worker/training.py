@@ -54,8 +54,8 @@ def learning_rate_at(step: int, *, steps: int, peak: float) -> float:
 def answer_loss(model: nn.Module, row: Row, autocast: AbstractContextManager[Any]) -> Tensor:
     """Mean next-token loss over the answers in a packed row; the head runs on those positions only.
 
-    `use_cache=False` is what makes transformers see the packed examples; with a cache they would attend to each
-    other without a warning (DESIGN.md 6.10).
+    `use_cache=False` is what makes transformers see the packed examples; with a cache they would attend to
+    each other without a warning (docs/traps.md 10).
     """
     with autocast:
         logits = model(
@@ -99,7 +99,7 @@ def train(
         row = pack([examples[i] for i in picked], device)
         with memory.of_step(step, row):
             loss = answer_loss(model, row, autocast())
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             grad_norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
             if not (math.isfinite(loss.item()) and math.isfinite(grad_norm.item())):
                 raise NonFiniteLoss(step, loss.item(), grad_norm.item())
@@ -124,8 +124,8 @@ def train(
 class PeakWatch:
     """Measures the steps that can set a new peak: the first two, and every row longer than any before.
 
-    Counting every operator costs a sixth of a step on a CPU; a step that is no longer than a measured one cannot
-    need more memory, because the same operators run on fewer tokens.
+    Counting every operator costs a sixth of a step on a CPU; a step that is no longer than a measured one
+    cannot need more memory, because the same operators run on fewer tokens.
     """
 
     def __init__(self, meter: Meter, optimizer: torch.optim.Optimizer) -> None:

@@ -1,0 +1,130 @@
+"""The lab's functions under the names that content may check against, registered on import.
+
+check: {quantity: lora_parameters, model: gpt3-175b, rank: 8, targets: [q, v], expect: 37748736}
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from lora_lab import counts, memory
+from lora_lab.levels import NF4_LEVELS
+from lora_lab.shapes import find_shape
+from lora_lab.spec import Bits
+from study.checks import register
+
+Targets = str | Sequence[str]
+
+
+def lora_parameters(model: str, rank: int, targets: Targets) -> int:
+    """Trainable parameters of LoRA on a catalogue model."""
+    return counts.count(find_shape(model), rank=rank, targets=targets).trainable
+
+
+def trainable_percent(model: str, rank: int, targets: Targets) -> float:
+    """Share of all parameters, adapters included, in percent."""
+    return counts.count(find_shape(model), rank=rank, targets=targets).percent
+
+
+def lora_parameters_matrix(d_in: int, d_out: int, rank: int) -> int:
+    """Parameters of one A and one B."""
+    return counts.lora_parameters_matrix(d_in=d_in, d_out=d_out, rank=rank)
+
+
+def linear_parameters(d_in: int, d_out: int) -> int:
+    """Parameters of a full weight matrix."""
+    return d_in * d_out
+
+
+def base_parameters(model: str) -> int:
+    """Parameters of a catalogue model."""
+    return find_shape(model).total_parameters
+
+
+def bits_per_param(scheme: Bits, block_size: int = memory.BLOCK_SIZE) -> float:
+    """Stored bits per weight, block constants included."""
+    return memory.bits_per_param(scheme, block_size=block_size)
+
+
+def quantization_overhead_bits(double_quantization: bool) -> float:
+    """Bits per weight spent on block constants."""
+    return memory.overhead_bits(double_quantization=double_quantization)
+
+
+def double_quantization_saving_bits() -> float:
+    """What double quantization takes off the overhead, bits per weight."""
+    return quantization_overhead_bits(False) - quantization_overhead_bits(True)
+
+
+def weight_bytes(model: str, bits: Literal[4, 8, 16, 32]) -> float:
+    """All parameters of a model at a flat number of bits, constants left out: the back-of-envelope figure."""
+    return find_shape(model).total_parameters * bits / 8
+
+
+def full_finetuning_bytes(parameters: int) -> int:
+    """2 bytes of weight, 2 of gradient and 8 of Adam state a parameter: the count behind "more than 780 GB"
+    for 65B in arXiv:2305.14314 section 1.
+    """
+    return (2 + 2 + memory.ADAM_BYTES_PER_PARAMETER) * parameters
+
+
+def adamw_state_bytes(parameters: int) -> int:
+    """Two fp32 moments a parameter."""
+    return memory.ADAM_BYTES_PER_PARAMETER * parameters
+
+
+def trainable_state_bytes(parameters: int) -> int:
+    """fp32 weight, gradient and both moments of a trained parameter."""
+    return (2 * memory.FP32_BYTES + memory.ADAM_BYTES_PER_PARAMETER) * parameters
+
+
+def adapter_file_bytes(parameters: int) -> int:
+    """An adapter saved in fp32, without the file's header."""
+    return memory.FP32_BYTES * parameters
+
+
+def lora_scaling(alpha: float, rank: int) -> float:
+    """alpha / rank (arXiv:2106.09685 section 4.1)."""
+    return alpha / rank
+
+
+def rslora_scaling(alpha: float, rank: int) -> float:
+    """alpha / sqrt(rank) (arXiv:2312.03732)."""
+    return float(alpha / rank**0.5)
+
+
+def nf4_level(index: int) -> float:
+    """One of the 16 values of NF4."""
+    return NF4_LEVELS[index]
+
+
+def quantization_levels(bits: int) -> int:
+    """How many values a code of that many bits can name."""
+    return int(2**bits)
+
+
+def logits_bytes(batch: int, tokens: int, vocab: int, bytes_per_value: int) -> int:
+    """One tensor of next-token scores."""
+    return batch * tokens * vocab * bytes_per_value
+
+
+for quantity in (
+    lora_parameters,
+    trainable_percent,
+    lora_parameters_matrix,
+    linear_parameters,
+    base_parameters,
+    bits_per_param,
+    quantization_overhead_bits,
+    double_quantization_saving_bits,
+    weight_bytes,
+    full_finetuning_bytes,
+    adamw_state_bytes,
+    trainable_state_bytes,
+    adapter_file_bytes,
+    lora_scaling,
+    rslora_scaling,
+    nf4_level,
+    quantization_levels,
+    logits_bytes,
+):
+    register(quantity.__name__, quantity)
