@@ -1,54 +1,96 @@
-"""The app: `python app.py` builds the pages into one and serves them. `python app.py --help` lists the options."""
+"""The app: `python app.py` builds its pages into one and serves them; `--help` lists the options."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from study.errors import LearnerError
-from study.settings import Settings, load_settings
+from study.serve import run
+from study.settings import Settings
 
-MENU = (("Today", "/"), ("Learn", "/learn"), ("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain"))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted."""
-    options = _read_options(arguments)
-    try:
-        from study.serve import serve, take_port
-
-        listening = take_port(options.host, options.port)
-        settings = load_settings(home=options.data_folder)
-        app = build_app(settings, host=options.host, projector=options.projector, worker=options.worker)
-    except LearnerError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - read by the person who typed the command
-        return 1
-    serve(app, listening, address=f"http://{options.host}:{listening.getsockname()[1]}")
-    return 0
+ROOT = Path(__file__).parent
+MENU = (("Today", "/"), ("Learn", "/learn"), ("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain"), ("Lab", "/lab"))
+STYLES = (
+    ROOT / "flashcards/static/cards.css",
+    ROOT / "quizzes/static/quiz.css",
+    ROOT / "lora_lab/static/lab.css",
+)
 
 
-def build_app(settings: Settings, *, host: str = "127.0.0.1", projector: bool = False, worker: bool = True) -> Any:
+def build_app(
+    settings: Settings, *, hosts: Sequence[str] = (), projector: bool = False, worker: bool = True
+) -> Any:
     """All pages behind one door, as an ASGI app."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
-    from study.assembly import assemble
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported, which takes seconds:
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))  # hence the imports in here
+    import gradio as gr
+    from fastapi import FastAPI
 
-    return assemble(settings, menu=MENU, host=host, projector=projector)
+    import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+    from flashcards import page as cards_page
+    from flashcards.exercise import card_exercise
+    from lora_lab import page as lab_page
+    from lora_lab.charts import first_chart
+    from lora_lab.downloads import register
+    from lora_lab.lab import Lab
+    from lora_lab.runs.local import LocalEngine
+    from quizzes.exercise import quiz_exercise
+    from quizzes.explain.exercise import explain_exercise
+    from quizzes.pages import explain as explain_page
+    from quizzes.pages import quiz as quiz_page
+    from study import frame, web
+    from study.agenda import Subjects
+    from study.concepts import load_concepts
+    from study.context import Context
+    from study.pages import learn as learn_page
+    from study.pages import review as review_page
+    from study.pages import settings as settings_page
+    from study.pages import today as today_page
+    from study.store import open_store
+
+    context = Context(
+        settings=settings,
+        store=open_store(settings.database_url),
+        concepts=load_concepts(),
+        clock=_now,
+        dice=SystemRandom(),
+        menu=MENU,
+    )
+    cards = card_exercise(context)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    explain = explain_exercise(context)
+    review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
+    subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
+
+    lab = Lab(settings, LocalEngine(settings, warm=worker))
+    corners = today_page.Corners(first_chart=first_chart, last_run=partial(lab_page.last_run, lab))
+
+    pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
+    today_page.build(
+        pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners
+    )
+    learn_page.build(pages, context, subjects=subjects)
+    cards_page.build(pages, context, cards)
+    quiz_page.build(pages, context, quiz)
+    explain_page.build(pages, context, explain)
+    review_page.build(pages, context, review)
+    settings_page.build(pages, context)
+    lab_page.build(pages, context, lab)
+
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    site.state.opening, site.state.closing = lab.engine.start, lab.engine.close
+    register(site, lab)
+    site.add_middleware(web.Doorkeeper, hosts=hosts)
+    return frame.mount(site, pages, styles=STYLES, projector=projector)
 
 
-def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Study LoRA and QLoRA: cards, quizzes and a live lab.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
-    parser.add_argument("--data-folder", type=Path, help="where progress, runs and models are kept")
-    parser.add_argument("--projector", action="store_true", help="large type and no profile names, for a class")
-    parser.add_argument("--no-worker", dest="worker", action="store_false", help="start no training worker")
-    return parser.parse_args(arguments)
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(build_app))

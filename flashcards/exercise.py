@@ -7,14 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flashcards.deck import Card
+from flashcards.deck import Card, load_decks
 from flashcards.reviews import Reviews, Shown
 from flashcards.scheduler import preview
 from flashcards.session import Session
 from study import events, units
+from study.agenda import CardsDue
 from study.concepts import ConceptMap
-from study.context import Visit
-from study.errors import LearnerError
+from study.context import Context, Visit
+from study.errors import LearnerError, StaleError
 from study.markup import to_plain
 from study.progress import recalled, typical_seconds
 from study.stations import Piece, Steps
@@ -23,6 +24,7 @@ from study.store.runs import ReviewRun
 from study.templates import render
 
 SECONDS_UNTIL_KNOWN = 20.0  # a card, before this learner has rated five
+SECONDS_AT_LEAST = 6.0  # a run of known cards is fast, but the next one may need thought
 PACE_DAYS = 30
 
 
@@ -33,7 +35,15 @@ class CardExercise:
     reviews: Reviews
     concepts: ConceptMap
     label: str = "cards"
-    seconds_each: float = SECONDS_UNTIL_KNOWN
+
+    @property
+    def subjects(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each card is about."""
+        return self.reviews.decks.concepts_of
+
+    def due(self, visit: Visit) -> CardsDue:
+        """What waits for the learner."""
+        return self.reviews.due(visit.profile.id, now=visit.now)
 
     def front(self, visit: Visit, card: Card) -> Piece:
         """The question. The answer is nowhere in this HTML: neither a search nor a screen reader finds it."""
@@ -54,7 +64,9 @@ class CardExercise:
             raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
         memory, review_id = self.reviews.memory(visit.profile.id, card.id)
         if review_id != events.whole(event, "review"):
-            raise LearnerError("That card was rated in another window.", do_next="Reload the page to go on.")
+            raise StaleError(
+                "That card was rated in another window already.", do_next="Here is the next one."
+            )
         html = render(
             "flashcards/back.html",
             card=card,
@@ -84,6 +96,11 @@ class CardExercise:
         self.reviews.undo(visit.profile.id, expected_review_id=events.whole(event, "review"), now=visit.now)
         return "Undone. The card is as it was."
 
+    def ask_for(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        """Make cards about a missed question due; returns how many."""
+        asked = self.reviews.request_about(visit.profile.id, concepts, because=because, now=visit.now)
+        return len(asked)
+
     def undoable(self, visit: Visit, *, since: datetime | None = None) -> int | None:
         """The id of the rating that undo would take back: the last one of today, or of a run."""
         today = self.reviews.today(visit.profile.id, now=visit.now)
@@ -94,17 +111,18 @@ class CardExercise:
         """Where the learner stands with all cards."""
         return self.reviews.session(visit.profile.id, now=visit.now)
 
-    def seconds_a_card(self, visit: Visit) -> float:
+    def seconds_each(self, visit: Visit) -> float:
         """What a card takes this learner."""
         since = visit.now - timedelta(days=PACE_DAYS)
         history = self.reviews.store.cards.history(visit.profile.id, since=since)
-        return typical_seconds([r.duration_ms for r in history], until_known=SECONDS_UNTIL_KNOWN)
+        pace = typical_seconds([r.duration_ms for r in history], until_known=SECONDS_UNTIL_KNOWN)
+        return max(pace, SECONDS_AT_LEAST)
 
     # ---- as a station of the five-minute review ----
 
     def planned(self, visit: Visit, *, seconds: float) -> int:
         """How many ratings fit into this time; at least one, if a card waits."""
-        fits = max(1, round(seconds / self.seconds_a_card(visit)))
+        fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit).counts.left, fits)
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
@@ -139,6 +157,12 @@ class CardExercise:
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> list[CardReview]:
         return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
+
+
+def card_exercise(context: Context) -> CardExercise:
+    """The cards of an app: its decks, read and checked, on its store."""
+    decks = load_decks(context.concepts)
+    return CardExercise(reviews=Reviews(store=context.store, decks=decks), concepts=context.concepts)
 
 
 def in_words(interval: timedelta) -> str:

@@ -13,7 +13,7 @@ from study import events, frame
 from study.content import LEVELS
 from study.context import Context, Visit
 from study.days import study_day
-from study.errors import LearnerError
+from study.errors import LearnerError, StaleError
 from study.frame import Reply
 from study.progress import recalled
 from study.stations import Piece
@@ -44,6 +44,12 @@ class CardsPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """One press."""
         visit = frame.visit_of(self.context, request, event)
+        try:
+            return self._press(visit, event)
+        except StaleError as stale:
+            return {**self._next(visit), "error": str(stale)}
+
+    def _press(self, visit: Visit, event: dict[str, Any]) -> Reply:
         match event.get("act"):
             case "flip":
                 piece = self.exercise.back(visit, event)
@@ -70,7 +76,7 @@ class CardsPage:
 
     def _show(self, visit: Visit, piece: Piece, *, said: str = "") -> Reply:
         session = self._session(visit)
-        minutes = session.counts.left * self.exercise.seconds_a_card(visit) / 60
+        minutes = session.counts.left * self.exercise.seconds_each(visit) / 60
         html = render(
             "flashcards/cards.html",
             piece=piece.html,
@@ -82,9 +88,12 @@ class CardsPage:
         return {"html": html, "say": f"{said} {piece.say}".strip(), "focus": piece.focus}
 
     def _session(self, visit: Visit) -> Session:
-        more = events.number(visit.query.get("more", ""), default=0, low=0, high=100)
-        wanted = _filter_of(visit.query)
-        return self.exercise.reviews.session(visit.profile.id, now=visit.now, wanted=wanted, extra_new=more)
+        return self.exercise.reviews.session(
+            visit.profile.id,
+            now=visit.now,
+            wanted=_filter_of(visit.query),
+            new_cards=_new_cards(visit),
+        )
 
     def _finish(self, visit: Visit, session: Session) -> str:
         reviews = self.exercise.reviews
@@ -96,19 +105,19 @@ class CardsPage:
         last = {review.card_id: review.rating for review in today if review.card_id in decks.by_id}
         learnt = {concept for card_id in last for concept in decks.by_id[card_id].concepts}
         remembered, asked = recalled(today)
-        more = events.number(visit.query.get("more", ""), default=0, low=0, high=100) + MORE_NEW
+        new = sum(review.before is None for review in today)
         return render(
             "flashcards/finish.html",
             matching=matching,
             rated=len(today),
-            new=sum(review.before is None for review in today),
+            new=new,
             remembered=remembered,
             asked=asked,
             learnt=sorted(learnt),
             shaky=[decks.by_id[card_id] for card_id, rating in last.items() if rating == 1],
             concepts=self.context.concepts,
             next_due=self._when(visit, session),
-            more=f"/cards?{urlencode({**_chosen(visit.query), 'more': more})}" if unseen else "",
+            more=_address({**_chosen(visit.query), "new": str(new + MORE_NEW)}) if unseen else "",
             more_new=min(MORE_NEW, len(unseen)),
             undo=self.exercise.undoable(visit),
             filters=self._filters(visit),
@@ -145,6 +154,12 @@ def _filter_of(query: Mapping[str, str]) -> CardFilter:
 
 def _chosen(query: Mapping[str, str]) -> dict[str, str]:
     return {name: query[name][:120] for name in FILTERS if query.get(name)}
+
+
+def _new_cards(visit: Visit) -> int | None:
+    """How many new cards this address lets in today; the learner's own limit if it does not say."""
+    asked = visit.query.get("new", "")
+    return events.number(asked, default=0, low=0, high=500) if asked else None
 
 
 def _address(chosen: Mapping[str, str]) -> str:

@@ -5,18 +5,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flashcards.deck import Decks
+from flashcards.deck import Card, Decks
 from flashcards.scheduler import RATINGS, Memory, Outcome, preview
 from flashcards.session import CardFilter, Log, Session, next_card
 from study.agenda import CardsDue
 from study.days import day_end, day_start, study_day
-from study.errors import LearnerError
+from study.errors import LearnerError, StaleError
 from study.store import Store
 from study.store.cards import CardReview
 
 PREVIEW_LASTS = timedelta(hours=12)
 MAX_DURATION = timedelta(minutes=10)  # longer than that is a coffee, not a thought
 FORECAST_DAYS = 7
+REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +38,21 @@ class Reviews:
     decks: Decks
 
     def session(
-        self, profile_id: str, *, now: datetime, wanted: CardFilter | None = None, extra_new: int = 0
+        self,
+        profile_id: str,
+        *,
+        now: datetime,
+        wanted: CardFilter | None = None,
+        new_cards: int | None = None,
     ) -> Session:
-        """Where this learner stands. `extra_new` lets more new cards in than the daily limit."""
-        limit = self.store.notes.preferences(profile_id).new_cards_a_day + extra_new
+        """Where this learner stands; `new_cards` stands in for the usual number of new cards a day."""
+        usual = self.store.notes.preferences(profile_id).new_cards_a_day
         return next_card(
             self.decks.cards,
             self.log(profile_id, now=now),
             now=now,
             day_ends=day_end(now),
-            new_cards_a_day=limit,
+            new_cards_a_day=usual if new_cards is None else new_cards,
             wanted=wanted,
         )
 
@@ -81,7 +87,7 @@ class Reviews:
         memory, _ = self.memory(profile_id, shown.card_id)
         earliest = max(now - PREVIEW_LASTS, memory.last_review if memory else now - PREVIEW_LASTS)
         if not earliest <= shown.flipped_at <= now:
-            raise LearnerError(
+            raise StaleError(
                 "This answer was open for so long that its intervals are out of date.",
                 do_next="Look at the card again, then rate it.",
             )
@@ -101,6 +107,16 @@ class Reviews:
     def undo(self, profile_id: str, *, expected_review_id: int, now: datetime) -> str:
         """Take the last rating back; the card is as it was, and is shown next."""
         return self.store.cards.undo(profile_id, expected_review_id=expected_review_id, undone_at=now)
+
+    def request_about(
+        self, profile_id: str, concepts: tuple[str, ...], *, because: str, now: datetime
+    ) -> tuple[Card, ...]:
+        """Make a few cards due that share the most with a missed question, and return them."""
+        about = set(concepts)
+        closest = sorted(self.decks.about(concepts), key=lambda card: -len(about.intersection(card.concepts)))
+        chosen = tuple(closest[:REQUESTED_AT_MOST])
+        self.store.cards.request(profile_id, (card.id for card in chosen), because=because, at=now)
+        return chosen
 
     def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
         """The ratings of this study day; the last one can be undone, then the one before it."""

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from study.errors import LearnerError
@@ -38,6 +39,7 @@ class Dataset:
     held_out: tuple[Example, ...]
 
 
+@cache
 def own_dataset() -> Dataset:
     """The deck the learner is studying: card fronts and backs, questions and their right answers."""
     return split(

@@ -75,19 +75,26 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 def predict(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
     """Peak bytes of `spec` on a model of `shape`, when its longest packed row has the size `row`."""
     adapted = shape.select(spec.targets)
-    trainable = lora_parameters(adapted, rank=spec.rank)
+    return predict_adapted(shape, adapted, bits=spec.bits, rank=spec.rank, row=row, compute=compute)
+
+
+def predict_adapted(
+    shape: ModelShape, adapted: tuple[Linear, ...], *, bits: Bits, rank: int, row: RowSize, compute: Compute
+) -> Ledger:
+    """The same for any choice of matrices."""
+    trainable = lora_parameters(adapted, rank=rank)
     tensors = 2 * sum(linear.count for linear in adapted)
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
     c = COMPUTE_BYTES[compute]
     return Ledger(
-        weights=weight_bytes(shape, spec.bits, compute),
-        constants=constant_bytes(shape, spec.bits),
+        weights=weight_bytes(shape, bits, compute),
+        constants=constant_bytes(shape, bits),
         adapters=FP32_BYTES * trainable,
         gradients=FP32_BYTES * trainable,
         optimizer=ADAM_BYTES_PER_PARAMETER * trainable + ADAM_BYTES_PER_TENSOR * tensors,
-        activations=activation_bytes(shape, adapted, rank=spec.rank, row=row, c=c),
+        activations=activation_bytes(shape, adapted, rank=rank, row=row, c=c),
         logits=logits,
-        scratch=max(0, scratch_bytes(shape, rank=spec.rank, row=row, c=c) - logits),
+        scratch=max(0, scratch_bytes(shape, rank=rank, row=row, c=c) - logits),
     )
 
 

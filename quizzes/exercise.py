@@ -6,14 +6,15 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from quizzes.bank import Option, Question
-from quizzes.session import LETTERS, draw, options_in_order
+from quizzes.bank import Option, Question, load_bank
+from quizzes.session import draw, options_in_order
 from quizzes.sittings import Sittings
 from study import events
 from study.concepts import ConceptMap
-from study.context import Visit
+from study.context import Context, Visit
 from study.errors import LearnerError
 from study.markup import to_plain
+from study.progress import typical_seconds
 from study.stations import Piece, Steps
 from study.store.quizzes import QuizAnswer, QuizRecord
 from study.store.runs import ReviewRun
@@ -37,9 +38,15 @@ class QuizExercise:
     concepts: ConceptMap
     ask_for_cards: AskForCards
     label: str = "questions"
-    seconds_each: float = SECONDS_A_QUESTION
 
-    def question(self, visit: Visit, record: QuizRecord, question: Question, *, number: int, total: int) -> Piece:
+    @property
+    def subjects(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each question is about."""
+        return self.sittings.bank.concepts_of
+
+    def question(
+        self, visit: Visit, record: QuizRecord, question: Question, *, number: int, total: int
+    ) -> Piece:
         """The question with its options; which of them is right is not in this HTML."""
         html = render(
             "quizzes/question.html",
@@ -51,7 +58,9 @@ class QuizExercise:
             session=record.id,
             shown_at=visit.now.isoformat(),
         )
-        return Piece(html=Markup(html), say=f"Question {number} of {total}: {to_plain(question.stem)}", focus="#stem")
+        return Piece(
+            html=Markup(html), say=f"Question {number} of {total}: {to_plain(question.stem)}", focus="#stem"
+        )
 
     def answer(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
         """Store an answer, make cards due after a miss, and show what there is to learn from it."""
@@ -72,10 +81,14 @@ class QuizExercise:
     def _question(self, event: Mapping[str, Any]) -> Question:
         question = self.sittings.bank.by_id.get(events.text(event, "question"))
         if question is None:
-            raise LearnerError("That question is not in the bank any more.", do_next="Reload the page to go on.")
+            raise LearnerError(
+                "That question is not in the bank any more.", do_next="Reload the page to go on."
+            )
         return question
 
-    def _feedback(self, record: QuizRecord, question: Question, given: QuizAnswer, *, asked_for: int) -> Piece:
+    def _feedback(
+        self, record: QuizRecord, question: Question, given: QuizAnswer, *, asked_for: int
+    ) -> Piece:
         options = options_in_order(question, seed=record.seed)
         chosen = next(option for option in question.options if option.id == given.option)
         position = self.sittings.position(record)
@@ -94,6 +107,11 @@ class QuizExercise:
         return Piece(html=Markup(html), say=_verdict(options, chosen, question.right), focus="#next")
 
     # ---- as a station of the five-minute review ----
+
+    def seconds_each(self, visit: Visit) -> float:
+        """What a question takes this learner."""
+        history = self.sittings.store.quizzes.history(visit.profile.id)
+        return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
         """Missed questions first, then new ones, then the rest; the seed shuffles within each."""
@@ -131,6 +149,12 @@ class QuizExercise:
         return f"{position.right} of {len(position.answered)} questions right."
 
 
+def quiz_exercise(context: Context, *, ask_for_cards: AskForCards) -> QuizExercise:
+    """The questions of an app: its bank, read and checked, on its store."""
+    sittings = Sittings(store=context.store, bank=load_bank(context.concepts))
+    return QuizExercise(sittings=sittings, concepts=context.concepts, ask_for_cards=ask_for_cards)
+
+
 def _verdict(options: list[tuple[str, Option]], chosen: Option, right: Option) -> str:
     letters = {option.id: letter for letter, option in options}
     if chosen.correct:
@@ -139,6 +163,3 @@ def _verdict(options: list[tuple[str, Option]], chosen: Option, right: Option) -
         f"Not {letters[chosen.id]}: {to_plain(chosen.feedback)} "
         f"{letters[right.id]} is right: {to_plain(right.text)}. {to_plain(right.feedback)}"
     )
-
-
-__all__ = ["LETTERS", "SECONDS_A_QUESTION", "AskForCards", "QuizExercise"]

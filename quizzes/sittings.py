@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 from quizzes.bank import Bank, Question
 from quizzes.session import SEEDS, USUAL_LENGTH, Position, draw, missed, position
@@ -11,6 +12,7 @@ from study.store import Store
 from study.store.quizzes import QuizAnswer, QuizRecord
 
 MAX_DURATION = timedelta(minutes=10)
+LOOK_BACK = 100  # quizzes; an address older than that starts its quiz anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,13 @@ class QuizChoice:
     def __post_init__(self) -> None:
         if not 1 <= self.length <= 50:
             raise LearnerError(
-                f"A quiz of {self.length} questions.", do_next="Choose 1 to 50; 10 takes five minutes."
+                f"A quiz can't have {self.length} questions.",
+                do_next="Choose 1 to 50; 10 takes five minutes.",
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the seed, as it is stored with the quiz."""
+        return {"topic": self.topic, "level": self.level, "concept": self.concept, "length": self.length}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,26 @@ class Sittings:
             )
         drawn = draw(pool, seed=choice.seed, length=choice.length)
         ids = tuple(question.id for question in drawn)
-        return self.store.quizzes.start(profile_id, seed=choice.seed, question_ids=ids, started_at=now)
+        return self.store.quizzes.start(
+            profile_id, seed=choice.seed, question_ids=ids, choice=choice.to_json(), started_at=now
+        )
+
+    def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
+        """The last quiz that was drawn by this choice and seed."""
+        same = (
+            record
+            for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
+            if record.seed == choice.seed and record.choice == choice.to_json()
+        )
+        return next(same, None)
+
+    def unfinished(self, profile_id: str) -> tuple[QuizChoice, Position] | None:
+        """The last quiz of this profile, if it was begun and not ended."""
+        for record in self.store.quizzes.latest(profile_id, limit=1):
+            where = self.position(record)
+            if record.choice and where.question is not None and where.answered:
+                return QuizChoice(**record.choice, seed=record.seed), where
+        return None
 
     def record(self, profile_id: str, session_id: str) -> QuizRecord:
         """A quiz of this profile."""

@@ -11,8 +11,11 @@ from study.errors import LearnerError
 
 _QUANTITIES: dict[str, Callable[..., float]] = {}
 
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_SCALES = (1.0, 1e3, 1e6, 1e9, 1e12)  # a text may print 37.7M or 780 GB for the exact number
+# A text may print 37.7M or 780 GB for the exact number.
+_SCALES = {"k": 1e3, "kB": 1e3, "M": 1e6, "MB": 1e6, "B": 1e9, "GB": 1e9, "TB": 1e12}
+_SCALES |= {"million": 1e6, "billion": 1e9}
+_UNITS = "|".join(sorted(_SCALES, key=len, reverse=True))
+_NUMBER = re.compile(rf"((?:(?<![\w.])[-−])?\d[\d,]*(?:\.\d+)?)(?:\s*({_UNITS})\b)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ def holds(check: Check) -> bool:
 
 def prints(text: str, check: Check) -> bool:
     """Whether a text shows the expected number, in full or rounded to what it prints (37.7M, 780 GB)."""
-    return any(_is_printed_as(check, digits) for digits in _NUMBER.findall(text))
+    return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
 
 
 def read_checks(fields: Fields) -> tuple[Check, ...]:
@@ -84,16 +87,13 @@ def _read_check(entry: object, fields: Fields) -> Check | None:
     )
 
 
-def _is_printed_as(check: Check, digits: str) -> bool:
-    printed = float(digits.replace(",", ""))
+def _is_printed_as(check: Check, digits: str, unit: str) -> bool:
+    scale = _SCALES.get(unit, 1.0)
     decimals = len(digits.partition(".")[2])
-    for scale in _SCALES:
-        half_a_digit = 0.5 * scale * 10.0**-decimals * (1 + 1e-9) if decimals or scale > 1 else 0.0
-        if abs(printed * scale - check.expect) <= max(
-            half_a_digit, check.tolerance, 1e-12 * abs(check.expect)
-        ):
-            return True
-    return False
+    # A whole number without a unit is meant exactly; the last digit of any other may have been rounded.
+    rounding = 0.5 * scale * 10.0**-decimals * (1 + 1e-9) if decimals or unit else 0.0
+    difference = abs(float(digits.replace(",", "").replace("−", "-")) * scale - check.expect)
+    return difference <= max(rounding, check.tolerance, 1e-12 * abs(check.expect))
 
 
 def _as_word(value: object) -> str:

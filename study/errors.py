@@ -13,3 +13,7 @@ class LearnerError(Exception):
         super().__init__(f"{what} {do_next}")
         self.what = what
         self.do_next = do_next
+
+
+class StaleError(LearnerError):
+    """Another window changed meanwhile what the page shows. Nothing was stored; show what is true now."""

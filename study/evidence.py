@@ -1,8 +1,9 @@
 """Why a learner may believe an item: a source to look up, a number computed here, or both."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from study.checks import Check, prints, read_checks
+from study.checks import Check, evaluate, holds, prints, read_checks
 from study.content import Fields
 
 
@@ -24,3 +25,13 @@ def read_evidence(fields: Fields, *, printed: str) -> Evidence:
         if not prints(printed, check):
             fields.note(f"the check expects {check.expect:g}, but no text prints that number")
     return Evidence(source=source, checks=checks)
+
+
+def broken_claims(items: Iterable[tuple[str, Evidence]]) -> list[str]:
+    """One line for each claim that the computation does not bear out."""
+    return [
+        f"{item}: {check.call} is {evaluate(check):,}, the text says {check.expect:,}"
+        for item, evidence in items
+        for check in evidence.checks
+        if not holds(check)
+    ]

@@ -1,10 +1,11 @@
-"""The page frame: every page's head, menu and live region, and the islands its content lives in.
+"""The page frame: the head, menu and live region of every page, and the islands its content lives in.
 
-An island is HTML made by the server. `load` makes it when the page opens; `act` answers a press and may send new
-HTML. The browser's side of the contract is written at the top of `static/island.js`.
+An island is HTML made by the server. `load` makes it when the page opens; `act` answers a press and may
+send new HTML. The browser's side of the contract is written at the top of `static/island.js`.
 """
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, TypedDict
 from urllib.parse import parse_qsl
 
 import gradio as gr
-from gradio.context import get_blocks_context
+from fastapi import FastAPI
+from gradio.context import Context as GradioContext
 
 from study import web
 from study.context import Context, Visit, visit
 from study.errors import LearnerError
-from study.templates import environment, render
+from study.templates import render
+from study.theme import THEME
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -34,6 +37,7 @@ class Reply(TypedDict, total=False):
     goto: str
     error: str
     parts: dict[str, str]
+    then: str
 
 
 Act = Callable[[dict[str, Any], gr.Request], Reply]
@@ -45,8 +49,8 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 
         island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
 
-    A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the server,
-    and shows as "the app did not answer".
+    A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the
+    server, and shows as "the app did not answer".
     """
 
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
@@ -81,10 +85,11 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str) -> Iterator
     """One page with its own address, title, menu and live region; its content goes inside."""
     with app if path == "/" else app.route(title, path, show_in_navbar=False):
         blocks = _current_blocks()
-        with gr.Group(elem_id="site"):
+        with gr.Row(elem_id="site"):
             gr.HTML(
                 render("study/menu.html", menu=context.menu, path=path),
                 elem_id="menu",
+                js_on_load=_script("menu.js"),
                 apply_default_css=False,
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
@@ -116,15 +121,15 @@ class _Greeter:
 
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
-    """Who asks, and what the address bar says: of the page being opened, or of the page an event came from."""
+    """Who asks, and what the address says of the page being opened, or that an event came from."""
     browser_id = dict(request.cookies).get(web.COOKIE, "")
     if not 0 < len(browser_id) <= 64:
         raise LearnerError(
             "Your browser did not send its cookie, so your cards can't be found.",
             do_next="Allow cookies for this address, then reload the page.",
         )
-    pairs = dict(request.query_params) if event is None else dict(parse_qsl(str(event.get("query", ""))[1:]))
-    return visit(context, browser_id=browser_id, query=pairs)
+    asked = str(request.query_params) if event is None else str(event.get("query", "")).removeprefix("?")
+    return visit(context, browser_id=browser_id, query=dict(parse_qsl(asked)))
 
 
 def waiting(title: str) -> str:
@@ -135,12 +140,37 @@ def waiting(title: str) -> str:
 def head(*styles: Path, projector: bool = False) -> str:
     """What goes into every page's `<head>`: our look, and what must run before anything is drawn.
 
-    Style sheets stand here rather than in Gradio's `css=`, which rewrites rules inside `@media` so that they no
-    longer reach what is outside its own content box.
+    Style sheets stand here rather than in Gradio's `css=`, which rewrites rules inside `@media` so that they
+    no longer reach what is outside its own content box.
     """
     sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
     return f"<style>{sheets}</style><script>{view}{_script('head.js')}</script>"
+
+
+def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector: bool) -> FastAPI:
+    """Put the pages at the root of a site; the site's own routes go first."""
+    pages.queue(max_size=200, default_concurrency_limit=4)
+    with warnings.catch_warnings():
+        # Gradio 6.31 warns that it turns server-side rendering off even where it was never on.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(
+            site,
+            pages,
+            path="/",
+            theme=THEME,
+            head=head(*styles, projector=projector),
+            footer_links=[],
+            run_history=False,  # on by default since Gradio 6: it keeps every learner's inputs in the browser
+            show_error=False,
+            max_file_size=web.BODY_LIMIT_BYTES,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
+        )
+    return site
 
 
 @cache
@@ -149,10 +179,7 @@ def _script(name: str) -> str:
 
 
 def _current_blocks() -> gr.Blocks:
-    blocks = get_blocks_context()
-    if not isinstance(blocks, gr.Blocks):
+    blocks = GradioContext.root_block
+    if blocks is None:
         raise RuntimeError("an island or page must be built inside the app's Blocks")
     return blocks
-
-
-__all__ = ["Act", "Load", "Reply", "environment", "head", "island", "page", "render", "visit_of", "waiting"]

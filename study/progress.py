@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from itertools import takewhile
 from statistics import median
 
+from study.concepts import Concept, ConceptMap
 from study.days import study_day
 from study.store.cards import CardReview
 from study.store.quizzes import QuizAnswer
@@ -68,6 +69,16 @@ def weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str
     """The concepts that need work most: with a miss among the last answers, lowest mastery first."""
     missed = [(concept, known) for concept, known in mastery.items() if known.misses]
     return sorted(missed, key=_need)[:limit]
+
+
+def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Concept | None:
+    """The first concept never answered whose prerequisites all were."""
+    ready = (
+        concept
+        for concept in concepts.by_id.values()
+        if concept.id not in mastery and all(before in mastery for before in concept.prerequisites)
+    )
+    return next(ready, None)
 
 
 def streak_days(moments: Iterable[datetime], *, today: date, zone: tzinfo | None = None) -> int:

@@ -1,15 +1,40 @@
-"""Serving the app: the address is taken first, and announced when it answers."""
+"""Serving the app: the address is taken before anything slow happens, and announced when it answers."""
 
+import argparse
 import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from study.errors import LearnerError
+from study.settings import load_settings
+
+
+def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, build the app, serve it until interrupted. Returns the exit status."""
+    options = _read_options(arguments)
+    try:
+        listening = take_port(options.host, options.port)
+        settings = load_settings(home=options.data_folder)
+        app = build_app(settings, hosts=(options.host,), projector=options.projector, worker=options.worker)
+    except LearnerError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
+        return 1
+    address = f"http://{options.host}:{listening.getsockname()[1]}"
+    # An open event stream would hold up the end for ever, hence the two seconds.
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    try:
+        _AnnouncingServer(config, address, opened=app.state.opening).run(sockets=[listening])
+    finally:
+        app.state.closing()
+    return 0
 
 
 def take_port(host: str, port: int) -> socket.socket:
-    """Reserve the address before anything slow is imported, so that a taken port is said at once."""
+    """Reserve an address, or say in one sentence why it can't be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     taken = socket.socket(family, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -18,29 +43,45 @@ def take_port(host: str, port: int) -> socket.socket:
         taken.listen()
     except (OSError, OverflowError) as error:
         taken.close()
+        reason = getattr(error, "strerror", None) or str(error)
         raise LearnerError(
-            f"Port {port} on {host} can't be used ({getattr(error, 'strerror', None) or error}).",
-            do_next=f"Another program may have it; try another one: python app.py --port {_another(port)}",
+            f"Port {port} on {host} can't be used: {reason}.",
+            do_next=f"Stop what uses it, or choose another one: python app.py --port {_another(port)}",
         ) from error
     return taken
 
 
-def serve(app: Any, listening: socket.socket, *, address: str) -> None:
-    """Answer until the process is told to stop."""
-    # An open event stream would hold the shutdown for ever, hence the two seconds.
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    _AnnouncingServer(config, address).run(sockets=[listening])
-
-
 class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    """Says where the app is as soon as it answers, not before."""
+
+    def __init__(self, config: uvicorn.Config, address: str, *, opened: Callable[[], None]) -> None:
         super().__init__(config)
         self._address = address
+        self._opened = opened
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"Ready: {self._address}", flush=True)  # noqa: T201 - the one line a person waits for
+            print(f"Ready: {self._address}", flush=True)  # noqa: T201 - the line a person waits for
+            self._opened()
+
+
+def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)"
+    )
+    parser.add_argument("--data-folder", type=Path, help="where progress, runs and models are kept")
+    parser.add_argument(
+        "--projector", action="store_true", help="large type and no profile names, for a class"
+    )
+    parser.add_argument("--no-worker", dest="worker", action="store_false", help="start no training worker")
+    return parser.parse_args(arguments)
 
 
 def _another(port: int) -> int:

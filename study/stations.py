@@ -1,6 +1,7 @@
-"""What the kinds of exercise have in common, so that the five-minute review can mix them without knowing them."""
+"""What the kinds of exercise have in common, so that the five-minute review can mix them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from markupsafe import Markup
@@ -34,8 +35,12 @@ class Steps:
 class Station(Protocol):
     """One kind of exercise in the five-minute review."""
 
-    label: str
-    seconds_each: float
+    @property
+    def label(self) -> str:
+        """What the exercises are called."""
+
+    def seconds_each(self, visit: Visit) -> float:
+        """What one of them takes this learner, roughly."""
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
         """How far the learner is, read from the log."""
@@ -55,6 +60,9 @@ class CardStation(Station, Protocol):
 
     def planned(self, visit: Visit, *, seconds: float) -> int:
         """How many ratings fit."""
+
+    def undoable(self, visit: Visit, *, since: datetime) -> int | None:
+        """The id of the rating that undo would take back."""
 
 
 class QuizStation(Station, Protocol):

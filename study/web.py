@@ -76,7 +76,7 @@ def _is_address(name: str) -> bool:
 
 
 def _new_cookie(scope: Scope, headers: Headers) -> str | None:
-    """A cookie for a browser without one; given with a page, as its parts are all fetched at the same time."""
+    """A cookie for a browser without one; given with a page, as its parts are all fetched at once."""
     is_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
     if not is_page or cookie_parser(headers.get("cookie", "")).get(COOKIE):
         return None

@@ -65,10 +65,10 @@ class RunFolder:
     def samples(self) -> list[dict[str, str]]:
         """Prompt, reference, base and tuned answers; empty until they are written."""
         try:
-            found: list[dict[str, str]] = json.loads((self.path / "samples.json").read_text("utf-8"))
-        except (OSError, ValueError):
+            kept = json.loads((self.path / "samples.json").read_text("utf-8"))
+            return list(kept["samples"])
+        except (OSError, ValueError, KeyError, TypeError):
             return []
-        return found
 
 
 def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:

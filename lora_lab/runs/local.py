@@ -79,6 +79,11 @@ class LocalEngine:
         with self._lock:
             return [run.run_id for run in self._queue]
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether a worker is kept ready before anybody asks."""
+        return self._warm
+
     def current(self) -> str | None:
         """Id of the run that is being worked on."""
         with self._lock:
@@ -242,7 +247,7 @@ def start_worker(
 
 
 def worker_environment() -> dict[str, str]:
-    """Two OpenMP runtimes come with torch and bitsandbytes; spinning, they starve each other (docs/traps.md 13)."""
+    """torch and bitsandbytes bring one OpenMP each; spinning, they starve each other (docs/traps.md 13)."""
     return os.environ | {
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",

@@ -3,6 +3,7 @@
     python -m lora_lab.worker --home H --models-dir M                  warm: loads the default model, waits
     python -m lora_lab.worker --home H --models-dir M --run FOLDER     one run at once
     python -m lora_lab.worker --home H --models-dir M --shape MODEL    reads a model's shape, ends
+    python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 
 The warm worker reads one line from standard input, a run's folder. When that closes without one, the app is
 gone, and so is the worker. During a run, closing it means: stop after this step and keep the adapter.
@@ -26,6 +27,7 @@ from lora_lab.worker.data import encode, pack
 from lora_lab.worker.models import quiet_libraries
 from lora_lab.worker.run import execute, shape_for
 from lora_lab.worker.session import Session, attach, find_machine, open_session
+from lora_lab.worker.shapes import serve_shapes
 from lora_lab.worker.training import answer_loss
 from study.errors import LearnerError
 
@@ -39,6 +41,9 @@ def main() -> int:
     quiet_libraries()
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)
+    if options.shapes:
+        serve_shapes()
+        return 0
     home = LabHome(options.home)
     if options.shape:
         shape_for(options.shape, home)
@@ -51,10 +56,11 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lora_lab.worker", description=__doc__)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--models-dir", type=Path, required=True)
+    parser.add_argument("--home", type=Path, default=Path("."))
+    parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--run", type=Path, help="do this run and end")
     parser.add_argument("--shape", help="read this model's shape and end")
+    parser.add_argument("--shapes", action="store_true", help="answer shape requests on standard input")
     parser.add_argument("--model", default=WARM_MODEL, help="model to load while waiting")
     parser.add_argument("--bits", default=WARM_BITS, help="its bit width")
     parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")

@@ -8,8 +8,9 @@
                  \\              /  B (d_out, rank)
                  y (tokens, d_out)
 
-In bf16 the sum must happen inside one matmul, [x h] [W sB]ᵀ, which accumulates in fp32 and rounds once: added
-to an already rounded x Wᵀ, 90 % of a young adapter's output is lost below the last bit (docs/traps.md 12).
+In bf16 the order of the sum matters. Added to an already rounded x Wᵀ, 90 % of a young adapter's output is
+lost below the last bit (docs/traps.md 12). `addmm` starts from the small term and accumulates the large product
+onto it in fp32, so the sum is rounded once.
 W is decoded for the forward and again for the backward, so no dense copy of it stays.
 """
 
@@ -43,7 +44,7 @@ class LoRAMatmul(torch.autograd.Function):
         h = x @ a.t()  # (tokens, d_in) -> (tokens, rank)
         ctx.save_for_backward(x, h, a, b)
         ctx.decode, ctx.scaling = decode, scaling
-        return torch.cat([x, h], 1) @ torch.cat([decode(), b], 1).t()  # -> (tokens, d_out)
+        return torch.addmm(h @ b.t(), x, decode().t())  # -> (tokens, d_out)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
@@ -53,7 +54,7 @@ class LoRAMatmul(torch.autograd.Function):
         grad_h = grad @ b  # (tokens, rank), already scaled
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.cat([grad, grad_h], 1) @ torch.cat([ctx.decode(), a], 0)
+            grad_x = torch.addmm(grad_h @ a, grad, ctx.decode())
         grad_a = (grad_h.t() @ x).float()
         grad_b = (grad.t() @ h).float().mul_(ctx.scaling)
         return grad_x, grad_a, grad_b, None, None

@@ -1,13 +1,22 @@
 """Read a model's shape from its own code on the meta device: no weights, no memory, any architecture."""
 
+import json
 import re
+import sys
 from collections import Counter
 from typing import Any
 
 import torch
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSpeechSeq2Seq,
+    PreTrainedModel,
+)
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.shapes import Linear, ModelShape, Role
@@ -30,19 +39,41 @@ ROLES: dict[str, Role] = {
 
 # Published sizes of these count the encoder alone, without a language-model head.
 ENCODERS = frozenset({"bert", "roberta"})
+BUILDERS = {
+    "causal": AutoModelForCausalLM,
+    "encoder": AutoModel,
+    "seq2seq": AutoModelForSeq2SeqLM,
+    "asr": AutoModelForSpeechSeq2Seq,
+}
 
 
-def shape_of_config(config: dict[str, Any], *, name: str, hub_id: str = "", licence: str = "") -> ModelShape:
+def shape_of_config(
+    config: dict[str, Any], *, name: str, kind: str = "causal", hub_id: str = "", licence: str = ""
+) -> ModelShape:
     """The shape of the model that `config` (with `model_type`) describes.
 
     Raises ValueError or KeyError from transformers on a config it does not know.
     """
     values = dict(config)
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
-    kind = AutoModel if parsed.model_type in ENCODERS else AutoModelForCausalLM
     with torch.device("meta"):
-        model = kind.from_config(parsed)
+        model = BUILDERS["encoder" if parsed.model_type in ENCODERS else kind].from_config(parsed)
     return shape_of_model(model, name=name, hub_id=hub_id, licence=licence)
+
+
+def serve_shapes() -> None:
+    """Read one JSON request a line, `{"config": ..., "kind": ...}`; answer each with a shape or an error."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = str(request["config"].get("_name_or_path") or "this model")
+        try:
+            shape = shape_of_config(request["config"], name=name, kind=request["kind"])
+            answer = {"shape": shape.to_json()}
+        except Exception as error:
+            # Any architecture's own code runs here; whatever it raises is an answer about this one config.
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 def shape_of_model(model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "") -> ModelShape:

@@ -1,26 +1,26 @@
 """The Quiz page: choose, answer, read the feedback, see what to review."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
 
+from quizzes.bank import Question
 from quizzes.exercise import QuizExercise
-from quizzes.session import SEEDS, USUAL_LENGTH, by_concept, draw
+from quizzes.session import SEEDS, USUAL_LENGTH, by_concept
 from quizzes.sittings import QuizChoice, new_seed
 from study import events, frame
 from study.content import LEVELS
 from study.context import Context, Visit
-from study.errors import LearnerError
+from study.errors import LearnerError, StaleError
 from study.frame import Reply
 from study.stations import Piece
 from study.store.quizzes import QuizRecord
 from study.templates import render
 
 LENGTHS = (5, 10, 20)
-REMEMBERED_SESSIONS = 50  # how far back the address of a quiz is looked up
 
 
 def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
@@ -34,8 +34,8 @@ def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
 class QuizPage:
     """Handlers of the Quiz page.
 
-    The address holds the choice and the seed, so it can be shared; the log holds the answers. Opening an address
-    goes on with the newest session that drew the same questions, or offers to start one.
+    The address holds the choice and the seed, so it can be shared; the log holds the answers. Opening an
+    address goes on with the newest quiz that was drawn by it, or offers to start one.
     """
 
     context: Context
@@ -47,7 +47,7 @@ class QuizPage:
         choice = _choice_of(visit.query)
         if choice is None:
             return self._chooser(visit)
-        record = self._session_of(visit, choice)
+        record = self.exercise.sittings.newest(visit.profile.id, choice)
         if record is None:
             return self._chooser(visit, shared=choice)
         return self._onward(visit, record, choice).get("html", "")
@@ -59,13 +59,23 @@ class QuizPage:
             case "start":
                 return self._start(visit, self._chosen(event))
             case "again":
-                return self._start(visit, _known(_choice_of(visit.query)))
+                return self._start(visit, _named(visit))
             case "answer":
-                return self._wrap(self.exercise.answer(visit, event))
+                return self._answer(visit, event)
             case "next":
-                choice = _known(_choice_of(visit.query))
-                return self._onward(visit, _known(self._session_of(visit, choice)), choice)
+                return self._next(visit)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _answer(self, visit: Visit, event: dict[str, Any]) -> Reply:
+        try:
+            return self._wrap(self.exercise.answer(visit, event))
+        except StaleError as stale:
+            return {**self._next(visit), "error": str(stale)}
+
+    def _next(self, visit: Visit) -> Reply:
+        choice = _named(visit)
+        record = self.exercise.sittings.newest(visit.profile.id, choice)
+        return self._onward(visit, record, choice) if record else {"goto": _address(choice)}
 
     def _chosen(self, event: Mapping[str, Any]) -> QuizChoice:
         seed = events.field(event, "seed")
@@ -126,40 +136,40 @@ class QuizPage:
             usual=USUAL_LENGTH,
             bank=bank,
             shared=shared,
-            shared_count=len(self._drawn(shared)) if shared else 0,
             concept=concept,
             concept_name=self.context.concepts.name(concept) if concept else "",
             asked_topic=visit.query.get("topic", ""),
             unfinished=self._unfinished(visit),
+            shared_count=min(shared.length, len(self._pool(shared))) if shared else 0,
         )
 
     def _unfinished(self, visit: Visit) -> dict[str, Any] | None:
-        for record in self.exercise.sittings.store.quizzes.latest(visit.profile.id, limit=1):
-            position = self.exercise.sittings.position(record)
-            if position.question is not None and position.answered:
-                return {"record": record, "position": position}
-        return None
+        found = self.exercise.sittings.unfinished(visit.profile.id)
+        return {"address": _address(found[0]), "position": found[1]} if found else None
 
-    def _drawn(self, choice: QuizChoice) -> tuple[str, ...]:
-        pool = self.exercise.sittings.bank.matching(topic=choice.topic, level=choice.level, concept=choice.concept)
-        return tuple(question.id for question in draw(pool, seed=choice.seed, length=choice.length))
+    def _pool(self, choice: QuizChoice) -> list[Question]:
+        bank = self.exercise.sittings.bank
+        return bank.matching(topic=choice.topic, level=choice.level, concept=choice.concept)
 
-    def _session_of(self, visit: Visit, choice: QuizChoice) -> QuizRecord | None:
-        drawn = self._drawn(choice)
-        records = self.exercise.sittings.store.quizzes.latest(visit.profile.id, limit=REMEMBERED_SESSIONS)
-        same = [record for record in records if record.seed == choice.seed and record.question_ids == drawn]
-        return same[0] if same else None
+
+def _named(visit: Visit) -> QuizChoice:
+    choice = _choice_of(visit.query)
+    if choice is None:
+        raise LearnerError("This address names no quiz.", do_next="Start one from the Quiz page.")
+    return choice
 
 
 def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
     """The quiz that an address names; one without a seed names none."""
     if not query.get("seed", "").isdecimal():
         return None
-    choice = QuizChoice(
+    return QuizChoice(
+        topic=query.get("topic", "")[:120],
+        level=query.get("level", "")[:120],
+        concept=query.get("concept", "")[:120],
         length=events.number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
         seed=events.number(query["seed"], default=0, low=0, high=SEEDS - 1),
     )
-    return replace(choice, **{name: query.get(name, "")[:120] for name in ("topic", "level", "concept")})
 
 
 def _address(choice: QuizChoice) -> str:

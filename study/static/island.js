@@ -7,9 +7,15 @@
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
+// <form data-live="change">            act({act: "change", fields}) while its controls move; the newest always arrives
+// <input type=range data-drives="r">   a logarithmic slider for the number field with that id
+// <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64
+// <button data-confirm="Really?">      asks before the press goes out
+// <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 //
 // What Python answers, all optional: html (show this), say (announce this), focus (a selector), url (put this into
-// the address bar), goto (open this page), error (show this, keep everything), parts ({part name: html}).
+// the address bar), goto (open this page), error (show this, and keep all that is on the page unless there is html
+// too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
 
@@ -21,6 +27,7 @@ let lastEvent = null;
 let pollTimer = null;
 let arrived = false;
 const saving = new Map(); // draft name -> timer of the save that is to come
+let lastSave = Promise.resolve();
 const shownParts = new Map(); // part name -> the HTML it was given last
 
 const find = (selector) => element.querySelector(selector);
@@ -65,6 +72,7 @@ async function send(event) {
   lastEvent = event;
   element.setAttribute('aria-busy', 'true');
   try {
+    if (event.fields) await settleDrafts();
     show(await ask(event));
   } catch {
     trouble(UNREACHABLE, { again: event });
@@ -75,7 +83,7 @@ async function send(event) {
 }
 
 function show(reply) {
-  if (reply.error) return trouble(reply.error, {});
+  if (reply.error && typeof reply.html !== 'string') return trouble(reply.error, {});
   find('.trouble')?.remove();
   if (lastEvent?.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);
@@ -83,7 +91,12 @@ function show(reply) {
   if (typeof reply.html === 'string') props.value = reply.html;
   if (reply.parts) replaceParts(reply.parts);
   say(reply.say);
-  requestAnimationFrame(() => { settle(); focusOn(reply.focus); });
+  follow(reply);
+  requestAnimationFrame(() => {
+    settle();
+    focusOn(reply.focus);
+    if (reply.error) trouble(reply.error, {});
+  });
 }
 
 function focusOn(selector) {
@@ -101,6 +114,7 @@ function settle() {
   clearTimeout(pollTimer);
   pollTimer = null;
   schedulePoll();
+  settleLive();
   if (!arrived && find('.page') && !find('[data-waiting]')) arrive();
 }
 
@@ -132,7 +146,19 @@ function saveSoon(box) {
   saving.set(draftName(box), setTimeout(() => save(box), AUTOSAVE_MS));
 }
 
-async function save(box) {
+// A submitted form ends its draft; a save that arrives later would bring it back.
+function settleDrafts() {
+  saving.forEach(clearTimeout);
+  saving.clear();
+  return lastSave;
+}
+
+function save(box) {
+  lastSave = saveNow(box);
+  return lastSave;
+}
+
+async function saveNow(box) {
   const text = box.value;
   clearTimeout(saving.get(draftName(box)));
   saving.delete(draftName(box));
@@ -161,11 +187,12 @@ async function poll() {
   const place = find('[data-poll]');
   if (!place || document.hidden) return; // `visibilitychange` starts it again
   try {
-    const reply = await ask({ ...place.dataset, act: 'poll' });
+    const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
     find('.trouble')?.remove();
     if (typeof reply.html === 'string') showPolled(reply.html);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
+    follow(reply);
   } catch {
     trouble('The app does not answer at the moment. This page tries again by itself.', {});
   }
@@ -192,6 +219,88 @@ function replaceParts(parts) {
     place.innerHTML = html;
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
+}
+
+// ---- live forms: numbers follow the control, pictures follow the numbers -----------------------------------
+
+const asking = {}; // act -> 'once' while a question is out, 'again' when the form has changed since
+const liveForm = () => find('form[data-live]');
+
+function formFields(form) {
+  const fields = {};
+  for (const [name, value] of new FormData(form)) if (typeof value === 'string') (fields[name] ||= []).push(value);
+  return fields;
+}
+
+function liveFields() {
+  const form = liveForm();
+  return form ? { fields: formFields(form) } : {};
+}
+
+async function askLive(act) {
+  if (asking[act]) { asking[act] = 'again'; return; }
+  do {
+    asking[act] = 'once';
+    try {
+      const reply = await ask({ act, ...liveFields() });
+      if (reply.error) trouble(reply.error, {}); else find('.trouble')?.remove();
+      if (reply.url) history.replaceState(null, '', reply.url);
+      if (reply.parts) replaceParts(reply.parts);
+      follow(reply);
+    } catch {
+      trouble(UNREACHABLE, {});
+    }
+  } while (asking[act] === 'again');
+  delete asking[act];
+}
+
+function follow(reply) {
+  if (reply.then && liveForm()) askLive(reply.then);
+}
+
+function settleLive() {
+  const form = liveForm();
+  if (!form) return;
+  if (form.elements.narrow) form.elements.narrow.value = matchMedia('(max-width: 640px)').matches ? 'yes' : 'no';
+  element.querySelectorAll('[data-drives]').forEach(placeSlider);
+  const place = find('[data-then]');
+  if (place) { const act = place.dataset.then; delete place.dataset.then; askLive(act); }
+}
+
+const drivenBy = (slider) => document.getElementById(slider.dataset.drives);
+function placeSlider(slider) {
+  const number = drivenBy(slider);
+  if (number && Number(number.value) > 0) slider.value = Math.log2(Number(number.value));
+  slider.setAttribute('aria-valuetext', number ? number.value : '');
+}
+
+// One press of an arrow key is one step of the number, however the slider's scale is bent.
+function stepSlider(event) {
+  const slider = event.target.closest('[data-drives]');
+  const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+  if (!slider || !step) return;
+  event.preventDefault();
+  const number = drivenBy(slider);
+  number.value = Math.min(Number(number.max), Math.max(Number(number.min), Number(number.value) + step));
+  number.dispatchEvent(new Event('input', { bubbles: true }));
+}
+
+function onLiveInput(event) {
+  const slider = event.target.closest('[data-drives]');
+  if (slider) drivenBy(slider).value = Math.round(2 ** slider.value);
+  else element.querySelectorAll(`[data-drives="${event.target.id}"]`).forEach(placeSlider);
+  if (slider) slider.setAttribute('aria-valuetext', drivenBy(slider).value);
+  askLive(liveForm().dataset.live);
+}
+
+async function upload(input) {
+  const file = input.files[0];
+  if (!file) return;
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let text = '';
+  for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  await send({ ...input.dataset, act: input.dataset.upload, name: file.name, content: btoa(text), ...liveFields() });
+  input.value = '';
 }
 
 // ---- the keyboard --------------------------------------------------------------------------------------------
@@ -225,6 +334,7 @@ element.addEventListener('click', (event) => {
   if (control && control !== pressed && pressed.contains(control)) return;
   if (!control && String(window.getSelection())) return;
   event.preventDefault();
+  if (pressed.dataset.confirm && !window.confirm(pressed.dataset.confirm)) return;
   send({ ...pressed.dataset });
 });
 
@@ -239,7 +349,14 @@ element.addEventListener('submit', (event) => {
 
 element.addEventListener('input', (event) => {
   if (event.target.matches('[data-autosave]')) saveSoon(event.target);
+  else if (event.target.closest('form[data-live]') && event.target.type !== 'file') onLiveInput(event);
 });
+
+element.addEventListener('change', (event) => {
+  if (event.target.matches('[data-upload]')) upload(event.target);
+});
+
+element.addEventListener('keydown', stepSlider);
 
 const listeners = { keydown: onKey, visibilitychange: () => { if (!document.hidden) poll(); } };
 const registry = (window.__islands ||= {});

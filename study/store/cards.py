@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
-from study.errors import LearnerError
+from study.errors import LearnerError, StaleError
 from study.store import schema as t
 from study.store.database import Database
 from study.store.profiles import lock
@@ -57,7 +57,7 @@ class CardLog:
         with self._database.write() as connection:
             lock(connection, profile_id)
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
-                raise LearnerError(
+                raise StaleError(
                     "That card was rated in another window already.",
                     do_next="Nothing was changed; here is the next one.",
                 )
@@ -84,7 +84,7 @@ class CardLog:
             if last is None:
                 raise LearnerError("There is no rating to undo.", do_next="Rate a card first.")
             if last.id != expected_review_id:
-                raise LearnerError(
+                raise StaleError(
                     "Another window rated a card meanwhile.",
                     do_next="Press undo again to take that one back.",
                 )

@@ -1,6 +1,7 @@
 """The log of quiz sessions and of the answers given in them."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from study.errors import LearnerError
+from study.errors import StaleError
 from study.store import schema as t
 from study.store.database import Database
 
@@ -26,11 +27,16 @@ class QuizAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class QuizRecord:
-    """One quiz: the questions in the order asked. The seed also decides the order of the options."""
+    """One quiz: the questions in the order asked. The seed also decides the order of the options.
+
+    `choice` is what they were drawn from, such as `{"topic": "lora", "length": 10}`; a five-minute review has
+    none.
+    """
 
     id: str
     seed: int
     question_ids: tuple[str, ...]
+    choice: Mapping[str, Any]
     started_at: datetime
 
 
@@ -41,10 +47,18 @@ class QuizLog:
         self._database = database
 
     def start(
-        self, profile_id: str, *, seed: int, question_ids: tuple[str, ...], started_at: datetime
+        self,
+        profile_id: str,
+        *,
+        seed: int,
+        question_ids: tuple[str, ...],
+        choice: Mapping[str, Any],
+        started_at: datetime,
     ) -> QuizRecord:
         """Record a new session."""
-        record = QuizRecord(id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, started_at=started_at)
+        record = QuizRecord(
+            id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
+        )
         with self._database.write() as connection:
             insert_session(connection, profile_id, record)
         return record
@@ -84,7 +98,7 @@ class QuizLog:
                     )
                 )
         except IntegrityError as error:
-            raise LearnerError(
+            raise StaleError(
                 "That question was answered in another window already.",
                 do_next="Your first answer counts; go on from here.",
             ) from error
@@ -117,6 +131,7 @@ def insert_session(connection: Connection, profile_id: str, record: QuizRecord) 
             profile_id=profile_id,
             seed=record.seed,
             question_ids=list(record.question_ids),
+            choice=dict(record.choice),
             started_at=record.started_at,
         )
     )
@@ -124,7 +139,11 @@ def insert_session(connection: Connection, profile_id: str, record: QuizRecord) 
 
 def _record(row: Row[Any]) -> QuizRecord:
     return QuizRecord(
-        id=row.id, seed=row.seed, question_ids=tuple(row.question_ids), started_at=row.started_at
+        id=row.id,
+        seed=row.seed,
+        question_ids=tuple(row.question_ids),
+        choice=row.choice,
+        started_at=row.started_at,
     )
 
 

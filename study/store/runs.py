@@ -39,7 +39,9 @@ class ReviewRuns:
         started_at: datetime,
     ) -> ReviewRun:
         """Record a run together with its short quiz."""
-        quiz = QuizRecord(id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, started_at=started_at)
+        quiz = QuizRecord(
+            id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice={}, started_at=started_at
+        )
         run = ReviewRun(
             id=uuid.uuid4().hex,
             cards=cards,

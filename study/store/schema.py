@@ -107,6 +107,7 @@ quiz_sessions = Table(
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
     Column("question_ids", JSON, nullable=False),
+    Column("choice", JSON, nullable=False),  # what they were drawn from; empty in a five-minute review
     Column("started_at", UtcDateTime, nullable=False),
     Index("quiz_sessions_by_profile", "profile_id", "started_at"),
 )

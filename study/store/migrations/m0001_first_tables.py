@@ -89,6 +89,7 @@ Table(
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
     Column("question_ids", JSON, nullable=False),
+    Column("choice", JSON, nullable=False),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Index("quiz_sessions_by_profile", "profile_id", "started_at"),
 )

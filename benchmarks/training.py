@@ -1,0 +1,425 @@
+"""Our training loop against Hugging Face Trainer + PEFT + bitsandbytes: same weights, batches, supervised tokens.
+
+    python -m benchmarks.training --rounds 5 --steps 8
+
+All variants live in one process and take turns, so a noisy neighbour hits each of them; what counts is the ratio
+of CPU seconds, paired within a round. The gradient gate runs in the same process on the same stored weights.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from lora_lab.batches import step_plan
+from lora_lab.datasets import own_dataset
+from lora_lab.shapes import find_shape
+from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.data import IGNORED, Encoded, encode, pack
+from lora_lab.worker.measure import LiveStorages
+from lora_lab.worker.models import load_model, load_tokenizer, quiet_libraries
+from lora_lab.worker.quantization import resident_tensors
+from lora_lab.worker.run import versions
+from lora_lab.worker.session import Adapted, Machine, attach, meter_for, open_session
+from lora_lab.worker.training import StepResult, answer_loss, train
+from study.settings import load_settings
+
+SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
+GATES = {"bf16": 0.999, "fp32": 0.99999}
+GATE_STEPS = (0, 1, 3)
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One round of one variant."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    losses: list[float]
+
+
+@dataclass
+class Variant:
+    """A way to train; `run` does the steps of a spec, `step` one forward and backward for the memory meter."""
+
+    name: str
+    run: Callable[[RunSpec], Timed]
+    model: nn.Module
+    step: Callable[[Sequence[Encoded]], Tensor]
+    rounds: list[Timed] = field(default_factory=list)
+
+
+def main() -> None:
+    """Print the tables, then one JSON line with everything."""
+    options = _options()
+    quiet_libraries()
+    setting = Setting(options.compute)
+    print(setting.headline())
+    lab, variants = setting.variants(metered=options.metered)
+    for variant in variants:
+        variant.run(replace(SPEC, steps=2))
+    for number in range(options.rounds):
+        for variant in variants:
+            variant.rounds.append(variant.run(replace(SPEC, steps=options.steps, seed=number)))
+    speed = [_compare(variants[0], variant) for variant in variants]
+    longest = sorted(setting.examples, key=_tokens)[-SPEC.batch :]
+    for row, variant in zip(speed, variants, strict=True):
+        row["peak_bytes"] = _peak_bytes(variant, longest)
+    _print_speed(speed)
+    gate = gradient_gate(setting, lab)
+    report = {"setting": setting.headline(), "versions": versions(), "speed": speed, "gate": gate}
+    print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **report}))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="steps a round")
+    parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument(
+        "--metered", action="store_true", help="with the lab's memory meter, which counts two to six steps a run"
+    )
+    return parser.parse_args()
+
+
+def _tokens(item: Encoded) -> int:
+    return len(item.ids)
+
+
+class Setting:
+    """Examples and machine that all variants share."""
+
+    def __init__(self, compute: str) -> None:
+        dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+        self.models_dir = load_settings().models_dir
+        self.machine = Machine(device=CPU, compute_dtype=dtype)
+        tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir, _silent)
+        self.examples = [encode(tokenizer, example) for example in own_dataset().train]
+
+    def headline(self) -> str:
+        """What is compared."""
+        lengths = [len(item.ids) for item in self.examples]
+        return (
+            f"{EMBEDDED_MODEL}, NF4 + double quantization, rank {SPEC.rank} on all linear layers, "
+            f"batch {SPEC.batch}, {self.machine.compute_name}; {len(lengths)} examples of {min(lengths)} to "
+            f"{max(lengths)} tokens (mean {statistics.mean(lengths):.0f}); {torch.get_num_threads()} threads"
+        )
+
+    def lab(self, machine: Machine | None = None) -> Adapted:
+        """The lab's model with its own forward."""
+        session = open_session(
+            EMBEDDED_MODEL, "nf4-dq", machine or self.machine, models_dir=self.models_dir, report=_silent
+        )
+        return attach(session, SPEC, find_shape(EMBEDDED_MODEL))
+
+    def usual(self, machine: Machine | None = None) -> nn.Module:
+        """The usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
+        base = load_model(
+            EMBEDDED_MODEL,
+            "nf4-dq",
+            compute_dtype=(machine or self.machine).compute_dtype,
+            device=CPU,
+            models_dir=self.models_dir,
+            report=_silent,
+        )
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+        torch.manual_seed(SPEC.seed)
+        config = LoraConfig(
+            r=SPEC.rank, lora_alpha=int(SPEC.alpha), target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        return get_peft_model(base, config)  # type: ignore[no-any-return]
+
+    def variants(self, *, metered: bool) -> tuple[Adapted, list[Variant]]:
+        """The lab first: it is what the others are compared with."""
+        adapted = self.lab()
+        model = self.usual()
+        lab = Variant("lab loop", LabRun(self, adapted, metered), adapted.model, LabStep(self, adapted.model))
+        return adapted, [
+            lab,
+            Variant("Trainer, dynamic padding", TrainerRun(self, model, None), model, PaddedStep(self, model, None)),
+            Variant("Trainer, padded to 256", TrainerRun(self, model, 256), model, PaddedStep(self, model, 256)),
+        ]
+
+
+def _silent(progress: object) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class LabRun:
+    """The loop as the worker runs it."""
+
+    setting: Setting
+    adapted: Adapted
+    metered: bool
+
+    def __call__(self, spec: RunSpec) -> Timed:
+        """All steps of `spec`."""
+        losses: list[float] = []
+
+        def on_step(result: StepResult) -> None:
+            losses.append(result.loss)
+
+        machine = self.setting.machine
+        cpu, wall = time.process_time(), time.perf_counter()
+        train(
+            self.adapted.model,
+            self.setting.examples,
+            spec,
+            autocast=machine.autocast,
+            meter=meter_for(self.adapted.model, machine) if self.metered else NoMeter,
+            on_step=on_step,
+            should_stop=_never,
+        )
+        return Timed(time.process_time() - cpu, time.perf_counter() - wall, losses)
+
+
+class NoMeter:
+    """Stands in for the memory meter where only time is measured."""
+
+    live_bytes = 0
+    peak_bytes = 0
+
+    def __init__(self, resident: Iterable[Tensor]) -> None:
+        """Takes what a meter takes and looks at none of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Nothing was measured."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class LabStep:
+    """One packed forward."""
+
+    setting: Setting
+    model: nn.Module
+
+    def __call__(self, batch: Sequence[Encoded]) -> Tensor:
+        """The loss of one batch."""
+        return answer_loss(self.model, pack(batch, CPU), self.setting.machine.autocast())
+
+
+@dataclass(frozen=True)
+class TrainerRun:
+    """Hugging Face Trainer with its defaults, on the batches that the lab's loop draws for the same spec."""
+
+    setting: Setting
+    model: nn.Module
+    pad_to: int | None
+
+    def __call__(self, spec: RunSpec) -> Timed:
+        """All steps of `spec`; building the Trainer is not counted."""
+        plan = step_plan(len(self.setting.examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
+        rows = [_as_row(self.setting.examples[i]) for i in itertools.chain.from_iterable(plan)]
+        clock = Clock()
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = TrainingArguments(
+                output_dir=folder,
+                per_device_train_batch_size=spec.batch,
+                max_steps=spec.steps,
+                learning_rate=spec.learning_rate,
+                weight_decay=0.0,
+                bf16=self.setting.machine.compute_name == "bf16",
+                use_cpu=True,
+                logging_steps=1,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                train_sampling_strategy="sequential",
+            )
+            trainer = Trainer(
+                model=self.model,
+                args=arguments,
+                train_dataset=rows,
+                data_collator=Padding(self.pad_to),
+                callbacks=[clock],
+            )
+            trainer.remove_callback(_printer(trainer))
+            trainer.train()
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
+
+
+def _printer(trainer: Trainer) -> Any:
+    """The callback that prints each log line."""
+    return next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback")
+
+
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """From the first step's begin to the last one's end."""
+
+    def on_train_begin(self, *arguments: Any, **values: Any) -> None:
+        """Start."""
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def on_train_end(self, *arguments: Any, **values: Any) -> None:
+        """Stop."""
+        self.cpu_seconds = time.process_time() - self._cpu
+        self.wall_seconds = time.perf_counter() - self._wall
+
+
+def _as_row(item: Encoded) -> dict[str, list[int]]:
+    prompt_tokens = len(item.ids) - item.answer_tokens
+    return {
+        "input_ids": list(item.ids),
+        "labels": [IGNORED] * prompt_tokens + list(item.ids[prompt_tokens:]),
+    }
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Right padding to the longest of the batch, or to a fixed length."""
+
+    pad_to: int | None
+
+    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+        """Rows to (batch, seq) tensors."""
+        length = self.pad_to or max(len(row["input_ids"]) for row in rows)
+        padded: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
+        for row in rows:
+            missing = length - len(row["input_ids"])
+            padded["input_ids"].append(row["input_ids"] + [0] * missing)
+            padded["attention_mask"].append([1] * len(row["input_ids"]) + [0] * missing)
+            padded["labels"].append(row["labels"] + [IGNORED] * missing)
+        return {name: torch.tensor(values) for name, values in padded.items()}
+
+
+@dataclass(frozen=True)
+class PaddedStep:
+    """One padded forward as Trainer does it."""
+
+    setting: Setting
+    model: nn.Module
+    pad_to: int | None
+
+    def __call__(self, batch: Sequence[Encoded]) -> Tensor:
+        """The loss of one batch."""
+        with self.setting.machine.autocast():
+            loss: Tensor = self.model(
+                **Padding(self.pad_to)([_as_row(item) for item in batch]), use_cache=False
+            ).loss
+        return loss
+
+
+def _peak_bytes(variant: Variant, batch: Sequence[Encoded]) -> int:
+    """Live tensor bytes at the peak of a second step, when the optimizer's state is there."""
+    trained = [p for p in variant.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.0, fused=True)
+    variant.model.train()
+    peak = 0
+    for _ in range(2):
+        state = [value for entry in optimizer.state.values() for value in entry.values()]
+        meter = LiveStorages([*resident_tensors(variant.model), *state])
+        with meter:
+            variant.step(batch).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        peak = meter.peak_bytes
+    return peak
+
+
+def _compare(lab: Variant, other: Variant) -> dict[str, Any]:
+    ratios = [b.cpu_seconds / a.cpu_seconds for a, b in zip(lab.rounds, other.rounds, strict=True)]
+    walls = [b.wall_seconds / a.wall_seconds for a, b in zip(lab.rounds, other.rounds, strict=True)]
+    steps = len(other.rounds[0].losses)
+    return {
+        "variant": other.name,
+        "cpu_seconds_a_step": statistics.median(r.cpu_seconds for r in other.rounds) / steps,
+        "lab_is_faster": [statistics.median(ratios), min(ratios), max(ratios)],
+        "lab_is_faster_wall": [statistics.median(walls), min(walls), max(walls)],
+        "mean_loss": statistics.mean(loss for r in other.rounds for loss in r.losses),
+    }
+
+
+def _print_speed(rows: Sequence[dict[str, Any]]) -> None:
+    print(f"{'':26}{'cpu-s a step':>13}{'lab is x faster (min-max)':>28}{'wall':>20}{'peak':>9}{'mean loss':>11}")
+    for row in rows:
+        ratio, wall = (
+            f"{middle:.2f} ({low:.2f}-{high:.2f})"
+            for middle, low, high in (row["lab_is_faster"], row["lab_is_faster_wall"])
+        )
+        print(
+            f"{row['variant']:26}{row['cpu_seconds_a_step']:13.2f}{ratio:>28}{wall:>20}"
+            f"{row['peak_bytes'] / 1e6:6.0f} MB{row['mean_loss']:11.3f}"
+        )
+
+
+def gradient_gate(setting: Setting, lab: Adapted) -> list[dict[str, Any]]:
+    """Cosine, in float64, of the lab's whole adapter gradient with a plain fp32 PEFT model's on the same stored
+    weights and the same adapter: at step 0 and after real steps, where a bf16 sum can swallow a young adapter.
+    """
+    plain = Machine(device=CPU, compute_dtype=torch.float32)
+    reference = setting.usual(plain)
+    usual_step = PaddedStep(replace_machine(setting, plain), reference, None)
+    fresh = setting.lab()
+    results = []
+    done = 0
+    for steps in GATE_STEPS:
+        if steps > done:
+            LabRun(setting, fresh, metered=False)(replace(SPEC, steps=steps - done, learning_rate=2e-4, seed=done))
+            done = steps
+        batch = setting.examples[done * SPEC.batch : (done + 1) * SPEC.batch]
+        _copy_adapter(fresh.model, reference)
+        cosine = _cosine(
+            _gradient(fresh.model, LabStep(setting, fresh.model), batch),
+            _gradient(reference, usual_step, batch),
+        )
+        limit = GATES[setting.machine.compute_name]
+        results.append({"after_steps": done, "cosine": cosine, "limit": limit, "passes": cosine >= limit})
+        print(f"gradient gate after {done} steps: cosine {cosine:.7f}, limit {limit}")
+    return results
+
+
+def replace_machine(setting: Setting, machine: Machine) -> Setting:
+    """The same examples on another number type."""
+    other = Setting.__new__(Setting)
+    other.models_dir, other.machine, other.examples = setting.models_dir, machine, setting.examples
+    return other
+
+
+def _copy_adapter(source: nn.Module, target: nn.Module) -> None:
+    trained = {name: p for name, p in source.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        for name, parameter in target.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(trained[name])
+
+
+def _gradient(model: nn.Module, step: Callable[[Sequence[Encoded]], Tensor], batch: Sequence[Encoded]) -> Tensor:
+    model.train()
+    trained = sorted((name, p) for name, p in model.named_parameters() if p.requires_grad)
+    for _, parameter in trained:
+        parameter.grad = None
+    step(batch).backward()
+    return torch.cat([p.grad.double().flatten() for _, p in trained if p.grad is not None])
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float(a @ b / (a.norm() * b.norm()))
+
+
+if __name__ == "__main__":
+    main()

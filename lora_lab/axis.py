@@ -1,0 +1,75 @@
+"""Where ticks and labels go on a chart's axis. Pure arithmetic, shared by still plots and live curves."""
+
+import math
+from collections.abc import Sequence
+
+NICE_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # multiples of a power of ten that people read without effort
+
+SMALLEST_SPAN = 1e-200  # below it floating point has no round numbers left
+
+
+def nice_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
+    """Round numbers inside `low` to `high`, about as many as asked for."""
+    low, high = _with_room(low, high)
+    step = _nice_step((high - low) / max(1, about))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    digits = max(0, 1 - math.floor(math.log10(step)))
+    return tuple(round(number * step, digits) + 0.0 for number in range(first, last + 1))
+
+
+def nice_span(low: float, high: float, *, about: int) -> tuple[float, float]:
+    """The range widened to whole ticks."""
+    low, high = _with_room(low, high)
+    step = _nice_step((high - low) / max(1, about))
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def _with_room(low: float, high: float) -> tuple[float, float]:
+    """A range that is one value, as far as a picture can tell, gets room on both sides."""
+    if high - low > max(abs(low), abs(high)) * 1e-6 and high - low > SMALLEST_SPAN:
+        return low, high
+    room = abs(low) / 2 if abs(low) > SMALLEST_SPAN else 1.0
+    return low - room, low + room
+
+
+def _nice_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    # A step a quarter finer than asked for is better than one twice as coarse.
+    return power * next(nice for nice in NICE_STEPS if nice * power >= 0.75 * rough)
+
+
+def spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
+    """Positions in the order of `wanted`, at least `gap` apart and inside `low` to `high`, moved little.
+
+    When they don't all fit they are spaced evenly over the whole range.
+    """
+    if not wanted:
+        return []
+    gap = min(gap, (high - low) / max(1, len(wanted) - 1))
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    groups: list[list[float]] = []  # each [its members' mean wanted start, members]
+    for index in order:
+        groups.append([wanted[index], 1])
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < groups[-2][1] * gap:
+            _merge(groups, gap)
+    placed = [start + number * gap for start, members in groups for number in range(int(members))]
+    return _inside(placed, order, gap=gap, low=low, high=high)
+
+
+def _merge(groups: list[list[float]], gap: float) -> None:
+    """Join the last two groups at the start that moves their members least."""
+    start, members = groups.pop()
+    before, count = groups[-1]
+    total = count + members
+    groups[-1] = [(before * count + (start - count * gap) * members) / total, total]
+
+
+def _inside(placed: list[float], order: list[int], *, gap: float, low: float, high: float) -> list[float]:
+    for number in range(len(placed)):
+        placed[number] = max(placed[number], low + number * gap)
+    for number in range(len(placed)):
+        placed[-1 - number] = min(placed[-1 - number], high - number * gap)
+    result = [0.0] * len(placed)
+    for position, index in zip(placed, order, strict=True):
+        result[index] = position
+    return result

@@ -1,0 +1,156 @@
+"""One JSON object in, one out: the `count` and `memory` contracts of the command line.
+
+What can't be computed answers `{"unsupported": true, "why": ...}`; it never guesses.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from lora_lab import memory
+from lora_lab.batches import RowSize
+from lora_lab.counts import count
+from lora_lab.memory import Compute
+from lora_lab.shape_reader import ShapeReader
+from lora_lab.shapes import Linear, ModelShape, find_shape
+from lora_lab.spec import Bits
+from study.errors import LearnerError
+
+Record = Mapping[str, Any]
+Answer = dict[str, Any]
+
+DEFAULT_RANK = 8  # PEFT's own default
+ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
+CONTRACT_NAMES = {"constants": "quantization"}
+
+
+class UnsupportedCase(Exception):
+    """A case the lab does not compute, with the reason."""
+
+
+def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
+    """The answer to one line, with its `id`; bad input and unsupported cases are answers too."""
+    if not isinstance(record, dict):
+        return {"error": "A line must hold one JSON object."}
+    named = {"id": record["id"]} if "id" in record else {}
+    try:
+        return named | compute(record, reader)
+    except UnsupportedCase as case:
+        return named | {"unsupported": True, "why": str(case)}
+    except LearnerError as error:
+        return named | {"error": str(error)}
+
+
+def count_answer(record: Record, reader: ShapeReader) -> Answer:
+    """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
+    for field, allowed in (("modules_to_save", (None, [])), ("bias", (None, "none"))):
+        if record.get(field) not in allowed:
+            raise UnsupportedCase(f"{field}={record[field]!r} is not counted yet")
+    if record.get("task_type") not in (None, "CAUSAL_LM", "SEQ_2_SEQ_LM"):
+        raise UnsupportedCase(f"task_type {record['task_type']} trains a head besides the adapters")
+    shape = shape_of(record, reader)
+    linears = shape.select(_targets(record.get("targets")))
+    rank = _whole(record, "r", DEFAULT_RANK)
+    found = count(shape, rank=rank, targets=[linear.name for linear in linears])
+    extra = _variant_extra(str(record.get("variant") or "lora"), linears)
+    trainable, total = found.trainable + extra, found.total + extra
+    return {"trainable": trainable, "total": total, "percent": 100 * trainable / total}
+
+
+def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
+    """Trained numbers beyond A and B. DoRA adds one magnitude per output (arXiv:2402.09353 section 4)."""
+    if variant in ("lora", "rslora"):
+        return 0
+    if variant == "dora":
+        return sum(linear.count * linear.d_out for linear in linears)
+    raise UnsupportedCase(f"variant {variant!r} is not counted yet")
+
+
+def memory_answer(record: Record, reader: ShapeReader) -> Answer:
+    """Peak bytes and components of the lab's own training loop in this setting."""
+    _refuse_unmodelled(record)
+    shape = shape_of(record, reader)
+    adapter: Record = record.get("lora") or {}
+    targets = _targets(adapter.get("targets"))
+    rank = _whole(adapter, "r", DEFAULT_RANK)
+    batch, seq_len = _whole(record, "micro_batch", 1), _whole(record, "seq_len", 128)
+    base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
+    ledger = memory.predict_adapted(
+        shape,
+        shape.select(targets),
+        bits=_bits(record, base),
+        rank=rank,
+        row=RowSize(tokens=batch * seq_len, answer_tokens=batch * seq_len, examples=batch),
+        compute=base,
+    )
+    components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
+    return {"bytes": ledger.total_bytes, "components": components}
+
+
+MODELLED: dict[str, tuple[Any, ...]] = {
+    "method": (None, "lora", "qlora", "rslora"),
+    "base_dtype": (None, "fp32", "bf16"),
+    "quant": (None, "nf4", "fp4", "int8"),
+    "adapter_dtype": (None, "fp32"),
+    "gradient_checkpointing": (None, False),
+    "optimizer": (None, "adamw"),
+    "attention": (None, "sdpa", "sdpa/flash", "flash"),
+    "measure": (None, "max allocated", "live storage"),
+    "loss": (None, "full logits", "answer positions"),
+    "phase": (None, "train"),
+    "gpus": (None, 1),
+    "framework": (None, "lora_lab"),
+}
+
+
+def _refuse_unmodelled(record: Record) -> None:
+    for field, allowed in MODELLED.items():
+        if record.get(field) not in allowed:
+            raise UnsupportedCase(f"{field} {record[field]!r} is not modelled; the lab's own loop is")
+    variant = (record.get("lora") or {}).get("variant")
+    if variant not in (None, "lora", "rslora"):
+        raise UnsupportedCase(f"variant {variant!r} is not modelled; the lab's own loop is")
+
+
+def _bits(record: Record, base: Compute) -> Bits:
+    quant = record.get("quant")
+    if quant is None and record.get("method") == "qlora":
+        quant = "nf4"
+    if quant == "nf4":
+        return "nf4-dq" if record.get("double_quant") else "nf4"
+    if quant == "fp4":
+        if record.get("double_quant"):
+            raise UnsupportedCase("fp4 with double quantization is not offered by the lab")
+        return "fp4"
+    return "int8" if quant == "int8" else base
+
+
+def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
+    """The shape that a record names: by its config where it has one, else from the catalogue."""
+    config = record.get("config")
+    if isinstance(config, dict):
+        return reader.read(config, kind=str(record.get("kind") or "causal"))
+    name = record.get("model")
+    if not isinstance(name, str):
+        raise LearnerError("A record needs a model or a config.", do_next='Add "model": "smollm2-135m".')
+    return find_shape(name)
+
+
+def _targets(written: Any) -> str | list[str] | None:
+    """Module names, roles, a set's name, or None for PEFT's default; `mlp` stands for its matrices."""
+    if written is None or isinstance(written, str):
+        return written
+    if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
+        raise LearnerError(f"targets must be a list of names, got {written!r}.", do_next="Correct it.")
+    if "head" in written:
+        raise UnsupportedCase("an adapter on the output head is not counted yet")
+    return [role for name in written for role in ROLES.get(name, (name,))]
+
+
+def _whole(record: Record, field: str, default: int) -> int:
+    value = record.get(field)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise LearnerError(f"{field} must be a whole number above 0, got {value!r}.", do_next="Correct it.")
+    return value

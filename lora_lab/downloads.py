@@ -1,0 +1,107 @@
+"""Files to keep: plots as PNG, SVG and CSV, adapters, runs. Served by id, never by path."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from lora_lab.charts import plots_of
+from lora_lab.form import spec_of_address
+from lora_lab.lab import Lab
+from lora_lab.plots import render, to_csv
+from lora_lab.preview import preview
+from study.errors import LearnerError
+
+MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
+STEP_FIELDS = (
+    "step", "loss", "learning_rate", "grad_norm", "tokens", "seconds", "live_bytes", "peak_bytes",
+)  # fmt: skip
+BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
+
+
+def register(site: FastAPI, lab: Lab) -> None:
+    """Add the routes; they stand before the pages."""
+    files = Downloads(lab)
+    site.get("/lab/plots/{name}.{ending}")(files.plot)
+    site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
+    site.get("/lab/runs/{run_id}/run.json")(files.run)
+    site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
+
+
+class Downloads:
+    """One method a route; each answers a missing thing with a sentence and status 404."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def plot(self, name: str, ending: str, request: Request) -> Response:
+        """A plot of the setting that the address names."""
+        try:
+            spec = spec_of_address(dict(request.query_params))
+            found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
+            plot = next(plot for plot in plots_of(self._lab, found) if plot.name == name)
+        except StopIteration:
+            return _missing(f"There is no plot named {name}.")
+        except LearnerError as error:
+            return _missing(str(error))
+        match ending:
+            case "png" | "svg":
+                content = render(plot, ending, on_page=False)
+            case "csv":
+                content = (BOM + to_csv(plot)).encode()
+            case _:
+                return _missing(f"Plots come as png, svg and csv, not as {ending}.")
+        return _file(content, MEDIA[ending], f"{name}-r{spec.rank}-{spec.bits}.{ending}")
+
+    def adapter(self, run_id: str) -> Response:
+        """The adapter folder as PEFT saves it, in a zip."""
+        try:
+            run = self._lab.run(run_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        if not run.adapter_path.is_dir():
+            return _missing("This run has saved no adapter.")
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(run.adapter_path.iterdir()):
+                archive.write(path, f"adapter/{path.name}")
+        return _file(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
+
+    def run(self, run_id: str) -> Response:
+        """Settings, versions, every measured step and the answers, as JSON."""
+        try:
+            run = self._lab.run(run_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        content = {"spec": json.loads(run.spec.to_json()), "events": run.events(), "samples": run.samples()}
+        return _file(json.dumps(content, indent=1).encode(), "application/json", f"run-{run_id}.json")
+
+    def steps(self, run_id: str) -> Response:
+        """One line a step."""
+        try:
+            state = self._lab.state(self._lab.run(run_id))
+        except LearnerError as error:
+            return _missing(str(error))
+        return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
+
+
+def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, STEP_FIELDS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(steps)
+    return file.getvalue()
+
+
+def _file(content: bytes, media: str, name: str) -> Response:
+    kept = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(content, media_type=media, headers=kept)
+
+
+def _missing(text: str) -> Response:
+    return PlainTextResponse(text, status_code=404)

@@ -1,0 +1,78 @@
+"""The lab's parts that page, downloads and Today share."""
+
+import subprocess
+import threading
+from dataclasses import dataclass, field
+
+from lora_lab.home import LabHome
+from lora_lab.ledger import Measured, measured_runs
+from lora_lab.runs.folder import RunFolder, list_runs, open_run
+from lora_lab.runs.local import LocalEngine, start_worker
+from lora_lab.runs.state import RunState, fold
+from lora_lab.uploads import Uploads
+from study.settings import Settings
+
+
+@dataclass
+class Lab:
+    """Engine, data folder, and what is cheap to remember about ended runs."""
+
+    settings: Settings
+    engine: LocalEngine
+    home: LabHome = field(init=False)
+    uploads: Uploads = field(init=False)
+    _ended: dict[str, RunState] = field(default_factory=dict)
+    _measured: dict[str, Measured | None] = field(default_factory=dict)
+    _readers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.home = LabHome(self.settings.home)
+        self.uploads = Uploads(self.settings.home / "lab" / "data")
+
+    def runs(self) -> list[RunFolder]:
+        """Every run, newest first."""
+        return list(list_runs(self.settings.runs_dir))
+
+    def run(self, run_id: str) -> RunFolder:
+        """One run. Raises LearnerError when there is none."""
+        return open_run(self.settings.runs_dir, run_id)
+
+    def state(self, run: RunFolder) -> RunState:
+        """The run as its events tell it; an ended run is read once."""
+        known = self._ended.get(run.run_id)
+        if known is not None:
+            return known
+        state = fold(run.events())
+        if state.ended:
+            self._ended[run.run_id] = state
+        return state
+
+    def measured(self) -> list[Measured]:
+        """Measured peaks of all ended runs, newest first."""
+        found = []
+        for run in self.runs():
+            if run.run_id not in self._measured and self.state(run).ended:
+                self._measured[run.run_id] = next(iter(measured_runs([run])), None)
+            measured = self._measured.get(run.run_id)
+            if measured is not None:
+                found.append(measured)
+        return found
+
+    def forget(self, run_id: str) -> None:
+        """Drop what is remembered of a deleted run."""
+        self._ended.pop(run_id, None)
+        self._measured.pop(run_id, None)
+
+    def read_shape(self, model: str) -> bool:
+        """Let a worker read a model's configuration; True while it does, False once it has ended."""
+        with self._lock:
+            reader = self._readers.get(model)
+            if reader is None:
+                reader = self._readers[model] = start_worker(self.settings, ["--shape", model], 0)
+            return reader.poll() is None
+
+    def forget_reader(self, model: str) -> None:
+        """Let the next `read_shape` try anew."""
+        with self._lock:
+            self._readers.pop(model, None)

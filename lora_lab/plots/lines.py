@@ -1,0 +1,166 @@
+"""Straight lines on log-log paper: a count for each rank, the chosen one marked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lora_lab.axis import spread
+from lora_lab.plots.sheet import (
+    EDGE,
+    FAINT,
+    INK,
+    NARROW_BELOW_POINTS,
+    PAPER,
+    SOFT,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    fitting,
+    text_width,
+)
+
+BLUE = "#0072B2"  # the adapters' colour (UX.md), here for the line of the chosen matrices
+DASHES = (0, (4, 3))
+BODY_WIDE, BODY_NARROW = 262.0, 270.0
+BELOW = 40.0  # tick labels and axis label
+DECADES = ("1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One set of target matrices."""
+
+    label: str
+    counts: tuple[int, ...]
+    """For each rank of the picture."""
+
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankLines:
+    """Counts by rank; both axes logarithmic, so that "twice the rank, twice the count" is a straight line."""
+
+    ranks: tuple[int, ...]
+    lines: tuple[Line, ...]
+    rank: int
+    answer: tuple[str, str]
+    """What the mark says, in two short lines."""
+
+    y_label: str
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        decades = self._decades()
+        left = EDGE + max(text_width(DECADES[power]) for power in decades) + 8
+        labels_width = max(text_width(line.label, bold=line.chosen) for line in self.lines)
+        right = sheet.width - EDGE - labels_width - 8
+        bottom = sheet.height - BELOW
+        across = (math.log2(self.ranks[0]), math.log2(self.ranks[-1]))
+        box = (left, top + TEXT_LEADING + 8, right, bottom)
+        plot = _LogLog(sheet, box, across=across, upwards=self._limits())
+        sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
+        plot.scales(decades, self.ranks, self.rank)
+        for line in sorted(self.lines, key=_is_chosen):
+            plot.counts(self.ranks, line)
+        plot.mark(self.rank, self._chosen_line().counts[self.ranks.index(self.rank)])
+        plot.answer(self.answer)
+        plot.end_labels(self.lines)
+
+    def _chosen_line(self) -> Line:
+        return next(line for line in self.lines if line.chosen)
+
+    def _limits(self) -> tuple[float, float]:
+        counts = [count for line in self.lines for count in line.counts]
+        return math.log10(min(counts)) - 0.15, math.log10(max(counts)) + 0.15
+
+    def _decades(self) -> list[int]:
+        low, high = self._limits()
+        return list(range(math.ceil(low), math.floor(high) + 1))
+
+
+def _is_chosen(line: Line) -> bool:
+    return line.chosen
+
+
+class _LogLog:
+    """The plotting area, in powers of two across and powers of ten upwards."""
+
+    def __init__(
+        self,
+        sheet: Sheet,
+        box: tuple[float, float, float, float],
+        *,
+        across: tuple[float, float],
+        upwards: tuple[float, float],
+    ) -> None:
+        self.sheet, self.across, self.upwards = sheet, across, upwards
+        self.left, self.top, self.right, self.bottom = box
+        self.axes: Any = sheet.axes(left=self.left, top=self.top, right=self.right, bottom=self.bottom)
+        self.axes.set_xlim(*across)
+        self.axes.set_ylim(*upwards)
+
+    def x(self, rank: float) -> float:
+        """Points from the left edge of the sheet."""
+        low, high = self.across
+        return self.left + (math.log2(rank) - low) / (high - low) * (self.right - self.left)
+
+    def y(self, count: float) -> float:
+        """Points from the top edge of the sheet."""
+        low, high = self.upwards
+        return self.bottom - (math.log10(count) - low) / (high - low) * (self.bottom - self.top)
+
+    def scales(self, decades: Sequence[int], ranks: Sequence[int], chosen: int) -> None:
+        """Grid, tick labels and the name of the horizontal axis; the vertical one is named above."""
+        for power in decades:
+            self.axes.plot(self.across, [power, power], color=INK, alpha=FAINT, lw=0.8)
+            self.sheet.text(self.left - 6, self.y(10.0**power) + 4, DECADES[power], align="right", soft=True)
+        positions, widths = (
+            [self.x(rank) for rank in ranks],
+            [text_width(str(rank), bold=True) for rank in ranks],
+        )
+        for index in fitting(positions, widths, first=(ranks.index(chosen), len(ranks) - 1, 0)):
+            rank = ranks[index]
+            bold = rank == chosen
+            self.sheet.text(
+                positions[index], self.bottom + 15, str(rank), align="center", bold=bold, soft=not bold
+            )
+        self.sheet.text((self.left + self.right) / 2, self.bottom + 32, "rank", align="center", soft=True)
+
+    def counts(self, ranks: Sequence[int], line: Line) -> None:
+        """One set's line: solid with open marks when chosen, else dashed and light."""
+        across, up = [math.log2(rank) for rank in ranks], [math.log10(count) for count in line.counts]
+        if line.chosen:
+            self.axes.plot(
+                across, up, color=BLUE, lw=2.2, marker="o", ms=5, mfc=PAPER, mew=1.6, clip_on=False
+            )
+        else:
+            self.axes.plot(across, up, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
+
+    def mark(self, rank: int, count: int) -> None:
+        """The chosen rank, with guides to both axes."""
+        across, up = math.log2(rank), math.log10(count)
+        guides = ([self.across[0], across, across], [up, up, self.upwards[0]])
+        self.axes.plot(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
+        self.axes.plot(
+            [across], [up], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3, clip_on=False, zorder=5
+        )
+
+    def answer(self, lines: tuple[str, str]) -> None:
+        """What the mark says, in the upper left corner, which rising lines leave free."""
+        x, y = self.left + 12, self.top + 10
+        self.sheet.line([x], [y], color=BLUE, marker="o", ms=9, mfc=PAPER, mew=2.6)
+        self.sheet.text(x + 11, y + 5, lines[0], bold=True, size=TEXT_SIZE + 2)
+        self.sheet.text(x + 11, y + 5 + TEXT_LEADING + 1, lines[1], soft=True)
+
+    def end_labels(self, lines: Sequence[Line]) -> None:
+        """Each line's name beside its end."""
+        wanted = [self.y(line.counts[-1]) for line in lines]
+        placed = spread(wanted, gap=TEXT_LEADING, low=self.top, high=self.bottom)
+        for line, y in zip(lines, placed, strict=True):
+            self.sheet.text(self.right + 9, y + 4, line.label, bold=line.chosen, soft=not line.chosen)

@@ -1,0 +1,98 @@
+"""Plot 1: how many parameters LoRA trains, by rank, for each set of target matrices."""
+
+from lora_lab import counts
+from lora_lab.plots.conditions import model_name
+from lora_lab.plots.lines import Line, RankLines
+from lora_lab.plots.plot import Plot
+from lora_lab.shapes import ModelShape
+from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec, TargetSet
+from study.errors import LearnerError
+from study.units import as_count, as_percent
+
+DRAWN_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+FORMULA = "rank\u00a0×\u00a0(d_in\u00a0+\u00a0d_out)"  # never broken over two lines
+LINE_LABELS: dict[TargetSet, str] = {"q+v": "q + v", "attention": "attention", "all-linear": "all linear"}
+
+
+def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
+    """Exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
+    chosen = counts.count(shape, rank=spec.rank, targets=spec.targets)
+    ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
+    by_set = _counts_of_sets(shape, ranks, spec.targets)
+    trainable, percent = as_count(chosen.trainable), as_percent(chosen.percent)
+    return Plot(
+        name="parameters-by-rank",
+        title=(
+            f"Rank {spec.rank} on {TARGET_LABELS[spec.targets]} trains {trainable} parameters, "
+            f"{percent} of the model"
+        ),
+        subtitle=(
+            f"{model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: {FORMULA}, "
+            "summed over the adapted matrices"
+        ),
+        header=(
+            "rank",
+            *(f"{TARGET_LABELS[targets]} (parameters)" for targets in by_set),
+            f"{TARGET_LABELS[spec.targets]} (% of model and adapters)",
+        ),
+        rows=tuple(
+            (rank, *(line[i] for line in by_set.values()), _percent(shape, rank, spec.targets))
+            for i, rank in enumerate(ranks)
+        ),
+        alt=_alt(spec, by_set, ranks, percent),
+        drawing=RankLines(
+            ranks=ranks,
+            lines=_lines(by_set, spec.targets),
+            rank=spec.rank,
+            answer=(trainable, f"at rank {spec.rank}, {percent}"),
+            y_label="trainable parameters",
+        ),
+    )
+
+
+def _counts_of_sets(
+    shape: ModelShape, ranks: tuple[int, ...], chosen: TargetSet
+) -> dict[TargetSet, tuple[int, ...]]:
+    """Counts by set, for the sets the model has."""
+    found: dict[TargetSet, tuple[int, ...]] = {}
+    for targets in TARGET_SETS:
+        try:
+            found[targets] = tuple(
+                counts.count(shape, rank=rank, targets=targets).trainable for rank in ranks
+            )
+        except LearnerError:
+            if targets == chosen:
+                raise
+    return found
+
+
+def _percent(shape: ModelShape, rank: int, targets: TargetSet) -> float:
+    return counts.count(shape, rank=rank, targets=targets).percent
+
+
+def _lines(by_set: dict[TargetSet, tuple[int, ...]], chosen: TargetSet) -> tuple[Line, ...]:
+    """One line for each different count; sets that come to the same matrices share it."""
+    labels: dict[tuple[int, ...], list[str]] = {}
+    for targets, line in by_set.items():
+        labels.setdefault(line, []).append(LINE_LABELS[targets])
+    return tuple(
+        Line(label=" = ".join(names), counts=line, chosen=line == by_set[chosen])
+        for line, names in labels.items()
+    )
+
+
+def _alt(
+    spec: RunSpec, by_set: dict[TargetSet, tuple[int, ...]], ranks: tuple[int, ...], percent: str
+) -> str:
+    here = ranks.index(spec.rank)
+    others = [
+        f"{TARGET_LABELS[targets]} {as_count(line[here])}"
+        for targets, line in by_set.items()
+        if targets != spec.targets
+    ]
+    compared = f"; {', '.join(others)}" if others else ""
+    chosen = f"{TARGET_LABELS[spec.targets]} {as_count(by_set[spec.targets][here])} ({percent})"
+    return (
+        "Computed lines of trainable parameters by rank, 1 to 256, on logarithmic axes: twice the rank, "
+        f"twice the parameters. At rank {spec.rank}: {chosen}{compared}."
+    )

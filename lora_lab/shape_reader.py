@@ -1,0 +1,58 @@
+"""Shapes of configurations that are not in the catalogue, read by a worker process, where torch is."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from lora_lab.runs.local import worker_environment
+from lora_lab.shapes import ModelShape, shape_from_json
+from study.errors import LearnerError
+
+KINDS = ("causal", "encoder", "seq2seq", "asr")
+
+
+class ShapeReader:
+    """One worker process for any number of configurations, started when the first one is asked for."""
+
+    def read(self, config: Mapping[str, Any], *, kind: str = "causal") -> ModelShape:
+        """The shape of a Hugging Face config with its `model_type`. Raises LearnerError when it has none."""
+        if kind not in KINDS:
+            raise LearnerError(
+                f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
+            )
+        pipe = self._process
+        assert pipe.stdin is not None
+        assert pipe.stdout is not None
+        pipe.stdin.write(json.dumps({"config": dict(config), "kind": kind}) + "\n")
+        pipe.stdin.flush()
+        line = pipe.stdout.readline()
+        if not line:
+            raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise LearnerError(
+                f"That configuration describes no model ({answer['error']}).",
+                do_next="Paste a whole config.json with its model_type.",
+            )
+        return shape_from_json(answer["shape"])
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if "_process" in self.__dict__:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait()
+
+    @cached_property
+    def _process(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lora_lab.worker", "--shapes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=worker_environment(),
+        )

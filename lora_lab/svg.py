@@ -1,0 +1,36 @@
+"""SVG elements as strings, escaped, with numbers short enough to send every second."""
+
+from collections.abc import Sequence
+from html import escape
+
+Value = str | float | None
+
+
+def element(tag: str, *children: str, **attributes: Value) -> str:
+    """One element. `stroke_width=2` becomes `stroke-width="2"`; None leaves the attribute out."""
+    given = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{_shown(value)}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    inside = "".join(children)
+    return f"<{tag}{given}>{inside}</{tag}>" if inside else f"<{tag}{given}/>"
+
+
+def path_data(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
+    """The `d` of a line with gaps between its pieces; a piece of one point is drawn on itself, as a dot."""
+    return "".join(
+        "M" + "L".join(f"{number(x)} {number(y)}" for x, y in (piece if len(piece) > 1 else [*piece, *piece]))
+        for piece in pieces
+    )
+
+
+def number(value: float) -> str:
+    """A tenth of a unit is finer than a pixel."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _shown(value: str | float) -> str:
+    if isinstance(value, str):
+        return escape(value)
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) < 1 else number(value)

@@ -1,0 +1,163 @@
+"""A run as its panel shows it: figures, curves, and what it was told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+from markupsafe import Markup
+
+from lora_lab.curves import Mark, Series, line_chart, loss_series
+from lora_lab.plots.conditions import model_name
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState
+from lora_lab.spec import BITS_LABELS, TARGET_LABELS, RunSpec
+from study.units import as_bytes
+
+Window = tuple[float, float]
+ZOOM_SHARE = 0.5
+MIN_WINDOW_STEPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlaid:
+    """One run in the overlay of loss curves."""
+
+    run: RunFolder
+    state: RunState
+
+
+def title_of(spec: RunSpec) -> str:
+    """`r=8 nf4-dq on smollm2-135m`."""
+    return f"r={spec.rank} {spec.bits} on {model_name(spec.model)}"
+
+
+def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
+    """Every setting in words, in the form's order."""
+    return [
+        ("model", model_name(spec.model)),
+        ("weights", BITS_LABELS[spec.bits]),
+        ("rank", str(spec.rank)),
+        ("adapted", TARGET_LABELS[spec.targets]),
+        ("alpha", f"{spec.alpha:g} (scale {spec.scaling:g})"),
+        ("steps", str(spec.steps)),
+        ("batch", f"{spec.batch} examples"),
+        ("length", f"at most {spec.seq_len_tokens} tokens"),
+        ("learning rate", f"{spec.learning_rate:g}"),
+        ("seed", str(spec.seed)),
+    ]
+
+
+def curves(state: RunState, spec: RunSpec, *, window: Window | None) -> dict[str, Markup]:
+    """Loss and memory over the steps, on axes that are there from the start."""
+    shown = window or (1, max(2, spec.steps))
+    marks = _marks(state)
+    loss = line_chart(
+        loss_series("loss", points(state, "loss")),
+        title="Loss on the answers, step by step",
+        x_label="step",
+        y_label="loss",
+        window=shown,
+        y_format="{:.2f}".format,
+        marks=marks,
+    )
+    rate = line_chart(
+        [Series(label="learning rate", points=points(state, "learning_rate"), colour="green")],
+        title="Learning rate, step by step",
+        x_label="step",
+        y_label="learning rate",
+        window=shown,
+        y_format="{:.1e}".format,
+        from_zero=True,
+    )
+    return {"loss": Markup(loss), "memory": Markup(_memory_chart(state, shown)), "rate": Markup(rate)}
+
+
+def _memory_chart(state: RunState, window: Window) -> str:
+    series = [
+        Series(label="peak", points=points(state, "peak_bytes"), colour="orange"),
+        Series(label="live after the step", points=points(state, "live_bytes"), colour="blue"),
+    ]
+    if state.started:
+        computed = float(state.started["predicted_bytes"])
+        ends = [(window[0], computed), (window[1], computed)]
+        series.append(
+            Series(label="computed peak", points=ends, colour="orange", dashed=True, measured=False)
+        )
+    return line_chart(
+        series,
+        title="Memory of the training process",
+        x_label="step",
+        y_label="bytes of live tensors",
+        window=window,
+        y_format=as_bytes,
+        from_zero=True,
+    )
+
+
+def overlay(runs: Sequence[Overlaid]) -> Markup:
+    """Smoothed loss curves of several runs on one pair of axes."""
+    colours: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown", "ink")
+    series = [
+        loss_series(title_of(item.run.spec), points(item.state, "loss"), colour=colour)[1]
+        for item, colour in zip(runs, cycle(colours), strict=False)
+    ]
+    longest = max(item.run.spec.steps for item in runs)
+    chart = line_chart(
+        series,
+        title="Smoothed loss of the chosen runs",
+        x_label="step",
+        y_label="loss",
+        window=(1, max(2, longest)),
+        y_format="{:.2f}".format,
+        width=760,
+    )
+    return Markup(chart)
+
+
+def points(state: RunState, field: str) -> list[tuple[float, float]]:
+    """Step number and one measured value for each step."""
+    return [(float(event["step"]), float(event[field])) for event in state.steps]
+
+
+def _marks(state: RunState) -> list[Mark]:
+    if not state.ended or not state.steps:
+        return []
+    last = float(state.steps[-1]["step"])
+    if state.status == "stopped":
+        return [Mark(x=last, label="stopped")]
+    return [Mark(x=last, label="failed")] if state.status == "failed" else []
+
+
+def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
+    """The next window: `in` keeps the later half, `out` doubles, `earlier` and `later` move by half; None is all."""
+    first, last = window or (1.0, float(max(2, steps)))
+    width = last - first
+    if direction == "in":
+        width = max(MIN_WINDOW_STEPS, width * ZOOM_SHARE)
+        first = last - width
+    elif direction == "out":
+        width /= ZOOM_SHARE
+        first = last - width
+    elif direction == "earlier":
+        first -= width / 2
+    elif direction == "later":
+        first += width / 2
+    first = max(1.0, min(first, steps - width))
+    last = min(float(steps), first + width)
+    return None if direction == "all" or (first <= 1 and last >= steps) else (round(first), round(last))
+
+
+def progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
+    """The line of figures under a running run."""
+    latest: dict[str, Any] = state.steps[-1] if state.steps else {}
+    return {
+        "step": len(state.steps),
+        "steps": spec.steps,
+        "loss": latest.get("loss"),
+        "learning_rate": latest.get("learning_rate"),
+        "tokens_per_second": state.tokens_per_second,
+        "seconds_left": state.seconds_left(spec.steps) if not state.ended else None,
+        "live_bytes": state.live_bytes,
+        "peak_bytes": state.peak_bytes,
+    }

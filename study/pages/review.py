@@ -1,0 +1,144 @@
+"""The five-minute review: cards, three questions, one explanation; it can be left at any point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from study import frame
+from study.context import Context, Visit
+from study.errors import LearnerError, StaleError
+from study.frame import Reply
+from study.stations import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
+from study.store.runs import ReviewRun
+from study.templates import render
+
+CARD_SECONDS = 180.0  # three of the five minutes go to cards
+QUESTIONS = 3
+SEEDS = 10_000
+
+
+def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
+    """Add the page to the app."""
+    with frame.page(app, context, title="Review", path="/review"):
+        frame.island(page.act, page.load, "review", waiting=frame.waiting("Five-minute review"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a review that starts now would hold."""
+
+    cards: int
+    questions: int
+    minutes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewPage:
+    """Handlers of the review. Where a run stands is read from the logs of its three stations."""
+
+    context: Context
+    cards: CardStation
+    quiz: QuizStation
+    explain: ExplainStation
+
+    @property
+    def stations(self) -> Sequence[Station]:
+        """In the order of a run."""
+        return (self.cards, self.quiz, self.explain)
+
+    def load(self, request: gr.Request) -> str:
+        """The next exercise of the run in the address; without one, an offer to start."""
+        visit = frame.visit_of(self.context, request)
+        run = self._run(visit)
+        if run is None:
+            return render("study/review_start.html", plan=self.plan(visit))
+        return self._next(visit, run).get("html", "")
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press: most belong to the station whose exercise is shown."""
+        visit = frame.visit_of(self.context, request, event)
+        if event.get("act") == "start":
+            return {"goto": self.start(visit)}
+        run = self._run(visit)
+        if run is None:
+            raise LearnerError("This review is not in this profile.", do_next="Start one from Today.")
+        if event.get("act") == "next":
+            return self._next(visit, run)
+        try:
+            return self._press(visit, run, event)
+        except StaleError as stale:
+            return {**self._next(visit, run), "error": str(stale)}
+
+    def _press(self, visit: Visit, run: ReviewRun, event: dict[str, Any]) -> Reply:
+        station = self._owner(event)
+        piece = station.act(event, visit, run)
+        if piece is None and event.get("act") == "draft":
+            return {}
+        return self._next(visit, run) if piece is None else self._wrap(visit, run, station, piece)
+
+    def plan(self, visit: Visit) -> Plan:
+        """What fits into five minutes for this learner."""
+        cards = self.cards.planned(visit, seconds=CARD_SECONDS)
+        seconds = cards * self.cards.seconds_each(visit) + self.explain.seconds_each(visit)
+        seconds += QUESTIONS * self.quiz.seconds_each(visit)
+        return Plan(cards=cards, questions=QUESTIONS, minutes=max(1, round(seconds / 60)))
+
+    def start(self, visit: Visit) -> str:
+        """Record a new run and return its address."""
+        seed = self.context.dice.randrange(SEEDS)
+        run = self.context.store.runs.start(
+            visit.profile.id,
+            cards=self.cards.planned(visit, seconds=CARD_SECONDS),
+            seed=seed,
+            question_ids=self.quiz.drawn(visit, length=QUESTIONS, seed=seed),
+            prompt_id=self.explain.chosen(visit),
+            started_at=visit.now,
+        )
+        return f"/review?run={run.id}"
+
+    def _run(self, visit: Visit) -> ReviewRun | None:
+        run_id = visit.query.get("run", "")
+        return self.context.store.runs.run(visit.profile.id, run_id) if run_id else None
+
+    def _owner(self, event: dict[str, Any]) -> Station:
+        owners: dict[Any, Station] = {
+            **dict.fromkeys(("flip", "rate", "undo"), self.cards),
+            "answer": self.quiz,
+            **dict.fromkeys(("draft", "hint", "submit", "judge"), self.explain),
+        }
+        owner = owners.get(event.get("act"))
+        if owner is None:
+            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        return owner
+
+    def _next(self, visit: Visit, run: ReviewRun) -> Reply:
+        for station in self.stations:
+            if not station.steps(visit, run).finished:
+                return self._wrap(visit, run, station, station.show(visit, run))
+        lines = [station.summary(visit, run) for station in self.stations]
+        return {
+            "html": render("study/review_done.html", lines=lines),
+            "say": "Review done.",
+            "focus": "#main",
+        }
+
+    def _undo(self, visit: Visit, run: ReviewRun) -> int | None:
+        """The last rating can be taken back until the first question is answered."""
+        if self.quiz.steps(visit, run).done:
+            return None
+        return self.cards.undoable(visit, since=run.started_at)
+
+    def _wrap(self, visit: Visit, run: ReviewRun, station: Station, piece: Piece) -> Reply:
+        steps: list[tuple[Station, Steps]] = [(each, each.steps(visit, run)) for each in self.stations]
+        html = render(
+            "study/review.html",
+            piece=piece.html,
+            current=station.label,
+            steps=steps,
+            done=sum(step.done for _, step in steps),
+            total=sum(step.total for _, step in steps),
+            undo=self._undo(visit, run),
+        )
+        return {"html": html, "say": piece.say, "focus": piece.focus}

@@ -1,0 +1,139 @@
+"""Today: what is due, one button for the five-minute review, and below it how things stand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from study import events, frame, progress
+from study.agenda import CardsDue, Subjects
+from study.context import Context, Visit
+from study.days import study_day
+from study.errors import LearnerError
+from study.frame import Reply
+from study.pages.review import ReviewPage
+from study.store.cards import CardReview
+from study.store.quizzes import QuizAnswer
+from study.templates import render
+
+TOUR_STEPS = 4
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corners:
+    """What other packages put on Today: HTML of theirs, or nothing."""
+
+    first_chart: Callable[[], str] = str
+    """One computed chart for a newcomer."""
+
+    last_run: Callable[[], str | None] = str
+    """One line about the last run of the lab."""
+
+
+def build(
+    app: gr.Blocks,
+    context: Context,
+    *,
+    review: ReviewPage,
+    cards_due: Callable[[Visit], CardsDue],
+    subjects: Subjects,
+    corners: Corners | None = None,
+) -> None:
+    """Add the page to the app."""
+    page = TodayPage(
+        context=context, review=review, cards_due=cards_due, subjects=subjects, corners=corners or Corners()
+    )
+    with frame.page(app, context, title="Today", path="/"):
+        frame.island(page.act, page.load, "today", waiting=frame.waiting("Today"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TodayPage:
+    """Handlers of Today."""
+
+    context: Context
+    review: ReviewPage
+    cards_due: Callable[[Visit], CardsDue]
+    subjects: Subjects
+    corners: Corners
+
+    def load(self, request: gr.Request) -> str:
+        """A newcomer's page, or a learner's."""
+        return self._page(frame.visit_of(self.context, request))
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Start the review, or walk through the tour."""
+        visit = frame.visit_of(self.context, request, event)
+        match event.get("act"):
+            case "start":
+                return {"goto": self.review.start(visit)}
+            case "tour":
+                step = events.number(events.text(event, "step"), default=1, low=1, high=TOUR_STEPS)
+                return {"html": self._page(visit, tour=step), "focus": "#tour"}
+            case "tour-end":
+                self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
+                visit = frame.visit_of(self.context, request, event)
+                return {"html": self._page(visit), "say": "Tour closed.", "focus": "#main"}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _page(self, visit: Visit, *, tour: int = 0) -> str:
+        store, profile_id = self.context.store, visit.profile.id
+        reviews = store.cards.history(profile_id)
+        answers = store.quizzes.history(profile_id)
+        attempts = store.explains.attempts(profile_id)
+        moments = [*(r.reviewed_at for r in reviews), *(a.answered_at for a in answers)]
+        moments.extend(attempt.submitted_at for attempt in attempts)
+        common = {
+            "greeting": _greeting(visit),
+            "name": visit.profile.name if visit.profile.named else "",
+            "has_lab": self.context.has_page("/lab"),
+            "tour": tour,
+            "tour_steps": TOUR_STEPS,
+            "tour_offered": not visit.preferences.tour_seen and not tour,
+        }
+        if not moments:
+            return render("study/newcomer.html", **common, chart=Markup(self.corners.first_chart()))
+        return render(
+            "study/today.html",
+            **common,
+            due=self.cards_due(visit),
+            plan=self.review.plan(visit),
+            streak=progress.streak_days(moments, today=study_day(visit.now)),
+            recalled=progress.recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
+            last_run=Markup(self.corners.last_run() or ""),
+            weekdays=_weekdays(visit),
+            **self._concepts(visit, reviews, answers),
+        )
+
+    def _concepts(self, visit: Visit, reviews: list[CardReview], answers: list[QuizAnswer]) -> dict[str, Any]:
+        mastery = progress.mastery_by_concept(
+            reviews, answers, of_card=self.subjects.of_card, of_question=self.subjects.of_question
+        )
+        return {
+            "weakest": [
+                (concept, known, _days_ago(visit, known), self.subjects.counts(concept)[0])
+                for concept, known in progress.weakest(mastery)
+            ],
+            "next_concept": progress.next_to_learn(self.context.concepts, mastery),
+            "concepts": self.context.concepts,
+        }
+
+
+def _greeting(visit: Visit) -> str:
+    hour = visit.now.astimezone().hour
+    part = "morning" if 4 <= hour < 12 else "afternoon" if 12 <= hour < 18 else "evening"
+    return f"Good {part}"
+
+
+def _days_ago(visit: Visit, known: progress.Mastery) -> str:
+    days = (study_day(visit.now) - study_day(known.last_seen)).days
+    return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
+
+
+def _weekdays(visit: Visit) -> list[str]:
+    today = study_day(visit.now)
+    return ["Today", *((today + timedelta(days=ahead)).strftime("%a") for ahead in range(1, 7))]

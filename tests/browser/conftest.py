@@ -1,0 +1,174 @@
+"""A real Chromium and a real app: a server and data folder for each module, a browser profile for each test."""
+
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM_FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# The machine may be busy: what is waited for takes 50 ms on a quiet one.
+expect.set_options(timeout=15_000)
+
+
+@dataclass
+class Visitor:
+    """A person at a browser, and everything that went wrong behind their back."""
+
+    page: Page
+    address: str
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        """Open a page of the app and wait until its content has come."""
+        self.page.goto(self.address + path)
+        self.settled()
+        return self.page
+
+    def settled(self) -> None:
+        """Wait until the content of the page is there."""
+        self.page.wait_for_function(
+            "document.querySelector('#main') && !document.querySelector('[data-waiting]')"
+        )
+
+    def watch(self) -> None:
+        """Record console errors, crashes, and requests that leave this app."""
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", self._on_crash)
+        self.page.on("request", self._on_request)
+
+    def forgive(self, *expected: str) -> None:
+        """Forget the problems that a test brought about itself, such as a cut connection."""
+        self.problems = [p for p in self.problems if not any(part in p for part in expected)]
+
+    def _on_console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"console: {message.text}")
+
+    def _on_crash(self, error: Any) -> None:
+        self.problems.append(f"crash: {error}")
+
+    def _on_request(self, request: Any) -> None:
+        own = urlsplit(self.address).netloc
+        if urlsplit(request.url).netloc != own and not request.url.startswith(("data:", "blob:")):
+            self.problems.append(f"request to {request.url}")
+
+
+StartApp = Callable[..., str]
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="module")
+def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
+    """Start the app (or another script) on a free port with a data folder of its own; returns its address."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, script: str = "app.py", folder: Path | None = None) -> str:
+        data = folder or tmp_path_factory.mktemp("data")
+        environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        process = subprocess.Popen(
+            [sys.executable, script, "--port", "0", "--data-folder", str(data), *options],
+            cwd=ROOT,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running.append(process)
+        return _address_of(process)
+
+    yield start
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(timeout=20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def app_address(start_app: StartApp) -> str:
+    """The study app without a training worker."""
+    return start_app("--no-worker")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("Chromium is missing. Install it, for example with: sudo apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, app_address: str) -> Iterator[Visit]:
+    """Open a browser profile of its own; what went wrong behind the page fails the test at its end."""
+    visitors: list[Visitor] = []
+    contexts: list[BrowserContext] = []
+
+    def new(*, address: str = app_address, width: int = 1280, height: int = 900, **options: Any) -> Visitor:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        visitor = Visitor(page=context.new_page(), address=address)
+        visitor.watch()
+        visitors.append(visitor)
+        contexts.append(context)
+        return visitor
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert [problem for visitor in visitors for problem in visitor.problems] == []
+
+
+def _address_of(process: subprocess.Popen[str]) -> str:
+    """Read what the app prints until it says where it is."""
+    lines: queue.Queue[str] = queue.Queue()
+    assert process.stdout is not None
+    threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
+    printed = ""
+    while True:
+        try:
+            printed += lines.get(timeout=START_SECONDS)
+        except queue.Empty:
+            process.kill()
+            pytest.fail(f"The app did not start within {START_SECONDS} s. It printed:\n{printed}")
+        ready = re.search(r"Ready: (http://\S+)", printed)
+        if ready:
+            return ready[1]
+        if process.poll() is not None and lines.empty():
+            pytest.fail(f"The app ended at once. It printed:\n{printed}")
+
+
+def _pump(stream: Any, lines: "queue.Queue[str]") -> None:
+    try:
+        for line in stream:
+            lines.put(line)
+    except ValueError:  # closed at the end of the module
+        return

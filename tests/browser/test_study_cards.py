@@ -1,0 +1,146 @@
+"""Reviewing cards as a person does: by keyboard, by mouse, with a change of mind, and through a reload."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+
+def question(page: Page) -> str:
+    return page.locator("#question").inner_text()
+
+
+def answer_by_keyboard(page: Page, rating: str) -> None:
+    page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_visible()
+    page.keyboard.press(rating)
+    expect(page.locator("#answer")).to_have_count(0)
+
+
+def test_three_cards_by_keyboard_with_an_undo(visit: Visit) -> None:
+    page = visit().open("/cards?new=3")
+    first = question(page)
+    answer_by_keyboard(page, "4")
+    second = question(page)
+    assert second != first
+    answer_by_keyboard(page, "1")
+    page.keyboard.press("u")
+    expect(page.locator("#question")).to_have_text(second)
+    answer_by_keyboard(page, "4")
+    answer_by_keyboard(page, "4")
+    expect(page.get_by_text("No card is waiting")).to_be_visible()
+    expect(page.get_by_text("Today you rated 3 cards, 3 of them new.")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator("#question")).to_be_visible()
+
+
+def test_a_reload_and_going_back_lose_nothing(visit: Visit) -> None:
+    page = visit().open("/cards?new=3")
+    answer_by_keyboard(page, "4")
+    second = question(page)
+    page.reload()
+    expect(page.locator("#question")).to_have_text(second)
+    page.get_by_role("link", name="Learn", exact=True).click()
+    expect(page).to_have_url(re.compile("/learn$"))
+    page.go_back()
+    expect(page.locator("#question")).to_have_text(second)
+
+
+def test_a_click_on_the_card_flips_it_and_a_button_rates_it(visit: Visit) -> None:
+    page = visit().open("/cards?new=2")
+    first = question(page)
+    page.locator("article.card").click()
+    expect(page.locator("#answer")).to_be_visible()
+    page.get_by_role("button", name="Easy").click()
+    expect(page.locator("#question")).not_to_have_text(first)
+    expect(page.locator(".figures").first).to_contain_text("1 of 2 done")
+
+
+def test_the_answer_is_nowhere_in_the_page_before_the_flip(visit: Visit) -> None:
+    page = visit().open("/cards?new=1")
+    before = page.content()
+    page.keyboard.press("Space")
+    answer = page.locator("#answer .answer").inner_text()
+    assert answer[:40] not in before
+
+
+def test_keys_do_nothing_while_a_field_has_the_focus_or_shortcuts_are_off(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards")
+    page.get_by_text("All decks, all levels").click()
+    page.get_by_label("Deck").focus()
+    page.keyboard.press("u")
+    expect(page.locator("#question")).to_be_visible()
+
+    visitor.open("/settings")
+    page.get_by_role("checkbox", name="Single-key shortcuts").uncheck()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    visitor.open("/cards")
+    expect(page.locator('[data-shortcuts="off"]')).to_have_count(1)
+    page.locator("body").press("Space")
+    page.get_by_role("button", name="Show the answer").click()
+    expect(page.locator("#answer")).to_be_visible()
+    page.keyboard.press("4")
+    expect(page.get_by_role("button", name="Easy")).to_be_visible()
+
+
+def test_what_happened_is_announced_and_the_focus_goes_along(visit: Visit) -> None:
+    page = visit().open("/cards?new=2")
+    page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_focused()
+    expect(page.locator("#live")).to_contain_text("Answer: ")
+    page.keyboard.press("3")
+    expect(page.locator("#flip")).to_be_focused()
+    expect(page.locator("#live")).to_contain_text("Good: back in 10 min. Question: ")
+
+
+def test_a_second_window_cannot_rate_the_same_card_again(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=3")
+    other = page.context.new_page()
+    other.goto(visitor.address + "/cards?new=3")
+    for window in (page, other):
+        window.locator("#flip").click()
+        expect(window.locator("#answer")).to_be_visible()
+    page.get_by_role("button", name="Easy").click()
+    expect(page.locator("#answer")).to_have_count(0)
+    other.get_by_role("button", name="Again").click()
+    expect(other.get_by_role("alert")).to_contain_text("rated in another window already")
+    expect(other.locator("#question")).to_have_text(question(page))
+
+
+def test_the_flip_is_short_and_still_under_reduced_motion(visit: Visit) -> None:
+    duration = "getComputedStyle(document.querySelector('.card.flipped')).animationDuration"
+    name = "getComputedStyle(document.querySelector('.card.flipped')).animationName"
+    for motion, expected in (("no-preference", "card-turn"), ("reduce", "none")):
+        page = visit(reduced_motion=motion).open("/cards")
+        page.keyboard.press("Space")
+        expect(page.locator("#answer")).to_be_visible()
+        assert page.evaluate(name) == expected
+        assert float(page.evaluate(duration).removesuffix("s")) <= 0.35
+
+
+def test_a_choice_of_deck_stands_in_the_address(visit: Visit) -> None:
+    page = visit().open("/cards")
+    page.get_by_text("All decks, all levels").click()
+    page.get_by_label("Deck").select_option("qlora")
+    page.get_by_role("button", name="Show these").click()
+    expect(page).to_have_url(re.compile(r"/cards\?deck=qlora$"))
+    expect(page.locator("article.card .meta")).to_contain_text("QLoRA")
+
+
+def test_an_app_that_does_not_answer_says_so_and_goes_on_when_it_is_back(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards")
+    page.context.set_offline(True)
+    page.keyboard.press("Space")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing you typed is lost")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#answer")).to_be_visible()
+    visitor.forgive("ERR_INTERNET_DISCONNECTED", "Failed to fetch")

@@ -1,0 +1,128 @@
+"""Every page: its own title, nothing from elsewhere, usable on a phone and by keyboard, light and dark."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import StartApp, Visit
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "/": "Today",
+    "/learn": "Learn",
+    "/cards": "Cards",
+    "/quiz": "Quiz",
+    "/explain": "Explain",
+    "/explain?prompt=explain-lora": "Explain",
+    "/review": "Review",
+    "/settings": "Settings",
+}
+
+
+def deeper(page: Page, path: str) -> None:
+    """Go on to where a page has most on it: behind the flip, behind an answer."""
+    if path == "/cards":
+        page.keyboard.press("Space")
+        expect(page.locator("#answer")).to_be_visible()
+    if path == "/quiz":
+        page.get_by_role("button", name="Start").click()
+        page.locator(".option").first.click()
+        page.get_by_role("button", name="Check answer").click()
+        expect(page.locator("#next")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: Visit, path: str) -> None:
+    page = visit().open(path)
+    expect(page).to_have_title(f"{PAGES[path]} · LoRA study")
+    expect(page.locator("h1")).to_have_count(1)
+    assert page.locator("nav:visible").count() == 1
+    marked = page.locator('[aria-current="page"]')
+    expect(marked).to_have_count(0 if path == "/review" else 1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_no_serious_violation(visit: Visit, path: str, scheme: str) -> None:
+    page = visit(color_scheme=scheme, reduced_motion="reduce").open(path)
+    deeper(page, path)
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
+    page = visit(width=390, height=844).open(path)
+    deeper(page, path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.evaluate(
+        """[...document.querySelectorAll('#main button, #main a.button, #main select, .menu a')]
+           .filter(e => e.offsetParent && !e.matches('.link') && e.getBoundingClientRect().height < 44)
+           .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert small == []
+
+
+def test_the_menu_is_one_row_on_a_phone_and_shows_where_one_is(visit: Visit) -> None:
+    page = visit(width=390, height=844).open("/explain")
+    box = page.locator("#site").bounding_box()
+    assert box is not None
+    assert box["height"] < 60
+    expect(page.get_by_role("link", name="Explain", exact=True)).to_be_in_viewport(ratio=1)
+    expect(page.locator(".who")).to_be_in_viewport(ratio=1)
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_past_the_menu(visit: Visit) -> None:
+    page = visit().open("/learn")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.querySelector('#main').contains(document.activeElement)")
+
+
+def test_every_stop_of_the_tab_key_can_be_seen(visit: Visit) -> None:
+    page = visit().open("/cards")
+    focused = "(e => [e.outerHTML.slice(0, 80), getComputedStyle(e).outlineWidth])(document.activeElement)"
+    outlines = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        outlines.append(page.evaluate(focused))
+    assert [html for html, width in outlines if width != "3px" and not html.startswith("<body")] == []
+
+
+def test_a_link_to_one_concept_leads_to_it(visit: Visit) -> None:
+    page = visit().open("/learn#nf4")
+    expect(page.locator("#nf4")).to_be_in_viewport()
+
+
+def test_the_projector_view_is_large_and_names_nobody(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?view=projector")
+    expect(page.locator(".who .name")).to_be_hidden()
+    size = "document.querySelector('#question').getBoundingClientRect().height"
+    large = page.evaluate(size)
+    visitor.open("/learn")
+    assert page.evaluate("document.documentElement.classList.contains('projector')")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    visitor.open("/cards?view=normal")
+    assert large > 1.4 * page.evaluate(size)
+
+
+def test_an_app_started_for_a_class_is_in_projector_view(visit: Visit, start_app: StartApp) -> None:
+    page = visit(address=start_app("--no-worker", "--projector")).open("/")
+    assert page.evaluate("document.documentElement.classList.contains('projector')")
+
+
+def test_a_page_that_does_not_exist_is_no_crash(visit: Visit) -> None:
+    visitor = visit()
+    answer = visitor.page.goto(visitor.address + "/nowhere")
+    assert answer is not None
+    assert answer.status == 404
+    visitor.forgive("404")

@@ -1,0 +1,50 @@
+"""Several learners at one machine: a guest without asking, names, switching, and no mixing."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_learner_is_recognized_renamed_added_and_switched(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=2")
+    expect(page.locator(".who .name")).to_contain_text("Guest learner")
+    page.keyboard.press("Space")
+    page.keyboard.press("4")
+    expect(page.get_by_text("1 of 2 done")).to_be_visible()
+
+    page.locator(".who").click()
+    page.get_by_label("Your name").fill("Ana <i>")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".who .name")).to_have_text("Ana <i>")
+
+    page.get_by_label("A new profile").fill("Ben")
+    page.get_by_role("button", name="Add and switch").click()
+    expect(page.locator(".who .name")).to_have_text("Ben")
+    visitor.open("/cards?new=2")
+    expect(page.get_by_text("0 of 2 done")).to_be_visible()
+
+    visitor.open("/settings")
+    page.get_by_role("button", name="Switch to Ana").click()
+    expect(page.locator(".who .name")).to_have_text("Ana <i>")
+    visitor.open("/cards?new=2")
+    expect(page.get_by_text("1 of 2 done")).to_be_visible()
+
+
+def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=1")
+    page.keyboard.press("Space")
+    page.keyboard.press("4")
+    expect(page.get_by_text("No card is waiting")).to_be_visible()
+    visitor.open("/settings")
+    page.get_by_role("button", name="Delete this profile").click()
+    expect(page.get_by_text("with 1 card ratings")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Delete for good")).to_have_count(0)
+    page.get_by_role("button", name="Delete this profile").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("link", name="Start with 5 cards")).to_be_visible()

@@ -1,0 +1,80 @@
+"""Today as a newcomer and as a learner: the tour, the five-minute review, and how things stand."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_newcomer_can_start_at_once_and_take_the_tour_by_keyboard(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/")
+    expect(page.get_by_role("link", name="Start with 5 cards")).to_be_visible()
+    page.get_by_role("button", name="Take the 60-second tour").click()
+    expect(page.locator("#tour")).to_be_focused()
+    last = page.locator("#tour a.primary")
+    for _ in range(4):
+        if last.count():
+            break
+        step = page.locator("#tour .label").inner_text()
+        page.keyboard.press("Enter")
+        expect(page.locator("#tour .label")).not_to_have_text(step)
+    expect(last).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#tour")).to_have_count(0)
+    page.reload()
+    visitor.settled()
+    expect(page.get_by_text("60-second tour")).to_have_count(0)
+
+
+def test_five_cards_are_five_cards(visit: Visit) -> None:
+    page = visit().open("/")
+    page.get_by_role("link", name="Start with 5 cards").click()
+    expect(page.get_by_text("0 of 5 done")).to_be_visible()
+
+
+def rate(page: Page, rating: str) -> None:
+    page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_visible()
+    page.keyboard.press(rating)
+    expect(page.locator("#answer")).to_have_count(0)
+
+
+def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=1")
+    rate(page, "1")
+    visitor.open("/settings")
+    page.get_by_label("New cards a day").fill("2")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+
+    visitor.open("/")
+    expect(page.get_by_text("1 card is due and 1 new one is ready.")).to_be_visible()
+    expect(page.get_by_text("1 miss, last seen today").first).to_be_visible()
+    page.get_by_role("button", name="Start the 5-minute review").click()
+    expect(page).to_have_url(re.compile(r"/review\?run="))
+    visitor.settled()
+    while page.locator("#flip").count():
+        rate(page, "4")
+    for _ in range(3):
+        expect(page.locator("#stem")).to_be_visible()
+        page.keyboard.press("b")
+        page.keyboard.press("Enter")
+        expect(page.locator("#next")).to_be_focused()
+        page.keyboard.press("Enter")
+    page.locator("textarea").fill("The base is frozen, and small matrices learn.")
+    page.get_by_role("button", name="Compare with the concepts").click()
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Keep this and show a model answer").click()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Done for now.")).to_be_visible()
+    expect(page.get_by_text("1 of 4 concepts explained.")).to_be_visible()
+
+    visitor.open("/")
+    expect(page.get_by_text("1 day in a row")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Cards due: Today 0"))).to_be_visible()

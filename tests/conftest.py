@@ -1,0 +1,59 @@
+"""What tests share: a store of their own, a moment that stands still, and the app's real content."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from study.concepts import ConceptMap, load_concepts
+from study.context import Context
+from study.settings import Settings
+from study.store import Store, open_store
+
+MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A Wednesday morning."""
+    return datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A data folder of the test's own."""
+    return Settings(
+        home=tmp_path, database_url=f"sqlite:///{tmp_path / 'study.sqlite3'}", models_dir=tmp_path / "models"
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """An empty store."""
+    opened = open_store(settings.database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ana(store: Store, now: datetime) -> str:
+    """The profile id of a learner called Ana."""
+    return store.profiles.add("browser-of-ana", "Ana", now=now).id
+
+
+@pytest.fixture(scope="session")
+def concepts() -> ConceptMap:
+    """The app's own concept map."""
+    return load_concepts()
+
+
+@pytest.fixture
+def context(settings: Settings, store: Store, concepts: ConceptMap, now: datetime) -> Context:
+    """What pages are given, with the clock standing still and the dice known."""
+
+    def clock() -> datetime:
+        return now
+
+    return Context(settings=settings, store=store, concepts=concepts, clock=clock, dice=Random(1), menu=MENU)

@@ -1,0 +1,43 @@
+"""Cards and memories for tests, with everything but the point of the test filled in."""
+
+from datetime import UTC, datetime, timedelta
+
+from flashcards.deck import Card
+from flashcards.scheduler import Memory, Phase
+from study.content import Level
+from study.evidence import Evidence
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+DAY_ENDS = datetime(2026, 3, 5, 4, 0, tzinfo=UTC)
+
+
+def card(
+    card_id: str,
+    *,
+    deck: str = "one",
+    level: Level = "beginner",
+    tags: tuple[str, ...] = (),
+    concepts: tuple[str, ...] = ("rank",),
+) -> Card:
+    return Card(
+        id=card_id,
+        deck=deck,
+        concepts=concepts,
+        level=level,
+        tags=tags,
+        front=f"front of {card_id}",
+        back=f"back of {card_id}",
+        why="because",
+        evidence=Evidence(source="a book", checks=()),
+    )
+
+
+def memory(*, due_in: timedelta, phase: Phase = "review", moment: datetime = NOW) -> Memory:
+    return Memory(
+        phase=phase,
+        step=None if phase == "review" else 0,
+        stability=3.0,
+        difficulty=5.0,
+        due=moment + due_in,
+        last_review=moment - timedelta(days=3),
+    )

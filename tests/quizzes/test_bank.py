@@ -1,0 +1,67 @@
+"""The question bank: every option has its reason, every wrong one its misconception, all problems at once."""
+
+from pathlib import Path
+
+import pytest
+
+from quizzes.bank import RIGHT, load_bank
+from study.concepts import ConceptMap
+from study.content import ContentError, Problem
+
+GOOD = """topic: Ranks
+questions:
+  - id: q1
+    concepts: [matrix-rank]
+    level: beginner
+    stem: Which is right?
+    options:
+      - {text: one, correct: true, feedback: yes it is}
+      - {text: two, feedback: no, misconception: "two-slip: thinks of two"}
+      - {text: three, feedback: no, misconception: "three-slip: thinks of three"}
+    keep: It is one.
+    source: a book
+"""
+
+
+def problems_of(tmp_path: Path, concepts: ConceptMap, content: str) -> tuple[Problem, ...]:
+    (tmp_path / "ranks.yaml").write_text(content)
+    with pytest.raises(ContentError) as raised:
+        load_bank(concepts, folder=tmp_path)
+    return raised.value.problems
+
+
+def test_a_wrong_option_is_known_by_its_misconception(tmp_path: Path, concepts: ConceptMap) -> None:
+    (tmp_path / "ranks.yaml").write_text(GOOD.replace("feedback: no", "feedback: it is not"))
+    question = load_bank(concepts, folder=tmp_path).by_id["q1"]
+    assert [option.id for option in question.options] == [RIGHT, "two-slip", "three-slip"]
+    assert question.options[1].misconception == "thinks of two"
+    assert question.right.text == "one"
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "problem"),
+    [
+        (', misconception: "two-slip: thinks of two"', "", 'needs `misconception: "slug: short name"`'),
+        ("two-slip: thinks", "Two slip: thinks", 'needs `misconception: "slug: short name"`'),
+        ("three-slip: thinks of three", "two-slip: again", "two options share a misconception"),
+        ("text: three", "text: two", "two options read the same"),
+        ("correct: true, ", 'misconception: "a-b: c", ', "needs exactly one right option, got 0"),
+        ("text: two, ", "text: two, correct: true, ", "needs exactly one right option, got 2"),
+        (", feedback: it is not", "", "`feedback` must be a text"),
+        ("    source: a book\n", "", "no source and no check"),
+    ],
+)
+def test_a_question_that_could_not_teach_is_refused(
+    tmp_path: Path, concepts: ConceptMap, written: str, instead: str, problem: str
+) -> None:
+    good = GOOD.replace("feedback: no", "feedback: it is not")
+    assert written in good
+    found = problems_of(tmp_path, concepts, good.replace(written, instead))
+    assert any(problem in each.text for each in found), found
+    assert {each.file for each in found} == {"ranks.yaml"}
+
+
+def test_two_options_are_too_few(tmp_path: Path, concepts: ConceptMap) -> None:
+    lines = GOOD.replace("feedback: no", "feedback: it is not").splitlines(keepends=True)
+    shorter = "".join(line for line in lines if "three-slip" not in line)
+    assert problems_of(tmp_path, concepts, shorter)[0].text == "needs 3 or 4 options, got 2"

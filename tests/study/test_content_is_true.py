@@ -1,0 +1,55 @@
+"""The app's own content: complete, consistent, and every number it prints computed again."""
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from flashcards.deck import load_decks
+from quizzes.bank import load_bank
+from quizzes.explain.prompts import load_prompts
+from study.checks import Check, evaluate
+from study.concepts import AREAS, ConceptMap, load_concepts
+
+CONCEPTS = load_concepts()
+CARDS = load_decks(CONCEPTS).cards
+QUESTIONS = load_bank(CONCEPTS).questions
+EVIDENCE = [(card.id, card.evidence) for card in CARDS] + [(q.id, q.evidence) for q in QUESTIONS]
+CLAIMS = [(item, check) for item, evidence in EVIDENCE for check in evidence.checks]
+
+
+@pytest.mark.parametrize(("item", "check"), CLAIMS, ids=[f"{item}-{n}" for n, (item, _) in enumerate(CLAIMS)])
+def test_every_number_in_the_content_is_what_the_lab_computes(item: str, check: Check) -> None:
+    assert evaluate(check) == pytest.approx(check.expect, abs=check.tolerance, rel=1e-12), item
+
+
+def test_there_is_enough_to_study(concepts: ConceptMap) -> None:
+    assert len(concepts.by_id) >= 24
+    assert len(CARDS) >= 40
+    assert len(QUESTIONS) >= 30
+    assert len(load_prompts(concepts)) >= 4
+
+
+def test_all_areas_and_levels_are_covered(concepts: ConceptMap) -> None:
+    assert {concept.area for concept in concepts.by_id.values()} == set(AREAS)
+    for items in (CARDS, QUESTIONS):
+        assert {item.level for item in items} == {"beginner", "intermediate", "advanced"}
+
+
+def test_every_concept_has_a_card_and_a_question(concepts: ConceptMap) -> None:
+    for items in (CARDS, QUESTIONS):
+        covered = {concept for item in items for concept in item.concepts}
+        assert covered == set(concepts.by_id)
+
+
+def test_every_option_gives_a_reason() -> None:
+    options = [(question.id, option) for question in QUESTIONS for option in question.options]
+    assert [owner for owner, option in options if not option.feedback] == []
+    assert [owner for owner, option in options if not option.correct and not option.misconception] == []
+
+
+def test_the_right_option_is_not_given_away_by_its_length() -> None:
+    longest = [
+        question
+        for question in QUESTIONS
+        if all(len(question.right.text) > len(o.text) for o in question.options if not o.correct)
+    ]
+    assert len(longest) <= 0.4 * len(QUESTIONS)

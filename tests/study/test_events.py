@@ -1,0 +1,52 @@
+"""What pages send is checked where it enters: nothing a browser says is taken on trust."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from study import events
+from study.errors import LearnerError
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (events.text, None),
+        (events.text, 7),
+        (events.text, "x" * 201),
+        (events.whole, "3.5"),
+        (events.whole, "²"),
+        (events.whole, ""),
+        (events.moment, "yesterday"),
+    ],
+)
+def test_an_unusable_value_is_refused_in_plain_words(read: Callable[..., Any], value: object) -> None:
+    with pytest.raises(LearnerError, match="Reload the page"):
+        read({"name": value}, "name")
+
+
+def test_usable_values_are_read() -> None:
+    event = {"n": "-3", "at": "2026-03-04T10:00:00+00:00", "fields": {"tick": ["a", "b"], "name": ["Ana"]}}
+    assert events.whole(event, "n") == -3
+    assert events.moment(event, "at") == datetime(2026, 3, 4, 10, tzinfo=UTC)
+    assert events.fields(event, "tick") == ["a", "b"]
+    assert events.field(event, "name") == "Ana"
+    assert events.field(event, "missing", default="x") == "x"
+
+
+@pytest.mark.parametrize("form", [{"name": "Ana"}, {"name": [1]}, {"name": [None]}])
+def test_a_malformed_form_is_refused(form: object) -> None:
+    with pytest.raises(LearnerError, match="without a usable 'name'"):
+        events.field({"fields": form}, "name")
+
+
+def test_a_text_over_its_limit_says_by_how_much() -> None:
+    with pytest.raises(LearnerError, match=r"'answer' has 1,001 characters. Keep it under 1,000"):
+        events.field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)
+
+
+@pytest.mark.parametrize(("written", "read"), [("5", 5), ("-5", 0), ("99999", 50), ("", 10), ("ten", 10)])
+def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -> None:
+    assert events.number(written, default=10, low=0, high=50) == read

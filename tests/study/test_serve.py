@@ -1,0 +1,62 @@
+"""Starting the app: fast help, a taken port in one sentence, and no torch in the page's process."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.errors import LearnerError
+from study.serve import run, take_port
+
+ROOT = Path(__file__).parents[2]
+
+NO_TORCH = """
+import sys
+from pathlib import Path
+from app import build_app
+from study.settings import Settings
+home = Path(sys.argv[1])
+settings = Settings(home=home, database_url=f"sqlite:///{home / 's.sqlite3'}", models_dir=home)
+build_app(settings, worker=False)
+loaded = sorted({"torch", "transformers", "peft", "bitsandbytes"} & set(sys.modules))
+print("loaded:", loaded)
+"""
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_taken_port_is_said_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert run(_never_built, ["--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert f"Port {port} on 127.0.0.1 can't be used" in said
+    assert f"python app.py --port {port + 1}" in said
+
+
+def _never_built(*_: object, **__: object) -> None:
+    raise AssertionError("nothing is built for a port that can't be had")
+
+
+@pytest.mark.parametrize("port", [70_000, -1])
+def test_a_port_that_does_not_exist_is_no_traceback(port: int) -> None:
+    with pytest.raises(LearnerError, match="7860"):
+        take_port("127.0.0.1", port)
+
+
+def test_help_is_there_at_once_and_without_gradio() -> None:
+    asked = python("-X", "importtime", "app.py", "--help")
+    assert asked.returncode == 0
+    for option in ("--host", "--port", "--data-folder", "--projector", "--no-worker"):
+        assert option in asked.stdout
+    assert "gradio" not in asked.stderr
+
+
+def test_the_pages_process_never_loads_torch(tmp_path: Path) -> None:
+    built = python("-c", NO_TORCH, str(tmp_path))
+    assert built.returncode == 0, built.stderr
+    assert "loaded: []" in built.stdout
