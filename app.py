@@ -13,7 +13,14 @@ from study.serve import run
 from study.settings import Settings
 
 ROOT = Path(__file__).parent
-MENU = (("Today", "/"), ("Learn", "/learn"), ("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain"), ("Lab", "/lab"))
+MENU = (
+    ("Today", "/"),
+    ("Learn", "/learn"),
+    ("Cards", "/cards"),
+    ("Quiz", "/quiz"),
+    ("Explain", "/explain"),
+    ("Lab", "/lab"),
+)
 STYLES = (
     ROOT / "flashcards/static/cards.css",
     ROOT / "quizzes/static/quiz.css",
@@ -70,9 +77,7 @@ def build_app(
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(lab_page.last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
-    today_page.build(
-        pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners
-    )
+    today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
     cards_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)

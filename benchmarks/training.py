@@ -1,12 +1,13 @@
-"""Our training loop against Hugging Face Trainer + PEFT + bitsandbytes: same weights, batches, supervised tokens.
+"""Our training loop against Hugging Face Trainer + PEFT + bitsandbytes: same weights and supervised tokens.
 
     python -m benchmarks.training --rounds 5 --steps 8
 
-All variants live in one process and take turns, so a noisy neighbour hits each of them; what counts is the ratio
-of CPU seconds, paired within a round. The gradient gate runs in the same process on the same stored weights.
+All variants live in one process and take turns, so a noisy neighbour hits each of them; what counts is the
+ratio of CPU seconds, paired within a round. The gradient gate runs in the same process on the same weights.
 """
 
 import argparse
+import copy
 import itertools
 import json
 import os
@@ -55,7 +56,7 @@ class Timed:
 
 @dataclass
 class Variant:
-    """A way to train; `run` does the steps of a spec, `step` one forward and backward for the memory meter."""
+    """A way to train; `run` does the steps of a spec, `step` one forward for the memory meter."""
 
     name: str
     run: Callable[[RunSpec], Timed]
@@ -70,7 +71,7 @@ def main() -> None:
     quiet_libraries()
     setting = Setting(options.compute)
     print(setting.headline())
-    lab, variants = setting.variants(metered=options.metered)
+    variants = setting.variants(metered=options.metered)
     for variant in variants:
         variant.run(replace(SPEC, steps=2))
     for number in range(options.rounds):
@@ -81,7 +82,7 @@ def main() -> None:
     for row, variant in zip(speed, variants, strict=True):
         row["peak_bytes"] = _peak_bytes(variant, longest)
     _print_speed(speed)
-    gate = gradient_gate(setting, lab)
+    gate = gradient_gate(setting)
     report = {"setting": setting.headline(), "versions": versions(), "speed": speed, "gate": gate}
     print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **report}))
 
@@ -92,7 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=8, help="steps a round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument(
-        "--metered", action="store_true", help="with the lab's memory meter, which counts two to six steps a run"
+        "--metered", action="store_true", help="with the lab's memory meter on, as in a real run"
     )
     return parser.parse_args()
 
@@ -110,6 +111,12 @@ class Setting:
         self.machine = Machine(device=CPU, compute_dtype=dtype)
         tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir, _silent)
         self.examples = [encode(tokenizer, example) for example in own_dataset().train]
+
+    def on(self, machine: Machine) -> "Setting":
+        """The same examples in another number type."""
+        other = copy.copy(self)
+        other.machine = machine
+        return other
 
     def headline(self) -> str:
         """What is compared."""
@@ -144,16 +151,19 @@ class Setting:
         )
         return get_peft_model(base, config)  # type: ignore[no-any-return]
 
-    def variants(self, *, metered: bool) -> tuple[Adapted, list[Variant]]:
+    def variants(self, *, metered: bool) -> list[Variant]:
         """The lab first: it is what the others are compared with."""
         adapted = self.lab()
         model = self.usual()
         lab = Variant("lab loop", LabRun(self, adapted, metered), adapted.model, LabStep(self, adapted.model))
-        return adapted, [
+        return [
             lab,
-            Variant("Trainer, dynamic padding", TrainerRun(self, model, None), model, PaddedStep(self, model, None)),
-            Variant("Trainer, padded to 256", TrainerRun(self, model, 256), model, PaddedStep(self, model, 256)),
+            self._trainer("Trainer, dynamic padding", model, None),
+            self._trainer("Trainer, padded to 256", model, 256),
         ]
+
+    def _trainer(self, name: str, model: nn.Module, pad_to: int | None) -> Variant:
+        return Variant(name, TrainerRun(self, model, pad_to), model, PaddedStep(self, model, pad_to))
 
 
 def _silent(progress: object) -> None:
@@ -355,7 +365,10 @@ def _compare(lab: Variant, other: Variant) -> dict[str, Any]:
 
 
 def _print_speed(rows: Sequence[dict[str, Any]]) -> None:
-    print(f"{'':26}{'cpu-s a step':>13}{'lab is x faster (min-max)':>28}{'wall':>20}{'peak':>9}{'mean loss':>11}")
+    heads = ("cpu-s a step", "lab is x faster (min-max)", "wall", "peak", "mean loss")
+    print(
+        " " * 26 + "".join(head.rjust(width) for head, width in zip(heads, (13, 28, 20, 9, 11), strict=True))
+    )
     for row in rows:
         ratio, wall = (
             f"{middle:.2f} ({low:.2f}-{high:.2f})"
@@ -367,19 +380,21 @@ def _print_speed(rows: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def gradient_gate(setting: Setting, lab: Adapted) -> list[dict[str, Any]]:
-    """Cosine, in float64, of the lab's whole adapter gradient with a plain fp32 PEFT model's on the same stored
-    weights and the same adapter: at step 0 and after real steps, where a bf16 sum can swallow a young adapter.
+def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
+    """Cosine, in float64, of the lab's whole adapter gradient with a plain fp32 PEFT model's.
+
+    Both hold the same stored weights and the same adapter: at step 0, and after real steps, where a bf16 sum
+    can swallow a young adapter.
     """
     plain = Machine(device=CPU, compute_dtype=torch.float32)
     reference = setting.usual(plain)
-    usual_step = PaddedStep(replace_machine(setting, plain), reference, None)
+    usual_step = PaddedStep(setting.on(plain), reference, None)
     fresh = setting.lab()
     results = []
     done = 0
     for steps in GATE_STEPS:
         if steps > done:
-            LabRun(setting, fresh, metered=False)(replace(SPEC, steps=steps - done, learning_rate=2e-4, seed=done))
+            LabRun(setting, fresh, metered=False)(replace(SPEC, steps=steps - done, seed=done))
             done = steps
         batch = setting.examples[done * SPEC.batch : (done + 1) * SPEC.batch]
         _copy_adapter(fresh.model, reference)
@@ -393,13 +408,6 @@ def gradient_gate(setting: Setting, lab: Adapted) -> list[dict[str, Any]]:
     return results
 
 
-def replace_machine(setting: Setting, machine: Machine) -> Setting:
-    """The same examples on another number type."""
-    other = Setting.__new__(Setting)
-    other.models_dir, other.machine, other.examples = setting.models_dir, machine, setting.examples
-    return other
-
-
 def _copy_adapter(source: nn.Module, target: nn.Module) -> None:
     trained = {name: p for name, p in source.named_parameters() if p.requires_grad}
     with torch.no_grad():
@@ -408,7 +416,9 @@ def _copy_adapter(source: nn.Module, target: nn.Module) -> None:
                 parameter.copy_(trained[name])
 
 
-def _gradient(model: nn.Module, step: Callable[[Sequence[Encoded]], Tensor], batch: Sequence[Encoded]) -> Tensor:
+def _gradient(
+    model: nn.Module, step: Callable[[Sequence[Encoded]], Tensor], batch: Sequence[Encoded]
+) -> Tensor:
     model.train()
     trained = sorted((name, p) for name, p in model.named_parameters() if p.requires_grad)
     for _, parameter in trained:

@@ -27,7 +27,7 @@ from lora_lab.runs.local import run_now
 from lora_lab.runs.state import RunState, fold
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import catalogue
-from lora_lab.spec import BITS, TARGET_SETS, RunSpec, spec_from
+from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, RunSpec, spec_from
 from study.errors import LearnerError
 from study.settings import load_settings
 from study.units import as_bytes, as_count, as_percent
@@ -147,7 +147,7 @@ def _train(options: argparse.Namespace) -> int:
     names = [field.name for field in fields(RunSpec) if field.name != "data"]
     values = {name: value for name in names if (value := getattr(options, name)) is not None}
     dataset = own_dataset() if options.data is None else read_upload(options.data.name, _read(options.data))
-    spec = spec_from(values | {"data": dataset.digest})
+    spec = spec_from(values | {"data": OWN_DATA if options.data is None else dataset.digest})
     watcher = Watcher()
     run = run_now(settings, spec, dataset, now=datetime.now(UTC), watch=watcher.look)
     summary = summarize(run)

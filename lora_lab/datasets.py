@@ -73,18 +73,18 @@ def save(dataset: Dataset, folder: Path) -> None:
     for name, examples in (("train", dataset.train), ("held_out", dataset.held_out)):
         text = "".join(_line(example) + "\n" for example in examples)
         (folder / f"data-{name}.jsonl").write_text(text, "utf-8")
+    about = {"label": dataset.label, "digest": dataset.digest}
+    (folder / "data.json").write_text(json.dumps(about), "utf-8")
 
 
-def load_saved(folder: Path) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples that `save` wrote."""
+def load_saved(folder: Path) -> Dataset:
+    """What `save` wrote."""
+    about = json.loads((folder / "data.json").read_text("utf-8"))
     train, held_out = (
-        [
-            Example(**json.loads(line))
-            for line in (folder / f"data-{name}.jsonl").read_text("utf-8").splitlines()
-        ]
-        for name in ("train", "held_out")
+        tuple(Example(**json.loads(line)) for line in (folder / name).read_text("utf-8").splitlines())
+        for name in ("data-train.jsonl", "data-held_out.jsonl")
     )
-    return train, held_out
+    return Dataset(label=about["label"], digest=about["digest"], train=train, held_out=held_out)
 
 
 def read_upload(name: str, content: bytes) -> Dataset:

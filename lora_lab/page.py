@@ -180,9 +180,7 @@ class LabPage:
         spec = spec_of_form(_form(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
-        run = self._lab.engine.submit(
-            RunSpec(**asdict(spec) | {"data": dataset.digest}), dataset, now=self._context.clock()
-        )
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         return {
             "parts": {"run": self._run_part(run, None), "runs": self._runs_part(run.run_id)},
             "url": address_of(spec, run_id=run.run_id),

@@ -64,7 +64,7 @@ class RunSpec:
     learning_rate: float = 2e-3
     seed: int = 0
     data: str = OWN_DATA
-    """`app-cards`, or the digest of an uploaded data set kept in the run's folder."""
+    """`app-cards`, or the digest of a file the learner brought. The run's folder keeps the text itself."""
 
     compute_dtype: ComputeType = "auto"
     """`auto` measures both for a moment and takes the faster one (docs/traps.md 9)."""

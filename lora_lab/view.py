@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lora_lab.curve_frame import Colour
 from lora_lab.curves import Mark, Series, line_chart, loss_series
 from lora_lab.plots.conditions import model_name
 from lora_lab.runs.folder import RunFolder
@@ -130,7 +131,7 @@ def _marks(state: RunState) -> list[Mark]:
 
 
 def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
-    """The next window: `in` keeps the later half, `out` doubles, `earlier` and `later` move by half; None is all."""
+    """The next window: `in` halves, `out` doubles, `earlier` and `later` move by half; None is all of it."""
     first, last = window or (1.0, float(max(2, steps)))
     width = last - first
     if direction == "in":

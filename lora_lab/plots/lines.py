@@ -23,6 +23,7 @@ from lora_lab.plots.sheet import (
 BLUE = "#0072B2"  # the adapters' colour (UX.md), here for the line of the chosen matrices
 DASHES = (0, (4, 3))
 BODY_WIDE, BODY_NARROW = 262.0, 270.0
+ANSWER_SIZE = TEXT_SIZE + 2
 BELOW = 40.0  # tick labels and axis label
 DECADES = ("1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
@@ -68,8 +69,8 @@ class RankLines:
         plot.scales(decades, self.ranks, self.rank)
         for line in sorted(self.lines, key=_is_chosen):
             plot.counts(self.ranks, line)
-        plot.mark(self.rank, self._chosen_line().counts[self.ranks.index(self.rank)])
-        plot.answer(self.answer)
+        count = self._chosen_line().counts[self.ranks.index(self.rank)]
+        plot.mark(self.rank, count, keep_off=plot.answer(self.answer))
         plot.end_labels(self.lines)
 
     def _chosen_line(self) -> Line:
@@ -142,21 +143,25 @@ class _LogLog:
         else:
             self.axes.plot(across, up, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
 
-    def mark(self, rank: int, count: int) -> None:
-        """The chosen rank, with guides to both axes."""
+    def mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
+        """The chosen rank, with guides to both axes that end before they would cross the answer."""
+        x, y = self.x(rank), self.y(count)
+        start = keep_off[0] if y < keep_off[1] else self.left
+        guides = ([start, x, x], [y, y, self.bottom])
+        self.sheet.line(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
         across, up = math.log2(rank), math.log10(count)
-        guides = ([self.across[0], across, across], [up, up, self.upwards[0]])
-        self.axes.plot(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
         self.axes.plot(
             [across], [up], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3, clip_on=False, zorder=5
         )
 
-    def answer(self, lines: tuple[str, str]) -> None:
-        """What the mark says, in the upper left corner, which rising lines leave free."""
+    def answer(self, lines: tuple[str, str]) -> tuple[float, float]:
+        """What the mark says, in the upper left corner, which rising lines leave free; where that ends."""
         x, y = self.left + 12, self.top + 10
+        width = max(text_width(lines[0], bold=True, size=ANSWER_SIZE), text_width(lines[1]))
         self.sheet.line([x], [y], color=BLUE, marker="o", ms=9, mfc=PAPER, mew=2.6)
-        self.sheet.text(x + 11, y + 5, lines[0], bold=True, size=TEXT_SIZE + 2)
+        self.sheet.text(x + 11, y + 5, lines[0], bold=True, size=ANSWER_SIZE)
         self.sheet.text(x + 11, y + 5 + TEXT_LEADING + 1, lines[1], soft=True)
+        return x + 11 + width + 8, y + 5 + TEXT_LEADING + 7
 
     def end_labels(self, lines: Sequence[Line]) -> None:
         """Each line's name beside its end."""

@@ -44,7 +44,9 @@ RC_PARAMS: dict[str, Any] = {
 _ONE_AT_A_TIME = threading.RLock()
 
 # Spaces at which a line may break: "rank 8", "381 tokens" and "1.78 %" stay whole.
-_BREAK = re.compile(r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) (?!(?:%|B|kB|MB|GB|tokens)(?:\W|$))")
+_BREAK = re.compile(
+    r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) (?!(?:%|B|kB|MB|GB|tokens|times)(?:\W|$))"
+)
 
 Align = Literal["left", "center", "right"]
 

@@ -9,8 +9,8 @@
                  y (tokens, d_out)
 
 In bf16 the order of the sum matters. Added to an already rounded x Wᵀ, 90 % of a young adapter's output is
-lost below the last bit (docs/traps.md 12). `addmm` starts from the small term and accumulates the large product
-onto it in fp32, so the sum is rounded once.
+lost below the last bit (docs/traps.md 12). `addmm` starts from the small term and accumulates the large
+product onto it in fp32, so the sum is rounded once.
 W is decoded for the forward and again for the backward, so no dense copy of it stays.
 """
 

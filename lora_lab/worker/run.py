@@ -88,10 +88,10 @@ class Work:
             session = open_session(
                 self.spec.model, self.spec.bits, machine, models_dir=models_dir, report=self.report
             )
-        train_set, held_out = datasets.load_saved(self.run.path)
-        everything = [encode(session.tokenizer, example) for example in train_set]
+        dataset = datasets.load_saved(self.run.path)
+        everything = [encode(session.tokenizer, example) for example in dataset.train]
         shape = shape_for(self.spec.model, self.home)
-        self.home.save_lengths(self.spec.model, self.spec.data, [item.length for item in everything])
+        self.home.save_lengths(self.spec.model, dataset.digest, [item.length for item in everything])
         examples = cut_to(everything, self.spec.seq_len_tokens)
         self._adapted = adapted = attach(session, self.spec, shape)
         self._announce(shape, everything, examples, session.machine)
@@ -113,14 +113,15 @@ class Work:
             return
 
         self.report(Progress(step="Measuring the held-out loss before and after"))
-        kept = cut_to([encode(session.tokenizer, example) for example in held_out], self.spec.seq_len_tokens)
+        encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
+        kept = cut_to(encoded, self.spec.seq_len_tokens)
         with model.disable_adapter():
             before = held_out_loss(model, kept, session.machine.autocast)
         after = held_out_loss(model, kept, session.machine.autocast)
         self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
 
         self.report(Progress(step="Asking both models the same questions"))
-        self._write_samples(session, sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS])
+        self._write_samples(session, sorted(dataset.held_out, key=_prompt_length)[:SAMPLE_PROMPTS])
         self.run.emit("stopped" if stopped else "finished", step=self.step)
 
     def should_stop(self) -> bool:

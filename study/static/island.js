@@ -26,6 +26,7 @@ let busy = false;
 let lastEvent = null;
 let pollTimer = null;
 let arrived = false;
+let waitingKey = null; // pressed while the answer to the last press was on its way
 const saving = new Map(); // draft name -> timer of the save that is to come
 let lastSave = Promise.resolve();
 const shownParts = new Map(); // part name -> the HTML it was given last
@@ -70,6 +71,7 @@ async function send(event) {
   if (busy) return;
   busy = true;
   lastEvent = event;
+  waitingKey = null;
   element.setAttribute('aria-busy', 'true');
   try {
     if (event.fields) await settleDrafts();
@@ -96,6 +98,7 @@ function show(reply) {
     settle();
     focusOn(reply.focus);
     if (reply.error) trouble(reply.error, {});
+    if (waitingKey) pressKey(waitingKey);
   });
 }
 
@@ -314,14 +317,20 @@ function onKey(event) {
   if (!element.isConnected || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (document.querySelector('[data-shortcuts="off"]') || isTyping(event.target)) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
-  const wanted = [...element.querySelectorAll('[data-key]')]
-    .find((candidate) => candidate.dataset.key === name && !candidate.disabled && candidate.offsetParent !== null);
-  if (!wanted) return;
   // A focused button, link or field keeps its own Space and Enter.
   if ((name === 'Space' || name === 'Enter') && pressesItself(event.target)) return;
-  event.preventDefault();
+  if (busy && name.length === 1) waitingKey = name; // Space and 3 in quick succession mean: flip, then rate
+  if (!busy && pressKey(name)) event.preventDefault();
+}
+
+function pressKey(name) {
+  waitingKey = null;
+  const wanted = [...element.querySelectorAll('[data-key]')]
+    .find((candidate) => candidate.dataset.key === name && !candidate.disabled && candidate.offsetParent !== null);
+  if (!wanted) return false;
   wanted.click();
-  if (wanted.control) wanted.control.focus();
+  wanted.control?.focus();
+  return true;
 }
 
 // ---- wiring --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A real Chromium and a real app: a server and data folder for each module, a browser profile for each test."""
+"""A real Chromium and a real app: a server and data folder a module, a browser profile a test."""
 
 import os
 import queue

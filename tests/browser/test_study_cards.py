@@ -32,7 +32,7 @@ def test_three_cards_by_keyboard_with_an_undo(visit: Visit) -> None:
     expect(page.locator("#question")).to_have_text(second)
     answer_by_keyboard(page, "4")
     answer_by_keyboard(page, "4")
-    expect(page.get_by_text("No card is waiting")).to_be_visible()
+    expect(page.locator(".lead", has_text="No card is waiting")).to_be_visible()
     expect(page.get_by_text("Today you rated 3 cards, 3 of them new.")).to_be_visible()
     page.keyboard.press("u")
     expect(page.locator("#question")).to_be_visible()

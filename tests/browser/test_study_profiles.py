@@ -39,7 +39,7 @@ def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None
     page = visitor.open("/cards?new=1")
     page.keyboard.press("Space")
     page.keyboard.press("4")
-    expect(page.get_by_text("No card is waiting")).to_be_visible()
+    expect(page.locator(".lead", has_text="No card is waiting")).to_be_visible()
     visitor.open("/settings")
     page.get_by_role("button", name="Delete this profile").click()
     expect(page.get_by_text("with 1 card ratings")).to_be_visible()

@@ -1,0 +1,58 @@
+# make app     study: installs once, then serves on http://127.0.0.1:7860
+# make test    everything that must hold: lint, unit, property and browser tests
+# make lint    ruff and mypy only           make fix          let ruff repair what it can
+# make bench   performance, side by side    make screenshots  every page, two widths, light and dark
+# make gpu-check   the lab's end-to-end run on a CUDA device, with a report
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests, benchmarks and screenshots share one copy of the embedded model.
+CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/models))
+
+.PHONY: app test lint fix bench screenshots gpu-check clean
+
+app: $(VENV)/.app-installed
+	$(BIN)/python app.py $(ARGS)
+
+test: lint
+	./tests/browser/install_chromium.sh
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu"
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev-installed
+	./tests/browser/install_chromium.sh
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.training $(ARGS)
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.pages
+
+screenshots: $(VENV)/.dev-installed
+	./tests/browser/install_chromium.sh
+	$(CACHED_MODELS) $(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+gpu-check: $(VENV)/.dev-installed
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m gpu
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.gpu_check
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.app-installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.app-installed
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
