@@ -25,7 +25,6 @@ from study.templates import render
 
 SECONDS_UNTIL_KNOWN = 20.0  # a card, before this learner has rated five
 SECONDS_AT_LEAST = 6.0  # a run of known cards is fast, but the next one may need thought
-PACE_DAYS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +112,8 @@ class CardExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         """What a card takes this learner."""
-        since = visit.now - timedelta(days=PACE_DAYS)
-        history = self.reviews.store.cards.history(visit.profile.id, since=since)
-        pace = typical_seconds([r.duration_ms for r in history], until_known=SECONDS_UNTIL_KNOWN)
+        durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
+        pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
     # ---- as a station of the five-minute review ----

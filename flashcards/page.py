@@ -53,7 +53,7 @@ class CardsPage:
         match event.get("act"):
             case "flip":
                 piece = self.exercise.back(visit, event)
-                return self._show(visit, piece)
+                return self._show(visit, piece, self._session(visit))
             case "rate":
                 return self._next(visit, said=self.exercise.rate(visit, event))
             case "undo":
@@ -72,10 +72,9 @@ class CardsPage:
             html = self._finish(visit, session)
             return {"html": html, "say": f"{said} No card is waiting.".strip(), "focus": "#main"}
         piece = self.exercise.front(visit, session.card)
-        return self._show(visit, piece, said=said)
+        return self._show(visit, piece, session, said=said)
 
-    def _show(self, visit: Visit, piece: Piece, *, said: str = "") -> Reply:
-        session = self._session(visit)
+    def _show(self, visit: Visit, piece: Piece, session: Session, *, said: str = "") -> Reply:
         minutes = session.counts.left * self.exercise.seconds_each(visit) / 60
         html = render(
             "flashcards/cards.html",
@@ -105,7 +104,7 @@ class CardsPage:
         last = {review.card_id: review.rating for review in today if review.card_id in decks.by_id}
         learnt = {concept for card_id in last for concept in decks.by_id[card_id].concepts}
         remembered, asked = recalled(today)
-        new = sum(review.before is None for review in today)
+        new = sum(review.new for review in today)
         return render(
             "flashcards/finish.html",
             matching=matching,

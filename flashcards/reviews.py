@@ -69,7 +69,7 @@ class Reviews:
                 if request.card_id not in latest or request.requested_at > latest[request.card_id].reviewed_at
             ),
             seen_today=frozenset(review.card_id for review in today),
-            new_today=sum(review.before is None for review in today),
+            new_today=sum(review.new for review in today),
             just_undone=self.store.cards.just_undone(profile_id),
         )
 

@@ -217,5 +217,4 @@ def _svg(title: str, said: str, body: Sequence[str], width: int) -> str:
         aria_label=f"{title}. {said}",
         font_size=TEXT_SIZE,
         style="display:block;font-variant-numeric:tabular-nums",
-        class_="curve",
     )

@@ -10,12 +10,13 @@ A step's peak is at the start of the backward pass: everything resident, every s
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from lora_lab.batches import RowSize
 from lora_lab.counts import lora_parameters
+from lora_lab.scratch import Turn
 from lora_lab.shapes import Linear, ModelShape
 from lora_lab.spec import Bits, RunSpec
 
@@ -86,6 +87,7 @@ def predict_adapted(
     tensors = 2 * sum(linear.count for linear in adapted)
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
     c = COMPUTE_BYTES[compute]
+    scratch = scratch_bytes(shape, adapted, bits=bits, rank=rank, row=row, compute=compute)
     return Ledger(
         weights=weight_bytes(shape, bits, compute),
         constants=constant_bytes(shape, bits),
@@ -94,7 +96,7 @@ def predict_adapted(
         optimizer=ADAM_BYTES_PER_PARAMETER * trainable + ADAM_BYTES_PER_TENSOR * tensors,
         activations=activation_bytes(shape, adapted, rank=rank, row=row, c=c),
         logits=logits,
-        scratch=max(0, scratch_bytes(shape, rank=rank, row=row, c=c) - logits),
+        scratch=max(0, scratch - logits),
     )
 
 
@@ -182,12 +184,40 @@ def _factor_copies(adapted: tuple[Linear, ...], *, rank: int, c: int) -> int:
     return widths * rank * c
 
 
-def scratch_bytes(shape: ModelShape, *, rank: int, row: RowSize, c: int) -> int:
-    """The largest layer's working space in its backward: its decoded weight twice, and its gradients."""
+def scratch_bytes(
+    shape: ModelShape, adapted: tuple[Linear, ...], *, bits: Bits, rank: int, row: RowSize, compute: Compute
+) -> int:
+    """Working space on top of the saved activations at its worst, logits apart."""
     widest = max(shape.linears, key=_numbers)
-    decoded = 2 * widest.d_in * widest.d_out * c + (widest.d_in + widest.d_out) * rank * c
-    gradients = row.tokens * (widest.d_in + widest.d_out) * 2 * c
-    return decoded + gradients
+    last = next((linear for linear in shape.linears if linear.role == "down"), widest)
+    turn = Turn(
+        tokens=row.tokens,
+        hidden=shape.hidden,
+        c=COMPUTE_BYTES[compute],
+        d_in=last.d_in,
+        d_out=last.d_out,
+        rank=rank if last in adapted else 0,
+        decoding_bytes=_decoding_bytes(last, bits, compute),
+        decoded_bytes=_decoded_bytes(last, bits, compute),
+        mlp_input_is_saved=any(linear.role in ("gate", "up", "gate_up") for linear in adapted),
+        packed=row.examples > 1,
+    )
+    return turn.worst_bytes()
+
+
+def _decoded_bytes(linear: Linear, bits: Bits, compute: Compute) -> int:
+    """One matrix decoded to the compute type; nothing where it is stored in it."""
+    return 0 if bits == compute else COMPUTE_BYTES[compute] * _numbers(linear)
+
+
+def _decoding_bytes(linear: Linear, bits: Bits, compute: Compute) -> int:
+    """What decoding one matrix holds at its peak (worker/quantization.py)."""
+    decoded = _decoded_bytes(linear, bits, compute)
+    if bits == "int8":  # codes are scaled in fp32 first
+        return FP32_BYTES * _numbers(linear) + (decoded if compute != "fp32" else FP32_BYTES * linear.d_out)
+    if bits == "nf4-dq":  # with the block constants decoded as well
+        return decoded + FP32_BYTES * math.ceil(_numbers(linear) / BLOCK_SIZE)
+    return decoded
 
 
 def _numbers(linear: Linear) -> int:
@@ -200,9 +230,15 @@ def upper_bound(spec: RunSpec) -> RowSize:
     return RowSize(tokens=tokens, answer_tokens=tokens, examples=spec.batch)
 
 
-def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Iterable[RowSize], compute: Compute) -> RowSize:
-    """The packed row that decides the run's peak."""
-    sizes = {row: predict(shape, spec, row, compute).total_bytes for row in set(rows)}
+def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute) -> RowSize:
+    """The packed row that decides a run's peak, of the rows of all its steps in order.
+
+    The first step comes before there are gradients and moments, so its row decides only where it is heavier
+    by more than those; the estimate for it is then too high by them, as it is for a run of one step.
+    """
+    sizes = {row: predict(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
+    first = predict(shape, spec, rows[0], compute)
+    sizes.setdefault(rows[0], first.total_bytes - first.gradients - first.optimizer)
     return max(sizes, key=sizes.__getitem__)
 
 

@@ -34,6 +34,7 @@ from study.frame import Reply
 from study.templates import render
 
 RUNS_SHOWN = 30
+RUN_PARTS = ("run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results")
 OVERLAY_LIMIT = 6
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
 HUB_MODELS = (
@@ -73,14 +74,13 @@ class LabPage:
             case "change":
                 return self._changed(event)
             case "draw":
-                return self._drawn(event)
+                return self._drawn(event, query)
             case "poll":
                 return self._polled(event, query)
             case "start":
                 return self._started(event)
             case "stop":
-                self._lab.engine.stop(events.text(event, "run"))
-                return {"say": "Stopping after this step. The adapter is kept."}
+                return self._stopped(event, query)
             case "zoom":
                 return self._zoomed(event, query)
             case "upload":
@@ -144,20 +144,22 @@ class LabPage:
             "command": command_of(found.spec),
         }
 
-    def _drawn(self, event: Mapping[str, Any]) -> Reply:
+    def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         try:
             found = self._preview(spec_of_form(_form(event)))
         except LearnerError:
             return {}  # the cost part says what is wrong; the plots stay as they were
         if found is None:
             return {}
-        narrow = events.field(event, "narrow") == "yes"
+        narrow = _is_narrow(event)
         plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
-        query = address_of(found.spec).partition("?")[2]
+        setting = address_of(found.spec).partition("?")[2]
         return {
             "parts": {
-                "plots": render("lora_lab/plots.html", plots=plots, query=query),
+                "plots": render("lora_lab/plots.html", plots=plots, query=setting),
                 "drawn": render("lora_lab/drawn.html", drawn=self._latest_ended()),
+                # The page was made before it could say how wide it is.
+                **self._run_parts(self._run_of(query), _window(query), narrow=narrow),
             }
         }
 
@@ -182,18 +184,26 @@ class LabPage:
         self._lab.home.shape(spec.model)
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         return {
-            "parts": {"run": self._run_part(run, None), "runs": self._runs_part(run.run_id)},
+            "parts": {
+                **self._run_parts(run, None, narrow=_is_narrow(event)),
+                "runs": self._runs_part(run.run_id),
+            },
             "url": address_of(spec, run_id=run.run_id),
             "say": "Run started." if not self._ahead(run) else "Run queued.",
             "focus": "#run",
         }
+
+    def _stopped(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        self._lab.engine.stop(events.text(event, "run"))
+        parts = self._run_parts(self._run_of(query), _window(query), narrow=_is_narrow(event))
+        return {"say": "Stopping after this step. The adapter is kept.", "parts": parts}
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         run = self._run_of(query)
         reply: Reply = {
             "parts": {
                 "worker": self._worker_part(),
-                "run": self._run_part(run, _window(query)),
+                **self._run_parts(run, _window(query), narrow=_is_narrow(event)),
                 "runs": self._runs_part(run.run_id if run else ""),
             }
         }
@@ -213,7 +223,7 @@ class LabPage:
         if window:
             query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
         address = "&".join(f"{name}={value}" for name, value in query.items())
-        return {"parts": {"run": self._run_part(run, window)}, "url": f"/lab?{address}"}
+        return {"parts": self._run_parts(run, window, narrow=_is_narrow(event)), "url": f"/lab?{address}"}
 
     def _overlaid(self, event: Mapping[str, Any]) -> Reply:
         ids = events.fields(event, "overlay")[:OVERLAY_LIMIT]
@@ -238,7 +248,7 @@ class LabPage:
         shown = self._run_of(query)
         return {
             "parts": {
-                "run": self._run_part(shown, None),
+                **self._run_parts(shown, None, narrow=_is_narrow(event)),
                 "runs": self._runs_part(shown.run_id if shown else ""),
             },
             "url": address_of(spec_of_address(query)),
@@ -285,7 +295,10 @@ class LabPage:
             cost=Markup(cost),
             data=Markup(self._data_part(spec.data)),
             worker=Markup(self._worker_part()),
-            run=Markup(self._run_part(run, _window(query))),
+            run={
+                name: Markup(html)
+                for name, html in self._run_parts(run, _window(query), narrow=False).items()
+            },
             runs=Markup(self._runs_part(run.run_id if run else "")),
         )
 
@@ -302,25 +315,32 @@ class LabPage:
             "lora_lab/worker.html", state=self._lab.home.worker_state(), warm=self._lab.engine.is_warm
         )
 
-    def _run_part(self, run: RunFolder | None, window: view.Window | None) -> str:
+    def _run_parts(
+        self, run: RunFolder | None, window: view.Window | None, *, narrow: bool
+    ) -> dict[str, str]:
+        """The panel in pieces, so that a poll replaces what has changed and no button under a finger."""
         if run is None:
-            return render("lora_lab/no_run.html")
+            empty = dict.fromkeys((*RUN_PARTS, "run-rate"), "")
+            return empty | {"run-head": render("lora_lab/no_run.html")}
         state, spec = self._lab.state(run), run.spec
-        return render(
-            "lora_lab/run.html",
-            run=run,
-            state=state,
-            spec=spec,
-            title=view.title_of(spec),
-            settings=view.settings_of(spec),
-            figures=view.progress(state, spec),
-            curves=view.curves(state, spec, window=window),
-            zoomed=window is not None,
-            ahead=self._ahead(run),
-            samples=run.samples() if state.ended else [],
-            address=address_of(spec, run_id=run.run_id),
-            has_adapter=run.adapter_path.is_dir(),
-        )
+        curves = view.curves(state, spec, window=window, narrow=narrow)
+        values = {
+            "run": run,
+            "state": state,
+            "spec": spec,
+            "title": view.title_of(spec),
+            "settings": view.settings_of(spec),
+            "figures": view.progress(state, spec),
+            "curves": curves,
+            "zoomed": window is not None,
+            "ahead": self._ahead(run),
+            "stopping": run.stop_path.exists(),
+            "samples": run.samples() if state.ended else [],
+            "address": address_of(spec, run_id=run.run_id),
+            "has_adapter": run.adapter_path.is_dir(),
+        }
+        parts = {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in RUN_PARTS}
+        return parts | {"run-rate": curves["rate"] if state.steps else ""}
 
     def _runs_part(self, shown: str) -> str:
         rows: list[tuple[RunFolder, RunState, str, str]] = [
@@ -374,6 +394,11 @@ def _form(event: Mapping[str, Any]) -> dict[str, list[str]]:
     if not isinstance(form, dict):
         raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
     return {str(name): events.fields(event, str(name), limit=500) for name in form}
+
+
+def _is_narrow(event: Mapping[str, Any]) -> bool:
+    """Whether the page that asks is as narrow as a phone; it says so with every form."""
+    return events.field(event, "narrow") == "yes"
 
 
 def _shown_run(event: Mapping[str, Any]) -> str:

@@ -35,6 +35,11 @@ class Linear:
         return self.name.rsplit(".", 1)[-1]
 
     @property
+    def path_in_layer(self) -> str:
+        """What tells it apart where the suffix does not: `attn.c_proj` from `mlp.c_proj`."""
+        return self.name.rsplit("*.", 1)[-1]
+
+    @property
     def parameters(self) -> int:
         """Weights of all `count` matrices, without biases."""
         return self.d_in * self.d_out * self.count
@@ -96,12 +101,23 @@ class ModelShape:
             return self.linears
         names = self._names_of_set(targets) if isinstance(targets, str) else tuple(targets)
         chosen = [linear for linear in self.linears if any(_matches(linear, name) for name in names)]
-        unmatched = [name for name in names if not any(_matches(linear, name) for linear in self.linears)]
-        if unmatched:
+        unmatched = [name for name in names if not self.has(name)]
+        if unmatched or not chosen:
+            missing = ", ".join(unmatched) or str(targets)
             raise LearnerError(
-                f"{self.name} has no linear layer named {', '.join(unmatched)}.", do_next=self._what_it_has()
+                f"{self.name} has no linear layer named {missing}.", do_next=self._what_it_has()
             )
         return tuple(chosen)
+
+    def target_modules(self, targets: str | Sequence[str] | None) -> list[str]:
+        """The names that make PEFT adapt what `select` chooses: short where they mean nothing else."""
+        chosen = self.select(targets)
+        others = {linear.suffix for linear in self.linears if linear not in chosen}
+        return sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
+
+    def has(self, name: str) -> bool:
+        """Whether a role or module name means any of its linear layers."""
+        return any(_matches(linear, name) for linear in self.linears)
 
     def _names_of_set(self, targets: str) -> tuple[str, ...]:
         roles = {linear.role for linear in self.linears}
@@ -153,6 +169,6 @@ def find_shape(name: str) -> ModelShape:
     """A catalogue model by name or hub id. Raises LearnerError naming what there is."""
     models = catalogue()
     for shape in models.values():
-        if name in (shape.name, shape.hub_id):
+        if name and name in (shape.name, shape.hub_id):
             return shape
-    raise LearnerError(f"{name} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}.")
+    raise LearnerError(f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}.")

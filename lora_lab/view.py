@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.curve_frame import Colour
-from lora_lab.curves import Mark, Series, line_chart, loss_series
+from lora_lab.curves import NARROW, WIDE, Mark, Series, line_chart, loss_series
 from lora_lab.plots.conditions import model_name
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
@@ -49,10 +49,11 @@ def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
     ]
 
 
-def curves(state: RunState, spec: RunSpec, *, window: Window | None) -> dict[str, Markup]:
+def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: bool) -> dict[str, Markup]:
     """Loss and memory over the steps, on axes that are there from the start."""
     shown = window or (1, max(2, spec.steps))
     marks = _marks(state)
+    width = NARROW if narrow else WIDE
     loss = line_chart(
         loss_series("loss", points(state, "loss")),
         title="Loss on the answers, step by step",
@@ -61,6 +62,7 @@ def curves(state: RunState, spec: RunSpec, *, window: Window | None) -> dict[str
         window=shown,
         y_format="{:.2f}".format,
         marks=marks,
+        width=width,
     )
     rate = line_chart(
         [Series(label="learning rate", points=points(state, "learning_rate"), colour="green")],
@@ -70,11 +72,13 @@ def curves(state: RunState, spec: RunSpec, *, window: Window | None) -> dict[str
         window=shown,
         y_format="{:.1e}".format,
         from_zero=True,
+        width=width,
     )
-    return {"loss": Markup(loss), "memory": Markup(_memory_chart(state, shown)), "rate": Markup(rate)}
+    memory = _memory_chart(state, shown, width)
+    return {"loss": Markup(loss), "memory": Markup(memory), "rate": Markup(rate)}
 
 
-def _memory_chart(state: RunState, window: Window) -> str:
+def _memory_chart(state: RunState, window: Window, width: int) -> str:
     series = [
         Series(label="peak", points=points(state, "peak_bytes"), colour="orange"),
         Series(label="live after the step", points=points(state, "live_bytes"), colour="blue"),
@@ -93,6 +97,7 @@ def _memory_chart(state: RunState, window: Window) -> str:
         window=window,
         y_format=as_bytes,
         from_zero=True,
+        width=width,
     )
 
 

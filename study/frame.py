@@ -68,7 +68,8 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
     guarded_act.__name__ = "act"  # the name under which island.js calls it
     html = gr.HTML(
         value=waiting,
-        html_template='<div class="island">{{{value}}}</div>',
+        # Not {{{value}}}: Gradio evaluates what Handlebars returns as a JavaScript template, texts and all.
+        html_template='<div class="island">${value}</div>',
         js_on_load=_script("island.js"),
         server_functions=[guarded_act],
         elem_id=elem_id,

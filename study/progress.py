@@ -91,7 +91,7 @@ def streak_days(moments: Iterable[datetime], *, today: date, zone: tzinfo | None
 
 def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
     """Remembered and asked, among cards seen before: a first look at a card is no test of memory."""
-    ratings = [review.rating for review in reviews if review.before is not None]
+    ratings = [review.rating for review in reviews if not review.new]
     return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
 
 

@@ -15,7 +15,7 @@ from lora_lab.plots.sheet import (
 from lora_lab.plots.stack import SWATCH, Bar, Scale, StackArea, diamond, swatch
 from study.units import as_bytes
 
-BODY_WIDE = 262.0
+BODY_WIDE = 265.0
 PLOT_NARROW = 168.0
 ABOVE = TEXT_LEADING + 8  # the name of the vertical axis
 KEY_GAP = 20.0
@@ -77,7 +77,7 @@ class StackedBars:
     def _below(self, width: float) -> float:
         """Tick labels, the axis name, and the footnote."""
         lines = self._label_lines() + len(self._footnote_lines(width))
-        return lines * TEXT_LEADING + LABEL_TO_AXIS_NAME + 10
+        return lines * TEXT_LEADING + LABEL_TO_AXIS_NAME + 13
 
     def _footnote_lines(self, width: float) -> list[str]:
         return wrapped(self.footnote, width - 2 * EDGE - 16)

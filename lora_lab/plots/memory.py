@@ -29,6 +29,14 @@ class Column:
     ledger: Ledger
     measured: tuple[Measured, ...]
 
+    def bar(self, *, chosen: bool) -> Bar:
+        """As it is drawn."""
+        label: tuple[str, ...] = (str(self.value),)
+        if isinstance(self.value, str):
+            label = (self.value, f"{bits_per_param(self.value):.3g}")
+        peaks = tuple(run.peak_bytes for run in self.measured)
+        return Bar(label=label, ledger=self.ledger, chosen=chosen, measured_bytes=peaks)
+
 
 def memory_by_rank(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
@@ -51,7 +59,6 @@ def memory_by_rank(
         chosen=spec.rank,
         title=findings.of_ranks(by_rank, spec.rank),
         subtitle=conditions(shape, spec, row, compute, fixed=spec.bits),
-        labels=[(str(rank),) for rank in ranks],
         x_label="rank",
     )
 
@@ -79,7 +86,6 @@ def memory_by_bits(
         chosen=spec.bits,
         title=findings.of_bits(by_bits, spec.bits),
         subtitle=conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
-        labels=[(bits, f"{bits_per_param(bits):.3g}") for bits in widths],
         x_label="format, and stored bits per weight",
     )
 
@@ -100,21 +106,11 @@ def _plot(
     chosen: int | Bits,
     title: str,
     subtitle: str,
-    labels: Sequence[tuple[str, ...]],
     x_label: str,
 ) -> Plot:
     drawn = _drawn_components(columns)
     here = next(column for column in columns if column.value == chosen)
     where = f"rank {chosen}" if free == "rank" else str(chosen)
-    bars = tuple(
-        Bar(
-            label=label,
-            ledger=column.ledger,
-            chosen=column is here,
-            measured_bytes=tuple(run.peak_bytes for run in column.measured),
-        )
-        for column, label in zip(columns, labels, strict=True)
-    )
     return Plot(
         name=f"memory-by-{free}",
         title=title,
@@ -123,7 +119,7 @@ def _plot(
         rows=tuple(_rows(columns, drawn)),
         alt=_alt(columns, here, where, free),
         drawing=StackedBars(
-            bars=bars,
+            bars=tuple(column.bar(chosen=column is here) for column in columns),
             components=tuple((field, KEY_NAMES.get(field, name)) for field, name in drawn),
             x_label=x_label,
             key_title=f"{where}, computed",

@@ -58,6 +58,9 @@ def _tidy(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
             parent.set("href", parent.attrib.pop(f"{{{XLINK}}}href"))
         for name, value in parent.attrib.items():
             parent.set(name, _renamed(name, value, prefix))
+    # matplotlib 3.11 fades a hatch twice: in its pattern, and in the shape that is filled with it
+    for hatch in root.iterfind(f".//{{{SVG}}}pattern/{{{SVG}}}path"):
+        hatch.set("style", re.sub(r"; stroke-opacity: [\d.]+", "", hatch.attrib["style"]))
     root.attrib.update(
         {
             "role": "img",
@@ -79,7 +82,7 @@ def _renamed(name: str, value: str, prefix: str) -> str:
         return f"#{prefix}{value[1:]}"
     if name == "style":
         value = re.sub(r"font-family: [^;]+;? ?", "", value)
-    return re.sub(r"url\(#", f"url(#{prefix}", value)
+    return value.replace("url(#", f"url(#{prefix}")
 
 
 def _join_page(root: ElementTree.Element) -> None:

@@ -20,6 +20,7 @@ BAR_WIDTH = 0.74  # of the distance between two bars
 PALE = 0.42  # opacity of the bars that are not chosen
 TOTAL_ROOM = 24.0  # above the highest bar, for its total
 TICKS = 4
+HIGHEST_TICK = 0.95  # of the area's height: above it stands the axis's name
 DIAMOND = 7.5
 SWATCH = 11.0
 
@@ -69,7 +70,7 @@ class Scale:
     def ticks(self) -> dict[float, str]:
         """Round values and their labels; only the highest names the unit."""
         unit, size = ("GB", GB) if self.limit_bytes >= GB else ("MB", MB)
-        values = nice_ticks(0, self.limit_bytes / size, about=TICKS)
+        values = nice_ticks(0, HIGHEST_TICK * self.limit_bytes / size, about=TICKS)
         labels = [f"{value:,.6g}" for value in values]
         labels[-1] += f" {unit}"
         return {value * size: label for value, label in zip(values, labels, strict=True)}

@@ -16,7 +16,7 @@ from lora_lab.runs.events import Event, append_event, read_events
 from lora_lab.spec import RunSpec
 from study.errors import LearnerError
 
-RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
+RUN_ID = re.compile(r"^\d{8}-\d{9}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class RunFolder:
 def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
     """A new folder with the spec and the exact data; the run is then known and survives anything."""
     model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
-    name = f"{now:%Y%m%d-%H%M%S}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
+    moment = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"  # names sort by time
+    name = f"{moment}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
     building = runs_dir / f".{name}"
     building.mkdir(parents=True)
     (building / "spec.json").write_text(spec.to_json() + "\n", "utf-8")

@@ -117,11 +117,12 @@ class Adapted:
 def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     """A seeded fresh adapter: A random, B zero, so that the model starts out unchanged."""
     torch.manual_seed(spec.seed)
-    modules = sorted({linear.suffix for linear in shape.select(spec.targets)})
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=cast(int, spec.alpha),
-        target_modules="all-linear" if spec.targets == "all-linear" else modules,
+        target_modules="all-linear"
+        if spec.targets == "all-linear"
+        else shape.target_modules(spec.targets),
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",

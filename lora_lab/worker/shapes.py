@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -58,7 +59,12 @@ def shape_of_config(
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
     with torch.device("meta"):
         model = BUILDERS["encoder" if parsed.model_type in ENCODERS else kind].from_config(parsed)
-    return shape_of_model(model, name=name, hub_id=hub_id, licence=licence)
+    shape = shape_of_model(model, name=name, hub_id=hub_id, licence=licence)
+    head = model.get_output_embeddings()
+    if config.get("tie_word_embeddings") is False and head is not None and not shape.head_parameters:
+        # transformers 5.24 ties T5's head whatever its config says; the released mT0 and Flan-T5 have their own.
+        return replace(shape, head_parameters=head.weight.numel())
+    return shape
 
 
 def serve_shapes() -> None:

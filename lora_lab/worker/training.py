@@ -122,10 +122,11 @@ def train(
 
 
 class PeakWatch:
-    """Measures the steps that can set a new peak: the first two, and every row longer than any before.
+    """Measures the steps that can set a new peak: the first two, and every row longer than any since.
 
     Counting every operator costs a sixth of a step on a CPU; a step that is no longer than a measured one
-    cannot need more memory, because the same operators run on fewer tokens.
+    cannot need more memory, because the same operators run on fewer tokens. The first step is not such a
+    one: it comes before there are gradients and moments.
     """
 
     def __init__(self, meter: Meter, optimizer: torch.optim.Optimizer) -> None:
@@ -140,7 +141,8 @@ class PeakWatch:
         """Enter the result around the step's work."""
         size = (row.input_ids.numel(), row.targets.numel())
         longer = size[0] > self._longest[0] or size[1] > self._longest[1]
-        self._longest = (max(size[0], self._longest[0]), max(size[1], self._longest[1]))
+        if step > 1:
+            self._longest = (max(size[0], self._longest[0]), max(size[1], self._longest[1]))
         self._current = self._meter(_training_state(self._optimizer)) if longer or step <= 2 else None
         return self
 

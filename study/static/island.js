@@ -23,10 +23,11 @@ const AUTOSAVE_MS = 600;
 const UNREACHABLE = 'The app did not answer. Nothing you typed is lost.';
 
 let busy = false;
-let lastEvent = null;
 let pollTimer = null;
 let arrived = false;
-let waitingKey = null; // pressed while the answer to the last press was on its way
+let waitingKeys = []; // pressed while the answer to the last press was on its way
+let waitingPress = null; // the same for a button that has only just come
+let oldControls = new Set();
 const saving = new Map(); // draft name -> timer of the save that is to come
 let lastSave = Promise.resolve();
 const shownParts = new Map(); // part name -> the HTML it was given last
@@ -45,9 +46,10 @@ function say(text) {
 }
 
 function trouble(text, { again }) {
-  find('.trouble')?.remove();
+  find('[data-passing]')?.remove();
   const box = document.createElement('div');
   box.className = 'trouble';
+  box.dataset.passing = ''; // ours: it goes when the next answer comes; one that the server made stays
   box.setAttribute('role', 'alert');
   box.append(text);
   if (again) {
@@ -67,38 +69,51 @@ function ask(event) {
   return server.act({ ...event, query: location.search });
 }
 
-async function send(event) {
-  if (busy) return;
+// One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
+async function send(event, control = null) {
+  if (busy) {
+    if (control && !oldControls.has(control)) waitingPress = () => control.isConnected && send(event, control);
+    return;
+  }
   busy = true;
-  lastEvent = event;
-  waitingKey = null;
+  waitingPress = null;
+  oldControls = new Set(element.querySelectorAll('[data-act], form'));
   element.setAttribute('aria-busy', 'true');
   try {
     if (event.fields) await settleDrafts();
-    show(await ask(event));
+    await show(await ask(event), event);
   } catch {
+    waitingKeys = [];
     trouble(UNREACHABLE, { again: event });
   } finally {
     busy = false;
     element.removeAttribute('aria-busy');
   }
+  if (waitingPress) waitingPress();
+  while (!busy && waitingKeys.length) pressKey(waitingKeys.shift());
 }
 
-function show(reply) {
+async function show(reply, event) {
   if (reply.error && typeof reply.html !== 'string') return trouble(reply.error, {});
-  find('.trouble')?.remove();
-  if (lastEvent?.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
+  find('[data-passing]')?.remove();
+  if (event.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);
   if (reply.url) history.replaceState(null, '', reply.url);
   if (typeof reply.html === 'string') props.value = reply.html;
   if (reply.parts) replaceParts(reply.parts);
   say(reply.say);
   follow(reply);
-  requestAnimationFrame(() => {
-    settle();
-    focusOn(reply.focus);
-    if (reply.error) trouble(reply.error, {});
-    if (waitingKey) pressKey(waitingKey);
+  await nextFrame();
+  settle();
+  focusOn(reply.focus);
+  if (reply.error) trouble(reply.error, {});
+}
+
+// A window in the background draws no frames.
+function nextFrame() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(resolve);
+    setTimeout(resolve, 200);
   });
 }
 
@@ -191,7 +206,7 @@ async function poll() {
   if (!place || document.hidden) return; // `visibilitychange` starts it again
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
-    find('.trouble')?.remove();
+    find('[data-passing]')?.remove();
     if (typeof reply.html === 'string') showPolled(reply.html);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
@@ -210,7 +225,7 @@ function showPolled(html) {
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
   if (same) replaceParts(parts);
-  else { props.value = html; requestAnimationFrame(settle); }
+  else { props.value = html; nextFrame().then(settle); }
 }
 
 function replaceParts(parts) {
@@ -246,7 +261,7 @@ async function askLive(act) {
     asking[act] = 'once';
     try {
       const reply = await ask({ act, ...liveFields() });
-      if (reply.error) trouble(reply.error, {}); else find('.trouble')?.remove();
+      if (reply.error) trouble(reply.error, {}); else find('[data-passing]')?.remove();
       if (reply.url) history.replaceState(null, '', reply.url);
       if (reply.parts) replaceParts(reply.parts);
       follow(reply);
@@ -319,12 +334,11 @@ function onKey(event) {
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
   // A focused button, link or field keeps its own Space and Enter.
   if ((name === 'Space' || name === 'Enter') && pressesItself(event.target)) return;
-  if (busy && name.length === 1) waitingKey = name; // Space and 3 in quick succession mean: flip, then rate
-  if (!busy && pressKey(name)) event.preventDefault();
+  if (busy) waitingKeys.push(name); // Space and 3 in quick succession mean: flip, then rate
+  else if (pressKey(name)) event.preventDefault();
 }
 
 function pressKey(name) {
-  waitingKey = null;
   const wanted = [...element.querySelectorAll('[data-key]')]
     .find((candidate) => candidate.dataset.key === name && !candidate.disabled && candidate.offsetParent !== null);
   if (!wanted) return false;
@@ -344,7 +358,7 @@ element.addEventListener('click', (event) => {
   if (!control && String(window.getSelection())) return;
   event.preventDefault();
   if (pressed.dataset.confirm && !window.confirm(pressed.dataset.confirm)) return;
-  send({ ...pressed.dataset });
+  send({ ...pressed.dataset, ...liveFields() }, pressed);
 });
 
 element.addEventListener('submit', (event) => {
@@ -353,7 +367,7 @@ element.addEventListener('submit', (event) => {
   event.preventDefault();
   const fields = {};
   for (const [name, value] of new FormData(form)) (fields[name] ||= []).push(value);
-  send({ ...form.dataset, act: form.dataset.submit, fields });
+  send({ ...form.dataset, act: form.dataset.submit, fields }, form);
 });
 
 element.addEventListener('input', (event) => {
@@ -369,12 +383,13 @@ element.addEventListener('keydown', stepSlider);
 
 const listeners = { keydown: onKey, visibilitychange: () => { if (!document.hidden) poll(); } };
 const registry = (window.__islands ||= {});
-for (const [name, listener] of Object.entries(registry[element.id] || {})) document.removeEventListener(name, listener);
+const place = element.closest('.block')?.id || element.id;
+for (const [name, listener] of Object.entries(registry[place] || {})) document.removeEventListener(name, listener);
 for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
-registry[element.id] = listeners;
+registry[place] = listeners;
 
 // Leaving with a save to come: send it now. It is in sessionStorage too, should the request not arrive.
 window.addEventListener('pagehide', () => drafts().filter((box) => saving.has(draftName(box))).forEach(save));
 
-watch('value', () => requestAnimationFrame(settle));
-requestAnimationFrame(settle);
+watch('value', () => nextFrame().then(settle));
+nextFrame().then(settle);

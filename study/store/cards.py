@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
 
 from study.errors import LearnerError, StaleError
 from study.store import schema as t
@@ -15,14 +15,22 @@ from study.store.profiles import lock
 
 @dataclass(frozen=True, kw_only=True)
 class CardReview:
-    """One rating of one card, with what the scheduler knew before (None: a new card) and after."""
+    """One rating of one card. `new` means: the learner had not seen the card before."""
 
     id: int
     card_id: str
     rating: int
     reviewed_at: datetime
     duration_ms: int
-    before: dict[str, Any] | None
+    new: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestReview:
+    """The last rating of one card, and what the scheduler knew after it."""
+
+    id: int
+    reviewed_at: datetime
     after: dict[str, Any]
 
 
@@ -80,7 +88,9 @@ class CardLog:
         """Take back the last rating and return its card, unless another window rated meanwhile."""
         with self._database.write() as connection:
             lock(connection, profile_id)
-            last = connection.execute(_live(profile_id).order_by(t.card_reviews.c.id.desc()).limit(1)).first()
+            log = t.card_reviews.c
+            newest = _live(profile_id, log.id, log.card_id).order_by(log.id.desc()).limit(1)
+            last = connection.execute(newest).first()
             if last is None:
                 raise LearnerError("There is no rating to undo.", do_next="Rate a card first.")
             if last.id != expected_review_id:
@@ -91,24 +101,33 @@ class CardLog:
             connection.execute(insert(t.review_undos).values(review_id=last.id, undone_at=undone_at))
             return str(last.card_id)
 
-    def latest(self, profile_id: str) -> dict[str, CardReview]:
+    def latest(self, profile_id: str) -> dict[str, LatestReview]:
         """The last review of each card that has one: all that the scheduler needs."""
-        newest = (
-            _live(profile_id)
-            .with_only_columns(func.max(t.card_reviews.c.id))
-            .group_by(t.card_reviews.c.card_id)
-        )
+        log = t.card_reviews.c
+        newest = _live(profile_id, func.max(log.id)).group_by(log.card_id)
+        wanted = select(log.id, log.card_id, log.reviewed_at, log.after).where(log.id.in_(newest))
         with self._database.read() as connection:
-            rows = connection.execute(select(t.card_reviews).where(t.card_reviews.c.id.in_(newest)))
-            return {row.card_id: _review(row) for row in rows}
+            return {
+                row.card_id: LatestReview(id=row.id, reviewed_at=row.reviewed_at, after=row.after)
+                for row in connection.execute(wanted)
+            }
 
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[CardReview]:
         """All reviews that were not undone, oldest first."""
-        wanted = _live(profile_id).order_by(t.card_reviews.c.id)
+        log = t.card_reviews.c
+        new = log.before.is_(None).label("new")
+        wanted = _live(profile_id, log.id, log.card_id, log.rating, log.reviewed_at, log.duration_ms, new)
         if since is not None:
-            wanted = wanted.where(t.card_reviews.c.reviewed_at >= since)
+            wanted = wanted.where(log.reviewed_at >= since)
         with self._database.read() as connection:
-            return [_review(row) for row in connection.execute(wanted)]
+            return [_review(row) for row in connection.execute(wanted.order_by(log.id))]
+
+    def last_durations_ms(self, profile_id: str, *, limit: int = 50) -> list[int]:
+        """How long the last ratings took, newest first."""
+        log = t.card_reviews.c
+        wanted = _live(profile_id, log.duration_ms).order_by(log.id.desc()).limit(limit)
+        with self._database.read() as connection:
+            return list(connection.scalars(wanted))
 
     def just_undone(self, profile_id: str) -> str | None:
         """The card whose rating was taken back last, until another rating follows; it is shown first."""
@@ -123,9 +142,7 @@ class CardLog:
             last = connection.execute(undone).first()
             if last is None:
                 return None
-            newest = (
-                connection.scalar(_live(profile_id).with_only_columns(func.max(t.card_reviews.c.id))) or 0
-            )
+            newest = connection.scalar(_live(profile_id, func.max(t.card_reviews.c.id))) or 0
         return str(last.card_id) if last.id > newest else None
 
     def request(self, profile_id: str, card_ids: Iterable[str], *, because: str, at: datetime) -> None:
@@ -154,20 +171,15 @@ class CardLog:
             }
 
 
-def _live(profile_id: str) -> Select[Any]:
-    undone = select(t.review_undos.c.review_id)
-    return select(t.card_reviews).where(
-        t.card_reviews.c.profile_id == profile_id, t.card_reviews.c.id.not_in(undone)
-    )
+def _live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Columns of the reviews of a profile that were not undone."""
+    undone = exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
+    return select(*columns).where(t.card_reviews.c.profile_id == profile_id, ~undone)
 
 
 def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
-    wanted = (
-        _live(profile_id)
-        .with_only_columns(func.max(t.card_reviews.c.id))
-        .where(t.card_reviews.c.card_id == card_id)
-    )
-    return connection.scalar(wanted) or 0
+    newest = _live(profile_id, func.max(t.card_reviews.c.id)).where(t.card_reviews.c.card_id == card_id)
+    return connection.scalar(newest) or 0
 
 
 def _review(row: Row[Any]) -> CardReview:
@@ -177,6 +189,5 @@ def _review(row: Row[Any]) -> CardReview:
         rating=row.rating,
         reviewed_at=row.reviewed_at,
         duration_ms=row.duration_ms,
-        before=row.before,
-        after=row.after,
+        new=row.new,
     )

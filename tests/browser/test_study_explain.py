@@ -8,7 +8,7 @@ from tests.browser.conftest import Visit
 pytestmark = pytest.mark.browser
 
 # What a template engine, a browser or a careless page might take for more than text.
-TRICKY = "Frozen <b>W</b>, plus ${1+1} {{value}} & 'B A'"
+TRICKY = "Frozen <b>W</b>, plus ${1+1} {{value}} `r` \\alpha & 'B A'"
 
 
 def test_a_draft_survives_a_reload_and_becomes_an_explanation(visit: Visit) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import cast
 from xml.etree import ElementTree
 
 import pytest
@@ -19,11 +20,12 @@ from matplotlib.figure import Figure
 from lora_lab.batches import RowSize
 from lora_lab.counts import count
 from lora_lab.ledger import Measured
-from lora_lab.memory import COMPONENTS, Compute, predict
+from lora_lab.memory import COMPONENTS, Compute, Ledger, predict
 from lora_lab.plots import (
     NARROW_INCHES,
     WIDE_INCHES,
     Plot,
+    findings,
     memory_by_bits,
     memory_by_rank,
     parameters_by_rank,
@@ -264,57 +266,113 @@ def shares(plot: Plot) -> Iterator[str]:
     yield from ("99 %", "1 %")  # "over 99 %", "under 1 %"
 
 
+def ledger(*, weights: int, adapters: int, activations: int) -> Ledger:
+    """In MB; gradients as large as the adapters, and an optimizer twice as large."""
+    return Ledger(
+        weights=weights * MB,
+        constants=0,
+        adapters=adapters * MB,
+        gradients=adapters * MB,
+        optimizer=2 * adapters * MB,
+        activations=activations * MB,
+        logits=0,
+        scratch=0,
+    )
+
+
+BY_RANK = {rank: ledger(weights=110, adapters=rank, activations=286) for rank in POWERS}
+
+
 @pytest.mark.parametrize(
     ("rank", "said"),
     [
-        (1, "Rank barely matters up to 8 (+8 %): activations and weights are 80 % of 487 MB"),
-        (8, "Rank barely matters up to 8 (+8 %): activations and weights are 75 % of 527 MB"),
+        (1, "Rank barely matters up to 8 (+7 %): activations and weights are 99 % of 400 MB"),
+        (8, "Rank barely matters up to 8 (+7 %): activations and weights are 93 % of 428 MB"),
         (
             64,
-            "Rank 64 takes 844 MB, 356 MB more than rank 1: adapters, gradients and optimizer are 37 % of it",
+            "Rank 64 takes 652 MB, 252 MB more than rank 1: adapters, gradients and optimizer are 39 % of it",
         ),
         (
             256,
-            "Rank 256 takes 1.93 GB, 4.0 times as much as rank 1: "
-            "adapters, gradients and optimizer are 65 % of it",
+            "Rank 256 takes 1.42 GB, 3.5 times as much as rank 1: "
+            "adapters, gradients and optimizer are 72 % of it",
         ),
     ],
 )
 def test_the_rank_title_says_whether_the_chosen_rank_costs_anything(rank: int, said: str) -> None:
-    _, plot, _ = all_three(RunSpec(rank=rank))
+    assert findings.of_ranks(BY_RANK, rank) == said
 
-    assert plot.title == said
+
+def test_where_rank_2_already_costs_more_than_a_tenth_the_title_of_rank_1_names_what_it_takes() -> None:
+    by_rank = {rank: ledger(weights=2, adapters=rank, activations=4) for rank in POWERS}
+
+    assert findings.of_ranks(by_rank, 1) == "Rank 1 takes 10.0 MB: activations and weights are 60 % of it"
 
 
 @pytest.mark.parametrize(
-    ("model", "bits", "said"),
+    ("bits", "weights", "said"),
     [
         (
-            "smollm2-135m",
-            "nf4-dq",
-            "nf4-dq saves 157 MB of the 684 MB that bf16 takes; 79 % of the 527 MB left is not weights",
+            "nf4",
+            110,
+            "nf4 saves 160 MB of the 600 MB that bf16 takes; 75 % of the 440 MB left is not weights",
         ),
         (
-            "llama-3.1-8b",
-            "nf4",
-            "nf4 saves 10.0 GB of the 19.1 GB that bf16 takes; weights are still 66 % of the 9.08 GB left",
+            "int8",
+            210,
+            "int8 saves 60.0 MB of the 600 MB that bf16 takes; 61 % of the 540 MB left is not weights",
         ),
-        ("smollm2-135m", "bf16", "In bf16, weights are 39 % of 684 MB: nf4-dq would save 157 MB"),
+        ("bf16", 270, "In bf16, weights are 45 % of 600 MB: nf4-dq would save 165 MB"),
     ],
 )
-def test_the_bits_title_says_what_is_saved_and_what_is_left(model: str, bits: Bits, said: str) -> None:
-    _, _, plot = all_three(RunSpec(model=model, bits=bits))
+def test_the_bits_title_says_what_is_saved_and_what_is_left(bits: Bits, weights: int, said: str) -> None:
+    sizes = {"bf16": 270, "nf4-dq": 105, bits: weights}
+    by_bits = {name: ledger(weights=size, adapters=0, activations=330) for name, size in sizes.items()}
 
-    assert plot.title == said
+    assert findings.of_bits(cast(dict[Bits, Ledger], by_bits), bits) == said
+
+
+def test_where_weights_are_most_of_what_is_left_the_bits_title_says_so() -> None:
+    by_bits: dict[Bits, Ledger] = {
+        "bf16": ledger(weights=900, adapters=0, activations=100),
+        "int8": ledger(weights=450, adapters=0, activations=100),
+    }
+
+    said = "int8 saves 450 MB of the 1.00 GB that bf16 takes; weights are still 82 % of the 550 MB left"
+    assert findings.of_bits(by_bits, "int8") == said
+
+
+def test_where_fewer_bits_save_nothing_the_title_does_not_claim_that_they_do() -> None:
+    by_bits: dict[Bits, Ledger] = {
+        "bf16": ledger(weights=1, adapters=0, activations=9),
+        "nf4": ledger(weights=2, adapters=0, activations=9),
+    }
+
+    assert findings.of_bits(by_bits, "nf4") == "nf4 saves nothing here: 11.0 MB, against 10.0 MB in bf16"
+    assert (
+        findings.of_bits(by_bits, "bf16")
+        == "In bf16, weights are 10 % of 10.0 MB: fewer bits save nothing here"
+    )
 
 
 def test_a_plot_without_measurements_says_so_and_one_with_them_names_the_device() -> None:
     spec = RunSpec(rank=8)
+    run = measured(spec, factor=0.996)
     _, bare, _ = all_three(spec)
-    _, seen, _ = all_three(spec, runs=[measured(spec, factor=0.996)])
+    _, seen, _ = all_three(spec, runs=[run])
 
+    peak = as_bytes(run.peak_bytes)
     assert "No run with these settings has been measured yet." in line_of_words(bare)
-    assert "measured on CPU, 2 threads, 40 steps: 525 MB, 0.4 % below computed" in line_of_words(seen)
+    assert f"measured on CPU, 2 threads, 40 steps: {peak}, 0.4 % below computed" in line_of_words(seen)
+
+
+def test_several_runs_are_summed_up_by_their_range() -> None:
+    spec = RunSpec(rank=8)
+    low, high = measured(replace(spec, rank=4), factor=0.996), measured(replace(spec, rank=2), factor=1.01)
+
+    _, plot, _ = all_three(spec, runs=[low, high])
+
+    assert "40 steps: 2 runs, 0.4 % below to 1.0 % above computed" in line_of_words(plot)
 
 
 @given(specs)
@@ -461,6 +519,18 @@ def test_a_page_picture_is_one_image_with_a_name_for_screen_readers() -> None:
 
     assert (root.attrib["role"], root.attrib["aria-label"]) == ("img", plot.alt)
     assert root.findtext(f"{SVG}title") == plot.title
+
+
+def test_a_pale_bar_s_hatch_is_faded_once_and_not_twice() -> None:
+    _, by_rank, _ = all_three(RunSpec())
+
+    root = ElementTree.fromstring(render(by_rank, "svg", on_page=True))
+
+    hatches = [path.attrib["style"] for path in root.iterfind(f".//{SVG}pattern/{SVG}path")]
+    pale = [e for e in root.iter() if re.search(r"url\(.*opacity: 0\.42", e.attrib.get("style", ""))]
+    assert len(hatches) > 1
+    assert not any("opacity" in style for style in hatches)
+    assert len(pale) > 1
 
 
 def test_the_title_can_be_left_to_the_page() -> None:

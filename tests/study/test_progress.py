@@ -30,8 +30,7 @@ def review(rating: int, *, minutes: int = 0, new: bool = False) -> CardReview:
         rating=rating,
         reviewed_at=NOW + timedelta(minutes=minutes),
         duration_ms=1000,
-        before=None if new else {},
-        after={},
+        new=new,
     )
 
 

@@ -29,9 +29,11 @@ def test_a_rating_is_read_back_as_it_was_written(store: Store, ana: str, now: da
     review_id = rate(store, ana, "c", at=now)
     [review] = store.cards.history(ana)
     assert (review.id, review.card_id, review.rating, review.duration_ms) == (review_id, "c", 3, 1200)
-    assert review.before is None
-    assert review.after == {"due": now.isoformat(), "stability": 2.3065}
+    assert review.new
     assert review.reviewed_at == now
+    latest = store.cards.latest(ana)["c"]
+    assert latest.after == {"due": now.isoformat(), "stability": 2.3065}
+    assert (latest.id, latest.reviewed_at) == (review_id, now)
 
 
 def test_moments_come_back_in_utc_whatever_zone_they_were_in(store: Store, ana: str, now: datetime) -> None:

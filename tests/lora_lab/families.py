@@ -1,0 +1,67 @@
+"""Tiny configurations of many architectures: built in milliseconds, with the real modules and names."""
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from lora_lab.shapes import ModelShape
+from lora_lab.worker.shapes import BUILDERS, shape_of_config
+
+_COMMON = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "vocab_size": 64,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 2,
+}
+_GROUPED = _COMMON | {"num_key_value_heads": 2}
+_GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 64, "bos_token_id": 0, "eos_token_id": 1}
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": _GROUPED | {"tie_word_embeddings": False},
+    "mistral": _GROUPED,
+    "qwen2": _GROUPED | {"tie_word_embeddings": True},
+    "qwen3": _GROUPED | {"head_dim": 16},
+    "gemma2": _GROUPED | {"head_dim": 16},
+    "phi": _COMMON,
+    "phi3": _GROUPED,
+    "gpt2": _GPT | {"n_positions": 32},
+    "gptj": _GPT | {"rotary_dim": 8},
+    "gpt_neox": _COMMON,
+    "opt": _COMMON | {"ffn_dim": 48, "word_embed_proj_dim": 16, "do_layer_norm_before": False},
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 64},
+    "falcon": _COMMON,
+    "bert": _COMMON,
+    "roberta": _COMMON,
+    "deberta-v2": _COMMON,
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "vocab_size": 64},
+    "t5": {"d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "d_kv": 8, "vocab_size": 64},
+}
+KINDS = {
+    "bert": "encoder",
+    "roberta": "encoder",
+    "deberta-v2": "encoder",
+    "distilbert": "encoder",
+    "t5": "seq2seq",
+}
+
+
+def config_of(family: str) -> dict[str, Any]:
+    """A whole config for the shape reader."""
+    return FAMILIES[family] | {"model_type": family}
+
+
+def shape_of(family: str) -> ModelShape:
+    """What the lab reads of it."""
+    return shape_of_config(config_of(family), name=family, kind=KINDS.get(family, "causal"))
+
+
+def model_of(family: str) -> PreTrainedModel:
+    """The model itself, without weights."""
+    config = AutoConfig.for_model(family, **FAMILIES[family])
+    with torch.device("meta"):
+        return BUILDERS[KINDS.get(family, "causal")].from_config(config)
