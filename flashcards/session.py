@@ -90,32 +90,38 @@ def next_card(
     easier levels first; then learning cards due within the next 20 minutes.
     """
     chosen = [card for card in cards if wanted is None or wanted.matches(card)]
-    soon = now + LEARN_AHEAD
-    learning = _by_due(_in_phase(chosen, log, learning=True, until=soon), log)
-    requested = [card for card in chosen if card.id in log.requested and card not in learning]
-    known = _in_phase(chosen, log, learning=False, until=day_ends)
-    reviews = [card for card in _by_due(known, log) if card.id not in log.requested]
-    fresh = [card for card in chosen if card.id not in log.memories and card.id not in log.requested]
-    fresh = sorted(fresh, key=_level_of)[: max(0, new_cards_a_day - log.new_today)]
-
-    due_now = [card for card in learning if log.memories[card.id].due <= now]
-    queues: list[tuple[Queue, list[Card]]] = [
-        ("undone", [card for card in chosen if card.id == log.just_undone]),
-        ("learning", due_now),
-        ("requested", requested),
-        ("review", reviews),
-        ("new", fresh),
-        ("ahead", learning),
-    ]
-    queue, card = next(((name, queued[0]) for name, queued in queues if queued), (None, None))
-    waiting = {card.id for _, queued in queues for card in queued}
+    room = max(0, new_cards_a_day - log.new_today)
+    queues = _queues(chosen, log, now=now, day_ends=day_ends, room_for_new=room)
+    queue, card = next(((name, queued[0]) for name, queued in queues.items() if queued), (None, None))
+    waiting = {card.id for queued in queues.values() for card in queued}
     return Session(
         card=card,
         queue=queue,
-        counts=Counts(new=len(fresh), learning=len(learning), review=len(requested) + len(reviews)),
+        counts=Counts(
+            new=len(queues["new"]),
+            learning=len(queues["ahead"]),
+            review=len(queues["requested"]) + len(queues["review"]),
+        ),
         done=sum(card.id in log.seen_today and card.id not in waiting for card in chosen),
         next_due=_next_due(chosen, log, after=now),
     )
+
+
+def _queues(
+    cards: list[Card], log: Log, *, now: datetime, day_ends: datetime, room_for_new: int
+) -> dict[Queue, list[Card]]:
+    """The cards waiting for each reason, in the order of the reasons. "ahead" holds "learning" too."""
+    learning = _by_due(_in_phase(cards, log, learning=True, until=now + LEARN_AHEAD), log)
+    reviews = _by_due(_in_phase(cards, log, learning=False, until=day_ends), log)
+    fresh = [card for card in cards if card.id not in log.memories and card.id not in log.requested]
+    return {
+        "undone": [card for card in cards if card.id == log.just_undone],
+        "learning": [card for card in learning if log.memories[card.id].due <= now],
+        "requested": [card for card in cards if card.id in log.requested and card not in learning],
+        "review": [card for card in reviews if card.id not in log.requested],
+        "new": sorted(fresh, key=_level_of)[:room_for_new],
+        "ahead": learning,
+    }
 
 
 def _in_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetime) -> list[Card]:

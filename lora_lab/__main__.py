@@ -8,6 +8,7 @@ With --jsonl, count and memory read one JSON object a line and answer one a line
 """
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -119,6 +120,8 @@ def _memory_record(options: argparse.Namespace, targets: str | list[str]) -> dic
 
 
 def _answer_lines(options: argparse.Namespace) -> int:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")  # bytes that are no text spoil their own line only
     reader = ShapeReader()
     failed = False
     try:
@@ -138,7 +141,7 @@ def _filled(lines: Iterable[str]) -> Iterator[str]:
 def _parsed(line: str) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

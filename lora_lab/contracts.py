@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 Answer = dict[str, Any]
 
 DEFAULT_RANK = 8  # PEFT's own default
+LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
 ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
 CONTRACT_NAMES = {"constants": "quantization"}
 
@@ -49,12 +50,19 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
     if record.get("task_type") not in (None, "CAUSAL_LM", "SEQ_2_SEQ_LM"):
         raise UnsupportedCase(f"task_type {record['task_type']} trains a head besides the adapters")
     shape = shape_of(record, reader)
-    linears = shape.select(_targets(record.get("targets")))
+    linears = _adapted(shape, _targets(record.get("targets")))
     rank = _whole(record, "r", DEFAULT_RANK)
     found = count(shape, rank=rank, targets=[linear.name for linear in linears])
     extra = _variant_extra(str(record.get("variant") or "lora"), linears)
     trainable, total = found.trainable + extra, found.total + extra
     return {"trainable": trainable, "total": total, "percent": 100 * trainable / total}
+
+
+def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
+    """As PEFT has it: a name that matches nothing is passed over as long as another one matches."""
+    if isinstance(targets, list):
+        targets = [name for name in targets if shape.has(name)] or targets
+    return shape.select(targets)
 
 
 def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
@@ -68,16 +76,17 @@ def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     """Peak bytes and components of the lab's own training loop in this setting."""
-    _refuse_unmodelled(record)
+    adapter = record.get("lora") or {}
+    if not isinstance(adapter, dict):
+        raise LearnerError(f"lora must be an object, got {adapter!r}.", do_next="Correct it.")
+    _refuse_unmodelled(record, adapter)
     shape = shape_of(record, reader)
-    adapter: Record = record.get("lora") or {}
-    targets = _targets(adapter.get("targets"))
     rank = _whole(adapter, "r", DEFAULT_RANK)
     batch, seq_len = _whole(record, "micro_batch", 1), _whole(record, "seq_len", 128)
     base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     ledger = memory.predict_adapted(
         shape,
-        shape.select(targets),
+        _adapted(shape, _targets(adapter.get("targets"))),
         bits=_bits(record, base),
         rank=rank,
         row=RowSize(tokens=batch * seq_len, answer_tokens=batch * seq_len, examples=batch),
@@ -88,6 +97,7 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
 
 
 MODELLED: dict[str, tuple[Any, ...]] = {
+    "kind": (None, "causal"),
     "method": (None, "lora", "qlora", "rslora"),
     "base_dtype": (None, "fp32", "bf16"),
     "quant": (None, "nf4", "fp4", "int8"),
@@ -103,11 +113,11 @@ MODELLED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _refuse_unmodelled(record: Record) -> None:
+def _refuse_unmodelled(record: Record, adapter: Record) -> None:
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             raise UnsupportedCase(f"{field} {record[field]!r} is not modelled; the lab's own loop is")
-    variant = (record.get("lora") or {}).get("variant")
+    variant = adapter.get("variant")
     if variant not in (None, "lora", "rslora"):
         raise UnsupportedCase(f"variant {variant!r} is not modelled; the lab's own loop is")
 
@@ -129,6 +139,8 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
     """The shape that a record names: by its config where it has one, else from the catalogue."""
     config = record.get("config")
     if isinstance(config, dict):
+        if record.get("kind") == "seqcls":
+            raise UnsupportedCase("a classification head trained besides the adapters is not counted yet")
         return reader.read(config, kind=str(record.get("kind") or "causal"))
     name = record.get("model")
     if not isinstance(name, str):
@@ -151,6 +163,9 @@ def _whole(record: Record, field: str, default: int) -> int:
     value = record.get(field)
     if value is None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise LearnerError(f"{field} must be a whole number above 0, got {value!r}.", do_next="Correct it.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_WHOLE:
+        raise LearnerError(
+            f"{field} must be a whole number from 1 to {LARGEST_WHOLE:,}, got {value!r}.",
+            do_next="Correct it.",
+        )
     return value

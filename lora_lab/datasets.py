@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +18,9 @@ MAX_PAIRS = 2_000
 MIN_PAIRS = 5
 MAX_TEXT_CHARACTERS = 8_000
 MAX_PROBLEMS_SHOWN = 10
-HELD_OUT_SHARE = 8
-"""One pair in eight is held out."""
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can name one, and no file can hold it
+HELD_OUT_BELOW = "2"
+"""Prompts whose hash begins with 0 or 1 of the 16 hexadecimal digits are held out: one in eight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +50,13 @@ def own_dataset() -> Dataset:
 
 
 def split(examples: Sequence[Example], *, label: str) -> Dataset:
-    """Hold out one in eight by a hash of the prompt, so that growing a data set moves no example across."""
+    """Hold out about one in eight by a hash of the prompt, so that growing a data set moves no example across.
+
+    A data set so small that one side would be empty gives it its nearest example.
+    """
     ordered = sorted(examples, key=_stable_order)
-    held_out = max(1, len(ordered) // HELD_OUT_SHARE)
+    held_out = sum(_stable_order(example) < HELD_OUT_BELOW for example in ordered)
+    held_out = min(max(1, held_out), len(ordered) - 1)
     lines = "\n".join(_line(example) for example in examples)
     return Dataset(
         label=label,
@@ -81,7 +87,7 @@ def load_saved(folder: Path) -> Dataset:
     """What `save` wrote."""
     about = json.loads((folder / "data.json").read_text("utf-8"))
     train, held_out = (
-        tuple(Example(**json.loads(line)) for line in (folder / name).read_text("utf-8").splitlines())
+        tuple(Example(**json.loads(line)) for line in io.StringIO((folder / name).read_text("utf-8")))
         for name in ("data-train.jsonl", "data-held_out.jsonl")
     )
     return Dataset(label=about["label"], digest=about["digest"], train=train, held_out=held_out)
@@ -110,32 +116,42 @@ def read_upload(name: str, content: bytes) -> Dataset:
     return split(_checked(name, rows), label=name)
 
 
+@dataclass(frozen=True)
+class Damaged:
+    """A line that could not be read."""
+
+    what: str
+
+
 Row = tuple[int, object]
-"""Line number and what stands there: a mapping, or a sentence that says what is wrong."""
+"""Line number and what stands there: a mapping, `Damaged`, or something else that is no example."""
 
 
 def _jsonl_rows(text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(): it also cuts at characters, such as U+2028, that may stand inside a JSON string.
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line)
             except json.JSONDecodeError as error:
-                yield number, f"not JSON ({error.msg} at column {error.colno})"
+                yield number, Damaged(f"not JSON ({error.msg} at column {error.colno})")
+            except (ValueError, RecursionError):
+                yield number, Damaged("not JSON (a number or a nesting beyond all measure)")
 
 
 def _csv_rows(name: str, text: str) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = {"prompt", "answer"} - set(reader.fieldnames or ())
-    if missing:
-        raise LearnerError(
-            f"{name}: line 1: no column named {' or '.join(sorted(missing))}.",
-            do_next="The first line must be: prompt,answer",
-        )
     try:
+        missing = {"prompt", "answer"} - set(reader.fieldnames or ())
+        if missing:
+            raise LearnerError(
+                f"{name}: line 1: no column named {' or '.join(sorted(missing))}.",
+                do_next="The first line must be: prompt,answer",
+            )
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        yield reader.line_num, f"not CSV ({error})"
+        yield reader.line_num, Damaged(f"not CSV ({error})")
 
 
 def _checked(name: str, rows: Iterator[Row]) -> list[Example]:
@@ -160,14 +176,16 @@ def _checked(name: str, rows: Iterator[Row]) -> list[Example]:
 
 
 def _problem(row: object) -> str | None:
-    if isinstance(row, str):
-        return row
+    if isinstance(row, Damaged):
+        return row.what
     if not isinstance(row, dict):
         return "not an object with prompt and answer"
     for field in ("prompt", "answer"):
         value = row.get(field)
         if not isinstance(value, str) or not value.strip():
             return f"{field} is missing or empty"
+        if HALF_A_CHARACTER.search(value):
+            return f"{field} holds half a character (a lone surrogate)"
         if len(value) > MAX_TEXT_CHARACTERS:
             return f"{field} has {len(value):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
     return None

@@ -1,8 +1,10 @@
 """What the lab keeps in the data folder besides runs: token lengths, model shapes, the worker's state."""
 
+import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +13,16 @@ from typing import Any
 from lora_lab.batches import Length
 from lora_lab.shapes import ModelShape, find_shape, shape_from_json
 from study.errors import LearnerError
+
+
+NO_WORKER: dict[str, Any] = {
+    "state": "",
+    "text": "",
+    "do_next": "",
+    "done_bytes": 0,
+    "total_bytes": 0,
+    "device": None,
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,8 @@ class LabHome:
         write_json(self.worker_state_path, values)
 
     def worker_state(self) -> dict[str, Any]:
-        """The worker's last word, or an empty mapping."""
-        return read_json(self.worker_state_path)
+        """The worker's last word; `state` is empty when there never was one."""
+        return NO_WORKER | read_json(self.worker_state_path)
 
     def save_lengths(self, model: str, digest: str, lengths: Sequence[Length]) -> None:
         """Remember how many tokens a model's tokenizer makes of a data set."""
@@ -43,19 +55,17 @@ class LabHome:
 
     def save_shape(self, shape: ModelShape) -> None:
         """Remember the shape of a model that is not in the catalogue."""
-        path = self._shape_path(shape.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(shape.to_json(), "utf-8")
+        write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
 
     def shape(self, model: str) -> ModelShape:
         """Catalogue first, then models read earlier. Raises LearnerError when neither knows it."""
         try:
             return find_shape(model)
         except LearnerError:
-            path = self._shape_path(model)
-            if not path.is_file():
+            kept = read_json(self._shape_path(model))
+            if not kept:
                 raise
-            return shape_from_json(path.read_text("utf-8"))
+            return shape_from_json(json.dumps(kept))
 
     def _lengths_path(self, model: str, digest: str) -> Path:
         return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"
@@ -65,13 +75,15 @@ class LabHome:
 
 
 def _slug(model: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "--", model).strip("-.")[-120:] or "model"
+    """A file name that a person can read; the digest keeps `/models/a` and `models/a` apart."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "--", model).strip("-.")[-120:] or "model"
+    return f"{readable}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write, then rename over the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     partial.write_text(json.dumps(values), "utf-8")
     os.replace(partial, path)
 

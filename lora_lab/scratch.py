@@ -72,7 +72,7 @@ class Turn:
         return self._narrow_gradient + self._adapter_share - self._scale + factors
 
     def gate_backward(self) -> int:
-        """Product rule: two gradients beside the incoming one, which takes the place of an adapter's input."""
+        """Product rule: two gradients beside the incoming one, which takes the place of a saved input."""
         return (2 if self.rank else 3) * self._input - self._scale
 
     def norm_forward(self) -> int:

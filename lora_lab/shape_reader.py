@@ -1,5 +1,6 @@
 """Shapes of configurations that are not in the catalogue, read by a worker process, where torch is."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,13 +24,9 @@ class ShapeReader:
             raise LearnerError(
                 f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
             )
-        pipe = self._process
-        assert pipe.stdin is not None
-        assert pipe.stdout is not None
-        pipe.stdin.write(json.dumps({"config": dict(config), "kind": kind}) + "\n")
-        pipe.stdin.flush()
-        line = pipe.stdout.readline()
+        line = self._ask(json.dumps({"config": dict(config), "kind": kind}))
         if not line:
+            self.close()  # the next configuration gets a worker of its own
             raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
         answer = json.loads(line)
         if "error" in answer:
@@ -41,10 +38,24 @@ class ShapeReader:
 
     def close(self) -> None:
         """End the worker, if there is one."""
-        if "_process" in self.__dict__:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()
+        worker = self.__dict__.pop("_process", None)
+        if worker is not None:
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+            worker.wait()
+            worker.stdout.close()
+
+    def _ask(self, request: str) -> str:
+        """The worker's line for this one; empty when it ended instead."""
+        worker = self._process
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(request + "\n")
+            worker.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return worker.stdout.readline()
 
     @cached_property
     def _process(self) -> subprocess.Popen[str]:

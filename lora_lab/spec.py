@@ -22,6 +22,7 @@ RANK_LIMITS = (1, 256)
 STEPS_LIMITS = (1, 2000)
 BATCH_LIMITS = (1, 64)
 SEQ_LEN_LIMITS = (16, 4096)
+SEED_LIMITS = (0, 2**32 - 1)
 
 BITS_LABELS: dict[Bits, str] = {
     "bf16": "16-bit (bf16)",
@@ -103,23 +104,28 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
         raise LearnerError(
             f"Unknown setting: {', '.join(unknown)}.", do_next=f"Known settings: {', '.join(known)}."
         )
-    converted = {name: _convert(name, value, known[name]) for name, value in values.items()}
+    converted = {name: _converted(value, known[name]) for name, value in values.items()}
+    problems = [
+        f"{name} must be {'a whole number' if known[name] is int else 'a number'}, got {values[name]!r}."
+        for name, value in converted.items()
+        if value is None
+    ]
+    if problems:
+        raise LearnerError(" ".join(problems), do_next="Correct it and try again.")
     return RunSpec(**converted)
 
 
-def _convert(name: str, value: Any, kind: Any) -> Any:
+def _converted(value: Any, kind: Any) -> Any:
+    """The value as a field of that kind; None when it can't be."""
     if kind not in (int, float):
         return str(value)
     try:
         number = float(value)
         if kind is float:
             return number
-        if math.isfinite(number) and number == int(number):
-            return int(number)
-    except (TypeError, ValueError):
-        pass
-    wanted = "a whole number" if kind is int else "a number"
-    raise LearnerError(f"{name} must be {wanted}, got {value!r}.", do_next="Correct it and try again.")
+        return int(number) if number == int(number) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _problems(spec: RunSpec) -> list[str]:
@@ -128,6 +134,7 @@ def _problems(spec: RunSpec) -> list[str]:
         ("steps", spec.steps, STEPS_LIMITS),
         ("batch", spec.batch, BATCH_LIMITS),
         ("seq_len_tokens", spec.seq_len_tokens, SEQ_LEN_LIMITS),
+        ("seed", spec.seed, SEED_LIMITS),
     )
     problems = [
         f"{name} must be {low} to {high}, got {value}."
@@ -149,6 +156,4 @@ def _problems(spec: RunSpec) -> list[str]:
             problems.append(f"{name} must be a number above 0, got {number}.")
     if not spec.model.strip():
         problems.append("model must be named.")
-    if spec.seed < 0:
-        problems.append(f"seed must be 0 or more, got {spec.seed}.")
     return problems

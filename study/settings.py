@@ -6,6 +6,8 @@ from pathlib import Path
 
 import platformdirs
 
+from study.errors import LearnerError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -33,7 +35,13 @@ def load_settings(*, home: Path | None = None) -> Settings:
     """
     chosen = home or os.environ.get("LORA_STUDY_HOME") or platformdirs.user_data_dir("lora-study", False)
     folder = Path(chosen).expanduser().resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LearnerError(
+            f"The data folder {folder} can't be made: {error.strerror}.",
+            do_next="Choose another one with --data-folder.",
+        ) from error
     return Settings(
         home=folder,
         database_url=os.environ.get("DATABASE_URL") or f"sqlite:///{folder / 'study.sqlite3'}",

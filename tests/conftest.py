@@ -1,16 +1,25 @@
 """What tests share: a store of their own, a moment that stands still, and the app's real content."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+import hypothesis
 import pytest
 
 from study.concepts import ConceptMap, load_concepts
 from study.context import Context
 from study.settings import Settings
 from study.store import Store, open_store
+
+# One copy of the embedded model for all tests, kept between runs.
+os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cache" / "models"))
+
+# How long one generated example takes says more about a busy machine than about our code.
+hypothesis.settings.register_profile("app", deadline=None)
+hypothesis.settings.load_profile("app")
 
 MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from lora_lab.spec import RunSpec
 
+USUAL_LEARNING_RATE = 2e-3  # RunSpec's default
+
 Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
 
 
@@ -38,7 +40,8 @@ def non_finite(spec: RunSpec, *, step: int) -> Failure:
         cause="non-finite",
         what=f"The loss stopped being a number at step {step}. {kept}",
         do_next=(
-            f"Lower the learning rate: {spec.learning_rate:g} is too high here, 2e-4 to 2e-3 usually works. "
+            f"Lower the learning rate: {spec.learning_rate:g} is too high here, "
+            f"try {min(USUAL_LEARNING_RATE, spec.learning_rate / 10):g}. "
             f"A smaller alpha (now {spec.alpha:g}) helps in the same way."
         ),
     )

@@ -87,7 +87,7 @@ def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime
 def open_run(runs_dir: Path, run_id: str) -> RunFolder:
     """A run by its id. Raises LearnerError when there is none; never opens a path outside `runs_dir`."""
     folder = runs_dir / run_id
-    if not RUN_ID.match(run_id) or not (folder / "spec.json").is_file():
+    if not RUN_ID.fullmatch(run_id) or not _is_run(folder):
         raise LearnerError("There is no run with that name.", do_next="Choose one from the list of runs.")
     return RunFolder(folder)
 
@@ -96,8 +96,13 @@ def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
     """Every run, newest first."""
     if runs_dir.is_dir():
         for path in sorted(runs_dir.iterdir(), reverse=True):
-            if RUN_ID.match(path.name) and (path / "spec.json").is_file():
+            if RUN_ID.fullmatch(path.name) and _is_run(path):
                 yield RunFolder(path)
+
+
+def _is_run(path: Path) -> bool:
+    """A link is none: it may lead out of the runs folder."""
+    return (path / "spec.json").is_file() and not path.is_symlink()
 
 
 def delete_run(run: RunFolder) -> None:

@@ -65,7 +65,7 @@ def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype)
     scales = weight.SCB if weight.SCB is not None else getattr(state, "SCB", None)
     codes = weight.data if codes is None else codes
     assert scales is not None
-    decoded = codes.to(torch.float32).mul_(scales.view(-1, 1) / 127)
+    decoded: Tensor = codes.to(torch.float32).mul_(scales.view(-1, 1) / 127)
     return decoded.to(dtype)
 
 

@@ -140,7 +140,9 @@ function settle() {
 function arrive() {
   arrived = true;
   const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (part && element.contains(part)) part.scrollIntoView();
+  if (!part || !element.contains(part)) return;
+  part.classList.add('arrived');
+  part.scrollIntoView();
 }
 
 // ---- drafts: in the browser at once, on the server soon after -------------------------------------------------

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError
+
+from study.errors import LearnerError
 from study.store.cards import CardLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
@@ -34,8 +38,15 @@ def open_store(database_url: str) -> Store:
 
     store = open_store("sqlite:///study.sqlite3")
     """
-    database = open_database(database_url)
-    migrate(database)
+    try:
+        database = open_database(database_url)
+        migrate(database)
+    except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
+        shown = _without_password(database_url)
+        raise LearnerError(
+            f"The study data in {shown} can't be opened: {_first_line(error)}.",
+            do_next="Check DATABASE_URL if you set it, or choose another folder with --data-folder.",
+        ) from error
     return Store(
         database=database,
         profiles=Profiles(database),
@@ -45,3 +56,16 @@ def open_store(database_url: str) -> Store:
         notes=Notes(database),
         runs=ReviewRuns(database),
     )
+
+
+def _without_password(database_url: str) -> str:
+    """The address without its password."""
+    try:
+        return make_url(database_url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "the given DATABASE_URL"
+
+
+def _first_line(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return str(cause).splitlines()[0].rstrip(".")

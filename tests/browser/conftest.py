@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,18 @@ def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
     """Start the app (or another script) on a free port with a data folder of its own; returns its address."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, script: str = "app.py", folder: Path | None = None) -> str:
+    def start(
+        *options: str,
+        script: str = "app.py",
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         data = folder or tmp_path_factory.mktemp("data")
-        environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         process = subprocess.Popen(
             [sys.executable, script, "--port", "0", "--data-folder", str(data), *options],
             cwd=ROOT,
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            env={**inherited, "PYTHONPATH": str(ROOT), **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

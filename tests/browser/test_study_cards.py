@@ -144,3 +144,19 @@ def test_an_app_that_does_not_answer_says_so_and_goes_on_when_it_is_back(visit: 
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#answer")).to_be_visible()
     visitor.forgive("ERR_INTERNET_DISCONNECTED", "Failed to fetch")
+
+
+def test_keys_pressed_faster_than_the_app_answers_are_not_lost(visit: Visit) -> None:
+    page = visit().open("/cards?new=3")
+    for key in ("Space", "4", "Space", "4"):
+        page.keyboard.press(key)
+    expect(page.locator(".head .figures")).to_contain_text("2 of 3 done")
+
+
+def test_a_double_click_on_a_rating_is_one_rating(visit: Visit) -> None:
+    page = visit().open("/cards?new=3")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Easy").dblclick()
+    expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
+    expect(page.locator("#flip")).to_be_focused()
+    expect(page.get_by_role("alert")).to_have_count(0)

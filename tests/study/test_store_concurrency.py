@@ -1,6 +1,8 @@
 """Several threads and several processes use one store at the same time, and nothing is lost or doubled."""
 
 import multiprocessing
+import os
+import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -43,6 +45,21 @@ def open_and_visit(url: str, browser: str) -> str:
     profile = store.profiles.of_browser(browser, now=NOW)
     store.close()
     return profile.id
+
+
+def rate_and_be_killed(url: str, profile: str) -> None:
+    store = open_store(url)
+    rate(store, profile, "rated just before the crash")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_loses_no_answer(store: Store, ana: str, settings: Settings) -> None:
+    process = SPAWN.Process(target=rate_and_be_killed, args=(settings.database_url, ana))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert [review.card_id for review in store.cards.history(ana)] == ["rated just before the crash"]
+    assert rate(store, ana, "and the next one")
 
 
 def test_ratings_of_many_threads_are_all_kept(store: Store, ana: str) -> None:

@@ -8,6 +8,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 
 from study.errors import LearnerError
+from study.settings import load_settings
+from study.store import open_store
 from study.store.database import Database, open_database
 from study.store.migrations import STEPS, migrate, version_of
 from study.store.schema import metadata
@@ -56,3 +58,26 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> 
         migrate(database)
     assert version_of(database) == 0
     assert inspect(database.engine).get_table_names() == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("sqlite:///{folder}/not-a-database", "file is not a database"),
+        ("sqlite:///{folder}/no/such/folder/x.sqlite3", "unable to open database file"),
+        ("nonsense", "the given DATABASE_URL can't be opened"),
+        ("postgresql+nodriver://ana:secret@host/study", "nodriver"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_says_why_and_what_to_do(tmp_path: Path, url: str, what: str) -> None:
+    (tmp_path / "not-a-database").write_text("just a text, long enough to be read as a header of a file" * 30)
+    with pytest.raises(LearnerError, match=what) as raised:
+        open_store(url.format(folder=tmp_path))
+    assert "Check DATABASE_URL" in raised.value.do_next
+    assert "secret" not in str(raised.value)
+
+
+def test_a_data_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(LearnerError, match="Choose another one with --data-folder"):
+        load_settings(home=tmp_path / "file" / "folder")

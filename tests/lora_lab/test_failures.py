@@ -1,0 +1,109 @@
+"""Every way a run can fail says what happened, what is safe, and what to try: in that order, in plain words."""
+
+import signal
+
+import pytest
+
+from lora_lab.runs import failures
+from lora_lab.runs.failures import Failure
+from lora_lab.spec import RunSpec
+
+HEAVY = RunSpec(rank=64, batch=8, seq_len_tokens=512, bits="bf16")
+LIGHT = RunSpec(rank=1, batch=1, seq_len_tokens=64, bits="nf4-dq")
+
+
+def ended(exit_code: int, *, step: int = 12, saved_step: int = 10, last_lines: str = "") -> Failure:
+    return failures.ended_early(
+        HEAVY, exit_code=exit_code, step=step, saved_step=saved_step, last_lines=last_lines
+    )
+
+
+def test_out_of_memory_says_what_is_kept_and_what_to_lower_in_order() -> None:
+    failure = failures.out_of_memory(HEAVY, step=12, saved_step=10)
+    assert failure.cause == "out-of-memory"
+    assert failure.what == "Ran out of memory at step 12. The adapter of step 10 is saved."
+    assert failure.do_next == (
+        "Try a batch of 4 instead of 8, or sequences of 256 tokens, or a rank of 8, or 4-bit weights."
+    )
+
+
+def test_nothing_is_suggested_that_would_not_help() -> None:
+    failure = failures.out_of_memory(LIGHT, step=1, saved_step=0)
+    assert failure.do_next == "Close other programs or choose a smaller model."
+    assert "No adapter had been saved yet; your settings are kept." in failure.what
+
+
+@pytest.mark.parametrize(
+    ("spec", "suggested"),
+    [
+        (RunSpec(batch=2, seq_len_tokens=64), "a batch of 1 instead of 2"),
+        (RunSpec(batch=1, seq_len_tokens=65), "sequences of 32 tokens"),
+        (RunSpec(batch=1, seq_len_tokens=64, rank=9), "a rank of 8"),
+        (RunSpec(batch=1, seq_len_tokens=64, bits="int8"), "4-bit weights"),
+    ],
+)
+def test_each_suggestion_comes_where_it_applies(spec: RunSpec, suggested: str) -> None:
+    assert failures.out_of_memory(spec, step=1, saved_step=0).do_next == f"Try {suggested}."
+
+
+def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
+    failure = failures.non_finite(RunSpec(learning_rate=50), step=4)
+    assert failure.cause == "non-finite"
+    assert failure.what == "The loss stopped being a number at step 4. The adapter of step 3 is saved."
+    assert "Lower the learning rate: 50 is too high here, try 0.002." in failure.do_next
+    assert "alpha (now 16)" in failure.do_next
+
+
+@pytest.mark.parametrize(("rate", "tried"), [(1e30, "0.002"), (2e-3, "0.0002"), (1e-4, "1e-05")])
+def test_the_rate_to_try_is_always_lower(rate: float, tried: str) -> None:
+    assert f"try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4).do_next
+
+
+def test_at_the_first_step_nothing_was_learnt_yet() -> None:
+    failure = failures.non_finite(RunSpec(), step=1)
+    assert failure.what.endswith("The adapter had not learnt anything yet.")
+
+
+@pytest.mark.parametrize("exit_code", [-signal.SIGKILL, 137])
+def test_a_killed_worker_names_both_reasons_and_what_to_try(exit_code: int) -> None:
+    failure = ended(exit_code)
+    assert failure.cause == "killed"
+    assert "killed from outside after step 12" in failure.what
+    assert "short of memory" in failure.what
+    assert "The adapter of step 10 is saved." in failure.what
+    assert "a batch of 4 instead of 8" in failure.do_next
+
+
+@pytest.mark.parametrize("last_lines", ["MemoryError", "RuntimeError: ... DefaultCPUAllocator: can't allocate"])
+def test_an_allocators_last_words_are_out_of_memory(last_lines: str) -> None:
+    failure = ended(1, last_lines=f"Traceback ...\n{last_lines}\n")
+    assert failure == failures.out_of_memory(HEAVY, step=13, saved_step=10)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, -signal.SIGSEGV])
+def test_any_other_end_gives_the_status_and_where_to_look(exit_code: int) -> None:
+    failure = ended(exit_code, last_lines="ValueError: what a learner need not read")
+    assert failure.cause == "crash"
+    assert f"ended with status {exit_code} after step 12" in failure.what
+    assert "ValueError" not in failure.what + failure.do_next
+    assert "stdout.log" in failure.do_next
+
+
+def test_a_closed_app_is_said_and_offers_a_new_start() -> None:
+    failure = failures.app_closed(5)
+    assert failure.what == "The app was closed after step 5 of this run."
+    assert failure.do_next == "Start it again with the same settings."
+
+
+def test_no_failure_scolds_or_shouts() -> None:
+    everyone = [
+        failures.out_of_memory(HEAVY, step=1, saved_step=0),
+        failures.non_finite(HEAVY, step=2),
+        failures.app_closed(1),
+        ended(-signal.SIGKILL),
+        ended(1),
+    ]
+    for failure in everyone:
+        assert failure.what.endswith(".")
+        assert failure.do_next.endswith(".")
+        assert "!" not in failure.what + failure.do_next

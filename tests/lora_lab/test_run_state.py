@@ -1,0 +1,105 @@
+"""What a page shows of a run, from its events alone."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_lab.runs.events import Event
+from lora_lab.runs.state import ENDED, RunState, fold
+
+
+def event(kind: str, **values: Any) -> Event:
+    return {"kind": kind, "at": 100.0, **values}
+
+
+def step(number: int, *, seconds: float = 2.0, tokens: int = 300, peak_bytes: int = 900) -> Event:
+    return event(
+        "step", step=number, loss=3.0, tokens=tokens, seconds=seconds, peak_bytes=peak_bytes, live_bytes=700
+    )
+
+
+STORY = [
+    event("queued"),
+    event("status", text="Starting the worker", worker_pid=41),
+    event("status", text="Downloading the model", done_bytes=5, total_bytes=9),
+    event("started", trainable=448, predicted_bytes=1000),
+    step(1, seconds=9.0),
+    step(2),
+    event("saved", step=2),
+    step(3, peak_bytes=950),
+    event("status", text="Measuring the held-out loss before and after"),
+    event("evaluated", loss_before=3.5, loss_after=2.5, examples=4),
+    event("finished", step=3),
+]
+
+
+@pytest.mark.parametrize(
+    ("so_far", "status", "doing"),
+    [
+        (0, "queued", "Waiting"),
+        (1, "queued", "Waiting"),
+        (2, "starting", "Starting the worker"),
+        (3, "starting", "Downloading the model"),
+        (4, "training", "Training"),
+        (7, "training", "Training"),
+        (9, "finishing", "Measuring the held-out loss before and after"),
+        (11, "finished", "Done"),
+    ],
+)
+def test_a_run_says_what_it_is_doing(so_far: int, status: str, doing: str) -> None:
+    state = fold(STORY[:so_far])
+    assert (state.status, state.doing) == (status, doing)
+    assert state.ended == (status in ENDED)
+
+
+def test_a_finished_run_knows_everything() -> None:
+    state = fold(STORY)
+    assert [item["step"] for item in state.steps] == [1, 2, 3]
+    assert (state.peak_bytes, state.live_bytes, state.saved_step) == (950, 700, 2)
+    assert (state.loss_before, state.loss_after) == (3.5, 2.5)
+    assert state.started is not None
+    assert state.started["trainable"] == 448
+    assert (state.queued_at, state.ended_at, state.worker_pid) == (100.0, 100.0, 41)
+
+
+def test_download_progress_is_shown_and_cleared() -> None:
+    assert fold(STORY[:3]).total_bytes == 9
+    assert fold(STORY[:9]).total_bytes == 0
+
+
+@given(st.integers(0, len(STORY)))
+def test_reading_on_gives_what_reading_at_once_gives(cut: int) -> None:
+    assert fold(STORY[cut:], fold(STORY[:cut])) == fold(STORY)
+
+
+def test_a_failed_run_keeps_its_steps_and_its_reason() -> None:
+    state = fold([*STORY[:7], event("failed", step=2, cause="killed", what="Killed.", do_next="Start again.")])
+    assert state.status == "failed"
+    assert state.ended
+    assert state.failure is not None
+    assert state.failure["what"] == "Killed."
+    assert len(state.steps) == 2
+
+
+def test_a_run_taken_out_of_the_queue_has_ended() -> None:
+    state = fold([event("queued"), event("stopped", step=0)])
+    assert (state.status, state.ended, state.peak_bytes) == ("stopped", True, 0)
+
+
+def test_an_event_of_a_later_version_changes_nothing() -> None:
+    assert fold([*STORY, event("confetti", colour="red")]) == fold(STORY)
+
+
+def test_speed_leaves_out_the_first_step_which_warms_up() -> None:
+    assert fold([step(1, seconds=9.0)]).tokens_per_second == pytest.approx(300 / 9)
+    assert fold([step(1, seconds=9.0), step(2), step(3)]).tokens_per_second == pytest.approx(150)
+    assert RunState().tokens_per_second == 0
+
+
+def test_time_left_comes_from_the_median_step_once_there_are_two() -> None:
+    assert fold([step(1)]).seconds_left(10) is None
+    steps = [step(1, seconds=9.0), step(2), step(3), step(4, seconds=60.0)]
+    assert fold(steps).seconds_left(10) == pytest.approx(2.0 * 6)
+    assert fold([step(n) for n in range(1, 11)]).seconds_left(10) == 0

@@ -1,0 +1,171 @@
+"""Models, data and gradients for tests of the worker: the lab's own form, and the usual one to compare with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+
+from lora_lab.datasets import Dataset, Example, own_dataset, split
+from lora_lab.memory import Compute
+from lora_lab.shapes import find_shape
+from lora_lab.spec import Bits, RunSpec
+from lora_lab.worker.data import IGNORED, Encoded, cut_to, encode, pack
+from lora_lab.worker.models import load_model, quiet_libraries
+from lora_lab.worker.session import DTYPES, Adapted, Machine, Session, attach, meter_for, open_session
+from lora_lab.worker.training import StepResult, answer_loss, train
+
+CPU = torch.device("cpu")
+TINY = RunSpec(model="tiny-random", steps=3, batch=4, compute_dtype="fp32")
+
+quiet_libraries()
+
+
+def silent(progress: object) -> None:
+    """Nobody watches."""
+
+
+def never() -> bool:
+    """Nobody stops the run."""
+    return False
+
+
+def machine(compute: Compute, device: torch.device = CPU) -> Machine:
+    return Machine(device=device, compute_dtype=DTYPES[compute])
+
+
+def small_dataset() -> Dataset:
+    """Sixteen short pairs, two of them held out."""
+    pairs = [Example(prompt=f"What is {n} + {n}?", answer=f"It is {2 * n}.") for n in range(16)]
+    return split(pairs, label="sums")
+
+
+@dataclass
+class Lab:
+    """A session with an adapter on it, and the examples of its spec."""
+
+    session: Session
+    adapted: Adapted
+    examples: list[Encoded]
+    spec: RunSpec
+
+    @property
+    def model(self) -> PeftModel:
+        return self.adapted.model
+
+    def train(self, spec: RunSpec | None = None) -> list[StepResult]:
+        """Real steps of the lab's loop."""
+        results: list[StepResult] = []
+        train(
+            self.model,
+            self.examples,
+            spec or self.spec,
+            autocast=self.session.machine.autocast,
+            meter=meter_for(self.model, self.session.machine),
+            on_step=results.append,
+            should_stop=never,
+        )
+        return results
+
+    def loss(self, batch: Sequence[Encoded]) -> Tensor:
+        """Of one packed row, as in training."""
+        device = self.session.machine.device
+        return answer_loss(self.model, pack(batch, device), self.session.machine.autocast())
+
+    def reattach(self, spec: RunSpec) -> "Lab":
+        """The same base with another fresh adapter, as for the next run of a warm worker."""
+        self.session.base = self.model.unload()
+        return with_adapter(self.session, spec)
+
+
+def open_lab(
+    spec: RunSpec, compute: Compute, models_dir: Path, *, device: torch.device = CPU, dataset: Dataset | None = None
+) -> Lab:
+    """As a worker opens it."""
+    session = open_session(
+        spec.model, spec.bits, machine(compute, device), models_dir=models_dir, report=silent
+    )
+    return with_adapter(session, spec, dataset)
+
+
+def with_adapter(session: Session, spec: RunSpec, dataset: Dataset | None = None) -> Lab:
+    adapted = attach(session, spec, find_shape(spec.model))
+    everything = [encode(session.tokenizer, example) for example in (dataset or own_dataset()).train]
+    return Lab(session, adapted, cut_to(everything, spec.seq_len_tokens), spec)
+
+
+def plain_peft(spec: RunSpec, models_dir: Path, *, bits: Bits | None = None) -> PeftModel:
+    """The usual recipe in fp32: PEFT's own layers on the library's own forward, nothing of ours."""
+    base = load_model(
+        spec.model,
+        bits or spec.bits,
+        compute_dtype=torch.float32,
+        device=CPU,
+        models_dir=models_dir,
+        report=silent,
+    )
+    return adapt(base, spec)
+
+
+def adapt(base: nn.Module, spec: RunSpec) -> PeftModel:
+    """A fresh adapter as PEFT makes it."""
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=int(spec.alpha),
+        target_modules="all-linear" if spec.targets == "all-linear" else ["q_proj", "v_proj"],
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(base, config)  # type: ignore[no-any-return]
+
+
+def padded_loss(model: nn.Module, batch: Sequence[Encoded]) -> Tensor:
+    """The usual loss: rows padded to the longest, labels masked, every position through the head."""
+    longest = max(len(item.ids) for item in batch)
+    columns: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
+    for item in batch:
+        missing, prompt = longest - len(item.ids), len(item.ids) - item.answer_tokens
+        columns["input_ids"].append([*item.ids, *[0] * missing])
+        columns["attention_mask"].append([1] * len(item.ids) + [0] * missing)
+        columns["labels"].append([IGNORED] * prompt + list(item.ids[prompt:]) + [IGNORED] * missing)
+    inputs = {name: torch.tensor(rows) for name, rows in columns.items()}
+    loss: Tensor = model(**inputs, use_cache=False).loss
+    return loss
+
+
+def copy_adapter(source: nn.Module, target: nn.Module) -> None:
+    """The same A and B on another model."""
+    trained = dict(source.named_parameters())
+    with torch.no_grad():
+        for name, parameter in target.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(trained[name])
+
+
+def gradient(model: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
+    """The whole adapter's gradient as one float64 vector."""
+    trained = sorted((name, p) for name, p in model.named_parameters() if p.requires_grad)
+    for _, parameter in trained:
+        parameter.grad = None
+    loss().backward()
+    found = [p.grad.double().flatten().cpu() for _, p in trained if p.grad is not None]
+    assert len(found) == len(trained)
+    return torch.cat(found)
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    """In float64: a float32 dot product over two million values reads 1.0004 for equal vectors."""
+    assert a.dtype == b.dtype == torch.float64
+    return float(a @ b / (a.norm() * b.norm()))
+
+
+def linears(model: nn.Module) -> list[Any]:
+    """Every linear layer of the base model except the head."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head and "lora_" not in name
+    ]
