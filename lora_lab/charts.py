@@ -41,4 +41,8 @@ def first_chart() -> str:
     """What a newcomer sees before anything has run: exact counts of the embedded model."""
     spec = RunSpec()
     plot = parameters_by_rank(find_shape(spec.model), spec)
-    return render(plot, "svg", on_page=True).decode()
+    wide, narrow = (
+        render(plot, "svg", on_page=True, width_inches=inches).decode()
+        for inches in (WIDE_INCHES, NARROW_INCHES)
+    )
+    return f'<div class="on-wide">{wide}</div><div class="on-narrow">{narrow}</div>'

@@ -50,7 +50,7 @@ def own_dataset() -> Dataset:
 
 
 def split(examples: Sequence[Example], *, label: str) -> Dataset:
-    """Hold out about one in eight by a hash of the prompt, so that growing a data set moves no example across.
+    """Hold out about one in eight, by a hash of the prompt: growing a data set moves no example across.
 
     A data set so small that one side would be empty gives it its nearest example.
     """

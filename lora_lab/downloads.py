@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -79,7 +80,8 @@ class Downloads:
         except LearnerError as error:
             return _missing(str(error))
         content = {"spec": json.loads(run.spec.to_json()), "events": run.events(), "samples": run.samples()}
-        return _file(json.dumps(content, indent=1).encode(), "application/json", f"run-{run_id}.json")
+        text = json.dumps(_strict(content), indent=1, allow_nan=False)
+        return _file(text.encode(), "application/json", f"run-{run_id}.json")
 
     def steps(self, run_id: str) -> Response:
         """One line a step."""
@@ -88,6 +90,15 @@ class Downloads:
         except LearnerError as error:
             return _missing(str(error))
         return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
+
+
+def _strict(value: Any) -> Any:
+    """JSON knows no NaN and no infinity, and other readers refuse the file for them: they become words."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _strict(item) for name, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, list) else value
 
 
 def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:

@@ -14,7 +14,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from study.errors import LearnerError
@@ -55,7 +55,7 @@ def is_ready(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         return all(_is_intact(folder / name, entry) for name, entry in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -169,8 +169,3 @@ def _unreachable(reason: str) -> LearnerError:
             "Download again, or choose a local model folder or the tiny random model."
         ),
     )
-
-
-def to_json(progress: Progress) -> str:
-    """One line of JSON."""
-    return json.dumps(asdict(progress))

@@ -69,6 +69,11 @@ def address_of(spec: RunSpec, *, run_id: str = "") -> str:
     return f"/lab?{query}" if query else "/lab"
 
 
+def typed(value: object) -> str:
+    """A setting's value as a person would type it, and exactly: 16 for 16.0."""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
 def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     """The setting that the form shows. Raises LearnerError that names every field out of its limits."""
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}

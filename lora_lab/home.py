@@ -14,7 +14,6 @@ from lora_lab.batches import Length
 from lora_lab.shapes import ModelShape, find_shape, shape_from_json
 from study.errors import LearnerError
 
-
 NO_WORKER: dict[str, Any] = {
     "state": "",
     "text": "",

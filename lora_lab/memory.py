@@ -11,7 +11,7 @@ A step's peak is at the start of the backward pass: everything resident, every s
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from lora_lab.batches import RowSize
@@ -265,17 +265,3 @@ def overhead_bits(*, double_quantization: bool, block_size: int = BLOCK_SIZE) ->
     if double_quantization:
         return 8 / block_size + 32 / (block_size * NESTED_BLOCK_SIZE)
     return 32 / block_size
-
-
-def sweep_ranks(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, ranks: tuple[int, ...]
-) -> list[Ledger]:
-    """One ledger for each rank, everything else as in `spec`."""
-    return [predict(shape, replace(spec, rank=rank), row, compute) for rank in ranks]
-
-
-def sweep_bits(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, widths: tuple[Bits, ...]
-) -> list[Ledger]:
-    """One ledger for each bit width, everything else as in `spec`."""
-    return [predict(shape, replace(spec, bits=bits), row, compute) for bits in widths]

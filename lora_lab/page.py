@@ -1,18 +1,18 @@
 """The Lab page: set up, see what it will cost, run, look, compare."""
 
 import base64
-import binascii
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
 
 from lora_lab import charts, view
 from lora_lab.datasets import MAX_FILE_BYTES
-from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form
+from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS
 from lora_lab.preview import Preview, preview, seconds_a_token
@@ -141,7 +141,7 @@ class LabPage:
             "narrowest": narrowest,
             "embedded": found.spec.model == EMBEDDED_MODEL,
             "untrained": found.spec.model == TINY_MODEL,
-            "command": command_of(found.spec),
+            "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
     def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -167,7 +167,7 @@ class LabPage:
         name = events.text(event, "name")
         try:
             content = base64.b64decode(events.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
         dataset = self._lab.uploads.add(name, content)
         return {
@@ -222,8 +222,8 @@ class LabPage:
         query.pop("to", None)
         if window:
             query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
-        address = "&".join(f"{name}={value}" for name, value in query.items())
-        return {"parts": self._run_parts(run, window, narrow=_is_narrow(event)), "url": f"/lab?{address}"}
+        parts = self._run_parts(run, window, narrow=_is_narrow(event))
+        return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
     def _overlaid(self, event: Mapping[str, Any]) -> Reply:
         ids = events.fields(event, "overlay")[:OVERLAY_LIMIT]
@@ -287,6 +287,7 @@ class LabPage:
         return render(
             "lora_lab/lab.html",
             spec=spec,
+            typed=typed,
             presets=presets(),
             models=_model_choices(spec),
             other=OTHER,
@@ -364,16 +365,15 @@ def last_run(lab: Lab) -> str | None:
     return None
 
 
-def command_of(spec: RunSpec) -> str:
+def command_of(spec: RunSpec, *, data_file: str = "") -> str:
     """The same run on the command line; settings at their default are left out."""
     words = ["python", "-m", "lora_lab", "train"]
     for field in fields(RunSpec):
         value = getattr(spec, field.name)
         if field.name != "data" and value != field.default:
-            words += [
-                f"--{field.name.replace('_', '-')}",
-                f"{value:g}" if isinstance(value, float) else str(value),
-            ]
+            words += [f"--{field.name.replace('_', '-')}", typed(value)]
+    if spec.data != OWN_DATA:
+        words += ["--data", data_file]
     return shlex.join(words)
 
 

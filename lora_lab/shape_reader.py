@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lora_lab.runs.local import worker_environment
@@ -66,4 +67,5 @@ class ShapeReader:
             stderr=subprocess.DEVNULL,
             text=True,
             env=worker_environment(),
+            cwd=Path(__file__).resolve().parents[1],
         )

@@ -101,8 +101,12 @@ def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
 
 
 def _is_run(path: Path) -> bool:
-    """A link is none: it may lead out of the runs folder."""
-    return (path / "spec.json").is_file() and not path.is_symlink()
+    """A link is none, as it may lead out of the runs folder; nor is a folder without readable settings."""
+    try:
+        spec: RunSpec | None = RunFolder(path).spec
+    except (OSError, UnicodeDecodeError, LearnerError):
+        spec = None
+    return spec is not None and not path.is_symlink()
 
 
 def delete_run(run: RunFolder) -> None:

@@ -97,19 +97,18 @@ class LocalEngine:
                 self._start_worker()
 
     def close(self) -> None:
-        """Ask the worker to keep what it has and end; never leaves a process behind."""
+        """Let a run keep what it has and end; never leaves a process behind."""
         with self._changed:
             self._closing = True
-            worker = self._worker
+            worker, busy = self._worker, self._current is not None
             self._changed.notify_all()
-        if worker is None:
-            return
-        _close_input(worker)
-        try:
-            worker.wait(CLOSE_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+        if worker is not None:
+            if busy:
+                _close_input(worker)
+                _wait(worker, CLOSE_GRACE_SECONDS)
+            _kill(worker)
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_GRACE_SECONDS)
 
     def _take_up(self, run: RunFolder) -> None:
         state = fold(run.events())
@@ -139,46 +138,44 @@ class LocalEngine:
                     return
                 run = self._current = self._queue.pop(0)
                 if self._worker is None or self._worker.poll() is not None:
-                    self._start_worker()
+                    self._start_worker("--cold")
                 worker = self._worker
             assert worker is not None
             self._work(run, worker)
             with self._changed:
                 self._current = self._worker = None
-                if self._warm and not self._closing:
+                if self._warm and not self._closing and not self._queue:
                     self._start_worker()
 
     def _work(self, run: RunFolder, worker: subprocess.Popen[bytes]) -> None:
-        text = "Preparing the run" if self._is_ready() else "Starting the worker"
+        text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
         run.emit("status", text=text, worker_pid=worker.pid)
         assert worker.stdin is not None
         try:
             worker.stdin.write(f"{run.path}\n".encode())
             worker.stdin.flush()
-        except BrokenPipeError:
-            pass
+        except (BrokenPipeError, ValueError):
+            pass  # the worker is gone, or `close` was called a moment ago
         exit_code = worker.wait()
         close_the_books(run, exit_code)
 
-    def _is_ready(self) -> bool:
-        return self.home.worker_state().get("state") == "ready"
+    def _is_ready(self, worker: subprocess.Popen[bytes]) -> bool:
+        state = self.home.worker_state()
+        return (state["state"], state.get("pid")) == ("ready", worker.pid)
 
-    def _start_worker(self) -> None:
-        """With the lock held."""
-        self._worker = start_worker(self.settings, [], self._memory_limit_bytes)
+    def _start_worker(self, *extra: str) -> None:
+        """With the lock held. One that a run waits for loads that run's model, not the default one first."""
+        self._worker = start_worker(self.settings, list(extra), self._memory_limit_bytes)
 
     def _stop_worker(self) -> None:
         """With the lock held; only ever the waiting one."""
-        if self._worker is not None and self._worker.poll() is None:
-            self._worker.kill()
-            self._worker.wait()
+        if self._worker is not None:
+            _kill(self._worker)
         self._worker = None
 
     def _end_after_grace(self, worker: subprocess.Popen[bytes]) -> None:
-        try:
-            worker.wait(STOP_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            worker.kill()
+        _wait(worker, STOP_GRACE_SECONDS)
+        _kill(worker)
 
 
 def close_the_books(run: RunFolder, exit_code: int) -> RunState:
@@ -262,6 +259,20 @@ def _wait_for_worker(pid: int) -> None:
             process.wait(STOP_GRACE_SECONDS)
     except (psutil.Error, OSError):
         return
+
+
+def _wait(worker: subprocess.Popen[bytes], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        worker.wait(seconds)
+
+
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    """End it at once unless it has ended, and the download it may have begun."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(worker.pid).children(recursive=True):
+            child.kill()
+    worker.kill()
+    worker.wait()
 
 
 def _close_input(worker: subprocess.Popen[bytes]) -> None:

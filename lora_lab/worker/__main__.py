@@ -1,12 +1,13 @@
 """One worker process: gets ready, waits for one run, does it, ends. Memory is then certainly free.
 
     python -m lora_lab.worker --home H --models-dir M                  warm: loads the default model, waits
+    python -m lora_lab.worker --home H --models-dir M --cold           loads nothing, waits
     python -m lora_lab.worker --home H --models-dir M --run FOLDER     one run at once
     python -m lora_lab.worker --home H --models-dir M --shape MODEL    reads a model's shape, ends
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 
-The warm worker reads one line from standard input, a run's folder. When that closes without one, the app is
-gone, and so is the worker. During a run, closing it means: stop after this step and keep the adapter.
+A worker that waits reads one line from standard input, a run's folder. When that closes without one, the app
+is gone, and so is the worker. During a run, closing it means: stop after this step and keep the adapter.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.data import encode, pack
 from lora_lab.worker.models import quiet_libraries
 from lora_lab.worker.run import execute, shape_for
-from lora_lab.worker.session import Session, attach, find_machine, open_session
+from lora_lab.worker.session import Machine, Session, attach, find_machine, open_session
 from lora_lab.worker.shapes import serve_shapes
 from lora_lab.worker.training import answer_loss
 from study.errors import LearnerError
@@ -51,7 +52,7 @@ def main() -> int:
     if options.run:
         done = execute(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
         return 0 if done else 1
-    return _serve_one(home, options.models_dir, options.model, options.bits)
+    return _serve_one(home, options.models_dir, None if options.cold else options.model, options.bits)
 
 
 def _options() -> argparse.Namespace:
@@ -61,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="do this run and end")
     parser.add_argument("--shape", help="read this model's shape and end")
     parser.add_argument("--shapes", action="store_true", help="answer shape requests on standard input")
+    parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")
     parser.add_argument("--model", default=WARM_MODEL, help="model to load while waiting")
     parser.add_argument("--bits", default=WARM_BITS, help="its bit width")
     parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")
@@ -73,12 +75,15 @@ def _limit_memory(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
-def _serve_one(home: LabHome, models_dir: Path, model: str, bits: Bits) -> int:
-    """Get ready while nobody waits, then do the one run that standard input names."""
+def _serve_one(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> int:
+    """Load `model` while nobody waits, then do the one run that standard input names."""
     orders = Orders()
     session = None
     try:
-        session = _get_ready(home, models_dir, model, bits)
+        if model is None:
+            _say_ready(home, find_machine())
+        else:
+            session = _get_ready(home, models_dir, model, bits)
     except LearnerError as error:
         home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
     folder = orders.next()
@@ -107,10 +112,13 @@ def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Sessi
     session = open_session(model, bits, machine, models_dir=models_dir, report=report)
     report(Progress(step="Warming up"))
     _warm_up(session, home)
-    home.write_worker_state(
-        pid=os.getpid(), state="ready", text="Ready", model=model, bits=bits, device=machine.description
-    )
+    _say_ready(home, machine)
     return session
+
+
+def _say_ready(home: LabHome, machine: Machine) -> None:
+    """With the device, whose number type every prediction on the page needs."""
+    home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=machine.description)
 
 
 def _warm_up(session: Session, home: LabHome) -> None:

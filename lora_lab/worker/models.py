@@ -7,7 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import bitsandbytes
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 from transformers import (
@@ -56,7 +58,10 @@ def load_tokenizer(model: str, models_dir: Path, report: Report) -> Any:
         return tiny_tokenizer()
     source = resolve(model, models_dir, report)
     gguf = _gguf_in(source)
-    tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf.name} if gguf else {}))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf.name} if gguf else {}))
+    except (OSError, ValueError) as error:
+        raise _unusable(model, error) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     return tokenizer
@@ -82,12 +87,34 @@ def load_model(
         options["quantization_config"] = config
     if device.type == "cuda":
         options["device_map"] = {"": device}
-    loaded = _from_files(model, options, models_dir, report)
+    if model == EMBEDDED_MODEL and config is not None:
+        loaded = _quantized_once(bits, options, models_dir, report)
+    else:
+        loaded = _from_files(model, options, models_dir, report)
     keep_trainable_layout(loaded)
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
     for outer in (loaded.get_input_embeddings(), loaded.get_output_embeddings()):
         outer.to(compute_dtype)
+    return loaded
+
+
+def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
+    """The embedded model in `bits`, kept as the library saves it: quantizing takes seconds, loading a moment.
+
+    The folder's name holds what its bytes depend on, so a new library version quantizes anew.
+    """
+    version = f"bitsandbytes-{bitsandbytes.__version__}"
+    number_type = str(options["dtype"]).removeprefix("torch.")
+    folder = models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{number_type}-{version}"
+    prepare_embedded(models_dir, report)
+    if embedded.is_ready(folder):
+        report(Progress(step="Loading the model"))
+        saved = {name: value for name, value in options.items() if name != "quantization_config"}
+        return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **saved)
+    loaded = _from_files(EMBEDDED_MODEL, options, models_dir, report)
+    loaded.save_pretrained(folder)
+    embedded.write_manifest(folder)
     return loaded
 
 
@@ -101,7 +128,7 @@ def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: R
         return AutoModelForCausalLM.from_pretrained(
             source, use_safetensors=True, trust_remote_code=False, **options
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(model, error) from error
 
 

@@ -93,6 +93,9 @@ class Work:
         shape = shape_for(self.spec.model, self.home)
         self.home.save_lengths(self.spec.model, dataset.digest, [item.length for item in everything])
         examples = cut_to(everything, self.spec.seq_len_tokens)
+        # Both before training: data that this length leaves nothing of is refused at once.
+        encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
+        kept = cut_to(encoded, self.spec.seq_len_tokens)
         self._adapted = adapted = attach(session, self.spec, shape)
         self._announce(shape, everything, examples, session.machine)
 
@@ -113,8 +116,6 @@ class Work:
             return
 
         self.report(Progress(step="Measuring the held-out loss before and after"))
-        encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
-        kept = cut_to(encoded, self.spec.seq_len_tokens)
         with model.disable_adapter():
             before = held_out_loss(model, kept, session.machine.autocast)
         after = held_out_loss(model, kept, session.machine.autocast)

@@ -120,9 +120,7 @@ def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=cast(int, spec.alpha),
-        target_modules="all-linear"
-        if spec.targets == "all-linear"
-        else shape.target_modules(spec.targets),
+        target_modules="all-linear" if spec.targets == "all-linear" else shape.target_modules(spec.targets),
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",

@@ -62,7 +62,7 @@ def shape_of_config(
     shape = shape_of_model(model, name=name, hub_id=hub_id, licence=licence)
     head = model.get_output_embeddings()
     if config.get("tie_word_embeddings") is False and head is not None and not shape.head_parameters:
-        # transformers 5.24 ties T5's head whatever its config says; the released mT0 and Flan-T5 have their own.
+        # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have their own.
         return replace(shape, head_parameters=head.weight.numel())
     return shape
 

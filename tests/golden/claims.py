@@ -73,7 +73,7 @@ CLAIMS = (
         targets=("query_key_value",),
         trainable=8_650_752,
         total=20_563_218_432,
-        source="huggingface/peft issue 1020, which printed 10,597,552,128: two 4-bit weights to a stored byte",
+        source="huggingface/peft issue 1020, which printed 10,597,552,128: two weights to a stored byte",
     ),
     Claim(
         id="mt0-large-with-its-own-head",

@@ -1,4 +1,4 @@
-"""Published configurations that are not in the catalogue: the fields that decide shapes, from each config.json."""
+"""Published configurations that are not in the catalogue: of each config.json, what decides shapes."""
 
 from typing import Any
 

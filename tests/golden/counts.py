@@ -117,7 +117,7 @@ COUNTS = (
             exact=18_874_368,
             printed="18M",
             source=f"{LORA} table 5",
-            differs="the paper names a budget of about 18M, and its 35 MB in fp16 are 36.0 MiB: cut, not rounded",
+            differs="a budget, cut and not rounded: its 35 MB in fp16 are 36.0 MiB",
         )
         for rank, targets in ((8, ("q",)), (8, ("v",)), (4, ("q", "v")), (2, ("q", "k", "v", "o")))
     ),
@@ -147,7 +147,7 @@ COUNTS = (
         exact=159_907_840,
         printed="79,953,920",
         source="artidoro/qlora qlora.py print_trainable_parameters",
-        differs="qlora.py halves the trainable count along with the packed weights (artidoro/qlora issue 260)",
+        differs="qlora.py halves the trained numbers along with the packed ones (artidoro/qlora issue 260)",
     ),
     PublishedCount(
         case="Llama-2-13B r8 q,v",
@@ -205,7 +205,7 @@ MATRICES = (
         exact=393_216,
         printed="0.35M",
         source=f"{LORA} table 3",
-        differs="the authors' own checkpoint of 1.5 MB holds 393,216 x 4 bytes; 0.35M is also the PreLayer row",
+        differs="the authors' checkpoint of 1.5 MB holds 393,216 x 4 bytes; 0.35M is also the PreLayer row",
     ),
     PublishedMatrices(
         case="GPT-2 large r4 q,v",
@@ -254,15 +254,11 @@ SIZES = (
         source=f"{LORA} table 3",
         differs="0.03 % apart: no count of the published weights gives 354.92M",
     ),
-    PublishedSize(
-        model=configs.GPT2_LARGE, exact=774_030_080, printed="774.03M", source=f"{LORA} table 3"
-    ),
+    PublishedSize(model=configs.GPT2_LARGE, exact=774_030_080, printed="774.03M", source=f"{LORA} table 3"),
     PublishedSize(
         model=configs.GPT2_XL, exact=1_557_611_200, printed="1558M", source="openai/gpt-2 model names"
     ),
-    PublishedSize(
-        model="llama-7b", exact=6_738_415_616, printed="6.7B", source="arXiv:2302.13971 table 2"
-    ),
+    PublishedSize(model="llama-7b", exact=6_738_415_616, printed="6.7B", source="arXiv:2302.13971 table 2"),
     PublishedSize(
         model="llama-3.2-3b",
         exact=3_212_749_824,

@@ -10,7 +10,7 @@ QLORA = "arXiv:2305.14314"
 
 @dataclass(frozen=True, kw_only=True)
 class DoubleQuantization:
-    """Peak GPU memory of one fine-tuning run on an A100 in GB, with NF4 and with NF4 and double quantization."""
+    """Peak memory in GB of fine-tuning on an A100, with NF4 and with NF4 and double quantization."""
 
     model: str | Config
     nf4_gb: float
@@ -38,5 +38,9 @@ SAVED_BITS = (0.373046875, f"{QLORA} section 3: 0.373 bits per parameter")
 
 FULL_FINETUNING_65B = (780e9, f"{QLORA} section 1: more than 780 GB, which is 65e9 x 12 bytes")
 
-ADAPTER_FILE = (9_175_040, 36_715_216, "huggingface/peft method_comparison results, Llama-3.2-3B r32, file_size")
+ADAPTER_FILE = (
+    9_175_040,
+    36_715_216,
+    "huggingface/peft method_comparison results, Llama-3.2-3B r32, file_size",
+)
 """Parameters of an adapter, and the size of its safetensors file with a header."""

@@ -22,7 +22,8 @@ _visible = st.text(min_size=1).filter(str.strip)
 
 any_spec: st.SearchStrategy[RunSpec] = st.builds(
     RunSpec,
-    model=st.sampled_from(("smollm2-135m", "tiny-random", "owner/name", "/models/a b&c=d")) | _visible,
+    model=st.sampled_from(("smollm2-135m", "tiny-random", "owner/name", "/models/a b&c=d", "m-2.0"))
+    | _visible,
     bits=st.sampled_from(BITS),
     rank=st.integers(*RANK_LIMITS),
     alpha=_above_zero,

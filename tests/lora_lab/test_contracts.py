@@ -11,7 +11,7 @@ from lora_lab import contracts, memory
 from lora_lab.counts import count
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import find_shape
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Bits, RunSpec
 from study.errors import LearnerError
 from tests.golden.claims import CLAIMS, Claim
 from tests.lora_lab.families import config_of
@@ -40,7 +40,11 @@ def weighed(reader: ShapeReader, **record: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim.id for claim in CLAIMS])
 def test_the_numbers_that_public_code_printed_are_counted(reader: ShapeReader, claim: Claim) -> None:
-    model = {"model": claim.model} if isinstance(claim.model, str) else {"config": claim.model, "kind": claim.kind}
+    model = (
+        {"model": claim.model}
+        if isinstance(claim.model, str)
+        else {"config": claim.model, "kind": claim.kind}
+    )
     answer = counted(
         reader,
         id=claim.id,
@@ -147,7 +151,7 @@ def test_components_have_the_contracts_names_and_add_up(reader: ShapeReader) -> 
     ],
 )
 def test_the_stored_width_follows_from_the_record(
-    reader: ShapeReader, quantized: dict[str, Any], bits: memory.Bits
+    reader: ShapeReader, quantized: dict[str, Any], bits: Bits
 ) -> None:
     answer = weighed(reader, model="llama-7b", **quantized)
     compute: memory.Compute = "fp32" if bits == "fp32" else "bf16"
@@ -157,7 +161,9 @@ def test_the_stored_width_follows_from_the_record(
 
 def test_roles_and_groups_of_roles_may_name_the_targets(reader: ShapeReader) -> None:
     by_role = weighed(reader, model="llama-7b", lora={"targets": ["mlp", "q"]})
-    by_name = weighed(reader, model="llama-7b", lora={"targets": ["gate_proj", "up_proj", "down_proj", "q_proj"]})
+    by_name = weighed(
+        reader, model="llama-7b", lora={"targets": ["gate_proj", "up_proj", "down_proj", "q_proj"]}
+    )
     assert by_role == by_name
     assert "error" not in by_role
 
@@ -261,22 +267,22 @@ def test_any_id_is_given_back(reader: ShapeReader, given: object) -> None:
 
 
 def test_every_answer_can_be_written_as_one_line(reader: ShapeReader) -> None:
-    for answer in (counted(reader, model="gpt2"), weighed(reader, model="gpt2"), counted(reader, model="é\n")):
+    for answer in (
+        counted(reader, model="gpt2"),
+        weighed(reader, model="gpt2"),
+        counted(reader, model="é\n"),
+    ):
         assert "\n" not in json.dumps(answer)
 
 
-def test_a_reader_that_was_killed_fails_one_line_and_starts_again() -> None:
-    reader = ShapeReader()
-    try:
-        before = counted(reader, config=config_of("gpt2"))
-        [worker] = [p for p in psutil.Process().children() if "--shapes" in p.cmdline()][-1:]
-        worker.kill()
-        worker.wait()
-        with pytest.raises(LearnerError, match=r"ended unexpectedly\. Try again"):
-            reader.read(config_of("gpt2"))
-        assert counted(reader, config=config_of("gpt2")) == before
-    finally:
-        reader.close()
+def test_a_reader_that_was_killed_fails_one_line_and_starts_again(reader: ShapeReader) -> None:
+    before = counted(reader, config=config_of("gpt2"))
+    [worker] = [child for child in psutil.Process().children() if "--shapes" in child.cmdline()]
+    worker.kill()
+    worker.wait()
+    with pytest.raises(LearnerError, match=r"ended unexpectedly\. Try again"):
+        reader.read(config_of("gpt2"))
+    assert counted(reader, config=config_of("gpt2")) == before
 
 
 def test_closing_a_reader_that_never_read_is_nothing() -> None:

@@ -72,7 +72,9 @@ def test_a_published_model_size_is_computed_exactly(row: PublishedSize) -> None:
 def test_print_and_computation_agree_or_the_table_says_why_not(
     row: PublishedCount | PublishedMatrices | PublishedSize,
 ) -> None:
-    assert agrees(row.printed, row.exact) == (not row.differs), f"{row.printed} in {row.source}: {row.differs}"
+    assert agrees(row.printed, row.exact) == (not row.differs), (
+        f"{row.printed} in {row.source}: {row.differs}"
+    )
 
 
 def test_the_embedded_model_trains_2442240_of_136957248() -> None:

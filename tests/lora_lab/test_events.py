@@ -15,7 +15,11 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 events = st.lists(
     st.fixed_dictionaries(
         {"kind": st.sampled_from(("queued", "step", "finished"))},
-        optional={"loss": st.floats(), "text": st.text(), "row": st.dictionaries(st.text(), values, max_size=3)},
+        optional={
+            "loss": st.floats(),
+            "text": st.text(),
+            "row": st.dictionaries(st.text(), values, max_size=3),
+        },
     ),
     max_size=8,
 )

@@ -1,4 +1,4 @@
-"""Every way a run can fail says what happened, what is safe, and what to try: in that order, in plain words."""
+"""Every way a run can fail says what happened, what is safe and what to try, in plain words."""
 
 import signal
 
@@ -74,7 +74,9 @@ def test_a_killed_worker_names_both_reasons_and_what_to_try(exit_code: int) -> N
     assert "a batch of 4 instead of 8" in failure.do_next
 
 
-@pytest.mark.parametrize("last_lines", ["MemoryError", "RuntimeError: ... DefaultCPUAllocator: can't allocate"])
+@pytest.mark.parametrize(
+    "last_lines", ["MemoryError", "RuntimeError: ... DefaultCPUAllocator: can't allocate"]
+)
 def test_an_allocators_last_words_are_out_of_memory(last_lines: str) -> None:
     failure = ended(1, last_lines=f"Traceback ...\n{last_lines}\n")
     assert failure == failures.out_of_memory(HEAVY, step=13, saved_step=10)

@@ -1,4 +1,4 @@
-"""What the lab remembers between starts: never half a file, never one model's numbers under another's name."""
+"""What the lab remembers between starts: never half a file, never one model's numbers for another."""
 
 from dataclasses import replace
 from pathlib import Path

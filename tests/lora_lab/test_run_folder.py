@@ -1,4 +1,4 @@
-"""A run is a folder: made whole, found by its id alone, and nothing outside the runs folder is ever opened."""
+"""A run is a folder: made whole, found by its id alone; nothing outside the runs folder is opened."""
 
 import json
 from dataclasses import replace
@@ -80,7 +80,9 @@ def test_a_name_that_is_no_id_opens_nothing(runs_dir: Path, run: RunFolder, name
         open_run(runs_dir, name)
 
 
-@pytest.mark.parametrize("wrap", ["../{}", "../runs/{}", "x/../{}", "{}/", "{}\n", "{}/.", "./{}", " {}", "{}\x00"])
+@pytest.mark.parametrize(
+    "wrap", ["../{}", "../runs/{}", "x/../{}", "{}/", "{}\n", "{}/.", "./{}", " {}", "{}\x00"]
+)
 def test_a_detour_to_a_real_run_opens_nothing(runs_dir: Path, run: RunFolder, wrap: str) -> None:
     with pytest.raises(LearnerError, match=NO_RUN):
         open_run(runs_dir, wrap.format(run.run_id))
@@ -98,6 +100,17 @@ def test_a_link_out_of_the_runs_folder_is_no_run(runs_dir: Path, run: RunFolder,
     assert list(list_runs(runs_dir)) == [run]
     with pytest.raises(LearnerError, match=NO_RUN):
         open_run(runs_dir, outside.run_id)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff", b'{"rank": 0}', b'{"epochs": 3}'])
+def test_a_run_whose_settings_cant_be_read_hides_no_other(
+    runs_dir: Path, run: RunFolder, damage: bytes
+) -> None:
+    other = create_run(runs_dir, RunSpec(rank=1), own_dataset(), now=NOW)
+    (other.path / "spec.json").write_bytes(damage)
+    assert list(list_runs(runs_dir)) == [run]
+    with pytest.raises(LearnerError, match=NO_RUN):
+        open_run(runs_dir, other.run_id)
 
 
 def test_what_else_lies_in_the_folder_is_not_listed(runs_dir: Path, run: RunFolder) -> None:

@@ -75,7 +75,9 @@ def test_reading_on_gives_what_reading_at_once_gives(cut: int) -> None:
 
 
 def test_a_failed_run_keeps_its_steps_and_its_reason() -> None:
-    state = fold([*STORY[:7], event("failed", step=2, cause="killed", what="Killed.", do_next="Start again.")])
+    state = fold(
+        [*STORY[:7], event("failed", step=2, cause="killed", what="Killed.", do_next="Start again.")]
+    )
     assert state.status == "failed"
     assert state.ended
     assert state.failure is not None

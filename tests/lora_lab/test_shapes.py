@@ -12,7 +12,9 @@ from study.errors import LearnerError
 from tests.golden import configs
 from tests.lora_lab.families import FAMILIES, shape_of
 
-LLAMA_LIKE = {name: shape for name, shape in catalogue().items() if shape.model_type in ("llama", "mistral", "qwen2")}
+LLAMA_LIKE = {
+    name: shape for name, shape in catalogue().items() if shape.model_type in ("llama", "mistral", "qwen2")
+}
 
 
 @pytest.mark.parametrize("name", LLAMA_LIKE)
@@ -35,7 +37,12 @@ def test_a_catalogue_shape_is_what_its_own_numbers_build(name: str) -> None:
 def test_gpt2_and_roberta_are_what_their_own_numbers_build() -> None:
     gpt2, roberta = find_shape("gpt2"), find_shape("roberta-base")
     assert rebuilt(gpt2, {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12}) == gpt2
-    smaller = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+    smaller = {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    }
     assert rebuilt(roberta, configs.ROBERTA_LARGE | smaller) == roberta
 
 
@@ -92,7 +99,8 @@ def test_an_unknown_target_lists_what_the_model_has(targets: str | list[str], un
 
 def test_targets_that_choose_nothing_are_refused() -> None:
     shape = replace(find_shape("tiny-random"), linears=find_shape("tiny-random").linears[4:])
-    for targets in ([], "attention"):
+    nothing: tuple[str | list[str], ...] = ([], "attention")
+    for targets in nothing:
         with pytest.raises(LearnerError, match="It has: down_proj, gate_proj, up_proj"):
             shape.select(targets)
 

@@ -55,7 +55,9 @@ def test_the_apps_own_cards_are_always_there(uploads: Uploads) -> None:
 )
 def test_a_data_set_that_is_not_here_says_what_to_do(uploads: Uploads, name: str) -> None:
     uploads.add("mine.jsonl", jsonl(PAIRS))
-    with pytest.raises(LearnerError, match=r"not on this machine\. Choose your file again, or the app's cards"):
+    with pytest.raises(
+        LearnerError, match=r"not on this machine\. Choose your file again, or the app's cards"
+    ):
         uploads.find(name)
 
 

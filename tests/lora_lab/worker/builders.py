@@ -82,7 +82,12 @@ class Lab:
 
 
 def open_lab(
-    spec: RunSpec, compute: Compute, models_dir: Path, *, device: torch.device = CPU, dataset: Dataset | None = None
+    spec: RunSpec,
+    compute: Compute,
+    models_dir: Path,
+    *,
+    device: torch.device = CPU,
+    dataset: Dataset | None = None,
 ) -> Lab:
     """As a worker opens it."""
     session = open_session(

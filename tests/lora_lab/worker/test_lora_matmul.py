@@ -51,7 +51,11 @@ def test_lora_matmul_equals_plain_autograd(tokens: int, d_in: int, d_out: int, r
 
 def test_lora_matmul_gives_no_gradient_to_an_input_that_wants_none() -> None:
     x = numbers(4, 6, seed=1)
-    a, b, w = numbers(2, 6, seed=2).requires_grad_(), numbers(5, 2, seed=3).requires_grad_(), numbers(5, 6, seed=4)
+    a, b, w = (
+        numbers(2, 6, seed=2).requires_grad_(),
+        numbers(5, 2, seed=3).requires_grad_(),
+        numbers(5, 6, seed=4),
+    )
     decoded = 0
 
     def decode() -> Tensor:
@@ -111,7 +115,9 @@ def test_an_installed_layer_takes_rows_of_any_number_of_axes(shape: tuple[int, .
 
 def one_adapted_layer(*, bias: bool) -> PeftModel:
     """With B away from zero, so that A has a gradient too."""
-    model: PeftModel = get_peft_model(OneLayer(bias=bias), LoraConfig(r=3, lora_alpha=6, target_modules=["q_proj"]))
+    model: PeftModel = get_peft_model(
+        OneLayer(bias=bias), LoraConfig(r=3, lora_alpha=6, target_modules=["q_proj"])
+    )
     torch.manual_seed(1)
     for parameter in trained(model):
         nn.init.normal_(parameter)

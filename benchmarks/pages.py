@@ -1,0 +1,160 @@
+"""Start-up and page times of the real app: to the first page, to a ready worker, to a first training step.
+
+    python -m benchmarks.pages
+
+Wall seconds on this machine; run it on a quiet one. Targets are in docs/performance.md.
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from lora_lab.home import LabHome
+from lora_lab.runs.events import read_events
+from lora_lab.worker.models import prepare_embedded
+from study.settings import load_settings
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+WAIT_SECONDS = 120
+PAGES = ("/", "/learn", "/cards", "/quiz", "/explain", "/lab")
+PRESSES = 8
+
+
+def main() -> None:
+    """Print each figure, then one JSON line."""
+    prepare_embedded(load_settings().models_dir, report=_silent)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        begun = time.perf_counter()
+        server = subprocess.Popen(
+            [sys.executable, "app.py", "--port", "0", "--data-folder", str(data)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+        try:
+            figures = _measure(server, data, begun)
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
+    for name, value in figures.items():
+        print(f"{name:44}{value:8.2f}")
+    print(json.dumps(figures))
+
+
+def _silent(progress: object) -> None:
+    return None
+
+
+def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[str, float]:
+    address = _address(server)
+    with urllib.request.urlopen(address) as answer:
+        answer.read()
+    figures = {"command to first page, s": time.perf_counter() - begun}
+    _wait_until_ready(LabHome(data))
+    figures["command to ready worker, s"] = time.perf_counter() - begun
+    maps = Path(f"/proc/{server.pid}/maps")
+    if maps.exists():
+        figures["torch loaded in the page process, 0 or 1"] = float("libtorch" in maps.read_text())
+    with sync_playwright() as playwright:
+        path = next(found for name in CHROMIUM if (found := shutil.which(name)))
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        page = browser.new_page()
+        figures |= {f"open {name}, s": _open(page, address + name) for name in PAGES}
+        figures |= _lab_presses(page, address, data)
+        figures |= _card_presses(page, address)
+        browser.close()
+    return figures
+
+
+def _address(server: "subprocess.Popen[str]") -> str:
+    assert server.stdout is not None
+    for line in server.stdout:
+        ready = re.search(r"Ready: (http://\S+)", line)
+        if ready:
+            return ready[1]
+    raise SystemExit("The app did not start.")
+
+
+def _wait_until_ready(home: LabHome) -> None:
+    limit = time.monotonic() + WAIT_SECONDS
+    while home.worker_state()["state"] != "ready":
+        if time.monotonic() > limit:
+            raise SystemExit(f"The worker was not ready within {WAIT_SECONDS} s.")
+        time.sleep(0.02)
+
+
+def _open(page: Page, address: str) -> float:
+    begun = time.perf_counter()
+    page.goto(address)
+    page.wait_for_function("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
+    return time.perf_counter() - begun
+
+
+def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:
+    page.goto(f"{address}/lab")
+    page.wait_for_selector("figure.plot")
+    numbers, plots = [], []
+    for rank in range(10, 10 + PRESSES):
+        begun = time.perf_counter()
+        page.fill("#rank", str(rank))
+        page.wait_for_function(
+            "r => document.querySelector('.formula')?.textContent.includes(' × ' + r + ' × ')", arg=rank
+        )
+        numbers.append(time.perf_counter() - begun)
+        page.wait_for_function(
+            "r => document.querySelector('#plot-parameters-by-rank h3').textContent.startsWith(`Rank ${r} `)",
+            arg=rank,
+        )
+        plots.append(time.perf_counter() - begun)
+    page.fill("#rank", "8")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_selector("#stop")
+    run = next(path for path in sorted((data / "runs").iterdir()) if path.name[0].isdigit())
+    return {
+        "rank to number, median ms": 1000 * statistics.median(numbers),
+        "rank to plots, median ms": 1000 * statistics.median(plots),
+        "Start to first step done, s": _first_step(run),
+    }
+
+
+def _first_step(run: Path) -> float:
+    limit = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < limit:
+        events: list[dict[str, Any]] = read_events(run / "events.jsonl")[0]
+        steps = [event["at"] for event in events if event["kind"] == "step"]
+        if steps:
+            return float(steps[0] - events[0]["at"])
+        time.sleep(0.05)
+    raise SystemExit("The run did not step.")
+
+
+def _card_presses(page: Page, address: str) -> dict[str, float]:
+    _open(page, f"{address}/cards")
+    took = []
+    for _ in range(PRESSES):
+        page.keyboard.press("Space")
+        page.wait_for_selector("#answer")
+        begun = time.perf_counter()
+        page.keyboard.press("3")
+        page.wait_for_selector("#answer", state="detached")
+        took.append(time.perf_counter() - begun)
+    return {"rating to next card, median ms": 1000 * statistics.median(took)}
+
+
+if __name__ == "__main__":
+    main()

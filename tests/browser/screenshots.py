@@ -1,0 +1,146 @@
+"""Pictures of every page at two widths, light and dark, from a real app with a real run: `make screenshots`.
+
+    python -m tests.browser.screenshots [--out FOLDER] [--readme]
+
+`--readme` also makes the README's picture of the lab.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, ROOT
+
+WIDTHS = {1280: 900, 390: 844}
+RUN_MS = 300_000
+
+
+def flip(page: Page) -> None:
+    """The back of a card."""
+    page.keyboard.press("Space")
+    page.wait_for_selector("#answer")
+
+
+def answer(page: Page) -> None:
+    """A question with its feedback."""
+    page.get_by_role("button", name="Start").click()
+    page.locator(".option").first.click()
+    page.get_by_role("button", name="Check answer").click()
+    page.wait_for_selector("#next")
+
+
+def plots(page: Page) -> None:
+    """The lab once its plots are drawn."""
+    page.wait_for_selector("figure.plot")
+
+
+def nothing(page: Page) -> None:
+    """The page as it opens."""
+
+
+PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "newcomer": ("/", nothing),
+    "learn": ("/learn", nothing),
+    "cards-front": ("/cards", nothing),
+    "cards-back": ("/cards", flip),
+    "quiz-start": ("/quiz", nothing),
+    "quiz-feedback": ("/quiz", answer),
+    "explain": ("/explain", nothing),
+    "explain-prompt": ("/explain?prompt=explain-lora", nothing),
+    "review": ("/review", nothing),
+    "settings": ("/settings", nothing),
+    "lab": ("/lab", plots),
+    "today": ("/", nothing),
+    "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session
+}
+
+
+def main() -> None:
+    """Make all pictures; a page that logs an error is named at the end."""
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "screenshots")
+    parser.add_argument("--readme", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+        train(Path(data))
+        server, address = serve(Path(data))
+        found = next(path for name in CHROMIUM_NAMES if (path := shutil.which(name)))
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        try:
+            for width, height in WIDTHS.items():
+                for scheme in ("light", "dark"):
+                    visit(browser, address, options.out, width, height, scheme)
+            if options.readme:
+                picture_of_the_lab(browser, address, ROOT / "docs" / "lab.png")
+        finally:
+            browser.close()
+            server.terminate()
+            server.wait(timeout=60)
+
+
+def train(data: Path) -> None:
+    """The quick demo, at two ranks and in two bit widths, so that the plots have measured points."""
+    for settings in ([], ["--rank", "32"], ["--bits", "bf16"]):
+        command = [sys.executable, "-m", "lora_lab", "train", "--steps", "10", "--data-folder", str(data)]
+        subprocess.run([*command, *settings], cwd=ROOT, check=True)
+
+
+def serve(data: Path) -> tuple[subprocess.Popen[str], str]:
+    """The app on a free port."""
+    server = subprocess.Popen(
+        [sys.executable, "app.py", "--port", "0", "--data-folder", str(data)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    assert server.stdout is not None
+    for line in server.stdout:
+        ready = re.search(r"Ready: (http://\S+)", line)
+        if ready:
+            return server, ready[1]
+    raise SystemExit("The app did not start.")
+
+
+def visit(browser: Browser, address: str, out: Path, width: int, height: int, scheme: str) -> None:
+    """All pages as one person sees them, in this order, so that Today has something to show at the end."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    for name, (path, go_on) in PAGES.items():
+        page.goto(address + path)
+        page.wait_for_function("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
+        go_on(page)
+        page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
+    context.close()
+
+
+def picture_of_the_lab(browser: Browser, address: str, file: Path) -> None:
+    """The lab during a run, cut to its first screen."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1180}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{address}/lab?steps=20")
+    page.wait_for_selector("figure.plot")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_function(
+        "parseInt(document.querySelector('#run dl.readings dd')?.textContent) >= 12", timeout=RUN_MS
+    )
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=file)
+    context.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Tests that need a CUDA device; `make test` leaves them out, `make gpu-check` runs nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.lora_lab.conftest import embedded_dir, models_dir
+from tests.lora_lab.worker.conftest import LIBRARY_WARNING
+
+__all__ = ["embedded_dir", "models_dir"]
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """As for the worker's tests on a CPU."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings(LIBRARY_WARNING))

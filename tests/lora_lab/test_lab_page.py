@@ -1,0 +1,478 @@
+"""The Lab page's handlers as the plain functions they are: what each press changes, and what it says."""
+
+import base64
+import re
+from dataclasses import asdict, dataclass, field, replace
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from starlette.datastructures import QueryParams
+
+from lora_lab.counts import count
+from lora_lab.datasets import MAX_FILE_BYTES
+from lora_lab.form import address_of, presets, spec_of_form
+from lora_lab.lab import Lab
+from lora_lab.page import LabPage, last_run
+from lora_lab.runs.local import LocalEngine
+from lora_lab.shapes import find_shape
+from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec
+from study.context import Context
+from study.errors import LearnerError
+from study.frame import Reply
+from study.units import as_count, as_percent
+from study.web import COOKIE
+from tests.lora_lab import runs
+from tests.lora_lab.test_datasets import PAIRS, jsonl
+from tests.visits import press, words
+
+LIGHT = RunSpec(model="tiny-random", steps=20)
+
+
+@dataclass
+class Visitor:
+    """One browser on the page: it opens addresses and presses what is there."""
+
+    page: LabPage
+    cookies: dict[str, str] = field(default_factory=lambda: {COOKIE: "browser-of-ana"})
+    query_params: QueryParams = field(default_factory=QueryParams)
+    query: str = ""
+
+    def opens(self, address: str = "/lab") -> str:
+        self.query_params = QueryParams(urlsplit(address).query)
+        self.query = f"?{self.query_params}"
+        return self.page.load(self)
+
+    def sends(self, act: str, spec: RunSpec | None = None, **values: Any) -> Reply:
+        event = {"act": act, "query": self.query, "fields": fields_of(spec or LIGHT)} | values
+        return self.page.act(event, self)
+
+
+def fields_of(spec: RunSpec, **more: str) -> dict[str, list[str]]:
+    return {name: [str(value)] for name, value in (asdict(spec) | more).items()}
+
+
+class Form(HTMLParser):
+    """What the form in a page would send."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.values: dict[str, list[str]] = {}
+        self._select = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        name, value = given.get("name"), given.get("value") or ""
+        if tag == "select":
+            self._select = name or ""
+        elif tag == "option" and (self._select not in self.values or "selected" in given):
+            self.values[self._select] = [value]
+        elif tag == "input" and name and (given.get("type") != "radio" or "checked" in given):
+            self.values[name] = [value]
+
+
+@pytest.fixture
+def lab(context: Context) -> Lab:
+    """A lab whose engine queues and never begins."""
+    return Lab(context.settings, LocalEngine(context.settings, warm=False))
+
+
+@pytest.fixture
+def ana(context: Context, lab: Lab) -> Visitor:
+    """A learner's browser."""
+    return Visitor(LabPage(context, lab))
+
+
+def part(reply: Reply, name: str) -> str:
+    return words(reply["parts"][name])
+
+
+def all_parts(reply: Reply) -> str:
+    return words(" ".join(reply["parts"].values()))
+
+
+# ---- opening the page
+
+
+def test_the_page_opens_with_the_demo_and_its_exact_numbers(ana: Visitor) -> None:
+    shown = words(ana.opens())
+    assert "2,442,240" in shown
+    assert "136,957,248" in shown
+    assert "1.78 %" in shown
+    assert "No runs yet" in shown
+
+
+SHOWN_SPECS = [
+    *(preset.spec for preset in presets()),
+    RunSpec(model="llama-3.2-3b", bits="fp4", targets="attention", rank=3, alpha=0.5, compute_dtype="fp32"),
+    RunSpec(learning_rate=0.00123456789, alpha=1234567.25, seed=2**32 - 1, seq_len_tokens=17, batch=64),
+]
+
+
+@pytest.mark.parametrize("spec", SHOWN_SPECS, ids=[address_of(spec) for spec in SHOWN_SPECS])
+def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, spec: RunSpec) -> None:
+    assert spec_of_form(Form(ana.opens(address_of(spec))).values) == spec
+
+
+def test_an_address_that_asks_for_the_impossible_still_opens_the_page(ana: Visitor) -> None:
+    shown = ana.opens("/lab?rank=9999&bits=1bit&run=../../etc&from=x&to=-1&data=0123456789ab")
+    assert "That data set is not on this machine." in words(shown)
+    assert 'id="rank"' in shown
+
+
+def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
+    html = ana.opens()
+    for preset in presets():
+        assert f'href="/lab?preset={preset.id}"' in html
+        assert preset.name in words(html)
+
+
+# ---- moving a control
+
+
+@pytest.mark.parametrize("rank", [1, 8, 64, 256])
+@pytest.mark.parametrize("targets", ["q+v", "attention", "all-linear"])
+def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int, targets: str) -> None:
+    spec = RunSpec(rank=rank, targets=targets)  # type: ignore[arg-type]
+    exact = count(find_shape(spec.model), rank=rank, targets=targets)
+    reply = ana.sends("change", spec)
+    assert as_count(exact.trainable) in part(reply, "cost")
+    assert as_percent(exact.percent) in part(reply, "cost")
+    assert dict(parse_qsl(urlsplit(reply["url"]).query)).get("rank", "8") == str(rank)
+    assert reply["then"] == "draw"
+
+
+def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -> None:
+    form = fields_of(LIGHT, rank="999", steps="")
+    assert "steps is empty. Fill it in." in part(ana.sends("change", fields=form), "cost")
+    reply = ana.sends("change", fields=fields_of(LIGHT, rank="999"))
+    assert "rank must be 1 to 256, got 999." in part(reply, "cost")
+    assert "url" not in reply
+    assert "then" not in reply
+
+
+def test_moving_a_control_keeps_the_run_that_is_shown(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir)
+    ana.opens(f"/lab?run={run.run_id}&rank=4")
+    assert f"run={run.run_id}" in ana.sends("change")["url"]
+
+
+def test_what_the_page_knows_and_a_learner_should_is_said(ana: Visitor) -> None:
+    assert "This model is untrained" in part(ana.sends("change", LIGHT), "cost")
+    assert "rounded to 4 bits once already" in part(ana.sends("change", RunSpec(bits="bf16")), "cost")
+    above = part(ana.sends("change", RunSpec(rank=RANK_LIMITS[1])), "cost")
+    assert "Rank 256 is above the width 192 of k_proj" in above
+
+
+def test_a_machine_that_is_too_small_is_named_before_the_start(ana: Visitor, lab: Lab) -> None:
+    lab.home.write_worker_state(state="ready", device={"memory_bytes": 10**6, "compute_dtype": "fp32"})
+    assert "this machine has 1.00 MB. Try a smaller batch" in part(ana.sends("change", RunSpec()), "cost")
+
+
+def test_drawing_gives_three_plots_and_their_numbers(ana: Visitor) -> None:
+    html = ana.sends("draw", RunSpec(rank=16))["parts"]["plots"]
+    names = re.findall(r'<figure class="[^"]*" id="plot-([a-z-]+)"', html)
+    assert names == ["parameters-by-rank", "memory-by-rank", "memory-by-bits"]
+    assert html.count("<svg") == 3
+    assert as_count(count(find_shape("smollm2-135m"), rank=16, targets="all-linear").trainable) in html
+    for ending in ("png", "svg", "csv"):
+        assert (
+            html.count(f".{ending}?steps=40&amp;rank=16") + html.count(f".{ending}?rank=16&amp;steps=40") == 3
+        )
+
+
+def test_a_narrow_page_gets_narrow_plots(ana: Visitor) -> None:
+    wide = ana.sends("draw")["parts"]["plots"]
+    narrow = ana.sends("draw", fields=fields_of(LIGHT, narrow="yes"))["parts"]["plots"]
+    assert wide != narrow
+
+
+def test_plots_stay_as_they_are_while_a_field_is_wrong(ana: Visitor) -> None:
+    assert ana.sends("draw", fields=fields_of(LIGHT, rank="")) == {}
+
+
+# ---- the learner's own data
+
+
+def uploads(ana: Visitor, content: bytes, name: str = "mine.jsonl") -> Reply:
+    return ana.sends("upload", name=name, content=base64.b64encode(content).decode())
+
+
+def test_an_uploaded_file_is_chosen_and_counted(ana: Visitor, lab: Lab) -> None:
+    reply = uploads(ana, jsonl(PAIRS))
+    [(digest, label)] = lab.uploads.labels()
+    dataset = lab.uploads.find(digest)
+    assert reply["say"] == (
+        f"{label}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out."
+    )
+    assert Form(reply["parts"]["data"]).values["data"] == [digest]
+    assert reply["then"] == "change"
+    assert f"data={digest}" in ana.sends("change", replace(LIGHT, data=digest))["url"]
+
+
+def test_the_command_for_an_uploaded_file_names_it(ana: Visitor, lab: Lab) -> None:
+    uploads(ana, jsonl(PAIRS))
+    [(digest, _)] = lab.uploads.labels()
+    assert "--data mine.jsonl" in part(ana.sends("change", replace(LIGHT, data=digest)), "cost")
+
+
+def test_a_bad_file_names_its_lines_and_changes_nothing(ana: Visitor, lab: Lab) -> None:
+    with pytest.raises(LearnerError, match="line 25: not JSON"):
+        uploads(ana, jsonl(PAIRS) + b"?")
+    assert lab.uploads.labels() == []
+
+
+@pytest.mark.parametrize("content", ["eyJ*", "eyJ", "é"])
+def test_a_file_that_did_not_arrive_whole_is_said(ana: Visitor, content: str) -> None:
+    with pytest.raises(LearnerError, match=r"mine.jsonl did not arrive whole\. Choose it again"):
+        ana.sends("upload", name="mine.jsonl", content=content)
+
+
+def test_a_file_just_over_the_limit_gets_the_sentence_about_the_limit(ana: Visitor) -> None:
+    with pytest.raises(LearnerError, match=r"2,000,001 bytes; the limit is 2,000,000"):
+        uploads(ana, b" " * (MAX_FILE_BYTES + 1))
+
+
+def test_names_that_learners_give_are_never_markup(ana: Visitor) -> None:
+    shown = uploads(ana, jsonl(PAIRS), name="<b>.jsonl")["parts"]["data"]
+    assert "&lt;b&gt;.jsonl" in shown
+    assert "<b>" not in shown
+
+
+# ---- starting, watching, stopping
+
+
+def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
+    reply = ana.sends("start", replace(LIGHT, rank=3))
+    [run] = lab.runs()
+    assert run.spec == replace(LIGHT, rank=3)
+    assert reply["say"] == "Run started."
+    assert f"run={run.run_id}" in reply["url"]
+    assert 'data-act="stop"' in " ".join(reply["parts"].values())
+
+
+def test_a_second_start_is_queued_and_says_so(ana: Visitor) -> None:
+    ana.sends("start")
+    reply = ana.sends("start")
+    assert reply["say"] == "Run queued."
+    assert "Queued: 1 run before it" in all_parts(reply)
+
+
+def test_a_run_can_be_started_on_an_uploaded_file(ana: Visitor, lab: Lab) -> None:
+    uploads(ana, jsonl(PAIRS))
+    [(digest, _)] = lab.uploads.labels()
+    ana.sends("start", replace(LIGHT, data=digest))
+    assert lab.runs()[0].spec.data == digest
+    assert (lab.runs()[0].path / "data-train.jsonl").read_text("utf-8").count("\n") == len(
+        lab.uploads.find(digest).train
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"model": "owner/unknown"}, "Known models: "),
+        ({"rank": "0"}, "rank must be 1 to 256, got 0"),
+        ({"data": "0123456789ab"}, "not on this machine"),
+    ],
+)
+def test_a_start_that_cannot_be_leaves_no_run_behind(
+    ana: Visitor, lab: Lab, changed: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(LearnerError, match=problem):
+        ana.sends("start", fields=fields_of(LIGHT, **changed))
+    assert lab.runs() == []
+
+
+def test_a_press_without_its_form_is_refused(ana: Visitor) -> None:
+    with pytest.raises(LearnerError, match="came without the form"):
+        ana.sends("start", fields=None)
+    with pytest.raises(LearnerError, match=r"no 'dance'\. Reload the page"):
+        ana.sends("dance")
+
+
+def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> None:
+    start = ana.sends("start")
+    ana.opens(start["url"])
+    html = " ".join(start["parts"].values())
+    ana.sends("stop", run=press(html, "stop")["run"])
+    assert lab.engine.waiting() == []
+    assert "Stopped" in words(ana.opens(start["url"]))
+
+
+def test_a_running_run_shows_its_figures(ana: Visitor, lab: Lab) -> None:
+    run = runs.training(lab.settings.runs_dir)
+    ana.opens(f"/lab?run={run.run_id}")
+    shown = all_parts(ana.sends("poll"))
+    for figure in ("3 / 20", "3.625", "2.0e-03", "80", "700 kB", "990 kB", "Training"):
+        assert figure in shown
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert 'aria-valuenow="3"' in html
+
+
+def test_an_open_page_draws_anew_when_a_run_ends(ana: Visitor, lab: Lab) -> None:
+    run = runs.training(lab.settings.runs_dir)
+    assert "then" not in ana.sends("poll", fields=fields_of(LIGHT, drawn="none"))
+    run.emit("finished", step=3)
+    assert ana.sends("poll", fields=fields_of(LIGHT, drawn="none"))["then"] == "draw"
+    assert "then" not in ana.sends("poll", fields=fields_of(LIGHT, drawn=run.run_id))
+
+
+def test_a_second_browser_sees_the_same_run(context: Context, ana: Visitor, lab: Lab) -> None:
+    run = runs.training(lab.settings.runs_dir)
+    ben = Visitor(LabPage(context, Lab(lab.settings, lab.engine)), cookies={COOKIE: "browser-of-ben"})
+    for visitor in (ana, ben):
+        visitor.opens()
+        assert "3 / 20" in all_parts(visitor.sends("poll"))
+    run.emit("failed", step=3, cause="killed", what="Killed.", do_next="Start again.")
+    for visitor in (ana, ben):
+        assert "Killed. Start again." in all_parts(visitor.sends("poll"))
+
+
+# ---- after a run
+
+
+def test_a_finished_run_shows_answers_losses_and_downloads(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    shown = words(html)
+    for text in ("Finished", "What is W?", "Frozen.", "The frozen weight.", "5.50 → 2.25", "peft"):
+        assert text in shown
+    assert "&lt;b&gt;W&lt;/b&gt;" in html
+    for file in ("adapter.zip", "run.json", "steps.csv"):
+        assert f"/lab/runs/{run.run_id}/{file}" in html
+
+
+def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab) -> None:
+    run = runs.failed(lab.settings.runs_dir)
+    shown = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "The process was killed. Start again." in shown
+    assert f"/lab/runs/{run.run_id}/adapter.zip" not in shown
+
+
+def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> None:
+    old = runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
+    new = runs.failed(lab.settings.runs_dir, replace(LIGHT, rank=3), after_seconds=1)
+    html = ana.opens()
+    listed = re.findall(r'id="tick-([^"]+)"', html)
+    assert listed == [new.run_id, old.run_id]
+    assert "r=2 nf4-dq on" in words(ana.opens(f"/lab?run={old.run_id}")).partition("3 · Run")[2][:40]
+
+
+def test_without_a_run_in_the_address_the_newest_is_shown(ana: Visitor, lab: Lab) -> None:
+    runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
+    runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=5), after_seconds=1)
+    assert "r=5 nf4-dq" in words(ana.opens()).partition("3 · Run")[2][:40]
+
+
+def test_a_run_is_deleted_once_it_has_ended(ana: Visitor, lab: Lab) -> None:
+    going = runs.training(lab.settings.runs_dir)
+    ended = runs.finished(lab.settings.runs_dir, after_seconds=1)
+    with pytest.raises(LearnerError, match=r"has not ended\. Stop it first"):
+        ana.sends("delete", run=going.run_id)
+    ana.opens(f"/lab?run={ended.run_id}")
+    reply = ana.sends("delete", run=ended.run_id)
+    assert reply["say"] == "Run deleted."
+    assert ended.run_id not in reply["url"] + " ".join(reply["parts"].values())
+    assert lab.runs() == [going]
+
+
+@pytest.mark.parametrize("run_id", ["../runs", "", "/etc", "nothing"])
+def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) -> None:
+    for act in ("delete", "stop"):
+        with pytest.raises(LearnerError, match="There is no run with that name"):
+            ana.sends(act, run=run_id)
+
+
+def test_an_overlay_shows_what_the_runs_differ_in_and_nothing_else(ana: Visitor, lab: Lab) -> None:
+    ids = [
+        runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=rank), after_seconds=rank).run_id
+        for rank in (2, 4)
+    ]
+    html = ana.sends("overlay", fields={"overlay": ids})["parts"]["overlay"]
+    rows = re.findall(r'<th scope="row">([^<]+)</th>', html)
+    assert rows == ["rank", "alpha", "last loss", "held-out loss", "peak memory"]
+    assert "<svg" in html
+
+
+@pytest.mark.parametrize("how_many", [0, 1])
+def test_an_overlay_of_fewer_than_two_says_what_to_tick(ana: Visitor, lab: Lab, how_many: int) -> None:
+    ids = [runs.finished(lab.settings.runs_dir).run_id][:how_many]
+    with pytest.raises(LearnerError, match=r"two runs or more\. Tick them"):
+        ana.sends("overlay", fields={"overlay": ids})
+
+
+def test_zooming_is_kept_in_the_address_and_comes_back(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir, steps=20)
+    setting = {"run": run.run_id, "preset": "a b&c=d"}
+    ana.opens(f"/lab?{QueryParams(setting)}")
+    reply = ana.sends("zoom", direction="in")
+    query = dict(parse_qsl(urlsplit(reply["url"]).query))
+    assert query == setting | {"from": "10", "to": "20"}
+    assert "zoom-all" in ana.opens(reply["url"])
+    back = ana.sends("zoom", direction="all")
+    assert dict(parse_qsl(urlsplit(back["url"]).query)) == setting
+
+
+@pytest.mark.parametrize(
+    "directions", ["in in in in", "in earlier earlier earlier", "in later", "in out out", "out"]
+)
+def test_no_zoom_leaves_the_run(ana: Visitor, lab: Lab, directions: str) -> None:
+    run = runs.finished(lab.settings.runs_dir, steps=20)
+    address = f"/lab?run={run.run_id}"
+    for direction in directions.split():
+        ana.opens(address)
+        address = ana.sends("zoom", direction=direction)["url"]
+        query = dict(parse_qsl(urlsplit(address).query))
+        assert 1 <= int(query.get("from", 1)) < int(query.get("to", 20)) <= 20
+
+
+def test_a_run_kept_by_an_earlier_version_does_not_close_the_page(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir)
+    old = runs.finished(lab.settings.runs_dir, after_seconds=1)
+    (old.path / "spec.json").write_text('{"epochs": 3}')
+    assert re.findall(r'id="tick-([^"]+)"', ana.opens()) == [run.run_id]
+
+
+def test_today_shows_the_newest_run_that_was_evaluated(lab: Lab) -> None:
+    assert last_run(lab) is None
+    runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
+    runs.failed(lab.settings.runs_dir, after_seconds=1)
+    line = last_run(lab)
+    assert line is not None
+    assert "r=2 nf4-dq on" in words(line)
+    assert "5.50 → 2.25" in words(line)
+
+
+# ---- the worker
+
+
+WORKER_STATES: list[tuple[dict[str, Any], str]] = [
+    ({}, "The training worker starts with the first run."),
+    (
+        {"state": "preparing", "text": "Downloading", "done_bytes": 4 * 10**7, "total_bytes": 9 * 10**7},
+        "Downloading: 40.0 MB of 90.0 MB",
+    ),
+    (
+        {"state": "no-model", "text": "It could not be downloaded.", "do_next": "Connect to the network."},
+        "It could not be downloaded. Connect to the network. Download again",
+    ),
+    (
+        {"state": "ready", "device": runs.DEVICE},
+        "CPU, 2 threads, 8.00 GB · computing in fp32, the faster type here · no GPU found, none needed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "shown"), WORKER_STATES)
+def test_the_worker_says_what_it_is_doing(ana: Visitor, lab: Lab, state: dict[str, Any], shown: str) -> None:
+    if state:
+        lab.home.write_worker_state(**state)
+    assert shown in part(ana.sends("poll"), "worker")
+
+
+def test_a_form_that_names_no_data_means_the_apps_cards(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start", fields=fields_of(LIGHT, data=""))
+    assert lab.runs()[0].spec.data == OWN_DATA

@@ -1,0 +1,88 @@
+"""The quantities that content may check against: named as promised, and right where papers print them."""
+
+import pytest
+
+from lora_lab import quantities
+from lora_lab.levels import NF4_LEVELS
+from lora_lab.shapes import find_shape
+from study.checks import Check, evaluate, registered
+from study.errors import LearnerError
+from tests.golden.memory import ADAPTER_FILE, FULL_FINETUNING_65B, SAVED_BITS
+
+PROMISED = """
+    lora_parameters lora_parameters_matrix trainable_percent base_parameters linear_parameters bits_per_param
+    quantization_overhead_bits double_quantization_saving_bits weight_bytes full_finetuning_bytes
+    adamw_state_bytes trainable_state_bytes adapter_file_bytes lora_scaling rslora_scaling nf4_level
+    quantization_levels logits_bytes
+"""
+MODELS = """
+    smollm2-135m smollm2-360m smollm2-1.7b tinyllama-1.1b qwen2.5-0.5b llama-3.2-1b llama-3.2-3b llama-3.1-8b
+    mistral-7b llama-7b llama-2-7b llama-2-13b llama-65b gpt2 roberta-base gpt3-175b
+"""
+
+
+def value(quantity: str, **arguments: object) -> float:
+    return evaluate(Check(quantity=quantity, arguments=arguments, expect=0))
+
+
+def test_every_promised_quantity_is_registered() -> None:
+    assert set(PROMISED.split()) <= set(registered())
+
+
+@pytest.mark.parametrize("model", MODELS.split())
+def test_every_promised_model_is_known(model: str) -> None:
+    assert value("base_parameters", model=model) == find_shape(model).total_parameters
+    assert value("lora_parameters", model=model, rank=1, targets="all-linear") > 0
+
+
+@pytest.mark.parametrize(
+    ("quantity", "arguments", "expected"),
+    [
+        ("lora_parameters", {"model": "gpt3-175b", "rank": 8, "targets": ["q", "v"]}, 37_748_736),
+        ("lora_parameters", {"model": "smollm2-135m", "rank": 8, "targets": "all-linear"}, 2_442_240),
+        ("lora_parameters_matrix", {"d_in": 4096, "d_out": 11008, "rank": 64}, 64 * 15_104),
+        ("linear_parameters", {"d_in": 4096, "d_out": 4096}, 16_777_216),
+        ("bits_per_param", {"scheme": "nf4"}, 4.5),
+        ("bits_per_param", {"scheme": "nf4", "block_size": 128}, 4.25),
+        ("quantization_overhead_bits", {"double_quantization": False}, 0.5),
+        ("quantization_overhead_bits", {"double_quantization": True}, 0.126953125),
+        ("weight_bytes", {"model": "gpt3-175b", "bits": 16}, 2 * find_shape("gpt3-175b").total_parameters),
+        ("adamw_state_bytes", {"parameters": 1000}, 8000),
+        ("trainable_state_bytes", {"parameters": 1000}, 16_000),
+        ("lora_scaling", {"alpha": 16, "rank": 64}, 0.25),
+        ("rslora_scaling", {"alpha": 16, "rank": 64}, 2.0),
+        ("quantization_levels", {"bits": 4}, len(NF4_LEVELS)),
+        ("nf4_level", {"index": 0}, -1.0),
+        ("nf4_level", {"index": 7}, 0.0),
+        ("nf4_level", {"index": 15}, 1.0),
+        ("logits_bytes", {"batch": 4, "tokens": 512, "vocab": 128_256, "bytes_per_value": 4}, 1_050_673_152),
+    ],
+)
+def test_a_quantity_has_its_value(quantity: str, arguments: dict[str, object], expected: float) -> None:
+    assert value(quantity, **arguments) == expected
+
+
+def test_the_share_of_trained_numbers_counts_the_adapters_in() -> None:
+    percent = value("trainable_percent", model="smollm2-135m", rank=8, targets="all-linear")
+    assert percent == pytest.approx(100 * 2_442_240 / 136_957_248)
+
+
+def test_full_fine_tuning_of_65b_takes_the_published_780_gb() -> None:
+    published, source = FULL_FINETUNING_65B
+    assert quantities.full_finetuning_bytes(65 * 10**9) == published, source
+
+
+def test_double_quantization_saves_the_published_bits() -> None:
+    published, source = SAVED_BITS
+    assert quantities.double_quantization_saving_bits() == published, source
+
+
+def test_an_adapter_file_is_its_numbers_and_a_small_header() -> None:
+    parameters, file_bytes, source = ADAPTER_FILE
+    header = file_bytes - quantities.adapter_file_bytes(parameters)
+    assert 0 < header < 20_000, source
+
+
+def test_a_quantity_of_an_unknown_model_names_the_known_ones() -> None:
+    with pytest.raises(LearnerError, match="Known models: "):
+        value("base_parameters", model="gpt5")
