@@ -9,6 +9,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+from lora_lab.runs.local import LocalEngine
 from study.serve import run
 from study.settings import Settings
 
@@ -32,6 +33,8 @@ def build_app(
     settings: Settings, *, hosts: Sequence[str] = (), projector: bool = False, worker: bool = True
 ) -> Any:
     """All pages behind one door, as an ASGI app."""
+    engine = LocalEngine(settings, warm=worker)
+    engine.start()  # first: it gets ready on one core while this process imports on the other
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported, which takes seconds:
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))  # hence the imports in here
     import gradio as gr
@@ -44,7 +47,6 @@ def build_app(
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
-    from lora_lab.runs.local import LocalEngine
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
@@ -73,7 +75,7 @@ def build_app(
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
-    lab = Lab(settings, LocalEngine(settings, warm=worker))
+    lab = Lab(settings, engine)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(lab_page.last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -87,7 +89,7 @@ def build_app(
     lab_page.build(pages, context, lab)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.opening, site.state.closing = lab.engine.start, lab.engine.close
+    site.state.close = engine.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.gpu_check
 
-Each row of the report is a whole run as the page does it: load, train, save, evaluate, answer. Its peak is the
-CUDA allocator's `max_memory_allocated` less what the process held before (cuBLAS keeps a workspace), beside what
-was predicted before the run started.
+Each row of the report is a whole run as the page does it: load, train, save, evaluate, answer. Its peak is
+the CUDA allocator's `max_memory_allocated` less what the process held before (cuBLAS keeps a workspace),
+beside what was predicted before the run started.
 """
 
 import argparse
@@ -37,6 +37,9 @@ LIMIT_PERCENT = 15
 WIDTHS: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16")
 RANKS = (1, 8, 64)
 RANK_OF_WIDTHS = 8
+COLUMNS = (
+    "weights", "rank", "trainable", "predicted peak", "measured peak", "error", "tokens/s", "held-out loss"
+)  # fmt: skip
 REPORT = Path("docs/gpu-report.md")
 
 
@@ -66,7 +69,7 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all within the limit, 1 there is no CUDA device or a run failed, 2 a prediction missed."""
+    """Exit status: 0 all within the limit, 1 no CUDA device or a failed run, 2 a prediction that missed."""
     options = _options(arguments)
     if not torch.cuda.is_available() and not options.allow_cpu:
         print(
@@ -135,20 +138,21 @@ def report(rows: Sequence[Row], *, now: datetime) -> str:
     """The page that is kept: device, versions, and a table with every run."""
     first = rows[0].started
     device, versions = first["device"], ", ".join(f"{name} {v}" for name, v in first["versions"].items())
+    memory, spec = as_bytes(device["memory_bytes"]), rows[0].spec
     worst = max(rows, key=_miss)
     return "\n".join(
         [
             f"# The lab's runs on a {'GPU' if device['type'] == 'cuda' else 'CPU'}",
             "",
-            f"Device: {device['name']}, {as_bytes(device['memory_bytes'])}, computing in {device['compute_dtype']}.",
+            f"Device: {device['name']}, {memory}, computing in {device['compute_dtype']}.",
             f"Versions: {versions}. Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
-            f"Model: {rows[0].spec.model}; {rows[0].spec.steps} steps of {rows[0].spec.batch} examples a run.",
+            f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples a run.",
             "",
             f"Largest miss of a prediction: {worst.error_percent:+.1f} % (limit {LIMIT_PERCENT} %), for "
             f"{BITS_LABELS[worst.spec.bits]} at rank {worst.spec.rank}.",
             "",
-            "| weights | rank | trainable | predicted peak | measured peak | error | tokens/s | held-out loss |",
-            "|---|---|---|---|---|---|---|---|",
+            f"| {' | '.join(COLUMNS)} |",
+            "|---" * len(COLUMNS) + "|",
             *map(_cells, rows),
             "",
         ]

@@ -1,8 +1,9 @@
-"""The lab on the command line: count, memory, train.
+"""The lab on the command line: count, memory, train, shape.
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
     python -m lora_lab memory --model llama-3.1-8b --bits nf4-dq --rank 16 --batch 1 --seq-len 512
     python -m lora_lab train --rank 8 --bits nf4-dq --steps 20 --json
+    python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
 
 With --jsonl, count and memory read one JSON object a line and answer one a line.
 """
@@ -13,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from lora_lab.memory import COMPONENTS, bits_per_param
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.local import run_now
 from lora_lab.runs.state import RunState, fold
-from lora_lab.shape_reader import ShapeReader
+from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, RunSpec, spec_from
 from study.errors import LearnerError
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "train":
             return _train(options)
+        if options.command == "shape":
+            return _shape(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except LearnerError as error:
         if getattr(options, "json", False):
@@ -67,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     memory.add_argument("--bits", choices=BITS, default="nf4-dq")
     memory.add_argument("--batch", type=int, default=4)
     memory.add_argument("--seq-len", type=int, default=128)
+    shaping = commands.add_parser("shape", help="read a config.json into a catalogue entry")
+    shaping.add_argument("config", type=Path, help="a config.json with its model_type")
+    shaping.add_argument("--name", required=True, help="what the catalogue calls it")
+    shaping.add_argument("--hub-id", default="", help="where its weights are")
+    shaping.add_argument("--licence", default="", help="of the weights")
+    shaping.add_argument("--kind", choices=KINDS, default="causal")
     training = commands.add_parser("train", help="one real run")
     _add_spec_options(training)
     return parser
@@ -143,6 +152,19 @@ def _parsed(line: str) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
+
+
+def _shape(options: argparse.Namespace) -> int:
+    config = _parsed(_read(options.config).decode("utf-8", "replace"))
+    if not isinstance(config, dict):
+        raise LearnerError(f"{options.config} is not a JSON object.", do_next="Pass a model's config.json.")
+    reader = ShapeReader()
+    try:
+        shape = reader.read(config, kind=options.kind)
+    finally:
+        reader.close()
+    print(replace(shape, name=options.name, hub_id=options.hub_id, licence=options.licence).to_json())
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -60,6 +60,8 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
 
 def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
     """As PEFT has it: a name that matches nothing is passed over as long as another one matches."""
+    if targets == "all-linear" and shape.fused_experts:
+        raise UnsupportedCase(f"the experts of {shape.model_type} are one fused tensor, not linear layers")
     if isinstance(targets, list):
         targets = [name for name in targets if shape.has(name)] or targets
     return shape.select(targets)
@@ -81,6 +83,8 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
         raise LearnerError(f"lora must be an object, got {adapter!r}.", do_next="Correct it.")
     _refuse_unmodelled(record, adapter)
     shape = shape_of(record, reader)
+    if shape.model_type not in memory.MODELLED_TYPES:
+        raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
     rank = _whole(adapter, "r", DEFAULT_RANK)
     batch, seq_len = _whole(record, "micro_batch", 1), _whole(record, "seq_len", 128)
     base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"

@@ -30,6 +30,9 @@ ADAM_BYTES_PER_TENSOR = 4  # its step counter
 POSITION_BYTES = 8  # one int64 a token
 LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss turns backward: log-softmax and two gradients
 
+MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
+"""Model types whose activations follow the terms below byte for byte; others save other tensors."""
+
 Compute = Literal["fp32", "bf16"]
 COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
 

@@ -14,7 +14,7 @@ from lora_lab import charts, view
 from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
-from lora_lab.memory import COMPONENTS
+from lora_lab.memory import COMPONENTS, MODELLED_TYPES
 from lora_lab.preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.state import RunState
@@ -141,6 +141,7 @@ class LabPage:
             "narrowest": narrowest,
             "embedded": found.spec.model == EMBEDDED_MODEL,
             "untrained": found.spec.model == TINY_MODEL,
+            "modelled": found.shape.model_type in MODELLED_TYPES,
             "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 

@@ -70,6 +70,9 @@ class ModelShape:
     kv_heads: int
     head_dim: int
     vocab: int
+    fused_experts: bool = False
+    """Whether experts are one tensor of three axes: no linear layer, counted in `other_parameters`."""
+
     default_targets: tuple[str, ...] = ()
     """PEFT's own target modules for this model type when none are given."""
 

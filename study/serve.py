@@ -27,9 +27,9 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     # An open event stream would hold up the end for ever, hence the two seconds.
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     try:
-        _AnnouncingServer(config, address, opened=app.state.opening).run(sockets=[listening])
+        _AnnouncingServer(config, address).run(sockets=[listening])
     finally:
-        app.state.closing()
+        app.state.close()
     return 0
 
 
@@ -54,16 +54,14 @@ def take_port(host: str, port: int) -> socket.socket:
 class _AnnouncingServer(uvicorn.Server):
     """Says where the app is as soon as it answers, not before."""
 
-    def __init__(self, config: uvicorn.Config, address: str, *, opened: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
         self._address = address
-        self._opened = opened
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(f"Ready: {self._address}", flush=True)  # noqa: T201 - the line a person waits for
-            self._opened()
 
 
 def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:

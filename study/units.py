@@ -17,14 +17,6 @@ def as_count(number: int) -> str:
     return f"{number:,}"
 
 
-def as_short_count(number: float) -> str:
-    """`2.44M`, `175B`: three significant digits for axis labels."""
-    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= scale:
-            return f"{_three_digits(number / scale)}{unit}"
-    return f"{number:.0f}"
-
-
 def as_percent(percent: float) -> str:
     """`1.78 %`: three significant digits."""
     return f"{_three_digits(percent)} %"

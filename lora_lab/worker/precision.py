@@ -70,6 +70,6 @@ def fuse_rms_norm(norm: nn.Module, compute_dtype: torch.dtype) -> None:
 
 def _fused_forward(weight: Tensor, eps: float, compute_dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     def forward(hidden: Tensor) -> Tensor:
-        return F.rms_norm(hidden, weight.shape, weight, eps).to(compute_dtype)
+        return F.rms_norm(hidden.float(), weight.shape, weight, eps).to(compute_dtype)
 
     return forward

@@ -22,6 +22,13 @@ from lora_lab.worker.measure import CudaAllocator, LiveStorages, MemoryMeter, Me
 from lora_lab.worker.models import load_model, load_tokenizer
 from lora_lab.worker.precision import faster_compute_dtype, keep_residual_in_fp32
 from lora_lab.worker.quantization import resident_tensors
+from study.errors import LearnerError
+
+KEEPS_ROWS_APART = frozenset({"llama"})
+"""Model types that need no trial: the tests hold packed and single rows equal for them."""
+
+MIXED_ROWS_SHARE = 0.1
+"""Of the logits' spread: rounding stays far below, a row that sees another one is far above."""
 
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -98,8 +105,30 @@ def open_session(
         report=report,
     )
     keep_residual_in_fp32(base, machine.compute_dtype)
+    if base.config.model_type not in KEEPS_ROWS_APART:
+        refuse_if_rows_mix(base, machine)
     tokenizer = load_tokenizer(model_name, models_dir, report)
     return Session(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
+
+
+@torch.no_grad()
+def refuse_if_rows_mix(model: PreTrainedModel, machine: Machine) -> None:
+    """Training packs several examples into one row; a model that lets them see each other is refused.
+
+    That depends on how its code builds the attention mask, so it is tried: the second of two packed examples
+    must get the answer it gets alone. Raises LearnerError.
+    """
+    model.eval()
+    ids = torch.arange(16, 32, device=machine.device)[None] % model.config.get_text_config().vocab_size
+    positions = torch.arange(8, device=machine.device).repeat(2)[None]
+    with machine.autocast():
+        packed = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, 8:].float()
+        alone = model(input_ids=ids[:, 8:], use_cache=False).logits[0].float()
+    if (packed - alone).abs().mean() > MIXED_ROWS_SHARE * alone.std():
+        raise LearnerError(
+            f"Models of type {model.config.model_type} can't keep packed examples apart.",
+            do_next="Choose a Llama, Mistral, Qwen, Gemma or Phi model.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

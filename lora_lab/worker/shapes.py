@@ -110,6 +110,7 @@ def shape_of_model(model: PreTrainedModel, *, name: str, hub_id: str = "", licen
         kv_heads=getattr(text, "num_key_value_heads", None) or heads,
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
         vocab=text.vocab_size,
+        fused_experts=any(p.ndim > 2 and "expert" in path for path, p in model.named_parameters()),
         default_targets=tuple(
             TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model.config.model_type, ())
         ),

@@ -32,20 +32,23 @@ from lora_lab.worker.run import execute
 from lora_lab.worker.session import find_machine
 from lora_lab.worker.training import held_out_loss
 from tests.lora_lab.worker.builders import (
+    BYTES_A_WEIGHT,
     Lab,
     copy_adapter,
     cosine,
     gradient,
     linears,
+    logical_numbers,
     never,
     open_lab,
     padded_loss,
     plain_peft,
+    rows_of,
     silent,
     small_dataset,
+    stored_bytes,
+    with_a_heavy_last_row,
 )
-from tests.lora_lab.worker.test_predicted_memory import rows_of, with_a_heavy_last_row
-from tests.lora_lab.worker.test_quantization import WEIGHT_BYTES, logical_numbers
 
 pytestmark = pytest.mark.gpu
 
@@ -134,8 +137,7 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(bits: Bits, model
 def test_linear_weights_stay_in_their_bits(bits: Bits, models_dir: Path) -> None:
     """CPU: the test of the same name in test_quantization."""
     for layer in linears(lab_on_cuda(RunSpec(model=TINY_MODEL, bits=bits), models_dir).model):
-        stored = layer.weight.data
-        assert stored.numel() * stored.element_size() == WEIGHT_BYTES[bits] * logical_numbers(layer)
+        assert stored_bytes(layer) == BYTES_A_WEIGHT[bits] * logical_numbers(layer)
 
 
 def test_the_embedded_models_gradients_pass_the_gate(embedded_dir: Path) -> None:

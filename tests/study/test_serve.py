@@ -12,18 +12,6 @@ from study.serve import run, take_port
 
 ROOT = Path(__file__).parents[2]
 
-NO_TORCH = """
-import sys
-from pathlib import Path
-from app import build_app
-from study.settings import Settings
-home = Path(sys.argv[1])
-settings = Settings(home=home, database_url=f"sqlite:///{home / 's.sqlite3'}", models_dir=home)
-build_app(settings, worker=False)
-loaded = sorted({"torch", "transformers", "peft", "bitsandbytes"} & set(sys.modules))
-print("loaded:", loaded)
-"""
-
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -54,9 +42,3 @@ def test_help_is_there_at_once_and_without_gradio() -> None:
     for option in ("--host", "--port", "--data-folder", "--projector", "--no-worker"):
         assert option in asked.stdout
     assert "gradio" not in asked.stderr
-
-
-def test_the_pages_process_never_loads_torch(tmp_path: Path) -> None:
-    built = python("-c", NO_TORCH, str(tmp_path))
-    assert built.returncode == 0, built.stderr
-    assert "loaded: []" in built.stdout

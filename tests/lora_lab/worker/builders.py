@@ -1,14 +1,15 @@
-"""Models, data and gradients for tests of the worker: the lab's own form, and the usual one to compare with."""
+"""Models, data and gradients for tests of the worker: the lab's form, and the usual one to compare with."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
+from lora_lab.batches import RowSize, row_sizes
 from lora_lab.datasets import Dataset, Example, own_dataset, split
 from lora_lab.memory import Compute
 from lora_lab.shapes import find_shape
@@ -19,6 +20,9 @@ from lora_lab.worker.session import DTYPES, Adapted, Machine, Session, attach, m
 from lora_lab.worker.training import StepResult, answer_loss, train
 
 CPU = torch.device("cpu")
+BYTES_A_WEIGHT: dict[Bits, float] = {
+    "fp32": 4, "bf16": 2, "int8": 1, "nf4": 0.5, "nf4-dq": 0.5, "fp4": 0.5
+}  # fmt: skip
 TINY = RunSpec(model="tiny-random", steps=3, batch=4, compute_dtype="fp32")
 
 quiet_libraries()
@@ -123,7 +127,7 @@ def adapt(base: nn.Module, spec: RunSpec) -> PeftModel:
         target_modules="all-linear" if spec.targets == "all-linear" else ["q_proj", "v_proj"],
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(base, config)  # type: ignore[no-any-return]
+    return get_peft_model(base, config)
 
 
 def padded_loss(model: nn.Module, batch: Sequence[Encoded]) -> Tensor:
@@ -164,6 +168,38 @@ def cosine(a: Tensor, b: Tensor) -> float:
     """In float64: a float32 dot product over two million values reads 1.0004 for equal vectors."""
     assert a.dtype == b.dtype == torch.float64
     return float(a @ b / (a.norm() * b.norm()))
+
+
+def rows_of(lab: Lab) -> list[RowSize]:
+    """Planned from lengths alone, as the page does it before there is a worker."""
+    spec = lab.spec
+    return row_sizes(
+        [item.length for item in lab.examples],
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=spec.seed,
+        seq_len_tokens=spec.seq_len_tokens,
+    )
+
+
+def with_a_heavy_last_row(lab: Lab) -> Lab:
+    """A run of two steps whose second row is the heavier one: the first has less to hold beside it."""
+    for seed in range(50):
+        seeded = replace(lab, spec=replace(lab.spec, seed=seed))
+        first, second = rows_of(seeded)
+        if second.tokens >= first.tokens and second.answer_tokens >= first.answer_tokens:
+            return seeded
+    raise AssertionError("no seed has its heaviest row last")
+
+
+def stored_bytes(layer: Any) -> int:
+    """Of a linear layer's weight as it is kept."""
+    return cast(int, layer.weight.data.numel() * layer.weight.data.element_size())
+
+
+def logical_numbers(layer: Any) -> int:
+    """Of the weight that it stands for, packed or not."""
+    return cast(int, layer.in_features * layer.out_features)
 
 
 def linears(model: nn.Module) -> list[Any]:

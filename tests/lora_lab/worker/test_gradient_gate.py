@@ -76,7 +76,7 @@ def same_weights_in_fp32(lab: Lab, models_dir: Path) -> PeftModel:
 
 @dataclass(frozen=True)
 class Point:
-    """The embedded model's gradient and loss at one moment of a run, in the lab's form and in the usual one."""
+    """The embedded model's gradient and loss at one moment of a run, in each form."""
 
     gradients: dict[str, Tensor]
     losses: dict[str, float]

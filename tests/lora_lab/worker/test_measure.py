@@ -70,7 +70,7 @@ def test_what_is_made_outside_is_not_counted_but_its_end_is() -> None:
 def test_two_equal_runs_report_equal_peaks_and_losses_to_the_last_bit(
     bits: Bits, compute: Compute, models_dir: Path
 ) -> None:
-    """docs/traps.md 5: memory of the process would differ each time. The second is a warm worker's next run."""
+    """docs/traps.md 5: memory of the process would differ. The third is a warm worker's next run."""
     spec = replace(TINY, bits=bits, steps=4, compute_dtype=compute)
     first = open_lab(spec, compute, models_dir)
     results = [first.train(), open_lab(spec, compute, models_dir).train(), first.reattach(spec).train()]

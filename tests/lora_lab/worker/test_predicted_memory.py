@@ -4,17 +4,18 @@ import itertools
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from lora_lab.batches import RowSize, row_sizes, step_plan
+from lora_lab.batches import step_plan
 from lora_lab.ledger import percent_above
 from lora_lab.memory import Compute, Ledger, heaviest_row, predict
 from lora_lab.shapes import find_shape
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TARGET_SETS, TINY_MODEL, Bits, RunSpec, TargetSet
 from lora_lab.worker.data import Encoded
 from lora_lab.worker.training import StepResult
-from tests.lora_lab.worker.builders import Lab, open_lab
+from tests.lora_lab.worker.builders import Lab, open_lab, rows_of, with_a_heavy_last_row
 
 WORST_PERCENT = 3
 MEDIAN_PERCENT = 0.5
@@ -60,31 +61,10 @@ def run_cell(lab: Lab, compute: Compute) -> Cell:
     return Cell(lab.spec, compute, ledger, results)
 
 
-def rows_of(lab: Lab) -> list[RowSize]:
-    """Planned from lengths alone, as the page does it before there is a worker."""
-    spec = lab.spec
-    return row_sizes(
-        [item.length for item in lab.examples],
-        batch=spec.batch,
-        steps=spec.steps,
-        seed=spec.seed,
-        seq_len_tokens=spec.seq_len_tokens,
-    )
-
-
-def with_a_heavy_last_row(lab: Lab) -> Lab:
-    """The same with a seed whose heaviest row comes after the first step, which has less to hold."""
-    for seed in range(50):
-        seeded = replace(lab, spec=replace(lab.spec, seed=seed))
-        first, second = rows_of(seeded)
-        if second.tokens >= first.tokens and second.answer_tokens >= first.answer_tokens:
-            return seeded
-    raise AssertionError("no seed has its heaviest row last")
-
-
 # ---- the tiny grid
 
-TINY_GRID = list(itertools.product(("fp32", "bf16"), BITS, TARGET_SETS))
+COMPUTES: tuple[Compute, ...] = get_args(Compute)
+TINY_GRID = list(itertools.product(COMPUTES, BITS, TARGET_SETS))
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +110,8 @@ def test_the_grid_covers_peaks_at_the_loss_and_peaks_elsewhere(tiny_cells: list[
 
 def test_few_tokens_and_the_largest_rank_stay_within_3_percent(models_dir: Path) -> None:
     """Far from any sensible run: the decoded weight and the adapter's gradients outweigh the activations."""
-    for compute, targets in itertools.product(("fp32", "bf16"), TARGET_SETS):
-        cell = tiny_cell(models_dir, compute, "nf4", targets, (256, 1, 40))  # type: ignore[arg-type]
+    for compute, targets in itertools.product(COMPUTES, TARGET_SETS):
+        cell = tiny_cell(models_dir, compute, "nf4", targets, (256, 1, 40))
         assert abs(cell.error_percent) < WORST_PERCENT, str(cell)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import get_args
 
 import bitsandbytes as bnb
 import pytest
@@ -19,21 +19,23 @@ from lora_lab.worker.measure import LiveStorages
 from lora_lab.worker.quantization import dense_weight, quantization_config, resident_tensors
 from lora_lab.worker.training import held_out_loss
 from tests.lora_lab.worker.builders import (
+    BYTES_A_WEIGHT,
     TINY,
     Lab,
     gradient,
     linears,
+    logical_numbers,
     open_lab,
     padded_loss,
     plain_peft,
     small_dataset,
+    stored_bytes,
 )
 
 FOUR_BIT: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 COMPUTES: tuple[Compute, ...] = get_args(Compute)
 SHAPE = find_shape(TINY_MODEL)
 ROW = RowSize(tokens=8, answer_tokens=4, examples=1)
-WEIGHT_BYTES: dict[str, float] = {"fp32": 4, "bf16": 2, "int8": 1, "nf4": 0.5, "nf4-dq": 0.5, "fp4": 0.5}
 
 
 def tiny(bits: Bits, compute: Compute, models_dir: Path) -> Lab:
@@ -122,15 +124,10 @@ def test_linear_weights_stay_in_their_bits(bits: Bits, compute: Compute, models_
     lab = tiny(bits, compute, models_dir)
     lab.train()
     for layer in linears(lab.model):
-        stored = layer.weight.data
-        assert stored.numel() * stored.element_size() == WEIGHT_BYTES[bits] * logical_numbers(layer)
+        assert stored_bytes(layer) == BYTES_A_WEIGHT[bits] * logical_numbers(layer)
     outer = lab.model.get_input_embeddings().weight
     assert outer.element_size() == COMPUTE_BYTES[compute]
     assert outer is lab.model.get_output_embeddings().weight, "the tied head must stay tied"
-
-
-def logical_numbers(layer: Any) -> int:
-    return cast(int, layer.in_features * layer.out_features)
 
 
 @pytest.mark.parametrize("compute", COMPUTES)
@@ -159,7 +156,7 @@ def test_a_packed_weight_shows_half_its_parameters_and_is_counted_whole(bits: Bi
 @pytest.mark.parametrize("name", ["get_memory_footprint", "prepare_model_for_kbit_training", "memory_info"])
 def test_no_misleading_measure_is_called(name: str) -> None:
     """The first leaves out quantization constants, the second widens weights, the last is RSS."""
-    sources = Path(cast(str, lora_lab.__file__)).parent.rglob("*.py")
+    sources = Path(lora_lab.__file__).parent.rglob("*.py")
     assert not [path.name for path in sources if re.search(rf"\b{name}\(", path.read_text("utf-8"))]
 
 

@@ -23,8 +23,8 @@ from lora_lab.runs.state import RunState, fold
 from lora_lab.shapes import find_shape
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
 from lora_lab.worker.data import encode
-from lora_lab.worker.models import keep_trainable_layout, load_tokenizer
-from lora_lab.worker.quantization import quantization_config
+from lora_lab.worker.models import load_tokenizer
+from lora_lab.worker.quantization import keep_trainable_layout, quantization_config
 from lora_lab.worker.run import execute
 from lora_lab.worker.session import find_machine, open_session
 from lora_lab.worker.training import learning_rate_at
