@@ -9,6 +9,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+from lora_lab.announce import announce
 from lora_lab.runs.local import LocalEngine
 from study.serve import run
 from study.settings import Settings
@@ -35,6 +36,8 @@ def build_app(
     """All pages behind one door, as an ASGI app."""
     engine = LocalEngine(settings, warm=worker)
     engine.start()  # first: it gets ready on one core while this process imports on the other
+    if worker:
+        announce(engine.home, _say)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported, which takes seconds:
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))  # hence the imports in here
     import gradio as gr
@@ -93,6 +96,10 @@ def build_app(
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - for the person who started the app
 
 
 def _now() -> datetime:

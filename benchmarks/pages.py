@@ -113,7 +113,7 @@ def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:
         begun = time.perf_counter()
         page.fill("#rank", str(rank))
         page.wait_for_function(
-            "r => document.querySelector('.formula')?.textContent.includes(' × ' + r + ' × ')", arg=rank
+            "r => document.querySelector('#formula')?.textContent.includes(' × ' + r + ' × ')", arg=rank
         )
         numbers.append(time.perf_counter() - begun)
         page.wait_for_function(

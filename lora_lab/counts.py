@@ -48,6 +48,20 @@ def count(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) 
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 
 
+def short_formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:
+    """The count with the widths already summed: `30 layers × 8 × 10,176`."""
+    chosen = shape.select(targets)
+    terms = []
+    for times in sorted({linear.count for linear in chosen}, reverse=True):
+        width = sum(linear.d_in + linear.d_out for linear in chosen if linear.count == times)
+        terms.append(f"{times} {_what(shape, times)} × {rank} × {width:,}")
+    return " + ".join(terms)
+
+
+def _what(shape: ModelShape, times: int) -> str:
+    return "layers" if times == shape.layers else "times"
+
+
 def formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:
     """The count as arithmetic with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
 
@@ -57,6 +71,5 @@ def formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
         widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in chosen if m.count == times)
-        what = "layers" if times == shape.layers else "times"
-        terms.append(f"{times} {what} × {rank} × [{widths}]")
+        terms.append(f"{times} {_what(shape, times)} × {rank} × [{widths}]")
     return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank):,}"

@@ -36,8 +36,8 @@ class LabHome:
         return self.folder / "lab" / "worker.json"
 
     def write_worker_state(self, **values: Any) -> None:
-        """Replace the worker's state."""
-        write_json(self.worker_state_path, values)
+        """Replace the worker's state; the device stays known while the next worker gets ready."""
+        write_json(self.worker_state_path, {"device": self.worker_state()["device"]} | values)
 
     def worker_state(self) -> dict[str, Any]:
         """The worker's last word; `state` is empty when there never was one."""

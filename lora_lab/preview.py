@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_lab import memory
 from lora_lab.batches import RowSize, row_sizes
-from lora_lab.counts import Count, count, formula
+from lora_lab.counts import Count, count, formula, short_formula
 from lora_lab.home import LabHome
 from lora_lab.memory import Compute, Ledger
 from lora_lab.runs.folder import RunFolder
@@ -26,6 +26,7 @@ class Preview:
     spec: RunSpec
     shape: ModelShape
     count: Count
+    short_formula: str
     formula: str
     ledger: Ledger
     row: RowSize
@@ -63,6 +64,7 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
         spec=spec,
         shape=shape,
         count=count(shape, rank=spec.rank, targets=spec.targets),
+        short_formula=short_formula(shape, rank=spec.rank, targets=spec.targets),
         formula=formula(shape, rank=spec.rank, targets=spec.targets),
         ledger=memory.predict(shape, spec, row, compute),
         row=row,

@@ -165,6 +165,7 @@ class LocalEngine:
 
     def _start_worker(self, *extra: str) -> None:
         """With the lock held. One that a run waits for loads that run's model, not the default one first."""
+        self.home.write_worker_state(state="preparing", text="Starting the training worker")
         self._worker = start_worker(self.settings, list(extra), self._memory_limit_bytes)
 
     def _stop_worker(self) -> None:

@@ -87,7 +87,7 @@ def test_moving_the_rank_updates_count_formula_memory_and_plots(visit: Visit, la
     expect(page.locator("#trainable")).to_have_text("2,442,240")
     page.get_by_role("spinbutton", name="Rank r").fill("16")
     expect(page.locator("#trainable")).to_have_text("4,884,480")
-    expect(page.locator(".formula")).to_contain_text("30 layers × 16 ×")
+    expect(page.locator("#formula")).to_have_text("= 30 layers × 16 × 10,176")
     expect(page.locator("#plot-parameters-by-rank h3")).to_contain_text("Rank 16")
     expect(page.locator("#plot-memory-by-rank svg")).to_have_attribute("aria-label", re.compile("16"))
     expect(page).to_have_url(re.compile("rank=16"))

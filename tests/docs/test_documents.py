@@ -13,6 +13,9 @@ import yaml
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
+from lora_lab.counts import count
+from lora_lab.memory import bits_per_param
+from lora_lab.shapes import find_shape
 from study.checks import holds
 from study.concepts import ConceptMap
 
@@ -114,3 +117,18 @@ def test_the_example_card_is_a_card_and_its_check_holds(tmp_path: Path, concepts
     [loaded] = load_decks(concepts, folder=tmp_path).cards
     assert all(holds(claimed) for claimed in loaded.evidence.checks)
     assert loaded.evidence.checks
+
+
+@pytest.mark.parametrize(
+    ("rank", "targets", "line"),
+    [(8, "all-linear", "rank 8, all linear layers"), (8, "q+v", "rank 8, query + value")],
+)
+def test_the_counts_that_the_readme_prints_are_computed(rank: int, targets: str, line: str) -> None:
+    found = count(find_shape("smollm2-135m"), rank=rank, targets=targets)
+    printed = next(row for row in text_of(ROOT / "README.md").splitlines() if f"| {line} |" in row)
+    assert f"{found.trainable:,} trainable parameters" in printed
+    assert f"{found.percent:.2f} %" in printed
+
+
+def test_the_bits_that_the_readme_prints_are_computed() -> None:
+    assert f"{bits_per_param('nf4-dq'):.3f} bits stored" in text_of(ROOT / "README.md")

@@ -1,4 +1,4 @@
-"""Starting the app: fast help, a taken port in one sentence, and no torch in the page's process."""
+"""Starting the app: fast help, and a taken port in one sentence."""
 
 import socket
 import subprocess

@@ -42,7 +42,7 @@ def machine(compute: Compute, device: torch.device = CPU) -> Machine:
 
 
 def small_dataset() -> Dataset:
-    """Sixteen short pairs, two of them held out."""
+    """Sixteen short pairs, a few of them held out."""
     pairs = [Example(prompt=f"What is {n} + {n}?", answer=f"It is {2 * n}.") for n in range(16)]
     return split(pairs, label="sums")
 

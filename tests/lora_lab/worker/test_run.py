@@ -91,7 +91,9 @@ def test_held_out_examples_are_never_trained_on(run_it: RunIt) -> None:
         for part in ("train", "held_out")
     )
     assert not train & held_out
-    assert state_of(run).started["train_examples"] == len(train) == 14  # type: ignore[index]
+    started = state_of(run).started
+    assert started is not None
+    assert started["train_examples"] == len(train) == len(small_dataset().train)
 
 
 def test_equal_seeds_give_equal_losses_to_the_last_bit_and_other_seeds_others(run_it: RunIt) -> None:
