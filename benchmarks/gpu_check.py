@@ -40,7 +40,7 @@ RANK_OF_WIDTHS = 8
 COLUMNS = (
     "weights", "rank", "trainable", "predicted peak", "measured peak", "error", "tokens/s", "held-out loss"
 )  # fmt: skip
-REPORT = Path("docs/gpu-report.md")
+REPORT = Path("docs") / "gpu-report.md"
 
 
 @dataclass(frozen=True, kw_only=True)
