@@ -1,5 +1,6 @@
 """A loaded base model, ready for an adapter: the state a warm worker keeps."""
 
+import os
 import platform
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -30,6 +31,9 @@ KEEPS_ROWS_APART = frozenset({"llama"})
 MIXED_ROWS_SHARE = 0.1
 """Of the logits' spread: rounding stays far below, a row that sees another one is far above."""
 
+CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
+SHORT_OPERATORS_HIDDEN = 1024
+
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -47,7 +51,9 @@ class Machine:
             properties = torch.cuda.get_device_properties(self.device)
             name, memory_bytes = properties.name, properties.total_memory
         else:
-            name, memory_bytes = f"CPU, {torch.get_num_threads()} threads", psutil.virtual_memory().total
+            threads = torch.get_num_threads()
+            name = f"CPU, {threads} of {CORES} cores"
+            memory_bytes = psutil.virtual_memory().total
         return {
             "type": self.device.type,
             "name": name,
@@ -73,6 +79,18 @@ def find_machine(wanted: ComputeType = "auto") -> Machine:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = faster_compute_dtype(device) if wanted == "auto" else DTYPES[wanted]
     return Machine(device=device, compute_dtype=dtype)
+
+
+def set_threads(hidden_size: int, compute_dtype: torch.dtype) -> None:
+    """All cores, or one fewer where a step is thousands of operators too short to share.
+
+    Measured on two cores with the embedded model (docs/performance.md): in bf16 a step takes 1.03 s of wall
+    time with one thread and 1.25 s with two; in fp32, where products dominate, 1.76 s and 1.46 s.
+    OMP_NUM_THREADS has the last word.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        short = compute_dtype == torch.bfloat16 and hidden_size <= SHORT_OPERATORS_HIDDEN
+        torch.set_num_threads(max(1, CORES - 1) if short else CORES)
 
 
 @dataclass(kw_only=True)
@@ -104,6 +122,7 @@ def open_session(
         models_dir=models_dir,
         report=report,
     )
+    set_threads(base.config.get_text_config().hidden_size, machine.compute_dtype)
     keep_residual_in_fp32(base, machine.compute_dtype)
     if base.config.model_type not in KEEPS_ROWS_APART:
         refuse_if_rows_mix(base, machine)
