@@ -33,6 +33,9 @@ LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss turns backward: log-so
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
 """Model types whose activations follow the terms below byte for byte; others save other tensors."""
 
+SHORT_EXAMPLE_TOKENS = 256
+"""Up to here attention on a CPU is written out and keeps its softmax; beyond, the fused kernel is better."""
+
 Compute = Literal["fp32", "bf16"]
 COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
 

@@ -39,6 +39,7 @@ class Row:
     position_ids: Tensor  # (1, seq)
     keep: Tensor  # (answers,) positions whose next token is trained on
     targets: Tensor  # (answers,)
+    example_lengths: tuple[int, ...]  # sums to seq
 
 
 def prompt_text(tokenizer: Any, prompt: str) -> str:
@@ -93,4 +94,5 @@ def pack(examples: Sequence[Encoded], device: torch.device) -> Row:
         position_ids=torch.tensor([positions], device=device),
         keep=keep,
         targets=shifted[keep],
+        example_lengths=tuple(len(item.ids) for item in examples),
     )

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from lora_lab.embedded import Report
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import Bits, ComputeType, RunSpec
+from lora_lab.worker.attention import attend_by_example
 from lora_lab.worker.lora_matmul import Decoder, install
 from lora_lab.worker.measure import CudaAllocator, LiveStorages, MemoryMeter, Meter
 from lora_lab.worker.models import load_model, load_tokenizer
@@ -124,6 +125,7 @@ def open_session(
     )
     set_threads(base.config.get_text_config().hidden_size, machine.compute_dtype)
     keep_residual_in_fp32(base, machine.compute_dtype)
+    attend_by_example(base)
     if base.config.model_type not in KEEPS_ROWS_APART:
         refuse_if_rows_mix(base, machine)
     tokenizer = load_tokenizer(model_name, models_dir, report)

@@ -63,6 +63,7 @@ def answer_loss(model: nn.Module, row: Row, autocast: AbstractContextManager[Any
             position_ids=row.position_ids,
             use_cache=False,
             logits_to_keep=row.keep,
+            example_lengths=row.example_lengths,
         ).logits[0]  # (answers, vocab)
     return F.cross_entropy(logits.float(), row.targets)
 
