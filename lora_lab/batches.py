@@ -1,8 +1,9 @@
 """Which examples meet in which step, and how long each packed row is. Shared by the loop and the estimate."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,34 @@ class Length:
 class RowSize:
     """One packed row: what a step's memory depends on."""
 
-    tokens: int
+    lengths: tuple[int, ...]
+    """Tokens of each example in it."""
+
     answer_tokens: int
-    examples: int
+    on_gpu: bool = False
+    """Where it is computed: attention keeps other tensors there."""
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole row."""
+        return sum(self.lengths)
+
+    @property
+    def examples(self) -> int:
+        """How many are packed into it."""
+        return len(self.lengths)
+
+
+def row_from(values: Mapping[str, Any]) -> RowSize:
+    """A row that was written as JSON."""
+    return RowSize(**{**values, "lengths": tuple(values["lengths"])})
+
+
+def even_row(*, tokens: int, answer_tokens: int, examples: int) -> RowSize:
+    """A row whose examples are as equal in length as they can be."""
+    short, longer = divmod(tokens, examples)
+    lengths = tuple(short + (number < longer) for number in range(examples))
+    return RowSize(lengths=lengths, answer_tokens=answer_tokens)
 
 
 def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[int]]:
@@ -40,18 +66,24 @@ def cut(length: Length, *, seq_len_tokens: int) -> Length:
 
 
 def row_sizes(
-    lengths: Sequence[Length], *, batch: int, steps: int, seed: int, seq_len_tokens: int
+    lengths: Sequence[Length],
+    *,
+    batch: int,
+    steps: int,
+    seed: int,
+    seq_len_tokens: int,
+    on_gpu: bool = False,
 ) -> list[RowSize]:
     """The packed row of every step. Examples that keep no answer token are left out, as in training."""
     shortened = [cut(length, seq_len_tokens=seq_len_tokens) for length in lengths]
     kept = [length for length in shortened if length.answer_tokens]
     plan = step_plan(len(kept), batch=batch, steps=steps, seed=seed) if kept else []
-    return [_row([kept[i] for i in picked]) for picked in plan]
+    return [_row([kept[i] for i in picked], on_gpu) for picked in plan]
 
 
-def _row(lengths: Sequence[Length]) -> RowSize:
+def _row(examples: Sequence[Length], on_gpu: bool) -> RowSize:
     return RowSize(
-        tokens=sum(length.tokens for length in lengths),
-        answer_tokens=sum(length.answer_tokens for length in lengths),
-        examples=len(lengths),
+        lengths=tuple(example.tokens for example in examples),
+        answer_tokens=sum(example.answer_tokens for example in examples),
+        on_gpu=on_gpu,
     )

@@ -93,7 +93,11 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
         _adapted(shape, _targets(adapter.get("targets"))),
         bits=_bits(record, base),
         rank=rank,
-        row=RowSize(tokens=batch * seq_len, answer_tokens=batch * seq_len, examples=batch),
+        row=RowSize(
+            lengths=(seq_len,) * batch,
+            answer_tokens=batch * seq_len,
+            on_gpu=record.get("device") == "cuda",
+        ),
         compute=base,
     )
     components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lora_lab.batches import RowSize
+from lora_lab.batches import RowSize, row_from
 from lora_lab.memory import Compute
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold
@@ -55,7 +55,7 @@ def measured_runs(runs: Iterable[RunFolder]) -> list[Measured]:
 def _measured(run: RunFolder, state: RunState) -> Measured | None:
     if not state.ended or state.started is None or state.peak_bytes <= 0:
         return None
-    row = RowSize(**state.started["row"])
+    row = row_from(state.started["row"])
     if max(step["tokens"] for step in state.steps) < row.tokens:
         return None
     device = state.started["device"]

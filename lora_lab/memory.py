@@ -11,12 +11,12 @@ A step's peak is at the start of the backward pass: everything resident, every s
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from lora_lab.batches import RowSize
 from lora_lab.counts import lora_parameters
-from lora_lab.scratch import Turn
+from lora_lab.scratch import Attention, Turn
 from lora_lab.shapes import Linear, ModelShape
 from lora_lab.spec import Bits, RunSpec
 
@@ -35,6 +35,8 @@ MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
 
 SHORT_EXAMPLE_TOKENS = 256
 """Up to here attention on a CPU is written out and keeps its softmax; beyond, the fused kernel is better."""
+
+AFTER_ATTENTION = frozenset({"o", "gate", "up", "gate_up", "down"})
 
 Compute = Literal["fp32", "bf16"]
 COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
@@ -156,15 +158,15 @@ def activation_bytes(
     reduced = rank * c * sum(linear.count for linear in adapted)  # h = x Aᵀ of each adapted matrix
     rotary = 2 * FP32_BYTES * shape.head_dim  # cosines and sines
     tokens = row.tokens * (shape.layers * per_token + reduced + rotary + POSITION_BYTES)
-    return tokens + _attention_bytes(shape, row, c) + _factor_copies(adapted, rank=rank, c=c)
+    adapts_output = any(linear.role == "o" for linear in adapted)
+    attention = shape.layers * _attention_bytes(shape, row, c, adapts_output=adapts_output)
+    return tokens + attention + _factor_copies(adapted, rank=rank, c=c)
 
 
 def _saved_per_token(shape: ModelShape, roles: set[str], c: int) -> Iterator[int]:
     """Bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
-    attention = shape.heads * shape.head_dim
     yield 2 * FP32_BYTES * shape.hidden  # the fp32 residual before each of the two norms
     yield 2 * FP32_BYTES  # and their scale
-    yield 2 * c * attention + FP32_BYTES * shape.heads  # q, output; log-sum-exp
     yield 3 * c * shape.intermediate  # gate, its activation, up
     if roles & {"q", "k", "v", "qkv"}:
         yield c * shape.hidden  # one normed input, shared
@@ -174,14 +176,40 @@ def _saved_per_token(shape: ModelShape, roles: set[str], c: int) -> Iterator[int
         yield c * shape.intermediate
 
 
-def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
-    """Keys, values and mask. Packed examples are kept apart by a (T, T) mask, which each layer saves in the
-    compute type and which makes transformers repeat keys and values for every head; one needs neither.
+def _attention_bytes(shape: ModelShape, row: RowSize, c: int, *, adapts_output: bool) -> int:
+    """One layer's attention: queries, keys and values; for a short example on a CPU the softmax of all its
+    pairs, else the fused kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
     """
-    if row.examples == 1:
-        return shape.layers * row.tokens * 2 * shape.kv_heads * shape.head_dim * c
-    repeated = row.tokens * 2 * shape.heads * shape.head_dim
-    return shape.layers * (repeated + row.tokens**2) * c
+    width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    short = _written_out(row)
+    fused_tokens = row.tokens - sum(short)
+    saved = row.tokens * (width + 2 * kv_width) * c
+    saved += shape.heads * sum(n * n for n in short) * c
+    saved += fused_tokens * (width * c + shape.heads * FP32_BYTES)
+    return saved + (row.tokens * width * c if adapts_output else 0)
+
+
+def _written_out(row: RowSize) -> list[int]:
+    """Lengths of the examples whose attention is written out."""
+    return [] if row.on_gpu else [n for n in row.lengths if n <= SHORT_EXAMPLE_TOKENS]
+
+
+def _saved_after_attention(
+    shape: ModelShape, adapted: tuple[Linear, ...], rank: int, tokens: int, c: int
+) -> int:
+    """What one layer saves once its attention is done, and the final norm."""
+    later = tuple(
+        replace(linear, count=linear.count // shape.layers)
+        for linear in adapted
+        if linear.role in AFTER_ATTENTION
+    )
+    roles = {linear.role for linear in later}
+    per_token = 2 * FP32_BYTES * shape.hidden + 2 * FP32_BYTES + 3 * c * shape.intermediate
+    per_token += c * shape.hidden if roles & {"gate", "up", "gate_up"} else 0
+    per_token += c * shape.intermediate if "down" in roles else 0
+    per_token += c * shape.heads * shape.head_dim if "o" in roles else 0
+    per_token += rank * c * sum(linear.count for linear in later)
+    return tokens * per_token + _factor_copies(later, rank=rank, c=c)
 
 
 def _factor_copies(adapted: tuple[Linear, ...], *, rank: int, c: int) -> int:
@@ -207,6 +235,15 @@ def scratch_bytes(
         decoded_bytes=_decoded_bytes(last, bits, compute),
         mlp_input_is_saved=any(linear.role in ("gate", "up", "gate_up") for linear in adapted),
         packed=row.examples > 1,
+        attention=Attention(
+            heads=shape.heads,
+            width=shape.heads * shape.head_dim,
+            kv_width=shape.kv_heads * shape.head_dim,
+            longest=max(_written_out(row), default=0),
+            saved_after_bytes=_saved_after_attention(
+                shape, adapted, rank, row.tokens, COMPUTE_BYTES[compute]
+            ),
+        ),
     )
     return turn.worst_bytes()
 
@@ -230,10 +267,10 @@ def _numbers(linear: Linear) -> int:
     return linear.d_in * linear.d_out
 
 
-def upper_bound(spec: RunSpec) -> RowSize:
+def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
     """The longest row the settings allow, for data whose lengths are not known yet."""
     tokens = spec.batch * spec.seq_len_tokens
-    return RowSize(tokens=tokens, answer_tokens=tokens, examples=spec.batch)
+    return RowSize(lengths=(spec.seq_len_tokens,) * spec.batch, answer_tokens=tokens, on_gpu=on_gpu)
 
 
 def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute) -> RowSize:

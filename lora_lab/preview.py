@@ -52,14 +52,17 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     device = home.worker_state().get("device") or {}
     compute, measured = _compute(spec, device)
     lengths = home.lengths(spec.model, digest)
+    on_gpu = device.get("type") == "cuda"
     rows = row_sizes(
         lengths,
         batch=spec.batch,
         steps=spec.steps,
         seed=spec.seed,
         seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=on_gpu,
     )
-    row = memory.heaviest_row(shape, spec, rows, compute) if rows else memory.upper_bound(spec)
+    bound = memory.upper_bound(spec, on_gpu=on_gpu)
+    row = memory.heaviest_row(shape, spec, rows, compute) if rows else bound
     return Preview(
         spec=spec,
         shape=shape,

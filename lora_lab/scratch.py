@@ -1,14 +1,31 @@
 """Working space at a step's worst moment, on top of the saved activations.
 
 Everything saved is alive only where the forward pass turns into the backward pass, so the worst moment lies
-there: in the last layer's last product, in the gate before it, or in the final norm. Each method is one such
-moment, and its terms are the tensors that the operators of worker/ and of transformers hold beside what is
-saved. Read off an operator trace and checked to the byte in tests/lora_lab/worker/test_predicted_memory.py.
+there: in the last layer's attention, in its last product, in the gate before it, or in the final norm.
+Each method is one such moment; its terms are the tensors that the operators of worker/ and of transformers
+hold beside what is saved. Read off an operator trace and checked to the byte in
+tests/lora_lab/worker/test_predicted_memory.py.
 """
 
 from dataclasses import dataclass
 
 FP32_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """The last layer's attention."""
+
+    heads: int
+    width: int
+    """Heads times head size."""
+
+    kv_width: int
+    longest: int
+    """Tokens of the longest example that is written out; 0 when all take the fused kernel."""
+
+    saved_after_bytes: int
+    """Saved for the backward by what comes after it: output and MLP products, both norms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +52,8 @@ class Turn:
     packed: bool
     """Several examples share the row, and a boolean (T, T) mask keeps them apart until the forward ends."""
 
+    attention: "Attention"
+
     def worst_bytes(self) -> int:
         """The largest moment."""
         return max(
@@ -44,6 +63,8 @@ class Turn:
             self.gate_backward(),
             self.norm_forward(),
             self.norm_backward(),
+            self.attention_forward(),
+            self.attention_backward(),
         )
 
     def product_forward(self) -> int:
@@ -82,6 +103,29 @@ class Turn:
     def norm_backward(self) -> int:
         """PyTorch's rms_norm is a composite on a CPU, and its backward holds five fp32 copies."""
         return 5 * self._residual - self._scale
+
+    def attention_forward(self) -> int:
+        """Scores and softmax of the longest written-out example in fp32, beside queries and keys before they
+        were narrowed; what the layer saves after its attention is not there yet.
+        """
+        part, pairs = self.attention, self.attention.heads * self.attention.longest**2
+        copies = 2 if self.c < FP32_BYTES else 1  # in fp32 the softmax is what is saved
+        wide = FP32_BYTES * self.tokens * (part.width + part.kv_width) if self.c < FP32_BYTES else 0
+        outputs = (
+            self.c * part.width * (2 * self.tokens - part.longest)
+        )  # with the queries before they are cut
+        scores = copies * FP32_BYTES * pairs + FP32_BYTES * part.longest**2
+        return self._mask + self._residual + wide + outputs + scores - part.saved_after_bytes
+
+    def attention_backward(self) -> int:
+        """The softmax's gradient twice in fp32, beside the residual's and the output's, cut where several
+        examples share it; what the layer saves after its attention is gone.
+        """
+        part = self.attention
+        pairs = 2 * FP32_BYTES * part.heads * part.longest**2
+        incoming = self.c * part.width * (self.tokens + (part.longest if self.packed else 0))
+        means = FP32_BYTES * part.heads * part.longest
+        return self._residual + incoming + pairs + means - part.saved_after_bytes
 
     @property
     def _input(self) -> int:

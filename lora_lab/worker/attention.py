@@ -1,10 +1,11 @@
 """Attention of packed rows, one example after another.
 
-A packed row holds several examples that must not see each other. With a block mask over the whole row, attention
-computes all T x T pairs and throws most away; here each example attends to itself alone.
+A packed row holds several examples that must not see each other. With a block mask over the whole row,
+attention computes all T x T pairs and throws most away; here each example attends to itself alone.
 
-For short examples on a CPU the products are written out: PyTorch's fused kernel spends twice the time on them, most
-of it in its backward (docs/performance.md). Long examples and GPUs take the fused kernel, which keeps no L x L part.
+For short examples on a CPU the products are written out: PyTorch's fused kernel spends twice the time on
+them, most of it in its backward (docs/performance.md). Long examples and GPUs take the fused kernel, which
+keeps no L x L part.
 """
 
 from collections.abc import Sequence
@@ -22,18 +23,18 @@ from lora_lab.memory import SHORT_EXAMPLE_TOKENS
 
 NAME = "packed_sdpa"
 PLAIN_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "granite"})
-"""Model types whose attention is causal and scaled, with at most a sliding window: nothing else in the mask."""
+"""Model types whose attention is causal and scaled, with at most a sliding window."""
 
 
 class ShortAttention(torch.autograd.Function):
     """softmax(scale · q kᵀ) v of one example, causal. Keeps q, k, v and the softmax p for the backward."""
 
     @staticmethod
-    @torch.autocast("cpu", enabled=False)  # it would narrow the scores again
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]  # it would narrow the scores
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """q (kv_heads, group · seq, head), k and v (kv_heads, seq, head) -> like q."""
         seq = k.shape[1]
-        # In fp32: a score of 10 rounded to bf16 is off by 0.03, which the softmax would pass on as 3 %.
+        # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
         scores = torch.bmm(q.float(), k.float().transpose(1, 2)).mul_(scale)  # (kv_heads, group · seq, seq)
         hidden = scores.new_full((seq, seq), float("-inf")).triu_(1)
         p = scores.view(len(k), -1, seq, seq).add_(hidden).softmax(-1).to(q.dtype).view_as(scores)
@@ -69,8 +70,8 @@ def packed_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """query (1, heads, seq, head), key and value (1, kv_heads, seq, head) -> (1, seq, heads, head).
 
-    `example_lengths` comes with the model's call and sums to seq. Without it, as when answers are generated, this
-    is the library's own attention with its mask.
+    `example_lengths` comes with the model's call and sums to seq. Without it, as when answers are generated,
+    this is the library's own attention with its mask.
     """
     window = options.get("sliding_window")
     if example_lengths is None or (window is not None and max(example_lengths) > window):

@@ -172,6 +172,7 @@ class Work:
             steps=spec.steps,
             seed=spec.seed,
             seq_len_tokens=spec.seq_len_tokens,
+            on_gpu=machine.device.type == "cuda",
         )
         row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
         ledger = memory.predict(shape, spec, row, machine.compute_name)

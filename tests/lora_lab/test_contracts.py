@@ -221,7 +221,7 @@ def test_a_line_without_a_model_is_an_error(reader: ShapeReader, name: str, reco
 def test_a_rank_that_is_none_is_an_error_with_its_id(reader: ShapeReader, rank: object) -> None:
     for answer in (
         counted(reader, id="x", model="gpt2", r=rank),
-        weighed(reader, id="x", model="gpt2", lora={"r": rank}),
+        weighed(reader, id="x", model="llama-7b", lora={"r": rank}),
     ):
         assert answer["id"] == "x"
         assert answer["error"].startswith("r must be a whole number from 1 to 1,000,000,000, got ")
@@ -240,7 +240,7 @@ def test_lora_that_is_no_object_is_an_error(reader: ShapeReader, adapter: object
 
 @pytest.mark.parametrize("field", ["seq_len", "micro_batch"])
 def test_a_size_that_is_no_number_is_named(reader: ShapeReader, field: str) -> None:
-    assert f"{field} must be a whole number" in weighed(reader, model="gpt2", **{field: "long"})["error"]
+    assert f"{field} must be a whole number" in weighed(reader, model="llama-7b", **{field: "long"})["error"]
 
 
 @pytest.mark.parametrize(

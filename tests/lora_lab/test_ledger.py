@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.batches import RowSize
+from lora_lab.batches import RowSize, even_row
 from lora_lab.datasets import Dataset, Example, split
 from lora_lab.ledger import Measured, comparable, devices, measured_runs
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.spec import RunSpec
 
-ROW = RowSize(tokens=40, answer_tokens=12, examples=4)
+ROW = even_row(tokens=40, answer_tokens=12, examples=4)
 SPEC = RunSpec(model="tiny-random", rank=8, steps=3)
 DATA: Dataset = split([Example(prompt=f"p{i}", answer=f"a{i}") for i in range(8)], label="eight pairs")
 
@@ -127,7 +127,7 @@ def test_by_bits_the_rank_must_be_equal_and_the_bits_need_not() -> None:
 
 def test_with_the_heaviest_row_known_equal_rows_count_whatever_steps_and_seed_led_there() -> None:
     same = measured(replace(SPEC, steps=90, seed=5))
-    longer = measured(SPEC, row=replace(ROW, tokens=41))
+    longer = measured(SPEC, row=replace(ROW, lengths=(*ROW.lengths[:-1], ROW.lengths[-1] + 1)))
 
     assert comparable([same, longer], SPEC, free="rank", row=ROW) == [same]
 

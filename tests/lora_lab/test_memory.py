@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab import memory
-from lora_lab.batches import RowSize
+from lora_lab.batches import RowSize, even_row
 from lora_lab.levels import NF4_LEVELS
 from lora_lab.memory import COMPONENTS, Compute, Ledger, bits_per_param, constant_bytes, predict, weight_bytes
 from lora_lab.shapes import Linear, catalogue, find_shape
@@ -171,14 +171,14 @@ def test_adapters_gradients_and_adam_come_to_16_bytes_a_trained_number(model: st
 
 
 def test_the_heaviest_row_is_the_one_with_the_largest_peak() -> None:
-    light, heavy = (RowSize(tokens=t, answer_tokens=t // 2, examples=4) for t in (100, 400))
+    light, heavy = (even_row(tokens=t, answer_tokens=t // 2, examples=4) for t in (100, 400))
     shape = find_shape("smollm2-135m")
     assert memory.heaviest_row(shape, RunSpec(), [light, heavy, light], "bf16") == heavy
 
 
 def test_the_longest_row_allowed_is_batch_times_length() -> None:
     bound = memory.upper_bound(RunSpec(batch=3, seq_len_tokens=100))
-    assert bound == RowSize(tokens=300, answer_tokens=300, examples=3)
+    assert bound == RowSize(lengths=(100, 100, 100), answer_tokens=300)
 
 
 def ledger_of(model: str, spec: RunSpec, compute: Compute) -> Ledger:

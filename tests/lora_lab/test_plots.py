@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from lora_lab.batches import RowSize
+from lora_lab.batches import RowSize, even_row
 from lora_lab.counts import count
 from lora_lab.ledger import Measured
 from lora_lab.memory import COMPONENTS, Compute, Ledger, predict
@@ -39,7 +39,7 @@ from study.errors import LearnerError
 from study.units import MB, as_bytes
 
 SVG = "{http://www.w3.org/2000/svg}"
-ROW = RowSize(tokens=381, answer_tokens=150, examples=4)
+ROW = even_row(tokens=381, answer_tokens=150, examples=4)
 POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 DRAWN_BITS: tuple[Bits, ...] = ("bf16", "int8", "nf4", "nf4-dq", "fp4")
 MODELS = ("tiny-random", "smollm2-135m", "gpt2", "llama-3.1-8b")
@@ -53,7 +53,7 @@ specs = st.builds(
 )
 rows = st.integers(1, 4096).flatmap(
     lambda tokens: st.builds(
-        RowSize, tokens=st.just(tokens), answer_tokens=st.integers(1, tokens), examples=st.integers(1, 8)
+        even_row, tokens=st.just(tokens), answer_tokens=st.integers(1, tokens), examples=st.integers(1, 8)
     )
 )
 computes: st.SearchStrategy[Compute] = st.sampled_from(("fp32", "bf16"))

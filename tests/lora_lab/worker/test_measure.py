@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_lab.batches import RowSize
+from lora_lab.batches import even_row
 from lora_lab.memory import Compute, predict
 from lora_lab.shapes import find_shape
 from lora_lab.spec import TINY_MODEL, Bits, RunSpec
@@ -81,7 +81,7 @@ def test_two_equal_runs_report_equal_peaks_and_losses_to_the_last_bit(
 def test_after_a_step_only_weights_adapter_and_training_state_are_left(models_dir: Path) -> None:
     spec = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
     last = open_lab(spec, "fp32", models_dir, dataset=small_dataset()).train()[-1]
-    row = RowSize(tokens=last.tokens, answer_tokens=1, examples=4)
+    row = even_row(tokens=last.tokens, answer_tokens=1, examples=4)
     resident = predict(find_shape(TINY_MODEL), spec, row, "fp32").resident_bytes
     loss_and_norm_bytes, positions_bytes = 8, 8 * last.tokens
     assert last.live_bytes == resident + loss_and_norm_bytes + positions_bytes

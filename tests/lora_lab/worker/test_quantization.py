@@ -35,7 +35,7 @@ from tests.lora_lab.worker.builders import (
 FOUR_BIT: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 COMPUTES: tuple[Compute, ...] = get_args(Compute)
 SHAPE = find_shape(TINY_MODEL)
-ROW = RowSize(tokens=8, answer_tokens=4, examples=1)
+ROW = RowSize(lengths=(8,), answer_tokens=4)
 
 
 def tiny(bits: Bits, compute: Compute, models_dir: Path) -> Lab:
