@@ -24,6 +24,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lora_lab.batches import step_plan
@@ -35,8 +36,8 @@ from lora_lab.worker.measure import LiveStorages
 from lora_lab.worker.models import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.quantization import resident_tensors
 from lora_lab.worker.run import versions
-from lora_lab.worker.session import Adapted, Machine, attach, meter_for, open_session
-from lora_lab.worker.training import StepResult, answer_loss, train
+from lora_lab.worker.session import CORES, Adapted, Machine, attach, meter_for, open_session
+from lora_lab.worker.training import StepResult, answer_loss, learning_rate_at, train
 from study.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
@@ -64,18 +65,31 @@ class Variant:
     step: Callable[[Sequence[Encoded]], Tensor]
     rounds: list[Timed] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._fresh = {name: p.detach().clone() for name, p in self._trained()}
+
+    def start_over(self) -> None:
+        """The adapter as it was attached, so that every round of every variant begins at the same loss."""
+        with torch.no_grad():
+            for name, parameter in self._trained():
+                parameter.copy_(self._fresh[name])
+
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+
 
 def main() -> None:
     """Print the tables, then one JSON line with everything."""
     options = _options()
     quiet_libraries()
     setting = Setting(options.compute)
-    print(setting.headline())
     variants = setting.variants(metered=options.metered)
+    print(setting.headline())  # after loading, which decides the number of threads for all variants
     for variant in variants:
         variant.run(replace(SPEC, steps=2))
     for number in range(options.rounds):
         for variant in variants:
+            variant.start_over()
             variant.rounds.append(variant.run(replace(SPEC, steps=options.steps, seed=number)))
     speed = [_compare(variants[0], variant) for variant in variants]
     longest = sorted(setting.examples, key=_tokens)[-SPEC.batch :]
@@ -124,7 +138,8 @@ class Setting:
         return (
             f"{EMBEDDED_MODEL}, NF4 + double quantization, rank {SPEC.rank} on all linear layers, "
             f"batch {SPEC.batch}, {self.machine.compute_name}; {len(lengths)} examples of {min(lengths)} to "
-            f"{max(lengths)} tokens (mean {statistics.mean(lengths):.0f}); {torch.get_num_threads()} threads"
+            f"{max(lengths)} tokens (mean {statistics.mean(lengths):.0f}); "
+            f"{torch.get_num_threads()} of {CORES} cores"
         )
 
     def lab(self, machine: Machine | None = None) -> Adapted:
@@ -266,11 +281,22 @@ class TrainerRun:
                 train_dataset=rows,
                 data_collator=Padding(self.pad_to),
                 callbacks=[clock],
+                optimizers=self._same_updates(spec),
             )
             trainer.remove_callback(_printer(trainer))
             trainer.train()
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
+
+    def _same_updates(self, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """The lab's optimizer and learning rates, so that losses can be compared too."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0, fused=True)
+
+        def share(done: int) -> float:
+            return learning_rate_at(min(done + 1, spec.steps), steps=spec.steps, peak=1.0)
+
+        return optimizer, LambdaLR(optimizer, share)
 
 
 def _printer(trainer: Trainer) -> Any:
