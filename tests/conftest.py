@@ -24,6 +24,11 @@ hypothesis.settings.load_profile("app")
 MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run browser tests last: Playwright leaves an event loop running in the thread that all tests share."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture
 def now() -> datetime:
     """A Wednesday morning."""
