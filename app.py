@@ -46,10 +46,10 @@ def build_app(
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
     from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
-    from lora_lab import page as lab_page
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
+    from lora_lab.pages import train as train_page
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
@@ -79,7 +79,7 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
-    corners = today_page.Corners(first_chart=first_chart, last_run=partial(lab_page.last_run, lab))
+    corners = today_page.Corners(first_chart=first_chart, last_run=partial(train_page.last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
@@ -89,7 +89,7 @@ def build_app(
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
-    lab_page.build(pages, context, lab)
+    train_page.build(pages, context, lab)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     site.state.close = engine.close

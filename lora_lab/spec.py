@@ -11,8 +11,12 @@ from study.errors import LearnerError
 Bits = Literal["fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4"]
 TargetSet = Literal["q+v", "attention", "all-linear"]
 ComputeType = Literal["auto", "fp32", "bf16"]
+Variant = Literal["lora", "rslora", "dora"]
+Optimizer = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 
 BITS: tuple[Bits, ...] = get_args(Bits)
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 TARGET_SETS: tuple[TargetSet, ...] = get_args(TargetSet)
 EMBEDDED_MODEL = "smollm2-135m"
 TINY_MODEL = "tiny-random"
@@ -70,6 +74,11 @@ class RunSpec:
     compute_dtype: ComputeType = "auto"
     """`auto` measures both for a moment and takes the faster one (docs/traps.md 9)."""
 
+    variant: Variant = "lora"
+    optimizer: Optimizer = "adamw"
+    checkpointing: bool = False
+    """Keep only what enters each layer and compute the rest again in the backward pass."""
+
     def __post_init__(self) -> None:
         problems = list(_problems(self))
         if problems:
@@ -77,8 +86,8 @@ class RunSpec:
 
     @property
     def scaling(self) -> float:
-        """The factor on B·A·x."""
-        return self.alpha / self.rank
+        """The factor on B·A·x: alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv:2312.03732)."""
+        return self.alpha / (math.sqrt(self.rank) if self.variant == "rslora" else self.rank)
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back to an equal spec."""
@@ -106,7 +115,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
         )
     converted = {name: _converted(value, known[name]) for name, value in values.items()}
     problems = [
-        f"{name} must be {'a whole number' if known[name] is int else 'a number'}, got {values[name]!r}."
+        f"{name} must be {KINDS[known[name]]}, got {values[name]!r}."
         for name, value in converted.items()
         if value is None
     ]
@@ -115,8 +124,13 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
     return RunSpec(**converted)
 
 
+KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
 def _converted(value: Any, kind: Any) -> Any:
     """The value as a field of that kind; None when it can't be."""
+    if kind is bool:
+        return {"true": True, "on": True, "false": False}.get(str(value).lower())
     if kind not in (int, float):
         return str(value)
     try:
@@ -145,6 +159,8 @@ def _problems(spec: RunSpec) -> list[str]:
         ("bits", spec.bits, BITS),
         ("targets", spec.targets, TARGET_SETS),
         ("compute_dtype", spec.compute_dtype, get_args(ComputeType)),
+        ("variant", spec.variant, VARIANTS),
+        ("optimizer", spec.optimizer, OPTIMIZERS),
     )
     problems += [
         f"{name} must be one of {', '.join(allowed)}, got {value!r}."

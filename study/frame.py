@@ -82,13 +82,16 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 
 
 @contextmanager
-def page(app: gr.Blocks, context: Context, *, title: str, path: str) -> Iterator[None]:
-    """One page with its own address, title, menu and live region; its content goes inside."""
+def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
+    """One page with its own address, title, menu and live region; its content goes inside.
+
+    A page that has no entry in the menu names the one that it is `under`.
+    """
     with app if path == "/" else app.route(title, path, show_in_navbar=False):
         blocks = _current_blocks()
         with gr.Row(elem_id="site"):
             gr.HTML(
-                render("study/menu.html", menu=context.menu, path=path),
+                render("study/menu.html", menu=context.menu, path=path, under=under),
                 elem_id="menu",
                 js_on_load=_script("menu.js"),
                 apply_default_css=False,

@@ -14,7 +14,7 @@ from lora_lab.counts import count
 from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import address_of, presets, spec_of_form
 from lora_lab.lab import Lab
-from lora_lab.page import LabPage, last_run
+from lora_lab.pages.train import LabPage, last_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
 from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec

@@ -18,6 +18,7 @@ from lora_lab.memory import COMPONENTS, MODELLED_TYPES
 from lora_lab.preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.state import RunState
+from lora_lab.sections import LAB, sections
 from lora_lab.shapes import catalogue
 from lora_lab.spec import (
     BITS_LABELS,
@@ -51,7 +52,7 @@ BITS_ORDER = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = LabPage(context, lab)
-    with frame.page(app, context, title="Lab", path="/lab"):
+    with frame.page(app, context, title="Lab", path=LAB):
         frame.island(page.act, page.load, "lab", waiting=frame.waiting("Lab"))
 
 
@@ -287,6 +288,7 @@ class LabPage:
             cost = _problem(error)
         return render(
             "lora_lab/lab.html",
+            sections=sections(LAB),
             spec=spec,
             typed=typed,
             presets=presets(),
