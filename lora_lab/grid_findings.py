@@ -1,0 +1,209 @@
+"""What a grid shows, in sentences that its spread over seeds supports.
+
+Two settings differ when the Welch interval of the difference of their mean held-out losses (B. L. Welch,
+Biometrika 34, 1947) leaves out zero. The intervals of one sentence hold together at 95 %: a sentence that
+compares k settings makes k (k - 1) / 2 comparisons and shares 5 % among them (Bonferroni). Degrees of freedom
+are rounded down. Seeds are not paired, which can only widen an interval. A single seed has no spread and
+supports nothing; nor do seeds that all ended on exactly the same loss, which is no spread either.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from lora_lab.grid_results import Arm, Setting, at_best_rate, rates
+from lora_lab.spec import BITS, TARGET_SETS, VARIANTS
+
+Axis = Literal["rank", "bits", "targets", "variant"]
+Verdict = Literal["differ", "noise", "unknown"]
+AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
+CONFIDENCE = 0.95
+SHOWN_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two groups of losses: how far apart their means are, and how far seeds alone could bring them."""
+
+    difference: float
+    """Mean of the first minus mean of the second."""
+
+    noise: float
+    """Half the width of the interval; infinite when the spread is not known."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`differ` only where the spread over seeds supports it."""
+        if math.isinf(self.noise):
+            return "unknown"
+        return "differ" if abs(self.difference) > self.noise else "noise"
+
+
+def compare(first: Sequence[float], second: Sequence[float], *, comparisons: int = 1) -> Comparison:
+    """Welch's interval, widened for being one of several comparisons in a sentence."""
+    difference = math.fsum(first) / len(first) - math.fsum(second) / len(second)
+    if min(len(first), len(second)) < 2:
+        return Comparison(difference=difference, noise=math.inf)
+    parts = [statistics.variance(group) / len(group) for group in (first, second)]
+    error = sum(parts)
+    if error <= (1e-12 * max(map(abs, (*first, *second)))) ** 2:
+        return Comparison(difference=difference, noise=math.inf if difference else 0.0)
+    freedom = error**2 / sum(
+        part**2 / (len(group) - 1) for part, group in zip(parts, (first, second), strict=True)
+    )
+    quantile = t_quantile(1 - (1 - CONFIDENCE) / (2 * comparisons), max(1, math.floor(freedom + 1e-9)))
+    return Comparison(difference=difference, noise=quantile * math.sqrt(error))
+
+
+@cache
+def t_quantile(probability: float, freedom: int) -> float:
+    """The t that a Student variable with `freedom` degrees stays below with this probability above a half."""
+    low, high = 0.0, 1.0
+    while _t_below(high, freedom) < probability:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_below(middle, freedom) < probability else (low, middle)
+    return high
+
+
+def _t_below(t: float, freedom: int) -> float:
+    """Student's distribution function in closed form (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = freedom % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine**2 * k / (k + 1)
+    within = 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return (1 + within) / 2
+
+
+# ---- sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One sentence about one axis, all else equal."""
+
+    axis: Axis
+    context: str
+    text: str
+    verdict: Verdict
+    """`differ` when at least one pair does."""
+
+
+def findings(arms: Iterable[Arm]) -> list[Finding]:
+    """One for each axis and each row of the grid along it, at every setting's best learning rate."""
+    best = [arm for arm in at_best_rate(arms) if arm.losses]
+    return [finding for axis in AXES for finding in _along(axis, best)]
+
+
+def _along(axis: Axis, arms: Sequence[Arm]) -> Iterator[Finding]:
+    others = [other for other in AXES if other != axis]
+    varied = [other for other in others if len({getattr(arm.setting, other) for arm in arms}) > 1]
+    rows: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in arms:
+        rows.setdefault(tuple(getattr(arm.setting, other) for other in others), []).append(arm)
+    for row in rows.values():
+        if len(row) > 1:
+            context = ", ".join(level(row[0].setting, other) for other in varied)
+            yield _finding(axis, context, sorted(row, key=lambda arm: _place(arm.setting, axis)))
+
+
+def _finding(axis: Axis, context: str, row: Sequence[Arm]) -> Finding:
+    at = f" at {context}" if context else ""
+    spread = [arm for arm in row if len(set(arm.losses)) > 1]
+    if len(spread) < 2:
+        text = f"One seed can't tell {_names(row, axis)} apart{at}. Add two seeds or more."
+        if any(len(arm.losses) > 1 for arm in row):
+            text = f"Too few seeds finished to tell {_names(row, axis)} apart{at}."
+        return Finding(axis=axis, context=context, text=text, verdict="unknown")
+    pairs = list(itertools.combinations(spread, 2))
+    judged = [(a, b, compare(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
+    apart = sorted(
+        ((a, b, each) for a, b, each in judged if each.verdict == "differ"),
+        key=lambda item: -abs(item[2].difference),
+    )
+    text = _apart(axis, at, apart, len(pairs)) if apart else _alike(axis, at, spread, judged)
+    left_out = [arm for arm in row if arm not in spread]
+    if left_out:
+        text += f" Not compared, having no spread over seeds: {_names(left_out, axis)}."
+    return Finding(axis=axis, context=context, text=text, verdict="differ" if apart else "noise")
+
+
+def _alike(axis: Axis, at: str, row: Sequence[Arm], judged: Sequence[tuple[Arm, Arm, Comparison]]) -> str:
+    a, b, widest = max(judged, key=lambda item: abs(item[2].difference))
+    join = "between" if len(row) == 2 else "among"
+    whose = "" if len(row) == 2 else f" ({level(a.setting, axis)} and {level(b.setting, axis)})"
+    return (
+        f"No difference beyond seed noise {join} {_names(row, axis)}{at}: the largest gap{whose} is "
+        f"{abs(widest.difference):.3f}, and seeds alone explain up to {widest.noise:.3f} ({_seeds(row)})."
+    )
+
+
+def _apart(axis: Axis, at: str, apart: Sequence[tuple[Arm, Arm, Comparison]], pairs: int) -> str:
+    said = []
+    for a, b, found in apart[:SHOWN_DIFFERENCES]:
+        low, high = (a, b) if found.difference < 0 else (b, a)
+        gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
+        said.append(f"{level(low.setting, axis)} ends {gap} lower than {level(high.setting, axis)}")
+    more = len(apart) - len(said)
+    tail = f"; {more} more pairs differ" if more > 1 else "; 1 more pair differs" if more else ""
+    rest = pairs - len(apart)
+    alike = (
+        f" The other {'pair does' if rest == 1 else f'{rest} pairs do'} not differ beyond seed noise."
+        if rest
+        else ""
+    )
+    text = f"{'; '.join(said)}{at}{tail} ({_seeds([arm for pair in apart for arm in pair[:2]])}).{alike}"
+    return text[0].upper() + text[1:] if axis != "rank" else text
+
+
+def _seeds(arms: Sequence[Arm]) -> str:
+    fewest, most = min(len(arm.losses) for arm in arms), max(len(arm.losses) for arm in arms)
+    return f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
+
+
+def _names(row: Sequence[Arm], axis: Axis) -> str:
+    *first, last = (level(arm.setting, axis) for arm in row)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def level(setting: Setting, axis: Axis) -> str:
+    """`r=8`, `nf4-dq`, `attention`, `dora`."""
+    value = getattr(setting, axis)
+    return f"r={value}" if axis == "rank" else str(value)
+
+
+def _place(setting: Setting, axis: Axis) -> int:
+    orders: dict[Axis, Callable[[], int]] = {
+        "rank": lambda: setting.rank,
+        "bits": lambda: BITS.index(setting.bits),
+        "targets": lambda: TARGET_SETS.index(setting.targets),
+        "variant": lambda: VARIANTS.index(setting.variant),
+    }
+    return orders[axis]()
+
+
+# ---- learning rates
+
+
+def variants_share_one_rate(arms: Sequence[Arm]) -> bool:
+    """A race between variants at a single learning rate, which says little (arXiv:2602.04998)."""
+    return len({arm.setting.variant for arm in arms}) > 1 and len(rates(arms)) == 1
+
+
+def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
+    """Settings whose best learning rate is the lowest or highest one tried: the real best may lie beyond."""
+    tried = rates(arms)
+    if len(tried) < 2:
+        return []
+    return [
+        arm for arm in at_best_rate(arms) if arm.losses and arm.setting.learning_rate in (tried[0], tried[-1])
+    ]
