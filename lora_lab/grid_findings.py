@@ -22,7 +22,7 @@ Axis = Literal["rank", "bits", "targets", "variant"]
 Verdict = Literal["differ", "noise", "unknown"]
 AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
 CONFIDENCE = 0.95
-SHOWN_DIFFERENCES = 3
+SHOWN_DIFFERENCES = 3  # of one sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,9 @@ def _t_below(t: float, freedom: int) -> float:
     return (1 + within) / 2
 
 
+Judged = tuple[Arm, Arm, Comparison]
+
+
 # ---- sentences
 
 
@@ -93,9 +96,26 @@ class Finding:
 
     axis: Axis
     context: str
-    text: str
+    """The row of the grid it is about, such as `nf4, attention`; empty when there is one row only."""
+
+    claim: str
+    """Short enough for a title, without the context and without a full stop."""
+
+    detail: str
+    """The numbers behind it."""
+
     verdict: Verdict
     """`differ` when at least one pair does."""
+
+    @property
+    def headline(self) -> str:
+        """`No difference beyond seed noise between r=8 and r=64 at nf4`."""
+        return f"{self.claim} at {self.context}" if self.context else self.claim
+
+    @property
+    def text(self) -> str:
+        """The whole of it."""
+        return f"{self.headline}{self.detail}"
 
 
 def findings(arms: Iterable[Arm]) -> list[Finding]:
@@ -117,52 +137,64 @@ def _along(axis: Axis, arms: Sequence[Arm]) -> Iterator[Finding]:
 
 
 def _finding(axis: Axis, context: str, row: Sequence[Arm]) -> Finding:
-    at = f" at {context}" if context else ""
     spread = [arm for arm in row if len(set(arm.losses)) > 1]
     if len(spread) < 2:
-        text = f"One seed can't tell {_names(row, axis)} apart{at}. Add two seeds or more."
-        if any(len(arm.losses) > 1 for arm in row):
-            text = f"Too few seeds finished to tell {_names(row, axis)} apart{at}."
-        return Finding(axis=axis, context=context, text=text, verdict="unknown")
+        return Finding(axis=axis, context=context, verdict="unknown", **_unknown(axis, row))
     pairs = list(itertools.combinations(spread, 2))
     judged = [(a, b, compare(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
-    apart = sorted(
-        ((a, b, each) for a, b, each in judged if each.verdict == "differ"),
-        key=lambda item: -abs(item[2].difference),
-    )
-    text = _apart(axis, at, apart, len(pairs)) if apart else _alike(axis, at, spread, judged)
+    judged.sort(key=_by_gap)
+    apart = [pair for pair in judged if pair[2].verdict == "differ"]
+    said = _apart(axis, apart, len(pairs)) if apart else _alike(axis, spread, judged[0])
     left_out = [arm for arm in row if arm not in spread]
     if left_out:
-        text += f" Not compared, having no spread over seeds: {_names(left_out, axis)}."
-    return Finding(axis=axis, context=context, text=text, verdict="differ" if apart else "noise")
+        said["detail"] += f" Not compared, having no spread over seeds: {_names(left_out, axis)}."
+    return Finding(axis=axis, context=context, verdict="differ" if apart else "noise", **said)
 
 
-def _alike(axis: Axis, at: str, row: Sequence[Arm], judged: Sequence[tuple[Arm, Arm, Comparison]]) -> str:
-    a, b, widest = max(judged, key=lambda item: abs(item[2].difference))
-    join = "between" if len(row) == 2 else "among"
-    whose = "" if len(row) == 2 else f" ({level(a.setting, axis)} and {level(b.setting, axis)})"
-    return (
-        f"No difference beyond seed noise {join} {_names(row, axis)}{at}: the largest gap{whose} is "
-        f"{abs(widest.difference):.3f}, and seeds alone explain up to {widest.noise:.3f} ({_seeds(row)})."
-    )
+def _by_gap(pair: Judged) -> float:
+    return -abs(pair[2].difference)
 
 
-def _apart(axis: Axis, at: str, apart: Sequence[tuple[Arm, Arm, Comparison]], pairs: int) -> str:
-    said = []
-    for a, b, found in apart[:SHOWN_DIFFERENCES]:
-        low, high = (a, b) if found.difference < 0 else (b, a)
-        gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
-        said.append(f"{level(low.setting, axis)} ends {gap} lower than {level(high.setting, axis)}")
-    more = len(apart) - len(said)
-    tail = f"; {more} more pairs differ" if more > 1 else "; 1 more pair differs" if more else ""
-    rest = pairs - len(apart)
-    alike = (
-        f" The other {'pair does' if rest == 1 else f'{rest} pairs do'} not differ beyond seed noise."
-        if rest
-        else ""
-    )
-    text = f"{'; '.join(said)}{at}{tail} ({_seeds([arm for pair in apart for arm in pair[:2]])}).{alike}"
-    return text[0].upper() + text[1:] if axis != "rank" else text
+def _unknown(axis: Axis, row: Sequence[Arm]) -> dict[str, str]:
+    if all(len(arm.losses) < 2 for arm in row):
+        return {"claim": f"One seed can't tell {_names(row, axis)} apart", "detail": ". Add two seeds or more."}
+    return {"claim": f"Too few seeds finished to tell {_names(row, axis)} apart", "detail": "."}
+
+
+def _alike(axis: Axis, row: Sequence[Arm], widest: Judged) -> dict[str, str]:
+    a, b, found = widest
+    join, whose = "between", ""
+    if len(row) > 2:
+        join, whose = "among", f" ({level(a.setting, axis)} and {level(b.setting, axis)})"
+    return {
+        "claim": f"No difference beyond seed noise {join} {_names(row, axis)}",
+        "detail": (
+            f": the largest gap{whose} is {abs(found.difference):.3f}, and seeds alone explain up to "
+            f"{found.noise:.3f} ({_seeds(row)})."
+        ),
+    }
+
+
+def _apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> dict[str, str]:
+    first, *others = (_difference(axis, *pair) for pair in apart)
+    detail = "".join(f"; {other}" for other in others[: SHOWN_DIFFERENCES - 1])
+    more, rest = len(apart) - SHOWN_DIFFERENCES, pairs - len(apart)
+    if more > 0:
+        detail += f"; {_pairs(more)} more"
+    detail += f" ({_seeds([arm for pair in apart for arm in pair[:2]])})."
+    if rest:
+        detail += f" No difference beyond seed noise in the other {_pairs(rest)}."
+    return {"claim": first, "detail": detail}
+
+
+def _difference(axis: Axis, a: Arm, b: Arm, found: Comparison) -> str:
+    low, high = (a, b) if found.difference < 0 else (b, a)
+    gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
+    return f"{level(low.setting, axis)} ends {gap} lower than {level(high.setting, axis)}"
+
+
+def _pairs(number: int) -> str:
+    return "pair" if number == 1 else f"{number} pairs"
 
 
 def _seeds(arms: Sequence[Arm]) -> str:

@@ -4,14 +4,14 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import Bits, RunSpec, TargetSet, Variant
 
-CellStatus = Literal["waiting", "running", "finished", "stopped", "cancelled", "failed"]
-STATUSES: tuple[CellStatus, ...] = ("running", "waiting", "finished", "stopped", "cancelled", "failed")
+CellStatus = Literal["waiting", "running", "finished", "stopped", "cancelled", "failed", "deleted"]
+STATUSES: tuple[CellStatus, ...] = get_args(CellStatus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class Cell:
 
     spec: RunSpec
     run_id: str
+    """Empty when its folder was deleted."""
+
     status: CellStatus
     steps_done: int = 0
     loss_before: float | None = None
@@ -90,7 +92,7 @@ class Arm:
     @property
     def word(self) -> str:
         """What to say where a number is missing: the state of the cell that is furthest from having one."""
-        for status in ("failed", "running", "waiting", "stopped", "cancelled"):
+        for status in ("failed", "running", "waiting", "stopped", "cancelled", "deleted"):
             if any(cell.status == status for cell in self.cells):
                 return status
         return "no loss" if self.cells else "not run"
@@ -100,9 +102,14 @@ class Arm:
         return [value for value in values if value is not None]
 
 
-def cells_of(runs: Iterable[RunFolder], state_of: Callable[[RunFolder], RunState]) -> list[Cell]:
-    """One cell for each run, in the order given."""
-    return [_cell(run.run_id, run.spec, state_of(run)) for run in runs]
+def cells_of(
+    cells: Iterable[tuple[RunSpec, RunFolder | None]], state_of: Callable[[RunFolder], RunState]
+) -> list[Cell]:
+    """One cell for each spec and its run, in the order given."""
+    return [
+        Cell(spec=spec, run_id="", status="deleted") if run is None else _cell(run.run_id, spec, state_of(run))
+        for spec, run in cells
+    ]
 
 
 def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:
