@@ -27,6 +27,11 @@ class Settings:
         """One folder per lab run."""
         return self.home / "runs"
 
+    @property
+    def sweeps_dir(self) -> Path:
+        """One folder per sweep; its runs are in `runs_dir` as all others."""
+        return self.home / "sweeps"
+
 
 def load_settings(*, home: Path | None = None) -> Settings:
     """Settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.

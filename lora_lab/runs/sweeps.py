@@ -1,0 +1,148 @@
+"""A sweep is a folder: sweep.json names its grid and the runs of its cells; results.csv is their table."""
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lora_lab.datasets import Dataset
+from lora_lab.grid import Grid
+from lora_lab.home import write_json
+from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run
+from lora_lab.spec import RunSpec
+from study.errors import LearnerError
+
+SWEEP_ID = re.compile(r"^\d{8}-\d{9}-sweep-[0-9a-f]{6}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A grid and where its cells are run. Everything else is in the cells' own run folders."""
+
+    path: Path
+    grid: Grid
+    data_label: str
+    data_digest: str
+    created_at: float
+    """Seconds since 1970."""
+
+    attempts: tuple[tuple[str, ...], ...]
+    """For each cell of `grid.specs()`, in that order, the ids of its runs: the last one counts."""
+
+    @property
+    def sweep_id(self) -> str:
+        """The folder's name, safe to show and to put into an address."""
+        return self.path.name
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The run that counts for each cell, in the order of `grid.specs()`."""
+        return tuple(runs[-1] for runs in self.attempts)
+
+    @property
+    def table_path(self) -> Path:
+        """The results as CSV, one line a cell."""
+        return self.path / "results.csv"
+
+    def cells(self, runs_dir: Path) -> Iterator[tuple[RunSpec, RunFolder | None]]:
+        """Each cell's settings and run, in order; None where the run's folder was deleted."""
+        for spec, run_id in zip(self.grid.specs(), self.run_ids, strict=True):
+            yield spec, _opened(runs_dir, run_id)
+
+    def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
+        """The same sweep with another run in the place of a cell's."""
+        attempts = tuple((*runs, run_id) if runs[-1] == replaced_id else runs for runs in self.attempts)
+        return replace(self, attempts=attempts)
+
+    def save(self) -> None:
+        """Write sweep.json whole, then rename it over the old one."""
+        write_json(
+            self.path / "sweep.json",
+            {
+                "grid": json.loads(self.grid.to_json()),
+                "data": {"label": self.data_label, "digest": self.data_digest},
+                "created_at": self.created_at,
+                "attempts": self.attempts,
+            },
+        )
+
+
+def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
+    """A folder for the sweep and one for each cell's run: all on disk, or none when it raises."""
+    name = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}-sweep-{secrets.token_hex(3)}"
+    runs: list[RunFolder] = []
+    try:
+        runs += (create_run(runs_dir, spec, dataset, now=now) for spec in grid.specs())
+        sweep = Sweep(
+            path=sweeps_dir / name,
+            grid=grid,
+            data_label=dataset.label,
+            data_digest=dataset.digest,
+            created_at=now.timestamp(),
+            attempts=tuple((run.run_id,) for run in runs),
+        )
+        sweep.save()
+    except OSError:
+        for run in runs:
+            delete_run(run)
+        raise
+    return sweep
+
+
+def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
+    """A sweep by its id. Raises LearnerError when there is none; never opens a path outside `sweeps_dir`."""
+    sweep = _read(sweeps_dir / sweep_id) if SWEEP_ID.fullmatch(sweep_id) else None
+    if sweep is None:
+        raise LearnerError("There is no sweep with that name.", do_next="Choose one from the list of sweeps.")
+    return sweep
+
+
+def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
+    """Every sweep, newest first; damaged ones are left out."""
+    if sweeps_dir.is_dir():
+        for path in sorted(sweeps_dir.iterdir(), reverse=True):
+            sweep = _read(path) if SWEEP_ID.fullmatch(path.name) else None
+            if sweep is not None:
+                yield sweep
+
+
+def delete_sweep(sweep: Sweep, runs_dir: Path) -> None:
+    """Remove a sweep, all its runs and all their files. None of them may be waiting or running."""
+    for run_id in (run_id for runs in sweep.attempts for run_id in runs):
+        run = _opened(runs_dir, run_id)
+        if run is not None:
+            delete_run(run)
+    shutil.rmtree(sweep.path)
+
+
+def _opened(runs_dir: Path, run_id: str) -> RunFolder | None:
+    try:
+        return open_run(runs_dir, run_id)
+    except LearnerError:
+        return None
+
+
+def _read(path: Path) -> Sweep | None:
+    """The sweep in a folder; None where there is none that can be read."""
+    if path.is_symlink():
+        return None
+    try:
+        values: dict[str, Any] = json.loads((path / "sweep.json").read_text("utf-8"))
+        grid = Grid.from_json(json.dumps(values["grid"]))
+        attempts = tuple(tuple(str(run_id) for run_id in runs) for runs in values["attempts"])
+        sweep = Sweep(
+            path=path,
+            grid=grid,
+            data_label=str(values["data"]["label"]),
+            data_digest=str(values["data"]["digest"]),
+            created_at=float(values["created_at"]),
+            attempts=attempts,
+        )
+    except (OSError, ValueError, KeyError, TypeError, LearnerError):
+        return None
+    return sweep if len(attempts) == grid.count and all(attempts) else None
