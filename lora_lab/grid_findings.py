@@ -157,7 +157,10 @@ def _by_gap(pair: Judged) -> float:
 
 def _unknown(axis: Axis, row: Sequence[Arm]) -> dict[str, str]:
     if all(len(arm.losses) < 2 for arm in row):
-        return {"claim": f"One seed can't tell {_names(row, axis)} apart", "detail": ". Add two seeds or more."}
+        return {
+            "claim": f"One seed can't tell {_names(row, axis)} apart",
+            "detail": ". Add two seeds or more.",
+        }
     return {"claim": f"Too few seeds finished to tell {_names(row, axis)} apart", "detail": "."}
 
 
@@ -180,7 +183,7 @@ def _apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> dict[str, str]:
     detail = "".join(f"; {other}" for other in others[: SHOWN_DIFFERENCES - 1])
     more, rest = len(apart) - SHOWN_DIFFERENCES, pairs - len(apart)
     if more > 0:
-        detail += f"; {_pairs(more)} more"
+        detail += f"; {more} more"
     detail += f" ({_seeds([arm for pair in apart for arm in pair[:2]])})."
     if rest:
         detail += f" No difference beyond seed noise in the other {_pairs(rest)}."
@@ -239,3 +242,16 @@ def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
     return [
         arm for arm in at_best_rate(arms) if arm.losses and arm.setting.learning_rate in (tried[0], tried[-1])
     ]
+
+
+def rank_headline(found: Sequence[Finding]) -> str:
+    """What the findings about ranks come to, as a title."""
+    about = [each for each in found if each.axis == "rank"]
+    if not about:
+        return "Held-out loss by rank"
+    for verdict in ("differ", "noise", "unknown"):
+        chosen = [each for each in about if each.verdict == verdict]
+        if chosen:
+            break
+    same = len(about) > 1 and len({each.claim for each in about}) == 1
+    return f"{chosen[0].claim}, at any bit width" if same else chosen[0].headline

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 from lora_lab.runs.folder import RunFolder
@@ -106,10 +107,8 @@ def cells_of(
     cells: Iterable[tuple[RunSpec, RunFolder | None]], state_of: Callable[[RunFolder], RunState]
 ) -> list[Cell]:
     """One cell for each spec and its run, in the order given."""
-    return [
-        Cell(spec=spec, run_id="", status="deleted") if run is None else _cell(run.run_id, spec, state_of(run))
-        for spec, run in cells
-    ]
+    gone = partial(Cell, run_id="", status="deleted")
+    return [_cell(run.run_id, spec, state_of(run)) if run else gone(spec=spec) for spec, run in cells]
 
 
 def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:

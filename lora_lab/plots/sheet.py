@@ -47,7 +47,8 @@ _ONE_AT_A_TIME = threading.RLock()
 
 # Spaces at which a line may break: "rank 8", "381 tokens" and "1.78 %" stay whole.
 _BREAK = re.compile(
-    r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) (?!(?:%|B|kB|MB|GB|tokens|times)(?:\W|$))"
+    r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) "
+    r"(?!(?:%|B|kB|MB|GB|s|ms|tokens|times|steps|seeds|threads)(?:\W|$))"
 )
 
 Align = Literal["left", "center", "right"]

@@ -1,13 +1,13 @@
 """A heat map: tiles on two axes, each with its value written in it, or a word where there is none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_lab.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
 
 # Light to dark in one hue, so that order survives any colour blindness and a grey printer.
 LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)
-# Not INK and PAPER, which a page replaces by its own: a tile keeps its colour on a dark page, so do its words.
+# Not INK and PAPER, which a page replaces by its own: tiles keep their colours on a dark page, so do words.
 DARK_WORDS, LIGHT_WORDS = "#010101", "#fefefe"
 TILE_HEIGHT = 42.0
 GAP = 2.0
@@ -42,6 +42,9 @@ class TileMap:
 
     x_label: str
     y_label: str
+    shown: str
+    """What the tiles hold, with its unit."""
+
     footnote: str
 
     def body_height(self, width: float) -> float:
@@ -54,6 +57,7 @@ class TileMap:
         """See Drawing."""
         drawn = self._turned_for(sheet.width)
         sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
+        sheet.text(sheet.width - EDGE, top + TEXT_SIZE + 2, self.shown, align="right", soft=True)
         left = EDGE + max(text_width(name) for name in drawn.rows) + 8
         width = (sheet.width - EDGE - left) / len(drawn.columns)
         y = top + ABOVE
@@ -75,20 +79,19 @@ class TileMap:
         room = (width - 2 * EDGE - names - 8) / len(self.columns)
         if room >= widest + 2 * GAP + 6 or len(self.columns) <= len(self.rows):
             return self
-        return TileMap(
+        return replace(
+            self,
             columns=self.rows,
             rows=self.columns,
             tiles=tuple(zip(*self.tiles, strict=True)),
             x_label=self.y_label,
             y_label=self.x_label,
-            footnote=self.footnote,
         )
 
     def _tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
         left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + TILE_HEIGHT - GAP
         corners = [(left, high), (right, high), (right, low), (left, low)]
-        words = [line for line in tile.words if text_width(line, bold=tile.marked) <= right - left - 2]
-        words = words or [tile.words[0]]
+        words = [tile.words[0], *(line for line in tile.words[1:] if text_width(line) <= right - left - 2)]
         if tile.value is None:
             sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
             colour = INK

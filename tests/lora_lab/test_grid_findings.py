@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,20 +15,13 @@ from lora_lab.grid_findings import (
     t_quantile,
     variants_share_one_rate,
 )
-from lora_lab.grid_results import Arm, Cell, arms_of, at_best_rate
-from lora_lab.spec import RunSpec
+from lora_lab.grid_results import Arm, arms_of, at_best_rate
+from tests.lora_lab.grids import cell
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=6)
 
 
-def cell(loss: float | None, **setting: object) -> Cell:
-    spec = RunSpec(**setting)  # type: ignore[arg-type]
-    run_id = f"r{spec.rank}-{spec.bits}-{spec.learning_rate}-{spec.seed}"
-    status = "failed" if loss is None else "finished"
-    return Cell(spec=spec, run_id=run_id, status=status, loss_after=loss)  # type: ignore[arg-type]
-
-
-def arms(by_rank: dict[int, list[float]], **setting: object) -> list[Arm]:
+def arms(by_rank: dict[int, list[float]], **setting: Any) -> list[Arm]:
     return arms_of(
         cell(loss, rank=rank, seed=seed, **setting)
         for rank, group in by_rank.items()
@@ -103,7 +97,7 @@ def test_seeds_that_all_end_on_one_loss_support_nothing(first: float, second: fl
 
 
 def test_false_alarms_are_as_rare_as_promised() -> None:
-    """Six ranks that are truly alike, three seeds each: a sentence finds a difference in 5 % of grids at most."""
+    """Six ranks that are truly alike, three seeds each: at most 5 % of the sentences find a difference."""
     dice = random.Random(3)
     alarms = sum(
         findings(arms({rank: [dice.gauss(2, 0.1) for _ in range(3)] for rank in (1, 2, 4, 8, 16, 32)}))[
