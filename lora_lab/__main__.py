@@ -14,19 +14,19 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lora_lab import contracts
-from lora_lab.contracts import Answer
 from lora_lab.counts import formula
 from lora_lab.datasets import own_dataset, read_upload
 from lora_lab.memory import COMPONENTS, bits_per_param
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.local import run_now
 from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.summary import summarize
 from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, RunSpec, spec_from
@@ -219,32 +219,6 @@ def _doing(state: RunState) -> str:
     if state.total_bytes:
         return f"{state.doing}: {as_bytes(state.done_bytes)} of {as_bytes(state.total_bytes)}"
     return state.doing
-
-
-def summarize(run: RunFolder) -> Answer:
-    """The summary object of the command-line contract; `error` when the run failed."""
-    state = fold(run.events())
-    started: dict[str, Any] = state.started or {}
-    device = started.get("device", {})
-    summary: Answer = {
-        "run_dir": str(run.path),
-        "trainable": started.get("trainable"),
-        "total": started.get("total"),
-        "loss_first": state.steps[0]["loss"] if state.steps else None,
-        "loss_last": state.steps[-1]["loss"] if state.steps else None,
-        "eval_loss_before": state.loss_before,
-        "eval_loss_after": state.loss_after,
-        "peak_bytes": state.peak_bytes,
-        "predicted_bytes": started.get("predicted_bytes"),
-        "tokens_per_second": state.tokens_per_second,
-        "seconds": (state.ended_at or time.time()) - state.queued_at,
-        "device": device.get("name"),
-        "compute_dtype": device.get("compute_dtype"),
-        "spec": asdict(run.spec),
-    }
-    if state.failure:
-        summary["error"] = f"{state.failure['what']} {state.failure['do_next']}"
-    return summary
 
 
 if __name__ == "__main__":

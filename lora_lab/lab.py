@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from lora_lab.home import LabHome
 from lora_lab.ledger import Measured, measured_runs
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
-from lora_lab.runs.local import LocalEngine, start_worker
+from lora_lab.runs.local import LocalEngine
+from lora_lab.runs.process import start_worker
 from lora_lab.runs.state import RunState, fold
 from lora_lab.uploads import Uploads
 from study.settings import Settings

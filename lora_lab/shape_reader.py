@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lora_lab.runs.local import worker_environment
+from lora_lab.runs.process import worker_environment
 from lora_lab.shapes import ModelShape, shape_from_json
 from study.errors import LearnerError
 

@@ -1,54 +1,72 @@
 """The local engine: a queue of runs, one worker at a time, and a warm worker kept ready for the next."""
 
-import contextlib
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
-from dataclasses import asdict
-from datetime import datetime
-from pathlib import Path
-
-import psutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from lora_lab.datasets import Dataset
+from lora_lab.grid import Grid
 from lora_lab.home import LabHome
-from lora_lab.runs import failures
+from lora_lab.runs import holder
+from lora_lab.runs.attempts import another, begins_anew, is_left_over, is_waiting, sweep_of
+from lora_lab.runs.books import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.paces import Paces, seconds_of
+from lora_lab.runs.process import WorkerProcess, start_worker, wait_for_stranger
+from lora_lab.runs.queue import Gather, RunQueue, alone, served_by
+from lora_lab.runs.state import fold
+from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
+from lora_lab.runs.table import Table
 from lora_lab.spec import RunSpec
+from study.errors import LearnerError
 from study.settings import Settings
 
 STOP_GRACE_SECONDS = 60
 CLOSE_GRACE_SECONDS = 20
-LOG_TAIL_BYTES = 4000
 
 
 class LocalEngine:
-    """Runs what is submitted, in order, one at a time. Safe to call from several threads.
+    """Runs what is submitted, in order, one job at a time. Safe to call from several threads.
 
-    A run lives in its folder only: after a restart queued runs go on, and one that was cut off says so.
+    A run lives in its folder only: after a restart queued runs go on in their order, and one that was cut off
+    says so; in a sweep another one takes its place.
     """
 
-    def __init__(self, settings: Settings, *, warm: bool = True, memory_limit_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        warm: bool = True,
+        memory_limit_bytes: int = 0,
+        own_only: bool = False,
+        gather: Gather = alone,
+    ) -> None:
+        """`own_only` is for a command line: nothing is taken up, and what is submitted is held by this
+        process, so that an app on the same data folder leaves it alone.
+        """
         self.settings = settings
         self.home = LabHome(settings.home)
         self._warm = warm
         self._memory_limit_bytes = memory_limit_bytes
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._queue: list[RunFolder] = []
+        self._own_only = own_only
+        self._gather = gather
+        self._changed = threading.Condition(threading.RLock())
+        self._queue_path = settings.home / "lab" / "queue.json"
+        self._queue = RunQueue(None if own_only else self._queue_path)
+        self._table = Table(settings.runs_dir)
+        self._paces = Paces(settings.runs_dir)
         self._left_over: list[RunFolder] = []
-        self._current: RunFolder | None = None
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._current: tuple[RunFolder, ...] = ()
+        self._worker: WorkerProcess | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
 
     def start(self) -> None:
         """Take up what an earlier process left, and begin to serve."""
-        for run in reversed(list(list_runs(self.settings.runs_dir))):
-            self._take_up(run)
+        if not self._own_only:
+            left = [(run, fold(run.events())) for run in list_runs(self.settings.runs_dir)][::-1]
+            self._queue.take_up(run for run, state in left if is_waiting(state))
+            self._left_over = [run for run, state in left if is_left_over(state)]
         if self._warm:
             self._start_worker()
         self._thread.start()
@@ -56,11 +74,35 @@ class LocalEngine:
     def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
         """Queue a run. It exists on disk when this returns."""
         run = create_run(self.settings.runs_dir, spec, dataset, now=now)
-        run.emit("queued")
-        with self._changed:
-            self._queue.append(run)
-            self._changed.notify_all()
+        self._enqueue([run])
         return run
+
+    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
+        """Queue every cell of a grid, in its order. All of it exists on disk when this returns."""
+        sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
+        self._enqueue([RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids], sweep)
+        return sweep
+
+    def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+        """Queue what is left of a sweep: cells that nobody works on, and another run for those cut off.
+
+        Raises LearnerError while another process works on it.
+        """
+        sweep = open_sweep(self.settings.sweeps_dir, sweep_id)
+        cells = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
+        self._refuse_if_held(cells)
+        for run in cells:
+            with self._changed:
+                if run in self._queue or run in self._current:
+                    continue
+            if is_left_over(fold(run.events())):
+                self._settle(run)
+            state = fold(run.events())
+            if state.cut_off:
+                self._enqueue([another(self.settings, run, now=now)], sweep)
+            elif not state.ended:
+                self._enqueue([run], sweep)
+        return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def stop(self, run_id: str) -> None:
         """Stop a run after its current step, keeping its adapter; a waiting run leaves the queue."""
@@ -69,15 +111,68 @@ class LocalEngine:
             if run in self._queue:
                 self._queue.remove(run)
                 run.emit("stopped", step=0)
-                return
-            if run == self._current and self._worker is not None:
-                run.ask_to_stop()
-                threading.Thread(target=self._end_after_grace, args=(self._worker,), daemon=True).start()
+            elif not fold(run.events()).ended:
+                run.ask_to_stop()  # whoever works on it
+                if run in self._current and self._worker is not None:
+                    end = threading.Thread(
+                        target=self._end_after_grace, args=(run, self._worker), daemon=True
+                    )
+                    end.start()
+        self._tabulate(run)
+
+    def stop_sweep(self, sweep_id: str) -> None:
+        """Stop all cells that have not ended, waiting ones first."""
+        for run_id in reversed(open_sweep(self.settings.sweeps_dir, sweep_id).run_ids):
+            self.stop(run_id)
+
+    def retry(self, run_id: str, *, now: datetime) -> RunFolder:
+        """Queue another run with the settings and data of an ended one; in a sweep it takes its place."""
+        old = open_run(self.settings.runs_dir, run_id)
+        with self._changed:
+            fresh = another(self.settings, old, now=now)
+            self._enqueue([fresh], sweep_of(self.settings, fold(old.events())))
+        return fresh
+
+    def move(self, run_id: str, position: int) -> None:
+        """Put a waiting run at a place in the queue, 0 being the next. LearnerError when it does not wait."""
+        with self._changed:
+            self._queue.move(run_id, position)
+
+    def pause(self) -> None:
+        """Begin no further run; the current one goes on. Outlives the app."""
+        with self._changed:
+            self._queue.pause(True)
+
+    def resume(self) -> None:
+        """Go on with the queue."""
+        with self._changed:
+            self._queue.pause(False)
+            self._changed.notify_all()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether waiting runs are held back."""
+        with self._changed:
+            return self._queue.is_paused
 
     def waiting(self) -> list[str]:
         """Ids of the runs in the queue, next first."""
-        with self._lock:
+        with self._changed:
             return [run.run_id for run in self._queue]
+
+    def seconds_left(self, *, now: datetime) -> float | None:
+        """Until the queue is empty, by the paces of finished runs; None while one is not known yet."""
+        with self._changed:
+            current, waiting = self._current, list(self._queue)
+        paces = self._paces.newest_first()
+        total = 0.0
+        for run in (*current, *waiting):
+            seconds = seconds_of(run.spec, paces)
+            if seconds is None:
+                return None
+            began_at = fold(run.events()).began_at or now.timestamp()
+            total += max(0.0, seconds - (now.timestamp() - began_at))
+        return total
 
     @property
     def is_warm(self) -> bool:
@@ -85,114 +180,144 @@ class LocalEngine:
         return self._warm
 
     def current(self) -> str | None:
-        """Id of the run that is being worked on."""
-        with self._lock:
-            return self._current.run_id if self._current else None
+        """Id of the run that is being worked on; the first, where several are trained side by side."""
+        with self._changed:
+            return self._current[0].run_id if self._current else None
 
     def retry_model(self) -> None:
         """Start a fresh warm worker, for example after the network came back."""
         with self._changed:
-            if self._current is None:
-                self._stop_worker()
+            if not self._current:
+                if self._worker is not None:
+                    self._worker.kill()
                 self._start_worker()
 
     def close(self) -> None:
         """Let a run keep what it has and end; never leaves a process behind."""
         with self._changed:
             self._closing = True
-            worker, busy = self._worker, self._current is not None
+            worker, busy = self._worker, bool(self._current)
             self._changed.notify_all()
         if worker is not None:
-            if busy:
-                _close_input(worker)
-                _wait(worker, CLOSE_GRACE_SECONDS)
-            _kill(worker)
+            worker.finish(CLOSE_GRACE_SECONDS if busy else 0)
         if self._thread.is_alive():
             self._thread.join(CLOSE_GRACE_SECONDS)
 
-    def _take_up(self, run: RunFolder) -> None:
-        state = fold(run.events())
-        if state.ended:
-            return
-        if state.status == "queued":
-            self._queue.append(run)
-            return
-        self._left_over.append(run)
+    def _enqueue(self, runs: Sequence[RunFolder], sweep: Sweep | None = None, *, first: bool = False) -> None:
+        marks = {"sweep": sweep.sweep_id} if sweep else {}
+        marks |= {"held_by": holder.this_process()} if self._own_only else {}
+        for run in runs:
+            run.emit("queued", **marks)
+        with self._changed:
+            self._queue.add(*runs, first=first)
+            self._changed.notify_all()
+        for run in runs[:1]:
+            self._tabulate(run)
+
+    def _refuse_if_held(self, runs: Sequence[RunFolder]) -> None:
+        """LearnerError when another process on this machine, the app included, works on one of them."""
+        app = served_by(self._queue_path)
+        for run in runs:
+            state = fold(run.events())
+            by, since = (state.held_by, state.queued_at) if state.held_by else app
+            if state.ended or not by or by == holder.this_process() or holder.is_elsewhere(by):
+                continue
+            if holder.is_at_work(by, since=since):
+                raise LearnerError(
+                    f"Process {by.rpartition(':')[2]} works on that sweep.",
+                    do_next="Let it go on there, or end it first.",
+                )
 
     def _settle(self, run: RunFolder) -> None:
         """A run that an earlier app had begun: let its worker, if it still lives, save and end."""
         state = fold(run.events())
-        if state.worker_pid:
-            _wait_for_worker(state.worker_pid)
-        if not fold(run.events()).ended:
-            run.emit("failed", step=len(state.steps), **asdict(failures.app_closed(len(state.steps))))
+        if not state.ended and state.worker_pid:
+            wait_for_stranger(state.worker_pid, STOP_GRACE_SECONDS)
+        cut_off(run)
+        self._tabulate(run)
 
     def _serve(self) -> None:
-        for run in self._left_over:
+        for run in reversed(self._left_over):
             self._settle(run)
+            if begins_anew(self.settings, run):
+                sweep = sweep_of(self.settings, fold(run.events()))
+                self._enqueue([another(self.settings, run, now=datetime.now(UTC))], sweep, first=True)
         while True:
             with self._changed:
-                while not self._queue and not self._closing:
-                    self._changed.wait()
+                self._changed.wait_for(self._may_go_on)
                 if self._closing:
                     return
-                run = self._current = self._queue.pop(0)
-                if self._worker is None or self._worker.poll() is not None:
+                job = self._current = self._take()
+                if not job:
+                    continue
+                if self._worker is None or not self._worker.is_alive:
                     self._start_worker("--cold")
                 worker = self._worker
             assert worker is not None
-            self._work(run, worker)
+            self._work(job, worker)
             with self._changed:
-                self._current = self._worker = None
+                self._current = ()
+                self._changed.notify_all()
+                keep = worker.is_alive and self._goes_on_after(job)
+            if keep:
+                continue
+            worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
+            with self._changed:
+                self._worker = None
                 if self._warm and not self._closing and not self._queue:
                     self._start_worker()
 
-    def _work(self, run: RunFolder, worker: subprocess.Popen[bytes]) -> None:
-        text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
-        run.emit("status", text=text, worker_pid=worker.pid)
-        assert worker.stdin is not None
-        try:
-            worker.stdin.write(f"{run.path}\n".encode())
-            worker.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # the worker is gone, or `close` was called a moment ago
-        exit_code = worker.wait()
-        close_the_books(run, exit_code)
+    def _take(self) -> tuple[RunFolder, ...]:
+        """The next job, without the runs that somebody stopped meanwhile who could not reach this queue."""
+        job = self._queue.take(self._gather)
+        for run in job:
+            if run.stop_path.exists():
+                run.emit("stopped", step=0)
+                self._tabulate(run)
+        return tuple(run for run in job if not run.stop_path.exists())
 
-    def _is_ready(self, worker: subprocess.Popen[bytes]) -> bool:
+    def _may_go_on(self) -> bool:
+        return self._closing or (bool(self._queue) and not self._queue.is_paused)
+
+    def _goes_on_after(self, job: Sequence[RunFolder]) -> bool:
+        """Whether the next job is of the same sweep: then its process goes on, with what it has loaded."""
+        sweep = fold(job[0].events()).sweep
+        following = next(iter(self._queue), None)
+        if not sweep or following is None or self._closing or self._queue.is_paused:
+            return False
+        return fold(following.events()).sweep == sweep
+
+    def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
+        """Have a job done, and leave no run of it without an ending."""
+        text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
+        for run in job:
+            run.emit("status", text=text, worker_pid=worker.pid)
+        exit_code = worker.do(job)
+        for run in job:
+            if self._closing:
+                cut_off(run)
+            close_the_books(run, exit_code or 0)
+            self._tabulate(run)
+
+    def _tabulate(self, run: RunFolder) -> None:
+        sweep = sweep_of(self.settings, fold(run.events()))
+        if sweep is not None:
+            self._table.write(sweep)
+
+    def _is_ready(self, worker: WorkerProcess) -> bool:
         state = self.home.worker_state()
         return (state["state"], state.get("pid")) == ("ready", worker.pid)
 
     def _start_worker(self, *extra: str) -> None:
-        """With the lock held. One that a run waits for loads that run's model, not the default one first."""
+        """One that a run waits for loads that run's model, not the default one first."""
         self.home.write_worker_state(state="preparing", text="Starting the training worker")
-        self._worker = start_worker(self.settings, list(extra), self._memory_limit_bytes)
+        self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
-    def _stop_worker(self) -> None:
-        """With the lock held; only ever the waiting one."""
-        if self._worker is not None:
-            _kill(self._worker)
-        self._worker = None
-
-    def _end_after_grace(self, worker: subprocess.Popen[bytes]) -> None:
-        _wait(worker, STOP_GRACE_SECONDS)
-        _kill(worker)
-
-
-def close_the_books(run: RunFolder, exit_code: int) -> RunState:
-    """The run's final state; a worker that ended without saying how is a failed run with a cause in words."""
-    state = fold(run.events())
-    if state.ended:
-        return state
-    failure = failures.ended_early(
-        run.spec,
-        exit_code=exit_code,
-        step=len(state.steps),
-        saved_step=state.saved_step,
-        last_lines=_log_tail(run),
-    )
-    run.emit("failed", step=len(state.steps), **asdict(failure))
-    return fold(run.events())
+    def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:
+        with self._changed:
+            ended = self._changed.wait_for(lambda: run not in self._current, STOP_GRACE_SECONDS)
+        if not ended:
+            worker.kill()
 
 
 def run_now(
@@ -200,10 +325,11 @@ def run_now(
 ) -> RunFolder:
     """One run in a worker of its own, for the command line. Ctrl-C stops it and keeps the adapter."""
     run = create_run(settings.runs_dir, spec, dataset, now=now)
-    run.emit("queued")
+    run.emit("queued", held_by=holder.this_process())
     log = (run.path / "stdout.log").open("ab")
     with log:
         worker = start_worker(settings, ["--run", str(run.path)], 0, log=log.fileno())
+        run.emit("status", text="Starting the worker", worker_pid=worker.pid)
         try:
             while worker.poll() is None:
                 watch(run)
@@ -213,77 +339,3 @@ def run_now(
     close_the_books(run, worker.returncode)
     watch(run)
     return run
-
-
-def start_worker(
-    settings: Settings, extra: list[str], memory_limit_bytes: int, *, log: int | None = None
-) -> subprocess.Popen[bytes]:
-    """A worker process with the environment it needs before torch is imported."""
-    command = [sys.executable, "-m", "lora_lab.worker"]
-    command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
-    if memory_limit_bytes:
-        command += ["--memory-limit-bytes", str(memory_limit_bytes)]
-    settings.home.mkdir(parents=True, exist_ok=True)
-    output = (
-        log
-        if log is not None
-        else os.open(settings.home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    )
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            env=worker_environment(),
-            cwd=Path(__file__).resolve().parents[2],
-            start_new_session=True,
-        )
-    finally:
-        if log is None:
-            os.close(output)
-
-
-def worker_environment() -> dict[str, str]:
-    """torch and bitsandbytes bring one OpenMP each; spinning, they starve each other (docs/traps.md 13)."""
-    return os.environ | {
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def _wait_for_worker(pid: int) -> None:
-    try:
-        process = psutil.Process(pid)
-        if "lora_lab.worker" in process.cmdline():
-            process.wait(STOP_GRACE_SECONDS)
-    except (psutil.Error, OSError):
-        return
-
-
-def _wait(worker: subprocess.Popen[bytes], seconds: float) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.wait(seconds)
-
-
-def _kill(worker: subprocess.Popen[bytes]) -> None:
-    """End it at once unless it has ended, and the download it may have begun."""
-    with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(worker.pid).children(recursive=True):
-            child.kill()
-    worker.kill()
-    worker.wait()
-
-
-def _close_input(worker: subprocess.Popen[bytes]) -> None:
-    if worker.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):
-            worker.stdin.close()
-
-
-def _log_tail(run: RunFolder) -> str:
-    try:
-        return (run.path / "stdout.log").read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -25,6 +25,18 @@ class RunState:
     loss_after: float | None = None
     failure: Event | None = None
     queued_at: float = 0.0
+    began_at: float | None = None
+    """When somebody began to work on it; None while it waits."""
+
+    sweep: str = ""
+    """Id of the sweep it is a cell of."""
+
+    held_by: str = ""
+    """`host:process` that runs it, where that is not the app (runs/holder.py)."""
+
+    cut_off: bool = False
+    """It ended only because whoever ran it went away."""
+
     ended_at: float | None = None
     worker_pid: int = 0
 
@@ -50,6 +62,12 @@ class RunState:
         seconds = sum(step["seconds"] for step in timed)
         return float(sum(step["tokens"] for step in timed) / seconds) if seconds else 0.0
 
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The median, without the first step where there are others; None before one is done."""
+        timed = sorted(step["seconds"] for step in self.steps[1:] or self.steps)
+        return float(timed[len(timed) // 2]) if timed else None
+
     def seconds_left(self, total_steps: int) -> float | None:
         """Remaining training time from the median step; None before the second step."""
         if len(self.steps) < 2:
@@ -69,7 +87,12 @@ def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
 def _after(state: RunState, event: Event) -> RunState:
     match event["kind"]:
         case "queued":
-            return replace(state, queued_at=event["at"])
+            return replace(
+                state,
+                queued_at=event["at"],
+                sweep=event.get("sweep", ""),
+                held_by=event.get("held_by", ""),
+            )
         case "status":
             return replace(state, **_doing(state, event))
         case "started":
@@ -80,17 +103,28 @@ def _after(state: RunState, event: Event) -> RunState:
             return replace(state, saved_step=event["step"])
         case "evaluated":
             return replace(state, loss_before=event["loss_before"], loss_after=event["loss_after"])
-        case "finished" | "stopped" as ending:
-            return replace(state, status=ending, doing="Done", ended_at=event["at"])
-        case "failed":
-            return replace(state, status="failed", doing="Failed", failure=event, ended_at=event["at"])
+        case "finished" | "stopped" | "failed":
+            return _ended(state, event)
     return state
+
+
+def _ended(state: RunState, event: Event) -> RunState:
+    failed = event["kind"] == "failed"
+    return replace(
+        state,
+        status=event["kind"],
+        doing="Failed" if failed else "Done",
+        failure=event if failed else None,
+        ended_at=event["at"],
+        cut_off=event.get("cut_off", False),
+    )
 
 
 def _doing(state: RunState, event: Event) -> dict[str, Any]:
     waiting: Status = "starting" if not state.steps else "finishing"
     return {
         "status": waiting,
+        "began_at": state.began_at or event["at"],
         "doing": event["text"],
         "done_bytes": event.get("done_bytes", 0),
         "total_bytes": event.get("total_bytes", 0),

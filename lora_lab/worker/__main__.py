@@ -1,4 +1,4 @@
-"""One worker process: gets ready, waits for one run, does it, ends. Memory is then certainly free.
+"""One worker process: gets ready, waits for jobs, does one after the other. Its end frees all memory.
 
     python -m lora_lab.worker --home H --models-dir M                  warm: loads the default model, waits
     python -m lora_lab.worker --home H --models-dir M --cold           loads nothing, waits
@@ -6,11 +6,14 @@
     python -m lora_lab.worker --home H --models-dir M --shape MODEL    reads a model's shape, ends
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 
-A worker that waits reads one line from standard input, a run's folder. When that closes without one, the app
-is gone, and so is the worker. During a run, closing it means: stop after this step and keep the adapter.
+A worker that waits reads jobs from standard input, one a line: a run's folder, or several with tabs between
+them. It answers each with a line on standard output (runs/process.py) once the last event is written, and
+keeps its base model loaded for the next. When standard input closes, the app is gone, and so is the worker.
+During a run, closing it means: stop after this step and keep the adapter.
 """
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -18,11 +21,13 @@ import threading
 import traceback
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 
 from lora_lab.datasets import own_dataset
 from lora_lab.embedded import Progress
 from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.process import DONE
 from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.data import encode, pack
 from lora_lab.worker.models import quiet_libraries
@@ -30,6 +35,7 @@ from lora_lab.worker.run import execute, shape_for
 from lora_lab.worker.session import Machine, Session, attach, find_machine, open_session
 from lora_lab.worker.shapes import serve_shapes
 from lora_lab.worker.training import answer_loss
+from lora_lab.worker.workbench import Workbench
 from study.errors import LearnerError
 
 WARM_MODEL = EMBEDDED_MODEL
@@ -52,7 +58,7 @@ def main() -> int:
     if options.run:
         done = execute(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
         return 0 if done else 1
-    return _serve_one(home, options.models_dir, None if options.cold else options.model, options.bits)
+    return _serve(home, options.models_dir, None if options.cold else options.model, options.bits)
 
 
 def _options() -> argparse.Namespace:
@@ -75,8 +81,9 @@ def _limit_memory(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
-def _serve_one(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> int:
-    """Load `model` while nobody waits, then do the one run that standard input names."""
+def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> int:
+    """Load `model` while nobody waits, then do the jobs that standard input names until it closes."""
+    answers = Answers()
     orders = Orders()
     session = None
     try:
@@ -86,18 +93,27 @@ def _serve_one(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -
             session = _get_ready(home, models_dir, model, bits)
     except LearnerError as error:
         home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
-    folder = orders.next()
-    if folder is None:
-        return 0
-    run = RunFolder(folder)
-    _log_into(run)
-    try:
-        done = execute(run, home, models_dir, ready=session, app_is_gone=orders.closed)
-    except Exception:
-        # The outermost frame: the engine turns an exit without an ending into a failed run.
-        traceback.print_exc()
-        return 2
-    return 0 if done else 1
+    bench = Workbench(models_dir, session)
+    del session  # the workbench alone decides how long the base is kept
+    well = True
+    while job := orders.next():
+        try:
+            well = _do(job, home, models_dir, bench, orders)
+        except Exception:
+            # The outermost frame: the engine turns an exit without an ending into a failed run.
+            traceback.print_exc()
+            return 2
+        answers.done()
+    return 0 if well else 1
+
+
+def _do(job: list[RunFolder], home: LabHome, models_dir: Path, bench: Workbench, orders: "Orders") -> bool:
+    """One run after the other; True unless the last one failed."""
+    well = True
+    for run in job:
+        _log_into(run)
+        well = execute(run, home, models_dir, bench=bench, app_is_gone=orders.closed)
+    return well
 
 
 def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Session:
@@ -138,25 +154,37 @@ class Orders:
     """Lines on standard input, read by a thread so that its end is noticed in the middle of a run."""
 
     def __init__(self) -> None:
-        self._line: str | None = None
-        self._arrived = threading.Event()
+        self._lines: SimpleQueue[str] = SimpleQueue()
         self._closed = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def next(self) -> Path | None:
-        """The run's folder, or None when the app went away without asking for one."""
-        self._arrived.wait()
-        return Path(self._line) if self._line else None
+    def next(self) -> list[RunFolder]:
+        """The next job's runs; none once the app went away: then no further job is begun."""
+        line = self._lines.get()
+        return [RunFolder(Path(name)) for name in line.split("\t")] if line and not self.closed() else []
 
     def closed(self) -> bool:
         """Whether the app that started this process is gone."""
         return self._closed.is_set()
 
     def _read(self) -> None:
-        self._line = sys.stdin.readline().strip()
-        self._arrived.set()
-        sys.stdin.read()
+        while line := sys.stdin.readline().strip():
+            self._lines.put(line)
         self._closed.set()
+        self._lines.put("")
+
+
+class Answers:
+    """Standard output as the app reads it. What anything here prints goes where standard error goes."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(1)
+        os.dup2(2, 1)
+
+    def done(self) -> None:
+        """The job's last event is written."""
+        with contextlib.suppress(OSError):  # the app is gone; `Orders` notices
+            os.write(self._descriptor, DONE)
 
 
 def _log_into(run: RunFolder) -> None:

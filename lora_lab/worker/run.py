@@ -11,6 +11,7 @@ import bitsandbytes
 import peft
 import torch
 import transformers
+from peft import PeftModel
 
 from lora_lab import datasets, memory
 from lora_lab.batches import row_sizes
@@ -26,9 +27,10 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.data import Encoded, cut_to, encode
 from lora_lab.worker.generate import answers
 from lora_lab.worker.models import config_of
-from lora_lab.worker.session import Adapted, Machine, Session, attach, find_machine, meter_for, open_session
+from lora_lab.worker.session import Adapted, Machine, Session, attach, meter_for
 from lora_lab.worker.shapes import shape_of_config
 from lora_lab.worker.training import NonFiniteLoss, StepResult, held_out_loss, train
+from lora_lab.worker.workbench import Workbench
 from study.errors import LearnerError
 
 SAVE_EVERY_SECONDS = 15
@@ -40,34 +42,50 @@ def execute(
     home: LabHome,
     models_dir: Path,
     *,
-    ready: Session | None = None,
+    bench: Workbench | None = None,
     app_is_gone: Callable[[], bool],
 ) -> bool:
-    """Do the run; every way it can end is an event. True unless it failed."""
-    spec = run.spec
-    work = Work(run, spec, home, app_is_gone)
+    """Do the run; every way it can end is an event. True unless it failed.
+
+    With a workbench, its loaded base is used where it is the one, and is ready for the next run afterwards.
+    """
+    bench = bench or Workbench(models_dir)
+    work = Work(run, run.spec, home, app_is_gone)
+    failure = _failure_of(work, bench)
+    if failure is not None:
+        run.emit("failed", step=work.step, **asdict(failure))
+    model = work.put_down()
+    if failure is not None and failure.cause == "out-of-memory":
+        del model  # refused in the middle of anything: what is left of the base is not to be trusted
+        bench.clear()
+    elif model is not None:
+        bench.take_back(model)
+    return failure is None
+
+
+def _failure_of(work: "Work", bench: Workbench) -> Failure | None:
+    """Do the work; what went wrong in it, if anything did."""
+    spec = work.spec
     try:
-        work.do(ready if ready is not None and ready.fits(spec) else None, models_dir)
+        work.do(bench)
     except LearnerError as error:
-        return work.fail(Failure(cause="settings", what=error.what, do_next=error.do_next))
+        return Failure(cause="settings", what=error.what, do_next=error.do_next)
     except NonFiniteLoss as error:
         work.save(error.step - 1)
-        return work.fail(failures.non_finite(spec, step=error.step))
+        return failures.non_finite(spec, step=error.step)
     except (MemoryError, torch.OutOfMemoryError):
-        return work.fail(work.out_of_memory())
+        return work.out_of_memory()
     except RuntimeError as error:
         if "DefaultCPUAllocator" not in str(error):
             raise
-        return work.fail(work.out_of_memory())
+        return work.out_of_memory()
     except OSError as error:
-        return work.fail(
-            Failure(
-                cause="disk",
-                what=f"A file could not be read or written ({error.strerror or error}).",
-                do_next="Free some disk space, then start again; your settings are kept.",
-            )
+        return Failure(
+            cause="disk",
+            what=f"A file could not be read or written ({error.strerror or error}).",
+            do_next="Free some disk space, then start again; your settings are kept.",
         )
-    return True
+    return None
 
 
 class Work:
@@ -81,13 +99,9 @@ class Work:
         self.saved_step = 0
         self._saved_at = time.monotonic()
 
-    def do(self, session: Session | None, models_dir: Path) -> None:
+    def do(self, bench: Workbench) -> None:
         """Load, attach, train, compare, finish."""
-        if session is None:
-            machine = find_machine(self.spec.compute_dtype)
-            session = open_session(
-                self.spec.model, self.spec.bits, machine, models_dir=models_dir, report=self.report
-            )
+        session = bench.session_for(self.spec, self.report)
         dataset = datasets.load_saved(self.run.path)
         everything = [encode(session.tokenizer, example) for example in dataset.train]
         shape = shape_for(self.spec.model, self.home)
@@ -112,7 +126,7 @@ class Work:
         stopped = self.step < self.spec.steps
         self.save(self.step)
         if self._app_is_gone():
-            self.run.emit("stopped", step=self.step)
+            self.run.emit("stopped", step=self.step, cut_off=not self.run.stop_path.exists())
             return
 
         self.report(Progress(step="Measuring the held-out loss before and after"))
@@ -146,10 +160,10 @@ class Work:
         self.saved_step, self._saved_at = step, time.monotonic()
         self.run.emit("saved", step=step)
 
-    def fail(self, failure: Failure) -> bool:
-        """Write the ending down."""
-        self.run.emit("failed", step=self.step, **asdict(failure))
-        return False
+    def put_down(self) -> PeftModel | None:
+        """The model with its adapter, which this work then no longer holds; None before there was one."""
+        adapted, self._adapted = self._adapted, None
+        return adapted.model if adapted else None
 
     def out_of_memory(self) -> Failure:
         """With the step that could not be done."""

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import assume, given
 
 from lora_lab import memory
-from lora_lab.__main__ import main, summarize
+from lora_lab.__main__ import main
 from lora_lab.counts import count, formula
 from lora_lab.datasets import own_dataset
 from lora_lab.memory import predict
 from lora_lab.pages.train import command_of
 from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.summary import summarize
 from lora_lab.shapes import catalogue, find_shape
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, Bits, RunSpec, TargetSet, spec_from
 from study.settings import Settings

@@ -24,7 +24,8 @@ from lora_lab.datasets import Dataset, Example, split
 from lora_lab.home import LabHome
 from lora_lab.ledger import measured_runs
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
-from lora_lab.runs.local import LocalEngine, worker_environment
+from lora_lab.runs.local import LocalEngine
+from lora_lab.runs.process import worker_environment
 from lora_lab.runs.state import RunState, fold
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from study.settings import Settings

@@ -28,6 +28,7 @@ from lora_lab.worker.quantization import keep_trainable_layout, quantization_con
 from lora_lab.worker.run import execute
 from lora_lab.worker.session import find_machine, open_session
 from lora_lab.worker.training import learning_rate_at
+from lora_lab.worker.workbench import Workbench
 from tests.lora_lab.worker.builders import TINY, never, padded_loss, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -185,7 +186,8 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     assert not session.fits(replace(TINY, bits="int8"))
     assert not session.fits(replace(TINY, compute_dtype="bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
-    execute(run, LabHome(tmp_path), models_dir, ready=session, app_is_gone=never)
+    bench = Workbench(models_dir, session)
+    execute(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)
     assert losses(run) == losses(run_it(TINY))
 
 

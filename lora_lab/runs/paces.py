@@ -1,0 +1,81 @@
+"""How long runs took on this machine, and so how long a run like them will take."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_lab.runs.folder import RunFolder, list_runs
+from lora_lab.runs.state import RunState, fold
+from lora_lab.spec import RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """The times of one finished run."""
+
+    spec: RunSpec
+    seconds_per_step: float
+    other_seconds: float
+    """Loading, evaluating and answering: all that is no step."""
+
+
+def pace_of(spec: RunSpec, state: RunState) -> Pace | None:
+    """None unless the run finished."""
+    if state.status != "finished" or state.ended_at is None or state.began_at is None or not state.steps:
+        return None
+    stepping = sum(step["seconds"] for step in state.steps)
+    return Pace(
+        spec=spec,
+        seconds_per_step=state.seconds_per_step or 0.0,
+        other_seconds=max(0.0, state.ended_at - state.began_at - stepping),
+    )
+
+
+def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
+    """How long a run of `spec` takes, from the most similar run in `paces`, newest first; None without one.
+
+    Similar runs have the same model, bits, number type, length, data and checkpointing. Of those, variant,
+    targets and rank decide which is nearest; a step's time is taken to grow with the batch.
+    """
+    similar = [pace for pace in paces if _kind(pace.spec) == _kind(spec)]
+    if not similar:
+        return None
+    nearest = min(similar, key=lambda pace: _distance(pace.spec, spec))
+    return nearest.other_seconds + spec.steps * nearest.seconds_per_step * spec.batch / nearest.spec.batch
+
+
+def _kind(spec: RunSpec) -> tuple[object, ...]:
+    return (
+        spec.model,
+        spec.bits,
+        spec.compute_dtype,
+        spec.seq_len_tokens,
+        spec.data,
+        spec.checkpointing,
+    )
+
+
+def _distance(a: RunSpec, b: RunSpec) -> tuple[object, ...]:
+    return a.variant != b.variant, a.targets != b.targets, abs(math.log2(a.rank / b.rank))
+
+
+class Paces:
+    """The paces of all finished runs in a folder; each run is read until it has ended."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self._runs_dir = runs_dir
+        self._known: dict[str, Pace | None] = {}
+
+    def newest_first(self) -> list[Pace]:
+        """Of the runs that are there now."""
+        found = (self._pace(run) for run in list_runs(self._runs_dir))
+        return [pace for pace in found if pace is not None]
+
+    def _pace(self, run: RunFolder) -> Pace | None:
+        if run.run_id not in self._known:
+            state = fold(run.events())
+            if not state.ended:
+                return None
+            self._known[run.run_id] = pace_of(run.spec, state)
+        return self._known[run.run_id]

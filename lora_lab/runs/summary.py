@@ -1,0 +1,41 @@
+"""The summary of a run: the object of the command-line contract, and a line of a sweep's table."""
+
+from dataclasses import asdict
+from typing import Any
+
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState, fold
+
+Summary = dict[str, Any]
+
+
+def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
+    """What a run that ended came to; `error` when it failed. `seconds` counts from when it began."""
+    state = state or fold(run.events())
+    started: dict[str, Any] = state.started or {}
+    device = started.get("device", {})
+    summary: Summary = {
+        "run_dir": str(run.path),
+        "trainable": started.get("trainable"),
+        "total": started.get("total"),
+        "loss_first": state.steps[0]["loss"] if state.steps else None,
+        "loss_last": state.steps[-1]["loss"] if state.steps else None,
+        "eval_loss_before": state.loss_before,
+        "eval_loss_after": state.loss_after,
+        "peak_bytes": state.peak_bytes or None,
+        "predicted_bytes": started.get("predicted_bytes"),
+        "tokens_per_second": state.tokens_per_second or None,
+        "seconds": _seconds(state),
+        "device": device.get("name"),
+        "compute_dtype": device.get("compute_dtype"),
+        "spec": asdict(run.spec),
+    }
+    if state.failure:
+        summary["error"] = f"{state.failure['what']} {state.failure['do_next']}"
+    return summary
+
+
+def _seconds(state: RunState) -> float | None:
+    if state.ended_at is None or state.began_at is None:
+        return None
+    return state.ended_at - state.began_at

@@ -1,0 +1,70 @@
+"""The results table of a sweep: one CSV line a cell, written anew whenever a cell ends."""
+
+import csv
+import io
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import fold
+from lora_lab.runs.summary import summarize
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.spec import RunSpec
+
+MEASURED = (
+    "trainable",
+    "total",
+    "loss_first",
+    "loss_last",
+    "eval_loss_before",
+    "eval_loss_after",
+    "peak_bytes",
+    "predicted_bytes",
+    "seconds_per_step",
+    "tokens_per_second",
+    "seconds",
+    "device",
+    "compute_dtype",
+    "error",
+)
+COLUMNS = ("cell", "status", *(field.name for field in fields(RunSpec)), *MEASURED, "run_id")
+"""Sizes are bytes, times seconds; empty where a cell has not got so far."""
+
+Row = dict[str, Any]
+
+
+class Table:
+    """Writes tables, and remembers the rows of cells that have ended."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self._runs_dir = runs_dir
+        self._ended: dict[str, Row] = {}
+
+    def write(self, sweep: Sweep) -> None:
+        """Replace the sweep's table by what is true now."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for number, (spec, run) in enumerate(sweep.cells(self._runs_dir), start=1):
+            row = self._row(run) if run else {"status": "deleted"}
+            writer.writerow(asdict(spec) | row | {"cell": number})
+        partial = sweep.table_path.with_suffix(".partial")
+        partial.write_text(text.getvalue(), "utf-8")
+        os.replace(partial, sweep.table_path)
+
+    def _row(self, run: RunFolder) -> Row:
+        known = self._ended.get(run.run_id)
+        if known is not None:
+            return known
+        state = fold(run.events())
+        if not state.ended:
+            return {"status": state.status, "run_id": run.run_id}
+        row = summarize(run, state) | {
+            "status": state.status,
+            "run_id": run.run_id,
+            "seconds_per_step": state.seconds_per_step,
+        }
+        self._ended[run.run_id] = row
+        return row
