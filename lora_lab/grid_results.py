@@ -32,7 +32,7 @@ class Cell:
     peak_bytes: int | None = None
     predicted_bytes: int | None = None
     seconds_a_step: float | None = None
-    """Median over all steps but the first, which warms caches up."""
+    """Median over all steps but the first, which warms caches up (RunState.seconds_per_step)."""
 
     tokens_per_second: float | None = None
     trainable: int | None = None
@@ -124,7 +124,7 @@ def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:
         loss_after=_number(state.loss_after),
         peak_bytes=state.peak_bytes or None,
         predicted_bytes=started.get("predicted_bytes"),
-        seconds_a_step=_seconds_a_step(state),
+        seconds_a_step=state.seconds_per_step,
         tokens_per_second=state.tokens_per_second or None,
         trainable=started.get("trainable"),
         failure=f"{failure['what']} {failure['do_next']}" if failure else "",
@@ -144,11 +144,6 @@ def _status(state: RunState) -> CellStatus:
 
 def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _seconds_a_step(state: RunState) -> float | None:
-    timed = state.steps[1:] or state.steps
-    return statistics.median(step["seconds"] for step in timed) if timed else None
 
 
 def setting_of(spec: RunSpec) -> Setting:
