@@ -13,9 +13,13 @@ from fastapi.responses import PlainTextResponse, Response
 
 from lora_lab.charts import plots_of
 from lora_lab.form import spec_of_address
+from lora_lab.grid_report import report, sweep_json
+from lora_lab.grid_results import arms_of
 from lora_lab.lab import Lab
-from lora_lab.plots import render, to_csv
+from lora_lab.plots import Plot, render, to_csv
+from lora_lab.plots.grid import grid_plots, plane_at
 from lora_lab.preview import preview
+from lora_lab.runs.table import Table
 from study.errors import LearnerError
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
@@ -32,6 +36,10 @@ def register(site: FastAPI, lab: Lab) -> None:
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
     site.get("/lab/runs/{run_id}/run.json")(files.run)
     site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
+    site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.cells)
+    site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
+    site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
+    site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.sweep_plot)
 
 
 class Downloads:
@@ -50,14 +58,7 @@ class Downloads:
             return _missing(f"There is no plot named {name}.")
         except LearnerError as error:
             return _missing(str(error))
-        match ending:
-            case "png" | "svg":
-                content = render(plot, ending, on_page=False)
-            case "csv":
-                content = (BOM + to_csv(plot)).encode()
-            case _:
-                return _missing(f"Plots come as png, svg and csv, not as {ending}.")
-        return _file(content, MEDIA[ending], f"{name}-r{spec.rank}-{spec.bits}.{ending}")
+        return _plot(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
         """The adapter folder as PEFT saves it, in a zip."""
@@ -90,6 +91,56 @@ class Downloads:
         except LearnerError as error:
             return _missing(str(error))
         return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
+
+    def cells(self, sweep_id: str) -> Response:
+        """One line a cell of a sweep."""
+        try:
+            sweep = self._lab.sweep(sweep_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        text = Table(self._lab.settings.runs_dir).text(sweep)
+        return _file((BOM + text).encode(), MEDIA["csv"], f"{sweep_id}.csv")
+
+    def sweep(self, sweep_id: str) -> Response:
+        """Grid, cells and findings, as JSON."""
+        try:
+            sweep = self._lab.sweep(sweep_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        text = sweep_json(sweep, self._lab.cells(sweep))
+        return _file(text.encode(), "application/json", f"{sweep_id}.json")
+
+    def report(self, sweep_id: str) -> Response:
+        """One HTML file that needs nothing else; opened in the browser, kept with its Save."""
+        try:
+            sweep = self._lab.sweep(sweep_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        text = report(sweep, self._lab.cells(sweep))
+        named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
+        return Response(text, media_type="text/html; charset=utf-8", headers=named)
+
+    def sweep_plot(self, sweep_id: str, name: str, ending: str, plane: int = 0) -> Response:
+        """A plot of a sweep, for one of its pairs of target set and variant."""
+        try:
+            arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
+            plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
+        except StopIteration:
+            return _missing(f"There is no plot named {name}, or no cell has finished yet.")
+        except LearnerError as error:
+            return _missing(str(error))
+        return _plot(plot, ending, f"{name}-{sweep_id}")
+
+
+def _plot(plot: Plot, ending: str, name: str) -> Response:
+    match ending:
+        case "png" | "svg":
+            content = render(plot, ending, on_page=False)
+        case "csv":
+            content = (BOM + to_csv(plot)).encode()
+        case _:
+            return _missing(f"Plots come as png, svg and csv, not as {ending}.")
+    return _file(content, MEDIA[ending], f"{name}.{ending}")
 
 
 def _strict(value: Any) -> Any:

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 from lora_lab.form import NAMES, OTHER, typed
 from lora_lab.grid import AXES, Grid, grid_from
+from lora_lab.sections import GRID
 from lora_lab.spec import OWN_DATA, spec_from
 from study.content import Problem, read_list
 from study.errors import LearnerError
 
-PATH = "/grid"
 PRESETS_FILE = Path(__file__).with_name("grid_presets.yaml")
 BASE_NAMES = tuple(name for name in NAMES if name not in AXES.values())
 """Settings that all cells share."""
@@ -30,7 +30,7 @@ AXIS_LABELS = {
 """In the order of the form."""
 
 RATE_STEPS = (1 / 4, 1.0, 4.0)
-"""A learning-rate sweep around the one that was chosen: wide enough to show on which side the best one lies."""
+"""A learning-rate sweep around the chosen one: wide enough to show on which side the best one lies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def query_of_grid(grid: Grid) -> dict[str, str]:
 def address_of_grid(grid: Grid, **more: str) -> str:
     """The page's address that opens with this grid, and what else it should show."""
     query = urlencode(query_of_grid(grid) | {name: value for name, value in more.items() if value}, safe=",")
-    return f"{PATH}?{query}" if query else PATH
+    return f"{GRID}?{query}" if query else GRID
 
 
 def _texts(grid: Grid) -> dict[str, str]:
@@ -118,7 +118,7 @@ def listed(values: tuple[Any, ...]) -> str:
 
 
 def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
-    """The grid that the form shows. Raises LearnerError that names every list that is empty or out of limits."""
+    """The grid that the form shows. Raises LearnerError that names every list that is empty or wrong."""
     values = {name: form[name][0].strip() for name in BASE_NAMES if form.get(name)}
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()

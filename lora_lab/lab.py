@@ -1,16 +1,22 @@
 """The lab's parts that page, downloads and Today share."""
 
+import contextlib
 import subprocess
 import threading
 from dataclasses import dataclass, field
 
+from lora_lab.grid_results import Cell, cells_of
 from lora_lab.home import LabHome
 from lora_lab.ledger import Measured, measured_runs
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
 from lora_lab.runs.local import LocalEngine
+from lora_lab.runs.paces import Paces
 from lora_lab.runs.process import start_worker
 from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
+from lora_lab.shapes import ModelShape
 from lora_lab.uploads import Uploads
+from study.errors import LearnerError
 from study.settings import Settings
 
 
@@ -22,6 +28,7 @@ class Lab:
     engine: LocalEngine
     home: LabHome = field(init=False)
     uploads: Uploads = field(init=False)
+    paces: Paces = field(init=False)
     _ended: dict[str, RunState] = field(default_factory=dict)
     _measured: dict[str, Measured | None] = field(default_factory=dict)
     _readers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
@@ -30,6 +37,7 @@ class Lab:
     def __post_init__(self) -> None:
         self.home = LabHome(self.settings.home)
         self.uploads = Uploads(self.settings.home / "lab" / "data")
+        self.paces = Paces(self.settings.runs_dir)
 
     def runs(self) -> list[RunFolder]:
         """Every run, newest first."""
@@ -49,6 +57,18 @@ class Lab:
             self._ended[run.run_id] = state
         return state
 
+    def sweeps(self) -> list[Sweep]:
+        """Every sweep, newest first."""
+        return list(list_sweeps(self.settings.sweeps_dir))
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        """One sweep. Raises LearnerError when there is none."""
+        return open_sweep(self.settings.sweeps_dir, sweep_id)
+
+    def cells(self, sweep: Sweep) -> list[Cell]:
+        """Its cells as they are now, in the order of its grid."""
+        return cells_of(sweep.cells(self.settings.runs_dir), self.state)
+
     def measured(self) -> list[Measured]:
         """Measured peaks of all ended runs, newest first."""
         found = []
@@ -64,6 +84,20 @@ class Lab:
         """Drop what is remembered of a deleted run."""
         self._ended.pop(run_id, None)
         self._measured.pop(run_id, None)
+
+    def shape(self, model: str) -> ModelShape | None:
+        """A model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""
+        with contextlib.suppress(LearnerError):
+            return self.home.shape(model)
+        if self.read_shape(model):
+            return None
+        with contextlib.suppress(LearnerError):
+            return self.home.shape(model)
+        self.forget_reader(model)
+        raise LearnerError(
+            f"{model} could not be read: no such folder, or the hub does not answer.",
+            do_next="Check the name and the network, or choose the embedded model.",
+        )
 
     def read_shape(self, model: str) -> bool:
         """Let a worker read a model's configuration; True while it does, False once it has ended."""

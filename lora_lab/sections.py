@@ -5,7 +5,8 @@ from markupsafe import Markup
 from study.templates import render
 
 LAB = "/lab"
-SECTIONS = (("Train", LAB),)
+GRID = "/grid"
+SECTIONS = (("Train", LAB), ("Grid", GRID))
 """Titles and addresses, in order."""
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from lora_lab.form import typed
 from lora_lab.grid import AXES, Grid
+from lora_lab.grid_estimate import GridEstimate
 from lora_lab.grid_results import STATUSES, Arm, Cell, arms_of, at_best_rate
 from lora_lab.plots.grid import Plane
 from lora_lab.plots.tiles import shade, words_on
@@ -102,7 +104,7 @@ def _as_the_queue_goes(row: Row) -> tuple[int, int]:
 
 def choices(cells: Sequence[Cell]) -> dict[str, list[str]]:
     """For each filter the values that occur, where there is more than one."""
-    found = {
+    found: dict[str, list[str]] = {
         "bits": [bits for bits in BITS if any(cell.spec.bits == bits for cell in cells)],
         "rank": [str(rank) for rank in sorted({cell.spec.rank for cell in cells})],
         "status": [status for status in STATUSES if any(cell.status == status for cell in cells)],
@@ -165,6 +167,29 @@ def _tile(group: Sequence[Cell], best: Arm, ends: tuple[float, float]) -> MapTil
     return MapTile(words=f"{best.mean_loss:.2f}", detail=count, status="measured", style=style)
 
 
+# ---- before it starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """The highest predicted peak at each rank and bit width, in bytes."""
+
+    ranks: tuple[int, ...]
+    rows: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def peaks_of(found: GridEstimate) -> Peaks:
+    """Over seeds, target sets, variants and learning rates."""
+    peaks: dict[tuple[str, int], int] = {}
+    for cell in found.cells:
+        key = (cell.spec.bits, cell.spec.rank)
+        peaks[key] = max(peaks.get(key, 0), cell.ledger.total_bytes)
+    ranks = sorted({rank for _, rank in peaks})
+    widths = [bits for bits in BITS if any(key[0] == bits for key in peaks)]
+    rows = tuple((bits, tuple(peaks[bits, rank] for rank in ranks)) for bits in widths)
+    return Peaks(ranks=tuple(ranks), rows=rows)
+
+
 # ---- words
 
 
@@ -189,9 +214,7 @@ def title_of(grid: Grid, model: str) -> str:
     for axis in ("targets", "variants", "learning_rates"):
         values: tuple[Any, ...] = getattr(grid, axis)
         if len(values) > 1:
-            shown.append(
-                ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-            )
+            shown.append(", ".join(map(typed, values)))
     if len(grid.seeds) > 1:
         shown.append(f"{len(grid.seeds)} seeds")
     return f"{' × '.join(shown)} on {model}"

@@ -11,6 +11,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab import charts, view
+from lora_lab.choices import data_choices, model_choices
 from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
@@ -19,7 +20,6 @@ from lora_lab.preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.state import RunState
 from lora_lab.sections import LAB, sections
-from lora_lab.shapes import catalogue
 from lora_lab.spec import (
     BITS_LABELS,
     EMBEDDED_MODEL,
@@ -38,14 +38,6 @@ RUNS_SHOWN = 30
 RUN_PARTS = ("run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results")
 OVERLAY_LIMIT = 6
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
-HUB_MODELS = (
-    "smollm2-360m",
-    "smollm2-1.7b",
-    "qwen2.5-0.5b",
-    "tinyllama-1.1b",
-    "llama-3.2-1b",
-    "llama-3.2-3b",
-)
 BITS_ORDER = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 
 
@@ -106,19 +98,10 @@ class LabPage:
         return {"parts": {"cost": cost}, "url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
 
     def _cost_part(self, spec: RunSpec) -> str:
-        found = self._preview(spec)
-        if found is None:
-            reading = self._lab.read_shape(spec.model)
-            if reading:
-                return render("lora_lab/reading.html", model=spec.model)
-            found = self._preview(spec)
-        if found is None:
-            self._lab.forget_reader(spec.model)
-            raise LearnerError(
-                f"{spec.model} could not be read: no such folder, or the hub does not answer.",
-                do_next="Check the name and the network, or choose the embedded model.",
-            )
-        return render("lora_lab/cost.html", **self._cost(found))
+        if self._lab.shape(spec.model) is None:
+            return render("lora_lab/reading.html", model=spec.model)
+        digest = self._lab.uploads.find(spec.data).digest
+        return render("lora_lab/cost.html", **self._cost(preview(self._lab.home, spec, digest)))
 
     def _preview(self, spec: RunSpec) -> Preview | None:
         """None while the model's shape is not known."""
@@ -292,7 +275,7 @@ class LabPage:
             spec=spec,
             typed=typed,
             presets=presets(),
-            models=_model_choices(spec),
+            models=model_choices(spec.model),
             other=OTHER,
             bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],  # type: ignore[index]
             targets=TARGET_LABELS.items(),
@@ -307,12 +290,7 @@ class LabPage:
         )
 
     def _data_part(self, chosen: str) -> str:
-        own = self._lab.uploads.find(OWN_DATA)
-        choices = [(OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")]
-        choices += self._lab.uploads.labels()
-        return render(
-            "lora_lab/data.html", choices=choices, chosen=OWN_DATA if chosen == own.digest else chosen
-        )
+        return render("lora_lab/data.html", **data_choices(self._lab.uploads, chosen))
 
     def _worker_part(self) -> str:
         return render(
@@ -378,18 +356,6 @@ def command_of(spec: RunSpec, *, data_file: str = "") -> str:
     if spec.data != OWN_DATA:
         words += ["--data", data_file]
     return shlex.join(words)
-
-
-def _model_choices(spec: RunSpec) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Groups of the model list."""
-    here = [
-        (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (comes with the app)"),
-        (TINY_MODEL, "tiny random model (untrained, instant)"),
-    ]
-    hub = [(name, f"{catalogue()[name].hub_id} (from the hub)") for name in HUB_MODELS]
-    if spec.model not in {name for name, _ in here + hub}:
-        here.append((spec.model, spec.model))
-    return [("On this machine", here), ("Needs a download", hub)]
 
 
 def _form(event: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -21,6 +21,12 @@ def planes(arms: Iterable[Arm]) -> list[Plane]:
     return list(dict.fromkeys((arm.setting.targets, arm.setting.variant) for arm in arms))
 
 
+def plane_at(arms: Iterable[Arm], number: int) -> Plane:
+    """The plane with this number, or the first, as an address that anyone typed may ask for any."""
+    found = planes(arms)
+    return found[number] if 0 <= number < len(found) else found[0]
+
+
 def grid_plots(arms: Sequence[Arm], plane: Plane) -> Iterator[Plot]:
     """The plots that what has finished so far is enough for; loss against memory shows all planes."""
     here = [arm for arm in arms if (arm.setting.targets, arm.setting.variant) == plane]
