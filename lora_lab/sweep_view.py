@@ -15,6 +15,9 @@ from lora_lab.spec import BITS
 
 FILTERS = ("bits", "rank", "status")
 SORTS = ("queue", "loss", "peak", "seconds")
+CHOICE_NAMES = (*(f"show_{name}" for name in FILTERS), "sort")
+"""What an address says of filters and order."""
+
 UNIT_WORDS = {
     "ranks": "rank",
     "bits": "bit width",

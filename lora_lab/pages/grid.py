@@ -22,7 +22,7 @@ from lora_lab.preview import compute_of
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.sections import GRID, sections
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
-from lora_lab.sweep_view import Choice
+from lora_lab.sweep_view import CHOICE_NAMES, Choice
 from study import events, frame
 from study.context import Context
 from study.errors import LearnerError
@@ -241,13 +241,11 @@ class GridPage:
         if what == "plane":
             query["plane"] = value
         else:
-            choice = (
-                choice.sorted_by(value)
-                if what == "sort"
-                else choice.toggled(events.text(event, "name"), value)
-            )
-            query = {name: text for name, text in query.items() if name not in Choice.of(query).query()}
-            query |= choice.query()
+            if what == "sort":
+                choice = choice.sorted_by(value)
+            else:
+                choice = choice.toggled(events.text(event, "name"), value)
+            query = {name: text for name, text in query.items() if name not in CHOICE_NAMES} | choice.query()
         shown = self._shown(query)
         reply: Reply = {"parts": self._parts(shown), "url": shown.address(_grid_of(query, shown))}
         if what == "plane":
@@ -340,10 +338,8 @@ class GridPage:
         rows = []
         for sweep in self._lab.sweeps()[:SWEEPS_SHOWN]:
             cells = self._lab.cells(sweep)
-            done = [cell for cell in cells if cell.comparable]
-            rows.append(
-                (sweep, sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model)), cells, done)
-            )
+            title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
+            rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
         chosen = shown.sweep.sweep_id if shown.sweep else ""
         return render("lora_lab/sweeps.html", rows=rows, shown=chosen)
 
