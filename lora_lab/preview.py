@@ -50,7 +50,7 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     """Raises LearnerError when the model's shape is not known or has none of the targets."""
     shape = home.shape(spec.model)
     device = home.worker_state().get("device") or {}
-    compute, measured = _compute(spec, device)
+    compute, measured = compute_of(spec, device)
     lengths = home.lengths(spec.model, digest)
     on_gpu = device.get("type") == "cuda"
     rows = row_sizes(
@@ -78,7 +78,8 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     )
 
 
-def _compute(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
+def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
+    """The number type that a run will compute in, and whether that is known of this machine."""
     if spec.compute_dtype != "auto":
         return spec.compute_dtype, True
     known = device.get("compute_dtype")
