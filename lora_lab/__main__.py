@@ -1,8 +1,9 @@
-"""The lab on the command line: count, memory, train, shape.
+"""The lab on the command line: count, memory, train, sweep, shape.
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
     python -m lora_lab memory --model llama-3.1-8b --bits nf4-dq --rank 16 --batch 1 --seq-len 512
     python -m lora_lab train --rank 8 --bits nf4-dq --steps 20 --json
+    python -m lora_lab sweep --ranks 1,4,8 --bits nf4-dq,int8,bf16 --steps 5 --engine local --json
     python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
 
 With --jsonl, count and memory read one JSON object a line and answer one a line.
@@ -12,8 +13,7 @@ import argparse
 import io
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,20 +21,29 @@ from typing import Any
 
 from lora_lab import contracts
 from lora_lab.counts import formula
-from lora_lab.datasets import own_dataset, read_upload
+from lora_lab.datasets import Dataset, own_dataset, read_upload
+from lora_lab.grid import AXES, Grid, grid_from
+from lora_lab.grid_estimate import estimate_here, in_words
+from lora_lab.home import LabHome
 from lora_lab.memory import COMPONENTS, bits_per_param
+from lora_lab.runs.cluster import ray_engine
+from lora_lab.runs.engine import Engine
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.local import run_now
-from lora_lab.runs.state import RunState, fold
-from lora_lab.runs.summary import summarize
+from lora_lab.runs.local import LocalEngine, run_now
+from lora_lab.runs.paces import Paces
+from lora_lab.runs.summary import Summary, summarize
+from lora_lab.runs.sweeps import Sweep
 from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, RunSpec, spec_from
+from lora_lab.watch import Watcher, cells_as_they_end
 from study.errors import LearnerError
-from study.settings import load_settings
+from study.settings import Settings, load_settings
 from study.units import as_bytes, as_count, as_percent
 
-WATCH_SECONDS = 0.2
+SHARED_FLAGS = ("bits", "targets")
+"""A grid's axes that are spelt like a run's setting."""
+
 COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer}
 
 
@@ -44,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "train":
             return _train(options)
+        if options.command == "sweep":
+            return _sweep(options)
         if options.command == "shape":
             return _shape(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
@@ -78,19 +89,39 @@ def _parser() -> argparse.ArgumentParser:
     shaping.add_argument("--kind", choices=KINDS, default="causal")
     training = commands.add_parser("train", help="one real run")
     _add_spec_options(training)
+    _add_sweep_options(
+        commands.add_parser("sweep", help="a grid of runs: every combination of the lists given")
+    )
     return parser
 
 
-def _add_spec_options(training: argparse.ArgumentParser) -> None:
+def _add_spec_options(training: argparse.ArgumentParser, *, leave_out: Collection[str] = ()) -> None:
     """Every setting of a run under its own name; defaults come from RunSpec."""
     choices = {"bits": BITS, "targets": TARGET_SETS}
     for field in fields(RunSpec):
-        if field.name != "data":
+        if field.name not in {"data", *leave_out}:
             flag = f"--{field.name.replace('_', '-')}"
             training.add_argument(flag, choices=choices.get(field.name), help=f"default {field.default}")
     training.add_argument("--data", type=Path, help="a .jsonl or .csv file; default: the app's own cards")
     training.add_argument("--data-folder", type=Path, help="where runs and models are kept")
-    training.add_argument("--json", action="store_true", help="print one summary object")
+    training.add_argument("--json", action="store_true", help="print one summary object a run")
+
+
+def _add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
+    for axis, setting in AXES.items():
+        sweeping.add_argument(f"--{axis.replace('_', '-')}", help=f"values of {setting}, commas between them")
+    sweeping.add_argument(
+        "--alpha-per-rank", help="set alpha to this times the rank; default: the same alpha"
+    )
+    sweeping.add_argument("--engine", choices=("local", "ray"), default="local", help="who runs the cells")
+    sweeping.add_argument(
+        "--resume", metavar="SWEEP_ID", help="go on with a sweep that was cut off, as it was"
+    )
+    sweeping.add_argument("--address", help="ray: of a running cluster, such as auto; default: this machine")
+    sweeping.add_argument(
+        "--cpus-per-run", type=int, help="ray: default: all of a machine's, one run at a time"
+    )
+    _add_spec_options(sweeping, leave_out=SHARED_FLAGS)
 
 
 def _answer_one(options: argparse.Namespace) -> int:
@@ -169,13 +200,9 @@ def _shape(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     settings = load_settings(home=options.data_folder)
-    names = [field.name for field in fields(RunSpec) if field.name != "data"]
-    values = {name: value for name in names if (value := getattr(options, name)) is not None}
-    dataset = own_dataset() if options.data is None else read_upload(options.data.name, _read(options.data))
-    spec = spec_from(values | {"data": OWN_DATA if options.data is None else dataset.digest})
-    watcher = Watcher()
-    run = run_now(settings, spec, dataset, now=datetime.now(UTC), watch=watcher.look)
-    summary = summarize(run)
+    spec, dataset = _asked_for(options)
+    watcher = Watcher(_say)
+    summary = summarize(run_now(settings, spec, dataset, now=datetime.now(UTC), watch=watcher.look))
     if options.json:
         print(json.dumps(summary))
     else:
@@ -183,42 +210,74 @@ def _train(options: argparse.Namespace) -> int:
     return 1 if "error" in summary else 0
 
 
+def _asked_for(options: argparse.Namespace, *, leave_out: Collection[str] = ()) -> tuple[RunSpec, Dataset]:
+    """The run and the data that the flags describe; settings left out have their defaults."""
+    names = [field.name for field in fields(RunSpec) if field.name not in {"data", *leave_out}]
+    values = {name: value for name in names if (value := getattr(options, name)) is not None}
+    dataset = own_dataset() if options.data is None else read_upload(options.data.name, _read(options.data))
+    return spec_from(values | {"data": OWN_DATA if options.data is None else dataset.digest}), dataset
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    settings = load_settings(home=options.data_folder)
+    engine = _engine(options, settings)
+    now = datetime.now(UTC)
+    if options.resume:
+        sweep = engine.go_on(options.resume, now=now)
+    else:
+        base, dataset = _asked_for(options, leave_out=SHARED_FLAGS)
+        given = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
+        grid = grid_from(base, {name: value for name, value in given.items() if value is not None})
+        _say(_estimated(settings, grid, dataset))
+        sweep = engine.submit_sweep(grid, dataset, now=now)
+    engine.start()
+    failed = False
+    try:
+        for run in cells_as_they_end(sweep, settings.runs_dir, _say):
+            summary = summarize(run) | {"table": str(sweep.table_path)}
+            failed = failed or "error" in summary
+            print(json.dumps(summary) if options.json else _cell_line(sweep, run, summary), flush=True)
+    except KeyboardInterrupt:
+        _say("Stopping; what is finished stays.")
+        engine.close()
+        _say(f"Go on with: python -m lora_lab sweep --resume {sweep.sweep_id} --engine {options.engine}")
+        return 130
+    engine.close()
+    _say(f"Results table: {sweep.table_path}")
+    return 1 if failed else 0
+
+
+def _estimated(settings: Settings, grid: Grid, dataset: Dataset) -> str:
+    paces = Paces(settings.runs_dir).newest_first()
+    try:
+        return in_words(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
+    except LearnerError:
+        return f"{grid.count} cells. Their peaks are known once the model's configuration was read."
+
+
+def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
+    if "error" in summary:
+        return f"{sweep.grid.label(run.spec)}: {summary['error']}"
+    before, after = summary["eval_loss_before"], summary["eval_loss_after"]
+    loss = f"held-out loss {before:.3f} -> {after:.3f}, " if after is not None else "stopped, "
+    return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}"
+
+
+def _engine(options: argparse.Namespace, settings: Settings) -> Engine:
+    if options.engine == "local":
+        return LocalEngine(settings, warm=False, own_only=True)
+    return ray_engine(settings, address=options.address, cpus_per_run=options.cpus_per_run)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise LearnerError(f"{path} can't be read ({error.strerror}).", do_next="Check the path.") from error
-
-
-class Watcher:
-    """Prints what a run does to standard error, as it does it."""
-
-    def __init__(self) -> None:
-        self._shown = ""
-        self._steps = 0
-
-    def look(self, run: RunFolder) -> None:
-        """Show what is new, then wait a moment."""
-        state = fold(run.events())
-        for step in state.steps[self._steps :]:
-            print(
-                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  "
-                f"peak {as_bytes(step['peak_bytes'])}",
-                file=sys.stderr,
-            )
-        self._steps = len(state.steps)
-        doing = _doing(state)
-        if doing != self._shown:
-            print(doing, file=sys.stderr)
-            self._shown = doing
-        if not state.ended:
-            time.sleep(WATCH_SECONDS)
-
-
-def _doing(state: RunState) -> str:
-    if state.total_bytes:
-        return f"{state.doing}: {as_bytes(state.done_bytes)} of {as_bytes(state.total_bytes)}"
-    return state.doing
 
 
 if __name__ == "__main__":

@@ -64,6 +64,18 @@ class Grid:
         """All cells in their order, which is that of the sweep's runs."""
         return [self._cell(values) for values in product(*(getattr(self, axis) for axis in AXES))]
 
+    def label(self, spec: RunSpec) -> str:
+        """A cell in a few words: rank, bits, and what else the grid varies."""
+        named = {
+            "ranks": f"r={spec.rank}",
+            "bits": spec.bits,
+            "targets": spec.targets,
+            "variants": spec.variant,
+            "learning_rates": f"lr {spec.learning_rate:g}",
+            "seeds": f"seed {spec.seed}",
+        }
+        return " ".join(text for axis, text in named.items() if axis in {"ranks", "bits", *self.varied})
+
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back to an equal grid."""
         return json.dumps(asdict(self), sort_keys=True)

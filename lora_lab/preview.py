@@ -79,7 +79,7 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
 
 
 def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
-    """The number type a run will compute in, and whether this machine was asked which is faster."""
+    """The number type that a run will compute in, and whether that is known of this machine."""
     if spec.compute_dtype != "auto":
         return spec.compute_dtype, True
     known = device.get("compute_dtype")

@@ -1,15 +1,20 @@
 """Another run of the same settings and data; in a sweep it takes the earlier one's place."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from lora_lab import datasets
 from lora_lab.runs import holder
+from lora_lab.runs.books import cut_off
 from lora_lab.runs.folder import RunFolder, create_run, open_run
+from lora_lab.runs.process import wait_for_stranger
+from lora_lab.runs.queue import served_by
 from lora_lab.runs.state import RunState, fold
 from lora_lab.runs.sweeps import Sweep, open_sweep
 from study.errors import LearnerError
 from study.settings import Settings
 
+SETTLE_SECONDS = 60
 MAX_CUT_OFF = 2
 """A cell that was running when the app went away begins anew; one that was so twice may be the reason."""
 
@@ -69,6 +74,49 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
             return found
         found += 1
     return found
+
+
+def what_is_left(
+    settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
+) -> list[RunFolder]:
+    """A sweep's cells that are still to be done: those that wait, and another run for each that was cut off.
+
+    Raises LearnerError while another process on this machine works on it.
+    """
+    sweep = open_sweep(settings.sweeps_dir, sweep_id)
+    cells = [run for _, run in sweep.cells(settings.runs_dir) if run is not None and run not in except_for]
+    for run in cells:
+        _refuse_if_held(settings, fold(run.events()))
+    left = []
+    for run in cells:
+        if fold(run.events()).status != "queued":
+            settle(run)
+        state = fold(run.events())
+        if not state.ended:
+            left.append(run)
+        elif state.cut_off:
+            left.append(another(settings, run, now=now))
+    return left
+
+
+def _refuse_if_held(settings: Settings, state: RunState) -> None:
+    by, since = (state.held_by, state.queued_at) if state.held_by else served_by(settings)
+    if state.ended or not by or by == holder.this_process() or holder.is_elsewhere(by):
+        return
+    if holder.is_at_work(by, since=since):
+        raise LearnerError(
+            f"Process {by.rpartition(':')[2]} works on that sweep.",
+            do_next="Let it go on there, or end it first.",
+        )
+
+
+def settle(run: RunFolder) -> None:
+    """A run that an earlier process had begun: let its worker, if it still lives, save and end."""
+    state = fold(run.events())
+    if not state.ended:
+        if state.worker_pid:
+            wait_for_stranger(state.worker_pid, SETTLE_SECONDS)
+        cut_off(run)
 
 
 def is_waiting(state: RunState) -> bool:

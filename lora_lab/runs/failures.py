@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_lab.spec import RunSpec
+from study.units import as_bytes
 
 USUAL_LEARNING_RATE = 2e-3  # RunSpec's default
 
@@ -73,6 +74,36 @@ def app_closed(step: int) -> Failure:
         cause="killed",
         what=f"The app was closed after step {step} of this run.",
         do_next="Start it again with the same settings.",
+    )
+
+
+def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
+    """No machine of a cluster has room for it."""
+    return Failure(
+        cause="out-of-memory",
+        what=(
+            f"The predicted peak is {as_bytes(peak_bytes)}, and no machine of the cluster has more than "
+            f"{as_bytes(room_bytes)} for a run. It was not started."
+        ),
+        do_next=_smaller(spec),
+    )
+
+
+def machine_lost(step: int) -> Failure:
+    """A machine of a cluster went away, or Ray ended what ran there."""
+    return Failure(
+        cause="killed",
+        what=f"The machine or process that trained this went away after step {step}.",
+        do_next="Go on with the sweep: another run takes its place.",
+    )
+
+
+def cluster_failed(problem: str) -> Failure:
+    """Ray could not begin it."""
+    return Failure(
+        cause="crash",
+        what=f"Ray could not run this ({problem}).",
+        do_next="Check `ray status`, then start it again.",
     )
 
 

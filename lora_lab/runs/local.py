@@ -8,17 +8,24 @@ from lora_lab.datasets import Dataset
 from lora_lab.grid import Grid
 from lora_lab.home import LabHome
 from lora_lab.runs import holder
-from lora_lab.runs.attempts import another, begins_anew, is_left_over, is_waiting, sweep_of
+from lora_lab.runs.attempts import (
+    another,
+    begins_anew,
+    is_left_over,
+    is_waiting,
+    settle,
+    sweep_of,
+    what_is_left,
+)
 from lora_lab.runs.books import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.paces import Paces, seconds_of
-from lora_lab.runs.process import WorkerProcess, start_worker, wait_for_stranger
-from lora_lab.runs.queue import Gather, RunQueue, alone, served_by
+from lora_lab.runs.process import WorkerProcess, start_worker
+from lora_lab.runs.queue import Gather, RunQueue, alone, queue_path
 from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
 from lora_lab.spec import RunSpec
-from study.errors import LearnerError
 from study.settings import Settings
 
 STOP_GRACE_SECONDS = 60
@@ -51,8 +58,7 @@ class LocalEngine:
         self._own_only = own_only
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
-        self._queue_path = settings.home / "lab" / "queue.json"
-        self._queue = RunQueue(None if own_only else self._queue_path)
+        self._queue = RunQueue(None if own_only else queue_path(settings))
         self._table = Table(settings.runs_dir)
         self._paces = Paces(settings.runs_dir)
         self._left_over: list[RunFolder] = []
@@ -80,7 +86,9 @@ class LocalEngine:
     def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
         """Queue every cell of a grid, in its order. All of it exists on disk when this returns."""
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
-        self._enqueue([RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids], sweep)
+        self._enqueue(
+            [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids], sweep.sweep_id
+        )
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
@@ -88,20 +96,9 @@ class LocalEngine:
 
         Raises LearnerError while another process works on it.
         """
-        sweep = open_sweep(self.settings.sweeps_dir, sweep_id)
-        cells = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
-        self._refuse_if_held(cells)
-        for run in cells:
-            with self._changed:
-                if run in self._queue or run in self._current:
-                    continue
-            if is_left_over(fold(run.events())):
-                self._settle(run)
-            state = fold(run.events())
-            if state.cut_off:
-                self._enqueue([another(self.settings, run, now=now)], sweep)
-            elif not state.ended:
-                self._enqueue([run], sweep)
+        with self._changed:
+            mine = {*self._queue, *self._current}
+        self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=mine), sweep_id)
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def stop(self, run_id: str) -> None:
@@ -130,7 +127,7 @@ class LocalEngine:
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = another(self.settings, old, now=now)
-            self._enqueue([fresh], sweep_of(self.settings, fold(old.events())))
+            self._enqueue([fresh], fold(old.events()).sweep)
         return fresh
 
     def move(self, run_id: str, position: int) -> None:
@@ -203,8 +200,8 @@ class LocalEngine:
         if self._thread.is_alive():
             self._thread.join(CLOSE_GRACE_SECONDS)
 
-    def _enqueue(self, runs: Sequence[RunFolder], sweep: Sweep | None = None, *, first: bool = False) -> None:
-        marks = {"sweep": sweep.sweep_id} if sweep else {}
+    def _enqueue(self, runs: Sequence[RunFolder], sweep_id: str = "", *, first: bool = False) -> None:
+        marks = {"sweep": sweep_id} if sweep_id else {}
         marks |= {"held_by": holder.this_process()} if self._own_only else {}
         for run in runs:
             run.emit("queued", **marks)
@@ -214,34 +211,13 @@ class LocalEngine:
         for run in runs[:1]:
             self._tabulate(run)
 
-    def _refuse_if_held(self, runs: Sequence[RunFolder]) -> None:
-        """LearnerError when another process on this machine, the app included, works on one of them."""
-        app = served_by(self._queue_path)
-        for run in runs:
-            state = fold(run.events())
-            by, since = (state.held_by, state.queued_at) if state.held_by else app
-            if state.ended or not by or by == holder.this_process() or holder.is_elsewhere(by):
-                continue
-            if holder.is_at_work(by, since=since):
-                raise LearnerError(
-                    f"Process {by.rpartition(':')[2]} works on that sweep.",
-                    do_next="Let it go on there, or end it first.",
-                )
-
-    def _settle(self, run: RunFolder) -> None:
-        """A run that an earlier app had begun: let its worker, if it still lives, save and end."""
-        state = fold(run.events())
-        if not state.ended and state.worker_pid:
-            wait_for_stranger(state.worker_pid, STOP_GRACE_SECONDS)
-        cut_off(run)
-        self._tabulate(run)
-
     def _serve(self) -> None:
         for run in reversed(self._left_over):
-            self._settle(run)
+            settle(run)
+            self._tabulate(run)
             if begins_anew(self.settings, run):
-                sweep = sweep_of(self.settings, fold(run.events()))
-                self._enqueue([another(self.settings, run, now=datetime.now(UTC))], sweep, first=True)
+                fresh = another(self.settings, run, now=datetime.now(UTC))
+                self._enqueue([fresh], fold(run.events()).sweep, first=True)
         while True:
             with self._changed:
                 self._changed.wait_for(self._may_go_on)

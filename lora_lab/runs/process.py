@@ -33,7 +33,7 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def do(self, job: Sequence[RunFolder]) -> int | None:
-        """Hand over the runs of one job and wait. None when it is done, the exit status when the worker died."""
+        """Hand over a job's runs and wait. None once they are done; the exit status if the worker died."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:

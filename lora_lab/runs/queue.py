@@ -8,6 +8,7 @@ from lora_lab.home import read_json, write_json
 from lora_lab.runs import holder
 from lora_lab.runs.folder import RunFolder
 from study.errors import LearnerError
+from study.settings import Settings
 
 Gather = Callable[[Sequence[RunFolder]], Sequence[RunFolder]]
 """Picks, of the waiting runs, the first and those that are done together with it in one job."""
@@ -84,7 +85,12 @@ class RunQueue:
             write_json(self._path, kept | {"since": self._since})
 
 
-def served_by(path: Path) -> tuple[str, float]:
-    """Who kept that queue last, and since when (seconds since 1970); no name where there never was one."""
-    kept = read_json(path)
+def queue_path(settings: Settings) -> Path:
+    """Where the app keeps its queue."""
+    return settings.home / "lab" / "queue.json"
+
+
+def served_by(settings: Settings) -> tuple[str, float]:
+    """Which app kept the queue last, and since when (seconds since 1970); no name where none ever did."""
+    kept = read_json(queue_path(settings))
     return str(kept.get("served_by", "")), float(kept.get("since", 0.0))
