@@ -16,7 +16,7 @@ from lora_lab.plots import Plot, render
 from lora_lab.plots.conditions import model_name
 from lora_lab.plots.grid import grid_plots, planes
 from lora_lab.runs.sweeps import Sweep
-from lora_lab.sweep_view import size_of, title_of
+from lora_lab.sweep_view import factors_of, title_of
 from study.templates import render as render_template
 
 
@@ -40,7 +40,7 @@ def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
     return render_template(
         "lora_lab/grid_report.html",
         title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
-        size=size_of(sweep.grid),
+        factors=factors_of(sweep.grid),
         sweep=sweep,
         started=datetime.fromtimestamp(sweep.created_at, UTC),
         cells=list(enumerate(cells, start=1)),

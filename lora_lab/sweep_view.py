@@ -196,15 +196,10 @@ def peaks_of(found: GridEstimate) -> Peaks:
 # ---- words
 
 
-def size_of(grid: Grid) -> str:
-    """`3 ranks × 2 bit widths = 6 cells`."""
-    factors = []
-    for axis in reversed(AXES):
-        number = len(getattr(grid, axis))
-        if number > 1:
-            factors.append(f"{number} {_plural(UNIT_WORDS[axis])}")
-    cells = "1 cell" if grid.count == 1 else f"{grid.count} cells"
-    return f"{' × '.join(factors)} = {cells}" if factors else cells
+def factors_of(grid: Grid) -> str:
+    """`3 ranks × 2 bit widths`: what the number of cells is a product of; empty for one cell."""
+    numbers = ((axis, len(getattr(grid, axis))) for axis in reversed(AXES))
+    return " × ".join(f"{number} {_plural(UNIT_WORDS[axis])}" for axis, number in numbers if number > 1)
 
 
 def _plural(words: str) -> str:

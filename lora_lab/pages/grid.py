@@ -11,14 +11,13 @@ from lora_lab import charts, grid_form, sweep_view
 from lora_lab.choices import data_choices, model_choices
 from lora_lab.form import OTHER, typed
 from lora_lab.grid import AXES, Grid
-from lora_lab.grid_estimate import estimate
+from lora_lab.grid_estimate import estimate_here
 from lora_lab.grid_findings import at_the_edge, findings, variants_share_one_rate
 from lora_lab.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
 from lora_lab.grid_results import Cell, arms_of
 from lora_lab.lab import Lab
 from lora_lab.plots.conditions import model_name
 from lora_lab.plots.grid import grid_plots, plane_at, planes
-from lora_lab.preview import compute_of
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.sections import GRID, sections
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
@@ -107,29 +106,16 @@ class GridPage:
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
     def _cost_part(self, grid: Grid) -> str:
-        shape = self._lab.shape(grid.base.model)
-        if shape is None:
+        if self._lab.shape(grid.base.model) is None:
             return render("lora_lab/reading.html", model=grid.base.model)
-        device = self._lab.home.worker_state().get("device") or {}
-        compute, measured = compute_of(grid.base, device)
         digest = self._lab.uploads.find(grid.base.data).digest
-        found = estimate(
-            grid,
-            shape,
-            self._lab.home.lengths(grid.base.model, digest),
-            compute=compute,
-            on_gpu=device.get("type") == "cuda",
-            paces=self._lab.paces.newest_first(),
-        )
+        found = estimate_here(self._lab.home, grid, digest, self._lab.paces.newest_first())
         return render(
             "lora_lab/grid_cost.html",
             grid=grid,
-            size=sweep_view.size_of(grid),
+            factors=sweep_view.factors_of(grid),
             found=found,
             peaks=sweep_view.peaks_of(found),
-            compute=compute,
-            compute_is_measured=measured,
-            machine_bytes=int(device.get("memory_bytes", 0)),
             one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
             rates=listed(grid_form.with_rate_sweep(grid).learning_rates),
         )

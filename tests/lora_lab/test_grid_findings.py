@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.grid_findings import (
-    at_the_edge,
-    compare,
-    findings,
-    t_quantile,
-    variants_share_one_rate,
-)
+from lora_lab.grid_findings import at_the_edge, findings, variants_share_one_rate
 from lora_lab.grid_results import Arm, arms_of, at_best_rate
+from lora_lab.seed_noise import compare, t_quantile
 from tests.lora_lab.grids import cell
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=6)
@@ -138,8 +133,32 @@ def test_every_axis_gets_a_sentence_for_each_row_of_the_grid_along_it() -> None:
         for bits in ("nf4", "bf16")
         for seed in (0, 1)
     ]
-    found = [(each.axis, each.context) for each in findings(arms_of(cells))]
-    assert found == [("rank", "nf4"), ("rank", "bf16"), ("bits", "r=2"), ("bits", "r=8")]
+    found = [(each.axis, each.headline) for each in findings(arms_of(cells))]
+    assert found == [
+        ("rank", "No difference beyond seed noise between r=2 and r=8 at any bit width"),
+        ("bits", "No difference beyond seed noise between bf16 and nf4 at any rank"),
+    ]
+
+
+def test_rows_that_differ_keep_their_own_sentence_and_the_others_share_one() -> None:
+    bases = {
+        ("nf4", 2): 3.0,
+        ("nf4", 8): 2.0,
+        ("bf16", 2): 2.0,
+        ("bf16", 8): 2.01,
+        ("int8", 2): 2.0,
+        ("int8", 8): 2.02,
+    }
+    cells = [
+        cell(base + seed / 100, rank=rank, bits=bits, seed=seed)
+        for (bits, rank), base in bases.items()
+        for seed in (0, 1, 2)
+    ]
+    said = [each.headline for each in findings(arms_of(cells)) if each.axis == "rank"]
+    assert said == [
+        "r=8 ends 1.000 ± 0.023 lower than r=2 at nf4",
+        "No difference beyond seed noise between r=2 and r=8 at bf16 and at int8",
+    ]
 
 
 def test_variants_are_compared_at_the_best_rate_of_each() -> None:

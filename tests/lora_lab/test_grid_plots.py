@@ -83,7 +83,7 @@ def test_the_title_names_the_lowest_loss_and_how_many_cells_seeds_cannot_tell_fr
 def test_with_one_seed_the_title_says_that_it_cannot_tell() -> None:
     drawn = plots(grid(seeds=(0,)))
     assert drawn["grid-loss"].title.endswith("on one seed, which can't tell close cells apart")
-    assert drawn["grid-ranks"].title == "One seed can't tell r=2, r=8 and r=64 apart, at any bit width"
+    assert drawn["grid-ranks"].title == "One seed can't tell r=2, r=8 and r=64 apart at any bit width"
 
 
 def test_losses_are_drawn_at_the_best_learning_rate_and_the_subtitle_says_so() -> None:
