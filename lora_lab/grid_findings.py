@@ -1,9 +1,9 @@
 """What a grid shows, in sentences that its spread over seeds supports.
 
-Two settings differ when the interval of the difference of their mean held-out losses (seed_noise.py) leaves out
-zero. The intervals of one sentence hold together at 95 %: a sentence that compares k settings makes k (k - 1) / 2
-comparisons and shares 5 % among them (Bonferroni). Settings without a spread, with one seed or with seeds that
-all ended on exactly the same loss, are named and not compared.
+Two settings differ when the interval of the difference of their mean held-out losses (seed_noise.py) leaves
+out zero. The intervals of one sentence hold together at 95 %: a sentence that compares k settings makes
+k (k - 1) / 2 comparisons and shares 5 % among them (Bonferroni). Settings without a spread, with one seed or
+with seeds that all ended on exactly the same loss, are named and not compared.
 """
 
 import itertools

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from lora_lab.form import NAMES, OTHER, typed
 from lora_lab.grid import AXES, Grid, grid_from
 from lora_lab.sections import GRID
-from lora_lab.spec import OWN_DATA, spec_from
+from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, spec_from
 from study.content import Problem, read_list
 from study.errors import LearnerError
 
@@ -62,7 +62,13 @@ def grid_presets() -> tuple[GridPreset, ...]:
 
 
 def settled(grid: Grid) -> Grid:
-    """The same cells with a base that is the first of them, so that equal grids are equal values."""
+    """The same cells: ticked lists in the form's order, the first cell as base. Equal grids are then equal."""
+    grid = replace(
+        grid,
+        bits=tuple(sorted(grid.bits, key=BITS.index)),
+        targets=tuple(sorted(grid.targets, key=TARGET_SETS.index)),
+        variants=tuple(sorted(grid.variants, key=VARIANTS.index)),
+    )
     first = {field: getattr(grid, axis)[0] for axis, field in AXES.items()}
     return replace(grid, base=replace(grid.base, **first))
 
@@ -123,7 +129,7 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
     lists = {axis: _parts(",".join(form.get(axis) or [])) for axis in AXES}
-    empty = [AXIS_LABELS[axis] for axis, parts in lists.items() if not parts]
+    empty = [label for axis, label in AXIS_LABELS.items() if not lists[axis]]
     empty += [name for name, value in values.items() if not value and name != "data"]
     if empty:
         raise LearnerError(
@@ -140,7 +146,11 @@ def _parts(text: str) -> list[str]:
     return [part for part in re.split(r"[,;\s]+", text) if part]
 
 
+def rates_around(grid: Grid) -> tuple[float, ...]:
+    """Its learning rates, and some on both sides of each."""
+    return tuple(sorted({float(f"{rate * step:.2g}") for rate in grid.learning_rates for step in RATE_STEPS}))
+
+
 def with_rate_sweep(grid: Grid) -> Grid:
-    """The same grid with several learning rates around its own."""
-    tried = {float(f"{rate * step:.2g}") for rate in grid.learning_rates for step in RATE_STEPS}
-    return settled(replace(grid, learning_rates=tuple(sorted(tried))))
+    """The same grid with those learning rates. Raises LearnerError when it has too many cells then."""
+    return settled(replace(grid, learning_rates=rates_around(grid)))

@@ -1,8 +1,8 @@
 """Whether two groups of losses differ by more than their seeds explain: Welch's interval, from scratch.
 
 B. L. Welch, "The generalization of Student's problem when several different population variances are
-involved", Biometrika 34, 1947. Degrees of freedom are rounded down. Seeds are not paired, which can only widen
-the interval. A single seed has no spread and supports nothing.
+involved", Biometrika 34, 1947. Degrees of freedom are rounded down. Seeds are not paired: where equal seeds
+give similar luck, as equal orders of the data do, that is the wider interval. A single seed supports nothing.
 """
 
 import math

@@ -55,7 +55,7 @@ class Shown:
         if self.plane:
             more["plane"] = str(self.plane)
         address = address_of_grid(grid, **more)
-        if self.sweep and not grid_form.query_of_grid(grid) and grid != self.sweep.grid:
+        if self.sweep and not grid_form.query_of_grid(grid) and grid != grid_form.settled(self.sweep.grid):
             return f"{address}&preset={grid_presets()[0].id}"  # else the form would show the sweep's grid
         return address
 
@@ -117,7 +117,7 @@ class GridPage:
             found=found,
             peaks=sweep_view.peaks_of(found),
             one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
-            rates=listed(grid_form.with_rate_sweep(grid).learning_rates),
+            rates=listed(grid_form.rates_around(grid)),
         )
 
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -288,7 +288,8 @@ class GridPage:
     def _parts(self, shown: Shown) -> dict[str, str]:
         """The sweep in pieces, so that a poll replaces what has changed and no button under a finger."""
         if shown.sweep is None:
-            return dict.fromkeys(PARTS, "") | {"sweep-head": render("lora_lab/no_sweep.html")}
+            head, table = render("lora_lab/no_sweep.html"), render("lora_lab/no_cells.html")
+            return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
         waiting = engine.waiting()
