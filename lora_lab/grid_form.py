@@ -62,7 +62,7 @@ def grid_presets() -> tuple[GridPreset, ...]:
 
 
 def settled(grid: Grid) -> Grid:
-    """The same cells: ticked lists in the form's order, the first cell as base. Equal grids are then equal."""
+    """The same cells: ticked lists in the form's order, the first cell as base. Equal grids become equal."""
     grid = replace(
         grid,
         bits=tuple(sorted(grid.bits, key=BITS.index)),

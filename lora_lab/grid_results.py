@@ -44,6 +44,11 @@ class Cell:
     versions: tuple[tuple[str, str], ...] = ()
 
     @property
+    def ended(self) -> bool:
+        """Nothing about it will change any more."""
+        return self.status not in ("waiting", "running")
+
+    @property
     def comparable(self) -> bool:
         """Whether its held-out loss is that of the whole training: a stopped run answers another question."""
         return self.status == "finished" and self.loss_after is not None

@@ -30,6 +30,7 @@ class Lab:
     uploads: Uploads = field(init=False)
     paces: Paces = field(init=False)
     _ended: dict[str, RunState] = field(default_factory=dict)
+    _cells: dict[tuple[str, ...], list[Cell]] = field(default_factory=dict)
     _measured: dict[str, Measured | None] = field(default_factory=dict)
     _readers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,8 +67,14 @@ class Lab:
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def cells(self, sweep: Sweep) -> list[Cell]:
-        """Its cells as they are now, in the order of its grid."""
-        return cells_of(sweep.cells(self.settings.runs_dir), self.state)
+        """Its cells as they are now, in the order of its grid; a sweep that has ended is read once."""
+        known = self._cells.get(sweep.run_ids)
+        if known is not None:
+            return known
+        cells = cells_of(sweep.cells(self.settings.runs_dir), self.state)
+        if all(cell.ended for cell in cells):
+            self._cells[sweep.run_ids] = cells
+        return cells
 
     def measured(self) -> list[Measured]:
         """Measured peaks of all ended runs, newest first."""
@@ -84,6 +91,7 @@ class Lab:
         """Drop what is remembered of a deleted run."""
         self._ended.pop(run_id, None)
         self._measured.pop(run_id, None)
+        self._cells.clear()
 
     def shape(self, model: str) -> ModelShape | None:
         """A model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""

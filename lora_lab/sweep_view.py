@@ -156,7 +156,7 @@ def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
 
 
 def _tile(group: Sequence[Cell], best: Arm, ends: tuple[float, float]) -> MapTile:
-    ended = sum(cell.status not in ("waiting", "running") for cell in group)
+    ended = sum(cell.ended for cell in group)
     count = f"{ended} of {len(group)}" if len(group) > 1 else ""
     running = next((cell for cell in group if cell.status == "running"), None)
     if running:

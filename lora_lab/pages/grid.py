@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gradio as gr
@@ -44,10 +45,15 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
 class Shown:
     """What the address says that the page shows."""
 
+    lab: Lab
     sweep: Sweep | None
-    cells: Sequence[Cell]
     choice: Choice
     plane: int
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Of the sweep, as they are now."""
+        return self.lab.cells(self.sweep) if self.sweep else []
 
     def address(self, grid: Grid) -> str:
         """Of the page as it is, with this grid in its form."""
@@ -180,7 +186,7 @@ class GridPage:
 
     def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
         sweep = self._lab.sweep(events.text(event, "sweep"))
-        if any(cell.status in ("waiting", "running") for cell in self._lab.cells(sweep)):
+        if not all(cell.ended for cell in self._lab.cells(sweep)):
             raise LearnerError("Some of its cells have not ended.", do_next="Stop the sweep first.")
         delete_sweep(sweep, self._lab.settings.runs_dir)
         for run_id in (run_id for runs in sweep.attempts for run_id in runs):
@@ -239,11 +245,10 @@ class GridPage:
         return reply
 
     def _shown(self, query: Mapping[str, str]) -> Shown:
-        sweep = self._sweep_of(query)
         plane = query.get("plane", "")
         return Shown(
-            sweep=sweep,
-            cells=self._lab.cells(sweep) if sweep else [],
+            lab=self._lab,
+            sweep=self._sweep_of(query),
             choice=Choice.of(query),
             plane=int(plane) if plane.isdecimal() else 0,
         )
@@ -293,12 +298,12 @@ class GridPage:
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
         waiting = engine.waiting()
-        going = any(cell.status in ("waiting", "running") for cell in cells)
+        going = not all(cell.ended for cell in cells)
         values = {
             "sweep": sweep,
             "grid": sweep.grid,
             "title": sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model)),
-            "ended": sum(cell.status not in ("waiting", "running") for cell in cells),
+            "ended": sum(cell.ended for cell in cells),
             "failed": sum(cell.status == "failed" for cell in cells),
             "going": going,
             "running": next((cell for cell in cells if cell.status == "running"), None),
@@ -357,7 +362,7 @@ def _token(shown: Shown) -> str:
     if shown.sweep is None:
         return "none"
     measured = sum(cell.status == "finished" for cell in shown.cells)
-    ended = sum(cell.status not in ("waiting", "running") for cell in shown.cells)
+    ended = sum(cell.ended for cell in shown.cells)
     return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
 
 
