@@ -6,7 +6,8 @@ from study.templates import render
 
 LAB = "/lab"
 GRID = "/grid"
-SECTIONS = (("Train", LAB), ("Grid", GRID))
+PAPERS = "/papers"
+SECTIONS = (("Train", LAB), ("Grid", GRID), ("Published numbers", PAPERS))
 """Titles and addresses, in order."""
 
 
