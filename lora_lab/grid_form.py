@@ -1,6 +1,7 @@
 """The grid page's form: lists and addresses to a Grid and back, and the ready-made grids."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 from lora_lab.form import NAMES, OTHER, typed
 from lora_lab.grid import AXES, Grid, grid_from
 from lora_lab.sections import GRID
-from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, spec_from
+from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
 from study.content import Problem, read_list
 from study.errors import LearnerError
 
@@ -154,3 +155,17 @@ def rates_around(grid: Grid) -> tuple[float, ...]:
 def with_rate_sweep(grid: Grid) -> Grid:
     """The same grid with those learning rates. Raises LearnerError when it has too many cells then."""
     return settled(replace(grid, learning_rates=rates_around(grid)))
+
+
+def command_of_grid(grid: Grid, *, data_file: str = "") -> str:
+    """The same grid on the command line; settings at their default are left out."""
+    words = ["python", "-m", "lora_lab", "sweep"]
+    for axis in AXES:
+        words += [f"--{axis.replace('_', '-')}", listed(getattr(grid, axis)).replace(" ", "")]
+    if grid.alpha_per_rank is not None:
+        words += ["--alpha-per-rank", typed(grid.alpha_per_rank)]
+    for name in BASE_NAMES:
+        value = getattr(grid.base, name)
+        if name != "data" and value != getattr(RunSpec, name):
+            words += [f"--{name.replace('_', '-')}", typed(value)]
+    return shlex.join(words + (["--data", data_file] if grid.base.data != OWN_DATA else []))

@@ -10,6 +10,7 @@ from lora_lab.grid import AXES, Grid
 from lora_lab.grid_estimate import GridEstimate
 from lora_lab.grid_results import STATUSES, Arm, Cell, arms_of, at_best_rate
 from lora_lab.plots.grid import Plane
+from lora_lab.plots.grid_maps import loss_format
 from lora_lab.plots.tiles import shade, words_on
 from lora_lab.spec import BITS
 
@@ -141,7 +142,6 @@ def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {(arm.setting.bits, arm.setting.rank): arm for arm in at_best_rate(arms_of(here))}
     losses = [arm.mean_loss for arm in best.values() if arm.mean_loss is not None]
-    ends = (min(losses), max(losses)) if losses else (0.0, 0.0)
     ranks = sorted({cell.spec.rank for cell in here})
     rows = []
     for bits in BITS:
@@ -149,13 +149,13 @@ def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
         for rank in ranks:
             group = [cell for cell in here if (cell.spec.bits, cell.spec.rank) == (bits, rank)]
             if group:
-                tiles.append(_tile(group, best[bits, rank], ends))
+                tiles.append(_tile(group, best[bits, rank], losses))
         if tiles:
             rows.append((bits, tuple(tiles)))
     return LiveMap(ranks=tuple(ranks), rows=tuple(rows))
 
 
-def _tile(group: Sequence[Cell], best: Arm, ends: tuple[float, float]) -> MapTile:
+def _tile(group: Sequence[Cell], best: Arm, losses: Sequence[float]) -> MapTile:
     ended = sum(cell.ended for cell in group)
     count = f"{ended} of {len(group)}" if len(group) > 1 else ""
     running = next((cell for cell in group if cell.status == "running"), None)
@@ -164,10 +164,11 @@ def _tile(group: Sequence[Cell], best: Arm, ends: tuple[float, float]) -> MapTil
     if best.mean_loss is None:
         word = "running" if running else best.word
         return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")
-    low, high = ends
+    low, high = min(losses), max(losses)
     fill = shade((best.mean_loss - low) / (high - low) if high > low else 0.25)
     style = f"background:{fill};color:{words_on(fill)}"
-    return MapTile(words=f"{best.mean_loss:.2f}", detail=count, status="measured", style=style)
+    words = loss_format(losses).format(best.mean_loss)
+    return MapTile(words=words, detail=count, status="measured", style=style)
 
 
 # ---- before it starts

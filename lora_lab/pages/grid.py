@@ -114,8 +114,8 @@ class GridPage:
     def _cost_part(self, grid: Grid) -> str:
         if self._lab.shape(grid.base.model) is None:
             return render("lora_lab/reading.html", model=grid.base.model)
-        digest = self._lab.uploads.find(grid.base.data).digest
-        found = estimate_here(self._lab.home, grid, digest, self._lab.paces.newest_first())
+        dataset = self._lab.uploads.find(grid.base.data)
+        found = estimate_here(self._lab.home, grid, dataset.digest, self._lab.paces.newest_first())
         return render(
             "lora_lab/grid_cost.html",
             grid=grid,
@@ -124,6 +124,7 @@ class GridPage:
             peaks=sweep_view.peaks_of(found),
             one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
             rates=listed(grid_form.rates_around(grid)),
+            command=grid_form.command_of_grid(grid, data_file=dataset.label),
         )
 
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:

@@ -106,9 +106,13 @@ def _listed(view: View, measure: Measure, size: float, form: str) -> str:
 # ---- units
 
 
+def loss_format(values: Sequence[float]) -> str:
+    """A third digit where two can't tell the values apart."""
+    return "{:.2f}" if len(values) < 2 or max(values) - min(values) >= 0.1 else "{:.3f}"
+
+
 def _loss_unit(values: Sequence[float]) -> Unit:
-    digits = 2 if len(values) < 2 or max(values) - min(values) >= 0.1 else 3
-    return "mean", 1.0, f"{{:.{digits}f}}"
+    return "mean", 1.0, loss_format(values)
 
 
 def _byte_unit(values: Sequence[float]) -> Unit:

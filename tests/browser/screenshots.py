@@ -90,10 +90,13 @@ def main() -> None:
 
 
 def train(data: Path) -> None:
-    """The quick demo, at two ranks and in two bit widths, so that the plots have measured points."""
+    """The quick demo, at two ranks and in two bit widths, so that plots have measured points; and a grid."""
     for settings in ([], ["--rank", "32"], ["--bits", "bf16"]):
         command = [sys.executable, "-m", "lora_lab", "train", "--steps", "10", "--data-folder", str(data)]
         subprocess.run([*command, *settings], cwd=ROOT, check=True)
+    lists = ["--ranks", "2,8,32", "--bits", "nf4,bf16", "--seeds", "0,1,2"]
+    command = [sys.executable, "-m", "lora_lab", "sweep", "--model", "tiny-random", "--steps", "5", *lists]
+    subprocess.run([*command, "--data-folder", str(data)], cwd=ROOT, check=True)
 
 
 def serve(data: Path) -> tuple[subprocess.Popen[str], str]:

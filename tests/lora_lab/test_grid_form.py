@@ -1,15 +1,18 @@
 """The grid's form and its address: what is shown is what is started, and what a link opens."""
 
+import shlex
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_lab.__main__ import SHARED_FLAGS, _asked_for, _parser
 from lora_lab.grid import AXES, Grid, grid_from
 from lora_lab.grid_form import (
     BASE_NAMES,
     address_of_grid,
+    command_of_grid,
     grid_of_address,
     grid_of_form,
     grid_presets,
@@ -109,3 +112,13 @@ def test_a_learning_rate_sweep_brackets_the_rate_that_was_chosen() -> None:
     grid = settled(grid_from(RunSpec(learning_rate=2e-3), {"variants": ["lora", "dora"]}))
     assert with_rate_sweep(grid).learning_rates == (5e-4, 2e-3, 8e-3)
     assert with_rate_sweep(grid).count == 6
+
+
+@given(grids)
+@settings(max_examples=30)
+def test_the_command_line_reads_the_command_back_to_the_same_grid(grid: Grid) -> None:
+    options = _parser().parse_args(shlex.split(command_of_grid(grid))[3:])
+    base, _ = _asked_for(options, leave_out=SHARED_FLAGS)
+    given_lists = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
+    read = grid_from(base, {name: value for name, value in given_lists.items() if value is not None})
+    assert settled(read) == grid
