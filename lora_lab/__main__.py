@@ -12,6 +12,7 @@ With --jsonl, count and memory read one JSON object a line and answer one a line
 import argparse
 import io
 import json
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields, replace
@@ -240,11 +241,19 @@ def _sweep(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say("Stopping; what is finished stays.")
         engine.close()
-        _say(f"Go on with: python -m lora_lab sweep --resume {sweep.sweep_id} --engine {options.engine}")
+        _say(f"Go on with: {_resuming(sweep, options)}")
         return 130
     engine.close()
     _say(f"Results table: {sweep.table_path}")
     return 1 if failed else 0
+
+
+def _resuming(sweep: Sweep, options: argparse.Namespace) -> str:
+    words = ["python", "-m", "lora_lab", "sweep", "--resume", sweep.sweep_id, "--engine", options.engine]
+    for name in ("address", "cpus_per_run", "data_folder"):
+        if getattr(options, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return shlex.join(words)
 
 
 def _estimated(settings: Settings, grid: Grid, dataset: Dataset) -> str:

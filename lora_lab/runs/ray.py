@@ -78,7 +78,8 @@ class RayEngine:
     def close(self) -> None:
         """Let running cells keep what they have and end; waiting ones wait for `go_on`."""
         if self._sweep is not None and self._thread.is_alive():
-            _interruption(self._sweep).touch()
+            if not all(fold(run.events()).ended for run in self._cells):
+                _interruption(self._sweep).touch()
             self._thread.join(CLOSE_GRACE_SECONDS)
         ray.shutdown()
 
@@ -120,37 +121,46 @@ class RayEngine:
             return tune.PlacementGroupFactory([demands[config["run"]]])
 
         results = tune.Tuner(
-            tune.with_resources(_trial, demand_of),
+            tune.with_resources(CellTrial, demand_of),
             param_space={
                 "run": tune.grid_search([*demands]),
                 "home": str(self.settings.home),
                 "models_dir": str(self.settings.models_dir),
                 "interruption": str(_interruption(sweep)),
             },
+            tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 storage_path=str(sweep.path / "ray"),
                 callbacks=[_Tabulate(self._table, sweep)],
                 failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         ).fit()
         return _first_line(results.errors[0]) if results.errors else ""
 
     def _demands(self, sweep: Sweep) -> dict[str, Demand]:
-        """What each cell's trial takes of a machine. A cell that fits on none fails here, in words."""
+        """What each cell's trial takes of a machine. A cell that fits on none fails here, in words.
+
+        All cells of one bit width take what the largest does: a process then goes from one to the next.
+        """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         device = LabHome(self.settings.home).worker_state()["device"] or {}
         capacity = Capacity.of(nodes, device, cpus_per_run=self._cpus_per_run)
         peaks = predicted_peaks(self.settings, sweep)
-        demands = {}
+        fitting = []
         for run in self._cells:
-            demand = capacity.demand(peaks.get(run.spec, 0))
-            if demand is not None:
-                demands[str(run.path)] = demand
+            peak_bytes = peaks.get(run.spec, 0)
+            if capacity.demand(peak_bytes) is not None:
+                fitting.append((run, peak_bytes))
                 continue
-            failure = failures.too_large(run.spec, peaks[run.spec], capacity.largest_bytes)
+            failure = failures.too_large(run.spec, peak_bytes, capacity.largest_bytes)
             run.emit("failed", step=0, **asdict(failure))
-        return demands
+        largest: dict[str, int] = {}
+        for run, peak_bytes in fitting:
+            largest[run.spec.bits] = max(peak_bytes, largest.get(run.spec.bits, 0))
+        demands = {str(run.path): capacity.demand(largest[run.spec.bits]) for run, _ in fitting}
+        return {path: demand for path, demand in demands.items() if demand is not None}
 
 
 class _Tabulate(tune.Callback):  # type: ignore[misc]
@@ -180,28 +190,51 @@ def join_cluster(address: str | None) -> None:
         ) from error
 
 
-def _trial(config: dict[str, str]) -> None:
-    """One cell, on whatever machine the cluster chose."""
-    run, interruption = RunFolder(Path(config["run"])), Path(config["interruption"])
-    if interruption.exists():
-        return
-    if run.stop_path.exists():
-        run.emit("stopped", step=0)
-        return
-    if int(os.environ.get("OMP_NUM_THREADS", "0")) >= (os.cpu_count() or 1):
-        del os.environ["OMP_NUM_THREADS"]  # the whole machine is the run's: let it choose, as it does at home
-    settings = Settings(home=Path(config["home"]), database_url="", models_dir=Path(config["models_dir"]))
-    worker = WorkerProcess(settings, ["--cold"])
-    run.emit("status", text="Starting the worker", worker_pid=worker.pid)
-    done = threading.Event()
-    threading.Thread(target=_end_if_interrupted, args=(worker, interruption, done), daemon=True).start()
-    exit_code = worker.do([run])
-    done.set()
-    if interruption.exists():
-        cut_off(run)
-    state = close_the_books(run, exit_code or 0)
-    worker.finish(WORKER_GRACE_SECONDS)
-    tune.report({"status": state.status, "eval_loss": state.loss_after, "peak_bytes": state.peak_bytes})
+class CellTrial(tune.Trainable):  # type: ignore[misc]
+    """One cell after the other on a machine of the cluster, in a worker that keeps its base loaded."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Called on that machine."""
+        self._worker: WorkerProcess | None = None
+        self.reset_config(config)
+        if int(os.environ.get("OMP_NUM_THREADS", "0")) >= (os.cpu_count() or 1):
+            del os.environ["OMP_NUM_THREADS"]  # all of it is the run's: let it choose, as it does at home
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next cell, which asks for the same resources."""
+        self._run, self._interruption = RunFolder(Path(new_config["run"])), Path(new_config["interruption"])
+        self._settings = Settings(
+            home=Path(new_config["home"]), database_url="", models_dir=Path(new_config["models_dir"])
+        )
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """All of the cell: its steps are in its events."""
+        if self._run.stop_path.exists():
+            self._run.emit("stopped", step=0)
+        elif not self._interruption.exists():
+            self._do()
+        state = fold(self._run.events())
+        measured = {"eval_loss": state.loss_after, "peak_bytes": state.peak_bytes}
+        return {"done": True, "status": state.status, **measured}
+
+    def cleanup(self) -> None:
+        """No further cell comes."""
+        if self._worker is not None:
+            self._worker.finish(WORKER_GRACE_SECONDS)
+
+    def _do(self) -> None:
+        if self._worker is None or not self._worker.is_alive:
+            self._worker = WorkerProcess(self._settings, ["--cold"])
+        self._run.emit("status", text="Starting the worker", worker_pid=self._worker.pid)
+        done = threading.Event()
+        watch = (self._worker, self._interruption, done)
+        threading.Thread(target=_end_if_interrupted, args=watch, daemon=True).start()
+        exit_code = self._worker.do([self._run])
+        done.set()
+        if self._interruption.exists():
+            cut_off(self._run)
+        close_the_books(self._run, exit_code or 0)
 
 
 def _end_if_interrupted(worker: WorkerProcess, interruption: Path, done: threading.Event) -> None:

@@ -26,7 +26,6 @@ MEASURED = (
     "tokens_per_second",
     "seconds",
     "device",
-    "compute_dtype",
     "error",
 )
 COLUMNS = ("cell", "status", *(field.name for field in fields(RunSpec)), *MEASURED, "run_id")

@@ -25,7 +25,7 @@ from lora_lab.home import LabHome
 from lora_lab.ledger import measured_runs
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.local import LocalEngine
-from lora_lab.runs.process import worker_environment
+from lora_lab.runs.process import WorkerProcess, worker_environment
 from lora_lab.runs.state import RunState, fold
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from study.settings import Settings
@@ -335,25 +335,50 @@ def the_only_run(settings: Settings) -> RunFolder:
 # ---- memory
 
 
-def test_a_run_that_exceeds_its_memory_says_so_and_what_to_lower(tmp_path: Path, models_dir: Path) -> None:
-    """A row of 64 long examples asks for a mask of some 69 GB."""
-    words = "word " * 780
-    pairs = [Example(prompt=f"{number} {words}", answer="yes") for number in range(70)]
-    spec = replace(SHORT, batch=64, seq_len_tokens=4096, rank=16, bits="int8")
-    engine = LocalEngine(settings_in(tmp_path, models_dir), warm=False, memory_limit_bytes=LIMIT_BYTES)
-    engine.start()
-    run = engine.submit(spec, split(pairs, label="long"), now=NOW)
-    state = wait_until(run, ended)
-    engine.close()
+@dataclass
+class TightMemory:
+    """Three runs in one process whose address space is limited; the second one asks for too much."""
 
+    before: RunFolder
+    refused: RunFolder
+    after: RunFolder
+    survived: bool
+
+
+@pytest.fixture(scope="module")
+def tight_memory(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> TightMemory:
+    """A row of 64 long examples asks for a mask of some 69 GB."""
+    settings = settings_in(tmp_path_factory.mktemp("tight-memory"), models_dir)
+    words = "word " * 780
+    long = split([Example(prompt=f"{number} {words}", answer="yes") for number in range(70)], label="long")
+    too_much = replace(SHORT, batch=64, seq_len_tokens=4096, rank=16, bits="int8")
+    before, after = (create_run(settings.runs_dir, SHORT, sums(), now=NOW) for _ in range(2))
+    refused = create_run(settings.runs_dir, too_much, long, now=NOW)
+    worker = WorkerProcess(settings, ["--cold"], memory_limit_bytes=LIMIT_BYTES)
+    answers = [worker.do([run]) for run in (before, refused, after)]
+    survived = worker.is_alive and answers == [None, None, None]
+    worker.finish(DEADLINE_SECONDS)
+    return TightMemory(before, refused, after, survived)
+
+
+def test_a_run_that_exceeds_its_memory_says_so_and_what_to_lower(tight_memory: TightMemory) -> None:
+    state = fold(tight_memory.refused.events())
     assert state.failure is not None
-    assert state.failure["cause"] == "out-of-memory", _log(run)
+    assert state.failure["cause"] == "out-of-memory", _log(tight_memory.refused)
     assert state.failure["what"].startswith("Ran out of memory at step 1. No adapter had been saved yet")
     assert state.failure["do_next"] == (
         "Try a batch of 32 instead of 64, or sequences of 2048 tokens, or a rank of 8, or 4-bit weights."
     )
     assert state.started is not None
     assert state.started["predicted_bytes"] > LIMIT_BYTES, "it could have been known before"
+
+
+def test_after_it_the_process_goes_on_and_gets_the_same_losses(tight_memory: TightMemory) -> None:
+    assert tight_memory.survived
+    before, after = (fold(run.events()) for run in (tight_memory.before, tight_memory.after))
+    assert after.status == "finished"
+    assert [step["loss"] for step in after.steps] == [step["loss"] for step in before.steps]
+    assert after.loss_after == before.loss_after
 
 
 # ---- the warm worker
