@@ -30,9 +30,17 @@ class Cell:
     """Held-out loss after training; None unless it is a number."""
 
     peak_bytes: int | None = None
+    """Measured; None for a cell that was trained side by side with others, as they have one peak together."""
+
+    shared_by: int = 1
+    """How many cells were trained side by side."""
+
+    group_peak_bytes: int | None = None
+    """The measured peak of all of them."""
+
     predicted_bytes: int | None = None
     seconds_a_step: float | None = None
-    """Median over all steps but the first, which warms caches up (RunState.seconds_per_step)."""
+    """Median over all steps but the first, which warms caches up; of a shared step, the cell's share."""
 
     tokens_per_second: float | None = None
     trainable: int | None = None
@@ -85,9 +93,14 @@ class Arm:
         return statistics.fmean(self.losses) if self.losses else None
 
     @property
-    def peak_bytes(self) -> int | None:
-        """The highest of its finished cells: that much memory is needed whatever the seed."""
+    def measured_peak_bytes(self) -> int | None:
+        """The highest of its finished cells; None when all of them were trained side by side with others."""
         return max(self._of("peak_bytes"), default=None)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """That much memory is needed whatever the seed: measured, else computed as if the cell were alone."""
+        return self.measured_peak_bytes or max(self._of("predicted_bytes"), default=None)
 
     @property
     def seconds_a_step(self) -> float | None:
@@ -128,6 +141,8 @@ def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:
         loss_before=_number(state.loss_before),
         loss_after=_number(state.loss_after),
         peak_bytes=state.peak_bytes or None,
+        shared_by=max((step.get("shared_by", 1) for step in state.steps), default=1),
+        group_peak_bytes=state.steps[-1].get("group_peak_bytes") if state.steps else None,
         predicted_bytes=started.get("predicted_bytes"),
         seconds_a_step=state.seconds_per_step,
         tokens_per_second=state.tokens_per_second or None,

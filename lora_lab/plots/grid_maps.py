@@ -29,7 +29,7 @@ class Measure:
     title: Callable[[View], str]
     shown: str
     header: str
-    footnote: str
+    footnote: Callable[[View], str]
 
     def known(self, view: View) -> list[float]:
         """The values that there are."""
@@ -50,7 +50,7 @@ def heat_map(view: View, measure: Measure) -> Plot:
         subtitle=view.conditions,
         header=_header(measure),
         rows=tuple(_row(arms.get((each, rank)), each, rank, measure) for each in bits for rank in ranks),
-        alt=f"Measured heat map of {shown}. {_listed(view, measure, size, form)}.",
+        alt=f"Heat map of {shown}. {_listed(view, measure, size, form)}. {measure.footnote(view)}",
         drawing=TileMap(
             columns=tuple(str(rank) for rank in ranks),
             rows=tuple(bits),
@@ -58,7 +58,7 @@ def heat_map(view: View, measure: Measure) -> Plot:
             x_label="rank",
             y_label="weights stored as",
             shown=shown,
-            footnote=measure.footnote,
+            footnote=measure.footnote(view),
         ),
     )
 
@@ -68,7 +68,8 @@ def _tile(arm: Arm | None, view: View, measure: Measure, size: float, form: str)
     if arm is None or value is None:
         return Tile(value=None, words=(arm.word if arm else "not run",))
     words = (form.format(value / size), *_second_line(arm, form, measure))
-    return Tile(value=value, words=words, marked=value == min(measure.known(view)))
+    computed = measure.name == "memory" and arm.measured_peak_bytes is None
+    return Tile(value=value, words=words, computed=computed, marked=value == min(measure.known(view)))
 
 
 def _second_line(arm: Arm, form: str, measure: Measure) -> tuple[str, ...]:
@@ -80,19 +81,29 @@ def _second_line(arm: Arm, form: str, measure: Measure) -> tuple[str, ...]:
     return (f"± {form.format((max(arm.losses) - min(arm.losses)) / 2)}",)
 
 
+MORE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "loss": ("seeds", "lowest", "highest"),
+    "memory": ("measured or computed",),
+    "seconds": (),
+}
+
+
 def _header(measure: Measure) -> tuple[str, ...]:
-    seeds = ("seeds", "lowest", "highest") if measure.name == "loss" else ()
-    return ("weights stored as", "rank", "learning rate", measure.header, *seeds)
+    return ("weights stored as", "rank", "learning rate", measure.header, *MORE_COLUMNS[measure.name])
 
 
 def _row(arm: Arm | None, bits: str, rank: int, measure: Measure) -> tuple[Cell, ...]:
     value = measure.value(arm) if arm else None
     if arm is None or value is None:
-        blank = ("", "", "") if measure.name == "loss" else ()
+        blank = ("",) * len(MORE_COLUMNS[measure.name])
         return (bits, rank, "", arm.word if arm else "not run", *blank)
+    more: tuple[Cell, ...] = ()
+    if measure.name == "loss":
+        more = (len(arm.losses), min(arm.losses), max(arm.losses))
+    elif measure.name == "memory":
+        more = ("computed" if arm.measured_peak_bytes is None else "measured",)
     number = value / MB if measure.name == "memory" else value
-    seeds = (len(arm.losses), min(arm.losses), max(arm.losses)) if measure.name == "loss" else ()
-    return (bits, rank, f"{arm.setting.learning_rate:g}", number, *seeds)
+    return (bits, rank, f"{arm.setting.learning_rate:g}", number, *more)
 
 
 def _listed(view: View, measure: Measure, size: float, form: str) -> str:
@@ -165,6 +176,28 @@ def _seconds_title(view: View) -> str:
     )
 
 
+def _loss_footnote(view: View) -> str:
+    return "Measured. Lighter is lower, which is better. ± is half the range of the seeds."
+
+
+def memory_footnote(view: View) -> str:
+    """What of the peaks is measured."""
+    shared = [cell for arm in view.arms for cell in arm.cells if cell.group_peak_bytes]
+    if not shared:
+        return "Measured: the highest peak of a cell's seeds. Lighter is less."
+    largest = max(shared, key=attrgetter("group_peak_bytes"))
+    return (
+        "Dashed: computed, as if the cell were alone. Cells trained side by side have one peak: "
+        f"{as_bytes(largest.group_peak_bytes or 0)} measured for {largest.shared_by} of them."
+    )
+
+
+def _seconds_footnote(view: View) -> str:
+    said = "Measured: the median step. Lighter is faster. Other programs slow a cell down."
+    shared = any(cell.shared_by > 1 for arm in view.arms for cell in arm.cells)
+    return f"{said} Of cells trained side by side, each one's share." if shared else said
+
+
 def _ends(view: View, value: Callable[[Arm], float]) -> tuple[Arm, Arm]:
     known = [arm for arm in view.arms if value(arm)]
     return min(known, key=value), max(known, key=value)
@@ -186,7 +219,7 @@ MEASURES = (
         title=_loss_title,
         shown="held-out loss",
         header="held-out loss (mean over seeds)",
-        footnote="Measured. Lighter is lower, which is better. ± is half the range of the seeds.",
+        footnote=_loss_footnote,
     ),
     Measure(
         name="memory",
@@ -195,7 +228,7 @@ MEASURES = (
         title=_memory_title,
         shown="peak memory",
         header="peak memory (MB)",
-        footnote="Measured: the highest peak of a cell's seeds. Lighter is less.",
+        footnote=memory_footnote,
     ),
     Measure(
         name="seconds",
@@ -204,6 +237,6 @@ MEASURES = (
         title=_seconds_title,
         shown="time of a step",
         header="time of a step (s)",
-        footnote="Measured: the median step. Lighter is faster. Other programs slow a cell down.",
+        footnote=_seconds_footnote,
     ),
 )

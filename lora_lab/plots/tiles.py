@@ -27,6 +27,9 @@ class Tile:
     words: tuple[str, ...]
     """The value, then what else is worth saying when there is room; or why there is no value."""
 
+    computed: bool = False
+    """With a dashed outline: not measured."""
+
     marked: bool = False
     """With a heavy outline: the one that the title speaks of."""
 
@@ -97,7 +100,9 @@ class TileMap:
             colour = INK
         else:
             fill = shade(self._share(tile.value))
-            sheet.shape(corners, fc=fill, ec=INK if tile.marked else "none", lw=2.4 if tile.marked else 0)
+            style = DASHES if tile.computed else "-"
+            width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
+            sheet.shape(corners, fc=fill, ec=INK if width else "none", lw=width, ls=style)
             colour = words_on(fill)
         base = y + TILE_HEIGHT / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
         for number, line in enumerate(words):

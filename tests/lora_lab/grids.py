@@ -9,17 +9,23 @@ from lora_lab.spec import Bits, RunSpec
 STORED_BYTES: dict[Bits, int] = {"bf16": 780_000_000, "int8": 610_000_000, "nf4": 480_000_000}
 
 
-def cell(loss: float | None, *, status: CellStatus | None = None, **setting: object) -> Cell:
-    """A cell that ended on this loss; without one, a failed one."""
+def cell(
+    loss: float | None, *, status: CellStatus | None = None, shared_by: int = 1, **setting: object
+) -> Cell:
+    """A cell that ended on this loss; without one, a failed one. `shared_by` were trained side by side."""
     spec = RunSpec(**setting)  # type: ignore[arg-type]
     state = status or ("failed" if loss is None else "finished")
     done = state == "finished"
+    peak = STORED_BYTES.get(spec.bits, 500_000_000) + spec.rank * 1_400_000
     return Cell(
         spec=spec,
         run_id=f"r{spec.rank}-{spec.bits}-{spec.learning_rate}-{spec.seed}",
         status=state,
         loss_after=loss,
-        peak_bytes=STORED_BYTES.get(spec.bits, 500_000_000) + spec.rank * 1_400_000 if done else None,
+        peak_bytes=peak if done and shared_by == 1 else None,
+        predicted_bytes=peak + 5_000_000 if done else None,
+        shared_by=shared_by,
+        group_peak_bytes=2 * peak if shared_by > 1 else None,
         seconds_a_step=1.2 + spec.rank / 1000 if done else None,
         device="CPU, 2 threads" if done else "",
         compute="fp32" if done else "",

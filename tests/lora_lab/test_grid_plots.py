@@ -187,3 +187,25 @@ def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_th
         "r2 nf4-dq dora",
         "r8 nf4-dq dora",
     ]
+
+
+def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
+    arms = arms_of(
+        [
+            cell(2.0, rank=8, bits="nf4", shared_by=2),
+            cell(2.5, rank=2, bits="nf4", shared_by=2),
+            cell(2.2, rank=2, bits="bf16"),
+        ]
+    )
+    drawn = plots(arms)
+    memory = drawn["grid-memory"]
+    assert [row[3:] for row in memory.rows if row[0] == "nf4"] == [
+        (487.8, "computed"),
+        (496.2, "computed"),
+    ]
+    assert ("bf16", 2, "0.002", 782.8, "measured") in memory.rows
+    said = "982 MB measured for 2 of them"
+    assert said in " ".join(texts(memory))
+    assert said in memory.alt
+    assert "peaks computed where cells were trained side by side" in " ".join(texts(drawn["grid-front"]))
+    assert "each one's share" in " ".join(texts(drawn["grid-seconds"]))
