@@ -42,23 +42,7 @@ from tests.lora_lab.test_engine import (
 )
 
 SUMMARY = set(
-    [
-        "run_dir",
-        "trainable",
-        "total",
-        "loss_first",
-        "loss_last",
-        "eval_loss_before",
-        "eval_loss_after",
-        "peak_bytes",
-        "predicted_bytes",
-        "tokens_per_second",
-        "seconds",
-        "device",
-        "compute_dtype",
-        "spec",
-        "table",
-    ]
+    ["run_dir", "trainable", "total", "loss_first", "loss_last", "eval_loss_before", "eval_loss_after", "peak_bytes", "predicted_bytes", "tokens_per_second", "seconds", "device", "compute_dtype", "spec", "table"]
 )
 LONG = replace(SHORT, steps=80, batch=1)
 """Long enough to be cut off in the middle."""
