@@ -1,15 +1,17 @@
 """Data sets that learners brought: kept under their digest, so that a setting can name them."""
 
+import base64
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lora_lab.datasets import Dataset, Example, own_dataset, read_upload
+from lora_lab.datasets import MAX_FILE_BYTES, Dataset, Example, own_dataset, read_upload
 from lora_lab.home import read_json, write_json
 from lora_lab.spec import OWN_DATA
 from study.errors import LearnerError
 
+BASE64_LIMIT = MAX_FILE_BYTES * 2  # letters; base64 takes a third more than the bytes
 DIGEST = re.compile(r"^[0-9a-f]{12}$")
 
 
@@ -24,6 +26,14 @@ class Uploads:
         dataset = read_upload(name, content)
         write_json(self.folder / f"{dataset.digest}.json", json.loads(json.dumps(asdict(dataset))))
         return dataset
+
+    def receive(self, name: str, base64_content: str) -> Dataset:
+        """Check and keep a file as a page sends it. Raises LearnerError as `add` does."""
+        try:
+            content = base64.b64decode(base64_content, validate=True)
+        except ValueError as error:
+            raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
+        return self.add(name, content)
 
     def find(self, data: str) -> Dataset:
         """The data set that a setting names. Raises LearnerError when it is not here."""

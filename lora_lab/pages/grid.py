@@ -23,11 +23,13 @@ from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.sections import GRID, sections
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.sweep_view import CHOICE_NAMES, Choice
+from lora_lab.uploads import BASE64_LIMIT
 from study import events, frame
 from study.context import Context
 from study.errors import LearnerError
 from study.frame import Reply
 from study.templates import render
+from study.units import as_bytes
 
 SWEEPS_SHOWN = 20
 PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
@@ -93,6 +95,8 @@ class GridPage:
                 return self._started(event)
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
+            case "upload":
+                return self._uploaded(event)
             case "rates":
                 return self._swept_rates(event, query)
             case "delete":
@@ -139,12 +143,27 @@ class GridPage:
             "focus": "#learning_rates",
         }
 
+    def _uploaded(self, event: Mapping[str, Any]) -> Reply:
+        name = events.text(event, "name")
+        dataset = self._lab.uploads.receive(name, events.text(event, "content", limit=BASE64_LIMIT))
+        return {
+            "parts": {"data": self._data_part(dataset.digest)},
+            "say": f"{name}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out.",
+            "then": "change",
+        }
+
     # ---- the queue
 
     def _started(self, event: Mapping[str, Any]) -> Reply:
         grid = grid_of_form(_form(event))
         dataset = self._lab.uploads.find(grid.base.data)
-        self._lab.home.shape(grid.base.model)
+        found = estimate_here(self._lab.home, grid, dataset.digest, [])
+        if not found.fits and event.get("sure") != "yes":
+            raise LearnerError(
+                f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, and this machine has "
+                f"{as_bytes(found.machine_bytes)}.",
+                do_next="Make it smaller, or press Start anyway: that cell will fail, the others go on.",
+            )
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock())
         shown = self._shown({"sweep": sweep.sweep_id})
         return {

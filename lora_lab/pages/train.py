@@ -1,6 +1,5 @@
 """The Lab page: set up, see what it will cost, run, look, compare."""
 
-import base64
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -12,7 +11,6 @@ from markupsafe import Markup
 
 from lora_lab import charts, view
 from lora_lab.choices import data_choices, model_choices
-from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES
@@ -28,6 +26,7 @@ from lora_lab.spec import (
     TINY_MODEL,
     RunSpec,
 )
+from lora_lab.uploads import BASE64_LIMIT
 from study import events, frame
 from study.context import Context
 from study.errors import LearnerError
@@ -37,7 +36,6 @@ from study.templates import render
 RUNS_SHOWN = 30
 RUN_PARTS = ("run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results")
 OVERLAY_LIMIT = 6
-UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
 BITS_ORDER = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 
 
@@ -150,11 +148,7 @@ class LabPage:
 
     def _uploaded(self, event: Mapping[str, Any]) -> Reply:
         name = events.text(event, "name")
-        try:
-            content = base64.b64decode(events.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
-        except ValueError as error:
-            raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
-        dataset = self._lab.uploads.add(name, content)
+        dataset = self._lab.uploads.receive(name, events.text(event, "content", limit=BASE64_LIMIT))
         return {
             "parts": {"data": self._data_part(dataset.digest)},
             "say": f"{name}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out.",

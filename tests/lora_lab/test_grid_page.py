@@ -1,5 +1,6 @@
 """The Grid page's handlers as the plain functions they are: what each press changes, and what it says."""
 
+import base64
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,9 @@ from study.errors import LearnerError
 from study.frame import Reply
 from study.web import COOKIE
 from tests.lora_lab.sweeps import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.lora_lab.test_datasets import PAIRS, jsonl
 from tests.lora_lab.test_lab_page import Form, part
-from tests.visits import words
+from tests.visits import press, words
 
 
 @dataclass
@@ -315,3 +317,25 @@ def test_two_hundred_cells_are_estimated_as_fast_as_one_types(ana: Visitor) -> N
     """Not timed here (benchmarks/pages.py is): every cell is in the answer."""
     grid = tiny_grid(ranks=[1, 2, 4, 8, 16], bits=["nf4", "nf4-dq", "int8", "bf16"], seeds=list(range(10)))
     assert "200 cells" in part(ana.sends("change", grid), "cost")
+
+
+def test_a_grid_that_is_too_large_for_the_machine_asks_before_it_starts(ana: Visitor, lab: Lab) -> None:
+    device = {"type": "cpu", "name": "CPU", "memory_bytes": 1000, "compute_dtype": "fp32"}
+    lab.home.write_worker_state(state="ready", device=device)
+    cost = ana.sends("change")["parts"]["cost"]
+    assert "this machine has 1.00 kB" in words(cost)
+    with pytest.raises(LearnerError, match="press Start anyway"):
+        ana.sends("start")
+    assert lab.sweeps() == []
+    ana.sends(**press(cost, "start"))
+    assert len(lab.engine.waiting()) == 8
+
+
+def test_a_learners_file_becomes_the_data_of_the_grid(ana: Visitor, lab: Lab) -> None:
+    content = base64.b64encode(jsonl(PAIRS)).decode()
+    reply = ana.sends("upload", name="mine.jsonl", content=content)
+    assert "mine.jsonl" in part(reply, "data")
+    assert reply["then"] == "change"
+    digest = lab.uploads.labels()[0][0]
+    ana.sends("start", fields=fields_of(tiny_grid()) | {"data": [digest]})
+    assert lab.sweep(ana.asked["sweep"]).data_digest == digest
