@@ -48,3 +48,19 @@ def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None
     page.get_by_role("button", name="Delete this profile").click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_role("link", name="Start with 5 cards")).to_be_visible()
+
+
+def test_a_long_name_stays_on_the_page(visit: Visit) -> None:
+    visitor = visit(width=390, height=844)
+    page = visitor.open("/cards?new=1")
+    page.keyboard.press("Space")
+    page.keyboard.press("4")
+    expect(page.locator(".lead", has_text="No card is waiting")).to_be_visible()
+    visitor.open("/settings")
+    hint = page.get_by_label("A new profile")
+    assert hint.evaluate("e => getComputedStyle(e, '::placeholder').color !== getComputedStyle(e).color")
+    page.get_by_label("Your name").fill("W" * 40)
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".who .name")).to_have_text("W" * 40)
+    visitor.open("/")
+    assert page.locator("h1").evaluate("e => e.scrollWidth") <= 390
