@@ -138,7 +138,13 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
             do_next="Allow cookies for this address, then reload the page.",
         )
     asked = str(request.query_params) if event is None else str(event.get("query", "")).removeprefix("?")
-    return visit(context, browser_id=browser_id, query=dict(parse_qsl(asked)))
+    found = visit(context, browser_id=browser_id, query=dict(parse_qsl(asked)))
+    if event and event.get("shown_profile") not in (None, found.profile.id):
+        raise LearnerError(
+            "Another profile was chosen in another window; nothing was changed here.",
+            do_next="Reload the page to go on with that one.",
+        )
+    return found
 
 
 def waiting(title: str) -> str:

@@ -71,6 +71,11 @@ function ask(event) {
   return server.act({ ...event, query: location.search });
 }
 
+// What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
+function tell(event) {
+  return ask({ ...event, shown_profile: document.querySelector('.who')?.dataset.profile });
+}
+
 // One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
 async function send(event, control = null) {
   if (busy) {
@@ -83,7 +88,7 @@ async function send(event, control = null) {
   element.setAttribute('aria-busy', 'true');
   try {
     if (event.fields) await settleDrafts();
-    await show(await ask(event), event);
+    await show(await tell(event), event);
   } catch {
     waitingKeys = [];
     trouble(UNREACHABLE, { again: event, kind: 'unreachable' });
@@ -185,7 +190,7 @@ async function saveNow(box) {
   clearTimeout(saving.get(draftName(box)));
   saving.delete(draftName(box));
   try {
-    const reply = await ask({ ...box.dataset, act: box.dataset.autosave, value: text });
+    const reply = await tell({ ...box.dataset, act: box.dataset.autosave, value: text });
     if (reply.error) return status(box, reply.error);
     if (box.value !== text) return; // typed on meanwhile: that save is on its way
     sessionStorage.removeItem(draftName(box));
