@@ -26,7 +26,7 @@ from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.local import LocalEngine
 from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
-from lora_lab.spec import TINY_MODEL
+from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.run import execute
 from study.settings import Settings
 from tests.lora_lab.test_engine import (
@@ -41,9 +41,23 @@ from tests.lora_lab.test_engine import (
     wait_until,
 )
 
-SUMMARY = set(
-    ["run_dir", "trainable", "total", "loss_first", "loss_last", "eval_loss_before", "eval_loss_after", "peak_bytes", "predicted_bytes", "tokens_per_second", "seconds", "device", "compute_dtype", "spec", "table"]
-)
+SUMMARY = {
+    "run_dir",
+    "trainable",
+    "total",
+    "loss_first",
+    "loss_last",
+    "eval_loss_before",
+    "eval_loss_after",
+    "peak_bytes",
+    "predicted_bytes",
+    "tokens_per_second",
+    "seconds",
+    "device",
+    "compute_dtype",
+    "spec",
+    "table",
+}
 LONG = replace(SHORT, steps=80, batch=1)
 """Long enough to be cut off in the middle."""
 
@@ -162,6 +176,83 @@ def test_a_cell_has_the_losses_of_the_same_spec_run_alone(
         for run in (in_sweep, alone)
     ]
     assert measured[0] == measured[1]
+
+
+# ---- the same on Ray, which goes on with what somebody else left
+
+
+@dataclass
+class OnRay:
+    """A sweep whose first cell was cut off before Ray got it."""
+
+    summaries: list[dict[str, Any]]
+    status: int
+    said: str
+    sweep: Sweep
+    runs: list[RunFolder]
+
+
+@pytest.fixture(scope="module")
+def on_ray(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> OnRay:
+    settings = settings_in(tmp_path_factory.mktemp("ray"), models_dir)
+    base = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
+    grid = grid_from(base, {"ranks": "1,4", "learning_rates": "2e-3,1e30"})
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(grid, own_dataset(), now=NOW)
+    first = RunFolder(settings.runs_dir / sweep.run_ids[0])
+    first.emit("stopped", step=2, cut_off=True)
+    for run_id in sweep.run_ids[1:]:
+        (settings.runs_dir / run_id / "events.jsonl").unlink()  # its holder is gone
+    command = [sys.executable, "-m", "lora_lab", "sweep", "--resume", sweep.sweep_id, "--engine", "ray"]
+    command += ["--cpus-per-run", "1", "--json", "--data-folder", str(settings.home)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(models_dir), capture_output=True, text=True)
+    summaries = [json.loads(line) for line in done.stdout.splitlines()]
+    runs = [RunFolder(Path(summary["run_dir"])) for summary in summaries]
+    found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
+    return OnRay(summaries, done.returncode, done.stderr, found, runs)
+
+
+def test_ray_gets_the_numbers_of_the_local_engine(on_ray: OnRay, on_command_line: OnCommandLine) -> None:
+    assert [summary["spec"] for summary in on_ray.summaries] == [
+        asdict(spec) for spec in on_ray.sweep.grid.specs()
+    ], on_ray.said
+    local = {run.spec: run for run in on_command_line.runs}
+    for run in on_ray.runs:
+        # A trial has one processor, the local engine all of them: sums may be rounded in another order.
+        assert losses(run) == pytest.approx(losses(local[run.spec]), rel=1e-5)
+        there, here = (fold(found.events()) for found in (run, local[run.spec]))
+        assert there.peak_bytes == here.peak_bytes
+        assert (there.status, (there.failure or {}).get("what")) == (
+            here.status,
+            (here.failure or {}).get("what"),
+        )
+
+
+def test_ray_leaves_the_same_events_and_the_same_table(on_ray: OnRay, on_command_line: OnCommandLine) -> None:
+    local = {run.spec: run for run in on_command_line.runs}
+    for run in on_ray.runs:
+        assert _milestones(run) == _milestones(local[run.spec])
+        assert set(started_of(run)) == set(started_of(local[run.spec]))
+    with on_ray.sweep.table_path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["finished", "finished", "failed", "failed"]
+    assert [row["run_id"] for row in rows] == list(on_ray.sweep.run_ids)
+    assert on_ray.status == 1
+
+
+def test_ray_takes_up_what_was_left_and_begins_anew_what_was_cut_off(on_ray: OnRay) -> None:
+    assert [len(attempts) for attempts in on_ray.sweep.attempts] == [2, 1, 1, 1]
+    assert [run.run_id for run in on_ray.runs] == list(on_ray.sweep.run_ids)
+    assert all(is_gone(fold(run.events()).worker_pid) for run in on_ray.runs)
+
+
+def _milestones(run: RunFolder) -> list[str]:
+    return [event["kind"] for event in run.events() if event["kind"] != "status"]
+
+
+def started_of(run: RunFolder) -> dict[str, Any]:
+    started = fold(run.events()).started
+    assert started is not None
+    return started
 
 
 # ---- Ctrl-C, and going on
