@@ -5,7 +5,8 @@ from markupsafe import Markup
 from study.templates import render
 
 LAB = "/lab"
-SECTIONS = (("Train", LAB),)
+PAPERS = "/papers"
+SECTIONS = (("Train", LAB), ("Published numbers", PAPERS))
 """Titles and addresses, in order."""
 
 
