@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from lora_lab.datasets import Dataset
@@ -26,6 +27,7 @@ from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
 from lora_lab.spec import RunSpec
+from study.errors import LearnerError
 from study.settings import Settings
 
 STOP_GRACE_SECONDS = 60
@@ -216,8 +218,9 @@ class LocalEngine:
             settle(run)
             self._tabulate(run)
             if begins_anew(self.settings, run):
-                fresh = another(self.settings, run, now=datetime.now(UTC))
-                self._enqueue([fresh], fold(run.events()).sweep, first=True)
+                with suppress(LearnerError, OSError):  # without its data it stays as it ended
+                    fresh = another(self.settings, run, now=datetime.now(UTC))
+                    self._enqueue([fresh], fold(run.events()).sweep, first=True)
         while True:
             with self._changed:
                 self._changed.wait_for(self._may_go_on)
@@ -278,7 +281,10 @@ class LocalEngine:
     def _tabulate(self, run: RunFolder) -> None:
         sweep = sweep_of(self.settings, fold(run.events()))
         if sweep is not None:
-            self._table.write(sweep)
+            with suppress(
+                OSError
+            ):  # no room for it: the queue goes on, and the next cell's end writes it again
+                self._table.write(sweep)
 
     def _is_ready(self, worker: WorkerProcess) -> bool:
         state = self.home.worker_state()

@@ -36,6 +36,5 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
 
 
 def _seconds(state: RunState) -> float | None:
-    if state.ended_at is None or state.began_at is None:
-        return None
-    return state.ended_at - state.began_at
+    began_at = state.began_at or (state.queued_at if state.started else None)
+    return state.ended_at - began_at if state.ended_at and began_at else None
