@@ -33,6 +33,7 @@ from lora_lab.worker.quantization import FROZEN_LINEARS, dense_weight
 ADAPTER = "default"
 KEPT_SHARE = 0.25
 Decode = Callable[[], Tensor]
+Forward = Callable[..., Tensor]
 
 
 class LoRAMatmul(torch.autograd.Function):
@@ -171,16 +172,18 @@ class Decoder:
             self._kept = None
 
 
-def install(model: nn.Module, decoder: Decoder) -> None:
+def install(
+    model: nn.Module, decoder: Decoder, *, adapted: Callable[[Any, Decoder], Forward] | None = None
+) -> None:
     """Give every adapted and every other frozen linear layer of a PEFT model the forward above.
 
     PEFT keeps attaching, saving and loading; only the arithmetic of `forward` is ours. No dropout and no bias
-    training: the lab does not offer them.
+    training: the lab does not offer them. `adapted` makes another forward for adapted layers.
     """
     head = model.get_output_embeddings()  # type: ignore[operator]
     for module in list(model.modules()):
         if isinstance(module, LoraLayer):
-            module.forward = _adapted(module, decoder)
+            module.forward = (adapted or _adapted)(module, decoder)
         elif isinstance(module, FROZEN_LINEARS) and module is not head and not _is_adapter(module):
             module.forward = _frozen(module, decoder)  # type: ignore[method-assign]
 
@@ -206,7 +209,7 @@ def _frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
     def forward(x: Tensor) -> Tensor:
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
         product = FrozenMatmul.apply(rows, decode)  # type: ignore[no-untyped-call]
-        return _unflatten(product, x, layer)
+        return unflatten(product, x, layer)
 
     return forward
 
@@ -240,12 +243,12 @@ def _adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
             output: Tensor = base(x)
             return output
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-        return _unflatten(product(rows), x, base)
+        return unflatten(product(rows), x, base)
 
     return forward
 
 
-def _unflatten(rows: Any, x: Tensor, layer: nn.Module) -> Tensor:
+def unflatten(rows: Any, x: Tensor, layer: nn.Module) -> Tensor:
     """(tokens, d_out) -> x's leading axes and d_out, plus the frozen layer's bias where it has one."""
     output: Tensor = rows.view(*x.shape[:-1], rows.shape[-1])
     bias = getattr(layer, "bias", None)

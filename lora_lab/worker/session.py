@@ -175,18 +175,8 @@ class Adapted:
 def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     """A seeded fresh adapter: A random, B zero, so that the model starts out unchanged."""
     torch.manual_seed(spec.seed)
-    config = LoraConfig(
-        r=spec.rank,
-        lora_alpha=cast(int, spec.alpha),
-        target_modules=shape.target_modules(spec.targets),
-        use_rslora=spec.variant == "rslora",
-        use_dora=spec.variant == "dora",
-        lora_dropout=0.0,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
     session.base.config._name_or_path = shape.hub_id or session.model_name
-    model = get_peft_model(session.base, config)
+    model = get_peft_model(session.base, adapter_config(spec, shape))
     decoder = Decoder(session.machine.compute_dtype)
     install(model, decoder)
     start_unchanged(model)
@@ -199,6 +189,20 @@ def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     else:
         session.base.activation_checkpointing_disable()
     return Adapted(model=model, decoder=decoder)
+
+
+def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:
+    """What PEFT is told."""
+    return LoraConfig(
+        r=spec.rank,
+        lora_alpha=cast(int, spec.alpha),
+        target_modules=shape.target_modules(spec.targets),
+        use_rslora=spec.variant == "rslora",
+        use_dora=spec.variant == "dora",
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
 
 
 def meter_for(model: PeftModel, machine: Machine) -> Meter:

@@ -1,0 +1,271 @@
+"""One decoder layer of Llama's family, for one adapter of several that share the frozen weights.
+
+    x ── norm ── q k v ── attention ── o ──(+)── norm ── gate up ── silu · ── down ──(+)──
+    └──────────────────────────────────────┘ └──────────────────────────────────────────┘
+
+The same mathematics as the library's layer with the lab's products (worker/lora_matmul.py), written as four
+functions with a backward of their own. Each works on one adapter's rows at a time: 350 rows stay in a core's
+cache, where an elementwise operator is ten times as fast as on four adapters' rows at once
+(docs/performance.md).
+
+Gradients of A and B do not pass through autograd: each product writes its own into the adapter's buffer.
+Number types are explicit, so nothing here runs under autocast.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lora_lab.memory import SHORT_EXAMPLE_TOKENS
+from lora_lab.worker.attention import attend
+
+READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
+"""Matrices that read the same input, in the order of a layer."""
+
+Decode = Callable[[nn.Module], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One adapter's B of one matrix."""
+
+    columns: slice
+    """Its share of h = x Aᵀ."""
+
+    b: Tensor  # (d_out, rank), scaled, in the compute type
+    grad_b: Tensor  # (d_out, rank), fp32, of the scaled B
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """One adapter's A and B of all matrices that read the same input; None for a matrix it does not adapt."""
+
+    a: Tensor  # (sum of ranks, d_in) in the compute type
+    grad_a: Tensor  # (sum of ranks, d_in), fp32
+    parts: tuple[Part | None, ...]
+
+    @property
+    def adapted(self) -> list[Part]:
+        """Only the matrices that have one."""
+        return [part for part in self.parts if part is not None]
+
+
+class Products(torch.autograd.Function):
+    """y = x Wᵀ + (x Aᵀ)(s B)ᵀ for each matrix that reads x; arXiv:2106.09685, equation 3."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, frozen: Sequence[nn.Module], factors: Factors, decode: Decode
+    ) -> tuple[Tensor, ...]:
+        """x (tokens, d_in) in the compute type -> one (tokens, d_out) for each frozen matrix."""
+        h = x @ factors.a.t()  # (tokens, d_in) -> (tokens, sum of ranks)
+        ctx.save_for_backward(x if factors.adapted else h, h)
+        ctx.frozen, ctx.factors, ctx.decode = frozen, factors, decode
+        # Summed inside the product, which rounds once (docs/traps.md 12).
+        return tuple(
+            x @ decode(matrix).t()
+            if part is None
+            else (h[:, part.columns] @ part.b.t()).addmm_(x, decode(matrix).t())
+            for matrix, part in zip(frozen, factors.parts, strict=True)
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        """One gradient (tokens, d_out) for each matrix -> that of x (tokens, d_in)."""
+        x, h = ctx.saved_tensors
+        factors: Factors = ctx.factors
+        grad_h = torch.empty_like(h)
+        for grad, part in zip(grads, factors.parts, strict=True):
+            if part is not None:
+                grad_h[:, part.columns] = grad @ part.b  # (tokens, d_out) -> (tokens, rank)
+                part.grad_b.copy_((h[:, part.columns].t() @ grad).t())
+        if factors.adapted:
+            factors.grad_a.copy_(grad_h.t() @ x)
+        grad_x = grad_h @ factors.a
+        for grad, matrix in zip(grads, ctx.frozen, strict=True):
+            grad_x.addmm_(grad, ctx.decode(matrix))
+        return grad_x, None, None, None
+
+
+class Norm(torch.autograd.Function):
+    """weight · x / rms(x), from the fp32 residual to the compute type. Keeps x and one scale a token."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        """x (tokens, hidden) fp32 -> (tokens, hidden) of `dtype`."""
+        mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
+        scale = mean_square.add_(eps).rsqrt_()
+        ctx.save_for_backward(x, scale, weight)
+        return (x * scale).mul_(weight).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        """grad like the output -> fp32 gradient of x."""
+        x, scale, weight = ctx.saved_tensors
+        weighted = grads[0] * weight if grads[0].dtype == weight.dtype else grads[0].float().mul_(weight)
+        along = (weighted * x).sum(-1, keepdim=True).mul_(scale.pow(3)).div_(-x.shape[-1])
+        return weighted.mul_(scale).addcmul_(x, along), None, None, None
+
+
+class GatedUnit(torch.autograd.Function):
+    """silu(gate) · up. Keeps both, and computes silu again in the backward."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        """gate and up (tokens, intermediate) -> alike."""
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        """grad like the output -> gradients of gate and up."""
+        gate, up = ctx.saved_tensors
+        grad_gate = torch.ops.aten.silu_backward(grads[0] * up, gate)
+        return grad_gate, F.silu(gate).mul_(grads[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """Where the tokens of one packed row stand in their examples."""
+
+    cos: Tensor  # (tokens, head), fp32
+    sin: Tensor  # (tokens, head), fp32
+    example_lengths: tuple[int, ...]
+
+
+class Rotary(torch.autograd.Function):
+    """Turns queries or keys by their position (arXiv:2104.09864), in fp32, and puts heads first."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """x (tokens, heads · head) -> (heads, tokens, head)."""
+        ctx.save_for_backward(cos, sin)
+        heads_first = x.view(len(x), -1, cos.shape[-1]).transpose(0, 1)
+        return _turned(heads_first, cos, sin, direction=1).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """grad like the output -> like x; turned back."""
+        cos, sin = ctx.saved_tensors
+        turned = _turned(grads[0], cos, sin, direction=-1)
+        return turned.transpose(0, 1).to(grads[0].dtype).reshape(len(cos), -1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, *, direction: int) -> Tensor:
+    """(heads, tokens, head) -> the same in fp32, with the first half of each head as the real part."""
+    wide = x.float()
+    half = x.shape[-1] // 2
+    turned = wide * cos
+    turned[..., :half].addcmul_(wide[..., half:], sin[:, :half], value=-direction)
+    turned[..., half:].addcmul_(wide[..., :half], sin[:, half:], value=direction)
+    return turned
+
+
+class ShortAttention(torch.autograd.Function):
+    """Causal attention within each short example of a row. Keeps q, k, v and every example's softmax p."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+        """q (heads, tokens, head), k and v (kv_heads, tokens, head) -> like q."""
+        output = torch.empty_like(q)
+        softmaxes = []
+        for seq, part in _examples(lengths):
+            keys, values = k[:, part], v[:, part]
+            queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
+            # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+            scores = torch.bmm(queries.float(), keys.float().transpose(1, 2)).mul_(scale)
+            hidden = scores.new_full((seq, seq), float("-inf")).triu_(1)
+            p = scores.view(len(q), seq, seq).add_(hidden).softmax(-1).to(q.dtype).view_as(scores)
+            output[:, part].copy_(torch.bmm(p, values).view(len(q), seq, -1))
+            softmaxes.append(p)
+        ctx.save_for_backward(q, k, v, *softmaxes)
+        ctx.lengths, ctx.scale = lengths, scale
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """grad like q -> gradients of q, k and v."""
+        q, k, v, *softmaxes = ctx.saved_tensors
+        grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        for (seq, part), p in zip(_examples(ctx.lengths), softmaxes, strict=True):
+            queries = q[:, part].reshape(len(k), -1, q.shape[-1])
+            grad = grads[0][:, part].reshape(len(k), -1, q.shape[-1])
+            grad_p = torch.bmm(grad.float(), v[:, part].float().transpose(1, 2))
+            mean = (grad_p * p).sum(-1, keepdim=True)  # the softmax passes on differences only
+            grad_s = grad_p.sub_(mean).mul_(p).mul_(ctx.scale).to(q.dtype)
+            grad_q[:, part].copy_(torch.bmm(grad_s, k[:, part]).view(len(q), seq, -1))
+            grad_k[:, part].copy_(torch.bmm(grad_s.transpose(1, 2), queries))
+            grad_v[:, part].copy_(torch.bmm(p.transpose(1, 2), grad))
+        return grad_q, grad_k, grad_v, None, None
+
+
+def _examples(lengths: Sequence[int]) -> list[tuple[int, slice]]:
+    """Length and place of each example in its row."""
+    ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
+    return [(length, slice(end - length, end)) for length, end in zip(lengths, ends, strict=True)]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
+    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q."""
+    lengths, head = positions.example_lengths, positions.cos.shape[-1]
+    queries = Rotary.apply(q, positions.cos, positions.sin)  # type: ignore[no-untyped-call]
+    keys = Rotary.apply(k, positions.cos, positions.sin)  # type: ignore[no-untyped-call]
+    values = v.view(len(v), -1, head).transpose(0, 1).contiguous()
+    if q.device.type == "cpu" and max(lengths) <= SHORT_EXAMPLE_TOKENS:
+        short = ShortAttention.apply(queries, keys, values, lengths, scale)  # type: ignore[no-untyped-call]
+        return short.transpose(0, 1).reshape(q.shape)  # type: ignore[no-any-return]
+    parts = (part[None].split(lengths, 2) for part in (queries, keys, values))
+    attended = [attend(*example, scale)[0] for example in zip(*parts, strict=True)]
+    return torch.cat(attended).view(q.shape)
+
+
+class GroupedLayer:
+    """A decoder layer's frozen parts, called once for each adapter."""
+
+    def __init__(self, layer: Any, decode: Decode, dtype: torch.dtype) -> None:
+        self._attention, self._mlp = layer.self_attn, layer.mlp
+        self._norms = layer.input_layernorm, layer.post_attention_layernorm
+        self._decode, self._dtype = decode, dtype
+        self._scale = float(layer.self_attn.scaling)
+        self.frozen = tuple(tuple(base_of(matrix_of(layer, name)) for name in names) for names in READS)
+        self.unadapted = tuple(self._no_factors(read) for read in self.frozen)
+
+    def __call__(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> Tensor:
+        """The fp32 residual stream (tokens, hidden) of one adapter -> the same after this layer."""
+        attend_to, mlp = self._norms
+        q, k, v = self._products(0, self._normed(x, attend_to), factors)
+        (o,) = self._products(1, attention(q, k, v, positions, self._scale), factors)
+        x = x + o.float()
+        gate, up = self._products(2, self._normed(x, mlp), factors)
+        (down,) = self._products(3, GatedUnit.apply(gate, up), factors)  # type: ignore[no-untyped-call]
+        return x + down.float()
+
+    def _products(self, number: int, x: Tensor, factors: Sequence[Factors]) -> list[Tensor]:
+        frozen = self.frozen[number]
+        outputs = Products.apply(x, frozen, factors[number], self._decode)  # type: ignore[no-untyped-call]
+        return [
+            output if matrix.bias is None else output + matrix.bias.to(output.dtype)
+            for output, matrix in zip(outputs, frozen, strict=True)
+        ]
+
+    def _no_factors(self, frozen: Sequence[Any]) -> Factors:
+        none = frozen[0].weight.new_empty(0, frozen[0].in_features, dtype=self._dtype)
+        return Factors(a=none, grad_a=none, parts=(None,) * len(frozen))
+
+    def _normed(self, x: Tensor, norm: Any) -> Tensor:
+        return Norm.apply(x, norm.weight, norm.variance_epsilon, self._dtype)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def matrix_of(layer: Any, name: str) -> Any:
+    """A linear layer of a decoder layer by its last name."""
+    return getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
+
+
+def base_of(matrix: Any) -> nn.Module:
+    """Without PEFT's wrapper."""
+    base: nn.Module = matrix.get_base_layer() if hasattr(matrix, "get_base_layer") else matrix
+    return base
