@@ -28,6 +28,7 @@ from lora_lab.worker.grouped_layer import (
     Norm,
     Part,
     Positions,
+    answer_losses,
     base_of,
     matrix_of,
 )
@@ -40,7 +41,7 @@ TRIAL_TOLERANCE = 0.02
 
 
 class Cell:
-    """One adapter: all its numbers in one fp32 buffer, every A and then every B.
+    """One adapter: all its numbers in one fp32 buffer, every A and then every B, which is kept transposed.
 
     PEFT's own parameters are views of the buffer, so what PEFT saves is what was trained.
     """
@@ -82,14 +83,16 @@ class Cell:
                 parts.append(None)
                 continue
             a, b = pair
-            self._a_end = self._adopt(a, self._a_end)
-            place = slice(self._b_end, self._adopt(b, self._b_end))
-            self._b_end = place.stop
+            self._a_end = self._adopt(a, self._a_end, (len(a), d_in))
+            place, transposed = slice(self._b_end, self._b_end + b.numel()), (len(a), len(b))
+            b.data = b.data.t()
+            self._b_end = self._adopt(b, self._b_end, transposed)
+            b.data = b.data.t()
             parts.append(
                 Part(
                     columns=slice(columns, columns + len(a)),
-                    b=self._narrow[place].view_as(b),
-                    grad_b=self.grad[place].view_as(b),
+                    b=self._narrow[place].view(transposed),
+                    grad_b=self.grad[place].view(transposed),
                 )
             )
             columns += len(a)
@@ -100,9 +103,9 @@ class Cell:
             parts=tuple(parts),
         )
 
-    def _adopt(self, parameter: nn.Parameter, start: int) -> int:
+    def _adopt(self, parameter: nn.Parameter, start: int, size: tuple[int, int]) -> int:
         """Make a parameter a view of the buffer, its values kept; where it ends there."""
-        view = self.flat.data[start : start + parameter.numel()].view_as(parameter)
+        view = self.flat.data[start : start + parameter.numel()].view(size)
         view.copy_(parameter.data)
         parameter.data = view
         return start + parameter.numel()
@@ -200,16 +203,16 @@ class Group:
         for cell in cells:
             if cell is not None:
                 cell.narrow()
-        totals, answers = [0.0] * len(cells), 0
+        totals, count = [0.0] * len(cells), 0
         for start in range(0, len(examples), EVALUATION_BATCH):
             row = pack(examples[start : start + EVALUATION_BATCH], self._session.machine.device)
             strands = [self._strand(cell, row) for cell in cells]
             self._forward(strands)
-            count = row.targets.numel()
             for place, strand in enumerate(strands):
-                totals[place] += float(self._loss(self._normed(strand.state, row), row)[0]) * count
-            answers += count
-        return [total / answers for total in totals]
+                logits = self._normed(strand.state, row) @ self._head_weight.t()
+                totals[place] += float(answer_losses(logits, row.targets).sum())
+            count += row.targets.numel()
+        return [total / count for total in totals]
 
     def answers(self, cells: Sequence[Cell], prompts: Sequence[str]) -> list[list[str]]:
         """Each cell's greedy answers, all asked in one batch; the base model's when there is no cell."""
@@ -237,14 +240,11 @@ class Group:
         x = strand.state.detach().requires_grad_()
         normed = self._normed(x, strand.row)
         with torch.no_grad():
-            loss, log_p = self._loss(normed, strand.row)
-            strand.loss = float(loss)
+            logits = normed @ self._head_weight.t()  # (answers, vocab)
+            strand.loss = float(answer_losses(logits, strand.row.targets).mean())
             if not math.isfinite(strand.loss):
                 return
-            # Of the mean cross-entropy: softmax less one at the target.
-            grad = log_p.exp_()
-            grad[torch.arange(len(grad), device=grad.device), strand.row.targets] -= 1
-            grad = grad.div_(len(grad)).to(self._dtype) @ self._head_weight
+            grad = logits @ self._head_weight  # by now they are their own gradient
         torch.autograd.backward(normed, grad)
         strand.grad = x.grad
 
@@ -252,11 +252,6 @@ class Group:
         """(tokens, hidden) -> the answers' positions only, normed."""
         norm = self._body.norm
         return Norm.apply(x[row.keep], norm.weight, norm.variance_epsilon, self._dtype)  # type: ignore[no-untyped-call, no-any-return]
-
-    def _loss(self, normed: Tensor, row: Row) -> tuple[Tensor, Tensor]:
-        """The mean loss, and the log-probabilities (answers, vocab) in fp32."""
-        log_p = torch.log_softmax(normed @ self._head_weight.t(), -1, dtype=torch.float32)
-        return -log_p.gather(1, row.targets[:, None]).mean(), log_p
 
     @property
     def _head_weight(self) -> Tensor:

@@ -26,6 +26,9 @@ from lora_lab.worker.attention import attend
 READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
 """Matrices that read the same input, in the order of a layer."""
 
+CACHED_LOGITS = 2**18
+"""Of one block: 1 MB in fp32."""
+
 Decode = Callable[[nn.Module], Tensor]
 
 
@@ -36,8 +39,8 @@ class Part:
     columns: slice
     """Its share of h = x Aᵀ."""
 
-    b: Tensor  # (d_out, rank), scaled, in the compute type
-    grad_b: Tensor  # (d_out, rank), fp32, of the scaled B
+    b: Tensor  # (rank, d_out): Bᵀ, scaled, in the compute type
+    grad_b: Tensor  # (rank, d_out), fp32, of the scaled Bᵀ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class Products(torch.autograd.Function):
         return tuple(
             x @ decode(matrix).t()
             if part is None
-            else (h[:, part.columns] @ part.b.t()).addmm_(x, decode(matrix).t())
+            else (h[:, part.columns] @ part.b).addmm_(x, decode(matrix).t())
             for matrix, part in zip(frozen, factors.parts, strict=True)
         )
 
@@ -81,8 +84,8 @@ class Products(torch.autograd.Function):
         grad_h = torch.empty_like(h)
         for grad, part in zip(grads, factors.parts, strict=True):
             if part is not None:
-                grad_h[:, part.columns] = grad @ part.b  # (tokens, d_out) -> (tokens, rank)
-                part.grad_b.copy_((h[:, part.columns].t() @ grad).t())
+                grad_h[:, part.columns] = grad @ part.b.t()  # (tokens, d_out) -> (tokens, rank)
+                part.grad_b.copy_(h[:, part.columns].t() @ grad)
         if factors.adapted:
             factors.grad_a.copy_(grad_h.t() @ x)
         grad_x = grad_h @ factors.a
@@ -97,8 +100,7 @@ class Norm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         """x (tokens, hidden) fp32 -> (tokens, hidden) of `dtype`."""
-        mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
-        scale = mean_square.add_(eps).rsqrt_()
+        scale = x.pow(2).mean(-1, keepdim=True).add_(eps).rsqrt_()
         ctx.save_for_backward(x, scale, weight)
         return (x * scale).mul_(weight).to(dtype)
 
@@ -138,31 +140,28 @@ class Positions:
 
 
 class Rotary(torch.autograd.Function):
-    """Turns queries or keys by their position (arXiv:2104.09864), in fp32, and puts heads first."""
+    """Turns queries or keys by their position (arXiv:2104.09864), in fp32."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x (tokens, heads · head) -> (heads, tokens, head)."""
+        """x (tokens, heads, head) -> alike."""
         ctx.save_for_backward(cos, sin)
-        heads_first = x.view(len(x), -1, cos.shape[-1]).transpose(0, 1)
-        return _turned(heads_first, cos, sin, direction=1).to(x.dtype)
+        return _turned(x, cos, sin, direction=1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """grad like the output -> like x; turned back."""
+        """grad like x -> like x; turned back."""
         cos, sin = ctx.saved_tensors
-        turned = _turned(grads[0], cos, sin, direction=-1)
-        return turned.transpose(0, 1).to(grads[0].dtype).reshape(len(cos), -1), None, None
+        return _turned(grads[0], cos, sin, direction=-1), None, None
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, *, direction: int) -> Tensor:
-    """(heads, tokens, head) -> the same in fp32, with the first half of each head as the real part."""
-    wide = x.float()
-    half = x.shape[-1] // 2
-    turned = wide * cos
-    turned[..., :half].addcmul_(wide[..., half:], sin[:, :half], value=-direction)
-    turned[..., half:].addcmul_(wide[..., :half], sin[:, half:], value=direction)
-    return turned
+    """With the first half of each head as the real part of complex numbers."""
+    wide, half = x.float(), x.shape[-1] // 2
+    turned = wide * cos[:, None]
+    turned[..., :half].sub_(wide[..., half:] * sin[:, None, :half], alpha=direction)
+    turned[..., half:].add_(wide[..., :half] * sin[:, None, half:], alpha=direction)
+    return turned.to(x.dtype)
 
 
 class ShortAttention(torch.autograd.Function):
@@ -170,17 +169,18 @@ class ShortAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
-        """q (heads, tokens, head), k and v (kv_heads, tokens, head) -> like q."""
-        output = torch.empty_like(q)
+        """q (tokens, heads, head), k and v (tokens, kv_heads, head) -> like q."""
+        q, k, v = (part.transpose(0, 1).contiguous() for part in (q, k, v))
+        output = q.new_empty(q.shape[1], q.shape[0], q.shape[2])
+        # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+        keys = k.float().transpose(1, 2)
         softmaxes = []
         for seq, part in _examples(lengths):
-            keys, values = k[:, part], v[:, part]
             queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
-            # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
-            scores = torch.bmm(queries.float(), keys.float().transpose(1, 2)).mul_(scale)
+            scores = torch.bmm(queries.float(), keys[..., part]).mul_(scale)
             hidden = scores.new_full((seq, seq), float("-inf")).triu_(1)
             p = scores.view(len(q), seq, seq).add_(hidden).softmax(-1).to(q.dtype).view_as(scores)
-            output[:, part].copy_(torch.bmm(p, values).view(len(q), seq, -1))
+            output[part] = torch.bmm(p, v[:, part]).view(len(q), seq, -1).transpose(0, 1)
             softmaxes.append(p)
         ctx.save_for_backward(q, k, v, *softmaxes)
         ctx.lengths, ctx.scale = lengths, scale
@@ -190,17 +190,19 @@ class ShortAttention(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """grad like q -> gradients of q, k and v."""
         q, k, v, *softmaxes = ctx.saved_tensors
+        incoming, values = grads[0].transpose(0, 1).contiguous(), v.float().transpose(1, 2)
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         for (seq, part), p in zip(_examples(ctx.lengths), softmaxes, strict=True):
             queries = q[:, part].reshape(len(k), -1, q.shape[-1])
-            grad = grads[0][:, part].reshape(len(k), -1, q.shape[-1])
-            grad_p = torch.bmm(grad.float(), v[:, part].float().transpose(1, 2))
-            mean = (grad_p * p).sum(-1, keepdim=True)  # the softmax passes on differences only
-            grad_s = grad_p.sub_(mean).mul_(p).mul_(ctx.scale).to(q.dtype)
-            grad_q[:, part].copy_(torch.bmm(grad_s, k[:, part]).view(len(q), seq, -1))
-            grad_k[:, part].copy_(torch.bmm(grad_s.transpose(1, 2), queries))
-            grad_v[:, part].copy_(torch.bmm(p.transpose(1, 2), grad))
-        return grad_q, grad_k, grad_v, None, None
+            grad = incoming[:, part].reshape(len(k), -1, q.shape[-1])
+            grad_p = torch.bmm(grad.float(), values[..., part])
+            wide = p.float()  # a product of two number types takes ten times as long
+            mean = (grad_p * wide).sum(-1, keepdim=True)  # the softmax passes on differences only
+            grad_s = grad_p.sub_(mean).mul_(wide).mul_(ctx.scale).to(q.dtype)
+            grad_q[:, part] = torch.bmm(grad_s, k[:, part]).view(len(q), seq, -1)
+            grad_k[:, part] = torch.bmm(grad_s.transpose(1, 2), queries)
+            grad_v[:, part] = torch.bmm(p.transpose(1, 2), grad)
+        return grad_q.transpose(0, 1), grad_k.transpose(0, 1), grad_v.transpose(0, 1), None, None
 
 
 def _examples(lengths: Sequence[int]) -> list[tuple[int, slice]]:
@@ -211,16 +213,35 @@ def _examples(lengths: Sequence[int]) -> list[tuple[int, slice]]:
 
 def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
     """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q."""
-    lengths, head = positions.example_lengths, positions.cos.shape[-1]
-    queries = Rotary.apply(q, positions.cos, positions.sin)  # type: ignore[no-untyped-call]
-    keys = Rotary.apply(k, positions.cos, positions.sin)  # type: ignore[no-untyped-call]
-    values = v.view(len(v), -1, head).transpose(0, 1).contiguous()
+    lengths, turn = positions.example_lengths, (positions.cos, positions.sin)
+    queries, keys, values = (part.view(len(part), -1, positions.cos.shape[-1]) for part in (q, k, v))
+    queries, keys = Rotary.apply(queries, *turn), Rotary.apply(keys, *turn)  # type: ignore[no-untyped-call]
     if q.device.type == "cpu" and max(lengths) <= SHORT_EXAMPLE_TOKENS:
         short = ShortAttention.apply(queries, keys, values, lengths, scale)  # type: ignore[no-untyped-call]
-        return short.transpose(0, 1).reshape(q.shape)  # type: ignore[no-any-return]
-    parts = (part[None].split(lengths, 2) for part in (queries, keys, values))
+        return short.view(q.shape)  # type: ignore[no-any-return]
+    parts = (part.transpose(0, 1)[None].split(lengths, 2) for part in (queries, keys, values))
     attended = [attend(*example, scale)[0] for example in zip(*parts, strict=True)]
     return torch.cat(attended).view(q.shape)
+
+
+def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy (answers,) in fp32; `logits` (answers, vocab) become the gradient of its mean.
+
+    A few rows at a time stay in a core's cache: a quarter of the time, and no fp32 copy of all logits.
+    """
+    losses = torch.empty(len(logits), device=logits.device)
+    step = max(1, CACHED_LOGITS // logits.shape[1])
+    for start in range(0, len(logits), step):
+        part = slice(start, start + step)
+        wide, at_target = logits[part].float(), targets[part, None]
+        chosen = wide.gather(1, at_target)
+        highest = wide.amax(-1, keepdim=True)
+        total = wide.sub_(highest).exp_().sum(-1, keepdim=True)
+        losses[part] = (total.log() + highest - chosen)[:, 0]
+        # The softmax, less one at the target, over the number of answers.
+        wide.div_(total.mul_(len(logits)))
+        logits[part] = wide.scatter_add_(1, at_target, torch.full_like(chosen, -1 / len(logits)))
+    return losses
 
 
 class GroupedLayer:
