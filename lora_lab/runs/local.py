@@ -1,6 +1,7 @@
 """The local engine: a queue of runs, one worker at a time, and a warm worker kept ready for the next."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -30,6 +31,7 @@ from study.settings import Settings
 
 STOP_GRACE_SECONDS = 60
 CLOSE_GRACE_SECONDS = 20
+LOOK_AGAIN_SECONDS = 1
 
 
 class LocalEngine:
@@ -168,7 +170,9 @@ class LocalEngine:
             if seconds is None:
                 return None
             began_at = fold(run.events()).began_at or now.timestamp()
-            total += max(0.0, seconds - (now.timestamp() - began_at))
+            # Runs side by side go through the same time together.
+            passed = (now.timestamp() - began_at) / max(1, len(current))
+            total += max(0.0, seconds - passed)
         return total
 
     @property
@@ -290,10 +294,15 @@ class LocalEngine:
         self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
     def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:
-        with self._changed:
-            ended = self._changed.wait_for(lambda: run not in self._current, STOP_GRACE_SECONDS)
-        if not ended:
-            worker.kill()
+        """Others may go on side by side with the run, so its own events say whether it has ended."""
+        deadline = time.monotonic() + STOP_GRACE_SECONDS
+        while time.monotonic() < deadline:
+            with self._changed:
+                if self._changed.wait_for(lambda: run not in self._current, LOOK_AGAIN_SECONDS):
+                    return
+            if fold(run.events()).ended:
+                return
+        worker.kill()
 
 
 def run_now(

@@ -8,8 +8,10 @@ share the frozen weights and what it costs to decode them. A cell that ends leav
 """
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,6 +63,11 @@ class Cell:
             for reads, layer in zip(pairs, layers, strict=True)
         ]
 
+    @property
+    def kept(self) -> tuple[Tensor, ...]:
+        """What stays of it between two steps, moments apart."""
+        return self.flat.data, self.grad, self._narrow
+
     def narrow(self) -> None:
         """Bring A and the scaled B up to date in the compute type."""
         a, b = self.flat.data[: self._a_numbers], self.flat.data[self._a_numbers :]
@@ -77,7 +84,8 @@ class Cell:
 
     def _place(self, read: Sequence[tuple[nn.Parameter, nn.Parameter] | None], d_in: int) -> Factors:
         """Move one input's A and B into the buffer, A's one below the other."""
-        start, columns, parts = self._a_end, 0, []
+        start, columns = self._a_end, 0
+        parts: list[Part | None] = []
         for pair in read:
             if pair is None:
                 parts.append(None)
@@ -222,6 +230,14 @@ class Group:
             found = answers(self.model, self._session.tokenizer, asked, self._session.machine.autocast())
         self._asked = ()
         return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
+
+    def save(self, cell: Cell, folder: Path) -> None:
+        """A cell's adapter as PEFT writes it, in a folder that is not there yet."""
+        inside = folder.with_name(folder.name + ".cells")
+        own = {n: p.contiguous() for n, p in self.model.state_dict().items() if f".{cell.name}." in n}
+        self.model.save_pretrained(inside, selected_adapters=[cell.name], state_dict=own)
+        (inside / cell.name).rename(folder)
+        shutil.rmtree(inside)
 
     def _strand(self, cell: Cell | None, row: Row) -> Strand:
         embedded = self._body.embed_tokens(row.input_ids)

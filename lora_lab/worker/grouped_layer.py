@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_lab.memory import SHORT_EXAMPLE_TOKENS
+from lora_lab.activations import SHORT_EXAMPLE_TOKENS
 from lora_lab.worker.attention import attend
 
 READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
@@ -220,7 +220,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: floa
         short = ShortAttention.apply(queries, keys, values, lengths, scale)  # type: ignore[no-untyped-call]
         return short.view(q.shape)  # type: ignore[no-any-return]
     parts = (part.transpose(0, 1)[None].split(lengths, 2) for part in (queries, keys, values))
-    attended = [attend(*example, scale)[0] for example in zip(*parts, strict=True)]
+    attended = [attend(q, k, v, scale)[0] for q, k, v in zip(*parts, strict=True)]
     return torch.cat(attended).view(q.shape)
 
 
@@ -274,7 +274,8 @@ class GroupedLayer:
         ]
 
     def _no_factors(self, frozen: Sequence[Any]) -> Factors:
-        none = frozen[0].weight.new_empty(0, frozen[0].in_features, dtype=self._dtype)
+        device = self._norms[0].weight.device
+        none = torch.empty(0, frozen[0].in_features, dtype=self._dtype, device=device)
         return Factors(a=none, grad_a=none, parts=(None,) * len(frozen))
 
     def _normed(self, x: Tensor, norm: Any) -> Tensor:
