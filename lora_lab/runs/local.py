@@ -20,9 +20,10 @@ from lora_lab.runs.attempts import (
 )
 from lora_lab.runs.books import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
+from lora_lab.runs.groups import neighbours
 from lora_lab.runs.paces import Paces, seconds_of
 from lora_lab.runs.process import WorkerProcess, start_worker
-from lora_lab.runs.queue import Gather, RunQueue, alone, queue_path
+from lora_lab.runs.queue import Gather, RunQueue, queue_path
 from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
@@ -48,7 +49,7 @@ class LocalEngine:
         warm: bool = True,
         memory_limit_bytes: int = 0,
         own_only: bool = False,
-        gather: Gather = alone,
+        gather: Gather = neighbours,
     ) -> None:
         """`own_only` is for a command line: nothing is taken up, and what is submitted is held by this
         process, so that an app on the same data folder leaves it alone.

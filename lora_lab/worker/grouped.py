@@ -236,6 +236,7 @@ class Group:
         inside = folder.with_name(folder.name + ".cells")
         own = {n: p.contiguous() for n, p in self.model.state_dict().items() if f".{cell.name}." in n}
         self.model.save_pretrained(inside, selected_adapters=[cell.name], state_dict=own)
+        (inside / "README.md").rename(inside / cell.name / "README.md")
         (inside / cell.name).rename(folder)
         shutil.rmtree(inside)
 
