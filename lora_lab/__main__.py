@@ -275,8 +275,8 @@ def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
         return f"{sweep.grid.label(run.spec)}: {summary['error']}"
     before, after = summary["eval_loss_before"], summary["eval_loss_after"]
     loss = f"held-out loss {before:.3f} -> {after:.3f}, " if after is not None else "stopped, "
-    peak = f"peak {as_bytes(summary['peak_bytes'])}" if summary["peak_bytes"] else "trained side by side"
-    return f"{sweep.grid.label(run.spec)}: {loss}{peak}"
+    with_others = f" of {summary['shared_by']} together" if summary["shared_by"] > 1 else ""
+    return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}{with_others}"
 
 
 def _engine(options: argparse.Namespace, settings: Settings) -> Engine:

@@ -6,13 +6,11 @@ alpha, learning rate, seed and rsLoRA's scaling are each run's own.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 
-from lora_lab import memory
-from lora_lab.batches import RowSize
-from lora_lab.memory import Compute
+from lora_lab.group_memory import CellBytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import fold
-from lora_lab.shapes import ModelShape
 from lora_lab.spec import RunSpec
 
 GROUPED_TYPES = frozenset({"llama", "mistral", "qwen2"})
@@ -22,7 +20,7 @@ MOST = 6
 """Beyond, one more cell gains next to nothing: decoding the weights is then a fortieth of a step."""
 
 KEPT_FREE = 0.2
-"""Of the free memory, for everything that the ledger does not count."""
+"""Of the free memory, for everything that is not counted."""
 
 
 def stands_alone(spec: RunSpec) -> bool:
@@ -65,33 +63,18 @@ def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     return job
 
 
-def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> int:
-    """What one more cell holds at the peak of a step: its adapter, gradients, moments and activations."""
-    ledger = memory.predict(shape, spec, row, compute)
-    narrow = memory.COMPUTE_BYTES[compute] * ledger.adapters // memory.FP32_BYTES
-    return ledger.adapters + ledger.gradients + ledger.optimizer + ledger.activations + narrow
-
-
-def group_bytes(shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute) -> int:
-    """The predicted peak of a group: the base once, every cell, and the working space of one at a time."""
-    ledgers = [memory.predict(shape, spec, row, compute) for spec, row in cells]
-    base = ledgers[0].weights + ledgers[0].constants
-    working = max(ledger.logits + ledger.scratch for ledger in ledgers)
-    return base + working + sum(cell_bytes(shape, spec, row, compute) for spec, row in cells)
-
-
-def chunks(bytes_each: Sequence[int], *, free_bytes: int) -> list[list[int]]:
+def chunks(cells: Sequence[CellBytes], *, free_bytes: int) -> list[list[int]]:
     """Places of the cells that go at once, in order and as even as they can be.
 
     A cell that is too large for the free memory goes alone: the ledger may be too careful, and if it is not,
     the run says so.
     """
-    budget = (1 - KEPT_FREE) * free_bytes
-    most = -(-len(bytes_each) // -(-len(bytes_each) // MOST))
+    budget = (1 - KEPT_FREE) * free_bytes - max(cell.working for cell in cells)
+    most = ceil(len(cells) / ceil(len(cells) / MOST))
     found: list[list[int]] = []
-    for place, size in enumerate(bytes_each):
+    for place, cell in enumerate(cells):
         together = found[-1] if found else []
-        if together and len(together) < most and sum(bytes_each[i] for i in together) + size <= budget:
+        if together and len(together) < most and sum(cells[i].kept for i in together) + cell.kept <= budget:
             together.append(place)
         else:
             found.append([place])

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from psutil import virtual_memory
 
-from lora_lab import datasets
-from lora_lab.batches import RowSize
+from lora_lab import datasets, memory
 from lora_lab.datasets import Dataset
 from lora_lab.embedded import Progress
+from lora_lab.group_memory import CellBytes, cell_bytes, peak_bytes
 from lora_lab.home import LabHome
 from lora_lab.runs import groups
 from lora_lab.runs.folder import RunFolder
@@ -27,9 +27,9 @@ from lora_lab.worker.run import (
     FAILURES,
     Work,
     announcement,
-    decisive_row,
     execute,
     failure_of,
+    rows_of,
     shape_for,
     shortest,
     write_samples,
@@ -213,18 +213,20 @@ class Material:
 
     def predicted_bytes(self, works: Sequence[Work]) -> int:
         """Peak of these side by side."""
-        cells = [(work.spec, self._row(work)) for work in works]
-        return groups.group_bytes(self.shape, cells, self.machine.compute_name)
+        cells = [(work.spec, rows_of(work.spec, self._everything, self.machine)) for work in works]
+        return peak_bytes(self.shape, cells, self.machine.compute_name)
 
     def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
         """As many side by side as the free memory allows."""
-        compute = self.machine.compute_name
-        each = [groups.cell_bytes(self.shape, work.spec, self._row(work), compute) for work in works]
-        found = groups.chunks(each, free_bytes=_free_bytes(self.machine.device))
+        found = groups.chunks(
+            [self._bytes(work) for work in works], free_bytes=_free_bytes(self.machine.device)
+        )
         return [[works[place] for place in places] for places in found]
 
-    def _row(self, work: Work) -> RowSize:
-        return decisive_row(work.spec, self.shape, self._everything, self.machine)
+    def _bytes(self, work: Work) -> CellBytes:
+        compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
+        row = memory.heaviest_row(self.shape, work.spec, rows, compute)
+        return cell_bytes(self.shape, work.spec, row, compute)
 
 
 def _free_bytes(device: torch.device) -> int:

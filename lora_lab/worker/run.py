@@ -214,7 +214,8 @@ def announcement(
     machine: Machine,
 ) -> dict[str, Any]:
     """What is known before the first step."""
-    row = decisive_row(spec, shape, everything, machine)
+    rows = rows_of(spec, everything, machine)
+    row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
     ledger = memory.predict(shape, spec, row, machine.compute_name)
     return {
         "device": machine.description,
@@ -228,11 +229,9 @@ def announcement(
     }
 
 
-def decisive_row(
-    spec: RunSpec, shape: ModelShape, everything: Sequence[Encoded], machine: Machine
-) -> RowSize:
-    """The packed row that decides the run's peak."""
-    rows = row_sizes(
+def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
+    """The packed row of every step."""
+    return row_sizes(
         [item.length for item in everything],
         batch=spec.batch,
         steps=spec.steps,
@@ -240,7 +239,6 @@ def decisive_row(
         seq_len_tokens=spec.seq_len_tokens,
         on_gpu=machine.device.type == "cuda",
     )
-    return memory.heaviest_row(shape, spec, rows, machine.compute_name)
 
 
 def shortest(held_out: Sequence[Example]) -> list[Example]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from lora_lab.batches import even_row
 from lora_lab.datasets import own_dataset
+from lora_lab.group_memory import CellBytes, cell_bytes, group_bytes
 from lora_lab.memory import predict
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.runs.groups import MOST, cell_bytes, chunks, group_bytes, may_share, neighbours, sets
+from lora_lab.runs.groups import MOST, chunks, may_share, neighbours, sets
 from lora_lab.shapes import find_shape
 from lora_lab.spec import RunSpec
 
@@ -24,7 +26,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
     "own",
     [{"rank": 64}, {"alpha": 3.0}, {"learning_rate": 1e-5}, {"seed": 7}, {"variant": "rslora"}],
 )
-def test_rank_alpha_learning_rate_seed_and_scaling_are_each_cells_own(own: dict[str, object]) -> None:
+def test_rank_alpha_learning_rate_seed_and_scaling_are_each_cells_own(own: dict[str, Any]) -> None:
     assert may_share(SPEC, replace(SPEC, **own))
 
 
@@ -44,7 +46,7 @@ def test_rank_alpha_learning_rate_seed_and_scaling_are_each_cells_own(own: dict[
         {"optimizer": "adamw8bit"},
     ],
 )
-def test_whatever_else_differs_keeps_cells_apart(other: dict[str, object]) -> None:
+def test_whatever_else_differs_keeps_cells_apart(other: dict[str, Any]) -> None:
     assert not may_share(SPEC, replace(SPEC, **other))
 
 
@@ -53,11 +55,15 @@ def test_sets_keep_the_order_of_their_first_runs() -> None:
     assert sets([*specs, replace(specs[1], seed=3), specs[3]]) == [[0, 2], [1, 4], [3], [5]]
 
 
+def of_size(kept: int) -> CellBytes:
+    return CellBytes(kept=kept, working=0, base=0)
+
+
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=40), st.integers(1, 1000))
 def test_every_cell_is_in_one_chunk_in_order_and_no_chunk_is_over_its_limits(
     sizes: list[int], free_bytes: int
 ) -> None:
-    found = chunks(sizes, free_bytes=free_bytes)
+    found = chunks([of_size(size) for size in sizes], free_bytes=free_bytes)
     assert [place for chunk in found for place in chunk] == list(range(len(sizes)))
     for chunk in found:
         assert len(chunk) <= MOST
@@ -65,18 +71,18 @@ def test_every_cell_is_in_one_chunk_in_order_and_no_chunk_is_over_its_limits(
 
 
 def test_chunks_are_even() -> None:
-    assert [len(chunk) for chunk in chunks([1] * 8, free_bytes=1000)] == [4, 4]
-    assert [len(chunk) for chunk in chunks([1] * 12, free_bytes=1000)] == [6, 6]
+    assert [len(chunk) for chunk in chunks([of_size(1)] * 8, free_bytes=1000)] == [4, 4]
+    assert [len(chunk) for chunk in chunks([of_size(1)] * 12, free_bytes=1000)] == [6, 6]
 
 
-def test_a_group_holds_the_base_once() -> None:
+def test_a_group_holds_the_base_and_the_working_space_once() -> None:
     shape, row = find_shape("smollm2-135m"), even_row(tokens=340, answer_tokens=120, examples=4)
-    alone = predict(shape, SPEC, row, "bf16")
     cell = cell_bytes(shape, SPEC, row, "bf16")
-    one = group_bytes(shape, [(SPEC, row)], "bf16")
-    three = group_bytes(shape, [(SPEC, row)] * 3, "bf16")
-    assert three - one == 2 * cell
-    assert one - cell == alone.weights + alone.constants + alone.logits + alone.scratch
+    assert group_bytes([cell] * 3) - group_bytes([cell]) == 2 * cell.kept
+    assert group_bytes([cell]) == cell.base + cell.kept + cell.working
+    alone = predict(shape, SPEC, row, "bf16")
+    assert cell.base == alone.weights + alone.constants
+    assert group_bytes([cell]) < alone.total_bytes
 
 
 # ---- a queue's next job

@@ -118,7 +118,9 @@ def test_a_shared_step_says_how_it_was_shared_and_claims_no_peak_of_its_own(job:
     assert step["group_peak_bytes"] > 0
     assert "peak_bytes" not in step
     assert job.states[0].peak_bytes == 0
-    assert summarize(job.runs[0])["peak_bytes"] is None
+    summary = summarize(job.runs[0])
+    assert (summary["peak_bytes"], summary["shared_by"]) == (job.states[0].group_peak_bytes, 4)
+    assert summary["predicted_bytes"] == pytest.approx(summary["peak_bytes"], rel=0.08)
 
 
 def test_no_shared_run_is_held_against_the_prediction_of_a_run_that_is_alone(job: Job) -> None:
