@@ -2,9 +2,9 @@
 
     python -m benchmarks.laptop --rounds 3
 
-PyTorch, oneDNN and MKL are limited to AVX2, what an ordinary laptop has. The lab chooses its number type as it
-does at every start. The plain loop is PEFT's own layers on padded rows; the usual recipe is the same in bf16
-under autocast, as tutorials have it for 4-bit models.
+PyTorch, oneDNN and MKL are limited to AVX2, what an ordinary laptop has. The lab chooses its number type as
+it does at every start. The plain loop is PEFT's own layers on padded rows; the usual recipe is the same in
+bf16 under autocast, as tutorials have it for 4-bit models.
 """
 
 import argparse
@@ -88,9 +88,8 @@ def main() -> None:
     report = {name: _compared(rounds["the lab's loop"], timed) for name, timed in rounds.items()}
     for name, (seconds, ratio, low, high) in report.items():
         goal = f", goal {GOALS[name]:g} x" if name in GOALS else ""
-        print(
-            f"{name:20}{seconds:8.2f} CPU s a step; the lab is {ratio:.2f} x faster ({low:.2f} to {high:.2f}){goal}"
-        )
+        spread = f"{ratio:.2f} x ({low:.2f} to {high:.2f})"
+        print(f"{name:20}{seconds:8.2f} CPU s a step; the lab is faster by {spread}{goal}")
     at = datetime.now(UTC).isoformat(timespec="seconds")
     kept = {name: [asdict(timed) for timed in found] for name, found in rounds.items()}
     print(
