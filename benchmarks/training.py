@@ -8,11 +8,9 @@ ratio of CPU seconds, paired within a round. The gradient gate runs in the same 
 
 import argparse
 import copy
-import itertools
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,35 +22,24 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from lora_lab.batches import step_plan
+from benchmarks.trainer import Padding, Timed, as_row, with_trainer
 from lora_lab.datasets import own_dataset
 from lora_lab.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
-from lora_lab.worker.data import IGNORED, Encoded, encode, pack
+from lora_lab.worker.data import Encoded, encode, pack
 from lora_lab.worker.measure import LiveStorages
 from lora_lab.worker.models import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.quantization import resident_tensors
 from lora_lab.worker.run import versions
 from lora_lab.worker.session import CORES, Adapted, Machine, attach, meter_for, open_session
-from lora_lab.worker.training import StepResult, answer_loss, learning_rate_at, train
+from lora_lab.worker.training import StepResult, answer_loss, train
 from study.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
 GATES = {"bf16": 0.999, "fp32": 0.99999}
 GATE_STEPS = (0, 1, 3)
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Timed:
-    """One round of one variant."""
-
-    cpu_seconds: float
-    wall_seconds: float
-    losses: list[float]
 
 
 @dataclass
@@ -256,91 +243,13 @@ class TrainerRun:
 
     def __call__(self, spec: RunSpec) -> Timed:
         """All steps of `spec`; building the Trainer is not counted."""
-        plan = step_plan(len(self.setting.examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
-        rows = [_as_row(self.setting.examples[i]) for i in itertools.chain.from_iterable(plan)]
-        clock = Clock()
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=spec.batch,
-                max_steps=spec.steps,
-                learning_rate=spec.learning_rate,
-                weight_decay=0.0,
-                bf16=self.setting.machine.compute_name == "bf16",
-                use_cpu=True,
-                logging_steps=1,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                train_sampling_strategy="sequential",
-            )
-            trainer = Trainer(
-                model=self.model,
-                args=arguments,
-                train_dataset=rows,
-                data_collator=Padding(self.pad_to),
-                callbacks=[clock],
-                optimizers=self._same_updates(spec),
-            )
-            trainer.remove_callback(_printer(trainer))
-            trainer.train()
-        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-        return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
-
-    def _same_updates(self, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:
-        """The lab's optimizer and learning rates, so that losses can be compared too."""
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0, fused=True)
-
-        def share(done: int) -> float:
-            return learning_rate_at(min(done + 1, spec.steps), steps=spec.steps, peak=1.0)
-
-        return optimizer, LambdaLR(optimizer, share)
-
-
-def _printer(trainer: Trainer) -> Any:
-    """The callback that prints each log line."""
-    return next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback")
-
-
-class Clock(TrainerCallback):  # type: ignore[misc]
-    """From the first step's begin to the last one's end."""
-
-    def on_train_begin(self, *arguments: Any, **values: Any) -> None:
-        """Start."""
-        self._cpu, self._wall = time.process_time(), time.perf_counter()
-
-    def on_train_end(self, *arguments: Any, **values: Any) -> None:
-        """Stop."""
-        self.cpu_seconds = time.process_time() - self._cpu
-        self.wall_seconds = time.perf_counter() - self._wall
-
-
-def _as_row(item: Encoded) -> dict[str, list[int]]:
-    prompt_tokens = len(item.ids) - item.answer_tokens
-    return {
-        "input_ids": list(item.ids),
-        "labels": [IGNORED] * prompt_tokens + list(item.ids[prompt_tokens:]),
-    }
-
-
-@dataclass(frozen=True)
-class Padding:
-    """Right padding to the longest of the batch, or to a fixed length."""
-
-    pad_to: int | None
-
-    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
-        """Rows to (batch, seq) tensors."""
-        length = self.pad_to or max(len(row["input_ids"]) for row in rows)
-        padded: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
-        for row in rows:
-            missing = length - len(row["input_ids"])
-            padded["input_ids"].append(row["input_ids"] + [0] * missing)
-            padded["attention_mask"].append([1] * len(row["input_ids"]) + [0] * missing)
-            padded["labels"].append(row["labels"] + [IGNORED] * missing)
-        return {name: torch.tensor(values) for name, values in padded.items()}
+        return with_trainer(
+            self.model,
+            self.setting.examples,
+            spec,
+            pad_to=self.pad_to,
+            bf16=self.setting.machine.compute_name == "bf16",
+        )
 
 
 @dataclass(frozen=True)
@@ -355,7 +264,7 @@ class PaddedStep:
         """The loss of one batch."""
         with self.setting.machine.autocast():
             loss: Tensor = self.model(
-                **Padding(self.pad_to)([_as_row(item) for item in batch]), use_cache=False
+                **Padding(self.pad_to)([as_row(item) for item in batch]), use_cache=False
             ).loss
         return loss
 

@@ -36,7 +36,7 @@ from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
-from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, RunSpec, spec_from
+from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
 from lora_lab.watch import Watcher, cells_as_they_end
 from study.errors import LearnerError
 from study.settings import Settings, load_settings
@@ -98,7 +98,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_spec_options(training: argparse.ArgumentParser, *, leave_out: Collection[str] = ()) -> None:
     """Every setting of a run under its own name; defaults come from RunSpec."""
-    choices = {"bits": BITS, "targets": TARGET_SETS}
+    choices: dict[str, tuple[str, ...]] = {
+        "bits": BITS,
+        "targets": TARGET_SETS,
+        "variant": VARIANTS,
+        "optimizer": OPTIMIZERS,
+        "checkpointing": ("true", "false"),
+    }
     for field in fields(RunSpec):
         if field.name not in {"data", *leave_out}:
             flag = f"--{field.name.replace('_', '-')}"
@@ -269,7 +275,8 @@ def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
         return f"{sweep.grid.label(run.spec)}: {summary['error']}"
     before, after = summary["eval_loss_before"], summary["eval_loss_after"]
     loss = f"held-out loss {before:.3f} -> {after:.3f}, " if after is not None else "stopped, "
-    return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}"
+    with_others = f" of {summary['shared_by']} together" if summary["shared_by"] > 1 else ""
+    return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}{with_others}"
 
 
 def _engine(options: argparse.Namespace, settings: Settings) -> Engine:

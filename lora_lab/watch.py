@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lora_lab.runs.events import Event
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold
 from lora_lab.runs.sweeps import Sweep
@@ -34,14 +35,20 @@ class Watcher:
         """Steps that were done since the last time, and what is done now."""
         for step in state.steps[self._steps :]:
             self._write(
-                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  "
-                f"peak {as_bytes(step['peak_bytes'])}"
+                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  {_peak(step)}"
             )
         self._steps = len(state.steps)
         doing = _doing(state)
         if doing != self._shown:
             self._write(doing)
             self._shown = doing
+
+
+def _peak(step: Event) -> str:
+    """Of the run; of all that were trained side by side, where it was not alone."""
+    if "shared_by" in step:
+        return f"peak of {step['shared_by']} runs together {as_bytes(step['group_peak_bytes'])}"
+    return f"peak {as_bytes(step['peak_bytes'])}"
 
 
 def _doing(state: RunState) -> str:

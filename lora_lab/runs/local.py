@@ -1,6 +1,7 @@
 """The local engine: a queue of runs, one worker at a time, and a warm worker kept ready for the next."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,9 +21,10 @@ from lora_lab.runs.attempts import (
 )
 from lora_lab.runs.books import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
+from lora_lab.runs.groups import neighbours
 from lora_lab.runs.paces import Paces, seconds_of
 from lora_lab.runs.process import WorkerProcess, start_worker
-from lora_lab.runs.queue import Gather, RunQueue, alone, queue_path
+from lora_lab.runs.queue import Gather, RunQueue, queue_path
 from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
@@ -32,6 +34,7 @@ from study.settings import Settings
 
 STOP_GRACE_SECONDS = 60
 CLOSE_GRACE_SECONDS = 20
+LOOK_AGAIN_SECONDS = 1
 
 
 class LocalEngine:
@@ -48,7 +51,7 @@ class LocalEngine:
         warm: bool = True,
         memory_limit_bytes: int = 0,
         own_only: bool = False,
-        gather: Gather = alone,
+        gather: Gather = neighbours,
     ) -> None:
         """`own_only` is for a command line: nothing is taken up, and what is submitted is held by this
         process, so that an app on the same data folder leaves it alone.
@@ -170,7 +173,9 @@ class LocalEngine:
             if seconds is None:
                 return None
             began_at = fold(run.events()).began_at or now.timestamp()
-            total += max(0.0, seconds - (now.timestamp() - began_at))
+            # Runs side by side go through the same time together.
+            passed = (now.timestamp() - began_at) / max(1, len(current))
+            total += max(0.0, seconds - passed)
         return total
 
     @property
@@ -296,10 +301,15 @@ class LocalEngine:
         self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
     def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:
-        with self._changed:
-            ended = self._changed.wait_for(lambda: run not in self._current, STOP_GRACE_SECONDS)
-        if not ended:
-            worker.kill()
+        """Others may go on side by side with the run, so its own events say whether it has ended."""
+        deadline = time.monotonic() + STOP_GRACE_SECONDS
+        while time.monotonic() < deadline:
+            with self._changed:
+                if self._changed.wait_for(lambda: run not in self._current, LOOK_AGAIN_SECONDS):
+                    return
+            if fold(run.events()).ended:
+                return
+        worker.kill()
 
 
 def run_now(

@@ -17,18 +17,17 @@ class Pace:
     spec: RunSpec
     seconds_per_step: float
     other_seconds: float
-    """Loading, evaluating and answering: all that is no step."""
+    """Loading, evaluating and answering: all that is no step. Of runs side by side, each one's share."""
 
 
 def pace_of(spec: RunSpec, state: RunState) -> Pace | None:
     """None unless the run finished."""
     if state.status != "finished" or state.ended_at is None or state.began_at is None or not state.steps:
         return None
-    stepping = sum(step["seconds"] for step in state.steps)
     return Pace(
         spec=spec,
         seconds_per_step=state.seconds_per_step or 0.0,
-        other_seconds=max(0.0, state.ended_at - state.began_at - stepping),
+        other_seconds=max(0.0, state.ended_at - state.began_at - state.stepping_seconds) / state.shared_by,
     )
 
 

@@ -47,17 +47,32 @@ class RunState:
 
     @property
     def peak_bytes(self) -> int:
-        """Highest measured so far; 0 before the first step."""
-        return int(self.steps[-1]["peak_bytes"]) if self.steps else 0
+        """Highest measured so far; 0 before the first step, and for a run that shared its steps."""
+        return int(self.steps[-1].get("peak_bytes", 0)) if self.steps else 0
 
     @property
     def live_bytes(self) -> int:
         """Live at the end of the last measured step."""
-        return int(self.steps[-1]["live_bytes"]) if self.steps else 0
+        return int(self.steps[-1].get("live_bytes", 0)) if self.steps else 0
+
+    @property
+    def shared_by(self) -> int:
+        """How many runs were trained side by side at most; 1 for a run that is alone."""
+        return max((int(step.get("shared_by", 1)) for step in self.steps), default=1)
+
+    @property
+    def group_peak_bytes(self) -> int:
+        """Highest measured of all runs side by side; 0 for a run that is alone."""
+        return int(self.steps[-1].get("group_peak_bytes", 0)) if self.steps else 0
+
+    @property
+    def stepping_seconds(self) -> float:
+        """Wall time of all steps, those of the others side by side included."""
+        return float(sum(step.get("shared_seconds", step["seconds"]) for step in self.steps))
 
     @property
     def tokens_per_second(self) -> float:
-        """Over all steps but the first, which warms caches up."""
+        """Over all steps but the first, which warms caches up; of a shared step, by the run's share."""
         timed = self.steps[1:] or self.steps
         seconds = sum(step["seconds"] for step in timed)
         return float(sum(step["tokens"] for step in timed) / seconds) if seconds else 0.0
@@ -72,7 +87,7 @@ class RunState:
         """Remaining training time from the median step; None before the second step."""
         if len(self.steps) < 2:
             return None
-        recent = sorted(step["seconds"] for step in self.steps[1:][-15:])
+        recent = sorted(step.get("shared_seconds", step["seconds"]) for step in self.steps[1:][-15:])
         return float(recent[len(recent) // 2] * (total_steps - len(self.steps)))
 
 

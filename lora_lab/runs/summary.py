@@ -10,7 +10,12 @@ Summary = dict[str, Any]
 
 
 def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
-    """What a run that ended came to; `error` when it failed. `seconds` counts from when it began."""
+    """What a run that ended came to; `error` when it failed. `seconds` counts from when it began.
+
+    A run that was trained with others side by side has no peak of its own: `peak_bytes` and
+    `predicted_bytes` are then those of all `shared_by` runs together, and `tokens_per_second` goes by the
+    run's share of a step.
+    """
     state = state or fold(run.events())
     started: dict[str, Any] = state.started or {}
     device = started.get("device", {})
@@ -22,8 +27,9 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
         "loss_last": state.steps[-1]["loss"] if state.steps else None,
         "eval_loss_before": state.loss_before,
         "eval_loss_after": state.loss_after,
-        "peak_bytes": state.peak_bytes or None,
-        "predicted_bytes": started.get("predicted_bytes"),
+        "peak_bytes": state.peak_bytes or state.group_peak_bytes or None,
+        "predicted_bytes": started.get("group_predicted_bytes", started.get("predicted_bytes")),
+        "shared_by": state.shared_by,
         "tokens_per_second": state.tokens_per_second or None,
         "seconds": _seconds(state),
         "device": device.get("name"),

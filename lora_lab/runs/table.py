@@ -22,6 +22,7 @@ MEASURED = (
     "eval_loss_after",
     "peak_bytes",
     "predicted_bytes",
+    "shared_by",
     "seconds_per_step",
     "tokens_per_second",
     "seconds",

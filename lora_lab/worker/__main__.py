@@ -30,6 +30,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.process import DONE
 from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.data import encode, pack
+from lora_lab.worker.group_run import execute_group
 from lora_lab.worker.models import quiet_libraries
 from lora_lab.worker.run import execute, shape_for
 from lora_lab.worker.session import Machine, Session, attach, find_machine, open_session
@@ -108,12 +109,11 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
 
 
 def _do(job: list[RunFolder], home: LabHome, models_dir: Path, bench: Workbench, orders: "Orders") -> bool:
-    """One run after the other; True unless the last one failed."""
-    well = True
-    for run in job:
-        _log_into(run)
-        well = execute(run, home, models_dir, bench=bench, app_is_gone=orders.closed)
-    return well
+    """A run, or several that may go side by side; True unless one failed."""
+    _log_into(job[0])
+    if len(job) == 1:
+        return execute(job[0], home, models_dir, bench=bench, app_is_gone=orders.closed)
+    return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
 
 
 def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Session:

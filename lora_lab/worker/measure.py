@@ -84,3 +84,8 @@ class CudaAllocator:
         torch.cuda.synchronize(self._device)
         self.live_bytes = torch.cuda.memory_allocated(self._device)
         self.peak_bytes = torch.cuda.max_memory_allocated(self._device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator refused, on CPU or GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

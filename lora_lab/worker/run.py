@@ -3,18 +3,20 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import bitsandbytes
+import hqq
 import peft
 import torch
 import transformers
 from peft import PeftModel
 
 from lora_lab import datasets, memory
-from lora_lab.batches import row_sizes
+from lora_lab.batches import RowSize, row_sizes
 from lora_lab.counts import count
 from lora_lab.datasets import Example
 from lora_lab.embedded import Progress
@@ -26,6 +28,8 @@ from lora_lab.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.data import Encoded, cut_to, encode
 from lora_lab.worker.generate import answers
+from lora_lab.worker.grouped_training import SharedStep
+from lora_lab.worker.measure import is_out_of_memory
 from lora_lab.worker.models import config_of
 from lora_lab.worker.session import Adapted, Machine, Session, attach, meter_for
 from lora_lab.worker.shapes import shape_of_config
@@ -35,6 +39,8 @@ from study.errors import LearnerError
 
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
+FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError)
+"""What can go wrong in a run without a mistake of ours; `failure_of` sorts them."""
 
 
 def execute(
@@ -53,7 +59,7 @@ def execute(
     work = Work(run, run.spec, home, app_is_gone)
     failure = _failure_of(work, bench)
     if failure is not None:
-        run.emit("failed", step=work.step, **asdict(failure))
+        work.end("failed", **asdict(failure))
     model = work.put_down()
     if failure is not None and failure.cause == "out-of-memory":
         del model  # refused in the middle of anything: what is left of the base is not to be trusted
@@ -65,27 +71,29 @@ def execute(
 
 def _failure_of(work: "Work", bench: Workbench) -> Failure | None:
     """Do the work; what went wrong in it, if anything did."""
-    spec = work.spec
     try:
         work.do(bench)
-    except LearnerError as error:
+    except FAILURES as error:
+        return failure_of(error, work)
+    return None
+
+
+def failure_of(error: Exception, work: "Work") -> Failure:
+    """What to tell a learner; an error that is nobody's but ours is raised again."""
+    if isinstance(error, LearnerError):
         return Failure(cause="settings", what=error.what, do_next=error.do_next)
-    except NonFiniteLoss as error:
+    if isinstance(error, NonFiniteLoss):
         work.save(error.step - 1)
-        return failures.non_finite(spec, step=error.step)
-    except (MemoryError, torch.OutOfMemoryError):
-        return work.out_of_memory()
-    except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
-            raise
-        return work.out_of_memory()
-    except OSError as error:
+        return failures.non_finite(work.spec, step=error.step)
+    if is_out_of_memory(error):
+        return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
+    if isinstance(error, OSError):
         return Failure(
             cause="disk",
             what=f"A file could not be read or written ({error.strerror or error}).",
             do_next="Free some disk space, then start again; your settings are kept.",
         )
-    return None
+    raise error
 
 
 class Work:
@@ -95,7 +103,11 @@ class Work:
         self.run, self.spec, self.home = run, spec, home
         self._app_is_gone = app_is_gone
         self._adapted: Adapted | None = None
+        self.writer: Callable[[Path], None] | None = None
+        """Saves the adapter in a folder that is not there yet, once there is one."""
+
         self.step = 0
+        self.ended = False
         self.saved_step = 0
         self._saved_at = time.monotonic()
 
@@ -111,7 +123,9 @@ class Work:
         encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
         kept = cut_to(encoded, self.spec.seq_len_tokens)
         self._adapted = adapted = attach(session, self.spec, shape)
-        self._announce(shape, everything, examples, session.machine)
+        self.writer = adapted.model.save_pretrained
+        started = announcement(self.spec, shape, everything, examples, session.machine)
+        self.run.emit("started", trainable=adapted.trainable_parameters(), **started)
 
         model = adapted.model
         train(
@@ -120,13 +134,13 @@ class Work:
             self.spec,
             autocast=session.machine.autocast,
             meter=meter_for(model, session.machine),
-            on_step=self._on_step,
+            on_step=self.on_step,
             should_stop=self.should_stop,
         )
         stopped = self.step < self.spec.steps
         self.save(self.step)
         if self._app_is_gone():
-            self.run.emit("stopped", step=self.step, cut_off=not self.run.stop_path.exists())
+            self.end_cut_off()
             return
 
         self.report(Progress(step="Measuring the held-out loss before and after"))
@@ -136,8 +150,17 @@ class Work:
         self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
 
         self.report(Progress(step="Asking both models the same questions"))
-        self._write_samples(session, sorted(dataset.held_out, key=_prompt_length)[:SAMPLE_PROMPTS])
-        self.run.emit("stopped" if stopped else "finished", step=self.step)
+        self._write_samples(session, shortest(dataset.held_out))
+        self.end("stopped" if stopped else "finished")
+
+    def end(self, kind: str, **values: Any) -> None:
+        """The last event."""
+        self.ended = True
+        self.run.emit(kind, step=self.step, **values)
+
+    def end_cut_off(self) -> None:
+        """The app is gone; unless the learner had stopped the run just before, another may take its place."""
+        self.end("stopped", cut_off=not self.run.stop_path.exists())
 
     def should_stop(self) -> bool:
         """The learner asked, or the app that started this process is gone."""
@@ -150,10 +173,10 @@ class Work:
 
     def save(self, step: int) -> None:
         """Write the adapter beside the old one, then swap them, so there is always a whole one."""
-        if self._adapted is None or step < 1:
+        if self.writer is None or step < 1:
             return
         fresh = self.run.path / "adapter.partial"
-        self._adapted.model.save_pretrained(fresh)
+        self.writer(fresh)
         if self.run.adapter_path.exists():
             shutil.rmtree(self.run.adapter_path)
         os.replace(fresh, self.run.adapter_path)
@@ -162,46 +185,15 @@ class Work:
 
     def put_down(self) -> PeftModel | None:
         """The model with its adapter, which this work then no longer holds; None before there was one."""
-        adapted, self._adapted = self._adapted, None
+        adapted, self._adapted, self.writer = self._adapted, None, None
         return adapted.model if adapted else None
 
-    def out_of_memory(self) -> Failure:
-        """With the step that could not be done."""
-        return failures.out_of_memory(self.spec, step=self.step + 1, saved_step=self.saved_step)
-
-    def _on_step(self, result: StepResult) -> None:
+    def on_step(self, result: StepResult | SharedStep) -> None:
+        """Write a step down, and the adapter now and then."""
         self.step = result.step
         self.run.emit("step", **asdict(result))
         if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS and result.step < self.spec.steps:
             self.save(result.step)
-
-    def _announce(
-        self, shape: ModelShape, everything: list[Encoded], examples: list[Encoded], machine: Machine
-    ) -> None:
-        adapted, spec = self._adapted, self.spec
-        assert adapted is not None
-        rows = row_sizes(
-            [item.length for item in everything],
-            batch=spec.batch,
-            steps=spec.steps,
-            seed=spec.seed,
-            seq_len_tokens=spec.seq_len_tokens,
-            on_gpu=machine.device.type == "cuda",
-        )
-        row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
-        ledger = memory.predict(shape, spec, row, machine.compute_name)
-        self.run.emit(
-            "started",
-            device=machine.description,
-            versions=versions(),
-            trainable=adapted.trainable_parameters(),
-            total=count(shape, rank=spec.rank, targets=spec.targets).total,
-            train_examples=len(examples),
-            cut_examples=sum(len(item.ids) > spec.seq_len_tokens for item in everything),
-            row=asdict(row),
-            predicted=asdict(ledger),
-            predicted_bytes=ledger.total_bytes,
-        )
 
     def _write_samples(self, session: Session, held_out: list[Example]) -> None:
         adapted = self._adapted
@@ -211,15 +203,61 @@ class Work:
             with adapted.model.disable_adapter():
                 before = answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
             after = answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
-        samples = [
-            {"prompt": example.prompt, "reference": example.answer, "base": base, "tuned": tuned}
-            for example, base, tuned in zip(held_out, before, after, strict=True)
-        ]
-        write_json(self.run.path / "samples.json", {"samples": samples})
+        write_samples(self.run, held_out, before, after)
+
+
+def announcement(
+    spec: RunSpec,
+    shape: ModelShape,
+    everything: Sequence[Encoded],
+    examples: Sequence[Encoded],
+    machine: Machine,
+) -> dict[str, Any]:
+    """What is known before the first step."""
+    rows = rows_of(spec, everything, machine)
+    row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
+    ledger = memory.predict(shape, spec, row, machine.compute_name)
+    return {
+        "device": machine.description,
+        "versions": versions(),
+        "total": count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).total,
+        "train_examples": len(examples),
+        "cut_examples": sum(len(item.ids) > spec.seq_len_tokens for item in everything),
+        "row": asdict(row),
+        "predicted": asdict(ledger),
+        "predicted_bytes": ledger.total_bytes,
+    }
+
+
+def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
+    """The packed row of every step."""
+    return row_sizes(
+        [item.length for item in everything],
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=spec.seed,
+        seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=machine.device.type == "cuda",
+    )
+
+
+def shortest(held_out: Sequence[Example]) -> list[Example]:
+    """Those that both models are asked: short prompts are the readable ones."""
+    return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
+
+
+def write_samples(
+    run: RunFolder, examples: Sequence[Example], base: Sequence[str], tuned: Sequence[str]
+) -> None:
+    """What both models answered, beside what the data says."""
+    samples = [
+        {"prompt": example.prompt, "reference": example.answer, "base": before, "tuned": after}
+        for example, before, after in zip(examples, base, tuned, strict=True)
+    ]
+    write_json(run.path / "samples.json", {"samples": samples})
 
 
 def _prompt_length(example: Example) -> int:
-    """Short prompts first: they are the readable ones."""
     return len(example.prompt)
 
 
@@ -240,4 +278,5 @@ def versions() -> dict[str, str]:
         "transformers": transformers.__version__,
         "peft": peft.__version__,
         "bitsandbytes": bitsandbytes.__version__,
+        "hqq": hqq.__version__,
     }

@@ -15,7 +15,7 @@ class Workbench:
     """Hands out a loaded base and takes it back without its adapter, so that the next job finds it as new."""
 
     def __init__(self, models_dir: Path, ready: Session | None = None) -> None:
-        self._models_dir = models_dir
+        self.models_dir = models_dir
         self._session = ready
         self._fastest: Machine | None = ready.machine if ready else None
 
@@ -27,7 +27,7 @@ class Workbench:
         if self._session is None or not self._session.fits(spec):
             self.clear()
             self._session = open_session(
-                spec.model, spec.bits, self._machine(spec), models_dir=self._models_dir, report=report
+                spec.model, spec.bits, self._machine(spec), models_dir=self.models_dir, report=report
             )
         return self._session
 

@@ -1,0 +1,183 @@
+"""A whole grid, start-ups included: the lab's sweep against one Hugging Face Trainer process a cell.
+
+    python -m benchmarks.grid                     4 ranks x 3 learning rates x 40 steps, some 30 minutes
+    python -m benchmarks.grid --quick             the same twelve cells, 8 steps each
+
+Both sides start their processes, load and quantize, train every cell on the same batches and save every
+adapter. The lab's side is its own command `sweep`, so it also measures the held-out loss of every cell before
+and after, asks sample questions and writes all events; Trainer's side does not.
+
+What counts is CPU seconds of all processes, which neighbours disturb least. Half of the Trainer runs come
+before the lab's grid and half after it. The ratio's spread is over the Trainer runs, each taken twelvefold.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from lora_lab.runs.folder import list_runs
+from lora_lab.runs.state import RunState, fold
+from study.settings import Settings, load_settings
+
+RANKS = (4, 8, 16, 32)
+LEARNING_RATES = (5e-4, 1e-3, 2e-3)
+STEPS, QUICK_STEPS = 40, 8
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process and all it started used."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    rss_bytes: int
+    """The largest process's."""
+
+    output: str
+
+
+def main() -> None:
+    """Print the comparison, then one JSON line with everything."""
+    options = _options()
+    steps = QUICK_STEPS if options.quick else STEPS
+    cells = list(product(LEARNING_RATES, RANKS))
+    _load_once()
+    trainers = [_trainer(rank, rate, steps, options) for rate, rank in cells[::2]]
+    lab, states = _lab(steps, options)
+    trainers += [_trainer(rank, rate, steps, options) for rate, rank in cells[1::2]]
+    report = _report(lab, states, trainers, cells[::2] + cells[1::2])
+    _print(report, steps)
+    setting = {"steps": steps, "threads": options.threads, "compute": options.compute}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    print(json.dumps({"at": at, **setting, **report}))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.grid",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps a cell instead of {STEPS}")
+    parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--threads", type=int, default=1, help="of every process; 0 leaves it to each side")
+    return parser.parse_args()
+
+
+def _load_once() -> None:
+    """The model must be fetched, whoever comes first."""
+    from lora_lab.worker.models import prepare_embedded
+
+    prepare_embedded(load_settings().models_dir, _silent)
+
+
+def _silent(progress: object) -> None:
+    return None
+
+
+def _trainer(rank: int, rate: float, steps: int, options: argparse.Namespace) -> Spent:
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["benchmarks.trainer", "--rank", str(rank), "--learning-rate", str(rate)]
+        command += ["--steps", str(steps), "--compute", options.compute, "--adapter", f"{folder}/adapter"]
+        return _spent(command, options.threads)
+
+
+def _lab(steps: int, options: argparse.Namespace) -> tuple[Spent, list[RunState]]:
+    """The grid and how each cell ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["lora_lab", "sweep", "--json", "--data-folder", folder, "--steps", str(steps)]
+        command += ["--ranks", _joined(RANKS), "--learning-rates", _joined(LEARNING_RATES)]
+        command += ["--compute-dtype", options.compute]
+        spent = _spent(command, options.threads)
+        runs = list(list_runs(Settings(home=Path(folder), database_url="", models_dir=Path()).runs_dir))
+        return spent, [fold(run.events()) for run in reversed(runs)]
+
+
+def _joined(values: Sequence[float]) -> str:
+    return ",".join(str(value) for value in values)
+
+
+def _spent(module: Sequence[str], threads: int) -> Spent:
+    """Run `python -m ...` to its end."""
+    environment = os.environ | {"LORA_STUDY_MODELS": str(load_settings().models_dir)}
+    environment |= {"OMP_WAIT_POLICY": "PASSIVE"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    with tempfile.TemporaryFile("w+") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", *module], stdout=output, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        wall_seconds = time.perf_counter() - started
+        output.seek(0)
+        if status:
+            raise SystemExit(f"{' '.join(module)} failed: {output.read()[-2000:]}")
+        return Spent(used.ru_utime + used.ru_stime, wall_seconds, used.ru_maxrss * 1024, output.read())
+
+
+def _report(
+    lab: Spent, states: Sequence[RunState], trainers: Sequence[Spent], cells: Sequence[tuple[float, int]]
+) -> dict[str, Any]:
+    cpu = [run.cpu_seconds for run in trainers]
+    steps = [json.loads(run.output.splitlines()[-1]) for run in trainers]
+    ends = {cell: timed["losses"][-1] for cell, timed in zip(cells, steps, strict=True)}
+    ours = {(s["spec"]["learning_rate"], s["spec"]["rank"]): s["loss_last"] for s in _summaries(lab)}
+    return {
+        "lab": {
+            "cpu_seconds": lab.cpu_seconds,
+            "wall_seconds": lab.wall_seconds,
+            "rss_bytes": lab.rss_bytes,
+            "group_peak_bytes": max(state.group_peak_bytes for state in states),
+            "predicted_bytes": max((state.started or {})["group_predicted_bytes"] for state in states),
+            "shared_by": [state.shared_by for state in states],
+            "ended": [state.status for state in states],
+        },
+        "trainer": {
+            "cpu_seconds": sum(cpu),
+            "wall_seconds": sum(run.wall_seconds for run in trainers),
+            "rss_bytes": max(run.rss_bytes for run in trainers),
+            "cpu_seconds_in_steps": sum(timed["cpu_seconds"] for timed in steps),
+            "cpu_seconds_each": [min(cpu), max(cpu)],
+        },
+        "ratio": sum(cpu) / lab.cpu_seconds,
+        "ratio_spread": [len(cpu) * min(cpu) / lab.cpu_seconds, len(cpu) * max(cpu) / lab.cpu_seconds],
+        "ratio_wall": sum(run.wall_seconds for run in trainers) / lab.wall_seconds,
+        "largest_difference_of_last_losses": max(abs(ends[cell] - ours[cell]) for cell in cells),
+    }
+
+
+def _summaries(lab: Spent) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lab.output.splitlines() if line.startswith("{")]
+
+
+def _print(report: dict[str, Any], steps: int) -> None:
+    lab, trainer = report["lab"], report["trainer"]
+    print(f"{len(lab['ended'])} cells of {steps} steps, start-ups included")
+    print(f"{'':28}{'CPU seconds':>12}{'wall':>10}{'largest process':>18}")
+    for name, side in (("the lab's sweep", lab), ("Trainer, dynamic padding", trainer)):
+        print(
+            f"{name:28}{side['cpu_seconds']:10.0f} s{side['wall_seconds']:8.0f} s"
+            f"{side['rss_bytes'] / GIB:14.2f} GiB"
+        )
+    low, high = report["ratio_spread"]
+    print(
+        f"the lab is {report['ratio']:.2f} x faster ({low:.2f} to {high:.2f}), "
+        f"wall {report['ratio_wall']:.2f} x"
+    )
+    print(
+        f"side by side: {max(lab['shared_by'])}; live tensors at their peak "
+        f"{lab['group_peak_bytes'] / 1e6:.0f} MB, predicted {lab['predicted_bytes'] / 1e6:.0f} MB"
+    )
+    print(f"last losses differ by at most {report['largest_difference_of_last_losses']:.3f}")
+
+
+if __name__ == "__main__":
+    main()

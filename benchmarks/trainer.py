@@ -1,0 +1,182 @@
+"""The usual recipe: Hugging Face Trainer + PEFT + bitsandbytes, one adapter a process.
+
+    python -m benchmarks.trainer --rank 8 --learning-rate 2e-3 --steps 40 --adapter FOLDER
+
+Trains the embedded model on the app's own cards with the batches, learning rates and updates of the lab's
+loop, rows padded to the longest of each batch, and saves the adapter. Prints one JSON line.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from lora_lab.batches import step_plan
+from lora_lab.datasets import own_dataset
+from lora_lab.embedded import model_folder
+from lora_lab.spec import RunSpec
+from lora_lab.worker.data import IGNORED, Encoded, encode
+from lora_lab.worker.training import learning_rate_at
+from study.settings import load_settings
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One round of one variant."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    losses: list[float]
+
+
+def main() -> None:
+    """One adapter from the start of the process to the saved file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer", description=__doc__)
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--learning-rate", type=float, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--adapter", type=Path, required=True)
+    options = parser.parse_args()
+    spec = RunSpec(rank=options.rank, learning_rate=options.learning_rate, steps=options.steps)
+    folder = model_folder(load_settings().models_dir)
+    dtype = torch.bfloat16 if options.compute == "bf16" else torch.float32
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    base = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_use_double_quant=True,
+        ),
+    )
+    base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    torch.manual_seed(spec.seed)
+    config = LoraConfig(
+        r=spec.rank, lora_alpha=int(spec.alpha), target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(base, config)
+    examples = [encode(tokenizer, example) for example in own_dataset().train]
+    timed = with_trainer(model, examples, spec, pad_to=None, bf16=options.compute == "bf16")
+    model.save_pretrained(options.adapter)
+    print(json.dumps(asdict(timed)))
+
+
+def with_trainer(
+    model: nn.Module, examples: Sequence[Encoded], spec: RunSpec, *, pad_to: int | None, bf16: bool
+) -> Timed:
+    """All steps with Trainer's defaults, on the lab's batches; building the Trainer is not timed."""
+    plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
+    rows = [as_row(examples[i]) for i in itertools.chain.from_iterable(plan)]
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=spec.batch,
+            max_steps=spec.steps,
+            learning_rate=spec.learning_rate,
+            weight_decay=0.0,
+            bf16=bf16,
+            use_cpu=True,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            train_sampling_strategy="sequential",
+        )
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=rows,
+            data_collator=Padding(pad_to),
+            callbacks=[clock],
+            optimizers=_same_updates(model, spec),
+        )
+        trainer.remove_callback(_printer(trainer))
+        trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
+
+
+def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:
+    """The lab's optimizer and learning rates, so that losses can be compared too."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0, fused=True)
+
+    def share(done: int) -> float:
+        return learning_rate_at(min(done + 1, spec.steps), steps=spec.steps, peak=1.0)
+
+    return optimizer, LambdaLR(optimizer, share)
+
+
+def _printer(trainer: Trainer) -> Any:
+    """The callback that prints each log line."""
+    return next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback")
+
+
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """From the first step's begin to the last one's end."""
+
+    def on_train_begin(self, *arguments: Any, **values: Any) -> None:
+        """Start."""
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def on_train_end(self, *arguments: Any, **values: Any) -> None:
+        """Stop."""
+        self.cpu_seconds = time.process_time() - self._cpu
+        self.wall_seconds = time.perf_counter() - self._wall
+
+
+def as_row(item: Encoded) -> dict[str, list[int]]:
+    """Tokens and labels of one example."""
+    prompt_tokens = len(item.ids) - item.answer_tokens
+    return {
+        "input_ids": list(item.ids),
+        "labels": [IGNORED] * prompt_tokens + list(item.ids[prompt_tokens:]),
+    }
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Right padding to the longest of the batch, or to a fixed length."""
+
+    pad_to: int | None
+
+    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+        """Rows to (batch, seq) tensors."""
+        length = self.pad_to or max(len(row["input_ids"]) for row in rows)
+        padded: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
+        for row in rows:
+            missing = length - len(row["input_ids"])
+            padded["input_ids"].append(row["input_ids"] + [0] * missing)
+            padded["attention_mask"].append([1] * len(row["input_ids"]) + [0] * missing)
+            padded["labels"].append(row["labels"] + [IGNORED] * missing)
+        return {name: torch.tensor(values) for name, values in padded.items()}
+
+
+if __name__ == "__main__":
+    main()

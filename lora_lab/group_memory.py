@@ -1,0 +1,83 @@
+"""Bytes that runs need side by side: the frozen base once, each cell's own, and one cell's working space.
+
+Follows worker/grouped.py, which keeps less than the single loop: silu of the gate is computed again in the
+backward, and logits are never there in fp32 or for two cells at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lora_lab.activations import TrainingPass
+from lora_lab.batches import RowSize
+from lora_lab.memory import COMPUTE_BYTES, FP32_BYTES, Compute, predict
+from lora_lab.shapes import ModelShape
+from lora_lab.spec import RunSpec
+
+BLOCK_BYTES = 2 * FP32_BYTES * 2**18
+"""Of logits in fp32 while the loss is taken (worker/grouped_layer.py CACHED_LOGITS), and one temporary."""
+
+TRIED_STEPS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellBytes:
+    """One cell's part of the peak."""
+
+    kept: int
+    """For all cells at once: adapter, its narrow copy, gradient, moments, activations."""
+
+    working: int
+    """For one cell at a time: logits, or the gradients on the way through one layer."""
+
+    base: int
+    """Shared: weights and constants."""
+
+
+def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> CellBytes:
+    """What `spec` adds to a group when its decisive row has the size `row`."""
+    ledger, c = predict(shape, spec, row, compute), COMPUTE_BYTES[compute]
+    work = TrainingPass(
+        shape=shape, adapted=shape.select(spec.targets), rank=spec.rank, dora=False, row=row, c=c
+    )
+    gate = row.tokens * c * shape.intermediate
+    narrow = ledger.adapters * c // FP32_BYTES
+    if spec.checkpointing:
+        kept, layer = work.checkpoint_bytes - work.mask_bytes + narrow, work.recomputed_bytes - gate
+    else:
+        # The narrow copies of A and B are in it, but for A in fp32, which the single loop needs no copy of.
+        kept, layer = work.saved_bytes - shape.layers * gate + work.residual_bytes, 0
+        kept += ledger.adapters // 2 if compute == "fp32" else 0
+    head = c * row.answer_tokens * shape.vocab + BLOCK_BYTES
+    decoded = 0 if spec.bits == compute else c * _layer_numbers(shape)
+    gradients = 3 * gate + 2 * work.residual_bytes
+    return CellBytes(
+        kept=ledger.adapters + ledger.gradients + ledger.optimizer + kept,
+        working=max(head, decoded + gradients + layer) + work.residual_bytes,
+        base=ledger.weights + ledger.constants,
+    )
+
+
+def group_bytes(cells: Sequence[CellBytes]) -> int:
+    """What these hold side by side at the peak of one step."""
+    return cells[0].base + max(cell.working for cell in cells) + sum(cell.kept for cell in cells)
+
+
+def peak_bytes(
+    shape: ModelShape, cells: Sequence[tuple[RunSpec, Sequence[RowSize]]], compute: Compute
+) -> int:
+    """The predicted peak of a run of these, given every step's row of each.
+
+    Each draws its own rows, so their heaviest rows seldom meet; of the steps, the heaviest few are tried. The
+    first comes before there are moments.
+    """
+    steps = range(len(cells[0][1]))
+    later = steps[1:] or steps
+    heaviest = sorted(later, key=lambda step: sum(rows[step].tokens for _, rows in cells))[-TRIED_STEPS:]
+    return max(
+        group_bytes([cell_bytes(shape, spec, rows[step], compute) for spec, rows in cells])
+        for step in heaviest
+    )
+
+
+def _layer_numbers(shape: ModelShape) -> int:
+    return sum(linear.count * linear.d_in * linear.d_out for linear in shape.linears) // shape.layers
