@@ -92,7 +92,7 @@ def build_app(
     train_page.build(pages, context, lab)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.close = engine.close
+    site.state.close = lab.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)

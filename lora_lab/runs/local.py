@@ -44,6 +44,8 @@ class LocalEngine:
         self._worker: subprocess.Popen[bytes] | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
+        self.before_run: Callable[[RunFolder], None] = _go_ahead
+        """Whatever else computes on this machine makes room here; it may take a while."""
 
     def start(self) -> None:
         """Take up what an earlier process left, and begin to serve."""
@@ -137,6 +139,10 @@ class LocalEngine:
                 if self._closing:
                     return
                 run = self._current = self._queue.pop(0)
+            self.before_run(run)
+            with self._changed:
+                if self._closing:
+                    return
                 if self._worker is None or self._worker.poll() is not None:
                     self._start_worker("--cold")
                 worker = self._worker
@@ -179,6 +185,10 @@ class LocalEngine:
         _kill(worker)
 
 
+def _go_ahead(run: RunFolder) -> None:
+    """Nothing else computes."""
+
+
 def close_the_books(run: RunFolder, exit_code: int) -> RunState:
     """The run's final state; a worker that ended without saying how is a failed run with a cause in words."""
     state = fold(run.events())
@@ -216,9 +226,17 @@ def run_now(
 
 
 def start_worker(
-    settings: Settings, extra: list[str], memory_limit_bytes: int, *, log: int | None = None
+    settings: Settings,
+    extra: list[str],
+    memory_limit_bytes: int,
+    *,
+    log: int | None = None,
+    answers: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """A worker process with the environment it needs before torch is imported."""
+    """A worker process with the environment it needs before torch is imported.
+
+    With `answers`, what it writes on standard output can be read here.
+    """
     command = [sys.executable, "-m", "lora_lab.worker"]
     command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
     if memory_limit_bytes:
@@ -233,7 +251,7 @@ def start_worker(
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=output,
+            stdout=subprocess.PIPE if answers else output,
             stderr=output,
             env=worker_environment(),
             cwd=Path(__file__).resolve().parents[2],
