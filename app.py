@@ -49,6 +49,7 @@ def build_app(
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
+    from lora_lab.pages import compare as compare_page
     from lora_lab.pages import train as train_page
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
@@ -89,7 +90,8 @@ def build_app(
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
-    train_page.build(pages, context, lab)
+    train_page.build(pages, context, lab, ask_for_cards=cards.ask_for)
+    compare_page.build(pages, context, lab)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     site.state.close = lab.close

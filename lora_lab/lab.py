@@ -1,6 +1,5 @@
 """The lab's parts that page, downloads and Today share."""
 
-import os
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -89,9 +88,12 @@ class Lab:
 
     def merge(self, run: RunFolder) -> None:
         """Let a worker merge a run's adapter into its base; how far it is stands in the run's folder."""
-        if Merged(run).state["state"] != "working":
-            write_json(Merged(run).state_path, {"state": "working", "text": "Starting", "pid": os.getpid()})
-            start_worker(self.settings, ["--merge", str(run.path)], 0)
+        merged = Merged(run)
+        with self._lock:
+            if merged.state["state"] != "working":
+                worker = start_worker(self.settings, ["--merge", str(run.path)], 0)
+                write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
+                self._readers["--merge", run.run_id] = worker
 
     def _working(self, *order: str) -> bool:
         """Whether the one worker with this order is still at it; the first look starts it."""

@@ -40,7 +40,7 @@ class Merged:
     def state(self) -> dict[str, Any]:
         """`state` is empty, working, done or failed; `text` says more."""
         found = {"state": "", "text": ""} | read_json(self.state_path)
-        if found["state"] == "working" and not psutil.pid_exists(int(found.get("pid", 0))):
+        if found["state"] == "working" and not _is_alive(int(found.get("pid", 0))):
             return {"state": "failed", "text": "The process that merged it was ended before it was done."}
         if found["state"] == "done" and not self.folder.is_dir():
             return {"state": "", "text": ""}
@@ -56,6 +56,13 @@ class Merged:
                         target.write(piece)
                         yield sink.taken()
         yield sink.taken()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class _Sink(io.RawIOBase):

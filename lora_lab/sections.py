@@ -5,7 +5,8 @@ from markupsafe import Markup
 from study.templates import render
 
 LAB = "/lab"
-SECTIONS = (("Train", LAB),)
+COMPARE = "/compare"
+SECTIONS = (("Train", LAB), ("Compare", COMPARE))
 """Titles and addresses, in order."""
 
 
