@@ -132,7 +132,7 @@ class ChatDesk:
             self._answer(ask)
 
     def _next(self) -> Ask | None:
-        """The next question, as soon as no run trains; None once the app closes. Idle, the worker is ended."""
+        """The next question once no run trains; None when the app closes. An idle worker is ended."""
         with self._changed:
             while not self._closing:
                 waiting = [ask for ask in self._asks.values() if ask.status == "waiting"]
@@ -178,11 +178,15 @@ class ChatDesk:
 def _check(runs: Sequence[RunFolder], prompt: str, seed: int, temperature: float) -> None:
     low, high = TEMPERATURE_LIMITS
     if not runs:
-        raise LearnerError("None of these runs has an adapter to ask.", do_next="Tick a run that has trained.")
+        raise LearnerError(
+            "None of these runs has an adapter to ask.", do_next="Tick a run that has trained."
+        )
     if not prompt.strip():
         raise LearnerError("There is nothing to ask yet.", do_next="Type a prompt.")
     if len(prompt) > PROMPT_LIMIT:
-        raise LearnerError(f"The prompt has {len(prompt):,} characters.", do_next=f"Keep it under {PROMPT_LIMIT:,}.")
+        raise LearnerError(
+            f"The prompt has {len(prompt):,} characters.", do_next=f"Keep it under {PROMPT_LIMIT:,}."
+        )
     if not low <= temperature <= high:
         raise LearnerError(
             f"The temperature must be {low:g} to {high:g}, got {temperature:g}.", do_next="0 is greedy."
@@ -192,7 +196,7 @@ def _check(runs: Sequence[RunFolder], prompt: str, seed: int, temperature: float
 
 
 def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
-    """Those that can be asked together: an adapter, and the first one's base model and bit width; four at most."""
+    """Those that can be asked together, four at most: with an adapter, on the first one's base and bits."""
     able = [run for run in runs if (run.adapter_path / "adapter_config.json").is_file()]
     same = [run for run in able if (run.spec.model, run.spec.bits) == (able[0].spec.model, able[0].spec.bits)]
     return same[:MOST_RUNS]

@@ -168,7 +168,9 @@ def _speed_title(runs: Sequence[Compared]) -> str:
     if len(speeds) == 1:
         return f"Speed: {speeds[fastest]:.0f} tokens a second"
     slowest = min(speeds, key=speeds.__getitem__)
-    return f"Speed: from {speeds[slowest]:.0f} ({slowest}) to {speeds[fastest]:.0f} tokens a second ({fastest})"
+    return (
+        f"Speed: from {speeds[slowest]:.0f} ({slowest}) to {speeds[fastest]:.0f} tokens a second ({fastest})"
+    )
 
 
 def settings(runs: Sequence[Compared]) -> list[Setting]:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -89,7 +88,7 @@ class Downloads:
         return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
-        """Settings, data, versions, every measured step and the answers, as JSON that the lab imports again."""
+        """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
         try:
             text = run_file(self._lab.run(run_id))
         except LearnerError as error:

@@ -71,7 +71,9 @@ class LabHome:
     def read_examples(self, model: str, digest: str) -> "list[ReadExample]":
         """The first training examples as tokens; empty when not known yet."""
         found = read_json(self._read_path(model, digest)).get("examples", [])
-        return [ReadExample(pieces=tuple(item["pieces"]), answer_tokens=item["answer_tokens"]) for item in found]
+        return [
+            ReadExample(pieces=tuple(item["pieces"]), answer_tokens=item["answer_tokens"]) for item in found
+        ]
 
     def unreadable(self, model: str, digest: str) -> str:
         """Why a data set could not be tokenized; empty unless that happened."""

@@ -82,9 +82,19 @@ class Lab:
         with self._lock:
             self._readers.pop(("--shape", model), None)
 
-    def read_data(self, model: str, data: str) -> bool:
-        """Let a worker tokenize a data set; True while it does, False once it has ended."""
-        return self._working("--read", model, "--data", data)
+    def read_data(self, model: str, data: str) -> None:
+        """Let a worker tokenize a data set, unless one is at it."""
+        if not self.is_reading(model, data):
+            order = ("--read", model, "--data", data)
+            with self._lock:
+                self._readers.pop(order, None)
+            self._working(*order)
+
+    def is_reading(self, model: str, data: str) -> bool:
+        """Whether a worker is tokenizing that data set for that model."""
+        with self._lock:
+            reader = self._readers.get(("--read", model, "--data", data))
+            return reader is not None and reader.poll() is None
 
     def merge(self, run: RunFolder) -> None:
         """Let a worker merge a run's adapter into its base; how far it is stands in the run's folder."""

@@ -1,4 +1,4 @@
-"""A run as one plain Python script: `worker/standalone.py` with this run's settings and data written into it."""
+"""A run as one plain Python script: `worker/standalone.py` with this run's settings and data in it."""
 
 import json
 import re

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
@@ -13,7 +12,7 @@ from lora_lab.chat import NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
 from lora_lab.comparison import Compared, compared
 from lora_lab.form import address_of
 from lora_lab.lab import Lab
-from lora_lab.sections import COMPARE, LAB, sections
+from lora_lab.sections import COMPARE, LAB, compare_address, sections
 from lora_lab.view import title_of
 from study import events, frame
 from study.context import Context
@@ -80,7 +79,7 @@ class ComparePage:
         runs = compared(self._lab, _in_order(ids, _ids(query.get("runs", ""))))
         return {
             "parts": self._parts(runs, narrow=_is_narrow(event)),
-            "url": _address([item.run.run_id for item in runs], query.get("ask", "")),
+            "url": compare_address([item.run.run_id for item in runs], query.get("ask", "")),
         }
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -99,7 +98,7 @@ class ComparePage:
         )
         return {
             "parts": {"chat": self._chat_part(ask)},
-            "url": _address([item.run.run_id for item in runs], ask.id),
+            "url": compare_address([item.run.run_id for item in runs], ask.id),
             "say": "Asked.",
             "focus": "#answers-live",
         }
@@ -126,7 +125,9 @@ class ComparePage:
                 "lora_lab/compare_charts.html",
                 runs=runs,
                 charts=list(comparison.charts(runs, narrow=narrow)),
-                addresses={item.run.run_id: address_of(item.run.spec, run_id=item.run.run_id) for item in runs},
+                addresses={
+                    item.run.run_id: address_of(item.run.spec, run_id=item.run.run_id) for item in runs
+                },
             ),
             "settings": render(
                 "lora_lab/compare_settings.html",
@@ -154,11 +155,6 @@ class ComparePage:
         return render("lora_lab/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 
 
-def _address(run_ids: Sequence[str], ask_id: str) -> str:
-    query = ({"runs": ",".join(run_ids)} if run_ids else {}) | ({"ask": ask_id} if ask_id else {})
-    return f"{COMPARE}?{urlencode(query, safe=',')}" if query else COMPARE
-
-
 def _ids(written: str) -> list[str]:
     return [part for part in written.split(",") if part]
 
@@ -182,4 +178,6 @@ def _number(written: str) -> float:
     try:
         return float(written)
     except ValueError as error:
-        raise LearnerError(f"The temperature must be a number, got {written!r}.", do_next="0 is greedy.") from error
+        raise LearnerError(
+            f"The temperature must be a number, got {written!r}.", do_next="0 is greedy."
+        ) from error

@@ -3,7 +3,7 @@
 import base64
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,10 +15,14 @@ from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES
+from lora_lab.merged import Merged
+from lora_lab.predictions import Predictions
 from lora_lab.preview import Preview, preview, seconds_a_token
+from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.state import RunState
-from lora_lab.sections import LAB, sections
+from lora_lab.sections import LAB, compare_address, sections
+from lora_lab.seen import SHOWN_TOKENS, seen
 from lora_lab.shapes import catalogue
 from lora_lab.spec import (
     BITS_LABELS,
@@ -29,14 +33,18 @@ from lora_lab.spec import (
     RunSpec,
 )
 from study import events, frame
-from study.context import Context
+from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
+from study.stations import AskForCards
+from study.store.predictions import Prediction
 from study.templates import render
 
 RUNS_SHOWN = 30
-RUN_PARTS = ("run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results")
-OVERLAY_LIMIT = 6
+RUN_PARTS = (
+    "run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results", "run-exports"
+)  # fmt: skip
+GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
 HUB_MODELS = (
     "smollm2-360m",
@@ -49,9 +57,9 @@ HUB_MODELS = (
 BITS_ORDER = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
+def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
-    page = LabPage(context, lab)
+    page = LabPage(context, lab, ask_for_cards=ask_for_cards)
     with frame.page(app, context, title="Lab", path=LAB):
         frame.island(page.act, page.load, "lab", waiting=frame.waiting("Lab"))
 
@@ -59,53 +67,80 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
 class LabPage:
     """Handlers of the page. What a learner sees is always made from folders, never remembered here."""
 
-    def __init__(self, context: Context, lab: Lab) -> None:
+    def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
         self._context = context
         self._lab = lab
+        self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
 
     def load(self, request: gr.Request) -> str:
         """The page for the setting and run that the address names."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
-        return self._page(spec_of_address(query), query)
+        visit = frame.visit_of(self._context, request)
+        self._predictions.settle(visit)
+        return self._page(spec_of_address(visit.query), visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """One press, one moved control, or one look at how things stand."""
-        query = dict(frame.visit_of(self._context, request, event).query)
+        visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
-                return self._changed(event)
+                return self._changed(event, visit)
+            case "predict" | "unpredict":
+                return self._predicting(event, visit)
+            case "commit":
+                return self._committed(event, visit)
             case "draw":
-                return self._drawn(event, query)
+                return self._drawn(event, visit)
             case "poll":
-                return self._polled(event, query)
+                return self._polled(event, visit)
             case "start":
-                return self._started(event)
+                return self._started(event, visit)
             case "stop":
-                return self._stopped(event, query)
+                return self._stopped(event, visit)
             case "zoom":
-                return self._zoomed(event, query)
+                return self._zoomed(event, visit)
             case "upload":
                 return self._uploaded(event)
+            case "import":
+                return self._imported(event)
+            case "read":
+                return self._read(event)
+            case "merge":
+                return self._merged(event, visit)
             case "retry-model":
                 self._lab.engine.retry_model()
                 return {"say": "Trying again.", "parts": {"worker": self._worker_part()}}
-            case "overlay":
-                return self._overlaid(event)
+            case "compare":
+                return {"goto": compare_address(events.fields(event, "runs"))}
             case "delete":
-                return self._deleted(event, query)
+                return self._deleted(event, visit)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     # ---- the form and what it costs
 
-    def _changed(self, event: Mapping[str, Any]) -> Reply:
+    def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         try:
             spec = spec_of_form(_form(event))
-            cost = self._cost_part(spec)
+            kept = self._predictions.about(visit, events.field(event, "prediction"), spec)
+            cost = self._predictions.form(spec) if _is_guessing(event) else self._cost_part(spec, kept)
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
         return {"parts": {"cost": cost}, "url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
 
-    def _cost_part(self, spec: RunSpec) -> str:
+    def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        """Hide the figures to guess them, or show them again without a guess."""
+        spec = spec_of_form(_form(event))
+        if event.get("act") == "unpredict":
+            return {"parts": {"cost": self._cost_part(spec)}, "then": "draw"}
+        hidden = render("lora_lab/hidden.html")
+        return {"parts": {"cost": self._predictions.form(spec), "plots": hidden}, "focus": "#guess-percent"}
+
+    def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        spec = spec_of_form(_form(event))
+        kept = self._predictions.about(visit, self._predictions.commit(visit, spec, _firsts(event)), spec)
+        cost = self._cost_part(spec, kept)
+        return {"parts": {"cost": cost}, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
+
+    def _cost_part(self, spec: RunSpec, kept: Prediction | None = None) -> str:
         found = self._preview(spec)
         if found is None:
             reading = self._lab.read_shape(spec.model)
@@ -118,7 +153,8 @@ class LabPage:
                 f"{spec.model} could not be read: no such folder, or the hub does not answer.",
                 do_next="Check the name and the network, or choose the embedded model.",
             )
-        return render("lora_lab/cost.html", **self._cost(found))
+        guess = self._predictions.kept(kept) if kept else None
+        return render("lora_lab/cost.html", guess=guess, **self._cost(found))
 
     def _preview(self, spec: RunSpec) -> Preview | None:
         """None while the model's shape is not known."""
@@ -146,7 +182,7 @@ class LabPage:
             "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
-    def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _drawn(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         try:
             found = self._preview(spec_of_form(_form(event)))
         except LearnerError:
@@ -154,23 +190,23 @@ class LabPage:
         if found is None:
             return {}
         narrow = _is_narrow(event)
-        plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
-        setting = address_of(found.spec).partition("?")[2]
+        parts = {"plots": render("lora_lab/hidden.html")}
+        if not _is_guessing(event):
+            plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
+            setting = address_of(found.spec).partition("?")[2]
+            parts["plots"] = render("lora_lab/plots.html", plots=plots, query=setting)
         return {
             "parts": {
-                "plots": render("lora_lab/plots.html", plots=plots, query=setting),
+                **parts,
                 "drawn": render("lora_lab/drawn.html", drawn=self._latest_ended()),
+                **self._seen_parts(found.spec),
                 # The page was made before it could say how wide it is.
-                **self._run_parts(self._run_of(query), _window(query), narrow=narrow),
+                **self._run_parts(self._run_of(visit.query), visit, narrow=narrow),
             }
         }
 
     def _uploaded(self, event: Mapping[str, Any]) -> Reply:
-        name = events.text(event, "name")
-        try:
-            content = base64.b64decode(events.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
-        except ValueError as error:
-            raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
+        name, content = _file(event)
         dataset = self._lab.uploads.add(name, content)
         return {
             "parts": {"data": self._data_part(dataset.digest)},
@@ -178,45 +214,74 @@ class LabPage:
             "then": "change",
         }
 
+    def _imported(self, event: Mapping[str, Any]) -> Reply:
+        spec, dataset = read_run_file(*_file(event), self._lab.uploads)
+        self._lab.home.shape(spec.model)
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        return {"goto": address_of(spec, run_id=run.run_id)}
+
+    def _read(self, event: Mapping[str, Any]) -> Reply:
+        spec = spec_of_form(_form(event))
+        self._lab.read_data(spec.model, spec.data)
+        return {"parts": self._seen_parts(spec), "say": "Reading the examples."}
+
     # ---- runs
 
-    def _started(self, event: Mapping[str, Any]) -> Reply:
+    def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         spec = spec_of_form(_form(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
+        guess = events.field(event, "prediction")
+        if _is_guessing(event) and any(_firsts(event).get(name) for name in GUESS_FIELDS):
+            guess = self._predictions.commit(visit, spec, _firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        self._predictions.started(visit, guess, run)
         return {
             "parts": {
-                **self._run_parts(run, None, narrow=_is_narrow(event)),
+                **self._run_parts(run, visit, narrow=_is_narrow(event), whole=True),
                 "runs": self._runs_part(run.run_id),
+                "cost": self._cost_part(spec),
             },
             "url": address_of(spec, run_id=run.run_id),
             "say": "Run started." if not self._ahead(run) else "Run queued.",
             "focus": "#run",
+            "then": "draw",
         }
 
-    def _stopped(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(events.text(event, "run"))
-        parts = self._run_parts(self._run_of(query), _window(query), narrow=_is_narrow(event))
+        parts = self._run_parts(self._run_of(visit.query), visit, narrow=_is_narrow(event))
         return {"say": "Stopping after this step. The adapter is kept.", "parts": parts}
 
-    def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        run = self._run_of(query)
+    def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run = self._lab.run(events.text(event, "run"))
+        if self._lab.engine.current():
+            raise LearnerError(
+                "A run is training, and merging would slow it.", do_next="Merge when it has ended."
+            )
+        self._lab.merge(run)
+        parts = self._run_parts(self._run_of(visit.query), visit, narrow=_is_narrow(event))
+        return {"say": "Merging.", "parts": parts}
+
+    def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run = self._run_of(visit.query)
+        if events.field(event, "drawn") != self._latest_ended():
+            self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
                 "worker": self._worker_part(),
-                **self._run_parts(run, _window(query), narrow=_is_narrow(event)),
+                **self._run_parts(run, visit, narrow=_is_narrow(event)),
                 "runs": self._runs_part(run.run_id if run else ""),
             }
         }
         if events.field(event, "reading"):
             reply["then"] = "change"
-        elif events.field(event, "drawn") != self._latest_ended():
+        elif events.field(event, "drawn") != self._latest_ended() or events.field(event, "tokenizing"):
             reply["then"] = "draw"
         return reply
 
-    def _zoomed(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
-        run = self._run_of(query)
+    def _zoomed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run, query = self._run_of(visit.query), dict(visit.query)
         if run is None:
             return {}
         window = view.zoomed(_window(query), run.spec.steps, events.text(event, "direction"))
@@ -224,33 +289,20 @@ class LabPage:
         query.pop("to", None)
         if window:
             query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
-        parts = self._run_parts(run, window, narrow=_is_narrow(event))
+        parts = self._run_parts(run, replace(visit, query=query), narrow=_is_narrow(event))
         return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
-    def _overlaid(self, event: Mapping[str, Any]) -> Reply:
-        ids = events.fields(event, "overlay")[:OVERLAY_LIMIT]
-        if len(ids) < 2:
-            raise LearnerError("An overlay needs two runs or more.", do_next="Tick them in the list of runs.")
-        chosen = [view.Overlaid(run=run, state=self._lab.state(run)) for run in map(self._lab.run, ids)]
-        html = render(
-            "lora_lab/overlay.html",
-            chart=view.overlay(chosen),
-            rows=[(item.run.run_id, view.title_of(item.run.spec), item.state) for item in chosen],
-            differing=_differing([item.run.spec for item in chosen]),
-        )
-        return {"parts": {"overlay": html}, "focus": "#overlay"}
-
-    def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
+    def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(events.text(event, "run"))
         if not self._lab.state(run).ended:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
         delete_run(run)
         self._lab.forget(run.run_id)
-        query.pop("run", None)
+        query = {name: value for name, value in visit.query.items() if name != "run"}
         shown = self._run_of(query)
         return {
             "parts": {
-                **self._run_parts(shown, None, narrow=_is_narrow(event)),
+                **self._run_parts(shown, visit, narrow=_is_narrow(event), whole=True),
                 "runs": self._runs_part(shown.run_id if shown else ""),
             },
             "url": address_of(spec_of_address(query)),
@@ -280,8 +332,8 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, query: Mapping[str, str]) -> str:
-        run = self._run_of(query)
+    def _page(self, spec: RunSpec, visit: Visit) -> str:
+        run = self._run_of(visit.query)
         try:
             cost = self._cost_part(spec)
         except LearnerError as error:
@@ -299,10 +351,8 @@ class LabPage:
             cost=Markup(cost),
             data=Markup(self._data_part(spec.data)),
             worker=Markup(self._worker_part()),
-            run={
-                name: Markup(html)
-                for name, html in self._run_parts(run, _window(query), narrow=False).items()
-            },
+            run={name: Markup(html) for name, html in self._run_parts(run, visit, narrow=False).items()},
+            seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
             runs=Markup(self._runs_part(run.run_id if run else "")),
         )
 
@@ -319,14 +369,36 @@ class LabPage:
             "lora_lab/worker.html", state=self._lab.home.worker_state(), warm=self._lab.engine.is_warm
         )
 
+    def _seen_parts(self, spec: RunSpec) -> dict[str, str]:
+        """What the model sees of the data, as far as a worker has read it."""
+        try:
+            digest = self._lab.uploads.find(spec.data).digest
+        except LearnerError:
+            return {"seen-title": "", "seen": ""}  # the cost part says so
+        values = {
+            "seen": seen(self._lab.home, spec, digest),
+            "problem": self._lab.home.unreadable(spec.model, digest),
+            "reading": self._lab.is_reading(spec.model, spec.data),
+            "model": spec.model,
+            "shown": SHOWN_TOKENS,
+        }
+        return {
+            "seen-title": render("lora_lab/seen_title.html", **values),
+            "seen": render("lora_lab/seen.html", **values),
+        }
+
     def _run_parts(
-        self, run: RunFolder | None, window: view.Window | None, *, narrow: bool
+        self, run: RunFolder | None, visit: Visit, *, narrow: bool, whole: bool = False
     ) -> dict[str, str]:
-        """The panel in pieces, so that a poll replaces what has changed and no button under a finger."""
+        """The panel in pieces, so that a poll replaces what has changed and no button under a finger.
+
+        `whole` shows all steps, whatever part the address names.
+        """
         if run is None:
-            empty = dict.fromkeys((*RUN_PARTS, "run-rate"), "")
+            empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), "")
             return empty | {"run-head": render("lora_lab/no_run.html")}
         state, spec = self._lab.state(run), run.spec
+        window = None if whole else _window(visit.query)
         curves = view.curves(state, spec, window=window, narrow=narrow)
         values = {
             "run": run,
@@ -342,9 +414,12 @@ class LabPage:
             "samples": run.samples() if state.ended else [],
             "address": address_of(spec, run_id=run.run_id),
             "has_adapter": run.adapter_path.is_dir(),
+            "merged": Merged(run),
+            "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }
         parts = {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in RUN_PARTS}
-        return parts | {"run-rate": curves["rate"] if state.steps else ""}
+        prediction = self._predictions.part(visit, run)
+        return parts | {"run-rate": curves["rate"] if state.steps else "", "run-prediction": prediction}
 
     def _runs_part(self, shown: str) -> str:
         rows: list[tuple[RunFolder, RunState, str, str]] = [
@@ -399,6 +474,25 @@ def _form(event: Mapping[str, Any]) -> dict[str, list[str]]:
     return {str(name): events.fields(event, str(name), limit=500) for name in form}
 
 
+def _firsts(event: Mapping[str, Any]) -> dict[str, str]:
+    """The first value of every field of the form."""
+    return {name: values[0] for name, values in _form(event).items() if values}
+
+
+def _file(event: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Name and content of an uploaded file."""
+    name = events.text(event, "name")
+    try:
+        return name, base64.b64decode(events.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
+    except ValueError as error:
+        raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
+
+
+def _is_guessing(event: Mapping[str, Any]) -> bool:
+    """Whether the figures are hidden until a guess is kept."""
+    return events.field(event, "predicting") == "yes"
+
+
 def _is_narrow(event: Mapping[str, Any]) -> bool:
     """Whether the page that asks is as narrow as a phone; it says so with every form."""
     return events.field(event, "narrow") == "yes"
@@ -419,13 +513,3 @@ def _window(query: Mapping[str, str]) -> view.Window | None:
 
 def _problem(error: LearnerError) -> str:
     return render("lora_lab/problem.html", error=error)
-
-
-def _differing(specs: list[RunSpec]) -> list[tuple[str, list[str]]]:
-    """Settings in which the runs differ, with each run's value."""
-    columns = [dict(view.settings_of(spec)) for spec in specs]
-    return [
-        (name, [column[name] for column in columns])
-        for name in columns[0]
-        if len({column[name] for column in columns}) > 1
-    ]

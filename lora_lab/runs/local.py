@@ -139,10 +139,9 @@ class LocalEngine:
                 if self._closing:
                     return
                 run = self._current = self._queue.pop(0)
-            self.before_run(run)
+            if not self._make_room(run):
+                return
             with self._changed:
-                if self._closing:
-                    return
                 if self._worker is None or self._worker.poll() is not None:
                     self._start_worker("--cold")
                 worker = self._worker
@@ -152,6 +151,11 @@ class LocalEngine:
                 self._current = self._worker = None
                 if self._warm and not self._closing and not self._queue:
                     self._start_worker()
+
+    def _make_room(self, run: RunFolder) -> bool:
+        """Whether to go on: the app may have been closed meanwhile."""
+        self.before_run(run)
+        return not self._closing
 
     def _work(self, run: RunFolder, worker: subprocess.Popen[bytes]) -> None:
         text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"

@@ -1,4 +1,4 @@
-"""Chat with a base model and up to four adapters on it: all answer the same prompt, a token at a time in turn.
+"""Chat with a base model and adapters on it: all answer the same prompt, each a token at a time in turn.
 
 JSON lines on standard input, one a question or a stop:
 
@@ -32,6 +32,7 @@ from transformers.cache_utils import DynamicCache
 from lora_lab.chat import BASE, NEW_TOKENS
 from lora_lab.embedded import Progress
 from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import Bits, ComputeType
 from lora_lab.worker.data import prompt_text
 from lora_lab.worker.quantization import dense_weight
 from lora_lab.worker.session import Session, find_machine, open_session
@@ -41,6 +42,8 @@ DENSE_SHARE = 0.25
 """Of the free memory: below that, weights are decoded once and not for every token."""
 
 Say = Callable[..., None]
+Wanted = tuple[str, Bits, ComputeType]
+"""A base model, its bit width, and the number type to compute in."""
 
 
 def serve_chat(models_dir: Path) -> None:
@@ -101,7 +104,7 @@ class ChatModel:
 
     def __init__(self, models_dir: Path) -> None:
         self._models_dir = models_dir
-        self._base: tuple[str, str, str] | None = None
+        self._base: Wanted | None = None
         self._session: Session | None = None
         self._model: PeftModel | None = None
 
@@ -119,13 +122,13 @@ class ChatModel:
             self._attach(run, say)
         return [BASE, *(run.run_id for run in runs)]
 
-    def _open(self, wanted: tuple[str, str, str], say: Say) -> Session:
+    def _open(self, wanted: Wanted, say: Say) -> Session:
         def report(progress: Progress) -> None:
             say(doing=progress.step)
 
         model, bits, compute = wanted
-        machine = find_machine(compute)  # type: ignore[arg-type]
-        session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)  # type: ignore[arg-type]
+        machine = find_machine(compute)
+        session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
         decode_once(session.base, machine.compute_dtype)
         return session
 
@@ -157,13 +160,15 @@ class ChatModel:
     def answers(
         self, arms: list[str], prompt: str, *, seed: int, temperature: float
     ) -> Iterator[dict[str, str]]:
-        """Each arm's text so far, after every round of one token each. Temperature 0 takes the likeliest token."""
+        """Each arm's text after every round of one token each. Temperature 0 takes the likeliest token."""
         assert self._session is not None
         assert self._model is not None
         self._model.eval()
         tokenizer, device = self._session.tokenizer, self._session.machine.device
         text = prompt_text(tokenizer, prompt)
-        ids = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)["input_ids"]
+        ids = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)[
+            "input_ids"
+        ]
         going = [
             Arm(name, ids.to(device), DynamicCache(), torch.Generator(device).manual_seed(seed), [])
             for name in arms
@@ -220,7 +225,7 @@ def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
 
 
 def _end_tokens(model: PeftModel, tokenizer: Any) -> set[int]:
-    named = model.generation_config.eos_token_id  # type: ignore[union-attr]
+    named = model.generation_config.eos_token_id
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
 
 

@@ -25,7 +25,7 @@ from study.errors import LearnerError
 
 
 def merge(run: RunFolder, models_dir: Path) -> bool:
-    """Write the run's merged model beside its adapter; how it goes is in `merged.json`. True when it is there."""
+    """Write a run's merged model; `merged.json` says how it goes. True when it is there."""
     merged = Merged(run)
 
     def report(progress: Progress) -> None:
@@ -46,7 +46,7 @@ def _write(run: RunFolder, models_dir: Path, merged: Merged, report: Report) -> 
     report(Progress(step="Loading the model"))
     model = dequantized(spec.model, spec.bits, models_dir, report)
     report(Progress(step="Merging"))
-    whole = _with_adapter(model, run.adapter_path).merge_and_unload()  # type: ignore[operator]
+    whole = _with_adapter(model, run.adapter_path).merge_and_unload()
     report(Progress(step="Saving"))
     shutil.rmtree(merged.partial, ignore_errors=True)
     whole.save_pretrained(merged.partial)
@@ -68,9 +68,7 @@ def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> Pre
     """The model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
     cpu = torch.device("cpu")
     plain, stored = (
-        load_model(
-            model, kind, compute_dtype=torch.float32, device=cpu, models_dir=models_dir, report=report
-        )
+        load_model(model, kind, compute_dtype=torch.float32, device=cpu, models_dir=models_dir, report=report)
         for kind in ("fp32", bits)
     )
     kept = dict(stored.named_modules())

@@ -33,7 +33,9 @@ def keep_read(
     if home.lengths(model, dataset.digest) and home.read_examples(model, dataset.digest):
         return
     shown = [
-        ReadExample(pieces=tuple(tokenizer.decode([token]) for token in item.ids), answer_tokens=item.answer_tokens)
+        ReadExample(
+            pieces=tuple(tokenizer.decode([token]) for token in item.ids), answer_tokens=item.answer_tokens
+        )
         for item in encoded[:SHOWN_EXAMPLES]
     ]
     home.save_lengths(model, dataset.digest, [item.length for item in encoded])

@@ -1,10 +1,10 @@
-"""A fine-tuning run of the LoRA study app as one script, on transformers, peft and bitsandbytes alone.
+"""A fine-tuning run of the LoRA study app as one script on transformers, peft and bitsandbytes.
 
     pip install torch transformers peft bitsandbytes
     python run.py [--model FOLDER_OR_HUB_ID] [--out FOLDER]
 
-It prints the loss of every step beside the one that the app measured, then the held-out loss before and after,
-and saves the adapter. Settings and examples are below; everything after them is the same for every run.
+It prints the loss of every step beside the one that the app measured, then the held-out loss before and
+after, and saves the adapter. Settings and examples come first; what follows is the same for every run.
 """
 
 import argparse
@@ -46,17 +46,21 @@ IGNORED = -100
 Example = tuple[list[int], int]  # token ids, and how many of the last ones are the answer
 
 
-def load_model(source: str) -> nn.Module:
+def load_model(source: str) -> Any:
     """The frozen base: linear layers in BITS, norms and the sum that runs through the layers in fp32."""
-    options: dict[str, Any] = {"dtype": {"bf16": torch.bfloat16, "fp32": torch.float32}.get(BITS, COMPUTE_DTYPE)}
+    options: dict[str, Any] = {
+        "dtype": {"bf16": torch.bfloat16, "fp32": torch.float32}.get(BITS, COMPUTE_DTYPE)
+    }
     if BITS == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     elif BITS in ("nf4", "nf4-dq", "fp4"):
-        options["quantization_config"] = BitsAndBytesConfig(  # its defaults are FP4, fp32, no double quantization
-            load_in_4bit=True,
-            bnb_4bit_quant_type="fp4" if BITS == "fp4" else "nf4",
-            bnb_4bit_compute_dtype=COMPUTE_DTYPE,
-            bnb_4bit_use_double_quant=BITS == "nf4-dq",
+        options["quantization_config"] = (
+            BitsAndBytesConfig(  # its defaults are FP4, fp32, no double quantization
+                load_in_4bit=True,
+                bnb_4bit_quant_type="fp4" if BITS == "fp4" else "nf4",
+                bnb_4bit_compute_dtype=COMPUTE_DTYPE,
+                bnb_4bit_use_double_quant=BITS == "nf4-dq",
+            )
         )
     if DEVICE.type == "cuda":
         options["device_map"] = {"": DEVICE}
@@ -66,7 +70,7 @@ def load_model(source: str) -> nn.Module:
     model.requires_grad_(False)
     for outer in (model.get_input_embeddings(), model.get_output_embeddings()):
         outer.to(COMPUTE_DTYPE)
-    if BITS == "bf16" and COMPUTE_DTYPE == torch.float32:
+    if BITS == "bf16" and torch.float32 == COMPUTE_DTYPE:
         model.float()  # the stored numbers, widened: plain layers multiply equal types only
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
@@ -75,7 +79,7 @@ def load_model(source: str) -> nn.Module:
         if parameter.ndim == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.float()
     model.get_input_embeddings().register_forward_hook(widen)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
@@ -83,18 +87,18 @@ def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
     return output.float()
 
 
-def adapted(model: nn.Module) -> Any:
+def adapted(model: Any) -> Any:
     """A fresh adapter: A random from SEED, B zero."""
     torch.manual_seed(SEED)
     config = LoraConfig(
         r=RANK,
-        lora_alpha=ALPHA,  # type: ignore[arg-type]  # PEFT takes any number
+        lora_alpha=ALPHA,
         target_modules=TARGETS,
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)  # type: ignore[arg-type]
+    return get_peft_model(model, config)
 
 
 def encode(tokenizer: Any, prompt: str, answer: str) -> Example:
@@ -118,8 +122,10 @@ def encoded(tokenizer: Any, pairs: list[tuple[str, str]]) -> list[Example]:
 
 
 def packed(examples: list[Example]) -> tuple[dict[str, Any], Tensor]:
-    """One row without padding, and the tokens to predict. Positions restart, which keeps the examples apart."""
-    ids, positions, labels = [], [], []
+    """One row without padding, and the tokens to predict. Positions restart, which keeps examples apart."""
+    ids: list[int] = []
+    positions: list[int] = []
+    labels: list[int] = []
     for tokens, answer_tokens in examples:
         ids += tokens
         positions += range(len(tokens))
@@ -146,12 +152,13 @@ def answer_loss(model: nn.Module, examples: list[Example]) -> tuple[Tensor, int]
 
 def autocast() -> AbstractContextManager[Any]:
     """bf16 products under bf16; nothing under fp32."""
-    return nullcontext() if COMPUTE_DTYPE == torch.float32 else torch.autocast(DEVICE.type, COMPUTE_DTYPE)
+    return nullcontext() if torch.float32 == COMPUTE_DTYPE else torch.autocast(DEVICE.type, COMPUTE_DTYPE)
 
 
 def batches(examples: list[Example]) -> list[list[Example]]:
     """Seeded shuffles, one after another, cut into steps."""
-    dice, stream = random.Random(SEED), []
+    dice = random.Random(SEED)
+    stream: list[int] = []
     while len(stream) < BATCH * STEPS:
         epoch = list(range(len(examples)))
         dice.shuffle(epoch)
@@ -197,7 +204,9 @@ def held_out_loss(model: nn.Module, examples: list[Example]) -> float:
 
 def main() -> None:
     """Load, train, compare, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default=MODEL, help="a folder or hub id")
     parser.add_argument("--out", type=Path, default=Path("adapter"), help="where the adapter is saved")
     options = parser.parse_args()

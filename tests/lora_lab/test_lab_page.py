@@ -18,7 +18,7 @@ from lora_lab.pages.train import LabPage, last_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
 from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec
-from study.context import Context
+from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
 from study.units import as_count, as_percent
@@ -79,10 +79,15 @@ def lab(context: Context) -> Lab:
     return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
+def asked(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+    """Nobody reviews cards here."""
+    return 0
+
+
 @pytest.fixture
 def ana(context: Context, lab: Lab) -> Visitor:
     """A learner's browser."""
-    return Visitor(LabPage(context, lab))
+    return Visitor(LabPage(context, lab, ask_for_cards=asked))
 
 
 def part(reply: Reply, name: str) -> str:
@@ -322,7 +327,10 @@ def test_an_open_page_draws_anew_when_a_run_ends(ana: Visitor, lab: Lab) -> None
 
 def test_a_second_browser_sees_the_same_run(context: Context, ana: Visitor, lab: Lab) -> None:
     run = runs.training(lab.settings.runs_dir)
-    ben = Visitor(LabPage(context, Lab(lab.settings, lab.engine)), cookies={COOKIE: "browser-of-ben"})
+    ben = Visitor(
+        LabPage(context, Lab(lab.settings, lab.engine), ask_for_cards=asked),
+        cookies={COOKIE: "browser-of-ben"},
+    )
     for visitor in (ana, ben):
         visitor.opens()
         assert "3 / 20" in all_parts(visitor.sends("poll"))
@@ -386,22 +394,9 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
             ana.sends(act, run=run_id)
 
 
-def test_an_overlay_shows_what_the_runs_differ_in_and_nothing_else(ana: Visitor, lab: Lab) -> None:
-    ids = [
-        runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=rank), after_seconds=rank).run_id
-        for rank in (2, 4)
-    ]
-    html = ana.sends("overlay", fields={"overlay": ids})["parts"]["overlay"]
-    rows = re.findall(r'<th scope="row">([^<]+)</th>', html)
-    assert rows == ["rank", "alpha", "last loss", "held-out loss", "peak memory"]
-    assert "<svg" in html
-
-
-@pytest.mark.parametrize("how_many", [0, 1])
-def test_an_overlay_of_fewer_than_two_says_what_to_tick(ana: Visitor, lab: Lab, how_many: int) -> None:
-    ids = [runs.finished(lab.settings.runs_dir).run_id][:how_many]
-    with pytest.raises(LearnerError, match=r"two runs or more\. Tick them"):
-        ana.sends("overlay", fields={"overlay": ids})
+def test_ticked_runs_are_compared_on_their_own_page(ana: Visitor, lab: Lab) -> None:
+    ids = [runs.finished(lab.settings.runs_dir, after_seconds=at).run_id for at in (0, 1)]
+    assert ana.sends("compare", fields={"runs": ids}) == {"goto": f"/compare?runs={ids[0]},{ids[1]}"}
 
 
 def test_zooming_is_kept_in_the_address_and_comes_back(ana: Visitor, lab: Lab) -> None:

@@ -42,7 +42,9 @@ def test_a_run_on_own_data_brings_its_examples_in_their_order(tmp_path: Path, up
     assert len(elsewhere.labels()) == 1
 
 
-def test_the_apps_cards_of_an_earlier_version_are_kept_beside_todays(tmp_path: Path, uploads: Uploads) -> None:
+def test_the_apps_cards_of_an_earlier_version_are_kept_beside_todays(
+    tmp_path: Path, uploads: Uploads
+) -> None:
     found = json.loads(run_file(runs.finished(tmp_path / "runs")))
     found["data"]["train"][0]["answer"] = "As it was answered then."
     spec, dataset = read_run_file("run.json", json.dumps(found).encode(), uploads)

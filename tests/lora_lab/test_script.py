@@ -57,7 +57,10 @@ def test_it_holds_the_settings_the_data_and_the_measured_losses(tmp_path: Path) 
     assert values["MEASURED_LOSSES"] == [3.875, 3.75, 3.625]
 
 
-@pytest.mark.parametrize(("model", "source"), [("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct"), ("gpt2", "openai-community/gpt2")])
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct"), ("gpt2", "openai-community/gpt2")],
+)
 def test_a_model_of_the_hub_is_named_as_the_hub_does(tmp_path: Path, model: str, source: str) -> None:
     assert values_in(text_of(tmp_path, replace(runs.TINY, model=model)))["MODEL"] == source
 

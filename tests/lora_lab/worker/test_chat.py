@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def answer(models_dir: Path, runs: list[RunFolder], prompt: str, **how: Any) -> 
     return last
 
 
-def test_greedy_answers_begin_as_the_runs_own_before_and_after(models_dir: Path, runs: list[RunFolder]) -> None:
+def test_greedy_answers_begin_as_the_runs_own_before_and_after(
+    models_dir: Path, runs: list[RunFolder]
+) -> None:
     sample = runs[0].samples()[0]
     texts = answer(models_dir, runs, sample["prompt"])
     for run in runs:
@@ -60,7 +63,7 @@ def test_every_round_adds_to_each_answer_that_has_not_ended(models_dir: Path, ru
     model = ChatModel(models_dir)
     rounds = list(model.answers(model.arms(runs[:1], said), "What is 1 + 1?", seed=0, temperature=0.0))
     assert 1 < len(rounds) <= NEW_TOKENS
-    assert all(len(after[BASE]) >= len(before[BASE]) for before, after in zip(rounds, rounds[1:], strict=False))
+    assert all(len(after[BASE]) >= len(before[BASE]) for before, after in pairwise(rounds))
 
 
 def test_a_seed_decides_a_sampled_answer(models_dir: Path, runs: list[RunFolder]) -> None:

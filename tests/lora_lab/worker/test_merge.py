@@ -60,7 +60,9 @@ def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, mo
     assert merged.state == {"state": "done", "text": ""}
     archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped())))
     assert archive.testzip() is None
-    assert {"merged/model.safetensors", "merged/config.json", "merged/tokenizer.json"} <= set(archive.namelist())
+    assert {"merged/model.safetensors", "merged/config.json", "merged/tokenizer.json"} <= set(
+        archive.namelist()
+    )
     weights = archive.read("merged/model.safetensors")
     assert weights == (merged.folder / "model.safetensors").read_bytes()
     assert AutoTokenizer.from_pretrained(merged.folder).eos_token == "<end>"
