@@ -11,7 +11,7 @@ from lora_lab.worker.data import Encoded, encode
 from lora_lab.worker.models import load_tokenizer
 from study.errors import LearnerError
 
-SHOWN_EXAMPLES = 8
+SHOWN_EXAMPLES = 5
 
 
 def read(model: str, data: str, home: LabHome, models_dir: Path) -> None:
