@@ -50,6 +50,7 @@ def build_app(
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
     from lora_lab.pages import compare as compare_page
+    from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
@@ -92,6 +93,7 @@ def build_app(
     settings_page.build(pages, context)
     train_page.build(pages, context, lab, ask_for_cards=cards.ask_for)
     compare_page.build(pages, context, lab)
+    papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     site.state.close = lab.close

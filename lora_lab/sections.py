@@ -9,7 +9,8 @@ from study.templates import render
 
 LAB = "/lab"
 COMPARE = "/compare"
-SECTIONS = (("Train", LAB), ("Compare", COMPARE))
+PAPERS = "/papers"
+SECTIONS = (("Train", LAB), ("Compare", COMPARE), ("Published numbers", PAPERS))
 """Titles and addresses, in order."""
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lora_lab import comparison
 from lora_lab.chat import MOST_RUNS as MOST_ASKED
-from lora_lab.chat import NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
+from lora_lab.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
 from lora_lab.comparison import Compared, compared
 from lora_lab.form import address_of
 from lora_lab.lab import Lab
@@ -48,7 +48,7 @@ class ComparePage:
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
             parts={name: Markup(html) for name, html in self._parts(runs, narrow=False).items()},
-            chat=Markup(self._chat_part(ask)),
+            chat=Markup(self._chat_part(ask, runs)),
             ask=ask,
             chosen=len(runs),
             prompt_limit=PROMPT_LIMIT,
@@ -97,7 +97,7 @@ class ComparePage:
             temperature=_number(events.field(event, "temperature", default="0")),
         )
         return {
-            "parts": {"chat": self._chat_part(ask)},
+            "parts": {"chat": self._chat_part(ask, runs)},
             "url": compare_address([item.run.run_id for item in runs], ask.id),
             "say": "Asked.",
             "focus": "#answers-live",
@@ -146,12 +146,15 @@ class ComparePage:
         }
 
     def _chat_of(self, query: Mapping[str, str]) -> str:
-        return self._chat_part(self._lab.chat.find(query.get("ask", "")))
+        ask = self._lab.chat.find(query.get("ask", ""))
+        return self._chat_part(ask, compared(self._lab, _ids(query.get("runs", ""))))
 
-    def _chat_part(self, ask: Ask | None) -> str:
+    def _chat_part(self, ask: Ask | None, runs: Sequence[Compared]) -> str:
         if ask is None:
             return ""
-        columns = [("base", "Base model"), *((run.run_id, title_of(run.spec)) for run in ask.runs)]
+        letters = {item.run.run_id: item.letter for item in runs}
+        titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
+        columns = [(BASE, "Base model"), *titles]
         return render("lora_lab/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 
 

@@ -82,7 +82,7 @@ def help_of(program: str, subcommand: str) -> str:
     if program == "-m lora_lab.worker":  # its own source, as its help would load torch first
         return text_of(ROOT / "lora_lab/worker/__main__.py")
     words = [word for word in (*program.split(), subcommand, "--help") if word]
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
