@@ -7,8 +7,8 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab import comparison
-from lora_lab.chat import MOST_RUNS as MOST_ASKED
 from lora_lab.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
+from lora_lab.chat import MOST_RUNS as MOST_ASKED
 from lora_lab.comparison import Compared, compared
 from lora_lab.form import address_of
 from lora_lab.lab import Lab
