@@ -142,8 +142,8 @@ def _speed(item: Compared) -> Points:
 def _loss_title(runs: Sequence[Compared]) -> str:
     ends = {item.letter: _loss(item)[-1][1] for item in runs}
     lowest = min(ends, key=ends.__getitem__)
-    if len(ends) == 1:
-        return f"Training loss: {lowest} is at {ends[lowest]:.2f}"
+    if len({f"{loss:.2f}" for loss in ends.values()}) == 1:
+        return f"Training loss: {ends[lowest]:.2f}{' in each' if len(ends) > 1 else ''}"
     rest = ", ".join(f"{letter} {loss:.2f}" for letter, loss in ends.items() if letter != lowest)
     return f"Training loss: {lowest} is lowest at {ends[lowest]:.2f}; {rest}"
 

@@ -33,7 +33,9 @@ def test_a_number_is_right_within_the_stated_factor_both_ways(result: float, off
         assert within_factor(result * off, result) == clearly_in
 
 
-@pytest.mark.parametrize(("percent", "right"), [(4.48, True), (5.5, True), (3.6, True), (5.7, False), (1, False)])
+@pytest.mark.parametrize(
+    ("percent", "right"), [(4.48, True), (5.5, True), (3.6, True), (5.7, False), (1, False)]
+)
 def test_the_percentage_is_judged_by_the_counts_of_the_run(ended: Ended, percent: float, right: bool) -> None:
     [verdict] = verdicts(Guess(percent=percent), ended, None)
     assert (verdict.quantity, verdict.right, verdict.result) == ("percent", right, "4.48 %")
@@ -53,7 +55,9 @@ def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_par
 @pytest.mark.parametrize("changed", ["weights", "optimizer", "constants", "scratch", "logits"])
 def test_a_wrong_peak_points_to_what_takes_the_most(ended: Ended, changed: str, concepts: ConceptMap) -> None:
     started = {**(ended.state.started or {}), "predicted": {**runs.PREDICTED, changed: 9_000_000}}
-    [verdict] = verdicts(Guess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None)
+    [verdict] = verdicts(
+        Guess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None
+    )
     assert all(concept in concepts.by_id for concept in verdict.concepts)
     assert "Most of it is" in verdict.reason
 

@@ -1,6 +1,8 @@
 """The Lab page's handlers as the plain functions they are: what each press changes, and what it says."""
 
 import base64
+import json
+import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from html.parser import HTMLParser
@@ -10,11 +12,15 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from starlette.datastructures import QueryParams
 
+from lora_lab.batches import Length
 from lora_lab.counts import count
-from lora_lab.datasets import MAX_FILE_BYTES
+from lora_lab.datasets import MAX_FILE_BYTES, load_saved, own_dataset
 from lora_lab.form import address_of, presets, spec_of_form
+from lora_lab.home import ReadExample
 from lora_lab.lab import Lab
+from lora_lab.merged import Merged
 from lora_lab.pages.train import LabPage, last_run
+from lora_lab.run_file import run_file
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
 from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec
@@ -246,6 +252,43 @@ def test_names_that_learners_give_are_never_markup(ana: Visitor) -> None:
     assert "<b>" not in shown
 
 
+def test_an_exported_run_starts_again_when_it_is_imported(ana: Visitor, lab: Lab) -> None:
+    first = runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=5, seed=7))
+    reply = ana.sends("import", name="run.json", content=base64.b64encode(run_file(first).encode()).decode())
+    [again] = [run for run in lab.runs() if run != first]
+    assert again.spec == first.spec
+    assert load_saved(again.path) == load_saved(first.path)
+    assert lab.engine.waiting() == [again.run_id]
+    assert reply["goto"] == address_of(again.spec, run_id=again.run_id)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"{}", "holds no run"), (b"PK", "is not JSON")])
+def test_a_file_that_is_no_run_starts_nothing(ana: Visitor, lab: Lab, content: bytes, said: str) -> None:
+    with pytest.raises(LearnerError, match=said):
+        ana.sends("import", name="run.json", content=base64.b64encode(content).decode())
+    assert lab.runs() == []
+
+
+def test_data_that_was_read_shows_its_tokens_and_what_is_cut(ana: Visitor, lab: Lab) -> None:
+    assert "has not been read with the tokenizer of tiny-random" in words(ana.opens("/lab?preset=instant"))
+    digest = own_dataset().digest
+    lab.home.save_lengths("tiny-random", digest, [Length(tokens=200, answer_tokens=90)] * 3)
+    example = ReadExample(pieces=("<b>", "W", "!"), answer_tokens=1)
+    lab.home.save_read_examples("tiny-random", digest, [example])
+    html = ana.opens("/lab?preset=instant&seq_len_tokens=128")
+    assert "3 of 3 examples are cut at 128 tokens" in words(html)
+    assert '<span class="token masked">&lt;b&gt;</span>' in html
+    assert '<span class="token trained">!</span>' in html
+    assert "none of 3 examples is cut" in part(
+        ana.sends("draw", replace(LIGHT, seq_len_tokens=256)), "seen-title"
+    )
+
+
+def test_a_tokenizer_that_cannot_be_had_is_said(ana: Visitor, lab: Lab) -> None:
+    lab.home.save_unreadable("tiny-random", own_dataset().digest, "No such model. Check the name.")
+    assert "No such model. Check the name." in words(ana.opens("/lab?preset=instant"))
+
+
 # ---- starting, watching, stopping
 
 
@@ -349,7 +392,7 @@ def test_a_finished_run_shows_answers_losses_and_downloads(ana: Visitor, lab: La
     for text in ("Finished", "What is W?", "Frozen.", "The frozen weight.", "5.50 → 2.25", "peft"):
         assert text in shown
     assert "&lt;b&gt;W&lt;/b&gt;" in html
-    for file in ("adapter.zip", "run.json", "steps.csv"):
+    for file in ("adapter.zip", "run.json", "run.py", "steps.csv"):
         assert f"/lab/runs/{run.run_id}/{file}" in html
 
 
@@ -392,6 +435,23 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
     for act in ("delete", "stop"):
         with pytest.raises(LearnerError, match="There is no run with that name"):
             ana.sends(act, run=run_id)
+
+
+def test_a_merged_model_is_offered_shown_at_work_and_kept(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir)
+    address, merged = f"/lab?run={run.run_id}", Merged(run)
+    assert 'data-act="merge"' in ana.opens(address)
+    merged.state_path.write_text(json.dumps({"state": "working", "text": "Saving", "pid": os.getpid()}))
+    assert "Merging base and adapter into one model: Saving" in words(ana.opens(address))
+    merged.folder.mkdir()
+    merged.state_path.write_text('{"state": "done"}')
+    html = ana.opens(address)
+    assert str(merged.folder) in html
+    assert f"/lab/runs/{run.run_id}/merged.zip" in html
+    merged.state_path.write_text('{"state": "failed", "text": "There was not enough memory."}')
+    html = ana.opens(address)
+    assert "There was not enough memory." in html
+    assert 'data-act="merge"' in html
 
 
 def test_ticked_runs_are_compared_on_their_own_page(ana: Visitor, lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""Predict, observe, explain on the Lab page: figures hidden, guess kept, cards due before the verdict shows."""
+"""Predict, observe, explain on the Lab page: figures hidden, guess kept, cards due before it shows."""
 
 from dataclasses import dataclass, field, replace
 
@@ -105,7 +105,9 @@ def test_an_empty_or_unreadable_guess_is_said_and_nothing_is_shown(learner: Visi
 def test_a_guess_is_about_its_setting_only(learner: Visitor) -> None:
     kept = kept_id(guessing(learner, guess_percent="2"))
     same = learner.sends("change", fields=fields_of(LIGHT, prediction=kept))["parts"]["cost"]
-    other = learner.sends("change", fields=fields_of(replace(LIGHT, rank=2), prediction=kept))["parts"]["cost"]
+    other = learner.sends("change", fields=fields_of(replace(LIGHT, rank=2), prediction=kept))["parts"][
+        "cost"
+    ]
     assert "Your guess is kept" in same
     assert "Your guess is kept" not in other
 
@@ -169,7 +171,9 @@ def test_the_cards_of_a_wrong_guess_are_due(context: Context, lab: Lab) -> None:
         assert {"counting-parameters", "lora-rank"} & set(cards.subjects[card_id])
 
 
-def test_which_run_ends_lower_is_judged_against_the_earlier_one(learner: Visitor, lab: Lab, desk: Desk) -> None:
+def test_which_run_ends_lower_is_judged_against_the_earlier_one(
+    learner: Visitor, lab: Lab, desk: Desk
+) -> None:
     rival = runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=2), after_seconds=-60)
     run = predicted_run(learner, lab, lower="that", rival=rival.run_id)
     runs.train(run)
@@ -196,7 +200,7 @@ def test_a_start_without_a_guess_keeps_none(context: Context, learner: Visitor, 
 def test_a_learner_sees_only_their_own_prediction(context: Context, learner: Visitor, lab: Lab) -> None:
     run = predicted_run(learner, lab, guess_percent="50")
     end(run)
-    ben = replace(learner, cookies={name: "browser-of-ben" for name in learner.cookies})
+    ben = replace(learner, cookies=dict.fromkeys(learner.cookies, "browser-of-ben"))
     assert "Your prediction" in words(learner.opens(f"/lab?run={run.run_id}"))
     assert "Your prediction" not in words(ben.opens(f"/lab?run={run.run_id}"))
 
