@@ -31,6 +31,11 @@ class Predictions:
     def commit(self, visit: Visit, spec: RunSpec, form: Mapping[str, str]) -> str:
         """Keep a guess about `spec`; its id. Raises LearnerError when there is nothing to keep."""
         guess = guess_of(form)
+        if guess.rival and guess.rival not in dict(self.rivals(spec)):
+            raise LearnerError(
+                "That earlier run was trained on other data, so the two can't be compared.",
+                do_next="Show the figures, then predict again.",
+            )
         log = self.context.store.predictions
         return log.make(visit.profile.id, setting=asdict(spec), guess=guess.to_json(), at=visit.now)
 

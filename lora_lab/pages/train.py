@@ -118,10 +118,13 @@ class LabPage:
     # ---- the form and what it costs
 
     def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        if _is_guessing(event):  # what is typed there stays as it is
+            spec = spec_of_form(_form(event))
+            return {"url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
         try:
             spec = spec_of_form(_form(event))
             kept = self._predictions.about(visit, events.field(event, "prediction"), spec)
-            cost = self._predictions.form(spec) if _is_guessing(event) else self._cost_part(spec, kept)
+            cost = self._cost_part(spec, kept)
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
         return {"parts": {"cost": cost}, "url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}

@@ -77,10 +77,12 @@ def test_figures_and_plots_are_hidden_while_one_guesses(learner: Visitor) -> Non
     assert TRAINABLE not in hidden["cost"]
     assert "<svg" not in hidden["plots"]
     form = fields_of(replace(LIGHT, rank=16), predicting="yes")
-    for act in ("change", "draw"):
-        parts = learner.sends(act, fields=form)["parts"]
-        assert "32,768" not in " ".join(parts.values())
-        assert "<figure" not in parts.get("plots", "")
+    changed = learner.sends("change", fields=form)
+    assert "parts" not in changed  # what is typed there stays
+    assert "rank=16" in changed["url"]
+    parts = learner.sends("draw", fields=form)["parts"]
+    assert "32,768" not in " ".join(parts.values())
+    assert "<figure" not in parts["plots"]
 
 
 def test_a_kept_guess_brings_the_figures_back_beside_it(learner: Visitor) -> None:
@@ -118,6 +120,8 @@ def test_earlier_runs_on_the_same_data_can_be_guessed_against(learner: Visitor, 
     runs.training(lab.settings.runs_dir, replace(LIGHT, rank=3), after_seconds=1)
     form = learner.sends("predict")["parts"]["cost"]
     assert Form(form).values["rival"] == [rival.run_id]
+    with pytest.raises(LearnerError, match="trained on other data"):
+        guessing(learner, lower="this", rival=lab.runs()[0].run_id)
 
 
 # ---- judged once the run has ended
