@@ -45,11 +45,13 @@ function say(text) {
   setTimeout(() => { region.textContent = text; }, 60); // an unchanged text would not be read out again
 }
 
-function trouble(text, { again }) {
+// Ours goes when the next answer comes; one that the server made stays. A poll answers every second without the
+// learner, so it takes away only what a poll said ("connection"); typing takes away only what was "refused".
+function trouble(text, { again = null, kind = 'refused' }) {
   find('[data-passing]')?.remove();
   const box = document.createElement('div');
   box.className = 'trouble';
-  box.dataset.passing = ''; // ours: it goes when the next answer comes; one that the server made stays
+  box.dataset.passing = kind;
   box.setAttribute('role', 'alert');
   box.append(text);
   if (again) {
@@ -69,6 +71,11 @@ function ask(event) {
   return server.act({ ...event, query: location.search });
 }
 
+// What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
+function tell(event) {
+  return ask({ ...event, shown_profile: document.querySelector('.who')?.dataset.profile });
+}
+
 // One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
 async function send(event, control = null) {
   if (busy) {
@@ -81,10 +88,10 @@ async function send(event, control = null) {
   element.setAttribute('aria-busy', 'true');
   try {
     if (event.fields) await settleDrafts();
-    await show(await ask(event), event);
+    await show(await tell(event), event);
   } catch {
     waitingKeys = [];
-    trouble(UNREACHABLE, { again: event });
+    trouble(UNREACHABLE, { again: event, kind: 'unreachable' });
   } finally {
     busy = false;
     element.removeAttribute('aria-busy');
@@ -183,7 +190,7 @@ async function saveNow(box) {
   clearTimeout(saving.get(draftName(box)));
   saving.delete(draftName(box));
   try {
-    const reply = await ask({ ...box.dataset, act: box.dataset.autosave, value: text });
+    const reply = await tell({ ...box.dataset, act: box.dataset.autosave, value: text });
     if (reply.error) return status(box, reply.error);
     if (box.value !== text) return; // typed on meanwhile: that save is on its way
     sessionStorage.removeItem(draftName(box));
@@ -208,13 +215,13 @@ async function poll() {
   if (!place || document.hidden) return; // `visibilitychange` starts it again
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
-    find('[data-passing]')?.remove();
+    find('[data-passing="connection"]')?.remove();
     if (typeof reply.html === 'string') showPolled(reply.html);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
     follow(reply);
   } catch {
-    trouble('The app does not answer at the moment. This page tries again by itself.', {});
+    trouble('The app does not answer at the moment. This page tries again by itself.', { kind: 'connection' });
   }
   schedulePoll();
 }
@@ -268,7 +275,7 @@ async function askLive(act) {
       if (reply.parts) replaceParts(reply.parts);
       follow(reply);
     } catch {
-      trouble(UNREACHABLE, {});
+      trouble(UNREACHABLE, { kind: 'connection' });
     }
   } while (asking[act] === 'again');
   delete asking[act];
@@ -373,6 +380,7 @@ element.addEventListener('submit', (event) => {
 });
 
 element.addEventListener('input', (event) => {
+  if (!event.target.closest('form[data-live]')) find('[data-passing="refused"]')?.remove();
   if (event.target.matches('[data-autosave]')) saveSoon(event.target);
   else if (event.target.closest('form[data-live]') && event.target.type !== 'file') onLiveInput(event);
 });

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, exists, func, insert, select, update
@@ -120,9 +121,9 @@ def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
 
 
 def _welcome(connection: Connection, browser_id: str, now: datetime) -> Profile:
-    guests = select(func.count()).select_from(t.profiles).where(t.profiles.c.name.like(f"{GUEST_NAME}%"))
-    others = connection.scalar(guests) or 0
-    name = GUEST_NAME if not others else f"{GUEST_NAME} {others + 1}"
+    taken = set(connection.scalars(select(func.lower(t.profiles.c.name))))
+    names = chain([GUEST_NAME], (f"{GUEST_NAME} {number}" for number in count(2)))
+    name = next(name for name in names if name.lower() not in taken)
     profile = _insert(connection, name, named=False, now=now)
     _choose(connection, browser_id, profile.id, now)
     return profile

@@ -127,4 +127,7 @@ def test_a_page_that_does_not_exist_is_no_crash(visit: Visit) -> None:
     answer = visitor.page.goto(visitor.address + "/nowhere")
     assert answer is not None
     assert answer.status == 404
+    expect(visitor.page.get_by_role("alert")).to_contain_text("There is no page at this address")
+    visitor.page.get_by_role("link", name="Back to Today").click()
+    visitor.settled()
     visitor.forgive("404")

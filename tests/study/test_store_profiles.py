@@ -101,3 +101,10 @@ def fill(store: Store, profile: str, now: datetime) -> None:
 
 def quiz_answer(question: str, *, now: datetime, correct: bool = True) -> QuizAnswer:
     return QuizAnswer(question_id=question, option="right", correct=correct, answered_at=now, duration_ms=5)
+
+
+def test_guests_keep_different_names_after_one_has_got_a_name(store: Store, now: datetime) -> None:
+    first, second = (store.profiles.of_browser(browser, now=now) for browser in ("b1", "b2"))
+    store.profiles.rename(first.id, "Ana")
+    third, fourth = (store.profiles.of_browser(browser, now=now) for browser in ("b3", "b4"))
+    assert len({second.name, third.name, fourth.name}) == 3
