@@ -52,6 +52,7 @@ def build_app(
     from lora_lab.pages import compare as compare_page
     from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
+    from lora_lab.run_panel import last_run
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
@@ -81,7 +82,7 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
-    corners = today_page.Corners(first_chart=first_chart, last_run=partial(train_page.last_run, lab))
+    corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)

@@ -1,26 +1,22 @@
 """The Lab page: set up, see what it will cost, run, look, compare."""
 
-import base64
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import charts, view
-from lora_lab.datasets import MAX_FILE_BYTES
-from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
+from lora_lab import charts, press, view
+from lora_lab.form import OTHER, address_of, command_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES
-from lora_lab.merged import Merged
 from lora_lab.predictions import Predictions
 from lora_lab.preview import Preview, preview, seconds_a_token
 from lora_lab.run_file import read_run_file
-from lora_lab.runs.folder import RunFolder, delete_run
-from lora_lab.runs.state import RunState
+from lora_lab.run_panel import RunPanel, window_of
+from lora_lab.runs.folder import delete_run
 from lora_lab.sections import LAB, compare_address, sections
 from lora_lab.seen import SHOWN_TOKENS, seen
 from lora_lab.shapes import catalogue
@@ -40,12 +36,7 @@ from study.stations import AskForCards
 from study.store.predictions import Prediction
 from study.templates import render
 
-RUNS_SHOWN = 30
-RUN_PARTS = (
-    "run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results", "run-exports"
-)  # fmt: skip
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
-UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
 HUB_MODELS = (
     "smollm2-360m",
     "smollm2-1.7b",
@@ -71,6 +62,7 @@ class LabPage:
         self._context = context
         self._lab = lab
         self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
+        self._panel = RunPanel(lab, self._predictions)
 
     def load(self, request: gr.Request) -> str:
         """The page for the setting and run that the address names."""
@@ -118,28 +110,34 @@ class LabPage:
     # ---- the form and what it costs
 
     def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        if _is_guessing(event):  # what is typed there stays as it is
-            spec = spec_of_form(_form(event))
-            return {"url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
+        if press.is_guessing(event):  # what is typed there stays as it is
+            spec = spec_of_form(press.form_of(event))
+            return {"url": address_of(spec, run_id=press.shown_run(event)), "then": "draw"}
         try:
-            spec = spec_of_form(_form(event))
+            spec = spec_of_form(press.form_of(event))
             kept = self._predictions.about(visit, events.field(event, "prediction"), spec)
             cost = self._cost_part(spec, kept)
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
-        return {"parts": {"cost": cost}, "url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
+        return {
+            "parts": {"cost": cost},
+            "url": address_of(spec, run_id=press.shown_run(event)),
+            "then": "draw",
+        }
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures to guess them, or show them again without a guess."""
-        spec = spec_of_form(_form(event))
+        spec = spec_of_form(press.form_of(event))
         if event.get("act") == "unpredict":
             return {"parts": {"cost": self._cost_part(spec)}, "then": "draw"}
         hidden = render("lora_lab/hidden.html")
         return {"parts": {"cost": self._predictions.form(spec), "plots": hidden}, "focus": "#guess-percent"}
 
     def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = spec_of_form(_form(event))
-        kept = self._predictions.about(visit, self._predictions.commit(visit, spec, _firsts(event)), spec)
+        spec = spec_of_form(press.form_of(event))
+        kept = self._predictions.about(
+            visit, self._predictions.commit(visit, spec, press.firsts(event)), spec
+        )
         cost = self._cost_part(spec, kept)
         return {"parts": {"cost": cost}, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
 
@@ -187,29 +185,29 @@ class LabPage:
 
     def _drawn(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         try:
-            found = self._preview(spec_of_form(_form(event)))
+            found = self._preview(spec_of_form(press.form_of(event)))
         except LearnerError:
             return {}  # the cost part says what is wrong; the plots stay as they were
         if found is None:
             return {}
-        narrow = _is_narrow(event)
+        narrow = press.is_narrow(event)
         parts = {"plots": render("lora_lab/hidden.html")}
-        if not _is_guessing(event):
+        if not press.is_guessing(event):
             plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
             setting = address_of(found.spec).partition("?")[2]
             parts["plots"] = render("lora_lab/plots.html", plots=plots, query=setting)
         return {
             "parts": {
                 **parts,
-                "drawn": render("lora_lab/drawn.html", drawn=self._latest_ended()),
+                "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
                 **self._seen_parts(found.spec),
                 # The page was made before it could say how wide it is.
-                **self._run_parts(self._run_of(visit.query), visit, narrow=narrow),
+                **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
         }
 
     def _uploaded(self, event: Mapping[str, Any]) -> Reply:
-        name, content = _file(event)
+        name, content = press.file_of(event)
         dataset = self._lab.uploads.add(name, content)
         return {
             "parts": {"data": self._data_part(dataset.digest)},
@@ -218,42 +216,42 @@ class LabPage:
         }
 
     def _imported(self, event: Mapping[str, Any]) -> Reply:
-        spec, dataset = read_run_file(*_file(event), self._lab.uploads)
+        spec, dataset = read_run_file(*press.file_of(event), self._lab.uploads)
         self._lab.home.shape(spec.model)
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         return {"goto": address_of(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
-        spec = spec_of_form(_form(event))
+        spec = spec_of_form(press.form_of(event))
         self._lab.read_data(spec.model, spec.data)
         return {"parts": self._seen_parts(spec), "say": "Reading the examples."}
 
     # ---- runs
 
     def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = spec_of_form(_form(event))
+        spec = spec_of_form(press.form_of(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
         guess = events.field(event, "prediction")
-        if _is_guessing(event) and any(_firsts(event).get(name) for name in GUESS_FIELDS):
-            guess = self._predictions.commit(visit, spec, _firsts(event))
+        if press.is_guessing(event) and any(press.firsts(event).get(name) for name in GUESS_FIELDS):
+            guess = self._predictions.commit(visit, spec, press.firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         self._predictions.started(visit, guess, run)
         return {
             "parts": {
-                **self._run_parts(run, visit, narrow=_is_narrow(event), whole=True),
-                "runs": self._runs_part(run.run_id),
+                **self._panel.parts(run, visit, narrow=press.is_narrow(event), whole=True),
+                "runs": self._panel.list_part(run.run_id),
                 "cost": self._cost_part(spec),
             },
             "url": address_of(spec, run_id=run.run_id),
-            "say": "Run started." if not self._ahead(run) else "Run queued.",
+            "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
             "focus": "#run",
             "then": "draw",
         }
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(events.text(event, "run"))
-        parts = self._run_parts(self._run_of(visit.query), visit, narrow=_is_narrow(event))
+        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
         return {"say": "Stopping after this step. The adapter is kept.", "parts": parts}
 
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -263,36 +261,36 @@ class LabPage:
                 "A run is training, and merging would slow it.", do_next="Merge when it has ended."
             )
         self._lab.merge(run)
-        parts = self._run_parts(self._run_of(visit.query), visit, narrow=_is_narrow(event))
+        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
         return {"say": "Merging.", "parts": parts}
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._run_of(visit.query)
-        if events.field(event, "drawn") != self._latest_ended():
+        run = self._panel.run_of(visit.query)
+        if events.field(event, "drawn") != self._panel.latest_ended():
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
                 "worker": self._worker_part(),
-                **self._run_parts(run, visit, narrow=_is_narrow(event)),
-                "runs": self._runs_part(run.run_id if run else ""),
+                **self._panel.parts(run, visit, narrow=press.is_narrow(event)),
+                "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
         if events.field(event, "reading"):
             reply["then"] = "change"
-        elif events.field(event, "drawn") != self._latest_ended() or events.field(event, "tokenizing"):
+        elif events.field(event, "drawn") != self._panel.latest_ended() or events.field(event, "tokenizing"):
             reply["then"] = "draw"
         return reply
 
     def _zoomed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run, query = self._run_of(visit.query), dict(visit.query)
+        run, query = self._panel.run_of(visit.query), dict(visit.query)
         if run is None:
             return {}
-        window = view.zoomed(_window(query), run.spec.steps, events.text(event, "direction"))
+        window = view.zoomed(window_of(query), run.spec.steps, events.text(event, "direction"))
         query.pop("from", None)
         query.pop("to", None)
         if window:
             query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
-        parts = self._run_parts(run, replace(visit, query=query), narrow=_is_narrow(event))
+        parts = self._panel.parts(run, replace(visit, query=query), narrow=press.is_narrow(event))
         return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
     def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -302,41 +300,21 @@ class LabPage:
         delete_run(run)
         self._lab.forget(run.run_id)
         query = {name: value for name, value in visit.query.items() if name != "run"}
-        shown = self._run_of(query)
+        shown = self._panel.run_of(query)
         return {
             "parts": {
-                **self._run_parts(shown, visit, narrow=_is_narrow(event), whole=True),
-                "runs": self._runs_part(shown.run_id if shown else ""),
+                **self._panel.parts(shown, visit, narrow=press.is_narrow(event), whole=True),
+                "runs": self._panel.list_part(shown.run_id if shown else ""),
             },
             "url": address_of(spec_of_address(query)),
             "say": "Run deleted.",
             "then": "draw",
         }
 
-    def _run_of(self, query: Mapping[str, str]) -> RunFolder | None:
-        """The run in the address; else the one being worked on; else the newest."""
-        wanted = query.get("run") or self._lab.engine.current()
-        if wanted:
-            try:
-                return self._lab.run(wanted)
-            except LearnerError:
-                pass
-        return next(iter(self._lab.runs()), None)
-
-    def _ahead(self, run: RunFolder) -> int:
-        """Runs that come before this one; 0 when it is being worked on."""
-        waiting = self._lab.engine.waiting()
-        if run.run_id not in waiting:
-            return 0
-        return waiting.index(run.run_id) + (1 if self._lab.engine.current() else 0)
-
-    def _latest_ended(self) -> str:
-        return next((run.run_id for run in self._lab.runs() if self._lab.state(run).ended), "none")
-
     # ---- parts of the page
 
     def _page(self, spec: RunSpec, visit: Visit) -> str:
-        run = self._run_of(visit.query)
+        run = self._panel.run_of(visit.query)
         try:
             cost = self._cost_part(spec)
         except LearnerError as error:
@@ -354,9 +332,9 @@ class LabPage:
             cost=Markup(cost),
             data=Markup(self._data_part(spec.data)),
             worker=Markup(self._worker_part()),
-            run={name: Markup(html) for name, html in self._run_parts(run, visit, narrow=False).items()},
+            run={name: Markup(html) for name, html in self._panel.parts(run, visit, narrow=False).items()},
             seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
-            runs=Markup(self._runs_part(run.run_id if run else "")),
+            runs=Markup(self._panel.list_part(run.run_id if run else "")),
         )
 
     def _data_part(self, chosen: str) -> str:
@@ -390,73 +368,6 @@ class LabPage:
             "seen": render("lora_lab/seen.html", **values),
         }
 
-    def _run_parts(
-        self, run: RunFolder | None, visit: Visit, *, narrow: bool, whole: bool = False
-    ) -> dict[str, str]:
-        """The panel in pieces, so that a poll replaces what has changed and no button under a finger.
-
-        `whole` shows all steps, whatever part the address names.
-        """
-        if run is None:
-            empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), "")
-            return empty | {"run-head": render("lora_lab/no_run.html")}
-        state, spec = self._lab.state(run), run.spec
-        window = None if whole else _window(visit.query)
-        curves = view.curves(state, spec, window=window, narrow=narrow)
-        values = {
-            "run": run,
-            "state": state,
-            "spec": spec,
-            "title": view.title_of(spec),
-            "settings": view.settings_of(spec),
-            "figures": view.progress(state, spec),
-            "curves": curves,
-            "zoomed": window is not None,
-            "ahead": self._ahead(run),
-            "stopping": run.stop_path.exists(),
-            "samples": run.samples() if state.ended else [],
-            "address": address_of(spec, run_id=run.run_id),
-            "has_adapter": run.adapter_path.is_dir(),
-            "merged": Merged(run),
-            "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
-        }
-        parts = {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in RUN_PARTS}
-        prediction = self._predictions.part(visit, run)
-        return parts | {"run-rate": curves["rate"] if state.steps else "", "run-prediction": prediction}
-
-    def _runs_part(self, shown: str) -> str:
-        rows: list[tuple[RunFolder, RunState, str, str]] = [
-            (run, self._lab.state(run), view.title_of(run.spec), address_of(run.spec, run_id=run.run_id))
-            for run in self._lab.runs()[:RUNS_SHOWN]
-        ]
-        return render("lora_lab/runs.html", rows=rows, shown=shown)
-
-
-def last_run(lab: Lab) -> str | None:
-    """One line about the newest finished run, for Today."""
-    for run in lab.runs():
-        state = lab.state(run)
-        if state.ended and state.loss_after is not None:
-            return render(
-                "lora_lab/last_run.html",
-                title=view.title_of(run.spec),
-                state=state,
-                address=address_of(run.spec, run_id=run.run_id),
-            )
-    return None
-
-
-def command_of(spec: RunSpec, *, data_file: str = "") -> str:
-    """The same run on the command line; settings at their default are left out."""
-    words = ["python", "-m", "lora_lab", "train"]
-    for field in fields(RunSpec):
-        value = getattr(spec, field.name)
-        if field.name != "data" and value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", typed(value)]
-    if spec.data != OWN_DATA:
-        words += ["--data", data_file]
-    return shlex.join(words)
-
 
 def _model_choices(spec: RunSpec) -> list[tuple[str, list[tuple[str, str]]]]:
     """Groups of the model list."""
@@ -468,50 +379,6 @@ def _model_choices(spec: RunSpec) -> list[tuple[str, list[tuple[str, str]]]]:
     if spec.model not in {name for name, _ in here + hub}:
         here.append((spec.model, spec.model))
     return [("On this machine", here), ("Needs a download", hub)]
-
-
-def _form(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    form = event.get("fields")
-    if not isinstance(form, dict):
-        raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
-    return {str(name): events.fields(event, str(name), limit=500) for name in form}
-
-
-def _firsts(event: Mapping[str, Any]) -> dict[str, str]:
-    """The first value of every field of the form."""
-    return {name: values[0] for name, values in _form(event).items() if values}
-
-
-def _file(event: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Name and content of an uploaded file."""
-    name = events.text(event, "name")
-    try:
-        return name, base64.b64decode(events.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
-    except ValueError as error:
-        raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
-
-
-def _is_guessing(event: Mapping[str, Any]) -> bool:
-    """Whether the figures are hidden until a guess is kept."""
-    return events.field(event, "predicting") == "yes"
-
-
-def _is_narrow(event: Mapping[str, Any]) -> bool:
-    """Whether the page that asks is as narrow as a phone; it says so with every form."""
-    return events.field(event, "narrow") == "yes"
-
-
-def _shown_run(event: Mapping[str, Any]) -> str:
-    """The run in the address the event came from, so that moving a control keeps it open."""
-    query = str(event.get("query", ""))
-    return next((part[4:] for part in query.removeprefix("?").split("&") if part.startswith("run=")), "")
-
-
-def _window(query: Mapping[str, str]) -> view.Window | None:
-    first, last = query.get("from", ""), query.get("to", "")
-    if first.isdecimal() and last.isdecimal() and int(first) < int(last):
-        return float(first), float(last)
-    return None
 
 
 def _problem(error: LearnerError) -> str:

@@ -16,8 +16,8 @@ from lora_lab import memory
 from lora_lab.__main__ import main, summarize
 from lora_lab.counts import count, formula
 from lora_lab.datasets import own_dataset
+from lora_lab.form import command_of
 from lora_lab.memory import predict
-from lora_lab.pages.train import command_of
 from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.shapes import catalogue, find_shape

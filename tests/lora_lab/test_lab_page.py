@@ -19,8 +19,9 @@ from lora_lab.form import address_of, presets, spec_of_form
 from lora_lab.home import ReadExample
 from lora_lab.lab import Lab
 from lora_lab.merged import Merged
-from lora_lab.pages.train import LabPage, last_run
+from lora_lab.pages.train import LabPage
 from lora_lab.run_file import run_file
+from lora_lab.run_panel import last_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
 from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec
