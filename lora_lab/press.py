@@ -12,6 +12,7 @@ UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
 
 
 def form_of(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    """All fields of the form, each with its values."""
     form = event.get("fields")
     if not isinstance(form, dict):
         raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")

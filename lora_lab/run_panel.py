@@ -9,6 +9,7 @@ from lora_lab.merged import Merged
 from lora_lab.predictions import Predictions
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
+from lora_lab.script import uncovered
 from study.context import Visit
 from study.errors import LearnerError
 from study.templates import render
@@ -74,6 +75,7 @@ class RunPanel:
             "samples": run.samples() if state.ended else [],
             "address": address_of(spec, run_id=run.run_id),
             "has_adapter": run.adapter_path.is_dir(),
+            "uncovered": uncovered(spec),
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }

@@ -40,14 +40,17 @@ def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
     return text
 
 
+def uncovered(spec: RunSpec) -> str:
+    """The settings that the template does not know, as `variant=dora`; empty when it knows them all."""
+    values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
+    return ", ".join(f"{name}={value}" for name, value, known in values if value not in known)
+
+
 def refuse_uncovered(spec: RunSpec) -> None:
     """Raises LearnerError that names every setting the template does not cover."""
-    lacking = [
-        f"{name}={getattr(spec, name)}" for name, known in COVERED.items() if getattr(spec, name) not in known
-    ]
-    if lacking:
+    if lacking := uncovered(spec):
         raise LearnerError(
-            f"The plain script does not cover {', '.join(lacking)}.",
+            f"The plain script does not cover {lacking}.",
             do_next="Keep the run as JSON instead: importing it starts the same run.",
         )
 

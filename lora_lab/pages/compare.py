@@ -12,6 +12,7 @@ from lora_lab.chat import MOST_RUNS as MOST_ASKED
 from lora_lab.comparison import Compared, compared
 from lora_lab.form import address_of
 from lora_lab.lab import Lab
+from lora_lab.press import is_narrow
 from lora_lab.sections import COMPARE, LAB, compare_address, sections
 from lora_lab.view import title_of
 from study import events, frame
@@ -78,14 +79,14 @@ class ComparePage:
             )
         runs = compared(self._lab, _in_order(ids, _ids(query.get("runs", ""))))
         return {
-            "parts": self._parts(runs, narrow=_is_narrow(event)),
+            "parts": self._parts(runs, narrow=is_narrow(event)),
             "url": compare_address([item.run.run_id for item in runs], query.get("ask", "")),
         }
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         runs = compared(self._lab, _ids(query.get("runs", "")))
         going = any(not item.state.ended for item in runs)
-        parts = self._parts(runs, narrow=_is_narrow(event)) if going else {}
+        parts = self._parts(runs, narrow=is_narrow(event)) if going else {}
         return {"parts": parts | {"chat": self._chat_of(query)}}
 
     def _asked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -165,10 +166,6 @@ def _ids(written: str) -> list[str]:
 def _in_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
     """Runs keep their letters while others are ticked and unticked."""
     return [run_id for run_id in before if run_id in ticked] + [r for r in ticked if r not in before]
-
-
-def _is_narrow(event: Mapping[str, Any]) -> bool:
-    return events.field(event, "narrow") == "yes"
 
 
 def _whole(written: str) -> int:

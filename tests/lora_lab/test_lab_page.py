@@ -438,6 +438,13 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
             ana.sends(act, run=run_id)
 
 
+def test_a_run_that_no_script_covers_says_so(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir, replace(LIGHT, checkpointing=True))
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert "There is no plain script for this run: it does not cover checkpointing=True." in words(html)
+    assert "run.py" not in html
+
+
 def test_a_merged_model_is_offered_shown_at_work_and_kept(ana: Visitor, lab: Lab) -> None:
     run = runs.finished(lab.settings.runs_dir)
     address, merged = f"/lab?run={run.run_id}", Merged(run)
