@@ -49,9 +49,11 @@ def build_app(
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
+    from lora_lab.pages import compare as compare_page
     from lora_lab.pages import grid as grid_page
     from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
+    from lora_lab.run_panel import last_run
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
@@ -81,7 +83,7 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
-    corners = today_page.Corners(first_chart=first_chart, last_run=partial(train_page.last_run, lab))
+    corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
@@ -91,12 +93,13 @@ def build_app(
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
-    train_page.build(pages, context, lab)
+    train_page.build(pages, context, lab, ask_for_cards=cards.ask_for)
     grid_page.build(pages, context, lab)
+    compare_page.build(pages, context, lab)
     papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.close = engine.close
+    site.state.close = lab.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)

@@ -1,9 +1,10 @@
-"""The lab on the command line: count, memory, train, sweep, shape.
+"""The lab on the command line: count, memory, train, sweep, export, shape.
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
     python -m lora_lab memory --model llama-3.1-8b --bits nf4-dq --rank 16 --batch 1 --seq-len 512
     python -m lora_lab train --rank 8 --bits nf4-dq --steps 20 --json
     python -m lora_lab sweep --ranks 1,4,8 --bits nf4-dq,int8,bf16 --steps 5 --engine local --json
+    python -m lora_lab export --run FOLDER --format script > run.py
     python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
 
 With --jsonl, count and memory read one JSON object a line and answer one a line.
@@ -27,13 +28,17 @@ from lora_lab.grid import AXES, Grid, grid_from
 from lora_lab.grid_estimate import estimate_here, in_words
 from lora_lab.home import LabHome
 from lora_lab.memory import COMPONENTS, bits_per_param
+from lora_lab.merged import Merged
+from lora_lab.run_file import run_file
 from lora_lab.runs.cluster import ray_engine
 from lora_lab.runs.engine import Engine
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.local import LocalEngine, run_now
 from lora_lab.runs.paces import Paces
+from lora_lab.runs.process import start_worker
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
+from lora_lab.script import script_of
 from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
 from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
@@ -58,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _sweep(options)
         if options.command == "shape":
             return _shape(options)
+        if options.command == "export":
+            return _export(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except LearnerError as error:
         if getattr(options, "json", False):
@@ -88,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     shaping.add_argument("--hub-id", default="", help="where its weights are")
     shaping.add_argument("--licence", default="", help="of the weights")
     shaping.add_argument("--kind", choices=KINDS, default="causal")
+    exporting = commands.add_parser("export", help="a run as a script or JSON, or merged into one model")
+    exporting.add_argument("--run", type=Path, required=True, help="the run's folder")
+    exporting.add_argument("--format", choices=("script", "json", "merged"), required=True)
+    exporting.add_argument("--data-folder", type=Path, help="where models are kept")
     training = commands.add_parser("train", help="one real run")
     _add_spec_options(training)
     _add_sweep_options(
@@ -202,6 +213,24 @@ def _shape(options: argparse.Namespace) -> int:
     finally:
         reader.close()
     print(replace(shape, name=options.name, hub_id=options.hub_id, licence=options.licence).to_json())
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Script and JSON go to standard output; a merged model stays beside its adapter."""
+    settings, run = load_settings(home=options.data_folder), RunFolder(options.run.resolve())
+    if not (run.path / "spec.json").is_file():
+        raise LearnerError(f"{options.run} is no run's folder.", do_next="Name one that `train` printed.")
+    if options.format == "json":
+        print(run_file(run))
+    elif options.format == "script":
+        print(script_of(run, LabHome(settings.home), settings.models_dir), end="")
+    else:
+        start_worker(settings, ["--merge", str(run.path)], 0, log=sys.stderr.fileno()).wait()
+        merged = Merged(run)
+        if merged.state["state"] != "done":
+            raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Then try again.")
+        print(merged.folder)
     return 0
 
 

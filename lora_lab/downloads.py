@@ -2,24 +2,25 @@
 
 import csv
 import io
-import json
-import math
 import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from lora_lab.charts import plots_of
 from lora_lab.form import spec_of_address
 from lora_lab.grid_report import report, sweep_json
 from lora_lab.grid_results import arms_of
 from lora_lab.lab import Lab
+from lora_lab.merged import Merged
 from lora_lab.plots import Plot, render, to_csv
 from lora_lab.plots.grid import grid_plots, plane_at
 from lora_lab.preview import preview
+from lora_lab.run_file import run_file
 from lora_lab.runs.table import Table
+from lora_lab.script import script_of
 from study.errors import LearnerError
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
@@ -34,7 +35,9 @@ def register(site: FastAPI, lab: Lab) -> None:
     files = Downloads(lab)
     site.get("/lab/plots/{name}.{ending}")(files.plot)
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
+    site.get("/lab/runs/{run_id}/merged.zip")(files.merged)
     site.get("/lab/runs/{run_id}/run.json")(files.run)
+    site.get("/lab/runs/{run_id}/run.py")(files.script)
     site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
     site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.cells)
     site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
@@ -74,15 +77,32 @@ class Downloads:
                 archive.write(path, f"adapter/{path.name}")
         return _file(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
 
-    def run(self, run_id: str) -> Response:
-        """Settings, versions, every measured step and the answers, as JSON."""
+    def merged(self, run_id: str) -> Response:
+        """The merged model, in a zip that is made while it is sent."""
         try:
-            run = self._lab.run(run_id)
+            merged = Merged(self._lab.run(run_id))
         except LearnerError as error:
             return _missing(str(error))
-        content = {"spec": json.loads(run.spec.to_json()), "events": run.events(), "samples": run.samples()}
-        text = json.dumps(_strict(content), indent=1, allow_nan=False)
-        return _file(text.encode(), "application/json", f"run-{run_id}.json")
+        if merged.state["state"] != "done":
+            return _missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
+        headers = _headers(f"merged-{run_id}.zip")
+        return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
+
+    def run(self, run_id: str) -> Response:
+        """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
+        try:
+            text = run_file(self._lab.run(run_id))
+        except LearnerError as error:
+            return _missing(str(error))
+        return _file(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
+
+    def script(self, run_id: str) -> Response:
+        """The run as one Python script without this project."""
+        try:
+            text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
+        except LearnerError as error:
+            return _missing(str(error))
+        return _file(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
     def steps(self, run_id: str) -> Response:
         """One line a step."""
@@ -143,15 +163,6 @@ def _plot(plot: Plot, ending: str, name: str) -> Response:
     return _file(content, MEDIA[ending], f"{name}.{ending}")
 
 
-def _strict(value: Any) -> Any:
-    """JSON knows no NaN and no infinity, and other readers refuse the file for them: they become words."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, list) else value
-
-
 def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, STEP_FIELDS, extrasaction="ignore", lineterminator="\n")
@@ -161,8 +172,11 @@ def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:
 
 
 def _file(content: bytes, media: str, name: str) -> Response:
-    kept = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(content, media_type=media, headers=kept)
+    return Response(content, media_type=media, headers=_headers(name))
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
 
 
 def _missing(text: str) -> Response:

@@ -1,5 +1,6 @@
 """The lab's form: fields and addresses to a RunSpec and back, and the presets."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -85,3 +86,15 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     if empty:
         raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")
     return spec_from(values | {"data": values.get("data") or OWN_DATA})
+
+
+def command_of(spec: RunSpec, *, data_file: str = "") -> str:
+    """The same run on the command line; settings at their default are left out."""
+    words = ["python", "-m", "lora_lab", "train"]
+    for field in fields(RunSpec):
+        value = getattr(spec, field.name)
+        if field.name != "data" and value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", typed(value)]
+    if spec.data != OWN_DATA:
+        words += ["--data", data_file]
+    return shlex.join(words)

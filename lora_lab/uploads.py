@@ -1,17 +1,15 @@
 """Data sets that learners brought: kept under their digest, so that a setting can name them."""
 
-import base64
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lora_lab.datasets import MAX_FILE_BYTES, Dataset, Example, own_dataset, read_upload
+from lora_lab.datasets import Dataset, Example, own_dataset, read_upload
 from lora_lab.home import read_json, write_json
 from lora_lab.spec import OWN_DATA
 from study.errors import LearnerError
 
-BASE64_LIMIT = MAX_FILE_BYTES * 2  # letters; base64 takes a third more than the bytes
 DIGEST = re.compile(r"^[0-9a-f]{12}$")
 
 
@@ -23,17 +21,22 @@ class Uploads:
 
     def add(self, name: str, content: bytes) -> Dataset:
         """Check and keep a file. Raises LearnerError that names every bad line."""
-        dataset = read_upload(name, content)
+        return self._kept(read_upload(name, content))
+
+    def adopt(self, dataset: Dataset) -> Dataset:
+        """Keep a data set that came with a run; one with the same examples that is here already is used."""
+        here = (self.find(data) for data in (OWN_DATA, *(digest for digest, _ in self.labels())))
+        parts = (dataset.train, dataset.held_out)
+        known = next((own for own in here if (own.train, own.held_out) == parts), None)
+        return known or self._kept(dataset)
+
+    def name_of(self, dataset: Dataset) -> str:
+        """How a setting names it."""
+        return OWN_DATA if dataset.digest == own_dataset().digest else dataset.digest
+
+    def _kept(self, dataset: Dataset) -> Dataset:
         write_json(self.folder / f"{dataset.digest}.json", json.loads(json.dumps(asdict(dataset))))
         return dataset
-
-    def receive(self, name: str, base64_content: str) -> Dataset:
-        """Check and keep a file as a page sends it. Raises LearnerError as `add` does."""
-        try:
-            content = base64.b64decode(base64_content, validate=True)
-        except ValueError as error:
-            raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
-        return self.add(name, content)
 
     def find(self, data: str) -> Dataset:
         """The data set that a setting names. Raises LearnerError when it is not here."""

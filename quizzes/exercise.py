@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,19 +15,12 @@ from study.context import Context, Visit
 from study.errors import LearnerError
 from study.markup import to_plain
 from study.progress import typical_seconds
-from study.stations import Piece, Steps
+from study.stations import AskForCards, Piece, Steps
 from study.store.quizzes import QuizAnswer, QuizRecord
 from study.store.runs import ReviewRun
 from study.templates import render
 
 SECONDS_A_QUESTION = 30.0
-
-
-class AskForCards(Protocol):
-    """Makes the cards about a missed question due; the flashcards know which these are."""
-
-    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-        """How many cards were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import charts, grid_form, sweep_view
+from lora_lab import charts, grid_form, press, sweep_view
 from lora_lab.choices import data_choices, model_choices
 from lora_lab.form import OTHER, typed
 from lora_lab.grid import AXES, Grid
@@ -23,7 +23,6 @@ from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.sections import GRID, sections
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.sweep_view import CHOICE_NAMES, Choice
-from lora_lab.uploads import BASE64_LIMIT
 from study import events, frame
 from study.context import Context
 from study.errors import LearnerError
@@ -109,7 +108,7 @@ class GridPage:
 
     def _changed(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         try:
-            grid = grid_of_form(_form(event))
+            grid = grid_of_form(press.form_of(event))
             cost = self._cost_part(grid)
         except LearnerError as error:
             return {"parts": {"cost": render("lora_lab/problem.html", error=error)}}
@@ -134,7 +133,7 @@ class GridPage:
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
         of_sweep = shown.sweep is not None and events.field(event, "of") == "sweep"
-        grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(_form(event))
+        grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(press.form_of(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
             "html": self._page(grid, shown),
@@ -144,18 +143,17 @@ class GridPage:
         }
 
     def _uploaded(self, event: Mapping[str, Any]) -> Reply:
-        name = events.text(event, "name")
-        dataset = self._lab.uploads.receive(name, events.text(event, "content", limit=BASE64_LIMIT))
+        dataset = self._lab.uploads.add(*press.file_of(event))
         return {
             "parts": {"data": self._data_part(dataset.digest)},
-            "say": f"{name}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out.",
+            "say": f"{dataset.label}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out.",
             "then": "change",
         }
 
     # ---- the queue
 
     def _started(self, event: Mapping[str, Any]) -> Reply:
-        grid = grid_of_form(_form(event))
+        grid = grid_of_form(press.form_of(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
@@ -368,13 +366,6 @@ def _grid_of(query: Mapping[str, str], shown: Shown) -> Grid:
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.settled(shown.sweep.grid)
     return grid_of_address(query)
-
-
-def _form(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    form = event.get("fields")
-    if not isinstance(form, dict):
-        raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
-    return {str(name): events.fields(event, str(name), limit=500) for name in form}
 
 
 def _token(shown: Shown) -> str:

@@ -71,6 +71,8 @@ class LocalEngine:
         self._worker: WorkerProcess | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
+        self.before_run: Callable[[RunFolder], None] = _go_ahead
+        """Whatever else computes on this machine makes room here; it may take a while."""
 
     def start(self) -> None:
         """Take up what an earlier process left, and begin to serve."""
@@ -232,8 +234,11 @@ class LocalEngine:
                 if self._closing:
                     return
                 job = self._current = self._take()
-                if not job:
-                    continue
+            if not job:
+                continue
+            if not self._make_room(job):
+                return
+            with self._changed:
                 if self._worker is None or not self._worker.is_alive:
                     self._start_worker("--cold")
                 worker = self._worker
@@ -259,6 +264,11 @@ class LocalEngine:
                 run.emit("stopped", step=0)
                 self._tabulate(run)
         return tuple(run for run in job if not run.stop_path.exists())
+
+    def _make_room(self, job: Sequence[RunFolder]) -> bool:
+        """Whether to go on: the app may have been closed meanwhile."""
+        self.before_run(job[0])
+        return not self._closing
 
     def _may_go_on(self) -> bool:
         return self._closing or (bool(self._queue) and not self._queue.is_paused)
@@ -310,6 +320,10 @@ class LocalEngine:
             if fold(run.events()).ended:
                 return
         worker.kill()
+
+
+def _go_ahead(run: RunFolder) -> None:
+    """Nothing else computes."""
 
 
 def run_now(

@@ -153,7 +153,7 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences)
+    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences, t.predictions)
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 
@@ -166,7 +166,10 @@ def _erase(connection: Connection, profile_id: str) -> None:
     connection.execute(
         delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
     )
+    for part in (t.prediction_runs, t.prediction_verdicts):
+        connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
+        t.predictions,
         t.review_runs,
         t.card_reviews,
         t.card_requests,

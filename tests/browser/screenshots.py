@@ -42,6 +42,22 @@ def plots(page: Page) -> None:
     page.wait_for_selector("figure.plot")
 
 
+def guess(page: Page) -> None:
+    """The lab while the figures are hidden, and the data as the model sees it."""
+    plots(page)
+    page.locator("details.seen > summary").click()
+    page.get_by_text("Predict first").click()
+    page.locator("#predict").click()
+    page.wait_for_selector("#guess-percent")
+
+
+def tick(page: Page) -> None:
+    """Two runs beside each other."""
+    for box in page.locator("input[name=runs]").all()[:2]:
+        box.check()
+    page.wait_for_selector("#compare-speed svg")
+
+
 def nothing(page: Page) -> None:
     """The page as it opens."""
 
@@ -59,6 +75,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),
     "grid": ("/grid", plots),
+    "lab-prediction": ("/lab", guess),
+    "compare": ("/compare", tick),
     "papers": ("/papers", nothing),
     "today": ("/", nothing),
     "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session

@@ -228,14 +228,8 @@ def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
     expect(lab.locator("#run dl.settings")).to_contain_text("8 examples")
 
 
-def test_runs_from_before_a_restart_are_listed_overlaid_and_deleted(visit: Visit, lab_address: str) -> None:
+def test_runs_from_before_a_restart_are_listed_and_deleted(visit: Visit, lab_address: str) -> None:
     page = open_lab(visit, lab_address, "/lab")
-    ticks = page.locator("table.runs input[type=checkbox]:not([disabled])")
-    ticks.nth(0).check()
-    ticks.nth(1).check()
-    page.get_by_role("button", name="Overlay the ticked runs").click()
-    expect(page.locator("#overlay svg")).to_be_visible()
-    expect(page.locator("#overlay")).to_contain_text("held-out loss")
     rows = page.locator("table.runs tbody tr")
     before = rows.count()
     page.on("dialog", accept)

@@ -18,6 +18,7 @@ PAGES = {
     "/review": "Review",
     "/settings": "Settings",
     "/grid": "Grid",
+    "/compare": "Compare",
     "/papers": "Published numbers",
 }
 

@@ -16,15 +16,18 @@ from lora_lab import memory
 from lora_lab.__main__ import main
 from lora_lab.counts import count, formula
 from lora_lab.datasets import own_dataset
+from lora_lab.form import command_of
 from lora_lab.memory import predict
-from lora_lab.pages.train import command_of
+from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.summary import summarize
 from lora_lab.shapes import catalogue, find_shape
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, Bits, RunSpec, TargetSet, spec_from
+from lora_lab.uploads import Uploads
 from study.settings import Settings
 from study.units import as_bytes, as_count, as_percent
 from tests.golden.counts import EMBEDDED
+from tests.lora_lab import runs
 from tests.lora_lab.settings import any_spec
 from tests.lora_lab.test_run_folder import NOW
 
@@ -254,3 +257,23 @@ def test_the_summary_of_a_run_that_never_began_has_no_invented_numbers(settings:
     made.emit("failed", step=0, cause="settings", what="No model.", do_next="Choose one.")
     summary = summarize(made)
     assert summary["trainable"] is summary["loss_first"] is summary["device"] is None
+
+
+# ---- export
+
+
+def test_a_run_is_printed_as_a_script_or_as_json(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = runs.finished(settings.runs_dir)
+    where = ["--run", str(finished.path), "--data-folder", str(settings.home)]
+    assert main(["export", "--format", "script", *where]) == 0
+    compile(capsys.readouterr().out, "run.py", "exec")
+    assert main(["export", "--format", "json", *where]) == 0
+    printed = capsys.readouterr().out.encode()
+    assert read_run_file("run.json", printed, Uploads(settings.home))[0] == finished.spec
+
+
+def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
+    assert "is no run's folder" in capsys.readouterr().err

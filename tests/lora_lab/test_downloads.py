@@ -17,6 +17,7 @@ from lora_lab.downloads import register
 from lora_lab.form import address_of
 from lora_lab.grid import Grid, grid_from
 from lora_lab.lab import Lab
+from lora_lab.merged import Merged
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
@@ -154,7 +155,7 @@ def test_steps_are_kept_one_a_line(site: TestClient, settings: Settings) -> None
     assert rows[0]["peak_bytes"] == "990000"
 
 
-@pytest.mark.parametrize("file", ["adapter.zip", "run.json", "steps.csv"])
+@pytest.mark.parametrize("file", ["adapter.zip", "merged.zip", "run.json", "run.py", "steps.csv"])
 @pytest.mark.parametrize("run_id", ["nothing", "20260304-100000000-m-r8-nf4-dq-abcdef"])
 def test_a_run_that_is_not_there_is_a_sentence(site: TestClient, run_id: str, file: str) -> None:
     answer = site.get(f"/lab/runs/{run_id}/{file}")
@@ -274,3 +275,23 @@ def test_a_plot_of_a_sweep_without_a_finished_cell_is_a_sentence(
     answer = site.get(f"/lab/sweeps/{sweep.sweep_id}/plots/grid-loss.png")
     assert answer.status_code == 404
     assert "no cell has finished yet" in answer.text
+
+
+def test_a_run_is_kept_as_a_script(site: TestClient, settings: Settings) -> None:
+    answer = site.get(f"/lab/runs/{runs.finished(settings.runs_dir).run_id}/run.py")
+    assert answer.status_code == 200
+    assert "MEASURED_LOSSES: list[float] = [\n    3.875,\n" in answer.text
+    compile(answer.text, "run.py", "exec")
+
+
+def test_a_merged_model_is_sent_once_there_is_one(site: TestClient, settings: Settings) -> None:
+    run = runs.finished(settings.runs_dir)
+    missing = site.get(f"/lab/runs/{run.run_id}/merged.zip")
+    assert (missing.status_code, "has not been merged yet" in missing.text) == (404, True)
+    merged = Merged(run)
+    merged.folder.mkdir()
+    (merged.folder / "model.safetensors").write_bytes(b"weights" * 1000)
+    merged.state_path.write_text('{"state": "done", "text": ""}', "utf-8")
+    answer = site.get(f"/lab/runs/{run.run_id}/merged.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.read("merged/model.safetensors") == b"weights" * 1000

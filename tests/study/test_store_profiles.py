@@ -92,6 +92,9 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))
     attempt = store.explains.submit(profile, "p", "text", at=now)
     store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
+    guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
+    store.predictions.start(guess, "run", at=now)
+    store.predictions.judge(guess, {"percent": True}, at=now)
     store.notes.save_draft(profile, "explain:p", "draft", at=now)
     store.notes.prefer(profile, shortcuts=False)
 
