@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# hqq is a source package whose set-up would try to build CUDA kernels that the lab does not use.
+export DISABLE_CUDA := 1
 # Tests, benchmarks and screenshots share one copy of the embedded model.
 CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/models))
 

@@ -8,7 +8,9 @@ from typing import Any, Literal, get_args
 
 from study.errors import LearnerError
 
-Bits = Literal["fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4"]
+Bits = Literal[
+    "fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
+]
 TargetSet = Literal["q+v", "attention", "all-linear"]
 ComputeType = Literal["auto", "fp32", "bf16"]
 Variant = Literal["lora", "rslora", "dora"]
@@ -35,6 +37,24 @@ BITS_LABELS: dict[Bits, str] = {
     "nf4-dq": "4-bit NF4 + double quantization",
     "fp4": "4-bit FP4",
     "fp32": "32-bit (fp32)",
+    "hqq8": "8-bit HQQ",
+    "hqq4": "4-bit HQQ",
+    "hqq3": "3-bit HQQ",
+    "hqq2": "2-bit HQQ",
+    "hqq1": "1-bit HQQ",
+}
+HQQ_BITS: dict[Bits, int] = {"hqq8": 8, "hqq4": 4, "hqq3": 3, "hqq2": 2, "hqq1": 1}
+"""Bits of one code in the half-quadratic schemes."""
+
+VARIANT_LABELS: dict[Variant, str] = {
+    "lora": "LoRA",
+    "rslora": "rsLoRA: scale alpha / √r",
+    "dora": "DoRA: magnitude and direction",
+}
+OPTIMIZER_LABELS: dict[Optimizer, str] = {
+    "adamw": "AdamW, 32-bit moments",
+    "adamw8bit": "AdamW, 8-bit moments",
+    "paged_adamw8bit": "AdamW, 8-bit moments, paged",
 }
 TARGET_LABELS: dict[TargetSet, str] = {
     "q+v": "query + value",

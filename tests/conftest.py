@@ -17,6 +17,9 @@ from study.store import Store, open_store
 # One copy of the embedded model for all tests, kept between runs.
 os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cache" / "models"))
 
+# As lora_lab/worker/__init__.py sets it, for tests that import PEFT, and through it hqq, by themselves.
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
 # How long one generated example takes says more about a busy machine than about our code.
 hypothesis.settings.register_profile("app", deadline=None)
 hypothesis.settings.load_profile("app")

@@ -27,7 +27,8 @@ from transformers.utils import logging as transformers_logging
 from lora_lab import embedded
 from lora_lab.embedded import Progress, Report
 from lora_lab.shapes import find_shape
-from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits
+from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
+from lora_lab.worker import hqq_layers
 from lora_lab.worker.quantization import keep_trainable_layout, quantization_config
 from study.errors import LearnerError
 
@@ -91,6 +92,8 @@ def load_model(
         loaded = _quantized_once(bits, options, models_dir, report)
     else:
         loaded = _from_files(model, options, models_dir, report)
+    if bits in HQQ_BITS:
+        _into_hqq(loaded, bits, device, models_dir if model == EMBEDDED_MODEL else None, report)
     keep_trainable_layout(loaded)
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
@@ -116,6 +119,21 @@ def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, repor
     loaded.save_pretrained(folder)
     embedded.write_manifest(folder)
     return loaded
+
+
+def _into_hqq(
+    model: PreTrainedModel, bits: Bits, device: torch.device, models_dir: Path | None, report: Report
+) -> None:
+    """Quantize in place; with a folder for it the result is kept, because the search takes a while."""
+    folder = models_dir and models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{hqq_layers.VERSION}"
+    if folder and embedded.is_ready(folder):
+        hqq_layers.load_linears(model, bits, folder, device)
+        return
+    report(Progress(step="Quantizing the weights (HQQ)"))
+    hqq_layers.quantize_linears(model, bits, device)
+    if folder:
+        hqq_layers.save_linears(model, folder)
+        embedded.write_manifest(folder)
 
 
 def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:

@@ -9,15 +9,20 @@ from collections.abc import Iterator
 import bitsandbytes as bnb
 import torch
 from bitsandbytes.functional import QuantState
+from hqq.core.quantize import HQQLinear
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.spec import Bits
+from lora_lab.worker.hqq_layers import dense_hqq, hqq_constants
+
+FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
+"""Every form in which a linear layer's weight can be stored."""
 
 
 def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    """The library's settings for a scheme; None for 16 and 32 bits.
+    """bitsandbytes' settings for a scheme; None for 16 and 32 bits, and for HQQ (hqq_layers.py).
 
     All three 4-bit settings are spelled out: the defaults are FP4, float32 and no double quantization
     (docs/traps.md 2).
@@ -47,6 +52,8 @@ def keep_trainable_layout(model: nn.Module) -> None:
 
 def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
     """A frozen layer's weight (d_out, d_in), decoded to `dtype`."""
+    if isinstance(layer, HQQLinear):
+        return dense_hqq(layer, dtype)
     weight = layer.weight
     assert isinstance(weight, Tensor)
     if isinstance(weight, bnb.nn.Params4bit):
@@ -71,6 +78,9 @@ def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype)
 
 def constants_of(layer: nn.Module) -> Iterator[Tensor]:
     """The tensors that a quantized layer stores besides its codes."""
+    if isinstance(layer, HQQLinear):
+        yield from hqq_constants(layer)
+        return
     weight = layer.weight
     state = getattr(weight, "quant_state", None)
     if isinstance(state, QuantState):
@@ -93,5 +103,9 @@ def resident_tensors(model: nn.Module) -> Iterator[Tensor]:
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None:
                 yield tensor
-        if isinstance(getattr(module, "weight", None), bnb.nn.Params4bit | bnb.nn.Int8Params):
+        if isinstance(module, HQQLinear):
+            yield from constants_of(module)
+            if module.bias is not None:  # a plain attribute there
+                yield module.bias
+        elif isinstance(getattr(module, "weight", None), bnb.nn.Params4bit | bnb.nn.Int8Params):
             yield from constants_of(module)

@@ -19,7 +19,7 @@ from lora_lab.embedded import Report
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import Bits, ComputeType, RunSpec
 from lora_lab.worker.attention import attend_by_example
-from lora_lab.worker.lora_matmul import Decoder, install
+from lora_lab.worker.lora_matmul import Decoder, install, start_unchanged
 from lora_lab.worker.measure import CudaAllocator, LiveStorages, MemoryMeter, Meter
 from lora_lab.worker.models import load_model, load_tokenizer
 from lora_lab.worker.precision import faster_compute_dtype, keep_residual_in_fp32
@@ -170,7 +170,9 @@ def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=cast(int, spec.alpha),
-        target_modules="all-linear" if spec.targets == "all-linear" else shape.target_modules(spec.targets),
+        target_modules=shape.target_modules(spec.targets),
+        use_rslora=spec.variant == "rslora",
+        use_dora=spec.variant == "dora",
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
@@ -179,6 +181,15 @@ def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     model = get_peft_model(session.base, config)
     decoder = Decoder(session.machine.compute_dtype)
     install(model, decoder)
+    start_unchanged(model)
+    if spec.checkpointing:
+        # Nothing is drawn at random in a layer, so there is no generator's state to keep for it.
+        options = {"use_reentrant": False, "preserve_rng_state": False}
+        session.base.activation_checkpointing_enable(options)
+        # transformers also asks for a gradient of the embeddings, which only the older, reentrant form needs.
+        session.base.disable_input_require_grads()
+    else:
+        session.base.activation_checkpointing_disable()
     return Adapted(model=model, decoder=decoder)
 
 

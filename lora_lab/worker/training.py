@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import bitsandbytes as bnb
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ def train(
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
-    optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0, fused=True)
+    optimizer = optimizer_of(parameters, spec)
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
     memory = PeakWatch(meter, optimizer)
     model.train()
@@ -120,6 +121,21 @@ def train(
                 peak_bytes=memory.peak_bytes,
             )
         )
+
+
+def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
+    """AdamW without weight decay, its moments in 32 bits or, in tensors of 4,096 numbers and more, in 8.
+
+    Paged moments may move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). On a CPU there
+    is no other memory to move to: bitsandbytes keeps them like any tensor and says so in a warning.
+    """
+    if spec.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0, fused=True)
+    paged = spec.optimizer == "paged_adamw8bit" and parameters[0].device.type == "cuda"
+    made: torch.optim.Optimizer = bnb.optim.AdamW8bit(
+        parameters, lr=spec.learning_rate, weight_decay=0.0, is_paged=paged
+    )
+    return made
 
 
 class PeakWatch:
@@ -165,7 +181,7 @@ def _training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
         for parameter in group["params"]:
             if parameter.grad is not None:
                 yield parameter.grad
-            yield from optimizer.state[parameter].values()
+            yield from (item for item in optimizer.state[parameter].values() if isinstance(item, Tensor))
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from hqq.core.quantize import HQQLinear
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
@@ -21,7 +22,8 @@ from lora_lab.worker.training import StepResult, answer_loss, train
 
 CPU = torch.device("cpu")
 BYTES_A_WEIGHT: dict[Bits, float] = {
-    "fp32": 4, "bf16": 2, "int8": 1, "nf4": 0.5, "nf4-dq": 0.5, "fp4": 0.5
+    "fp32": 4, "bf16": 2, "int8": 1, "nf4": 0.5, "nf4-dq": 0.5, "fp4": 0.5,
+    "hqq8": 1, "hqq4": 0.5, "hqq3": 0.4, "hqq2": 0.25, "hqq1": 0.125,
 }  # fmt: skip
 TINY = RunSpec(model="tiny-random", steps=3, batch=4, compute_dtype="fp32")
 
@@ -124,7 +126,9 @@ def adapt(base: nn.Module, spec: RunSpec) -> PeftModel:
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=int(spec.alpha),
-        target_modules="all-linear" if spec.targets == "all-linear" else ["q_proj", "v_proj"],
+        target_modules=find_shape(spec.model).target_modules(spec.targets),
+        use_rslora=spec.variant == "rslora",
+        use_dora=spec.variant == "dora",
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, config)
@@ -194,7 +198,12 @@ def with_a_heavy_last_row(lab: Lab) -> Lab:
 
 def stored_bytes(layer: Any) -> int:
     """Of a linear layer's weight as it is kept."""
-    return cast(int, layer.weight.data.numel() * layer.weight.data.element_size())
+    return cast(int, stored_codes(layer).nbytes)
+
+
+def stored_codes(layer: Any) -> Tensor:
+    """The tensor that a linear layer's weight is kept in."""
+    return cast(Tensor, layer.W_q.data if isinstance(layer, HQQLinear) else layer.weight.data)
 
 
 def logical_numbers(layer: Any) -> int:
@@ -208,5 +217,5 @@ def linears(model: nn.Module) -> list[Any]:
     return [
         module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and "lora_" not in name
+        if isinstance(module, nn.Linear | HQQLinear) and module is not head and "lora_" not in name
     ]

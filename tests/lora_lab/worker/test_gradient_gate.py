@@ -16,7 +16,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from lora_lab.memory import Compute
-from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
+from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec, Variant
 from lora_lab.worker.lora_matmul import Decoder, install
 from lora_lab.worker.precision import keep_residual_in_fp32
 from tests.lora_lab.worker.builders import (
@@ -28,6 +28,7 @@ from tests.lora_lab.worker.builders import (
     open_lab,
     padded_loss,
     plain_peft,
+    stored_codes,
 )
 
 LIMITS: dict[Compute, float] = {"fp32": 0.99999, "bf16": 0.999}
@@ -50,6 +51,20 @@ def test_a_tiny_models_gradients_pass_the_gate(bits: Bits, compute: Compute, mod
     check(lab, plain, compute)
 
 
+@pytest.mark.parametrize("compute", LIMITS)
+@pytest.mark.parametrize("variant", ["rslora", "dora"])
+@pytest.mark.parametrize("bits", ["bf16", "int8", "nf4-dq", "hqq3"])
+def test_other_variants_gradients_pass_the_gate_too(
+    bits: Bits, variant: Variant, compute: Compute, models_dir: Path
+) -> None:
+    """A magnitude's gradient is one of them."""
+    lab = open_lab(replace(spec(TINY_MODEL, bits), variant=variant), compute, models_dir)
+    plain = same_weights_in_fp32(lab, models_dir)
+    check(lab, plain, compute)
+    lab.train()
+    check(lab, plain, compute)
+
+
 def check(lab: Lab, plain: PeftModel, compute: Compute) -> None:
     copy_adapter(lab.model, plain)
     batch = lab.examples[20:24]
@@ -66,7 +81,7 @@ def same_weights_in_fp32(lab: Lab, models_dir: Path) -> PeftModel:
     if lab.spec.bits != "int8":
         plain = plain_peft(lab.spec, models_dir)
         for ours, theirs in zip(linears(lab.model), linears(plain), strict=True):
-            assert torch.equal(ours.weight.data, theirs.weight.data), "not the same stored weights"
+            assert torch.equal(stored_codes(ours), stored_codes(theirs)), "not the same stored weights"
         return plain.float() if lab.spec.bits == "bf16" else plain
     plain = plain_peft(lab.spec, models_dir, bits="fp32")
     for ours, theirs in zip(linears(lab.model), linears(plain), strict=True):
