@@ -10,33 +10,28 @@ A step's peak is at the start of the backward pass: everything resident, every s
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
+from lora_lab.activations import TrainingPass
 from lora_lab.batches import RowSize
-from lora_lab.counts import lora_parameters
-from lora_lab.scratch import Attention, Turn
+from lora_lab.scratch import Decoding, Turn, turn_of
 from lora_lab.shapes import Linear, ModelShape
-from lora_lab.spec import Bits, RunSpec
+from lora_lab.spec import HQQ_BITS, Bits, Optimizer, RunSpec, Variant
+from lora_lab.trained_state import optimizer_bytes, parameter_bytes, step_bytes, trained_tensors
 
 BLOCK_SIZE = 64  # weights per absmax constant; bitsandbytes default and arXiv:2305.14314 section 3
 NESTED_BLOCK_SIZE = 256  # absmax constants per second-level constant, same section
 CODE_TABLE_BYTES = 16 * 4  # one fp32 level for each 4-bit code, kept per matrix
 NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, kept per matrix
 FP32_BYTES = 4
-ADAM_BYTES_PER_PARAMETER = 8  # two fp32 moments
-ADAM_BYTES_PER_TENSOR = 4  # its step counter
-POSITION_BYTES = 8  # one int64 a token
+HQQ3_TOGETHER = 10  # 3-bit codes in an int32
+CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4} | HQQ_BITS
 LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss turns backward: log-softmax and two gradients
 
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
 """Model types whose activations follow the terms below byte for byte; others save other tensors."""
-
-SHORT_EXAMPLE_TOKENS = 256
-"""Up to here attention on a CPU is written out and keeps its softmax; beyond, the fused kernel is better."""
-
-AFTER_ATTENTION = frozenset({"o", "gate", "up", "gate_up", "down"})
 
 Compute = Literal["fp32", "bf16"]
 COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
@@ -83,29 +78,80 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 
 def predict(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
     """Peak bytes of `spec` on a model of `shape`, when its longest packed row has the size `row`."""
-    adapted = shape.select(spec.targets)
-    return predict_adapted(shape, adapted, bits=spec.bits, rank=spec.rank, row=row, compute=compute)
+    return predict_adapted(
+        shape,
+        shape.select(spec.targets),
+        bits=spec.bits,
+        rank=spec.rank,
+        row=row,
+        compute=compute,
+        variant=spec.variant,
+        optimizer=spec.optimizer,
+        checkpointing=spec.checkpointing,
+    )
 
 
 def predict_adapted(
-    shape: ModelShape, adapted: tuple[Linear, ...], *, bits: Bits, rank: int, row: RowSize, compute: Compute
+    shape: ModelShape,
+    adapted: tuple[Linear, ...],
+    *,
+    bits: Bits,
+    rank: int,
+    row: RowSize,
+    compute: Compute,
+    variant: Variant = "lora",
+    optimizer: Optimizer = "adamw",
+    checkpointing: bool = False,
 ) -> Ledger:
     """The same for any choice of matrices."""
-    trainable = lora_parameters(adapted, rank=rank)
-    tensors = 2 * sum(linear.count for linear in adapted)
+    tensors = tuple(trained_tensors(adapted, rank=rank, variant=variant))
+    trained = parameter_bytes(tensors)
+    # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one for each row.
+    norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if variant == "dora" else 0
+    work = TrainingPass(
+        shape=shape,
+        adapted=adapted,
+        rank=rank,
+        dora=variant == "dora",
+        row=row,
+        c=COMPUTE_BYTES[compute],
+    )
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
-    c = COMPUTE_BYTES[compute]
-    scratch = scratch_bytes(shape, adapted, bits=bits, rank=rank, row=row, compute=compute)
+    turn = turn_of(
+        work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing
+    )
+    peak = _checkpointed(work, turn, logits) if checkpointing else _unchecked(work, turn, logits)
+    in_update = step_bytes(tensors, optimizer)
+    if in_update > sum(peak):
+        peak = (0, 0, in_update)
+    activations, logits, scratch = peak
     return Ledger(
         weights=weight_bytes(shape, bits, compute),
         constants=constant_bytes(shape, bits),
-        adapters=FP32_BYTES * trainable,
-        gradients=FP32_BYTES * trainable,
-        optimizer=ADAM_BYTES_PER_PARAMETER * trainable + ADAM_BYTES_PER_TENSOR * tensors,
-        activations=activation_bytes(shape, adapted, rank=rank, row=row, c=c),
+        adapters=trained + norms,
+        gradients=trained,
+        optimizer=optimizer_bytes(tensors, optimizer),
+        activations=activations,
         logits=logits,
-        scratch=max(0, scratch - logits),
+        scratch=scratch,
     )
+
+
+Peak = tuple[int, int, int]
+"""Activations, logits and scratch at a step's worst moment."""
+
+
+def _unchecked(work: TrainingPass, turn: Turn, logits: int) -> Peak:
+    """Everything saved is there at the turn, and beside it the loss, or other working space if that is more."""
+    return work.saved_bytes, logits, max(0, turn.worst_bytes() - logits)
+
+
+def _checkpointed(work: TrainingPass, turn: Turn, logits: int) -> Peak:
+    """Three moments: the loss, the final norm, and the last layer when it is computed again, its logits gone."""
+    kept = work.checkpoint_bytes
+    in_layer: Peak = (kept + work.recomputed_bytes, 0, turn.worst_in_layer())
+    at_norm: Peak = (kept, 0, turn.worst_at_norm())
+    return max(((kept, logits, 0), at_norm, in_layer), key=sum)
 
 
 def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
@@ -128,8 +174,10 @@ def _code_bytes(linear: Linear, bits: Bits) -> int:
             return 2 * numbers
         case "int8":
             return numbers
-        case "nf4" | "nf4-dq" | "fp4":
-            return math.ceil(numbers / 2)
+        case "hqq3":
+            return FP32_BYTES * _padded_hqq3(numbers) // HQQ3_TOGETHER
+        case _:
+            return math.ceil(numbers * CODE_BITS[bits] / 8)
 
 
 def constant_bytes(shape: ModelShape, bits: Bits) -> int:
@@ -144,127 +192,41 @@ def _constants_of(linear: Linear, bits: Bits) -> int:
         case "int8":
             return FP32_BYTES * linear.d_out  # one scale per row
     blocks = math.ceil(linear.d_in * linear.d_out / BLOCK_SIZE)
+    if bits in HQQ_BITS:
+        return 2 * FP32_BYTES * blocks  # scale and zero point
     if bits == "nf4-dq":
         nested = math.ceil(blocks / NESTED_BLOCK_SIZE)
         return blocks + FP32_BYTES * nested + CODE_TABLE_BYTES + NESTED_TABLE_BYTES
     return FP32_BYTES * blocks + CODE_TABLE_BYTES
 
 
-def activation_bytes(
-    shape: ModelShape, adapted: tuple[Linear, ...], *, rank: int, row: RowSize, c: int
-) -> int:
-    """Everything saved for the backward pass, logits apart."""
-    per_token = sum(_saved_per_token(shape, {linear.role for linear in adapted}, c))
-    reduced = rank * c * sum(linear.count for linear in adapted)  # h = x Aᵀ of each adapted matrix
-    rotary = 2 * FP32_BYTES * shape.head_dim  # cosines and sines
-    tokens = row.tokens * (shape.layers * per_token + reduced + rotary + POSITION_BYTES)
-    adapts_output = any(linear.role == "o" for linear in adapted)
-    attention = shape.layers * _attention_bytes(shape, row, c, adapts_output=adapts_output)
-    return tokens + attention + _factor_copies(adapted, rank=rank, c=c)
+def _padded_hqq3(numbers: int) -> int:
+    """Ten groups of 3-bit codes share an int32, so groups are filled up to a multiple of ten."""
+    group_rows = math.ceil(numbers / BLOCK_SIZE / HQQ3_TOGETHER)
+    return group_rows * HQQ3_TOGETHER * BLOCK_SIZE
 
 
-def _saved_per_token(shape: ModelShape, roles: set[str], c: int) -> Iterator[int]:
-    """Bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
-    yield 2 * FP32_BYTES * shape.hidden  # the fp32 residual before each of the two norms
-    yield 2 * FP32_BYTES  # and their scale
-    yield 3 * c * shape.intermediate  # gate, its activation, up
-    if roles & {"q", "k", "v", "qkv"}:
-        yield c * shape.hidden  # one normed input, shared
-    if roles & {"gate", "up", "gate_up"}:
-        yield c * shape.hidden
-    if "down" in roles:
-        yield c * shape.intermediate
-
-
-def _attention_bytes(shape: ModelShape, row: RowSize, c: int, *, adapts_output: bool) -> int:
-    """One layer's attention: queries, keys and values; for a short example on a CPU the softmax of all its
-    pairs, else the fused kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
+def decoding(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
+    """What one matrix holds once it is decoded to the compute type (nothing where it is stored in it), and at
+    the peak of decoding it (worker/quantization.py).
     """
-    width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    short = _written_out(row)
-    fused_tokens = row.tokens - sum(short)
-    saved = row.tokens * (width + 2 * kv_width) * c
-    saved += shape.heads * sum(n * n for n in short) * c
-    saved += fused_tokens * (width * c + shape.heads * FP32_BYTES)
-    return saved + (row.tokens * width * c if adapts_output else 0)
-
-
-def _written_out(row: RowSize) -> list[int]:
-    """Lengths of the examples whose attention is written out."""
-    return [] if row.on_gpu else [n for n in row.lengths if n <= SHORT_EXAMPLE_TOKENS]
-
-
-def _saved_after_attention(
-    shape: ModelShape, adapted: tuple[Linear, ...], rank: int, tokens: int, c: int
-) -> int:
-    """What one layer saves once its attention is done, and the final norm."""
-    later = tuple(
-        replace(linear, count=linear.count // shape.layers)
-        for linear in adapted
-        if linear.role in AFTER_ATTENTION
-    )
-    roles = {linear.role for linear in later}
-    per_token = 2 * FP32_BYTES * shape.hidden + 2 * FP32_BYTES + 3 * c * shape.intermediate
-    per_token += c * shape.hidden if roles & {"gate", "up", "gate_up"} else 0
-    per_token += c * shape.intermediate if "down" in roles else 0
-    per_token += c * shape.heads * shape.head_dim if "o" in roles else 0
-    per_token += rank * c * sum(linear.count for linear in later)
-    return tokens * per_token + _factor_copies(later, rank=rank, c=c)
-
-
-def _factor_copies(adapted: tuple[Linear, ...], *, rank: int, c: int) -> int:
-    """A and scaled B in the compute type; in fp32 A needs no copy."""
-    widths = sum(linear.count * (linear.d_out + (linear.d_in if c < FP32_BYTES else 0)) for linear in adapted)
-    return widths * rank * c
-
-
-def scratch_bytes(
-    shape: ModelShape, adapted: tuple[Linear, ...], *, bits: Bits, rank: int, row: RowSize, compute: Compute
-) -> int:
-    """Working space on top of the saved activations at its worst, logits apart."""
-    widest = max(shape.linears, key=_numbers)
-    last = next((linear for linear in shape.linears if linear.role == "down"), widest)
-    turn = Turn(
-        tokens=row.tokens,
-        hidden=shape.hidden,
-        c=COMPUTE_BYTES[compute],
-        d_in=last.d_in,
-        d_out=last.d_out,
-        rank=rank if last in adapted else 0,
-        decoding_bytes=_decoding_bytes(last, bits, compute),
-        decoded_bytes=_decoded_bytes(last, bits, compute),
-        mlp_input_is_saved=any(linear.role in ("gate", "up", "gate_up") for linear in adapted),
-        packed=row.examples > 1,
-        attention=Attention(
-            heads=shape.heads,
-            width=shape.heads * shape.head_dim,
-            kv_width=shape.kv_heads * shape.head_dim,
-            longest=max(_written_out(row), default=0),
-            saved_after_bytes=_saved_after_attention(
-                shape, adapted, rank, row.tokens, COMPUTE_BYTES[compute]
-            ),
-        ),
-    )
-    return turn.worst_bytes()
-
-
-def _decoded_bytes(linear: Linear, bits: Bits, compute: Compute) -> int:
-    """One matrix decoded to the compute type; nothing where it is stored in it."""
-    return 0 if bits == compute else COMPUTE_BYTES[compute] * _numbers(linear)
-
-
-def _decoding_bytes(linear: Linear, bits: Bits, compute: Compute) -> int:
-    """What decoding one matrix holds at its peak (worker/quantization.py)."""
-    decoded = _decoded_bytes(linear, bits, compute)
+    if bits == compute:
+        return Decoding(0, 0)
+    numbers = linear.d_in * linear.d_out
+    decoded = COMPUTE_BYTES[compute] * numbers
     if bits == "int8":  # codes are scaled in fp32 first
-        return FP32_BYTES * _numbers(linear) + (decoded if compute != "fp32" else FP32_BYTES * linear.d_out)
+        return Decoding(
+            decoded, FP32_BYTES * numbers + (decoded if compute != "fp32" else FP32_BYTES * linear.d_out)
+        )
     if bits == "nf4-dq":  # with the block constants decoded as well
-        return decoded + FP32_BYTES * math.ceil(_numbers(linear) / BLOCK_SIZE)
-    return decoded
-
-
-def _numbers(linear: Linear) -> int:
-    return linear.d_in * linear.d_out
+        return Decoding(decoded, decoded + FP32_BYTES * math.ceil(numbers / BLOCK_SIZE))
+    if bits in HQQ_BITS:  # unpacked in fp32, beside a masked and a shifted copy of the codes
+        wide = FP32_BYTES * (_padded_hqq3(numbers) if bits == "hqq3" else numbers)
+        copies = 0 if bits == "hqq8" else 2 * _code_bytes(linear, bits)
+        if compute == "fp32":
+            return Decoding(wide, wide + copies)
+        return Decoding(decoded, wide + max(copies, decoded))
+    return Decoding(decoded, decoded)
 
 
 def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
@@ -298,6 +260,10 @@ def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
             return 4 + overhead_bits(double_quantization=False, block_size=block_size)
         case "nf4-dq":
             return 4 + overhead_bits(double_quantization=True, block_size=block_size)
+        case "hqq3":
+            return 32 / HQQ3_TOGETHER + 64 / block_size
+        case _:
+            return CODE_BITS[bits] + 64 / block_size  # an fp32 scale and an fp32 zero point a group
 
 
 def overhead_bits(*, double_quantization: bool, block_size: int = BLOCK_SIZE) -> float:

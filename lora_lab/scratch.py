@@ -9,7 +9,7 @@ tests/lora_lab/worker/test_predicted_memory.py.
 
 from dataclasses import dataclass
 
-FP32_BYTES = 4
+from lora_lab.activations import FP32_BYTES, READS_SECOND_NORM, TrainingPass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,22 @@ class Attention:
     """Heads times head size."""
 
     kv_width: int
-    longest: int
-    """Tokens of the longest example that is written out; 0 when all take the fused kernel."""
+    written_out: tuple[int, ...]
+    """Tokens of each example that is written out; those that take the fused kernel are left out."""
 
     saved_after_bytes: int
     """Saved for the backward by what comes after it: output and MLP products, both norms."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Of the last product's weight."""
+
+    decoded_bytes: int
+    """In the compute type; 0 when it is stored in it."""
+
+    peak_bytes: int
+    """While it is decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,30 +53,41 @@ class Turn:
     rank: int
     """0 when the last product has no adapter."""
 
-    decoding_bytes: int
-    """While its weight is decoded."""
+    dora: bool
+    """Whether that adapter has a magnitude."""
 
-    decoded_bytes: int
-    """Its weight in the compute type; 0 when it is stored in it."""
-
+    decoding: Decoding
     mlp_input_is_saved: bool
     packed: bool
-    """Several examples share the row, and a boolean (T, T) mask keeps them apart until the forward ends."""
+    """Whether several examples share the row."""
 
-    attention: "Attention"
+    mask_bytes: int
+    """Of the boolean (T, T) mask that keeps them apart until the forward ends; 0 where it stays for longer."""
+
+    recomputed: bool
+    """Whether the last layer is computed again before its backward."""
+
+    attention: Attention
 
     def worst_bytes(self) -> int:
         """The largest moment."""
+        return max(self.worst_in_layer(), self.worst_at_norm())
+
+    def worst_in_layer(self) -> int:
+        """The largest moment in the last layer."""
         return max(
             self.product_forward(),
             self.product_backward(),
             self.factor_gradients(),
+            self.magnitude_backward(),
             self.gate_backward(),
-            self.norm_forward(),
-            self.norm_backward(),
             self.attention_forward(),
             self.attention_backward(),
         )
+
+    def worst_at_norm(self) -> int:
+        """The largest moment in the final norm."""
+        return max(self.norm_forward(), self.norm_backward())
 
     def product_forward(self) -> int:
         """The product's output and decoded weight; its input and the MLP's, unless an adapter saves them. An
@@ -75,14 +97,24 @@ class Turn:
         inputs += self._output if self.rank else self._input
         # The final norm's input and scale are in the saved activations, but not there yet; the embeddings are
         # still held, and as large as the input.
-        return self._mask - self._scale + inputs + max(self.decoding_bytes, self.decoded_bytes + self._output)
+        products = self._output
+        if self._skipped:  # then the one before it, whose output is saved
+            held = max(self.decoding.peak_bytes - self._input, self.decoding.decoded_bytes)
+            mlp_input = 0 if self.mlp_input_is_saved else self._output
+            return self._gradient_when_recomputing - self._scale + mlp_input + held
+        if self._is_dora:  # in bf16 what the magnitude adds is an fp32 product first
+            products = FP32_BYTES * self.tokens * self.d_out if self.c < FP32_BYTES else self._output
+        held = max(self.decoding.peak_bytes, self.decoding.decoded_bytes + products)
+        return self.mask_bytes + self._gradient_when_recomputing - self._scale + inputs + held
 
     def product_backward(self) -> int:
         """The incoming gradient in the compute type, the decoded weight and the outgoing gradient, which an
         adapter's share is computed before.
         """
-        products = max(self.decoding_bytes, self.decoded_bytes + self._input)
-        return self._narrow_gradient + self._adapter_share - self._scale + products
+        if self._skipped:
+            return 0
+        products = max(self.decoding.peak_bytes, self.decoding.decoded_bytes + self._input)
+        return self._narrow_gradient + self._inner_gradient + self._adapter_share - self._scale + products
 
     def factor_gradients(self) -> int:
         """The gradients of A and B, each in the compute type first and in fp32 at last."""
@@ -90,7 +122,14 @@ class Turn:
             return 0
         narrow = self.c * self.rank * self.d_out if self.c < FP32_BYTES else 0
         factors = FP32_BYTES * self.rank * (self.d_in + self.d_out) + narrow
-        return self._narrow_gradient + self._adapter_share - self._scale + factors
+        return self._narrow_gradient + self._inner_gradient + self._adapter_share - self._scale + factors
+
+    def magnitude_backward(self) -> int:
+        """The incoming gradient times the product, both in fp32."""
+        if not self._is_dora:
+            return 0
+        wide = FP32_BYTES * self.tokens * self.d_out * (2 if self.c < FP32_BYTES else 1)
+        return self._narrow_gradient - self._scale + wide
 
     def gate_backward(self) -> int:
         """Product rule: two gradients beside the incoming one, which takes the place of a saved input."""
@@ -98,34 +137,56 @@ class Turn:
 
     def norm_forward(self) -> int:
         """Two fp32 copies; the embeddings are still held."""
-        return self._mask + 3 * self._residual
+        return self.mask_bytes + 3 * self._residual
 
     def norm_backward(self) -> int:
         """PyTorch's rms_norm is a composite on a CPU, and its backward holds five fp32 copies."""
         return 5 * self._residual - self._scale
 
     def attention_forward(self) -> int:
-        """Scores and softmax of the longest written-out example in fp32, beside queries and keys before they
-        were narrowed; what the layer saves after its attention is not there yet.
+        """Scores and softmax of one written-out example in fp32, beside queries and keys before they were narrowed
+        and the outputs so far; what the next examples and the rest of the layer save is not there yet.
         """
-        part, pairs = self.attention, self.attention.heads * self.attention.longest**2
+        part = self.attention
         copies = 2 if self.c < FP32_BYTES else 1  # in fp32 the softmax is what is saved
+        done, to_come = self.tokens - sum(part.written_out), sum(map(self._example_bytes, part.written_out))
+        worst = -to_come
+        for tokens in part.written_out:
+            to_come -= self._example_bytes(tokens)
+            scores = FP32_BYTES * tokens**2 * (copies * part.heads + 1)
+            worst = max(worst, scores + self.c * part.width * done - to_come)
+            done += tokens
         wide = FP32_BYTES * self.tokens * (part.width + part.kv_width) if self.c < FP32_BYTES else 0
-        outputs = (
-            self.c * part.width * (2 * self.tokens - part.longest)
-        )  # with the queries before they are cut
-        scores = copies * FP32_BYTES * pairs + FP32_BYTES * part.longest**2
-        return self._mask + self._residual + wide + outputs + scores - part.saved_after_bytes
+        queries = self.c * part.width * self.tokens  # before they are cut
+        held = self.mask_bytes + self._residual + self._gradient_when_recomputing
+        return held + wide + queries + worst - part.saved_after_bytes
+
+    def _example_bytes(self, tokens: int) -> int:
+        """What one written-out example saves: its softmax and its queries."""
+        return self.c * tokens * (self.attention.heads * tokens + self.attention.width)
 
     def attention_backward(self) -> int:
         """The softmax's gradient twice in fp32, beside the residual's and the output's, cut where several
-        examples share it; what the layer saves after its attention is gone.
+        examples share it; what the layer saves after its attention is gone. The last example comes first, and
+        what it saved is gone when the next one's turn comes.
         """
-        part = self.attention
-        pairs = 2 * FP32_BYTES * part.heads * part.longest**2
-        incoming = self.c * part.width * (self.tokens + (part.longest if self.packed else 0))
-        means = FP32_BYTES * part.heads * part.longest
-        return self._residual + incoming + pairs + means - part.saved_after_bytes
+        part, worst, gone = self.attention, 0, 0
+        for tokens in reversed(part.written_out):
+            pairs = (2 * FP32_BYTES * tokens + FP32_BYTES) * part.heads * tokens  # and the rows' means
+            cut = self.c * part.width * tokens if self.packed else 0
+            worst = max(worst, pairs + cut - gone)
+            gone += self.c * (part.heads * tokens**2 - 2 * part.kv_width * tokens)
+        incoming = self.c * part.width * self.tokens
+        return self._residual + incoming + worst - part.saved_after_bytes
+
+    @property
+    def _gradient_when_recomputing(self) -> int:
+        """A layer is computed again when its last product's backward asks for what it saved, or, if that product
+        saved nothing because it has no adapter, once the product's backward is done.
+        """
+        if not self.recomputed:
+            return 0
+        return self._narrow_gradient if self.rank else self._input
 
     @property
     def _input(self) -> int:
@@ -144,8 +205,20 @@ class Turn:
         return self.tokens * FP32_BYTES
 
     @property
-    def _mask(self) -> int:
-        return self.tokens**2 if self.packed else 0
+    def _skipped(self) -> bool:
+        """Computing again ends with the last tensor that a backward asks for: a product without an adapter is
+        not one of them, and its backward has been.
+        """
+        return self.recomputed and not self.rank
+
+    @property
+    def _is_dora(self) -> bool:
+        return self.dora and self.rank > 0
+
+    @property
+    def _inner_gradient(self) -> int:
+        """DoRA's incoming gradient times its factor."""
+        return self._output if self._is_dora else 0
 
     @property
     def _narrow_gradient(self) -> int:
@@ -155,3 +228,30 @@ class Turn:
     def _adapter_share(self) -> int:
         """grad · B, and the adapter's part of the outgoing gradient."""
         return self.tokens * self.rank * self.c + self._input if self.rank else 0
+
+
+def turn_of(work: TrainingPass, *, decoding: Decoding, recomputed: bool) -> Turn:
+    """The turn of one pass, whose last weight is decoded as said. Computing again needs the mask all along."""
+    last = work.last_matrix
+    shape = work.shape
+    return Turn(
+        tokens=work.row.tokens,
+        hidden=shape.hidden,
+        c=work.c,
+        d_in=last.d_in,
+        d_out=last.d_out,
+        rank=work.rank if last in work.adapted else 0,
+        dora=work.dora,
+        decoding=decoding,
+        mlp_input_is_saved=any(linear.role in READS_SECOND_NORM for linear in work.adapted),
+        packed=work.row.examples > 1,
+        mask_bytes=0 if recomputed else work.mask_bytes,
+        recomputed=recomputed,
+        attention=Attention(
+            heads=shape.heads,
+            width=shape.heads * shape.head_dim,
+            kv_width=shape.kv_heads * shape.head_dim,
+            written_out=tuple(work.written_out),
+            saved_after_bytes=work.after_attention_bytes,
+        ),
+    )

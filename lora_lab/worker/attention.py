@@ -19,7 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from lora_lab.memory import SHORT_EXAMPLE_TOKENS
+from lora_lab.activations import SHORT_EXAMPLE_TOKENS
 
 NAME = "packed_sdpa"
 PLAIN_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "granite"})

@@ -79,8 +79,9 @@ class DoRAMatmul(torch.autograd.Function):
         b = (lora_b * scaling).to(x.dtype)
         h = x @ a.t()
         weight = decode()
-        crossed = (weight @ a.t()).float() * 2 + (lora_b @ (lora_a @ lora_a.t())).mul_(scaling)
-        norm = (frozen_norm.square() + (lora_b * crossed).sum(1).mul_(scaling)).sqrt_()  # (d_out,)
+        with torch.autocast(x.device.type, enabled=False):  # it would narrow the norms
+            crossed = (weight @ a.t()).float() * 2 + (lora_b @ (lora_a @ lora_a.t())).mul_(scaling)
+            norm = (frozen_norm.square() + (lora_b * crossed).sum(1).mul_(scaling)).sqrt_()  # (d_out,)
         update = h @ b.t()
         product = torch.addmm(update, x, weight.t())
         ctx.save_for_backward(x, h, a, b, product, magnitude, norm)

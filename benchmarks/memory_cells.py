@@ -1,0 +1,186 @@
+"""Measure the peak of many settings on a CPU, operator by operator, and keep them for the app's table.
+
+    python -m benchmarks.memory_cells                  # all, a quarter of an hour; writes lora_lab/memory_cells.json
+    python -m benchmarks.memory_cells --model tiny-random --out /tmp/cells.json
+
+Every bit width is measured in both number types; ranks, targets, sizes, optimizers, variants and checkpointing are
+dealt out to them, each value equally often.
+"""
+
+import argparse
+import gc
+import itertools
+import os
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lora_lab.batches import RowSize, row_sizes
+from lora_lab.cells import CELLS_FILE, Cell, Cells, cells_json
+from lora_lab.datasets import own_dataset
+from lora_lab.memory import Compute
+from lora_lab.shapes import ModelShape, find_shape
+from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
+from lora_lab.worker.data import Encoded, cut_to, encode
+from lora_lab.worker.models import quiet_libraries, tiny_tokenizer
+from lora_lab.worker.run import versions
+from lora_lab.worker.session import DTYPES, Machine, Session, attach, meter_for, open_session
+from lora_lab.worker.shapes import shape_of_config
+from lora_lab.worker.training import StepResult, train
+from study.settings import load_settings
+from study.units import as_bytes
+
+GROUPED_MODEL = "tiny-grouped"
+GROUPED = {
+    "hidden_size": 96,
+    "intermediate_size": 320,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "vocab_size": 1024,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 4096,
+}
+"""Untrained like tiny-random: three query heads share a key and value, the head is a matrix of its own."""
+
+MODELS = (EMBEDDED_MODEL, TINY_MODEL, GROUPED_MODEL)
+COMPUTES: tuple[Compute, ...] = ("bf16", "fp32")
+RANKS = (8, 1, 64, 16, 4)
+SIZES = ((4, 128), (1, 64), (2, 256), (8, 64), (1, 512), (3, 96), (16, 128))  # batch, length
+CELLS_A_MODEL = 2 * len(BITS)
+STEPS = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_cells", description=__doc__)
+    parser.add_argument("--model", choices=MODELS, help="only this one")
+    parser.add_argument("--out", type=Path, default=CELLS_FILE)
+    options = parser.parse_args(arguments)
+    quiet_libraries()
+    models_dir = load_settings().models_dir
+    found = []
+    for model in [options.model] if options.model else MODELS:
+        for spec, compute in grid(model):
+            cell = measure(spec, compute, models_dir)
+            found.append(cell)
+            print(as_text(cell), flush=True)
+    machine = f"CPU, {torch.get_num_threads()} threads, live storages"
+    cells = Cells(cells=tuple(found), versions=versions(), machine=machine)
+    options.out.write_text(cells_json(found, versions=cells.versions, machine=machine), "utf-8")
+    print(f"{len(found)} cells, median {cells.median_percent:.2f} %, worst {as_text(cells.worst)}")
+    return 0
+
+
+def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
+    """Every bit width in both number types; all other settings equally often, dealt out by the model's name."""
+    dice = random.Random(model)
+
+    def dealt(values: Sequence[Any]) -> list[Any]:
+        cards = [values[i % len(values)] for i in range(CELLS_A_MODEL)]
+        dice.shuffle(cards)
+        return cards
+
+    columns = (RANKS, TARGET_SETS, SIZES, (False, True), OPTIMIZERS, VARIANTS)
+    settings = zip(itertools.product(BITS, COMPUTES), *map(dealt, columns), strict=True)
+    for (bits, compute), rank, targets, (batch, length), checkpointing, optimizer, variant in settings:
+        spec = RunSpec(
+            model=model,
+            bits=bits,
+            rank=rank,
+            targets=targets,
+            batch=batch,
+            seq_len_tokens=length,
+            checkpointing=checkpointing,
+            optimizer=optimizer,
+            variant=variant,
+            steps=STEPS,
+        )
+        yield spec, compute
+
+
+def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
+    """Train a few steps as a worker does; the peak is that of live tensors.
+
+    The seed is the first one whose heaviest row does not come first: before the first step there are no
+    gradients and moments, which every longer run has beside its heaviest row.
+    """
+    machine = Machine(device=torch.device("cpu"), compute_dtype=DTYPES[compute])
+    source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
+    session = open_session(source, spec.bits, machine, models_dir=models_dir, report=_silent)
+    shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)
+    everything = [encode(session.tokenizer, example) for example in own_dataset().train]
+    seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
+    spec, rows = next(each for each in seeds if _size(each[1][0]) < max(map(_size, each[1][1:])))
+    adapted = attach(session, spec, shape)
+    results: list[StepResult] = []
+    train(
+        adapted.model,
+        cut_to(everything, spec.seq_len_tokens),
+        spec,
+        autocast=machine.autocast,
+        meter=meter_for(adapted.model, machine),
+        on_step=results.append,
+        should_stop=_never,
+    )
+    del adapted, session
+    gc.collect()
+    peak_bytes = results[-1].peak_bytes
+    return Cell(spec=spec, compute=compute, shape=shape, rows=rows, peak_bytes=peak_bytes)
+
+
+def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpec, tuple[RowSize, ...]]:
+    """The setting with this seed, and the packed rows of its steps."""
+    lengths = [example.length for example in examples]
+    rows = row_sizes(
+        lengths, batch=spec.batch, steps=spec.steps, seed=seed, seq_len_tokens=spec.seq_len_tokens
+    )
+    return replace(spec, seed=seed), tuple(rows)
+
+
+def _size(row: RowSize) -> tuple[int, int]:
+    return row.tokens, row.answer_tokens
+
+
+def grouped_folder(models_dir: Path) -> str:
+    """The second untrained model, seeded, written once."""
+    folder = models_dir / GROUPED_MODEL
+    if not (folder / "config.json").exists():
+        torch.manual_seed(0)
+        LlamaForCausalLM(LlamaConfig(**GROUPED)).to(torch.bfloat16).save_pretrained(folder)
+        tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def shape_of_grouped() -> ModelShape:
+    """Read from its configuration, as for any model that is not in the catalogue."""
+    return shape_of_config({"model_type": "llama", **GROUPED}, name=GROUPED_MODEL)
+
+
+def as_text(cell: Cell) -> str:
+    """One line of the log."""
+    spec, row = cell.spec, cell.row
+    what = f"{spec.model} {spec.bits} {cell.compute} r={spec.rank} {spec.targets} {spec.variant} {spec.optimizer}"
+    kept = "checkpointing" if spec.checkpointing else "all kept"
+    sizes = f"{as_bytes(cell.peak_bytes)} measured, {cell.error_percent:+.2f} %"
+    return f"{what}, {row.examples} examples, {row.tokens} tokens, {kept}: {sizes}"
+
+
+def _silent(progress: object) -> None:
+    """Nobody watches."""
+
+
+def _never() -> bool:
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
