@@ -1,10 +1,10 @@
 """Measure the peak of many settings on a CPU, operator by operator, and keep them for the app's table.
 
-    python -m benchmarks.memory_cells                  # all, a quarter of an hour; writes lora_lab/memory_cells.json
+    python -m benchmarks.memory_cells      # all, a quarter of an hour; writes lora_lab/memory_cells.json
     python -m benchmarks.memory_cells --model tiny-random --out /tmp/cells.json
 
-Every bit width is measured in both number types; ranks, targets, sizes, optimizers, variants and checkpointing are
-dealt out to them, each value equally often.
+Every bit width is measured in both number types; ranks, targets, sizes, optimizers, variants and
+checkpointing are dealt out to them, each value equally often.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MO
 from lora_lab.worker.data import Encoded, cut_to, encode
 from lora_lab.worker.models import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.run import versions
-from lora_lab.worker.session import DTYPES, Machine, Session, attach, meter_for, open_session
+from lora_lab.worker.session import DTYPES, Machine, attach, meter_for, open_session
 from lora_lab.worker.shapes import shape_of_config
 from lora_lab.worker.training import StepResult, train
 from study.settings import load_settings
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
-    """Every bit width in both number types; all other settings equally often, dealt out by the model's name."""
+    """Every bit width in both number types; other settings equally often, dealt out by the model's name."""
     dice = random.Random(model)
 
     def dealt(values: Sequence[Any]) -> list[Any]:
@@ -168,8 +168,8 @@ def shape_of_grouped() -> ModelShape:
 def as_text(cell: Cell) -> str:
     """One line of the log."""
     spec, row = cell.spec, cell.row
-    what = f"{spec.model} {spec.bits} {cell.compute} r={spec.rank} {spec.targets} {spec.variant} {spec.optimizer}"
-    kept = "checkpointing" if spec.checkpointing else "all kept"
+    what = f"{spec.model} {spec.bits} {cell.compute} r={spec.rank} {spec.targets} {spec.variant}"
+    kept = spec.optimizer + (", checkpointing" if spec.checkpointing else "")
     sizes = f"{as_bytes(cell.peak_bytes)} measured, {cell.error_percent:+.2f} %"
     return f"{what}, {row.examples} examples, {row.tokens} tokens, {kept}: {sizes}"
 

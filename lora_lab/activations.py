@@ -1,7 +1,7 @@
 """What a forward pass saves for its backward pass, tensor by tensor, and what checkpointing leaves of it.
 
-    T tokens in the row, c bytes of the compute type, h hidden, a = heads x head size, f intermediate width,
-    r rank, L layers.
+T tokens in the row, c bytes of the compute type, h hidden, a = heads x head size, f intermediate width,
+r rank, L layers.
 """
 
 from collections.abc import Iterator
@@ -122,8 +122,8 @@ class TrainingPass:
         return saved + (self.row.tokens * self._width * self.c if "o" in self._roles else 0)
 
     def _matrices_bytes(self, linears: tuple[Linear, ...]) -> int:
-        """Of adapted matrices in all layers: h = x Aᵀ, and A and scaled B in the compute type (in fp32 A needs no copy).
-        DoRA also keeps each product before its magnitude, and the norms.
+        """Of adapted matrices in all layers: h = x Aᵀ, and A and scaled B in the compute type (in fp32 A
+        needs no copy). DoRA also keeps each product before its magnitude, and the norms.
         """
         saved = 0
         for linear in linears:

@@ -1,7 +1,7 @@
-"""Memory cells: settings whose peak was measured, operator by operator, beside what is predicted for them now.
+"""Memory cells: settings whose peak was measured, operator by operator, beside what is predicted for them.
 
-The measured bytes are kept in `memory_cells.json`, written by `python -m benchmarks.memory_cells`. Predictions
-are made anew each time, so the errors shown are those of this version's formulas.
+The measured bytes are kept in `memory_cells.json`, written by `python -m benchmarks.memory_cells`.
+Predictions are made anew each time, so the errors shown are those of this version's formulas.
 """
 
 import json

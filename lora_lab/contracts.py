@@ -5,7 +5,7 @@ What can't be computed answers `{"unsupported": true, "why": ...}`; it never gue
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from lora_lab import memory
 from lora_lab.batches import RowSize
@@ -13,7 +13,7 @@ from lora_lab.counts import count
 from lora_lab.memory import Compute
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import Linear, ModelShape, find_shape
-from lora_lab.spec import Bits
+from lora_lab.spec import HQQ_BITS, Bits
 from study.errors import LearnerError
 
 Record = Mapping[str, Any]
@@ -108,7 +108,7 @@ MODELLED: dict[str, tuple[Any, ...]] = {
     "kind": (None, "causal"),
     "method": (None, "lora", "qlora", "rslora"),
     "base_dtype": (None, "fp32", "bf16"),
-    "quant": (None, "nf4", "fp4", "int8"),
+    "quant": (None, "nf4", "fp4", "int8", *HQQ_BITS),
     "adapter_dtype": (None, "fp32"),
     "gradient_checkpointing": (None, False),
     "optimizer": (None, "adamw"),
@@ -140,7 +140,7 @@ def _bits(record: Record, base: Compute) -> Bits:
         if record.get("double_quant"):
             raise UnsupportedCase("fp4 with double quantization is not offered by the lab")
         return "fp4"
-    return "int8" if quant == "int8" else base
+    return base if quant is None else cast(Bits, quant)
 
 
 def shape_of(record: Record, reader: ShapeReader) -> ModelShape:

@@ -2,12 +2,14 @@
 
 W (d_out, d_in) stays frozen; A (rank, d_in) and B (d_out, rank) are trained,
 so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09685 section 4.1
+DoRA also trains one magnitude an output: + d_out.                     arXiv:2402.09353 section 4
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lora_lab.shapes import Linear, ModelShape
+from lora_lab.spec import Variant
 from study.errors import LearnerError
 
 
@@ -34,35 +36,55 @@ def lora_parameters_matrix(*, d_in: int, d_out: int, rank: int) -> int:
     return rank * (d_in + d_out)
 
 
-def lora_parameters(linears: Iterable[Linear], *, rank: int) -> int:
+def lora_parameters(linears: Iterable[Linear], *, rank: int, variant: Variant = "lora") -> int:
     """Trainable parameters when each of `linears` gets an adapter of `rank`."""
     return sum(
-        linear.count * lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=rank)
+        linear.count
+        * (
+            lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=rank)
+            + _magnitudes(linear, variant)
+        )
         for linear in linears
     )
 
 
-def count(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> Count:
+def _magnitudes(linear: Linear, variant: Variant) -> int:
+    return linear.d_out if variant == "dora" else 0
+
+
+def count(
+    shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
+) -> Count:
     """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
-    trainable = lora_parameters(shape.select(targets), rank=rank)
+    trainable = lora_parameters(shape.select(targets), rank=rank, variant=variant)
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 
 
-def short_formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:
+def short_formula(
+    shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
+) -> str:
     """The count with the widths already summed: `30 layers × 8 × 10,176`."""
     chosen = shape.select(targets)
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
-        width = sum(linear.d_in + linear.d_out for linear in chosen if linear.count == times)
-        terms.append(f"{times} {_what(shape, times)} × {rank} × {width:,}")
+        alike = [linear for linear in chosen if linear.count == times]
+        each = f"{rank} × {sum(linear.d_in + linear.d_out for linear in alike):,}"
+        terms.append(f"{times} {_what(shape, times)} × {_with_magnitudes(each, alike, variant)}")
     return " + ".join(terms)
+
+
+def _with_magnitudes(each: str, alike: Sequence[Linear], variant: Variant) -> str:
+    magnitudes = sum(_magnitudes(linear, variant) for linear in alike)
+    return f"({each} + {magnitudes:,})" if magnitudes else each
 
 
 def _what(shape: ModelShape, times: int) -> str:
     return "layers" if times == shape.layers else "times"
 
 
-def formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:
+def formula(
+    shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
+) -> str:
     """The count as arithmetic with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
 
     Matrices are grouped by how often they occur, which for most models is once a layer.
@@ -70,6 +92,8 @@ def formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None
     chosen = shape.select(targets)
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
-        widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in chosen if m.count == times)
-        terms.append(f"{times} {_what(shape, times)} × {rank} × [{widths}]")
-    return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank):,}"
+        alike = [linear for linear in chosen if linear.count == times]
+        widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in alike)
+        each = _with_magnitudes(f"{rank} × [{widths}]", alike, variant)
+        terms.append(f"{times} {_what(shape, times)} × {each}")
+    return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank, variant=variant):,}"

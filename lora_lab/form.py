@@ -64,13 +64,15 @@ def spec_of_address(query: Mapping[str, str]) -> RunSpec:
 def address_of(spec: RunSpec, *, run_id: str = "") -> str:
     """The page's address that opens with this setting; fields at the first preset's value are left out."""
     usual = asdict(presets()[0].spec)
-    changed = {name: value for name, value in asdict(spec).items() if value != usual[name]}
+    changed = {name: typed(value) for name, value in asdict(spec).items() if value != usual[name]}
     query = urlencode(changed | ({"run": run_id} if run_id else {}))
     return f"/lab?{query}" if query else "/lab"
 
 
 def typed(value: object) -> str:
     """A setting's value as a person would type it, and exactly: 16 for 16.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 

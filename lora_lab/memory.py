@@ -27,7 +27,7 @@ CODE_TABLE_BYTES = 16 * 4  # one fp32 level for each 4-bit code, kept per matrix
 NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, kept per matrix
 FP32_BYTES = 4
 HQQ3_TOGETHER = 10  # 3-bit codes in an int32
-CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4} | HQQ_BITS
+CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
 LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss turns backward: log-softmax and two gradients
 
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
@@ -117,9 +117,7 @@ def predict_adapted(
         c=COMPUTE_BYTES[compute],
     )
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
-    turn = turn_of(
-        work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing
-    )
+    turn = turn_of(work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing)
     peak = _checkpointed(work, turn, logits) if checkpointing else _unchecked(work, turn, logits)
     in_update = step_bytes(tensors, optimizer)
     if in_update > sum(peak):
@@ -142,12 +140,12 @@ Peak = tuple[int, int, int]
 
 
 def _unchecked(work: TrainingPass, turn: Turn, logits: int) -> Peak:
-    """Everything saved is there at the turn, and beside it the loss, or other working space if that is more."""
+    """Everything saved is there at the turn, and beside it the loss, or other working space if larger."""
     return work.saved_bytes, logits, max(0, turn.worst_bytes() - logits)
 
 
 def _checkpointed(work: TrainingPass, turn: Turn, logits: int) -> Peak:
-    """Three moments: the loss, the final norm, and the last layer when it is computed again, its logits gone."""
+    """Three moments: the loss, the final norm, and the last layer computed again, when logits are gone."""
     kept = work.checkpoint_bytes
     in_layer: Peak = (kept + work.recomputed_bytes, 0, turn.worst_in_layer())
     at_norm: Peak = (kept, 0, turn.worst_at_norm())

@@ -66,9 +66,9 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     return Preview(
         spec=spec,
         shape=shape,
-        count=count(shape, rank=spec.rank, targets=spec.targets),
-        short_formula=short_formula(shape, rank=spec.rank, targets=spec.targets),
-        formula=formula(shape, rank=spec.rank, targets=spec.targets),
+        count=count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        short_formula=short_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        formula=formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
         ledger=memory.predict(shape, spec, row, compute),
         row=row,
         row_is_known=bool(rows),

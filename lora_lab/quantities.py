@@ -10,6 +10,7 @@ from lora_lab import counts, memory
 from lora_lab.levels import NF4_LEVELS
 from lora_lab.shapes import find_shape
 from lora_lab.spec import Bits
+from lora_lab.trained_state import ADAM_BYTES_PER_PARAMETER
 from study.checks import register
 
 Targets = str | Sequence[str]
@@ -75,17 +76,17 @@ def full_finetuning_bytes(parameters: int) -> int:
     """2 bytes of weight, 2 of gradient and 8 of Adam state a parameter: the count behind "more than 780 GB"
     for 65B in arXiv:2305.14314 section 1.
     """
-    return (2 + 2 + memory.ADAM_BYTES_PER_PARAMETER) * parameters
+    return (2 + 2 + ADAM_BYTES_PER_PARAMETER) * parameters
 
 
 def adamw_state_bytes(parameters: int) -> int:
     """Two fp32 moments a parameter."""
-    return memory.ADAM_BYTES_PER_PARAMETER * parameters
+    return ADAM_BYTES_PER_PARAMETER * parameters
 
 
 def trainable_state_bytes(parameters: int) -> int:
     """fp32 weight, gradient and both moments of a trained parameter."""
-    return (2 * memory.FP32_BYTES + memory.ADAM_BYTES_PER_PARAMETER) * parameters
+    return (2 * memory.FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
 
 
 def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:

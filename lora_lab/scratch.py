@@ -62,7 +62,7 @@ class Turn:
     """Whether several examples share the row."""
 
     mask_bytes: int
-    """Of the boolean (T, T) mask that keeps them apart until the forward ends; 0 where it stays for longer."""
+    """Of the boolean (T, T) mask that keeps them apart until the forward ends; 0 if it stays for longer."""
 
     recomputed: bool
     """Whether the last layer is computed again before its backward."""
@@ -144,8 +144,8 @@ class Turn:
         return 5 * self._residual - self._scale
 
     def attention_forward(self) -> int:
-        """Scores and softmax of one written-out example in fp32, beside queries and keys before they were narrowed
-        and the outputs so far; what the next examples and the rest of the layer save is not there yet.
+        """Scores and softmax of one written-out example in fp32, beside queries and keys before they were
+        narrowed and the outputs so far; what next examples and the rest of the layer save is not there yet.
         """
         part = self.attention
         copies = 2 if self.c < FP32_BYTES else 1  # in fp32 the softmax is what is saved
@@ -181,8 +181,8 @@ class Turn:
 
     @property
     def _gradient_when_recomputing(self) -> int:
-        """A layer is computed again when its last product's backward asks for what it saved, or, if that product
-        saved nothing because it has no adapter, once the product's backward is done.
+        """A layer is computed again when its last product's backward asks for what it saved, or, if that
+        product saved nothing because it has no adapter, once the product's backward is done.
         """
         if not self.recomputed:
             return 0
@@ -231,7 +231,7 @@ class Turn:
 
 
 def turn_of(work: TrainingPass, *, decoding: Decoding, recomputed: bool) -> Turn:
-    """The turn of one pass, whose last weight is decoded as said. Computing again needs the mask all along."""
+    """The turn of one pass, its last weight decoded as said. Computing again needs the mask all along."""
     last = work.last_matrix
     shape = work.shape
     return Turn(

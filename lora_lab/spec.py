@@ -8,9 +8,7 @@ from typing import Any, Literal, get_args
 
 from study.errors import LearnerError
 
-Bits = Literal[
-    "fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
-]
+Bits = Literal["fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"]
 TargetSet = Literal["q+v", "attention", "all-linear"]
 ComputeType = Literal["auto", "fp32", "bf16"]
 Variant = Literal["lora", "rslora", "dora"]
@@ -46,10 +44,11 @@ BITS_LABELS: dict[Bits, str] = {
 HQQ_BITS: dict[Bits, int] = {"hqq8": 8, "hqq4": 4, "hqq3": 3, "hqq2": 2, "hqq1": 1}
 """Bits of one code in the half-quadratic schemes."""
 
+VARIANT_NAMES: dict[Variant, str] = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 VARIANT_LABELS: dict[Variant, str] = {
-    "lora": "LoRA",
+    "lora": "LoRA: scale alpha / r",
     "rslora": "rsLoRA: scale alpha / √r",
-    "dora": "DoRA: magnitude and direction",
+    "dora": "DoRA: direction, and a magnitude",
 }
 OPTIMIZER_LABELS: dict[Optimizer, str] = {
     "adamw": "AdamW, 32-bit moments",

@@ -1,10 +1,11 @@
-"""What training keeps for the adapter between two steps: its numbers, their gradients, and the optimizer's moments."""
+"""What training keeps for the adapter between two steps: its numbers, their gradients, and their moments."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from lora_lab.shapes import Linear
-from lora_lab.spec import Optimizer, Variant
+from lora_lab.spec import Optimizer, RunSpec, Variant
 
 FP32_BYTES = 4
 ADAM_BYTES_PER_PARAMETER = 8  # two fp32 moments
@@ -47,6 +48,13 @@ def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
         return sum(size * t.count for size, t in zip(each, tensors, strict=True))
     narrow = any(t.numbers >= SMALLEST_8BIT_NUMBERS for t in tensors)
     return sum(_moments_8bit(t.numbers) * t.count for t in tensors) + narrow * CODE_MAPS_BYTES
+
+
+def fp32_moments(adapted: Iterable[Linear], spec: RunSpec) -> Literal["all", "some", "none"]:
+    """Which trained tensors are too small for 8-bit moments."""
+    tensors = trained_tensors(adapted, rank=spec.rank, variant=spec.variant)
+    small = {each.numbers < SMALLEST_8BIT_NUMBERS for each in tensors}
+    return "some" if len(small) == 2 else "all" if small == {True} else "none"
 
 
 def _moments_8bit(numbers: int) -> int:

@@ -12,7 +12,7 @@ from lora_lab.curves import NARROW, WIDE, Mark, Series, line_chart, loss_series
 from lora_lab.plots.conditions import model_name
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
-from lora_lab.spec import BITS_LABELS, TARGET_LABELS, RunSpec
+from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec
 from study.units import as_bytes
 
 Window = tuple[float, float]
@@ -30,7 +30,8 @@ class Overlaid:
 
 def title_of(spec: RunSpec) -> str:
     """`r=8 nf4-dq on smollm2-135m`."""
-    return f"r={spec.rank} {spec.bits} on {model_name(spec.model)}"
+    variant = "" if spec.variant == "lora" else f" {VARIANT_NAMES[spec.variant]}"
+    return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
 
 
 def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
@@ -45,6 +46,9 @@ def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
         ("batch", f"{spec.batch} examples"),
         ("length", f"at most {spec.seq_len_tokens} tokens"),
         ("learning rate", f"{spec.learning_rate:g}"),
+        ("variant", VARIANT_NAMES[spec.variant]),
+        ("optimizer", OPTIMIZER_LABELS[spec.optimizer]),
+        ("checkpointing", "on" if spec.checkpointing else "off"),
         ("seed", str(spec.seed)),
     ]
 

@@ -14,7 +14,7 @@ from lora_lab import charts, view
 from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
-from lora_lab.memory import COMPONENTS, MODELLED_TYPES
+from lora_lab.memory import COMPONENTS, MODELLED_TYPES, bits_per_param
 from lora_lab.preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.state import RunState
@@ -23,11 +23,15 @@ from lora_lab.shapes import catalogue
 from lora_lab.spec import (
     BITS_LABELS,
     EMBEDDED_MODEL,
+    OPTIMIZER_LABELS,
     OWN_DATA,
     TARGET_LABELS,
     TINY_MODEL,
+    VARIANT_LABELS,
+    Bits,
     RunSpec,
 )
+from lora_lab.trained_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from study import events, frame
 from study.context import Context
 from study.errors import LearnerError
@@ -46,7 +50,9 @@ HUB_MODELS = (
     "llama-3.2-1b",
     "llama-3.2-3b",
 )
-BITS_ORDER = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
+BITS_ORDER: tuple[Bits, ...] = (
+    "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
+)  # fmt: skip
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
@@ -143,6 +149,10 @@ class LabPage:
             "embedded": found.spec.model == EMBEDDED_MODEL,
             "untrained": found.spec.model == TINY_MODEL,
             "modelled": found.shape.model_type in MODELLED_TYPES,
+            "stored_bits": bits_per_param(found.spec.bits),
+            "fp32_moments": fp32_moments(found.shape.select(found.spec.targets), found.spec),
+            "smallest_8bit": SMALLEST_8BIT_NUMBERS,
+            "on_gpu": found.row.on_gpu,
             "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
@@ -294,8 +304,10 @@ class LabPage:
             presets=presets(),
             models=_model_choices(spec),
             other=OTHER,
-            bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],  # type: ignore[index]
+            bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],
             targets=TARGET_LABELS.items(),
+            variants=VARIANT_LABELS.items(),
+            optimizers=OPTIMIZER_LABELS.items(),
             cost=Markup(cost),
             data=Markup(self._data_part(spec.data)),
             worker=Markup(self._worker_part()),

@@ -1,5 +1,7 @@
 """Plot 1: how many parameters LoRA trains, by rank, for each set of target matrices."""
 
+from dataclasses import replace
+
 from lora_lab import counts
 from lora_lab.plots.conditions import model_name
 from lora_lab.plots.lines import Line, RankLines
@@ -11,14 +13,15 @@ from study.units import as_count, as_percent
 
 DRAWN_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 FORMULA = "rank\u00a0×\u00a0(d_in\u00a0+\u00a0d_out)"  # never broken over two lines
+DORA_FORMULA = f"{FORMULA}\u00a0+\u00a0d_out"
 LINE_LABELS: dict[TargetSet, str] = {"q+v": "q + v", "attention": "attention", "all-linear": "all linear"}
 
 
 def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     """Exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
-    chosen = counts.count(shape, rank=spec.rank, targets=spec.targets)
+    chosen = counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
     ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
-    by_set = _counts_of_sets(shape, ranks, spec.targets)
+    by_set = _counts_of_sets(shape, ranks, spec)
     trainable, percent = as_count(chosen.trainable), as_percent(chosen.percent)
     return Plot(
         name="parameters-by-rank",
@@ -27,8 +30,8 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
             f"{percent} of the model"
         ),
         subtitle=(
-            f"{model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: {FORMULA}, "
-            "summed over the adapted matrices"
+            f"{model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: "
+            f"{DORA_FORMULA if spec.variant == 'dora' else FORMULA}, summed over the adapted matrices"
         ),
         header=(
             "rank",
@@ -36,7 +39,7 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
             f"{TARGET_LABELS[spec.targets]} (% of model and adapters)",
         ),
         rows=tuple(
-            (rank, *(line[i] for line in by_set.values()), _percent(shape, rank, spec.targets))
+            (rank, *(line[i] for line in by_set.values()), _percent(shape, replace(spec, rank=rank)))
             for i, rank in enumerate(ranks)
         ),
         alt=_alt(spec, by_set, ranks, percent),
@@ -51,23 +54,24 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
 
 
 def _counts_of_sets(
-    shape: ModelShape, ranks: tuple[int, ...], chosen: TargetSet
+    shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec
 ) -> dict[TargetSet, tuple[int, ...]]:
     """Counts by set, for the sets the model has."""
     found: dict[TargetSet, tuple[int, ...]] = {}
     for targets in TARGET_SETS:
         try:
             found[targets] = tuple(
-                counts.count(shape, rank=rank, targets=targets).trainable for rank in ranks
+                counts.count(shape, rank=rank, targets=targets, variant=spec.variant).trainable
+                for rank in ranks
             )
         except LearnerError:
-            if targets == chosen:
+            if targets == spec.targets:
                 raise
     return found
 
 
-def _percent(shape: ModelShape, rank: int, targets: TargetSet) -> float:
-    return counts.count(shape, rank=rank, targets=targets).percent
+def _percent(shape: ModelShape, spec: RunSpec) -> float:
+    return counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).percent
 
 
 def _lines(by_set: dict[TargetSet, tuple[int, ...]], chosen: TargetSet) -> tuple[Line, ...]:
@@ -92,7 +96,8 @@ def _alt(
     ]
     compared = f"; {', '.join(others)}" if others else ""
     chosen = f"{TARGET_LABELS[spec.targets]} {as_count(by_set[spec.targets][here])} ({percent})"
+    besides = " besides the magnitudes" if spec.variant == "dora" else ""
     return (
         "Computed lines of trainable parameters by rank, 1 to 256, on logarithmic axes: twice the rank, "
-        f"twice the parameters. At rank {spec.rank}: {chosen}{compared}."
+        f"twice the parameters{besides}. At rank {spec.rank}: {chosen}{compared}."
     )

@@ -64,7 +64,7 @@ def refuse_what_hqq_lacks(model: PreTrainedModel, bits: Bits) -> None:
 def save_linears(model: PreTrainedModel, folder: Path) -> None:
     """Codes and constants of every quantized layer in one safetensors file."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, HQQLinear):
             tensors |= {f"{name}.{key}": layer.meta[key] for key in ("scale", "zero")}

@@ -58,7 +58,7 @@ class LoRAMatmul(torch.autograd.Function):
 
 
 class DoRAMatmul(torch.autograd.Function):
-    """LoRAMatmul with a trained magnitude a row, and the direction's norm without a second matrix of W's size.
+    """LoRAMatmul with a trained magnitude a row; the direction's norm needs no second matrix of W's size.
 
     ‖W + s B A‖² = ‖W‖² + 2 s Σ B ⊙ (W Aᵀ) + s² Σ B ⊙ (B A Aᵀ), summed over the rank.
     """
@@ -88,8 +88,9 @@ class DoRAMatmul(torch.autograd.Function):
         ctx.decode, ctx.scaling = decode, scaling
         if x.dtype == torch.float32:
             return product * (magnitude / norm)
-        # A young magnitude's factor differs from 1 by less than bf16 can tell: `product * 1.001` rounds back to
-        # `product`. What it adds is small, and summed before the rounding as an adapter's output is (trap 12).
+        # A young magnitude's factor differs from 1 by less than bf16 can tell: `product * 1.001` rounds back
+        # to `product`. What it adds is small, and summed before the rounding, as an adapter's output is
+        # (docs/traps.md 12): one more product.
         return torch.addmm(update.add_(product * (magnitude / norm - 1)), x, weight.t())
 
     @staticmethod
@@ -181,7 +182,7 @@ def install(model: nn.Module, decoder: Decoder) -> None:
         if isinstance(module, LoraLayer):
             module.forward = _adapted(module, decoder)
         elif isinstance(module, FROZEN_LINEARS) and module is not head and not _is_adapter(module):
-            module.forward = _frozen(module, decoder)
+            module.forward = _frozen(module, decoder)  # type: ignore[method-assign]
 
 
 def start_unchanged(model: nn.Module) -> None:

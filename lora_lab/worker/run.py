@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import bitsandbytes
+import hqq
 import peft
 import torch
 import transformers
@@ -181,7 +182,7 @@ class Work:
             device=machine.description,
             versions=versions(),
             trainable=adapted.trainable_parameters(),
-            total=count(shape, rank=spec.rank, targets=spec.targets).total,
+            total=count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).total,
             train_examples=len(examples),
             cut_examples=sum(len(item.ids) > spec.seq_len_tokens for item in everything),
             row=asdict(row),
@@ -226,4 +227,5 @@ def versions() -> dict[str, str]:
         "transformers": transformers.__version__,
         "peft": peft.__version__,
         "bitsandbytes": bitsandbytes.__version__,
+        "hqq": hqq.__version__,
     }

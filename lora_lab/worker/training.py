@@ -126,8 +126,8 @@ def train(
 def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
     """AdamW without weight decay, its moments in 32 bits or, in tensors of 4,096 numbers and more, in 8.
 
-    Paged moments may move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). On a CPU there
-    is no other memory to move to: bitsandbytes keeps them like any tensor and says so in a warning.
+    Paged moments may move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). On a CPU
+    there is no other memory to move to: bitsandbytes would keep them like any tensor and warn.
     """
     if spec.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0, fused=True)

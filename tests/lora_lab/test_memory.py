@@ -16,6 +16,7 @@ from lora_lab.levels import NF4_LEVELS
 from lora_lab.memory import COMPONENTS, Compute, Ledger, bits_per_param, constant_bytes, predict, weight_bytes
 from lora_lab.shapes import Linear, catalogue, find_shape
 from lora_lab.spec import BITS, Bits, RunSpec
+from lora_lab.trained_state import ADAM_BYTES_PER_TENSOR
 from lora_lab.worker.quantization import constants_of
 from lora_lab.worker.shapes import shape_of_config
 from study.units import GB
@@ -166,7 +167,7 @@ def test_adapters_gradients_and_adam_come_to_16_bytes_a_trained_number(model: st
     ledger = ledger_of(model, spec, "bf16")
     trained = ledger.adapters // memory.FP32_BYTES
     tensors = 2 * sum(linear.count for linear in find_shape(model).select(spec.targets))
-    step_counters = memory.ADAM_BYTES_PER_TENSOR * tensors
+    step_counters = ADAM_BYTES_PER_TENSOR * tensors
     assert ledger.adapters + ledger.gradients + ledger.optimizer == 16 * trained + step_counters
 
 

@@ -198,7 +198,7 @@ def with_a_heavy_last_row(lab: Lab) -> Lab:
 
 def stored_bytes(layer: Any) -> int:
     """Of a linear layer's weight as it is kept."""
-    return cast(int, stored_codes(layer).nbytes)
+    return stored_codes(layer).nbytes
 
 
 def stored_codes(layer: Any) -> Tensor:
