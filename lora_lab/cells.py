@@ -16,7 +16,8 @@ from lora_lab.batches import RowSize, row_from
 from lora_lab.ledger import percent_above
 from lora_lab.memory import Compute, Ledger, heaviest_row, predict
 from lora_lab.shapes import ModelShape, shape_from_json
-from lora_lab.spec import RunSpec, spec_from
+from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec, spec_from
+from study.units import as_bytes, as_count
 
 CELLS_FILE = Path(__file__).with_name("memory_cells.json")
 
@@ -47,6 +48,26 @@ class Cell:
     def error_percent(self) -> float:
         """How far the peak is above (+) or below (-) its prediction."""
         return percent_above(self.peak_bytes, self.predicted.total_bytes)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its row of the table, by column."""
+        spec = self.spec
+        return {
+            "model": spec.model,
+            "weights": spec.bits,
+            "computing in": self.compute,
+            "rank": str(spec.rank),
+            "adapted": TARGET_LABELS[spec.targets],
+            "variant": VARIANT_NAMES[spec.variant],
+            "optimizer": OPTIMIZER_LABELS[spec.optimizer],
+            "checkpointing": "on" if spec.checkpointing else "off",
+            "examples": str(self.row.examples),
+            "tokens": as_count(self.row.tokens),
+            "predicted": as_bytes(self.predicted.total_bytes),
+            "measured": as_bytes(self.peak_bytes),
+            "error": f"{self.error_percent:+.2f} %",
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ class StackedBars:
         return left, top, sheet.width - EDGE - (0 if sheet.narrow else self._key_width() + KEY_GAP), bottom
 
     def _label_lines(self) -> int:
-        return max(len(bar.label) for bar in self.bars)
+        return max(bar.label_lines for bar in self.bars)
 
     def _below(self, width: float) -> float:
         """Tick labels, the axis name, and the footnote."""

@@ -29,13 +29,19 @@ class Column:
     ledger: Ledger
     measured: tuple[Measured, ...]
 
-    def bar(self, *, chosen: bool) -> Bar:
-        """As it is drawn."""
+    def bar(self, *, chosen: bool, lower: bool) -> Bar:
+        """As it is drawn; the names of bit widths are long and stand in two rows."""
         label: tuple[str, ...] = (str(self.value),)
         if isinstance(self.value, str):
             label = (self.value, f"{bits_per_param(self.value):.3g}")
         peaks = tuple(run.peak_bytes for run in self.measured)
-        return Bar(label=label, ledger=self.ledger, chosen=chosen, measured_bytes=peaks)
+        return Bar(
+            label=label,
+            ledger=self.ledger,
+            chosen=chosen,
+            lower=lower and isinstance(self.value, str),
+            measured_bytes=peaks,
+        )
 
 
 def memory_by_rank(
@@ -71,6 +77,7 @@ def memory_by_bits(
     seen = {spec.bits, *(run.spec.bits for run in fitting)}
     # Nobody trains on fp32 weights to save memory: it is drawn only when asked for or measured.
     widths = [bits for bits in BITS if bits != "fp32" or bits in seen]
+    widths.sort(key=bits_per_param, reverse=True)
     columns = [
         Column(
             value=bits,
@@ -119,7 +126,9 @@ def _plot(
         rows=tuple(_rows(columns, drawn)),
         alt=_alt(columns, here, where, free),
         drawing=StackedBars(
-            bars=tuple(column.bar(chosen=column is here) for column in columns),
+            bars=tuple(
+                column.bar(chosen=column is here, lower=i % 2 == 1) for i, column in enumerate(columns)
+            ),
             components=tuple((field, KEY_NAMES.get(field, name)) for field, name in drawn),
             x_label=x_label,
             key_title=f"{where}, computed",

@@ -48,7 +48,15 @@ class Bar:
 
     ledger: Ledger
     chosen: bool
+    lower: bool = False
+    """Whether its label stands below those of its neighbours, where one row has no room for all."""
+
     measured_bytes: tuple[int, ...] = ()
+
+    @property
+    def label_lines(self) -> int:
+        """Lines under the axis, down to the last of its label."""
+        return len(self.label) * (2 if self.lower else 1)
 
     @property
     def top_bytes(self) -> int:
@@ -142,14 +150,25 @@ class StackArea:
         self.sheet.text(right, min(under) - 5, words, align="right", bold=True)
 
     def tick_labels(self) -> None:
-        """As many as fit; always the chosen one and the ends."""
-        places = [self.x(index) for index in range(len(self.bars))]
-        widths = [max(text_width(words, bold=bar.chosen) for words in bar.label) for bar in self.bars]
-        for index in fitting(places, widths, first=(self.chosen, len(self.bars) - 1, 0)):
-            bar = self.bars[index]
-            for number, words in enumerate(bar.label, start=1):
-                y = self.bottom + number * TEXT_LEADING
-                self.sheet.text(places[index], y, words, align="center", bold=bar.chosen, soft=not bar.chosen)
+        """As many as fit in each of the two rows; always the chosen one and the ends."""
+        for lower in (False, True):
+            row = [index for index, bar in enumerate(self.bars) if bar.lower == lower]
+            places = [self.x(index) for index in row]
+            labels = [(self.bars[index].label, self.bars[index].chosen) for index in row]
+            widths = [max(text_width(words, bold=bold) for words in label) for label, bold in labels]
+            first = [row.index(i) for i in (self.chosen, len(self.bars) - 1, 0) if i in row]
+            for number in fitting(places, widths, first=first):
+                self._tick_label(row[number])
+
+    def _tick_label(self, index: int) -> None:
+        x, bar = self.x(index), self.bars[index]
+        skipped = bar.label_lines - len(bar.label)
+        if skipped:  # a line down to it, past its neighbours
+            y = self.bottom + skipped * TEXT_LEADING
+            self.sheet.line([x, x], [self.bottom + 3, y + 1], color=INK, lw=0.8, alpha=FAINT)
+        for number, words in enumerate(bar.label, start=skipped + 1):
+            y = self.bottom + number * TEXT_LEADING
+            self.sheet.text(x, y, words, align="center", bold=bar.chosen, soft=not bar.chosen)
 
     def _patch(self, boxes: Sequence[tuple[int, float, float]], **look: Any) -> None:
         """All boxes (bar, floor, height) as one path: a tenth of the bytes and of the time of single ones."""

@@ -32,10 +32,11 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
     """Replace every linear layer except the head. Raises LearnerError where HQQ has no form for one."""
     refuse_what_hqq_lacks(model, bits)
     for name, layer in list(_linears(model)):
-        _replace(model, name, _quantized(layer, bits, device))
+        _replace(model, name, quantized_linear(layer, bits, device))
 
 
-def _quantized(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
+def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
+    """One layer in `bits`; the given one loses its weight."""
     return HQQLinear(layer, _config(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
 
 

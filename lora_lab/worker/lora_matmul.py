@@ -86,7 +86,7 @@ class DoRAMatmul(torch.autograd.Function):
         product = torch.addmm(update, x, weight.t())
         ctx.save_for_backward(x, h, a, b, product, magnitude, norm)
         ctx.decode, ctx.scaling = decode, scaling
-        if x.dtype == torch.float32:
+        if x.dtype != torch.bfloat16:
             return product * (magnitude / norm)
         # A young magnitude's factor differs from 1 by less than bf16 can tell: `product * 1.001` rounds back
         # to `product`. What it adds is small, and summed before the rounding, as an adapter's output is

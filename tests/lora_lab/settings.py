@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from lora_lab.spec import (
     BATCH_LIMITS,
     BITS,
+    OPTIMIZERS,
     OWN_DATA,
     RANK_LIMITS,
     SEED_LIMITS,
     SEQ_LEN_LIMITS,
     STEPS_LIMITS,
     TARGET_SETS,
+    VARIANTS,
     ComputeType,
     RunSpec,
 )
@@ -35,4 +37,7 @@ any_spec: st.SearchStrategy[RunSpec] = st.builds(
     seed=st.integers(*SEED_LIMITS),
     data=st.just(OWN_DATA) | st.text("0123456789abcdef", min_size=12, max_size=12),
     compute_dtype=st.sampled_from(get_args(ComputeType)),
+    variant=st.sampled_from(VARIANTS),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    checkpointing=st.booleans(),
 )

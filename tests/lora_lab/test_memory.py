@@ -7,6 +7,7 @@ import bitsandbytes
 import pytest
 import torch
 from bitsandbytes.functional import get_4bit_type
+from hqq.core.quantize import HQQLinear
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,14 +16,23 @@ from lora_lab.batches import RowSize, even_row
 from lora_lab.levels import NF4_LEVELS
 from lora_lab.memory import COMPONENTS, Compute, Ledger, bits_per_param, constant_bytes, predict, weight_bytes
 from lora_lab.shapes import Linear, catalogue, find_shape
-from lora_lab.spec import BITS, Bits, RunSpec
-from lora_lab.trained_state import ADAM_BYTES_PER_TENSOR
-from lora_lab.worker.quantization import constants_of
+from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, RunSpec
+from lora_lab.trained_state import ADAM_BYTES_PER_TENSOR, CODE_MAPS_BYTES, Tensors, optimizer_bytes
+from lora_lab.worker.hqq_layers import quantized_linear
+from lora_lab.worker.quantization import constants_of, dense_weight
 from lora_lab.worker.shapes import shape_of_config
 from study.units import GB
-from tests.golden.memory import DOUBLE_QUANTIZATION, SAVED_BITS, STORED_BITS, DoubleQuantization
+from tests.golden.memory import (
+    DOUBLE_QUANTIZATION,
+    HQQ_ERRORS,
+    SAVED_BITS,
+    STORED_BITS,
+    DoubleQuantization,
+)
 
-NARROW_TO_WIDE: tuple[Bits, ...] = ("nf4-dq", "nf4", "int8", "bf16", "fp32")
+NARROW_TO_WIDE: tuple[Bits, ...] = (
+    "hqq1", "hqq2", "nf4-dq", "nf4", "int8", "bf16", "fp32"
+)  # fmt: skip
 REAL_MODELS = sorted(name for name in catalogue() if name != "tiny-random")
 
 models = st.sampled_from(REAL_MODELS)
@@ -34,6 +44,9 @@ specs = st.builds(
     targets=st.sampled_from(("q+v", "attention", "all-linear")),
     batch=st.integers(1, 63),
     seq_len_tokens=st.integers(16, 4095),
+    variant=st.sampled_from(VARIANTS),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    checkpointing=st.booleans(),
 )
 
 # ---- what bitsandbytes stores
@@ -52,12 +65,43 @@ def test_a_quantized_matrix_takes_exactly_the_bytes_that_bitsandbytes_stores(
     assert constants == sum(tensor_bytes(tensor) for tensor in constants_of(layer))
 
 
+@pytest.mark.parametrize(("d_out", "d_in"), [(64, 64), (24, 64), (96, 128), (512, 256)])
+@pytest.mark.parametrize("bits", HQQ_BITS)
+def test_an_hqq_matrix_takes_exactly_the_bytes_that_the_library_stores(
+    bits: Bits, d_out: int, d_in: int
+) -> None:
+    layer = hqq_layer(bits, d_out, d_in)
+    codes, constants = computed(bits, d_out, d_in)
+    assert codes == tensor_bytes(layer.W_q)
+    assert constants == sum(tensor_bytes(tensor) for tensor in constants_of(layer))
+
+
+@pytest.mark.parametrize("bits", HQQ_BITS)
+def test_hqq_is_off_by_the_published_share_and_decodes_as_the_library_does(bits: Bits) -> None:
+    layer = hqq_layer(bits, 256, 512)
+    decoded = dense_weight(layer, torch.float32)
+    torch.testing.assert_close(decoded, layer.dequantize())
+    weight = random_weight(256, 512)
+    error = float((decoded - weight).norm() / weight.norm())
+    assert error == pytest.approx(HQQ_ERRORS[bits], rel=0.03)
+
+
+def random_weight(d_out: int, d_in: int) -> torch.Tensor:
+    return torch.randn(d_out, d_in, generator=torch.Generator().manual_seed(0))
+
+
+def hqq_layer(bits: Bits, d_out: int, d_in: int) -> HQQLinear:
+    linear = torch.nn.Linear(d_in, d_out, bias=False)
+    linear.weight.data = random_weight(d_out, d_in)
+    return quantized_linear(linear, bits, torch.device("cpu"))
+
+
 def test_nf4_has_the_16_levels_of_bitsandbytes() -> None:
     assert get_4bit_type("nf4", device="cpu").tolist() == pytest.approx(NF4_LEVELS, abs=1e-7)
 
 
 def quantized(bits: Bits, d_out: int, d_in: int) -> Any:
-    weight = {"weight": torch.randn(d_out, d_in, generator=torch.Generator().manual_seed(0))}
+    weight = {"weight": random_weight(d_out, d_in)}
     if bits == "int8":
         layer = bitsandbytes.nn.Linear8bitLt(d_in, d_out, bias=False, has_fp16_weights=False)
     else:
@@ -156,6 +200,7 @@ def test_a_larger_setting_never_needs_less_memory(
 
 @given(models, specs)
 def test_rank_changes_nothing_of_the_frozen_model(model: str, spec: RunSpec) -> None:
+    spec = replace(spec, variant="lora", optimizer="adamw", checkpointing=False)
     one, other = (ledger_of(model, replace(spec, rank=rank), "bf16") for rank in (1, 256))
     assert (one.weights, one.constants, one.logits) == (other.weights, other.constants, other.logits)
     assert one.adapters * 256 == other.adapters
@@ -164,11 +209,44 @@ def test_rank_changes_nothing_of_the_frozen_model(model: str, spec: RunSpec) -> 
 
 @given(models, specs)
 def test_adapters_gradients_and_adam_come_to_16_bytes_a_trained_number(model: str, spec: RunSpec) -> None:
-    ledger = ledger_of(model, spec, "bf16")
+    ledger = ledger_of(model, replace(spec, variant="lora", optimizer="adamw"), "bf16")
     trained = ledger.adapters // memory.FP32_BYTES
     tensors = 2 * sum(linear.count for linear in find_shape(model).select(spec.targets))
     step_counters = ADAM_BYTES_PER_TENSOR * tensors
     assert ledger.adapters + ledger.gradients + ledger.optimizer == 16 * trained + step_counters
+
+
+@given(models, specs)
+def test_8_bit_moments_never_take_more_than_32_bit_ones(model: str, spec: RunSpec) -> None:
+    plain, narrow, paged = (
+        ledger_of(model, replace(spec, optimizer=optimizer), "bf16").optimizer for optimizer in OPTIMIZERS
+    )
+    assert narrow == paged
+    assert narrow <= plain + CODE_MAPS_BYTES
+
+
+@given(models, specs)
+def test_dora_adds_a_magnitude_and_a_norm_for_each_output(model: str, spec: RunSpec) -> None:
+    lora, dora = (ledger_of(model, replace(spec, variant=variant), "bf16") for variant in ("lora", "dora"))
+    outputs = sum(linear.count * linear.d_out for linear in find_shape(model).select(spec.targets))
+    assert dora.adapters - lora.adapters == 8 * outputs
+    assert dora.gradients - lora.gradients == 4 * outputs
+
+
+def test_optimizer_states_are_exactly_those_of_bitsandbytes() -> None:
+    sizes = (10, 4095, 4096, 5000, 70_000)
+    parameters = [torch.nn.Parameter(torch.ones(size)) for size in sizes]
+    optimizer = bitsandbytes.optim.AdamW8bit(parameters)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    kept = {
+        value.data_ptr(): tensor_bytes(value)
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    }
+    assert sum(kept.values()) == optimizer_bytes([Tensors(size, 1) for size in sizes], "adamw8bit")
 
 
 def test_the_heaviest_row_is_the_one_with_the_largest_peak() -> None:

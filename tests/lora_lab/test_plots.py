@@ -41,7 +41,9 @@ from study.units import MB, as_bytes
 SVG = "{http://www.w3.org/2000/svg}"
 ROW = even_row(tokens=381, answer_tokens=150, examples=4)
 POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-DRAWN_BITS: tuple[Bits, ...] = ("bf16", "int8", "nf4", "nf4-dq", "fp4")
+DRAWN_BITS: tuple[Bits, ...] = (
+    "bf16", "hqq8", "int8", "hqq4", "nf4", "fp4", "hqq3", "nf4-dq", "hqq2", "hqq1"
+)  # fmt: skip
 MODELS = ("tiny-random", "smollm2-135m", "gpt2", "llama-3.1-8b")
 
 specs = st.builds(
@@ -135,7 +137,7 @@ def test_the_bits_table_holds_the_total_of_every_bar_to_the_byte(spec: RunSpec, 
 
     plot = memory_by_bits(shape, spec, ROW, compute, [])
 
-    expected = tuple(bits for bits in BITS if bits in DRAWN_BITS or bits == spec.bits)
+    expected = (*(["fp32"] if spec.bits == "fp32" else []), *DRAWN_BITS)
     assert column(plot, "weights stored as") == list(expected)
     totals = [predict(shape, replace(spec, bits=bits), ROW, compute).total_bytes for bits in expected]
     assert [round(float(str(total)) * MB) for total in column(plot, "computed total (MB)")] == totals

@@ -39,7 +39,10 @@ def test_a_spec_survives_being_typed_into_a_form(spec: RunSpec) -> None:
         ({"learning_rate": float("nan")}, "learning_rate must be a number above 0, got nan."),
         ({"learning_rate": -1e-3}, "learning_rate must be a number above 0, got -0.001."),
         ({"model": " "}, "model must be named."),
-        ({"bits": "4bit"}, "bits must be one of fp32, bf16, int8, nf4, nf4-dq, fp4, got '4bit'."),
+        (
+            {"bits": "4bit"},
+            "bits must be one of fp32, bf16, int8, nf4, nf4-dq, fp4, hqq8, hqq4, hqq3, hqq2, hqq1, got '4bit'.",
+        ),
         ({"targets": "mlp"}, "targets must be one of q+v, attention, all-linear, got 'mlp'."),
         ({"compute_dtype": "fp16"}, "compute_dtype must be one of auto, fp32, bf16, got 'fp16'."),
     ],

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_lab.spec import RunSpec
-from lora_lab.worker.lora_matmul import Decoder, FrozenMatmul, LoRAMatmul, install
+from lora_lab.worker.lora_matmul import Decoder, DoRAMatmul, FrozenMatmul, LoRAMatmul, install
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import adapt, cosine, gradient
 
@@ -47,6 +47,43 @@ def test_lora_matmul_equals_plain_autograd(tokens: int, d_in: int, d_out: int, r
     torch.testing.assert_close(ours, plain)
     for found, expected in zip(gradients_of(ours, x, a, b), gradients_of(plain, x, a, b), strict=True):
         assert float((found.double() - expected).norm() / expected.norm()) < ROUNDING
+
+
+@pytest.mark.parametrize(("tokens", "d_in", "d_out", "rank"), SHAPES)
+def test_dora_matmul_equals_plain_autograd_with_a_constant_norm(
+    tokens: int, d_in: int, d_out: int, rank: int
+) -> None:
+    """arXiv:2402.09353 section 4.3: the norm gets no gradient."""
+    x = numbers(tokens, d_in, seed=1).requires_grad_()
+    a, b = (numbers(*shape, seed=2).requires_grad_() for shape in ((rank, d_in), (d_out, rank)))
+    w, m = numbers(d_out, d_in, seed=3), numbers(d_out, seed=4).requires_grad_()
+
+    ours: Any = DoRAMatmul.apply(x, a, b, m, w.norm(dim=1), lambda: w, SCALING)  # type: ignore[no-untyped-call]
+    turned = w + SCALING * b @ a
+    plain = x @ (m / turned.norm(dim=1).detach() * turned.T)
+
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+    for found, expected in zip(gradients_of(ours, x, a, b, m), gradients_of(plain, x, a, b, m), strict=True):
+        assert float((found.double() - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_a_young_magnitude_survives_the_product_in_bf16() -> None:
+    """A thousandth more than the norm is less than bf16 can tell from 1."""
+    young = YoungAdapter()
+    norm = young.w.float().norm(dim=1)
+    zero_b = torch.zeros_like(young.b)
+
+    def product(magnitude: Tensor) -> Tensor:
+        given = (young.x, young.a, zero_b, magnitude, norm, young.decode, SCALING)
+        output: Tensor = DoRAMatmul.apply(*given)  # type: ignore[no-untyped-call]
+        return output.double()
+
+    started, grown = product(norm), product(1.001 * norm)
+    naive = (started.bfloat16() * 1.001).bfloat16().double()
+
+    assert torch.equal(started, (young.x @ young.w.T).double())
+    assert 0.9 < float(((grown - started) * started).sum() / (0.001 * started * started).sum()) < 1.1
+    assert torch.equal(naive, started), "the control: multiplied afterwards, it is lost"
 
 
 def test_lora_matmul_gives_no_gradient_to_an_input_that_wants_none() -> None:

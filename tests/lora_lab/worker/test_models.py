@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +20,36 @@ from lora_lab.memory import MODELLED_TYPES
 from lora_lab.runs.folder import create_run
 from lora_lab.runs.state import RunState, fold
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
+from lora_lab.worker.hqq_layers import quantize_linears
 from lora_lab.worker.models import load_model, load_tokenizer, tiny_folder, tiny_tokenizer
-from lora_lab.worker.quantization import constants_of
+from lora_lab.worker.quantization import constants_of, dense_weight
 from lora_lab.worker.run import execute
 from lora_lab.worker.session import refuse_if_rows_mix
 from study.errors import LearnerError
 from tests.lora_lab.families import FAMILIES
-from tests.lora_lab.worker.builders import CPU, TINY, linears, machine, never, silent, small_dataset
+from tests.lora_lab.worker.builders import (
+    CPU,
+    TINY,
+    linears,
+    machine,
+    never,
+    silent,
+    small_dataset,
+    stored_codes,
+)
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 # As the tiny tokenizer needs it: one token a byte, and two special ones.
 BYTES_AS_TOKENS = {"vocab_size": 258, "eos_token_id": 256, "pad_token_id": 256, "bos_token_id": 257}
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 64,
+    "pad_token_id": 0,
+}
 MODELLED = {name: FAMILIES.get(name, FAMILIES["mistral"]) for name in sorted(MODELLED_TYPES)}
 
 
@@ -85,7 +106,7 @@ def test_every_tokenizer_has_tokens_to_end_and_to_pad_with(models_dir: Path) -> 
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("bits", ["nf4-dq", "int8"])
+@pytest.mark.parametrize("bits", ["nf4-dq", "int8", "hqq3"])
 def test_the_kept_quantized_copy_equals_the_model_quantized_anew(
     bits: Bits, tmp_path: Path, embedded_dir: Path
 ) -> None:
@@ -96,7 +117,8 @@ def test_the_kept_quantized_copy_equals_the_model_quantized_anew(
     kept = load(EMBEDDED_MODEL, bits, tmp_path)
 
     for fresh, loaded in zip(linears(anew), linears(kept), strict=True):
-        assert torch.equal(fresh.weight.data, loaded.weight.data)
+        assert torch.equal(stored_codes(fresh), stored_codes(loaded))
+        assert torch.equal(dense_weight(fresh, torch.float32), dense_weight(loaded, torch.float32))
         for one, other in zip(constants_of(fresh), constants_of(loaded), strict=True):
             assert torch.equal(one, other)
     assert torch.equal(anew.get_input_embeddings().weight, kept.get_input_embeddings().weight)
@@ -141,6 +163,23 @@ def test_a_family_that_keeps_packed_examples_apart_is_trained(family: str) -> No
     refuse_if_rows_mix(with_large_weights(family, FAMILIES[family]), machine("fp32"))
 
 
+@pytest.mark.parametrize("family", ["gemma", "gemma3_text", "phi"])
+def test_the_families_that_a_refusal_names_keep_examples_apart(family: str) -> None:
+    refuse_if_rows_mix(with_large_weights(family, FAMILIES.get(family, SMALL)), machine("fp32"))
+
+
+def test_a_model_in_which_a_little_leaks_between_examples_is_refused_in_fp32() -> None:
+    """One per cent of the row's mean in every token: far below the limit that bf16 needs."""
+    model = with_large_weights("mistral", FAMILIES["mistral"])
+
+    def leak(module: object, inputs: object, output: torch.Tensor) -> torch.Tensor:
+        return output + 0.01 * output.mean(1, keepdim=True)
+
+    model.get_input_embeddings().register_forward_hook(leak)
+    with pytest.raises(LearnerError, match="can't keep packed examples apart"):
+        refuse_if_rows_mix(model, machine("fp32"))
+
+
 def test_a_family_that_lets_packed_examples_see_each_other_is_refused() -> None:
     """MPT builds its mask without looking at positions."""
     config = {"d_model": 32, "n_layers": 2, "n_heads": 4, "vocab_size": 64}
@@ -155,6 +194,37 @@ def with_large_weights(family: str, config: dict[str, Any]) -> Any:
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3)
     return model
+
+
+# ---- what HQQ has no form for
+
+
+def test_hqq_says_why_it_cannot_store_gpt_2() -> None:
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **FAMILIES["gpt2"]))
+    with pytest.raises(LearnerError, match="no form for the transposed layers of gpt2 models"):
+        quantize_linears(model, "hqq4", CPU)
+
+
+def test_hqq_says_which_layer_does_not_fill_its_groups() -> None:
+    config = SMALL | {"hidden_size": 40, "intermediate_size": 40}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **config))
+    with pytest.raises(
+        LearnerError, match=r"q_proj: its 1,600 weights are no multiple of 512\. Choose a bits"
+    ):
+        quantize_linears(model, "hqq1", CPU)
+
+
+def test_importing_the_worker_loads_no_compiler_and_opens_no_connection() -> None:
+    """hqq decorates methods with torch.compile."""
+    script = (
+        "import socket, sys\n"
+        "def refuse(*_): raise AssertionError('a connection')\n"
+        "socket.socket.connect = refuse\n"
+        "import lora_lab.worker.session\n"
+        "assert 'hqq.core.quantize' in sys.modules\n"
+        "assert 'torch._inductor.compile_fx' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, models_dir: Path) -> None:

@@ -21,8 +21,9 @@ from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import RunState, fold
 from lora_lab.shapes import find_shape
-from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
+from lora_lab.spec import BITS, EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, VARIANTS, Bits, RunSpec, Variant
 from lora_lab.worker.data import encode
+from lora_lab.worker.hqq_layers import quantize_linears
 from lora_lab.worker.models import load_tokenizer
 from lora_lab.worker.quantization import keep_trainable_layout, quantization_config
 from lora_lab.worker.run import execute
@@ -139,6 +140,22 @@ def test_plain_peft_loads_the_adapter_and_gets_the_same_held_out_loss(
     check_reloaded(run, models_dir / TINY_MODEL, models_dir)
 
 
+@pytest.mark.parametrize("bits", ["bf16", "nf4-dq", "hqq4"])
+@pytest.mark.parametrize("variant", VARIANTS[1:])
+def test_plain_peft_loads_every_variants_adapter(
+    variant: Variant, bits: Bits, run_it: RunIt, models_dir: Path
+) -> None:
+    """Trained with 8-bit moments and checkpointing, as those change nothing of what is saved."""
+    spec = replace(TINY, bits=bits, variant=variant, steps=2, optimizer="adamw8bit", checkpointing=True)
+    run = run_it(spec)
+    state = state_of(run)
+    assert state.status == "finished"
+    assert state.started is not None
+    expected = count(find_shape(TINY_MODEL), rank=spec.rank, targets=spec.targets, variant=variant)
+    assert (state.started["trainable"], state.started["total"]) == (expected.trainable, expected.total)
+    check_reloaded(run, models_dir / TINY_MODEL, models_dir)
+
+
 def check_reloaded(run: RunFolder, base_folder: Path, models_dir: Path) -> None:
     """With nothing of the lab's but its data: base model and adapter as anybody would load them."""
     spec, state = run.spec, state_of(run)
@@ -146,6 +163,8 @@ def check_reloaded(run: RunFolder, base_folder: Path, models_dir: Path) -> None:
     options = {} if config is None else {"quantization_config": config}
     base = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32, **options)
     keep_trainable_layout(base)
+    if spec.bits in HQQ_BITS:
+        quantize_linears(base, spec.bits, CPU)
     model = PeftModel.from_pretrained(base, run.adapter_path).eval()
     tokenizer = load_tokenizer(spec.model, models_dir, silent)
     held_out = [encode(tokenizer, example) for example in small_dataset().held_out]
