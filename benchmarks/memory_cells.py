@@ -51,6 +51,7 @@ GROUPED = {
 }
 """Untrained like tiny-random: three query heads share a key and value, the head is a matrix of its own."""
 
+CPU = torch.device("cpu")
 MODELS = (EMBEDDED_MODEL, TINY_MODEL, GROUPED_MODEL)
 COMPUTES: tuple[Compute, ...] = ("bf16", "fp32")
 RANKS = (8, 1, 64, 16, 4)
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cell = measure(spec, compute, models_dir)
             found.append(cell)
             print(as_text(cell), flush=True)
-    machine = f"CPU, {torch.get_num_threads()} threads, live storages"
+    here = Machine(device=CPU, compute_dtype=torch.float32).description
+    machine = f"{here['name']}, {here['processor']}"
     cells = Cells(cells=tuple(found), versions=versions(), machine=machine)
     options.out.write_text(cells_json(found, versions=cells.versions, machine=machine), "utf-8")
     print(f"{len(found)} cells, median {cells.median_percent:.2f} %, worst {as_text(cells.worst)}")
@@ -113,7 +115,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
     The seed is the first one whose heaviest row does not come first: before the first step there are no
     gradients and moments, which every longer run has beside its heaviest row.
     """
-    machine = Machine(device=torch.device("cpu"), compute_dtype=DTYPES[compute])
+    machine = Machine(device=CPU, compute_dtype=DTYPES[compute])
     source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
     session = open_session(source, spec.bits, machine, models_dir=models_dir, report=_silent)
     shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)

@@ -137,7 +137,7 @@ def test_the_bits_table_holds_the_total_of_every_bar_to_the_byte(spec: RunSpec, 
 
     plot = memory_by_bits(shape, spec, ROW, compute, [])
 
-    expected = (*(["fp32"] if spec.bits == "fp32" else []), *DRAWN_BITS)
+    expected: tuple[Bits, ...] = ("fp32", *DRAWN_BITS) if spec.bits == "fp32" else DRAWN_BITS
     assert column(plot, "weights stored as") == list(expected)
     totals = [predict(shape, replace(spec, bits=bits), ROW, compute).total_bytes for bits in expected]
     assert [round(float(str(total)) * MB) for total in column(plot, "computed total (MB)")] == totals

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.spec import BITS, BITS_LABELS, TARGET_LABELS, TARGET_SETS, RunSpec, spec_from
+from lora_lab.spec import (
+    BITS,
+    BITS_LABELS,
+    OPTIMIZER_LABELS,
+    OPTIMIZERS,
+    TARGET_LABELS,
+    TARGET_SETS,
+    VARIANT_LABELS,
+    VARIANT_NAMES,
+    VARIANTS,
+    RunSpec,
+    spec_from,
+)
 from study.errors import LearnerError
 from tests.lora_lab.settings import any_spec
 
@@ -39,10 +51,9 @@ def test_a_spec_survives_being_typed_into_a_form(spec: RunSpec) -> None:
         ({"learning_rate": float("nan")}, "learning_rate must be a number above 0, got nan."),
         ({"learning_rate": -1e-3}, "learning_rate must be a number above 0, got -0.001."),
         ({"model": " "}, "model must be named."),
-        (
-            {"bits": "4bit"},
-            "bits must be one of fp32, bf16, int8, nf4, nf4-dq, fp4, hqq8, hqq4, hqq3, hqq2, hqq1, got '4bit'.",
-        ),
+        ({"bits": "4bit"}, f"bits must be one of {', '.join(BITS)}, got '4bit'."),
+        ({"variant": "vera"}, "variant must be one of lora, rslora, dora, got 'vera'."),
+        ({"optimizer": "sgd"}, "optimizer must be one of adamw, adamw8bit, paged_adamw8bit, got 'sgd'."),
         ({"targets": "mlp"}, "targets must be one of q+v, attention, all-linear, got 'mlp'."),
         ({"compute_dtype": "fp16"}, "compute_dtype must be one of auto, fp32, bf16, got 'fp16'."),
     ],
@@ -110,6 +121,8 @@ def test_a_spec_cannot_be_changed_under_a_run() -> None:
 def test_every_choice_has_words_for_a_learner() -> None:
     assert set(BITS_LABELS) == set(BITS)
     assert set(TARGET_LABELS) == set(TARGET_SETS)
+    assert set(VARIANT_LABELS) == set(VARIANT_NAMES) == set(VARIANTS)
+    assert set(OPTIMIZER_LABELS) == set(OPTIMIZERS)
 
 
 def test_the_update_is_scaled_by_alpha_over_rank() -> None:

@@ -29,7 +29,7 @@ from lora_lab.worker.quantization import keep_trainable_layout, quantization_con
 from lora_lab.worker.run import execute
 from lora_lab.worker.session import find_machine, open_session
 from lora_lab.worker.training import learning_rate_at
-from tests.lora_lab.worker.builders import TINY, never, padded_loss, silent, small_dataset
+from tests.lora_lab.worker.builders import CPU, TINY, never, padded_loss, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 ADAPTER = "adapter_model.safetensors"
