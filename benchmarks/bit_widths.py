@@ -131,8 +131,8 @@ def report(rows: Sequence[Row], machine: Machine) -> str:
     return (
         f"{HEAD}\n{lines}\n\n"
         f"Measured: {spec.model}, rank {spec.rank} on all linear layers, batch {spec.batch}, "
-        f"{spec.steps} steps, learning rate {spec.learning_rate:g}, seed {spec.seed}; {here['name']} ({here['processor']}), "
-        f"computing in {here['compute_dtype']}; {libraries}.\n"
+        f"{spec.steps} steps, learning rate {spec.learning_rate:g}, seed {spec.seed}; "
+        f"{here['name']} ({here['processor']}), computing in {here['compute_dtype']}; {libraries}.\n"
     )
 
 
