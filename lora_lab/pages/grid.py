@@ -144,9 +144,10 @@ class GridPage:
 
     def _uploaded(self, event: Mapping[str, Any]) -> Reply:
         dataset = self._lab.uploads.add(*press.file_of(event))
+        train, held_out = len(dataset.train), len(dataset.held_out)
         return {
             "parts": {"data": self._data_part(dataset.digest)},
-            "say": f"{dataset.label}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out.",
+            "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
             "then": "change",
         }
 

@@ -18,13 +18,14 @@ from lora_lab.datasets import MAX_FILE_BYTES, load_saved, own_dataset
 from lora_lab.form import address_of, presets, spec_of_form
 from lora_lab.home import ReadExample
 from lora_lab.lab import Lab
+from lora_lab.memory import bits_per_param
 from lora_lab.merged import Merged
 from lora_lab.pages.train import LabPage
 from lora_lab.run_file import run_file
 from lora_lab.run_panel import last_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
-from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec
+from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
@@ -76,7 +77,9 @@ class Form(HTMLParser):
             self._select = name or ""
         elif tag == "option" and (self._select not in self.values or "selected" in given):
             self.values[self._select] = [value]
-        elif tag == "input" and name and (given.get("type") != "radio" or "checked" in given):
+        elif (
+            tag == "input" and name and (given.get("type") not in ("radio", "checkbox") or "checked" in given)
+        ):
             self.values[name] = [value]
 
 
@@ -119,6 +122,7 @@ def test_the_page_opens_with_the_demo_and_its_exact_numbers(ana: Visitor) -> Non
 SHOWN_SPECS = [
     *(preset.spec for preset in presets()),
     RunSpec(model="llama-3.2-3b", bits="fp4", targets="attention", rank=3, alpha=0.5, compute_dtype="fp32"),
+    RunSpec(variant="dora", optimizer="paged_adamw8bit", checkpointing=True, bits="hqq3"),
     RunSpec(learning_rate=0.00123456789, alpha=1234567.25, seed=2**32 - 1, seq_len_tokens=17, batch=64),
 ]
 
@@ -176,6 +180,38 @@ def test_what_the_page_knows_and_a_learner_should_is_said(ana: Visitor) -> None:
     assert "rounded to 4 bits once already" in part(ana.sends("change", RunSpec(bits="bf16")), "cost")
     above = part(ana.sends("change", RunSpec(rank=RANK_LIMITS[1])), "cost")
     assert "Rank 256 is above the width 192 of k_proj" in above
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_stored_bits_of_every_scheme_are_shown(ana: Visitor, bits: Bits) -> None:
+    said = f"{bits_per_param(bits):.4g} bits each as stored"
+    assert said in words(part(ana.sends("change", RunSpec(bits=bits)), "cost"))
+
+
+def test_doras_magnitudes_are_counted_and_explained(ana: Visitor) -> None:
+    spec = RunSpec(variant="dora")
+    shown = words(part(ana.sends("change", spec), "cost"))
+    shape = find_shape(spec.model)
+    counted = count(shape, rank=spec.rank, targets=spec.targets, variant="dora")
+    outputs = sum(linear.count * linear.d_out for linear in shape.linears)
+    assert counted.trainable == count(shape, rank=spec.rank, targets=spec.targets).trainable + outputs
+    assert as_count(counted.trainable) in shown
+    assert f"30 layers × (8 × 10,176 + {outputs // 30:,})" in shown
+    assert "magnitude of each output" in shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (RunSpec(optimizer="paged_adamw8bit"), "A CPU has no second memory to page to"),
+        (RunSpec(optimizer="adamw8bit", rank=1), "8-bit AdamW saves nothing"),
+        (RunSpec(optimizer="adamw8bit", rank=8), "fewer than 4,096 numbers keep their moments in 32 bits"),
+        (RunSpec(bits="hqq1"), "With 1 bit a weight is off by about its own size"),
+        (RunSpec(variant="rslora", rank=4), "alpha / √r = 8"),
+    ],
+)
+def test_what_a_choice_cannot_do_is_said(ana: Visitor, spec: RunSpec, said: str) -> None:
+    assert said in words(part(ana.sends("change", spec), "cost"))
 
 
 def test_a_machine_that_is_too_small_is_named_before_the_start(ana: Visitor, lab: Lab) -> None:

@@ -14,7 +14,7 @@ from lora_lab.batches import RowSize, row_sizes
 from lora_lab.datasets import Dataset, Example, own_dataset, split
 from lora_lab.memory import Compute
 from lora_lab.shapes import find_shape
-from lora_lab.spec import Bits, RunSpec
+from lora_lab.spec import HQQ_BITS, Bits, RunSpec
 from lora_lab.worker.data import IGNORED, Encoded, cut_to, encode, pack
 from lora_lab.worker.models import load_model, quiet_libraries
 from lora_lab.worker.session import DTYPES, Adapted, Machine, Session, attach, meter_for, open_session
@@ -126,12 +126,19 @@ def adapt(base: nn.Module, spec: RunSpec) -> PeftModel:
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=int(spec.alpha),
-        target_modules=find_shape(spec.model).target_modules(spec.targets),
+        target_modules=_targets(spec),
         use_rslora=spec.variant == "rslora",
         use_dora=spec.variant == "dora",
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, config)
+
+
+def _targets(spec: RunSpec) -> str | list[str]:
+    """PEFT's "all-linear" looks for nn.Linear and passes HQQ's layers over."""
+    if spec.targets == "all-linear" and spec.bits not in HQQ_BITS:
+        return "all-linear"
+    return find_shape(spec.model).target_modules(spec.targets)
 
 
 def padded_loss(model: nn.Module, batch: Sequence[Encoded]) -> Tensor:

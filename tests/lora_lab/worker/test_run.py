@@ -73,7 +73,13 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert state.started is not None
     expected = count(find_shape(TINY_MODEL), rank=TINY.rank, targets=TINY.targets)
     assert (state.started["trainable"], state.started["total"]) == (expected.trainable, expected.total)
-    assert set(state.started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes"}
+    assert set(state.started["versions"]) == {
+        "torch",
+        "transformers",
+        "peft",
+        "bitsandbytes",
+        "hqq",
+    }
     assert state.loss_before is not None
     assert state.loss_after is not None
     assert state.loss_after < state.loss_before
