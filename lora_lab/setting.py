@@ -8,7 +8,11 @@ from lora_lab.spec import Bits
 
 NumberType = Literal["fp32", "bf16", "fp16"]
 WIDTHS: dict[NumberType, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
-Framework = Literal["transformers", "trainer", "litgpt", "torchtune", "qlora", "unsloth"]
+Framework = Literal["loop", "trainer", "trl", "unprepared", "litgpt", "torchtune", "unsloth"]
+"""`loop`: peft in a loop of one's own; `trainer`: transformers' Trainer, which computes under autocast; `trl`: the
+same, with embeddings and head back in 16 bits (trl, artidoro/qlora); `unprepared`: a Trainer whose quantized base
+is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms-acceleration)."""
+
 Attention = Literal["eager", "sdpa", "flash"]
 Loss = Literal["full", "chunked", "answers"]
 Phase = Literal["train", "load", "generate"]
@@ -30,7 +34,7 @@ class Setting:
     base_type: NumberType = "bf16"
     bits: Bits | Literal["fp4-dq", "fp16"] = "bf16"
     adapter_type: NumberType = "fp32"
-    framework: Framework = "transformers"
+    framework: Framework = "loop"
     seq_len: int = 512
     batch: int = 1
     checkpointing: bool = False
@@ -67,4 +71,14 @@ class Setting:
 
         The usual recipes of peft and trl call it on a quantized base, and only there (docs/traps.md 3).
         """
-        return self.quantized and self.framework in ("transformers", "trainer", "qlora")
+        return self.quantized and self.framework in ("loop", "trainer", "trl")
+
+    @property
+    def outer_width(self) -> int:
+        """Bytes of embeddings and head."""
+        return 4 if self.prepared and self.framework != "trl" else self.width
+
+    @property
+    def autocast(self) -> bool:
+        """Whether matrix products run under torch.autocast."""
+        return self.framework in ("trainer", "trl", "unprepared") and self.base_type != "fp32"

@@ -1,9 +1,6 @@
 """A training step of transformers with peft and bitsandbytes, as symbolic tensors."""
 
-from collections.abc import Callable
-
 from lora_lab.setting import WIDTHS, Setting
-from lora_lab.shapes import Linear
 from lora_lab.step.families import FAMILIES, Family
 from lora_lab.step.operators import FP32, HALF, Operators
 from lora_lab.step.tape import STOP, Leaf, Storage, Tape, Tensor
@@ -16,6 +13,8 @@ LAYERS_PLAYED = 4
 class TransformersStep:
     """Forward, loss and backward of one micro-batch. Subclasses say what another framework does otherwise."""
 
+    saves_quantized_input = False
+
     def __init__(self, setting: Setting, *, keep_history: bool = False) -> None:
         self.setting = setting
         self.shape = setting.shape
@@ -27,11 +26,11 @@ class TransformersStep:
         self.wide = FP32 if setting.prepared else setting.width
         """Bytes of the residual stream, norms and embeddings."""
 
-        self.autocast = setting.framework in ("trainer", "qlora") and setting.base_type != "fp32"
-        self.keeps_outputs = setting.framework == "transformers"
+        self.outer = setting.outer_width
+        self.autocast = setting.autocast
+        self.keeps_outputs = setting.framework == "loop"
         """A loop of one's own keeps the model's outputs, logits among them, until after the backward pass."""
 
-        self.saves_quantized_input = setting.bits == "int8"
         self.adapter_width = WIDTHS[setting.adapter_type]
         self.roles = {linear.role: linear for linear in setting.adapted}
         self._casts: dict[int, Tensor] = {}
@@ -83,9 +82,9 @@ class TransformersStep:
         """Token embeddings; in checkpointing their output is made to need a gradient."""
         numbers = self.rows * self.shape.hidden
         table = self.parameter(
-            self.shape.embedding_parameters, self.wide, trained=self.setting.trains_everything
+            self.shape.embedding_parameters, self.outer, trained=self.setting.trains_everything
         )
-        x = self.ops.apply(numbers, self.wide, table)
+        x = self.ops.apply(numbers, self.outer, table)
         if self.setting.checkpointing and not x.needs_gradient:
             x.leaf = Leaf()
         return x
@@ -103,14 +102,14 @@ class TransformersStep:
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
             # Recomputing stops before the layer's result, which nobody needs again.
-            return [self.tape.run_backward(self.layer(again()).node, gradient)]
+            return [self.tape.run_backward(self.layer(self.entering(kept)).node, gradient)]
 
-        numbers, width, storage = x.numbers, x.width, x.storage
-
-        def again() -> Tensor:
-            return Tensor(numbers, width, storage, leaf=STOP)
-
+        kept = Tensor(x.numbers, x.width, x.storage)
         return self.tape.record(out, [x], saved=[x], backward=backward)
+
+    def entering(self, x: Tensor) -> Tensor:
+        """A layer's input on which a backward pass of its own ends."""
+        return Tensor(x.numbers, x.width, x.storage, leaf=STOP)
 
     def layer(self, x: Tensor) -> Tensor:
         """One decoder layer."""
@@ -211,7 +210,8 @@ class TransformersStep:
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             pairs = self.setting.batch * heads * self.setting.seq_len**2
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
-        return self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
+        out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
+        return out if self.setting.on_gpu else self.ops.copy(out)  # the CPU's kernel writes head by head
 
     # ---- the MLP
 
@@ -263,7 +263,7 @@ class TransformersStep:
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
         decoded = d_in * d_out * x.width
-        saved = (came,) if self.saves_quantized_input else ()
+        saved = (came,) if self.saves_quantized_input or self.setting.bits == "int8" else ()
         out = self.ops.apply(
             self.rows * d_out, x.width, x, saved=saved, temporary_bytes=decoded, backward_bytes=decoded
         )
@@ -335,14 +335,14 @@ class TransformersStep:
     def head(self, x: Tensor) -> Tensor:
         """Logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
-        weight = self.parameter(d * vocab, self.wide, trained=self.setting.trains_everything)
+        weight = self.parameter(d * vocab, self.outer, trained=self.setting.trains_everything)
         logits = self.product(x, weight, vocab, part="logits")
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
         """The loss function's fp32 copy; the trainers of the published rows also shift it into another one."""
         logits = self.ops.cast(logits, FP32, "logits")
-        if self.setting.framework in ("trainer", "qlora"):
+        if not self.keeps_outputs:
             logits = self.ops.apply(logits.numbers, FP32, logits, part="logits")
         return self.ops.cross_entropy(logits, rows=self.rows)
 
@@ -355,10 +355,3 @@ class TransformersStep:
         del chunk
         return self.ops.apply(1, FP32, x, saved=(kept,))
 
-
-StepMaker = Callable[[Setting], TransformersStep]
-
-
-def count_of(linear: Linear, layers: int) -> int:
-    """How many of a kind one layer has."""
-    return max(1, linear.count // layers)
