@@ -26,7 +26,11 @@ def whole(record: Mapping[str, Any], field: str, default: int) -> int:
 
 
 def one_of(
-    record: Mapping[str, Any], field: str, allowed: Collection[Any] | Mapping[Any, Any], *, default: Any = None
+    record: Mapping[str, Any],
+    field: str,
+    allowed: Collection[Any] | Mapping[Any, Any],
+    *,
+    default: Any = None,
 ) -> Any:
     """One of the allowed values; with a mapping, what it stands for."""
     value = record.get(field)

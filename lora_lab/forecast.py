@@ -128,20 +128,26 @@ def _at_rest(setting: Setting) -> Ledger:
     numbers = sum(count * size for count, size in trained)
     full = setting.trains_everything
     width = setting.width if full else WIDTHS[setting.adapter_type]
-    oversight = 0
-    if setting.framework == "litgpt" and setting.quantized and setting.phase == "train":
-        # StableEmbedding's table is made after the others were frozen: its gradient is never cleared.
-        oversight = setting.shape.embedding_parameters * setting.width
     return Ledger(
         weights=_weight_bytes(setting),
         constants=_constant_bytes(setting),
         adapters=0 if full else numbers * width,
-        gradients=oversight,
+        gradients=_kept_gradients(setting),
         optimizer=_moment_bytes(setting, trained, width) if setting.phase == "train" else 0,
         activations=0,
         logits=0,
         scratch=0,
     )
+
+
+def _kept_gradients(setting: Setting) -> int:
+    """litgpt's are still there when the next micro-batch comes: its recipes gather several for a step."""
+    if setting.framework != "litgpt" or setting.phase != "train":
+        return 0
+    if setting.trains_everything:
+        return setting.shape.total_parameters * setting.width
+    # StableEmbedding's table is made after the others were frozen: its gradient is never cleared.
+    return setting.shape.embedding_parameters * setting.width if setting.quantized else 0
 
 
 def _weight_bytes(setting: Setting) -> int:
@@ -225,7 +231,7 @@ def _training(setting: Setting) -> Ledger:
     step = _optimizer_moment(setting, resident)
     peak = replace(
         resident,
-        gradients=resident.gradients + tape.peak["gradients"],
+        gradients=max(resident.gradients, tape.peak["gradients"]),
         activations=tape.peak["activations"],
         logits=tape.peak["logits"],
         scratch=tape.peak["scratch"],
@@ -247,7 +253,7 @@ def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
     temporary = moments.temporary_copies * gradients
     if not setting.on_gpu or setting.framework == "torchtune":  # tensor by tensor, or fused
         temporary = 2 * width * max((size for _, size in trained), default=0) if not setting.on_gpu else 0
-    return replace(resident, gradients=resident.gradients + gradients, scratch=temporary)
+    return replace(resident, gradients=max(resident.gradients, gradients), scratch=temporary)
 
 
 def _generating(setting: Setting) -> Ledger:

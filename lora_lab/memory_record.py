@@ -8,6 +8,7 @@ from lora_lab.fields import UnsupportedCase, adapter_of, one_of, whole
 from lora_lab.forecast import optimizer_named
 from lora_lab.setting import Attention, Framework, Loss, Measure, NumberType, Phase, Setting
 from lora_lab.shapes import Linear, ModelShape, Role
+from lora_lab.step.families import FAMILIES
 
 Record = Mapping[str, Any]
 
@@ -71,18 +72,18 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
     framework = framework_named(record.get("framework"))
     method = one_of(record, "method", METHODS, default="lora")
     adapter = adapter_of(record)
-    if framework in ("litgpt", "torchtune"):
-        shape = with_separate_matrices(shape)
-    full = method == "full"
-    roles = () if full else _chosen(shape, adapter.get("targets"))
-    base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     native = framework in ("litgpt", "torchtune")
+    shape = as_stored(shape, separate=native)
+    phase = one_of(record, "phase", PHASES, default="train")
+    full = method == "full" or (phase != "train" and not record.get("lora"))
+    targets = adapter.get("targets") or (["q", "v"] if native else None)
+    base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
-    setting = Setting(
+    return Setting(
         shape=shape,
-        adapted=roles,
-        adapts_head=not full and _names_head(adapter.get("targets")),
+        adapted=() if full else _chosen(shape, targets),
+        adapts_head=not full and _names_head(targets),
         rank=whole(adapter, "r", DEFAULT_RANK),
         variant=_variant(method, adapter),
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
@@ -96,11 +97,11 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
         optimizer=optimizer,
         attention=one_of(record, "attention", ATTENTIONS),
         loss=one_of(record, "loss", LOSSES),
-        phase=one_of(record, "phase", PHASES, default="train"),
+        phase=phase,
         measure=one_of(record, "measure", MEASURES),
         on_gpu=record.get("device") != "cpu",
+        offloads="offload" in str(record.get("framework") or "").lower(),
     )
-    return setting
 
 
 def framework_named(written: Any) -> Framework:
@@ -133,7 +134,7 @@ def _bits(record: Record, base_type: NumberType, method: str, framework: Framewo
 def _chosen(shape: ModelShape, written: Any) -> tuple[Linear, ...]:
     """The adapted matrices. A role of a fused matrix adapts the whole of it, as peft would."""
     if written is None or isinstance(written, str):
-        return shape.select(written if written != "head" else []) if written != "head" else ()
+        return () if written == "head" else shape.select(written)
     names: list[str] = []
     for name in written:
         if name in ("head", "lm_head"):
@@ -153,19 +154,52 @@ def _names_head(written: Any) -> bool:
     return any(name in ("head", "lm_head") for name in names)
 
 
-def with_separate_matrices(shape: ModelShape) -> ModelShape:
-    """The same model with q, k, v and gate, up apart, as litgpt and torchtune adapt them."""
-    linears: list[Linear] = []
+def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
+    """The model with experts as matrices and as many key heads as its matrices show; with `separate`, also with q,
+    k, v and gate, up apart, as litgpt and torchtune have them. Raises UnsupportedCase on an unknown family.
+    """
+    if shape.model_type not in FAMILIES:
+        raise UnsupportedCase(f"what the layers of {shape.model_type} save is not known")
+    linears = shape.linears
+    others = shape.other_parameters
+    if shape.fused_experts:
+        size = shape.hidden * shape.intermediate
+        experts = others // (3 * size)
+        others -= 3 * size * experts
+        linears += tuple(_expert(role, shape, experts) for role in ("gate", "up", "down"))
+    key_heads = _key_heads(shape)
+    shape = replace(shape, linears=linears, other_parameters=others, kv_heads=key_heads, fused_experts=False)
+    if not separate:
+        return shape
+    apart = [part for linear in linears for part in _separated(linear, shape)]
+    return replace(shape, linears=tuple(apart))
+
+
+def _expert(role: Role, shape: ModelShape, count: int) -> Linear:
+    d_in, d_out = shape.hidden, shape.intermediate
+    if role == "down":
+        d_in, d_out = d_out, d_in
+    name = f"model.layers.*.mlp.experts.*.{role}_proj"
+    return Linear(name=name, role=role, d_in=d_in, d_out=d_out, count=count)
+
+
+def _key_heads(shape: ModelShape) -> int:
     for linear in shape.linears:
+        if linear.role == "k":
+            return max(1, linear.d_out // shape.head_dim)
         if linear.role == "qkv":
-            a, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-            linears += [_part(linear, "q", a), _part(linear, "k", kv), _part(linear, "v", kv)]
-        elif linear.role == "gate_up":
-            half = linear.d_out // 2
-            linears += [_part(linear, "gate", half), _part(linear, "up", half)]
-        else:
-            linears.append(linear)
-    return replace(shape, linears=tuple(linears))
+            return max(1, (linear.d_out // shape.head_dim - shape.heads) // 2)
+    return shape.kv_heads
+
+
+def _separated(linear: Linear, shape: ModelShape) -> list[Linear]:
+    if linear.role == "qkv":
+        a, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        return [_part(linear, "q", a), _part(linear, "k", kv), _part(linear, "v", kv)]
+    if linear.role == "gate_up":
+        half = linear.d_out // 2
+        return [_part(linear, "gate", half), _part(linear, "up", half)]
+    return [linear]
 
 
 def _part(linear: Linear, role: Role, d_out: int) -> Linear:

@@ -25,7 +25,7 @@ class Setting:
 
     shape: ModelShape
     adapted: tuple[Linear, ...] = ()
-    """None: every weight is trained."""
+    """Empty, and `adapts_head` false: every weight is trained."""
 
     adapts_head: bool = False
     rank: int = 8
@@ -44,6 +44,8 @@ class Setting:
     phase: Phase = "train"
     measure: Measure = "allocated"
     on_gpu: bool = True
+    offloads: bool = False
+    """Checkpointed layer inputs wait in main memory."""
 
     @property
     def trains_everything(self) -> bool:

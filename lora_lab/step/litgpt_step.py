@@ -127,6 +127,5 @@ class LitgptStep(TransformersStep):
                 part="logits",
             )
         else:
-            weight = self.parameter(d * vocab, self.width, trained=self.setting.trains_everything)
-            logits = self.product(x, weight, vocab, part="logits")
+            logits = self.product(x, self.head_weight, vocab, part="logits")
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits

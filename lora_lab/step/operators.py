@@ -142,9 +142,7 @@ class Operators:
 
     # ---- matrices
 
-    def matmul(
-        self, x: Tensor, weight: Tensor, *, rows: int, d_out: int, part: Part = "scratch"
-    ) -> Tensor:
+    def matmul(self, x: Tensor, weight: Tensor, *, rows: int, d_out: int, part: Part = "scratch") -> Tensor:
         """x Wᵀ: saves x if W is trained, and W if x needs a gradient (free, unless W is a copy)."""
         return self.apply(rows * d_out, x.width, x, weight, saved=_factors(x, weight), part=part)
 
@@ -168,7 +166,9 @@ class Operators:
             backward_bytes=summed + rows * heads * FP32,
         )
 
-    def written_attention(self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, softcap: bool = False) -> Tensor:
+    def written_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, softcap: bool = False
+    ) -> Tensor:
         """softmax(q kᵀ) v with every pair of every head written out, as `eager` does; softmax in fp32."""
         scores = self.apply(pairs, q.width, q, k, saved=_factors(q, k))
         scores = self.scale(scores)
@@ -176,7 +176,9 @@ class Operators:
             scores = self.scale(self.unary(self.scale(scores), saves_result=True))
         scores = self.apply(pairs, q.width, scores, passes=True)  # the mask is added
         upcast = pairs * FP32 if q.width < FP32 and not self.on_gpu else 0
-        scores = self.apply(pairs, FP32, scores, save_result=True, temporary_bytes=upcast, backward_bytes=upcast)
+        scores = self.apply(
+            pairs, FP32, scores, save_result=True, temporary_bytes=upcast, backward_bytes=upcast
+        )
         scores = self.cast(scores, q.width)
         out = self.apply(q.numbers, q.width, scores, v, saved=_factors(scores, v))
         del scores

@@ -66,7 +66,13 @@ class Tensor:
     __slots__ = ("leaf", "node", "numbers", "storage", "width")
 
     def __init__(
-        self, numbers: int, width: int, storage: Storage, *, node: Node | None = None, leaf: Leaf | None = None
+        self,
+        numbers: int,
+        width: int,
+        storage: Storage,
+        *,
+        node: Node | None = None,
+        leaf: Leaf | None = None,
     ) -> None:
         self.numbers, self.width, self.storage, self.node, self.leaf = numbers, width, storage, node, leaf
 
@@ -143,7 +149,7 @@ class Tape:
             if isinstance(target, Leaf):
                 if target is STOP:
                     arrived = sent
-                elif target.gradient is None:
+                elif target.gradient is None or target.gradient.size_bytes < sent.size_bytes:
                     sent.storage.move("gradients")
                     target.gradient = sent.storage
             elif target in waiting:

@@ -39,27 +39,18 @@ class TorchtuneStep(TransformersStep):
         sizes.append(x.numbers - sum(sizes))
         pieces = [self.head(piece) for piece in self.ops.split(x, sizes)]
         del x
-        losses = [
-            self.ops.cross_entropy(self.ops.cast(piece, FP32, "logits"), rows=piece.numbers // self.shape.vocab)
-            for piece in pieces
-        ]
-        return self.ops.apply(self.rows, FP32, *losses)
+        return self.ops.apply(self.rows, FP32, *[self.loss_of(piece) for piece in pieces])
+
+    def loss_of(self, logits: Tensor) -> Tensor:
+        """Cross-entropy in fp32; chunked, it is compiled, and keeps the 16-bit logits it computes it from."""
+        rows = logits.numbers // self.shape.vocab
+        if self.setting.loss == "chunked":
+            return self.ops.apply(rows, FP32, logits, saved=(logits,))
+        return self.ops.cross_entropy(self.ops.cast(logits, FP32, "logits"), rows=rows)
 
 
 class UnslothStep(TorchtuneStep):
-    """Unsloth: layer inputs wait in main memory, and the loss's gradient overwrites the logits."""
-
-    def checkpointed(self, x: Tensor) -> Tensor:
-        """Only the layer being recomputed is on the GPU."""
-        with self.tape.without_graph():
-            out = self.layer(Tensor(x.numbers, x.width, x.storage))
-        numbers, width = x.numbers, x.width
-
-        def backward(gradient: Tensor) -> list[Tensor | None]:
-            again = self.tape.new(numbers, width)
-            return [self.tape.run_backward(self.layer(self.entering(again)).node, gradient)]
-
-        return self.tape.record(out, [x], saved=(), backward=backward)
+    """Unsloth: the loss's gradient overwrites the logits."""
 
     def loss(self, x: Tensor) -> Tensor:
         """One tensor of logits, in place."""

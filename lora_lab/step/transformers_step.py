@@ -27,6 +27,7 @@ class TransformersStep:
         """Bytes of the residual stream, norms and embeddings."""
 
         self.outer = setting.outer_width
+        self.offloads = setting.offloads or setting.framework == "unsloth"
         self.autocast = setting.autocast
         self.keeps_outputs = setting.framework == "loop"
         """A loop of one's own keeps the model's outputs, logits among them, until after the backward pass."""
@@ -36,6 +37,11 @@ class TransformersStep:
         self._casts: dict[int, Tensor] = {}
         self._parameters: list[Tensor] = []
         self._ghosts: list[Storage] = []
+        trained = setting.trains_everything
+        self.table = self.parameter(self.shape.embedding_parameters, self.outer, trained=trained)
+        self.head_weight = self.table
+        if self.shape.head_parameters:
+            self.head_weight = self.parameter(self.shape.head_parameters, self.outer, trained=trained)
 
     # ---- playing it
 
@@ -81,10 +87,7 @@ class TransformersStep:
     def embed(self) -> Tensor:
         """Token embeddings; in checkpointing their output is made to need a gradient."""
         numbers = self.rows * self.shape.hidden
-        table = self.parameter(
-            self.shape.embedding_parameters, self.outer, trained=self.setting.trains_everything
-        )
-        x = self.ops.apply(numbers, self.outer, table)
+        x = self.ops.apply(numbers, self.outer, self.table)
         if self.setting.checkpointing and not x.needs_gradient:
             x.leaf = Leaf()
         return x
@@ -102,10 +105,12 @@ class TransformersStep:
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
             # Recomputing stops before the layer's result, which nobody needs again.
-            return [self.tape.run_backward(self.layer(self.entering(kept)).node, gradient)]
+            came_back = kept or self.tape.new(numbers, width)
+            return [self.tape.run_backward(self.layer(self.entering(came_back)).node, gradient)]
 
-        kept = Tensor(x.numbers, x.width, x.storage)
-        return self.tape.record(out, [x], saved=[x], backward=backward)
+        numbers, width = x.numbers, x.width
+        kept = None if self.offloads else Tensor(numbers, width, x.storage)
+        return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
 
     def entering(self, x: Tensor) -> Tensor:
         """A layer's input on which a backward pass of its own ends."""
@@ -271,7 +276,7 @@ class TransformersStep:
 
     def product(self, x: Tensor, weight: Tensor, d_out: int, *, part: str = "scratch") -> Tensor:
         """x Wᵀ; under autocast both are cast to two bytes first, a trained weight once a step."""
-        rows = x.numbers * d_out // max(1, weight.numbers) if weight.numbers else 0
+        rows = x.numbers * d_out // weight.numbers
         if self.autocast:
             x, weight = self.ops.cast(x, HALF), self.cast_once(weight)
         elif x.width != weight.width:
@@ -335,16 +340,16 @@ class TransformersStep:
     def head(self, x: Tensor) -> Tensor:
         """Logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
-        weight = self.parameter(d * vocab, self.outer, trained=self.setting.trains_everything)
-        logits = self.product(x, weight, vocab, part="logits")
+        logits = self.product(x, self.head_weight, vocab, part="logits")
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
         """The loss function's fp32 copy; the trainers of the published rows also shift it into another one."""
-        logits = self.ops.cast(logits, FP32, "logits")
-        if not self.keeps_outputs:
-            logits = self.ops.apply(logits.numbers, FP32, logits, part="logits")
-        return self.ops.cross_entropy(logits, rows=self.rows)
+        upcast = self.ops.cast(logits, FP32, "logits")
+        if self.keeps_outputs:
+            return self.ops.cross_entropy(upcast, rows=self.rows)
+        shifted = self.ops.apply(logits.numbers, FP32, upcast, part="logits")
+        return self.ops.cross_entropy(shifted, rows=self.rows)
 
     def fused_loss(self, x: Tensor) -> Tensor:
         """Liger's: logits of one chunk at a time, whose gradient is computed in the forward pass."""
@@ -354,4 +359,3 @@ class TransformersStep:
         chunk = self.tape.new(numbers, self.width + FP32, "logits")
         del chunk
         return self.ops.apply(1, FP32, x, saved=(kept,))
-
