@@ -49,6 +49,7 @@ def build_app(
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
+    from lora_lab.pages import memory as memory_page
     from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
     from quizzes.exercise import quiz_exercise
@@ -91,6 +92,7 @@ def build_app(
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
     train_page.build(pages, context, lab)
+    memory_page.build(pages, context, lab)
     papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

@@ -10,7 +10,7 @@ from typing import Any
 from lora_lab import memory
 from lora_lab.batches import RowSize
 from lora_lab.counts import count
-from lora_lab.fields import LARGEST_WHOLE, UnsupportedCase, adapter_of
+from lora_lab.fields import UnsupportedCase, adapter_of
 from lora_lab.fields import whole as _whole
 from lora_lab.forecast import forecast
 from lora_lab.memory import Compute, Ledger
@@ -76,7 +76,7 @@ def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
 
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
-    """Peak bytes and components: of the lab's own loop, or of the framework and device that the record names."""
+    """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
     if runs_in_the_lab(record):
         return _ledger_answer(_own_ledger(record, reader))
     return _ledger_answer(forecast(setting_of(record, shape_of(record, reader))))

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,6 +16,7 @@ from lora_lab.form import spec_of_address
 from lora_lab.lab import Lab
 from lora_lab.plots import render, to_csv
 from lora_lab.preview import preview
+from lora_lab.published_memory import published_memory
 from study.errors import LearnerError
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
@@ -32,6 +33,8 @@ def register(site: FastAPI, lab: Lab) -> None:
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
     site.get("/lab/runs/{run_id}/run.json")(files.run)
     site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
+    site.get("/lab/memory/published.csv")(files.published_memory)
+    site.get("/lab/memory/measured.csv")(files.measured_memory)
 
 
 class Downloads:
@@ -90,6 +93,49 @@ class Downloads:
         except LearnerError as error:
             return _missing(str(error))
         return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
+
+    def published_memory(self) -> Response:
+        """Every published peak beside its prediction."""
+        rows = [
+            {
+                "id": row.id,
+                "measured_bytes": row.measured_bytes,
+                "predicted_bytes": row.predicted_bytes,
+                "error_percent": f"{row.error_percent:.2f}",
+                "use": row.use,
+                "source": row.source,
+                "setting": json.dumps(row.record),
+            }
+            for row in published_memory()
+        ]
+        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-published.csv")
+
+    def measured_memory(self) -> Response:
+        """Every measured run of this machine beside its prediction."""
+        rows = [
+            {
+                "run": run.run_id,
+                "device": run.device_name,
+                "compute_dtype": run.compute,
+                "steps": run.steps,
+                "predicted_bytes": run.predicted_bytes,
+                "measured_bytes": run.peak_bytes,
+                "measured_above_predicted_percent": f"{run.error_percent:.3f}",
+                "setting": run.spec.to_json(),
+            }
+            for run in self._lab.measured()
+        ]
+        if not rows:
+            return _missing("No run of this machine has been measured yet.")
+        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-measured.csv")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def _strict(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """The peak of a training step of a published framework, by component.
 
 What stays between steps is added up exactly. The step itself is played through with symbolic tensors
-(lora_lab/step/), so that the peak is the worst of its moments: the turn of the loss, a layer's backward pass, the
-optimizer's step. Derivation and limits: docs/guide/memory.md.
+(lora_lab/step/), so that the peak is the worst of its moments: the turn of the loss, a layer's backward
+pass, the optimizer's step. Derivation and limits: docs/guide/memory.md.
 """
 
 import math
@@ -43,7 +43,7 @@ class Moments:
     fp32_copies: int = 0
     eight_bit: bool = False
     temporary_copies: int = 0
-    """Of the trained parameters, while the step runs: torch's foreach loops write the denominator of all at once."""
+    """Of the trained parameters, during the step: torch's foreach loops write all denominators at once."""
 
 
 OPTIMIZERS: dict[str, Moments] = {
@@ -200,7 +200,7 @@ def optimizer_named(name: str) -> Moments:
     kind = "adamw" if kind == "adam" else kind
     if "8bit" in bare and f"{kind}8bit" in OPTIMIZERS:
         return OPTIMIZERS[f"{kind}8bit"]
-    if "paged" in bare and kind == "adamw" or "32bit" in plain:
+    if ("paged" in bare and kind == "adamw") or "32bit" in plain:
         return OPTIMIZERS["paged_adamw"]
     if "fused" in bare and kind == "adamw":
         return OPTIMIZERS["adamw_fused"]
@@ -257,7 +257,7 @@ def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
 
 
 def _generating(setting: Setting) -> Ledger:
-    """Weights, the cache of keys and values, and the largest decoded matrix, once as decoded and once as moved."""
+    """Weights, the cache of keys and values, and the largest matrix decoded, and once more as it is moved."""
     shape = setting.shape
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * setting.tokens * setting.width
     largest = max((linear.d_in * linear.d_out for linear in shape.linears), default=0)

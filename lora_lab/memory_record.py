@@ -65,7 +65,7 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
     """Raises UnsupportedCase with the reason, or LearnerError on a value that means nothing."""
     if record.get("gpus") not in (None, 1):
         raise UnsupportedCase(
-            "what each of several GPUs holds depends on how they share the work, which the record does not say"
+            "what each of several GPUs holds depends on how they share the work, which no field says"
         )
     if record.get("kind") not in (None, "causal"):
         raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
@@ -155,8 +155,10 @@ def _names_head(written: Any) -> bool:
 
 
 def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
-    """The model with experts as matrices and as many key heads as its matrices show; with `separate`, also with q,
-    k, v and gate, up apart, as litgpt and torchtune have them. Raises UnsupportedCase on an unknown family.
+    """The model with experts as matrices and as many key heads as its matrices show; with `separate`, also
+    with q, k, v and gate, up apart, as litgpt and torchtune have them.
+
+    Raises UnsupportedCase on an unknown family.
     """
     if shape.model_type not in FAMILIES:
         raise UnsupportedCase(f"what the layers of {shape.model_type} save is not known")

@@ -7,6 +7,8 @@ from study.templates import render
 LAB = "/lab"
 PAPERS = "/papers"
 SECTIONS = (("Train", LAB), ("Published numbers", PAPERS))
+MEMORY = "/memory"
+SECTIONS = (("Train", LAB), ("Memory", MEMORY))
 """Titles and addresses, in order."""
 
 

@@ -9,9 +9,9 @@ from lora_lab.spec import Bits
 NumberType = Literal["fp32", "bf16", "fp16"]
 WIDTHS: dict[NumberType, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 Framework = Literal["loop", "trainer", "trl", "unprepared", "litgpt", "torchtune", "unsloth"]
-"""`loop`: peft in a loop of one's own; `trainer`: transformers' Trainer, which computes under autocast; `trl`: the
-same, with embeddings and head back in 16 bits (trl, artidoro/qlora); `unprepared`: a Trainer whose quantized base
-is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms-acceleration)."""
+"""`loop`: peft in a loop of one's own; `trainer`: transformers' Trainer, which computes under autocast;
+`trl`: the same, with embeddings and head back in 16 bits (trl, artidoro/qlora); `unprepared`: a Trainer whose
+quantized base is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms)."""
 
 Attention = Literal["eager", "sdpa", "flash"]
 Loss = Literal["full", "chunked", "answers"]

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from lora_lab import charts, view
 from lora_lab.datasets import MAX_FILE_BYTES
+from lora_lab.fits import preset_size_gb
 from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES
@@ -103,7 +104,8 @@ class LabPage:
             cost = self._cost_part(spec)
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
-        return {"parts": {"cost": cost}, "url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
+        url = address_of(spec, run_id=_shown_run(event))
+        return {"parts": {"cost": cost, "confirm": ""}, "url": url, "then": "draw"}
 
     def _cost_part(self, spec: RunSpec) -> str:
         found = self._preview(spec)
@@ -184,15 +186,30 @@ class LabPage:
         spec = spec_of_form(_form(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
+        if events.field(event, "sure") != "yes" and (asked := self._asked(spec)):
+            return asked
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         return {
             "parts": {
                 **self._run_parts(run, None, narrow=_is_narrow(event)),
                 "runs": self._runs_part(run.run_id),
+                "confirm": "",
             },
             "url": address_of(spec, run_id=run.run_id),
             "say": "Run started." if not self._ahead(run) else "Run queued.",
             "focus": "#run",
+        }
+
+    def _asked(self, spec: RunSpec) -> Reply | None:
+        """A question before a run that is predicted to need more than the machine has; None where it fits."""
+        found = self._preview(spec)
+        if found is None or found.fits:
+            return None
+        html = render("lora_lab/confirm.html", found=found)
+        return {
+            "parts": {"confirm": html},
+            "focus": "#confirm",
+            "say": "This may not fit. Start all the same?",
         }
 
     def _stopped(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -291,7 +308,10 @@ class LabPage:
             sections=sections(LAB),
             spec=spec,
             typed=typed,
-            presets=presets(),
+            presets=[
+                (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
+                for preset in presets()
+            ],
             models=_model_choices(spec),
             other=OTHER,
             bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],  # type: ignore[index]

@@ -1,1 +1,1 @@
-"""One training step of a published framework, played through with symbolic tensors to see which bytes live when."""
+"""A training step of a published framework, played with symbolic tensors: which bytes live when."""

@@ -24,6 +24,9 @@ class Family:
     head_norms: bool = False
     """Queries and keys are normed head by head."""
 
+    writes_attention: bool = False
+    """Whether transformers has no fused attention for it, or calls it in a way that PyTorch can't fuse."""
+
     softcap: bool = False
     dropout: bool = False
     """Whether its configuration drops out residuals and attention while training."""
@@ -43,24 +46,32 @@ FAMILIES: dict[str, Family] = {
     "cohere": Family(norm="layer", parallel=True, norms=1),
     "starcoder2": Family(norm="layer", activation="gelu", gated=False),
     "gpt_bigcode": Family(norm="layer", activation="gelu", gated=False, rotary=False),
-    "mpt": Family(norm="layer", activation="gelu", gated=False, rotary=False),
+    "mpt": Family(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
     "phi3": Family(),
     "mixtral": Family(experts_used=2),
     "qwen3_moe": Family(head_norms=True, experts_used=8),
     "gemma": Family(norm="gemma", activation="gelu"),
-    "gemma2": Family(norm="gemma", activation="gelu", norms=4, softcap=True),
+    "gemma2": Family(norm="gemma", activation="gelu", norms=4, softcap=True, writes_attention=True),
     "gemma3": Family(norm="gemma", activation="gelu", norms=4, head_norms=True),
     "gemma3_text": Family(norm="gemma", activation="gelu", norms=4, head_norms=True),
     "stablelm": Family(norm="layer", rotates_all=False),
     "gpt2": Family(norm="layer", activation="gelu_new", gated=False, rotary=False, dropout=True),
     "gptj": Family(
-        norm="layer", activation="gelu_new", gated=False, parallel=True, norms=1, rotates_all=False
+        norm="layer",
+        activation="gelu_new",
+        gated=False,
+        parallel=True,
+        norms=1,
+        rotates_all=False,
+        writes_attention=True,
     ),
     "gpt_neox": Family(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
     "phi": Family(
         norm="layer", activation="gelu_new", gated=False, parallel=True, norms=1, rotates_all=False
     ),
     "opt": Family(norm="layer", activation="relu", gated=False, rotary=False, dropout=True),
-    "bloom": Family(norm="layer", activation="gelu", gated=False, rotary=False),
-    "falcon": Family(norm="layer", activation="gelu", gated=False, parallel=True, norms=1),
+    "bloom": Family(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
+    "falcon": Family(
+        norm="layer", activation="gelu", gated=False, parallel=True, norms=1, writes_attention=True
+    ),
 }

@@ -14,7 +14,7 @@ class LitgptStep(TransformersStep):
     """bitsandbytes 0.42, which litgpt asks for, saves a quantized product's input; later versions don't."""
 
     def embed(self) -> Tensor:
-        """Quantized, it gets a StableEmbedding: fp32, normed, and trained by oversight, so gradients reach it."""
+        """Quantized, a StableEmbedding: fp32, normed, and trained by oversight, so gradients reach it."""
         x = super().embed()
         if not self.setting.quantized:
             return x
@@ -38,7 +38,7 @@ class LitgptStep(TransformersStep):
         return q, k, v
 
     def joint_update(self, x: Tensor, widths: list[int]) -> Tensor:
-        """One A for the chosen parts together, a grouped convolution as B, zeros where a part is not chosen."""
+        """One A for the chosen parts together, a grouped convolution as B, zeros for the other parts."""
         ops, rank, rows = self.ops, self.setting.rank, self.rows
         if self.setting.dropout:
             x = ops.dropout(x)
@@ -62,6 +62,10 @@ class LitgptStep(TransformersStep):
         groups = self.shape.heads // self.shape.kv_heads
         k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         return super().attend(q, k, v)
+
+    def writes_attention(self) -> bool:
+        """litgpt calls PyTorch's attention for every family, unless scores are capped."""
+        return self.family.softcap
 
     # ---- the MLP
 

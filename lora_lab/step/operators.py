@@ -1,7 +1,7 @@
 """PyTorch's operators as a tape sees them: what each allocates, saves, and needs to go backward.
 
-Which tensors an operator saves is in PyTorch's derivatives.yaml; tests/lora_lab/worker/test_saved_tensors.py holds
-whole layers against what real ones save.
+Which tensors an operator saves is in PyTorch's derivatives.yaml; tests/lora_lab/worker/test_real_steps.py
+holds whole steps against real ones.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Operators:
     def fresh_gradients(
         self, inputs: Sequence[Tensor], *, temporary_bytes: int = 0, passes: bool = False
     ) -> Backward:
-        """A backward that makes a new gradient for each input; with `passes` it hands its own on where it fits."""
+        """A backward that makes a gradient for each input; with `passes` its own goes on where it fits."""
         needs = [(t.needs_gradient, t.numbers, t.width, t.storage.part == "logits") for t in inputs]
         tape = self.tape
 
@@ -65,7 +65,7 @@ class Operators:
     # ---- shape and type
 
     def view(self, x: Tensor, numbers: int | None = None) -> Tensor:
-        """The same storage under another shape; a part of it, whose gradient is padded to the whole, if smaller."""
+        """The same storage under another shape, or a part of it, whose gradient is padded to the whole."""
         out = Tensor(numbers or x.numbers, x.width, x.storage)
         passes = out.numbers == x.numbers
         return self.tape.record(out, [x], saved=(), backward=self.fresh_gradients([x], passes=passes))
@@ -97,7 +97,7 @@ class Operators:
         return self.apply(x.numbers, x.width, x)
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
-        """Each factor is saved if the other one needs a gradient; a broadcast factor's is summed up from a full one."""
+        """Each factor is saved if the other needs a gradient; a broadcast one sums up a full gradient."""
         numbers, width = max(a.numbers, b.numbers), max(a.width, b.width)
         saved = _factors(a, b)
         broadcast = any(x.needs_gradient and x.numbers < numbers for x in (a, b))
@@ -121,7 +121,7 @@ class Operators:
     # ---- norms
 
     def rms_norm(self, x: Tensor, weight: Tensor, *, rows: int, in_fp32: bool = False) -> Tensor:
-        """Llama's: weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies before the cast."""
+        """Llama's weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies first."""
         width = x.width
         x = self.cast(x, FP32)
         squares = self.apply(x.numbers, FP32, x, saved=(x,), backward_bytes=2 * x.numbers * FP32)

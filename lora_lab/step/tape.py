@@ -1,9 +1,9 @@
 """Tensors without numbers, and the graph that autograd would build of them.
 
-A tensor here is a size and a storage. A storage counts as alive from its allocation until Python's reference count
-drops it, which is the rule PyTorch itself follows, so code that reads like a model's forward pass has that
-model's memory. What an operator saves for the backward pass its node holds; nodes run in the order of autograd's
-engine, the latest made first, and drop what they saved once they have run.
+A tensor here is a size and a storage. A storage counts as alive from its allocation until Python's reference
+count drops it, which is the rule PyTorch itself follows, so code that reads like a model's forward pass has
+that model's memory. What an operator saves for the backward pass its node holds; nodes run in the order of
+autograd's engine, the latest made first, and drop what they saved once they have run.
 """
 
 import heapq

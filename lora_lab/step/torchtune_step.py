@@ -18,6 +18,10 @@ class TorchtuneStep(TransformersStep):
         k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         return super().attend(q, k, v)
 
+    def writes_attention(self) -> bool:
+        """torchtune calls PyTorch's attention for every family."""
+        return False
+
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
         """result + scale · B(A(dropout(x))), all in the base's type."""
         ops, rank = self.ops, self.setting.rank

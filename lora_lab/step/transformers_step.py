@@ -46,7 +46,7 @@ class TransformersStep:
     # ---- playing it
 
     def play(self) -> Tape:
-        """One step from the first to the last operator, between two steps with everything resident outside."""
+        """One step from the first to the last operator; what is resident is counted elsewhere."""
         x = self.embed()
         self.position_tables()
         played = min(self.shape.layers, LAYERS_PLAYED)
@@ -64,7 +64,7 @@ class TransformersStep:
         return self.tape
 
     def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
-        """Stands for more layers like the last one: what they save, and once they are done, their gradients."""
+        """Stands for more layers like the last: what they save and, once they are done, their gradients."""
         ghost = self.tape.new(times * saved_bytes, 1)
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
@@ -99,7 +99,7 @@ class TransformersStep:
             self.tables = [self.tape.new(numbers, self.wide, "activations") for _ in range(2)]
 
     def checkpointed(self, x: Tensor) -> Tensor:
-        """A layer that keeps its input and is played again, with its graph, when the backward pass comes to it."""
+        """A layer that keeps its input, and is played again with its graph when the backward pass comes."""
         with self.tape.without_graph():
             out = self.layer(Tensor(x.numbers, x.width, x.storage))
 
@@ -210,13 +210,18 @@ class TransformersStep:
         if self.autocast:
             q, k, v = (self.ops.cast(one, HALF) for one in (q, k, v))
         heads, groups = self.shape.heads, self.shape.heads // self.shape.kv_heads
-        written = self.setting.attention == "eager" or self.family.softcap
-        if written:
+        if self.writes_attention():
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             pairs = self.setting.batch * heads * self.setting.seq_len**2
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
         out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
         return out if self.setting.on_gpu else self.ops.copy(out)  # the CPU's kernel writes head by head
+
+    def writes_attention(self) -> bool:
+        """Whether all pairs are written out; attention with dropout is only fused on a GPU."""
+        family, setting = self.family, self.setting
+        unfused = family.writes_attention or (family.dropout and not setting.on_gpu)
+        return setting.attention == "eager" or unfused
 
     # ---- the MLP
 
@@ -344,7 +349,7 @@ class TransformersStep:
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
-        """The loss function's fp32 copy; the trainers of the published rows also shift it into another one."""
+        """The loss function's fp32 copy; the Trainers of the published rows shift it into another one."""
         upcast = self.ops.cast(logits, FP32, "logits")
         if self.keeps_outputs:
             return self.ops.cross_entropy(upcast, rows=self.rows)
