@@ -178,7 +178,7 @@ def _trained_tensors(setting: Setting) -> list[tuple[int, int]]:
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
-        small = [(1, shape.other_parameters)]
+        small = [(shape.other_parameters // shape.hidden, shape.hidden)]  # norms, one tensor each
         return [kind for kind in [*kinds, *outer, *small] if kind[1]]
     kinds = []
     for linear in setting.adapted:
@@ -245,15 +245,25 @@ def play(setting: Setting, *, keep_history: bool = False) -> Tape:
 
 
 def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
-    """Gradients of everything, and what the update writes before it is applied."""
-    moments = optimizer_named(setting.optimizer)
+    """Gradients of everything, what the update writes first, and the outputs that a loop of one's own keeps."""
     trained = _trained_tensors(setting)
     width = setting.width if setting.trains_everything else WIDTHS[setting.adapter_type]
     gradients = width * sum(count * size for count, size in trained)
-    temporary = moments.temporary_copies * gradients
-    if not setting.on_gpu or setting.framework == "torchtune":  # tensor by tensor, or fused
-        temporary = 2 * width * max((size for _, size in trained), default=0) if not setting.on_gpu else 0
-    return replace(resident, gradients=max(resident.gradients, gradients), scratch=temporary)
+    kept = setting.tokens * setting.shape.vocab * setting.outer_width if setting.framework == "loop" else 0
+    return replace(
+        resident,
+        gradients=max(resident.gradients, gradients),
+        logits=kept,
+        scratch=_update_bytes(setting, gradients, width * max((size for _, size in trained), default=0)),
+    )
+
+
+def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
+    """torch goes tensor by tensor on a CPU, with three of the largest at a time; torchtune's update is fused."""
+    copies = optimizer_named(setting.optimizer).temporary_copies
+    if not setting.on_gpu:
+        return 3 * largest_bytes * min(1, copies)
+    return 0 if setting.framework == "torchtune" else copies * all_bytes
 
 
 def _generating(setting: Setting) -> Ledger:

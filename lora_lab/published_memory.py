@@ -29,6 +29,9 @@ class PublishedMemory:
     record: Mapping[str, Any]
     """The setting, in the fields of the memory contract."""
 
+    known_off: str = ""
+    """Why the prediction is more than a tenth off, where that is known."""
+
     @property
     def error_percent(self) -> float:
         """How far the prediction is above (+) or below (-) the measurement."""
@@ -51,4 +54,5 @@ def _predicted(row: Mapping[str, Any]) -> PublishedMemory:
         measured_bytes=round(row["gb"] * GB),
         predicted_bytes=forecast(setting_of(record, find_shape(record["model"]))).total_bytes,
         record=record,
+        known_off=row.get("known_off", ""),
     )

@@ -131,5 +131,5 @@ class LitgptStep(TransformersStep):
                 part="logits",
             )
         else:
-            logits = self.product(x, self.head_weight, vocab, part="logits")
+            logits = self.product(x, self.head_weight, d, vocab, part="logits")
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits

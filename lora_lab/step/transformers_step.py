@@ -3,7 +3,7 @@
 from lora_lab.setting import WIDTHS, Setting
 from lora_lab.step.families import FAMILIES, Family
 from lora_lab.step.operators import FP32, HALF, Operators
-from lora_lab.step.tape import STOP, Leaf, Storage, Tape, Tensor
+from lora_lab.step.tape import STOP, Leaf, Part, Storage, Tape, Tensor
 
 BLOCK_SIZE = 64
 LAYERS_PLAYED = 4
@@ -65,14 +65,16 @@ class TransformersStep:
 
     def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
         """Stands for more layers like the last: what they save and, once they are done, their gradients."""
-        ghost = self.tape.new(times * saved_bytes, 1)
+        ghosts = [self.tape.new(times * saved_bytes, 1)]
+        ghosts[0].storage.move("activations")
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
+            ghosts.clear()
             self._ghosts.append(Storage(self.tape, times * gradient_bytes, "gradients"))
             return [gradient]
 
         out = Tensor(x.numbers, x.width, x.storage)
-        return self.tape.record(out, [x], saved=[ghost], backward=backward)
+        return self.tape.record(out, [x], saved=(), backward=backward)
 
     def parameter(self, numbers: int, width: int, *, trained: bool) -> Tensor:
         """A weight: resident, counted elsewhere; if trained, its gradient stays until the step."""
@@ -215,7 +217,8 @@ class TransformersStep:
             pairs = self.setting.batch * heads * self.setting.seq_len**2
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
         out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
-        return out if self.setting.on_gpu else self.ops.copy(out)  # the CPU's kernel writes head by head
+        # In two bytes, the CPU's kernel writes head by head, and its result is put in order.
+        return out if self.setting.on_gpu or out.width == FP32 else self.ops.copy(out)
 
     def writes_attention(self) -> bool:
         """Whether all pairs are written out; attention with dropout is only fused on a GPU."""
@@ -269,7 +272,7 @@ class TransformersStep:
         """The base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
             weight = self.parameter(d_in * d_out, self.width, trained=self.setting.trains_everything)
-            return self.product(x, weight, d_out)
+            return self.product(x, weight, d_in, d_out)
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
         decoded = d_in * d_out * x.width
@@ -279,14 +282,14 @@ class TransformersStep:
         )
         return self.ops.cast(out, HALF if self.autocast and self.setting.bits == "int8" else entered)
 
-    def product(self, x: Tensor, weight: Tensor, d_out: int, *, part: str = "scratch") -> Tensor:
+    def product(self, x: Tensor, weight: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
         """x Wᵀ; under autocast both are cast to two bytes first, a trained weight once a step."""
-        rows = x.numbers * d_out // weight.numbers
+        rows = x.numbers // d_in
         if self.autocast:
             x, weight = self.ops.cast(x, HALF), self.cast_once(weight)
         elif x.width != weight.width:
             x = self.ops.cast(x, weight.width)
-        return self.ops.matmul(x, weight, rows=rows, d_out=d_out, part=part)  # type: ignore[arg-type]
+        return self.ops.matmul(x, weight, rows=rows, d_out=d_out, part=part)
 
     def cast_once(self, weight: Tensor) -> Tensor:
         """Autocast's cache: copies of trained weights live as long as its context."""
@@ -312,7 +315,7 @@ class TransformersStep:
         if self.setting.variant == "dora":
             result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
             return ops.cast(result, expected)
-        update = ops.scale(self.product(self.product(x, down, rank), up, d_out))
+        update = ops.scale(self.product(self.product(x, down, d_in, rank), up, rank, d_out))
         if self.setting.quantized:
             update = ops.cast(update, expected)
         result = ops.add(result, update)
@@ -320,12 +323,12 @@ class TransformersStep:
 
     def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm needs the matrix a few times over."""
-        ops = self.ops
+        ops, rank = self.ops, self.setting.rank
         matrix = d_in * d_out * x.width
         spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
         del spent
         scale = self.parameter(d_out, self.adapter_width, trained=True)
-        result = self.product(self.product(x, down, self.setting.rank), up, d_out)
+        result = self.product(self.product(x, down, d_in, rank), up, rank, d_out)
         own = ops.multiply(scale, base)
         update = ops.scale(ops.multiply(scale, result))
         return ops.add(own, update)
@@ -345,7 +348,7 @@ class TransformersStep:
     def head(self, x: Tensor) -> Tensor:
         """Logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
-        logits = self.product(x, self.head_weight, vocab, part="logits")
+        logits = self.product(x, self.head_weight, d, vocab, part="logits")
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
