@@ -245,7 +245,7 @@ def play(setting: Setting, *, keep_history: bool = False) -> Tape:
 
 
 def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
-    """Gradients of everything, what the update writes first, and the outputs that a loop of one's own keeps."""
+    """Gradients of everything, what the update writes first, and the outputs that a plain loop keeps."""
     trained = _trained_tensors(setting)
     width = setting.width if setting.trains_everything else WIDTHS[setting.adapter_type]
     gradients = width * sum(count * size for count, size in trained)
@@ -259,7 +259,7 @@ def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
 
 
 def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
-    """torch goes tensor by tensor on a CPU, with three of the largest at a time; torchtune's update is fused."""
+    """On a CPU tensor by tensor, with three of the largest at a time; fused in torchtune."""
     copies = optimizer_named(setting.optimizer).temporary_copies
     if not setting.on_gpu:
         return 3 * largest_bytes * min(1, copies)

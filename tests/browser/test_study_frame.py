@@ -18,6 +18,7 @@ PAGES = {
     "/review": "Review",
     "/settings": "Settings",
     "/papers": "Published numbers",
+    "/memory": "Memory",
 }
 
 

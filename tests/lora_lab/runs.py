@@ -30,7 +30,7 @@ def training(runs_dir: Path, spec: RunSpec = TINY, *, steps: int = 3, after_seco
         trainable=448,
         total=10_000,
         predicted_bytes=1_000_000,
-        row={"tokens": 40, "answer_tokens": 12, "examples": 4},
+        row={"lengths": [10] * 4, "answer_tokens": 12},
         device=DEVICE,
         versions=VERSIONS,
         train_examples=140,

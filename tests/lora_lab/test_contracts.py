@@ -225,7 +225,7 @@ def test_other_frameworks_and_settings_are_answered(reader: ShapeReader, setting
     [
         ({"gpus": 8}, "several GPUs"),
         ({"kind": "seq2seq"}, "seq2seq"),
-        ({"config": config_of("t5")}, "what the layers of t5 save"),
+        ({"model": "roberta-base"}, "what the layers of roberta save"),
         ({"lora": {"variant": "vera"}}, "saves other tensors than LoRA"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What fits: never less in more memory, never more at a greater length, and presets in the memory they name."""
+"""What fits: never less in more memory, never more at a greater length; presets in what they name."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from lora_lab.setting import Setting
 from lora_lab.shapes import find_shape
 from study.units import GB
 
-SOME = ["smollm2-135m", "llama-3.2-1b", "gpt2", "llama-2-7b"]
+SOME = ["llama-3.2-1b", "llama-2-7b"]
 
 
 @limits(max_examples=8)

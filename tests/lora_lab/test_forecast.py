@@ -1,4 +1,4 @@
-"""The forecast of a published framework's step: published peaks, exact resident parts, and what must always hold."""
+"""The forecast of a published framework's step: published peaks, exact parts, what must always hold."""
 
 import statistics
 from dataclasses import asdict, replace
