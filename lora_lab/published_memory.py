@@ -23,7 +23,7 @@ class PublishedMemory:
 
     id: str
     source: str
-    use: Literal["calibration", "held-out"]
+    use: Literal["calibration", "check"]
     measured_bytes: int
     predicted_bytes: int
     record: Mapping[str, Any]
