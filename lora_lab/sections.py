@@ -5,10 +5,9 @@ from markupsafe import Markup
 from study.templates import render
 
 LAB = "/lab"
-PAPERS = "/papers"
-SECTIONS = (("Train", LAB), ("Published numbers", PAPERS))
 MEMORY = "/memory"
-SECTIONS = (("Train", LAB), ("Memory", MEMORY))
+PAPERS = "/papers"
+SECTIONS = (("Train", LAB), ("Memory", MEMORY), ("Published numbers", PAPERS))
 """Titles and addresses, in order."""
 
 

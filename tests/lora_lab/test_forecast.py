@@ -70,7 +70,7 @@ def test_what_the_allocator_reserves_is_the_mean_of_the_calibration_rows() -> No
     shares = []
     for row in PUBLISHED:
         if row.use == "calibration":
-            allocated = row.record | {"measure": "max allocated"}
+            allocated = {**row.record, "measure": "max allocated"}
             predicted = forecast(setting_of(allocated, find_shape(row.record["model"]))).total_bytes
             shares.append(row.measured_bytes / predicted - 1)
     assert len(shares) == 5
