@@ -8,6 +8,7 @@ pass, the optimizer's step. Derivation and limits: docs/guide/memory.md.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lora_lab.memory import Ledger, constant_bytes
 from lora_lab.setting import WIDTHS, Setting
@@ -92,18 +93,20 @@ def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> in
 
 def _moments_by_batch(setting: Setting) -> list[tuple[int, int]]:
     """(bytes at batch 0, bytes for each sequence) of every moment that may be the worst."""
-    one, two = (_history(replace(setting, batch=batch)) for batch in (1, 2))
-    lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
-    return _upper_envelope(sorted(lines, key=_slope_then_start))
-
-
-def _history(setting: Setting) -> list[int]:
     resident = _at_rest(setting)
     base = resident.weights + resident.constants + resident.adapters + resident.optimizer + resident.gradients
-    tape = play(setting, keep_history=True)
-    assert tape.history is not None
-    step = _optimizer_moment(setting, resident)
-    return [*(base + live for live in tape.history), step.total_bytes]
+    # How constants are stored changes no tensor of the step.
+    plain = replace(setting, batch=1, bits="nf4") if setting.bits == "nf4-dq" else replace(setting, batch=1)
+    lines = [(base + start, slope) for start, slope in _played_lines(plain)]
+    one, two = (_optimizer_moment(replace(setting, batch=batch), resident).total_bytes for batch in (1, 2))
+    return [*lines, (2 * one - two, two - one)]
+
+
+@lru_cache(maxsize=4096)
+def _played_lines(setting: Setting) -> tuple[tuple[int, int], ...]:
+    one, two = (play(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2))
+    lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
+    return tuple(_upper_envelope(sorted(lines, key=_slope_then_start)))
 
 
 def _slope_then_start(line: tuple[int, int]) -> tuple[int, int]:

@@ -59,23 +59,25 @@ class MemoryPage:
             sizes=GPU_SIZES_GB,
             found_bytes=self._found_bytes(),
             ledger=Markup(_ledger_part(fields)),
-            fits=Markup(self._fits_part(fields)),
             published=published_memory(),
             measured=measured,
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """A moved control."""
-        if event.get("act") != "change":
+        """A moved control; or what fits, which takes longer and follows it."""
+        if event.get("act") not in ("change", "draw"):
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         try:
             fields = memory_form.fields_of(_given(event))
         except LearnerError as error:
             return {"parts": {"ledger": render("lora_lab/problem.html", error=error)}}
+        if event["act"] == "draw":
+            return {"parts": {"fits": self._fits_part(fields)}}
         changed = {name: value for name, value in fields.items() if value != memory_form.DEFAULTS[name]}
         return {
-            "parts": {"ledger": _ledger_part(fields), "fits": self._fits_part(fields)},
+            "parts": {"ledger": _ledger_part(fields)},
             "url": f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY,
+            "then": "draw",
         }
 
     def _found_bytes(self) -> int:

@@ -30,8 +30,8 @@ def lab(context: Context) -> Lab:
     return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
-def changed(lab: Lab, **fields: str) -> dict[str, Any]:
-    event = {"act": "change", "fields": {name: [value] for name, value in (DEFAULTS | fields).items()}}
+def changed(lab: Lab, *, act: str = "change", **fields: str) -> dict[str, Any]:
+    event = {"act": act, "fields": {name: [value] for name, value in (DEFAULTS | fields).items()}}
     return dict(MemoryPage(lab).act(event, opened("ana")))
 
 
@@ -74,7 +74,7 @@ def test_every_choice_has_a_ledger_or_says_why_not(lab: Lab, name: str) -> None:
 
 
 def test_a_larger_gpu_fits_a_larger_batch(lab: Lab) -> None:
-    small, large = (changed(lab, gpu=size)["parts"]["fits"] for size in ("8", "80"))
+    small, large = (changed(lab, act="draw", gpu=size)["parts"]["fits"] for size in ("8", "80"))
     assert "8.00 GB" in words(small)
     assert small.count("<td>no</td>") > large.count("<td>no</td>")
 
