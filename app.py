@@ -51,6 +51,7 @@ def build_app(
     from lora_lab.lab import Lab
     from lora_lab.pages import compare as compare_page
     from lora_lab.pages import grid as grid_page
+    from lora_lab.pages import memory as memory_page
     from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
     from lora_lab.run_panel import last_run
@@ -96,6 +97,7 @@ def build_app(
     train_page.build(pages, context, lab, ask_for_cards=cards.ask_for)
     grid_page.build(pages, context, lab)
     compare_page.build(pages, context, lab)
+    memory_page.build(pages, context, lab)
     papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

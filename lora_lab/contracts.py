@@ -10,7 +10,11 @@ from typing import Any, cast
 from lora_lab import memory
 from lora_lab.batches import RowSize
 from lora_lab.counts import count
-from lora_lab.memory import Compute
+from lora_lab.fields import UnsupportedCase, adapter_of
+from lora_lab.fields import whole as _whole
+from lora_lab.forecast import forecast
+from lora_lab.memory import Compute, Ledger
+from lora_lab.memory_record import setting_of
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import Linear, ModelShape, find_shape
 from lora_lab.spec import HQQ_BITS, Bits
@@ -20,13 +24,8 @@ Record = Mapping[str, Any]
 Answer = dict[str, Any]
 
 DEFAULT_RANK = 8  # PEFT's own default
-LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
 ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
 CONTRACT_NAMES = {"constants": "quantization"}
-
-
-class UnsupportedCase(Exception):
-    """A case the lab does not compute, with the reason."""
 
 
 def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
@@ -77,18 +76,38 @@ def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
 
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
-    """Peak bytes and components of the lab's own training loop in this setting."""
-    adapter = record.get("lora") or {}
-    if not isinstance(adapter, dict):
-        raise LearnerError(f"lora must be an object, got {adapter!r}.", do_next="Correct it.")
-    _refuse_unmodelled(record, adapter)
+    """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
+    if runs_in_the_lab(record):
+        return _ledger_answer(_own_ledger(record, reader))
+    return _ledger_answer(forecast(setting_of(record, shape_of(record, reader))))
+
+
+def runs_in_the_lab(record: Record) -> bool:
+    """Whether a record means the lab's own loop: it says so, or names neither a framework nor a GPU."""
+    framework = str(record.get("framework") or "").lower()
+    if framework:
+        return "lora_lab" in framework or "lora lab" in framework
+    return record.get("device") != "cuda" and _refusal(record) is None
+
+
+def _ledger_answer(ledger: Ledger) -> Answer:
+    components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
+    return {"bytes": ledger.total_bytes, "components": components}
+
+
+def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
+    """What memory.py predicts for the lab's own training loop."""
+    refusal = _refusal(record)
+    if refusal:
+        raise UnsupportedCase(refusal)
+    adapter = adapter_of(record)
     shape = shape_of(record, reader)
     if shape.model_type not in memory.MODELLED_TYPES:
         raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
     rank = _whole(adapter, "r", DEFAULT_RANK)
     batch, seq_len = _whole(record, "micro_batch", 1), _whole(record, "seq_len", 128)
     base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
-    ledger = memory.predict_adapted(
+    return memory.predict_adapted(
         shape,
         _adapted(shape, _targets(adapter.get("targets"))),
         bits=_bits(record, base),
@@ -100,8 +119,6 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
         ),
         compute=base,
     )
-    components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
-    return {"bytes": ledger.total_bytes, "components": components}
 
 
 MODELLED: dict[str, tuple[Any, ...]] = {
@@ -117,17 +134,21 @@ MODELLED: dict[str, tuple[Any, ...]] = {
     "loss": (None, "full logits", "answer positions"),
     "phase": (None, "train"),
     "gpus": (None, 1),
-    "framework": (None, "lora_lab"),
 }
+"""What the lab's own loop does."""
 
 
-def _refuse_unmodelled(record: Record, adapter: Record) -> None:
+def _refusal(record: Record) -> str | None:
+    """Why the lab's own loop does not do what a record asks for; None if it does."""
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
-            raise UnsupportedCase(f"{field} {record[field]!r} is not modelled; the lab's own loop is")
-    variant = adapter.get("variant")
+            return f"the lab's own loop has no {field} {record[field]!r}"
+    variant = adapter_of(record).get("variant")
     if variant not in (None, "lora", "rslora"):
-        raise UnsupportedCase(f"variant {variant!r} is not modelled; the lab's own loop is")
+        return f"the lab's own loop has no variant {variant!r}"
+    if record.get("quant") == "fp4" and record.get("double_quant"):
+        return "the lab's own loop has no fp4 with double quantization"
+    return None
 
 
 def _bits(record: Record, base: Compute) -> Bits:
@@ -137,8 +158,6 @@ def _bits(record: Record, base: Compute) -> Bits:
     if quant == "nf4":
         return "nf4-dq" if record.get("double_quant") else "nf4"
     if quant == "fp4":
-        if record.get("double_quant"):
-            raise UnsupportedCase("fp4 with double quantization is not offered by the lab")
         return "fp4"
     return base if quant is None else cast(Bits, quant)
 
@@ -165,15 +184,3 @@ def _targets(written: Any) -> str | list[str] | None:
     if "head" in written:
         raise UnsupportedCase("an adapter on the output head is not counted yet")
     return [role for name in written for role in ROLES.get(name, (name,))]
-
-
-def _whole(record: Record, field: str, default: int) -> int:
-    value = record.get(field)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_WHOLE:
-        raise LearnerError(
-            f"{field} must be a whole number from 1 to {LARGEST_WHOLE:,}, got {value!r}.",
-            do_next="Correct it.",
-        )
-    return value

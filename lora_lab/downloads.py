@@ -2,8 +2,9 @@
 
 import csv
 import io
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,6 +19,7 @@ from lora_lab.merged import Merged
 from lora_lab.plots import Plot, render, to_csv
 from lora_lab.plots.grid import grid_plots, plane_at
 from lora_lab.preview import preview
+from lora_lab.published_memory import published_memory
 from lora_lab.run_file import run_file
 from lora_lab.runs.table import Table
 from lora_lab.script import script_of
@@ -43,6 +45,8 @@ def register(site: FastAPI, lab: Lab) -> None:
     site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
     site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
     site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.sweep_plot)
+    site.get("/lab/memory/published.csv")(files.published_memory)
+    site.get("/lab/memory/measured.csv")(files.measured_memory)
 
 
 class Downloads:
@@ -112,6 +116,41 @@ class Downloads:
             return _missing(str(error))
         return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
 
+    def published_memory(self) -> Response:
+        """Every published peak beside its prediction."""
+        rows = [
+            {
+                "id": row.id,
+                "measured_bytes": row.measured_bytes,
+                "predicted_bytes": row.predicted_bytes,
+                "error_percent": f"{row.error_percent:.2f}",
+                "use": row.use,
+                "source": row.source,
+                "setting": json.dumps(row.record),
+            }
+            for row in published_memory()
+        ]
+        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-published.csv")
+
+    def measured_memory(self) -> Response:
+        """Every measured run of this machine beside its prediction."""
+        rows = [
+            {
+                "run": run.run_id,
+                "device": run.device_name,
+                "compute_dtype": run.compute,
+                "steps": run.steps,
+                "predicted_bytes": run.predicted_bytes,
+                "measured_bytes": run.peak_bytes,
+                "measured_above_predicted_percent": f"{run.error_percent:.3f}",
+                "setting": run.spec.to_json(),
+            }
+            for run in self._lab.measured()
+        ]
+        if not rows:
+            return _missing("No run of this machine has been measured yet.")
+        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-measured.csv")
+
     def cells(self, sweep_id: str) -> Response:
         """One line a cell of a sweep."""
         try:
@@ -150,6 +189,14 @@ class Downloads:
         except LearnerError as error:
             return _missing(str(error))
         return _plot(plot, ending, f"{name}-{sweep_id}")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def _plot(plot: Plot, ending: str, name: str) -> Response:

@@ -10,8 +10,15 @@ from study.templates import render
 LAB = "/lab"
 GRID = "/grid"
 COMPARE = "/compare"
+MEMORY = "/memory"
 PAPERS = "/papers"
-SECTIONS = (("Train", LAB), ("Grid", GRID), ("Compare", COMPARE), ("Published numbers", PAPERS))
+SECTIONS = (
+    ("Train", LAB),
+    ("Grid", GRID),
+    ("Compare", COMPARE),
+    ("Memory", MEMORY),
+    ("Published numbers", PAPERS),
+)
 """Titles and addresses, in order."""
 
 

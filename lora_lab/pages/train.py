@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from lora_lab import charts, press, view
 from lora_lab.choices import data_choices, model_choices
+from lora_lab.fits import preset_size_gb
 from lora_lab.form import OTHER, address_of, command_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES, bits_per_param
@@ -116,11 +117,8 @@ class LabPage:
             cost = self._cost_part(spec, kept)
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
-        return {
-            "parts": {"cost": cost},
-            "url": address_of(spec, run_id=press.shown_run(event)),
-            "then": "draw",
-        }
+        url = address_of(spec, run_id=press.shown_run(event))
+        return {"parts": {"cost": cost, "confirm": ""}, "url": url, "then": "draw"}
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures to guess them, or show them again without a guess."""
@@ -210,6 +208,8 @@ class LabPage:
     def _imported(self, event: Mapping[str, Any]) -> Reply:
         spec, dataset = read_run_file(*press.file_of(event), self._lab.uploads)
         self._lab.home.shape(spec.model)
+        if self._asked(spec):  # the form says why, and Start asks
+            return {"goto": address_of(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         return {"goto": address_of(spec, run_id=run.run_id)}
 
@@ -224,6 +224,8 @@ class LabPage:
         spec = spec_of_form(press.form_of(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
+        if events.field(event, "sure") != "yes" and (asked := self._asked(spec)):
+            return asked
         guess = events.field(event, "prediction")
         if press.is_guessing(event) and any(press.firsts(event).get(name) for name in GUESS_FIELDS):
             guess = self._predictions.commit(visit, spec, press.firsts(event))
@@ -234,11 +236,24 @@ class LabPage:
                 **self._panel.parts(run, visit, narrow=press.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "cost": self._cost_part(spec),
+                "confirm": "",
             },
             "url": address_of(spec, run_id=run.run_id),
             "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
             "focus": "#run",
             "then": "draw",
+        }
+
+    def _asked(self, spec: RunSpec) -> Reply | None:
+        """A question before a run that is predicted to need more than the machine has; None where it fits."""
+        found = self._preview(spec)
+        if found is None or found.fits:
+            return None
+        html = render("lora_lab/confirm.html", found=found)
+        return {
+            "parts": {"confirm": html},
+            "focus": "#confirm",
+            "say": "This may not fit. Start all the same?",
         }
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -316,7 +331,10 @@ class LabPage:
             sections=sections(LAB),
             spec=spec,
             typed=typed,
-            presets=presets(),
+            presets=[
+                (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
+                for preset in presets()
+            ],
             models=model_choices(spec.model),
             other=OTHER,
             bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],

@@ -78,6 +78,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "lab-prediction": ("/lab", guess),
     "compare": ("/compare", tick),
     "papers": ("/papers", nothing),
+    "memory": ("/memory", nothing),
     "today": ("/", nothing),
     "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session
 }

@@ -20,6 +20,7 @@ PAGES = {
     "/grid": "Grid",
     "/compare": "Compare",
     "/papers": "Published numbers",
+    "/memory": "Memory",
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lora_lab import contracts, memory
 from lora_lab.counts import count
+from lora_lab.published_memory import PublishedMemory, published_memory
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import find_shape
 from lora_lab.spec import Bits, RunSpec
@@ -172,26 +173,74 @@ def test_roles_and_groups_of_roles_may_name_the_targets(reader: ShapeReader) -> 
     "other",
     [
         {"method": "full"},
-        {"method": "dora"},
-        {"lora": {"variant": "dora"}},
         {"base_dtype": "fp16"},
         {"adapter_dtype": "bf16"},
-        {"gradient_checkpointing": True},
-        {"optimizer": "paged_adamw8bit"},
         {"attention": "eager"},
         {"measure": "max reserved"},
         {"loss": "chunked cross-entropy"},
         {"phase": "generate"},
         {"gpus": 2},
-        {"framework": "litgpt"},
         {"quant": "fp4", "double_quant": True},
         {"kind": "seq2seq"},
     ],
 )
-def test_what_the_labs_loop_does_not_do_is_not_estimated(reader: ShapeReader, other: dict[str, Any]) -> None:
-    answer = weighed(reader, model="llama-7b", **other)
+def test_what_the_labs_loop_does_not_do_is_not_estimated_for_it(
+    reader: ShapeReader, other: dict[str, Any]
+) -> None:
+    answer = weighed(reader, model="llama-7b", framework="lora_lab", **other)
     assert answer.keys() == {"unsupported", "why"}
     assert len(answer["why"]) > 20
+
+
+@pytest.mark.parametrize("row", published_memory(), ids=[row.id for row in published_memory()])
+def test_every_published_setting_is_answered(reader: ShapeReader, row: PublishedMemory) -> None:
+    answer = weighed(reader, id=row.id, **row.record)
+    assert answer["bytes"] == row.predicted_bytes == sum(answer["components"].values())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"framework": "artidoro/qlora", "method": "qlora", "adapter_dtype": "bf16"},
+        {"framework": "axolotl", "quant": "int8"},
+        {"framework": "unsloth", "method": "qlora", "gradient_checkpointing": True},
+        {"framework": "LLaMA-Factory", "method": "dora"},
+        {"framework": "transformers Trainer", "optimizer": "paged_adamw_8bit", "base_dtype": "fp16"},
+        {"framework": "trl SFTTrainer", "lora": {"r": 64, "targets": ["mlp", "q", "head"]}},
+        {"framework": "transformers", "phase": "load", "quant": "fp4", "double_quant": True},
+        {"framework": "transformers + peft", "measure": "live storage", "device": "cpu"},
+        {"method": "full", "optimizer": "adafactor"},
+        {"attention": "eager", "loss": "chunked cross-entropy"},
+    ],
+)
+def test_other_frameworks_and_settings_are_answered(reader: ShapeReader, setting: dict[str, Any]) -> None:
+    record = {"model": "llama-2-7b", "device": "cuda", "seq_len": 512, "micro_batch": 2} | setting
+    answer = weighed(reader, **record)
+    assert answer["bytes"] == sum(answer["components"].values())
+    assert answer["bytes"] > 3e9
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"gpus": 8}, "several GPUs"),
+        ({"kind": "seq2seq"}, "seq2seq"),
+        ({"model": "roberta-base"}, "what the layers of roberta save"),
+        ({"lora": {"variant": "vera"}}, "saves other tensors than LoRA"),
+    ],
+)
+def test_what_cannot_be_said_says_why(reader: ShapeReader, setting: dict[str, Any], why: str) -> None:
+    answer = weighed(reader, **{"model": "llama-2-7b", "framework": "transformers"} | setting)
+    assert answer["unsupported"]
+    assert why in answer["why"]
+
+
+def test_a_role_of_a_fused_matrix_adapts_the_whole_matrix_as_peft_would(reader: ShapeReader) -> None:
+    by_role, by_name = (
+        weighed(reader, config=config_of("gpt2"), framework="transformers", lora={"targets": [name]})
+        for name in ("q", "c_attn")
+    )
+    assert by_role == by_name
 
 
 # ---- bad input

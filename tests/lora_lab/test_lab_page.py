@@ -338,6 +338,33 @@ def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
     assert 'data-act="stop"' in " ".join(reply["parts"].values())
 
 
+def test_a_run_that_may_not_fit_asks_first_and_starts_when_told_to(ana: Visitor, lab: Lab) -> None:
+    device = {"type": "cpu", "name": "CPU", "memory_bytes": 10**6, "compute_dtype": "fp32"}
+    lab.home.write_worker_state(state="ready", text="", device=device)
+    asked = ana.sends("start")
+    assert lab.runs() == []
+    assert asked["focus"] == "#confirm"
+    assert "this machine has 1.00 MB" in part(asked, "confirm")
+    assert 'name="sure" value="yes"' in asked["parts"]["confirm"]
+    started = ana.sends("start", fields=fields_of(LIGHT, sure="yes"))
+    assert [run.spec for run in lab.runs()] == [LIGHT]
+    assert started["parts"]["confirm"] == ""
+
+
+def test_moving_a_control_takes_the_question_back(ana: Visitor) -> None:
+    assert ana.sends("change", LIGHT)["parts"]["confirm"] == ""
+
+
+def test_a_run_that_fits_starts_without_a_question(ana: Visitor, lab: Lab) -> None:
+    device = {"type": "cpu", "name": "CPU", "memory_bytes": 8 * 10**9, "compute_dtype": "fp32"}
+    lab.home.write_worker_state(state="ready", text="", device=device)
+    assert ana.sends("start")["say"] == "Run started."
+
+
+def test_every_preset_says_in_how_much_memory_it_fits(ana: Visitor) -> None:
+    assert words(ana.opens()).count("fits in") == len(presets())
+
+
 def test_a_second_start_is_queued_and_says_so(ana: Visitor) -> None:
     ana.sends("start")
     reply = ana.sends("start")
