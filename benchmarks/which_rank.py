@@ -70,7 +70,8 @@ def _conditions(grid: Grid, cells: list[Cell]) -> Iterator[str]:
     yield (
         f"{len(cells)} runs of {grid.base.steps} steps, batch {grid.base.batch}, alpha {grid.base.alpha:g}, "
         f"learning rate {grid.base.learning_rate:g}, seeds {', '.join(map(str, grid.seeds))}, on the app's "
-        f"own cards. Measured on {first.device}, computing in {first.compute}, with {versions}."
+        f"own cards, where the untrained adapter's held-out loss is {first.loss_before or 0:.3f}. "
+        f"Measured on {first.device}, computing in {first.compute}, with {versions}."
     )
 
 

@@ -150,7 +150,8 @@ class LossAgainstMemory:
             x, y = area.x(point.bytes), area.y(point.loss)
             # Left of and below a point of the front no other point can be.
             before = x - FRONT_DOT - width
-            places = [(before, y + 5), (before, y + 14)] if bold else [(x + DOT, y + 4), (before, y + 4)]
+            places = [(before, y + 5), (before, y + 14)] if bold else []
+            places += [(x + DOT, y + 4), (before, y + 4)]
             for left, base in places:
                 box = Box(left, left + width, base - TEXT_SIZE + 2, base + 2)
                 inside = left >= area.left and box.right <= area.sheet.width - EDGE

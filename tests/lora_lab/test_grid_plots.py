@@ -209,3 +209,15 @@ def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
     assert said in memory.alt
     assert "peaks computed where cells were trained side by side" in " ".join(texts(drawn["grid-front"]))
     assert "each one's share" in " ".join(texts(drawn["grid-seconds"]))
+
+
+def test_an_end_of_the_front_close_behind_the_other_is_labelled_all_the_same() -> None:
+    """As measured on the embedded model: three ranks whose losses differ by less than their seeds."""
+    spreads = {1: (3.657, 3.649, 3.723), 8: (3.650, 3.630, 3.720), 64: (3.653, 3.638, 3.732)}
+    arms = arms_of(
+        cell(loss, rank=rank, bits="nf4", seed=seed)
+        for rank, losses in spreads.items()
+        for seed, loss in enumerate(losses)
+    )
+    shown = texts(plots(arms)["grid-front"])
+    assert {"r1 nf4", "r8 nf4"} <= set(shown)
