@@ -33,9 +33,11 @@ from lora_lab.run_file import run_file
 from lora_lab.runs.cluster import ray_engine
 from lora_lab.runs.engine import Engine
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.groups import neighbours
 from lora_lab.runs.local import LocalEngine, run_now
 from lora_lab.runs.paces import Paces
 from lora_lab.runs.process import start_worker
+from lora_lab.runs.queue import alone
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.script import script_of
@@ -132,6 +134,11 @@ def _add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
         "--alpha-per-rank", help="set alpha to this times the rank; default: the same alpha"
     )
     sweeping.add_argument("--engine", choices=("local", "ray"), default="local", help="who runs the cells")
+    sweeping.add_argument(
+        "--one-by-one",
+        action="store_true",
+        help="local: train no cells side by side; slower, and each cell's own peak is measured",
+    )
     sweeping.add_argument(
         "--resume", metavar="SWEEP_ID", help="go on with a sweep that was cut off, as it was"
     )
@@ -310,7 +317,8 @@ def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
 
 def _engine(options: argparse.Namespace, settings: Settings) -> Engine:
     if options.engine == "local":
-        return LocalEngine(settings, warm=False, own_only=True)
+        gather = alone if options.one_by_one else neighbours
+        return LocalEngine(settings, warm=False, own_only=True, gather=gather)
     return ray_engine(settings, address=options.address, cpus_per_run=options.cpus_per_run)
 
 

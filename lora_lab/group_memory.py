@@ -13,8 +13,8 @@ from lora_lab.memory import COMPUTE_BYTES, FP32_BYTES, Compute, predict
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import RunSpec
 
-BLOCK_BYTES = 2 * FP32_BYTES * 2**18
-"""Of logits in fp32 while the loss is taken (worker/grouped_layer.py CACHED_LOGITS), and one temporary."""
+BLOCK_LOGITS = 2**18
+"""In fp32 while the loss is taken (worker/grouped_layer.py CACHED_LOGITS), and once more."""
 
 TRIED_STEPS = 8
 
@@ -47,7 +47,8 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
         # The narrow copies of A and B are in it, but for A in fp32, which the single loop needs no copy of.
         kept, layer = work.saved_bytes - shape.layers * gate + work.residual_bytes, 0
         kept += ledger.adapters // 2 if compute == "fp32" else 0
-    head = c * row.answer_tokens * shape.vocab + BLOCK_BYTES
+    logits = row.answer_tokens * shape.vocab
+    head = c * logits + 2 * FP32_BYTES * min(BLOCK_LOGITS, logits)
     decoded = 0 if spec.bits == compute else c * _layer_numbers(shape)
     gradients = 3 * gate + 2 * work.residual_bytes
     return CellBytes(

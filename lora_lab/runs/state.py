@@ -68,7 +68,7 @@ class RunState:
     @property
     def stepping_seconds(self) -> float:
         """Wall time of all steps, those of the others side by side included."""
-        return float(sum(step.get("shared_seconds") or step["seconds"] for step in self.steps))
+        return sum(_wall_seconds(step) for step in self.steps)
 
     @property
     def tokens_per_second(self) -> float:
@@ -87,8 +87,12 @@ class RunState:
         """Remaining training time from the median step; None before the second step."""
         if len(self.steps) < 2:
             return None
-        recent = sorted(step.get("shared_seconds") or step["seconds"] for step in self.steps[1:][-15:])
-        return float(recent[len(recent) // 2] * (total_steps - len(self.steps)))
+        recent = sorted(_wall_seconds(step) for step in self.steps[1:][-15:])
+        return recent[len(recent) // 2] * (total_steps - len(self.steps))
+
+
+def _wall_seconds(step: Event) -> float:
+    return float(step["shared_seconds"] if "shared_seconds" in step else step["seconds"])
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:

@@ -24,6 +24,7 @@ from lora_lab.grid import grid_from
 from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.local import LocalEngine
+from lora_lab.runs.queue import alone
 from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from lora_lab.spec import TINY_MODEL, RunSpec
@@ -51,6 +52,7 @@ SUMMARY = {
     "eval_loss_after",
     "peak_bytes",
     "predicted_bytes",
+    "shared_by",
     "tokens_per_second",
     "seconds",
     "device",
@@ -94,7 +96,8 @@ def on_command_line(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) 
     folder = tmp_path_factory.mktemp("command-line")
     command = [sys.executable, "-m", "lora_lab", "sweep", "--model", TINY_MODEL, "--steps", "3", "--json"]
     command += ["--ranks", "1,4", "--bits", "nf4,int8", "--learning-rates", "2e-3,1e30"]
-    command += ["--compute-dtype", "fp32", "--engine", "local", "--data-folder", str(folder)]
+    command += ["--compute-dtype", "fp32", "--engine", "local", "--one-by-one"]
+    command += ["--data-folder", str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment(models_dir), capture_output=True, text=True)
     summaries = [json.loads(line) for line in done.stdout.splitlines()]
     (sweep,) = list_sweeps(folder / "sweeps")
@@ -277,7 +280,17 @@ class Interrupted:
 def interrupted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Interrupted:
     folder = tmp_path_factory.mktemp("interrupted")
     command = [sys.executable, "-m", "lora_lab", "sweep", "--model", TINY_MODEL, "--steps", "80", "--json"]
-    command += ["--ranks", "1,2,4", "--bits", "nf4", "--batch", "1", "--compute-dtype", "fp32"]
+    command += [
+        "--ranks",
+        "1,2,4",
+        "--bits",
+        "nf4",
+        "--batch",
+        "1",
+        "--compute-dtype",
+        "fp32",
+        "--one-by-one",
+    ]
     process = subprocess.Popen(
         [*command, "--data-folder", str(folder)],
         cwd=ROOT,
@@ -300,7 +313,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> I
     statuses = [fold(run.events()).status for _, run in sweep.cells(settings.runs_dir) if run]
 
     again = subprocess.run(
-        [*command[:4], "--resume", sweep.sweep_id, "--json", "--data-folder", str(folder)],
+        [*command[:4], "--resume", sweep.sweep_id, "--json", "--one-by-one", "--data-folder", str(folder)],
         cwd=ROOT,
         env=environment(models_dir),
         capture_output=True,
@@ -364,9 +377,11 @@ from pathlib import Path
 from lora_lab.datasets import load_saved
 from lora_lab.grid import Grid
 from lora_lab.runs.local import LocalEngine
+from lora_lab.runs.queue import alone
 from study.settings import Settings
 home, models_dir, data, grid = sys.argv[1:]
-engine = LocalEngine(Settings(home=Path(home), database_url="", models_dir=Path(models_dir)), warm=False)
+settings = Settings(home=Path(home), database_url="", models_dir=Path(models_dir))
+engine = LocalEngine(settings, warm=False, gather=alone)
 engine.start()
 engine.pause()
 sweep = engine.submit_sweep(Grid.from_json(grid), load_saved(Path(data)), now=datetime.now(UTC))
@@ -408,7 +423,7 @@ def restarted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Res
     app.wait()
     order = json.loads((settings.home / "lab" / "queue.json").read_text())["order"]
 
-    engine = LocalEngine(settings, warm=False)
+    engine = LocalEngine(settings, warm=False, gather=alone)
     engine.start()
     last = RunFolder(settings.runs_dir / before.run_ids[2])
     wait_until(last, ended)
