@@ -9,6 +9,7 @@ from markupsafe import Markup
 from lora_lab.axis import nice_ticks
 from lora_lab.batches import Length
 from lora_lab.curve_frame import COLOURS, text
+from lora_lab.curves import NARROW, WIDE
 from lora_lab.home import LabHome, ReadExample
 from lora_lab.spec import RunSpec
 from lora_lab.svg import element, path_data
@@ -17,7 +18,7 @@ SHOWN_TOKENS = 160
 """Of one example on the page; the rest is counted."""
 
 BINS = 16
-WIDTH, HEIGHT, EDGE, TOP, BELOW = 560, 190, 44, 26, 44
+HEIGHT, EDGE, TOP, BELOW = 190, 44, 26, 44
 
 Kind = Literal["masked", "trained", "cut"]
 
@@ -49,7 +50,7 @@ class Seen:
     """Share of all tokens that the loss is computed on."""
 
 
-def seen(home: LabHome, spec: RunSpec, digest: str) -> Seen | None:
+def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> Seen | None:
     """None until a worker has tokenized this data for this model."""
     lengths, examples = home.lengths(spec.model, digest), home.read_examples(spec.model, digest)
     if not lengths or not examples:
@@ -58,7 +59,7 @@ def seen(home: LabHome, spec: RunSpec, digest: str) -> Seen | None:
     over = [length for length in lengths if length.tokens > limit]
     return Seen(
         examples=tuple(_tokens(example, limit) for example in examples),
-        histogram=Markup(_histogram(lengths, limit)),
+        histogram=Markup(_histogram(lengths, limit, NARROW if narrow else WIDE)),
         total=len(lengths),
         longest=max(length.tokens for length in lengths),
         limit=limit,
@@ -83,12 +84,12 @@ def bins(lengths: Sequence[int]) -> list[tuple[int, int]]:
     return [(upper, sum(upper - step < length <= upper for length in lengths)) for upper in uppers]
 
 
-def _histogram(lengths: Sequence[Length], limit: int) -> str:
-    """Examples by length; those over the limit are hatched, too, and a line names the limit."""
+def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
+    """Examples by length; bars that lie over the limit are paler, and a line names it."""
     counted = bins([min(length.tokens, 1000 * BINS) for length in lengths])
     last, most = counted[-1][0], max(count for _, count in counted)
     step = counted[0][0]
-    bottom, right = HEIGHT - BELOW, WIDTH - EDGE
+    bottom, right = HEIGHT - BELOW, width - EDGE
 
     def x(tokens: float) -> float:
         return EDGE + (right - EDGE) * tokens / last
@@ -99,8 +100,8 @@ def _histogram(lengths: Sequence[Length], limit: int) -> str:
     bars = [
         element(
             "rect", x=x(upper - step) + 1, y=y(count), width=x(step) - x(0) - 2, height=bottom - y(count),
-            style=f"fill:{COLOURS['orange' if upper > limit else 'blue']}",
-            fill_opacity=0.55 if upper > limit else None,
+            style=f"fill:{COLOURS['orange' if upper - step >= limit else 'blue']}",
+            fill_opacity=0.55 if upper - step >= limit else None,
         )
         for upper, count in counted if count
     ]  # fmt: skip
@@ -125,6 +126,6 @@ def _histogram(lengths: Sequence[Length], limit: int) -> str:
         text(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
         text((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
         text(6, 14, "examples", soft=True),
-        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {HEIGHT}", width="100%", role="img",
+        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {HEIGHT}", width="100%", role="img",
         aria_label=said, font_size=14, style="display:block;font-variant-numeric:tabular-nums",
     )  # fmt: skip

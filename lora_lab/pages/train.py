@@ -190,7 +190,7 @@ class LabPage:
             "parts": {
                 **parts,
                 "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
-                **self._seen_parts(found.spec),
+                **self._seen_parts(found.spec, narrow=narrow),
                 # The page was made before it could say how wide it is.
                 **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
@@ -263,7 +263,8 @@ class LabPage:
 
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(events.text(event, "run"))
-        if self._lab.engine.current():
+        current = self._lab.engine.current()
+        if current and not self._lab.state(self._lab.run(current)).ended:
             raise LearnerError(
                 "A run is training, and merging would slow it.", do_next="Merge when it has ended."
             )
@@ -357,14 +358,14 @@ class LabPage:
             "lora_lab/worker.html", state=self._lab.home.worker_state(), warm=self._lab.engine.is_warm
         )
 
-    def _seen_parts(self, spec: RunSpec) -> dict[str, str]:
+    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, str]:
         """What the model sees of the data, as far as a worker has read it."""
         try:
             digest = self._lab.uploads.find(spec.data).digest
         except LearnerError:
             return {"seen-title": "", "seen": ""}  # the cost part says so
         values = {
-            "seen": seen(self._lab.home, spec, digest),
+            "seen": seen(self._lab.home, spec, digest, narrow=narrow),
             "problem": self._lab.home.unreadable(spec.model, digest),
             "reading": self._lab.is_reading(spec.model, spec.data),
             "model": spec.model,
