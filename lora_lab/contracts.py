@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from lora_lab import memory
+from lora_lab.adapters import AdapterSetting, UnsupportedCase
 from lora_lab.batches import RowSize
-from lora_lab.counts import count
+from lora_lab.counts import count_adapter
 from lora_lab.memory import Compute
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import Linear, ModelShape, find_shape
@@ -23,10 +24,6 @@ DEFAULT_RANK = 8  # PEFT's own default
 LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
 ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
 CONTRACT_NAMES = {"constants": "quantization"}
-
-
-class UnsupportedCase(Exception):
-    """A case the lab does not compute, with the reason."""
 
 
 def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
@@ -44,18 +41,42 @@ def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
-    for field, allowed in (("modules_to_save", (None, [])), ("bias", (None, "none"))):
-        if record.get(field) not in allowed:
-            raise UnsupportedCase(f"{field}={record[field]!r} is not counted yet")
-    if record.get("task_type") not in (None, "CAUSAL_LM", "SEQ_2_SEQ_LM"):
-        raise UnsupportedCase(f"task_type {record['task_type']} trains a head besides the adapters")
     shape = shape_of(record, reader)
-    linears = _adapted(shape, _targets(record.get("targets")))
-    rank = _whole(record, "r", DEFAULT_RANK)
-    found = count(shape, rank=rank, targets=[linear.name for linear in linears])
-    extra = _variant_extra(str(record.get("variant") or "lora"), linears)
-    trainable, total = found.trainable + extra, found.total + extra
-    return {"trainable": trainable, "total": total, "percent": 100 * trainable / total}
+    setting = setting_of(record)
+    rank = _whole(record, "r", setting.default_rank)
+    found = count_adapter(shape, setting, rank=rank)
+    return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
+
+
+def setting_of(record: Record) -> AdapterSetting:
+    """The adapter that a record's fields describe. Raises LearnerError naming the field that is wrong."""
+    return AdapterSetting(
+        targets=_names(record, "targets"),
+        variant=record.get("variant") or "lora",
+        task_type=record.get("task_type"),
+        modules_to_save=_listed_names(record, "modules_to_save"),
+        bias=record.get("bias") or "none",
+        feedforward=_names(record, "feedforward_modules"),
+    )
+
+
+def _names(record: Record, field: str) -> str | tuple[str, ...] | None:
+    """A regular expression or a list of module names, as PEFT takes them."""
+    value = record.get(field)
+    if isinstance(value, str) or value is None:
+        return value
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise LearnerError(
+            f"{field} must be a list of module names, got {value!r}.", do_next='Write it as ["q_proj"].'
+        )
+    return tuple(value)
+
+
+def _listed_names(record: Record, field: str) -> tuple[str, ...]:
+    value = _names(record, field)
+    if isinstance(value, str):
+        raise LearnerError(f"{field} must be a list of names, got {value!r}.", do_next='Write it as ["score"].')
+    return value or ()
 
 
 def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
@@ -65,15 +86,6 @@ def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear
     if isinstance(targets, list):
         targets = [name for name in targets if shape.has(name)] or targets
     return shape.select(targets)
-
-
-def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
-    """Trained numbers beyond A and B. DoRA adds one magnitude per output (arXiv:2402.09353 section 4)."""
-    if variant in ("lora", "rslora"):
-        return 0
-    if variant == "dora":
-        return sum(linear.count * linear.d_out for linear in linears)
-    raise UnsupportedCase(f"variant {variant!r} is not counted yet")
 
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
@@ -147,9 +159,7 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
     """The shape that a record names: by its config where it has one, else from the catalogue."""
     config = record.get("config")
     if isinstance(config, dict):
-        if record.get("kind") == "seqcls":
-            raise UnsupportedCase("a classification head trained besides the adapters is not counted yet")
-        return reader.read(config, kind=str(record.get("kind") or "causal"))
+        return reader.read(config, kind=record.get("kind"))
     name = record.get("model")
     if not isinstance(name, str):
         raise LearnerError("A record needs a model or a config.", do_next='Add "model": "smollm2-135m".')

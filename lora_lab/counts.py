@@ -5,8 +5,10 @@ so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lora_lab.adapters import ALL_LINEAR, AdapterSetting, UnsupportedCase
+from lora_lab.layouts import adapt_shape
 from lora_lab.shapes import Linear, ModelShape
 from study.errors import LearnerError
 
@@ -46,6 +48,27 @@ def count(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) 
     """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
     trainable = lora_parameters(shape.select(targets), rank=rank)
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
+
+
+def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> Count:
+    """Trainable and total parameters of any variant, saved heads and biases included, as PEFT prints them.
+
+    Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
+    """
+    if shape.tree is None:
+        raise UnsupportedCase(f"{shape.name} was read by an earlier version; read its config.json again")
+    adapted = adapt_shape(shape, _by_name(shape, setting))
+    return Count(
+        trainable=adapted.trainable.at(rank), total=shape.tree.base_parameters + adapted.added.at(rank)
+    )
+
+
+def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
+    """Roles (`q`, `mlp`'s matrices) and target sets in a setting as module names; names stay as they are."""
+    targets = setting.targets
+    if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
+        return setting
+    return replace(setting, targets=tuple(shape.target_modules(targets)))
 
 
 def short_formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:

@@ -13,19 +13,34 @@ from lora_lab.runs.local import worker_environment
 from lora_lab.shapes import ModelShape, shape_from_json
 from study.errors import LearnerError
 
-KINDS = ("causal", "encoder", "seq2seq", "asr")
+KINDS = ("causal", "encoder", "seq2seq", "asr", "seqcls")
 
 
 class ShapeReader:
-    """One worker process for any number of configurations, started when the first one is asked for."""
+    """One worker process for any number of configurations, started when the first one is asked for.
 
-    def read(self, config: Mapping[str, Any], *, kind: str = "causal") -> ModelShape:
-        """The shape of a Hugging Face config with its `model_type`. Raises LearnerError when it has none."""
-        if kind not in KINDS:
+    A configuration that was read before is not asked for again.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, ModelShape] = {}
+
+    def read(self, config: Mapping[str, Any], *, kind: str | None = None) -> ModelShape:
+        """The shape of a Hugging Face config with its `model_type`, as the usual model of that type or `kind`.
+
+        Raises LearnerError when it describes none.
+        """
+        if kind is not None and kind not in KINDS:
             raise LearnerError(
                 f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
             )
-        line = self._ask(json.dumps({"config": dict(config), "kind": kind}))
+        request = json.dumps({"config": dict(config), "kind": kind}, sort_keys=True)
+        if request not in self._known:
+            self._known[request] = self._read(request)
+        return self._known[request]
+
+    def _read(self, request: str) -> ModelShape:
+        line = self._ask(request)
         if not line:
             self.close()  # the next configuration gets a worker of its own
             raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")

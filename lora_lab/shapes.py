@@ -6,14 +6,16 @@ A shape is read once from the model's own code on the meta device (worker/shapes
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
+from lora_lab.modules import ModuleTree, tree_from_json
 from study.errors import LearnerError
 
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down", "other"]
+SETS = ("q+v", "attention")
 ATTENTION_ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "qkv")
 
 
@@ -76,6 +78,9 @@ class ModelShape:
     default_targets: tuple[str, ...] = ()
     """PEFT's own target modules for this model type when none are given."""
 
+    tree: ModuleTree | None = field(default=None, hash=False)
+    """All modules, for exact counts of any adapter; files of earlier versions have none."""
+
     @property
     def linear_parameters(self) -> int:
         """Weights that quantization applies to."""
@@ -122,6 +127,13 @@ class ModelShape:
         """Whether a role or module name means any of its linear layers."""
         return any(_matches(linear, name) for linear in self.linears)
 
+    def means_roles(self, targets: str | Sequence[str]) -> bool:
+        """Whether targets are a set such as `q+v`, or roles such as `q` that are no module's name here."""
+        if isinstance(targets, str):
+            return targets in SETS
+        roles, names = ({linear.role for linear in self.linears}, {linear.suffix for linear in self.linears})
+        return bool(targets) and all(name in roles and name not in names for name in targets)
+
     def _names_of_set(self, targets: str) -> tuple[str, ...]:
         roles = {linear.role for linear in self.linears}
         if targets == "attention":
@@ -135,7 +147,13 @@ class ModelShape:
 
     def to_json(self) -> str:
         """Readable JSON, as kept in `lora_lab/shapes/`."""
-        return json.dumps(asdict(self), indent=1)
+        values = asdict(replace(self, tree=None))
+        if self.tree is None:
+            return json.dumps(values, indent=1)
+        values["tree"] = {name: getattr(self.tree, name) for name in ("defaults", "renamed", "has_output_head")}
+        text = json.dumps(values | {"tree": values["tree"] | {"groups": []}}, indent=1)
+        groups = ",\n   ".join(self.tree.to_lines())
+        return text.replace('"groups": []', f'"groups": [\n   {groups}\n  ]')
 
 
 def _matches(linear: Linear, name: str) -> bool:
@@ -149,6 +167,7 @@ def shape_from_json(text: str) -> ModelShape:
     values: dict[str, Any] = json.loads(text)
     values["linears"] = tuple(Linear(**linear) for linear in values["linears"])
     values["default_targets"] = tuple(values["default_targets"])
+    values["tree"] = tree_from_json(values["tree"]) if values.get("tree") else None
     return ModelShape(**values)
 
 
