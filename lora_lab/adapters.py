@@ -177,7 +177,8 @@ class _Rules:
 
     def adaptation(self) -> Adaptation:
         targets, feedforward = self._targets(), self._feedforward()
-        parameters, doubled = (), False
+        parameters: tuple[str, ...] = ()
+        doubled = False
         if self.family == "lora" and self.tree.renamed:
             targets, parameters, doubled = self._fused(targets)
         matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
@@ -241,9 +242,7 @@ class _Rules:
 
     # ---- modules
 
-    def _modules(
-        self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]
-    ) -> Iterator[Match]:
+    def _modules(self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]) -> Iterator[Match]:
         wanted, scaled_at_input = name_test(targets), name_test(feedforward, anywhere=True)
         for group in self.groups:
             names = tuple(name for name in group.names if wanted(name) and not self._is_excluded(name))
@@ -262,9 +261,7 @@ class _Rules:
         variant = self.setting.variant
         if group.kind == "unknown-layer" or (group.kind == "convolution" and self.family != "lora"):
             raise UnsupportedCase(f"{self.setting.variant} on {group.path} is not counted")
-        if not group.is_linear and (
-            self.family != "lora" or group.kind not in ("embedding", "convolution")
-        ):
+        if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):
             raise LearnerError(
                 f"{group.path} is no layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
             )
@@ -279,9 +276,7 @@ class _Rules:
 
     # ---- fused experts
 
-    def _fused(
-        self, targets: str | tuple[str, ...]
-    ) -> tuple[str | tuple[str, ...], tuple[str, ...], bool]:
+    def _fused(self, targets: str | tuple[str, ...]) -> tuple[str | tuple[str, ...], tuple[str, ...], bool]:
         """Targets, parameters and whether gate and up both are meant, after PEFT's conversion of older names.
 
         Source: peft/utils/transformers_weight_conversion.py, _convert_peft_config_moe.

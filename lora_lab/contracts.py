@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from lora_lab import memory
-from lora_lab.adapters import AdapterSetting, UnsupportedCase
+from lora_lab.adapters import UnsupportedCase
 from lora_lab.batches import RowSize
 from lora_lab.counts import count_adapter
 from lora_lab.memory import Compute
+from lora_lab.records import setting_of, whole
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import Linear, ModelShape, find_shape
 from lora_lab.spec import Bits
@@ -21,7 +22,6 @@ Record = Mapping[str, Any]
 Answer = dict[str, Any]
 
 DEFAULT_RANK = 8  # PEFT's own default
-LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
 ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
 CONTRACT_NAMES = {"constants": "quantization"}
 
@@ -42,41 +42,10 @@ def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
     shape = shape_of(record, reader)
-    setting = setting_of(record)
-    rank = _whole(record, "r", setting.default_rank)
+    setting = setting_of(record, targets="targets")
+    rank = whole(record, "r", setting.default_rank)
     found = count_adapter(shape, setting, rank=rank)
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
-
-
-def setting_of(record: Record) -> AdapterSetting:
-    """The adapter that a record's fields describe. Raises LearnerError naming the field that is wrong."""
-    return AdapterSetting(
-        targets=_names(record, "targets"),
-        variant=record.get("variant") or "lora",
-        task_type=record.get("task_type"),
-        modules_to_save=_listed_names(record, "modules_to_save"),
-        bias=record.get("bias") or "none",
-        feedforward=_names(record, "feedforward_modules"),
-    )
-
-
-def _names(record: Record, field: str) -> str | tuple[str, ...] | None:
-    """A regular expression or a list of module names, as PEFT takes them."""
-    value = record.get(field)
-    if isinstance(value, str) or value is None:
-        return value
-    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise LearnerError(
-            f"{field} must be a list of module names, got {value!r}.", do_next='Write it as ["q_proj"].'
-        )
-    return tuple(value)
-
-
-def _listed_names(record: Record, field: str) -> tuple[str, ...]:
-    value = _names(record, field)
-    if isinstance(value, str):
-        raise LearnerError(f"{field} must be a list of names, got {value!r}.", do_next='Write it as ["score"].')
-    return value or ()
 
 
 def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
@@ -97,8 +66,8 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     shape = shape_of(record, reader)
     if shape.model_type not in memory.MODELLED_TYPES:
         raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
-    rank = _whole(adapter, "r", DEFAULT_RANK)
-    batch, seq_len = _whole(record, "micro_batch", 1), _whole(record, "seq_len", 128)
+    rank = whole(adapter, "r", DEFAULT_RANK)
+    batch, seq_len = whole(record, "micro_batch", 1), whole(record, "seq_len", 128)
     base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     ledger = memory.predict_adapted(
         shape,
@@ -175,15 +144,3 @@ def _targets(written: Any) -> str | list[str] | None:
     if "head" in written:
         raise UnsupportedCase("an adapter on the output head is not counted yet")
     return [role for name in written for role in ROLES.get(name, (name,))]
-
-
-def _whole(record: Record, field: str, default: int) -> int:
-    value = record.get(field)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_WHOLE:
-        raise LearnerError(
-            f"{field} must be a whole number from 1 to {LARGEST_WHOLE:,}, got {value!r}.",
-            do_next="Correct it.",
-        )
-    return value

@@ -7,7 +7,7 @@ so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lora_lab.adapters import ALL_LINEAR, AdapterSetting, UnsupportedCase
+from lora_lab.adapters import ALL_LINEAR, Adaptation, AdapterSetting
 from lora_lab.layouts import adapt_shape
 from lora_lab.shapes import Linear, ModelShape
 from study.errors import LearnerError
@@ -55,12 +55,15 @@ def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> C
 
     Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
     """
-    if shape.tree is None:
-        raise UnsupportedCase(f"{shape.name} was read by an earlier version; read its config.json again")
-    adapted = adapt_shape(shape, _by_name(shape, setting))
+    adapted = adaptation_of(shape, setting)
     return Count(
-        trainable=adapted.trainable.at(rank), total=shape.tree.base_parameters + adapted.added.at(rank)
+        trainable=adapted.trainable.at(rank), total=shape.modules.base_parameters + adapted.added.at(rank)
     )
+
+
+def adaptation_of(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
+    """What the setting adapts, by module names or roles."""
+    return adapt_shape(shape, _by_name(shape, setting))
 
 
 def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:

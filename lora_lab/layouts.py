@@ -1,6 +1,6 @@
 """Module names of earlier transformers releases, under which most tutorials were written.
 
-Release 5 made one tensor of all experts of a layer and renamed ViT's matrices; weights and sizes are the same.
+Release 5 made one tensor of a layer's experts and renamed ViT's matrices; weights and sizes are the same.
 """
 
 import re
@@ -75,9 +75,8 @@ def adapt_shape(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
 
     Raises LearnerError where PEFT raises under both; it lists today's names.
     """
-    assert shape.tree is not None
     try:
-        return adapt(shape.tree, setting)
+        return adapt(shape.modules, setting)
     except LearnerError:
         older = older_tree(shape)
         if older is None:

@@ -112,16 +112,12 @@ class ModuleTree:
     @cached_property
     def linear_names(self) -> tuple[str, ...]:
         """The short names of its linear layers without heads, as `target_modules` would list them."""
-        return tuple(
-            dict.fromkeys(g.suffix for g in self.linears if g.suffix != "*" and not g.stays_16_bit)
-        )
+        return tuple(dict.fromkeys(g.suffix for g in self.linears if g.suffix != "*" and not g.stays_16_bit))
 
     @cached_property
     def quantized_parameters(self) -> int:
         """Weights that a 4-bit base packs, without their biases."""
-        return sum(
-            group.d_in * group.d_out * group.count for group in self.linears if not group.stays_16_bit
-        )
+        return sum(group.d_in * group.d_out * group.count for group in self.linears if not group.stays_16_bit)
 
     @cached_property
     def quantized_biases(self) -> int:

@@ -7,11 +7,12 @@ A shape is read once from the model's own code on the meta device (worker/shapes
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from lora_lab.modules import ModuleTree, tree_from_json
+from lora_lab.catalogue import names_by_id
+from lora_lab.modules import ModuleGroup, ModuleTree, tree_from_json
 from study.errors import LearnerError
 
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down", "other"]
@@ -93,6 +94,26 @@ class ModelShape:
             self.linear_parameters + self.embedding_parameters + self.head_parameters + self.other_parameters
         )
 
+    @cached_property
+    def modules(self) -> ModuleTree:
+        """All modules; of a shape that knows only its linear layers, those and one that holds the rest."""
+        if self.tree is not None:
+            return self.tree
+        linears = tuple(
+            ModuleGroup(
+                path=linear.name if "*" in linear.name else f"layers.*.{linear.name}",
+                numbers=(tuple(range(linear.count)),),
+                kind="linear",
+                d_in=linear.d_in,
+                d_out=linear.d_out,
+                own=linear.d_in * linear.d_out,
+            )
+            for linear in self.linears
+        )
+        rest = ModuleGroup(path="rest", own=self.total_parameters - self.linear_parameters)
+        defaults = {"lora": self.default_targets} if self.default_targets else {}
+        return ModuleTree(groups=(*linears, rest), defaults=defaults)
+
     def select(self, targets: str | Sequence[str] | None) -> tuple[Linear, ...]:
         """The linear layers that `targets` adapts: a set, roles (`q`), module names, or PEFT's default.
 
@@ -150,7 +171,9 @@ class ModelShape:
         values = asdict(replace(self, tree=None))
         if self.tree is None:
             return json.dumps(values, indent=1)
-        values["tree"] = {name: getattr(self.tree, name) for name in ("defaults", "renamed", "has_output_head")}
+        values["tree"] = {
+            name: getattr(self.tree, name) for name in ("defaults", "renamed", "has_output_head")
+        }
         text = json.dumps(values | {"tree": values["tree"] | {"groups": []}}, indent=1)
         groups = ",\n   ".join(self.tree.to_lines())
         return text.replace('"groups": []', f'"groups": [\n   {groups}\n  ]')
@@ -188,9 +211,11 @@ def _size(shape: ModelShape) -> int:
 
 
 def find_shape(name: str) -> ModelShape:
-    """A catalogue model by name or hub id. Raises LearnerError naming what there is."""
+    """A catalogue model by name or any of its hub ids. Raises LearnerError naming what there is."""
     models = catalogue()
-    for shape in models.values():
-        if name and name in (shape.name, shape.hub_id):
-            return shape
-    raise LearnerError(f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}.")
+    found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
+    if found is None:
+        raise LearnerError(
+            f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}."
+        )
+    return found

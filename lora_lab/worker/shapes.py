@@ -16,9 +16,11 @@ from transformers import (
     AutoModelForCTC,
     AutoModelForImageClassification,
     AutoModelForImageTextToText,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForSpeechSeq2Seq,
+    AutoModelForTokenClassification,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -51,6 +53,8 @@ BUILDERS: dict[str, tuple[Any, ...]] = {
     "seq2seq": (AutoModelForSeq2SeqLM,),
     "asr": (AutoModelForSpeechSeq2Seq, AutoModelForCTC),
     "seqcls": (AutoModelForSequenceClassification, AutoModelForImageClassification),
+    "tokencls": (AutoModelForTokenClassification,),
+    "qa": (AutoModelForQuestionAnswering,),
 }
 """The classes that build a kind of model; the first one that knows the type is taken."""
 

@@ -83,7 +83,7 @@ def _modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
         group = replace(
             _sizes(path, module),
             is_head=module is head,
-            stays_16_bit=module is head or bool(unquantized) and f"{name}.".startswith(f"{unquantized}."),
+            stays_16_bit=module is head or (bool(unquantized) and f"{name}.".startswith(f"{unquantized}.")),
             is_alias=id(module) in seen,
         )
         if not group.is_alias:
@@ -105,7 +105,7 @@ def _unquantized(model: PreTrainedModel) -> str:
 def _sizes(path: str, module: nn.Module) -> ModuleGroup:
     kind, d_in, d_out, kernel = _kind(module)
     bias = getattr(module, "bias", None)
-    tensors = ()
+    tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()
     if kind == "other":
         tensors = tuple(
             (name, tuple(each.shape))
@@ -167,6 +167,6 @@ def _blocks(members: list[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], .
         yield axes
         return
     for _, same in itertools.groupby(sorted(members), key=lambda numbers: numbers[0]):
-        rest = [numbers for numbers in same]
+        rest = list(same)
         for block in _blocks([numbers[1:] for numbers in rest]):
             yield ((rest[0][0],), *block)

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from lora_lab.shapes import ModelShape
-from lora_lab.worker.shapes import BUILDERS, shape_of_config
+from lora_lab.worker.shapes import build, shape_of_config
 
 _COMMON = {
     "hidden_size": 32,
@@ -62,6 +61,4 @@ def shape_of(family: str) -> ModelShape:
 
 def model_of(family: str) -> PreTrainedModel:
     """The model itself, without weights."""
-    config = AutoConfig.for_model(family, **FAMILIES[family])
-    with torch.device("meta"):
-        return BUILDERS[KINDS.get(family, "causal")].from_config(config)
+    return build(config_of(family), KINDS.get(family, "causal"))
