@@ -42,6 +42,10 @@ class UnsupportedCase(Exception):
     """A case the lab does not compute, with the reason."""
 
 
+class NothingMatched(LearnerError):
+    """No module of the model bears any of the names."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdapterSetting:
     """Everything but the rank that decides how many parameters an adapter trains.
@@ -183,7 +187,7 @@ class _Rules:
             targets, parameters, doubled = self._fused(targets)
         matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
         if not matches:
-            raise LearnerError(
+            raise NothingMatched(
                 f"No module of this model is named {_listed(targets)}.", do_next=what_it_has(self.tree)
             )
         saved = tuple(self._saved(matches))

@@ -13,8 +13,8 @@ from lora_lab.batches import RowSize
 from lora_lab.counts import count_adapter
 from lora_lab.memory import Compute
 from lora_lab.records import setting_of, whole
-from lora_lab.shape_reader import ShapeReader
-from lora_lab.shapes import Linear, ModelShape, find_shape
+from lora_lab.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.shapes import Linear, ModelShape
 from lora_lab.spec import Bits
 from study.errors import LearnerError
 
@@ -41,8 +41,8 @@ def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
-    shape = shape_of(record, reader)
     setting = setting_of(record, targets="targets")
+    shape = shape_of(record, reader)
     rank = whole(record, "r", setting.default_rank)
     found = count_adapter(shape, setting, rank=rank)
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
@@ -125,14 +125,17 @@ def _bits(record: Record, base: Compute) -> Bits:
 
 
 def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
-    """The shape that a record names: by its config where it has one, else from the catalogue."""
-    config = record.get("config")
+    """The shape that a record names: by its config where it has one, else from the catalogue.
+
+    A task that trains a head of its own is one of a model with that head.
+    """
+    config, name = record.get("config"), record.get("model")
+    kind = record.get("kind") or KIND_OF_TASK.get(str(record.get("task_type")))
     if isinstance(config, dict):
-        return reader.read(config, kind=record.get("kind"))
-    name = record.get("model")
+        return reader.read(config, kind=kind)
     if not isinstance(name, str):
         raise LearnerError("A record needs a model or a config.", do_next='Add "model": "smollm2-135m".')
-    return find_shape(name)
+    return reader.find(name, kind=kind)
 
 
 def _targets(written: Any) -> str | list[str] | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lora_lab.adapters import ALL_LINEAR, Adaptation, AdapterSetting
+from lora_lab.arithmetic import worked
 from lora_lab.layouts import adapt_shape
 from lora_lab.shapes import Linear, ModelShape
 from study.errors import LearnerError
@@ -46,7 +47,11 @@ def lora_parameters(linears: Iterable[Linear], *, rank: int) -> int:
 
 def count(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> Count:
     """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
-    trainable = lora_parameters(shape.select(targets), rank=rank)
+    chosen = shape.select(targets)
+    if shape.fused_experts:
+        named = targets if targets is None or isinstance(targets, str) else tuple(targets)
+        return count_adapter(shape, AdapterSetting(targets=named), rank=rank)
+    trainable = lora_parameters(chosen, rank=rank)
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 
 
@@ -55,6 +60,7 @@ def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> C
 
     Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
     """
+    lora_parameters_matrix(d_in=1, d_out=1, rank=rank)  # refuses what is no rank
     adapted = adaptation_of(shape, setting)
     return Count(
         trainable=adapted.trainable.at(rank), total=shape.modules.base_parameters + adapted.added.at(rank)
@@ -94,6 +100,10 @@ def formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None
     Matrices are grouped by how often they occur, which for most models is once a layer.
     """
     chosen = shape.select(targets)
+    if shape.fused_experts:
+        named = targets if targets is None or isinstance(targets, str) else tuple(targets)
+        setting = AdapterSetting(targets=named)
+        return "; ".join(worked(adaptation_of(shape, setting), setting, rank=rank))
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
         widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in chosen if m.count == times)

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from lora_lab.adapters import Adaptation, AdapterSetting, adapt
+from lora_lab.adapters import Adaptation, AdapterSetting, NothingMatched, adapt
 from lora_lab.modules import ModuleGroup, ModuleTree, TreeKey
 from lora_lab.shapes import ModelShape
-from study.errors import LearnerError
 
 RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
     "mixtral": ((r"\.mlp(?=\.|$)", ".block_sparse_moe"),),
@@ -77,12 +76,11 @@ def adapt_shape(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
     """
     try:
         return adapt(shape.modules, setting)
-    except LearnerError:
+    except NothingMatched as nothing:
         older = older_tree(shape)
         if older is None:
             raise
         try:
             return adapt(older, setting)
-        except LearnerError:
-            pass
-        raise
+        except NothingMatched:
+            raise nothing from None

@@ -10,10 +10,10 @@ from lora_lab.adapters import ADAPTER_VARIANTS, BIASES
 from lora_lab.arithmetic import worked
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
-from lora_lab.counts import Count, adaptation_of, count_adapter
+from lora_lab.counts import Count, adaptation_of, count_adapter, formula
 from lora_lab.records import UNKNOWN, setting_of
-from lora_lab.shape_reader import KINDS, ShapeReader
-from lora_lab.shapes import ModelShape, find_shape
+from lora_lab.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
+from lora_lab.shapes import ModelShape
 from lora_lab.spec import TARGET_SETS
 from study.errors import LearnerError
 from study.units import as_count, as_percent
@@ -70,15 +70,14 @@ def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, An
 
 def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
     """The model that the flags name."""
-    if options.config is None and options.kind is None:
-        return find_shape(options.model)
-    return reader.read(read_config(options.config), kind=options.kind)
+    kind = options.kind or KIND_OF_TASK.get(options.task_type)
+    if options.config is None:
+        return reader.find(options.model, kind=kind)
+    return reader.read(read_config(options.config), kind=kind)
 
 
-def read_config(path: Path | None) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """A config.json. Raises LearnerError when it is none."""
-    if path is None:
-        raise LearnerError("--kind needs a --config.", do_next="Pass a config.json.")
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -97,7 +96,18 @@ def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
     rank = setting.default_rank if options.rank is None else options.rank
     found: Count = count_adapter(shape, setting, rank=rank)
     first = f"{as_count(found.trainable)} trainable of {as_count(found.total)} ({as_percent(found.percent)})"
+    if is_plain(options):
+        try:
+            return f"{first}\n{formula(shape, rank=rank, targets=as_targets(options.targets))}"
+        except LearnerError:
+            pass  # names that PEFT passes over, or that mean more than linear layers
     return "\n".join((first, *worked(adaptation_of(shape, setting), setting, rank=rank)))
+
+
+def is_plain(options: argparse.Namespace) -> bool:
+    """Whether the page's formula says all of it: LoRA on linear layers."""
+    extras = (options.task_type, options.modules_to_save, options.config)
+    return options.variant in ("lora", "rslora") and options.bias == "none" and not any(extras)
 
 
 def claim_record(options: argparse.Namespace) -> dict[str, Any]:

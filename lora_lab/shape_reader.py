@@ -14,6 +14,9 @@ from lora_lab.runs.local import worker_environment
 from lora_lab.shapes import ModelShape, find_shape, shape_from_json
 from study.errors import LearnerError
 
+KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
+"""What a task's model is built as where nothing else is said."""
+
 KINDS = ("causal", "encoder", "seq2seq", "asr", "seqcls", "tokencls", "qa")
 
 
@@ -42,6 +45,16 @@ class ShapeReader:
         if request not in self._known:
             self._known[request] = self._read(request)
         return self._known[request]
+
+    def find(self, name: str, *, kind: str | None = None) -> ModelShape:
+        """A catalogue model, built as `kind` where that is not what the catalogue keeps."""
+        shape = find_shape(name)
+        if kind is None:
+            return shape
+        entry = next((each for each in entries() if each.name == shape.name), None)
+        if entry is None:
+            raise LearnerError(f"{name} has no configuration to build it from.", do_next="Pass a config.")
+        return self.read(entry.config, kind=kind)
 
     def _read(self, request: str) -> ModelShape:
         line = self._ask(request)

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from lora_lab.catalogue import Entry, entries
 from lora_lab.claims.printed_line import Line, printed_line
 from lora_lab.claims.snippets import Snippet, Unread, as_list, assigned, calls, option, yaml_list
 from lora_lab.records import UNKNOWN
+from lora_lab.shape_reader import KIND_OF_TASK
 from study.errors import LearnerError
 
 KIND_OF_CLASS = (
@@ -19,13 +21,18 @@ KIND_OF_CLASS = (
     (r"ForSpeechSeq2Seq|WhisperForConditionalGeneration", "asr"),
     (r"ForCausalLM|LMHeadModel|FastLanguageModel", "causal"),
 )
-KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa", "SEQ_2_SEQ_LM": "seq2seq"}
-HEADED = ("seqcls", "tokencls", "qa")
-ENDINGS = re.compile(
-    r"[-_. ](?:hf|chat|instruct|it|pt|base|bnb|4bit|8bit|int4|int8|gptq|awq|aqlm|unsloth|sharded|bf16|fp16|"
-    r"deduped|uncased|v0[._]\d|v1[._]\d|v1|v2|2507|dpo|sft|\d+k|2bit|1x16|2x8)(?![a-z0-9])",
-    re.I,
+_COPIES = (
+    r"hf|chat|instruct|it|pt|base|bnb|4bit|8bit|int4|int8|gptq|awq|aqlm|unsloth|sharded|bf16|fp16|"
+    r"deduped|uncased|2507|dpo|sft|\d+k|2bit|1x16|2x8"
 )
+FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
+"""Endings that name a fork or a quantized copy of the same shapes."""
+
+ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
+"""The same and versions, which mostly share their shapes too."""
+
+MOST_WORDS = 4000
+
 QUANTIZED = {
     "aqlm": ("aqlm",),
     "gptq": ("gptq", r"\bawq\b", "-AWQ"),
@@ -194,12 +201,16 @@ def _pasted_config(text: str) -> dict[str, Any] | None:
 
 
 def _entry(text: str) -> Entry:
-    for name in _candidates(text):
+    named = list(_candidates(text))
+    for name in (*named, *_words(text)):
         found = entry_named(name)
         if found is not None:
             return found
-    named = next(iter(_candidates(text)), None)
-    what = f"{named!r} is not a model that the catalogue knows." if named else "The text names no model."
+    what = (
+        f"{named[0]!r} is not a model that the catalogue knows."
+        if named
+        else "The text names no known model."
+    )
     raise LearnerError(
         what, do_next="Name one of the catalogue's models, or paste the model's config.json with it."
     )
@@ -215,17 +226,17 @@ def _candidates(text: str) -> Iterator[str]:
             yield value
     for name in (
         "base_model_name_or_path", "model_name_or_path", "model_name", "model_id", "base_model",
-        "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID", "BASE_MODEL", "MODEL",
+        "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
+        "BASE_MODEL", "MODEL",
     ):  # fmt: skip
         if value := option(text, name):
             yield value
     yield from RUNNERS_UP.findall(text)
-    yield from _words(text)
 
 
 def _words(text: str) -> Iterator[str]:
-    """Runs of one to four words that may be a name in prose, longer ones first: `Llama 2 7B`."""
-    words = re.findall(r"[A-Za-z0-9][\w.-]*", text)
+    """Runs of up to five words that may be a name in prose, longer ones first: `Llama 2 7B`."""
+    words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
     for length in (5, 4, 3, 2, 1):
         for at in range(len(words) - length + 1):
             yield "-".join(words[at : at + length])
@@ -233,28 +244,30 @@ def _words(text: str) -> Iterator[str]:
 
 def entry_named(written: str) -> Entry | None:
     """A catalogue entry by name, hub id, or a name that differs in its endings only."""
-    key = _plain(written)
-    return _by_plain_name().get(key) if len(key) > 2 else None
+    for endings in (FORKS, ENDINGS):
+        key = _plain(written, endings)
+        found = _by_plain_name(endings).get(key) if len(key) > 2 else None
+        if found is not None:
+            return found
+    return None
 
 
-def _plain(name: str) -> str:
+def _plain(name: str, endings: re.Pattern[str]) -> str:
     """Without owner, endings of forks and quantized copies, case and separators."""
-    last = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
-    version = last
-    for _ in range(6):
-        shorter = ENDINGS.sub("", version)
-        if shorter == version:
-            break
-        version = shorter
-    return re.sub(r"[-_. ]|meta-", "", version)
+    shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
+    longer = ""
+    while shorter != longer:
+        longer, shorter = shorter, endings.sub("", shorter)
+    return re.sub(r"[-_. ]|meta-", "", shorter)
 
 
-def _by_plain_name() -> dict[str, Entry]:
+@cache
+def _by_plain_name(endings: re.Pattern[str]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for entry in entries():
         for name in (entry.name, entry.hub_id, *entry.also):
             if name:
-                found.setdefault(_plain(name), entry)
+                found.setdefault(_plain(name, endings), entry)
     return found
 
 

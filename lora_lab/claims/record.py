@@ -11,8 +11,8 @@ from lora_lab.claims.verdict import Verdict, judge
 from lora_lab.layouts import older_tree
 from lora_lab.modules import ModuleTree
 from lora_lab.records import LARGEST_SIZE, UNKNOWN, setting_of, whole
-from lora_lab.shape_reader import ShapeReader
-from lora_lab.shapes import ModelShape, find_shape
+from lora_lab.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.shapes import ModelShape
 from study.errors import LearnerError
 
 OLDER = re.compile(
@@ -51,7 +51,7 @@ def readable(record: Mapping[str, Any]) -> dict[str, Any]:
 def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     """Raises LearnerError naming the field that is wrong."""
     model, lora = _object(record, "model"), _object(record, "lora")
-    shape = _shape(model, reader)
+    shape = _shape(model, lora, reader)
     return Claim(
         shape=shape,
         setting=setting_of(lora, targets="target_modules"),
@@ -85,14 +85,16 @@ def _object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     return value
 
 
-def _shape(model: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
-    config = model.get("config")
+def _shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
+    config, name = model.get("config"), model.get("name")
+    kind = model.get("kind")
+    if kind is None and "base_total" not in model:
+        kind = KIND_OF_TASK.get(str(lora.get("task_type")))
     if isinstance(config, Mapping):
-        return reader.read(config, kind=model.get("kind"))
-    name = model.get("name")
+        return reader.read(config, kind=kind)
     if not isinstance(name, str):
         raise LearnerError("A claim needs a model with its config or name.", do_next="Add one.")
-    return find_shape(name)
+    return reader.find(name, kind=kind)
 
 
 def _rank(lora: Mapping[str, Any]) -> int | None:

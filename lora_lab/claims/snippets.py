@@ -114,7 +114,7 @@ def assigned(text: str, name: str) -> Any:
 
 
 def option(text: str, *names: str, many: bool = False) -> str | None:
-    """The value of a flag, a YAML or a JSON line: `--lora_rank 8`, `lora_r: 16`, `"r": 8`; `many` with commas."""
+    """The value of a flag, a YAML or a JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas."""
     bare = r"[\w.-]+(?:\s*,\s*[\w.-]+)*" if many else r"[^\s,)}]+"
     for name in names:
         loose = re.escape(name).replace("_", "[_-]")

@@ -123,7 +123,7 @@ def _judge_stated(claim: Claim, tree: ModuleTree) -> Verdict | None:
     return Verdict(
         answer="possible" if possible else "impossible",
         answer_trainable=_of_first_number(claim, fit),
-        why=_why_possible(fit) if possible else _why_not(claim, sizes, fit),
+        why=_why_possible(claim, fit) if possible else _why_not(claim, sizes, fit),
         failing=fit.failing,
         expected=sizes,
         base_parameters=sizes.base,
@@ -163,8 +163,15 @@ def _fit(claim: Claim, trainable: Reading, total: Reading) -> _Fit:
     )
 
 
-def _why_possible(fit: _Fit) -> str:
-    return f"Possible: {fit.trainable.why}, and {fit.total.why}."
+def _why_possible(claim: Claim, fit: _Fit) -> str:
+    return f"Possible: {_accounting(claim, fit)}."
+
+
+def _accounting(claim: Claim, fit: _Fit) -> str:
+    """How the printed numbers come about."""
+    parts = [fit.trainable.why] if claim.printed.trainable is not None else []
+    parts += [fit.total.why] if claim.printed.total is not None else []
+    return ", and ".join(parts) or "the share is right"
 
 
 def _why_not(claim: Claim, sizes: Sizes, fit: _Fit) -> str:
@@ -193,7 +200,7 @@ def _cause_of_trainable(sizes: Sizes, printed: int) -> str:
         return "; the printed number is exactly half, as tools print that take a 4-bit base's halving for all"
     if printed and sizes.trainable and not printed % sizes.trainable:
         return f"; the printed number is {printed // sizes.trainable} times as much"
-    return ""
+    return _rounded_by_hand(sizes.trainable, printed)
 
 
 def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
@@ -203,9 +210,17 @@ def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
         return "; the printed number is the base and the printed trainable count, as of another setting"
     if printed == sizes.halved_total:
         return "; the printed number counts 4-bit weights at half, but no 4-bit base is stated"
-    if printed and not printed % 10_000 and abs(printed - sizes.total) < sizes.total / 50:
-        return "; the printed number looks rounded by hand"
-    return ""
+    return _rounded_by_hand(sizes.total, printed)
+
+
+def _rounded_by_hand(number: int, printed: int) -> str:
+    """Four digits or fewer, and near the truth: no program prints that."""
+    few_digits = printed > 10_000 and len(str(printed).rstrip("0")) <= 4
+    return (
+        "; the printed number is rounded by hand"
+        if few_digits and abs(printed - number) < number / 50
+        else ""
+    )
 
 
 def _arithmetic(claim: Claim, adaptation: Adaptation, sizes: Sizes, rank: int) -> tuple[str, ...]:
@@ -340,7 +355,7 @@ def _why_open(claim: Claim, simplest: Explanation, fit: _Fit, count: int) -> str
     settings = "1 setting gives" if count == 1 else f"{count} settings give"
     return (
         f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one {_named(simplest)}: "
-        f"{fit.trainable.why}, and {fit.total.why}."
+        f"{_accounting(claim, fit)}."
     )
 
 

@@ -50,7 +50,15 @@ def rebuilt(kept: ModelShape, config: dict[str, Any]) -> ModelShape:
     return shape_of_config(config, name=kept.name, hub_id=kept.hub_id, licence=kept.licence)
 
 
-@pytest.mark.parametrize("shape", catalogue().values(), ids=list(catalogue()))
+DECODERS = [
+    shape
+    for shape in catalogue().values()
+    if shape.model_type
+    in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt3")
+]
+
+
+@pytest.mark.parametrize("shape", DECODERS, ids=lambda shape: shape.name)
 def test_a_catalogue_shape_contradicts_itself_nowhere(shape: ModelShape) -> None:
     widths = {(linear.role, linear.d_in, linear.d_out) for linear in shape.linears}
     attention, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
