@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -47,8 +48,10 @@ def build_app(
     from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
     from lora_lab.charts import first_chart
+    from lora_lab.claims.desk import ClaimDesk
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
+    from lora_lab.pages import claims as claims_page
     from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
     from quizzes.exercise import quiz_exercise
@@ -80,6 +83,7 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
+    desk = ClaimDesk()
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(train_page.last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -91,10 +95,14 @@ def build_app(
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
     train_page.build(pages, context, lab)
+    claims_page.build(pages, context, desk)
     papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.close = engine.close
+    closing = ExitStack()
+    closing.callback(engine.close)
+    closing.callback(desk.close)
+    site.state.close = closing.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)

@@ -11,15 +11,11 @@ from lora_lab.arithmetic import worked
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.counts import Count, adaptation_of, count_adapter, formula
-from lora_lab.records import UNKNOWN, setting_of
+from lora_lab.records import UNKNOWN, as_targets, listed, setting_of
 from lora_lab.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
 from lora_lab.shapes import ModelShape
-from lora_lab.spec import TARGET_SETS
 from study.errors import LearnerError
 from study.units import as_count, as_percent
-
-WORDS = (*TARGET_SETS, UNKNOWN)
-"""What `--targets` may be besides module names and regular expressions."""
 
 
 def add_adapter_options(command: argparse.ArgumentParser) -> None:
@@ -40,19 +36,6 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--line", help="the printed line, instead of a file")
     command.add_argument("--quantisation", choices=QUANTISATIONS, default="none")
-
-
-def listed(written: str | None) -> list[str] | None:
-    """Names separated by commas."""
-    return [name.strip() for name in written.split(",") if name.strip()] if written else None
-
-
-def as_targets(written: str | None) -> str | list[str] | None:
-    """A set, a regular expression, or names; nothing for PEFT's default."""
-    if not written or written == "default":
-        return None
-    is_pattern = any(mark in written for mark in "*+?()[]{}|^$\\")
-    return written if written in WORDS or is_pattern else listed(written)
 
 
 def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:

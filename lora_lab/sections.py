@@ -5,8 +5,9 @@ from markupsafe import Markup
 from study.templates import render
 
 LAB = "/lab"
+CLAIMS = "/claims"
 PAPERS = "/papers"
-SECTIONS = (("Train", LAB), ("Published numbers", PAPERS))
+SECTIONS = (("Train", LAB), ("Claims", CLAIMS), ("Published numbers", PAPERS))
 """Titles and addresses, in order."""
 
 

@@ -61,9 +61,14 @@ class Claim:
             )
 
     @property
+    def is_rank_open(self) -> bool:
+        """Whether the rank is left open. IA3 has none."""
+        return self.rank is None and self.setting.variant != "ia3"
+
+    @property
     def is_open(self) -> bool:
-        """Whether rank or targets are left open. IA3 has no rank."""
-        return not self.targets_are_known or (self.rank is None and self.setting.variant != "ia3")
+        """Whether rank or targets are left open."""
+        return not self.targets_are_known or self.is_rank_open
 
 
 def printed_of(values: Mapping[str, Any]) -> Printed:

@@ -26,15 +26,15 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
     text = record.get("text")
     if isinstance(text, str):
         read = record_of_text(text)
-        return judge_text(text, read, reader).to_json() | {"read": readable(read)}
+        verdict = judge_text(text, claim_of(read, reader), read["quantisation"])
+        return verdict.to_json() | {"read": readable(read)}
     return judge(claim_of(record, reader)).to_json()
 
 
-def judge_text(text: str, read: Mapping[str, Any], reader: ShapeReader) -> Verdict:
+def judge_text(text: str, claim: Claim, quantisation: str) -> Verdict:
     """The verdict on a text; one that does not show how the base was loaded may have it in 4 bit."""
-    claim = claim_of(read, reader)
     verdict = judge(claim)
-    if verdict.answer != "impossible" or read["quantisation"] != "none" or "from_pretrained" in text:
+    if verdict.answer != "impossible" or quantisation != "none" or "from_pretrained" in text:
         return verdict
     packed = judge(replace(claim, quantisation="4bit"))
     if packed.answer == "impossible":
@@ -52,10 +52,11 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     """Raises LearnerError naming the field that is wrong."""
     model, lora = _object(record, "model"), _object(record, "lora")
     shape = _shape(model, lora, reader)
+    setting = setting_of(lora, targets="target_modules")
     return Claim(
         shape=shape,
-        setting=setting_of(lora, targets="target_modules"),
-        rank=None if lora.get("r") == UNKNOWN else _rank(lora),
+        setting=setting,
+        rank=None if lora.get("r") == UNKNOWN else whole(lora, "r", setting.default_rank),
         targets_are_known=lora.get("target_modules") != UNKNOWN,
         quantisation=record.get("quantisation") or "none",
         printed=printed_of(_object(record, "printed")),
@@ -95,11 +96,6 @@ def _shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReade
     if not isinstance(name, str):
         raise LearnerError("A claim needs a model with its config or name.", do_next="Add one.")
     return reader.find(name, kind=kind)
-
-
-def _rank(lora: Mapping[str, Any]) -> int | None:
-    rank: int | None = whole(lora, "r", None)
-    return rank
 
 
 def _size(model: Mapping[str, Any], field: str) -> int | None:

@@ -116,7 +116,7 @@ def _judge_stated(claim: Claim, tree: ModuleTree) -> Verdict | None:
         adaptation = adapt(tree, claim.setting)
     except LearnerError:
         return None
-    rank = claim.rank or claim.setting.default_rank
+    rank = claim.rank or 0  # IA3 has none
     sizes = sizes_of(claim, tree, adaptation, rank)
     fit = best_fit(claim, sizes)
     possible = not fit.failing

@@ -58,6 +58,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),
+    "claims": ("/claims?example=llama3-attention", nothing),
     "papers": ("/papers", nothing),
     "today": ("/", nothing),
     "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session

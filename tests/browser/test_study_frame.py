@@ -17,6 +17,7 @@ PAGES = {
     "/explain?prompt=explain-lora": "Explain",
     "/review": "Review",
     "/settings": "Settings",
+    "/claims": "Claims",
     "/papers": "Published numbers",
 }
 
