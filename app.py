@@ -52,8 +52,10 @@ def build_app(
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
     from lora_lab.pages import claims as claims_page
+    from lora_lab.pages import models as models_page
     from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
+    from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
@@ -83,7 +85,7 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
-    desk = ClaimDesk()
+    reader = ShapeReader(engine.home.shape)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(train_page.last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -95,13 +97,14 @@ def build_app(
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
     train_page.build(pages, context, lab)
-    claims_page.build(pages, context, desk)
+    claims_page.build(pages, context, ClaimDesk(reader))
+    models_page.build(pages, context, engine.home, reader)
     papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     closing = ExitStack()
     closing.callback(engine.close)
-    closing.callback(desk.close)
+    closing.callback(reader.close)
     site.state.close = closing.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)

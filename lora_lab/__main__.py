@@ -39,7 +39,7 @@ from lora_lab.runs.local import run_now
 from lora_lab.runs.state import RunState, fold
 from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
-from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, RunSpec, spec_from
+from lora_lab.spec import BITS, OWN_DATA, RunSpec, spec_from
 from study.errors import LearnerError
 from study.settings import load_settings
 from study.units import as_bytes
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_spec_options(training: argparse.ArgumentParser) -> None:
     """Every setting of a run under its own name; defaults come from RunSpec."""
-    choices = {"bits": BITS, "targets": TARGET_SETS}
+    choices = {"bits": BITS}
     for field in fields(RunSpec):
         if field.name != "data":
             flag = f"--{field.name.replace('_', '-')}"

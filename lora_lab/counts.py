@@ -77,7 +77,8 @@ def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
     targets = setting.targets
     if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
         return setting
-    return replace(setting, targets=tuple(shape.target_modules(targets)))
+    named = shape.target_modules(targets)
+    return replace(setting, targets=named if isinstance(named, str) else tuple(named))
 
 
 def short_formula(shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None) -> str:

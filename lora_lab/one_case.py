@@ -11,9 +11,10 @@ from lora_lab.arithmetic import worked
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.counts import Count, adaptation_of, count_adapter, formula
-from lora_lab.records import UNKNOWN, as_targets, listed, setting_of
+from lora_lab.records import UNKNOWN, setting_of
 from lora_lab.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
 from lora_lab.shapes import ModelShape
+from lora_lab.typed import as_targets, listed
 from study.errors import LearnerError
 from study.units import as_count, as_percent
 

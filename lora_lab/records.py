@@ -4,28 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_lab.adapters import AdapterSetting
-from lora_lab.spec import TARGET_SETS
 from study.errors import LearnerError
 
 LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
-
-WORDS = (*TARGET_SETS, UNKNOWN)
-"""What typed targets may be besides module names and regular expressions."""
-
-
-def listed(written: str | None) -> list[str] | None:
-    """Names separated by commas."""
-    return [name.strip() for name in written.split(",") if name.strip()] if written else None
-
-
-def as_targets(written: str | None) -> str | list[str] | None:
-    """A set, a regular expression, or names; nothing for PEFT's default."""
-    if not written or written == "default":
-        return None
-    is_pattern = any(mark in written for mark in "*+?()[]{}|^$\\")
-    return written if written in WORDS or is_pattern else listed(written)
 
 
 def names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:

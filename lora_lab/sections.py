@@ -6,8 +6,9 @@ from study.templates import render
 
 LAB = "/lab"
 CLAIMS = "/claims"
+MODELS = "/models"
 PAPERS = "/papers"
-SECTIONS = (("Train", LAB), ("Claims", CLAIMS), ("Published numbers", PAPERS))
+SECTIONS = (("Train", LAB), ("Claims", CLAIMS), ("Models", MODELS), ("Published numbers", PAPERS))
 """Titles and addresses, in order."""
 
 

@@ -4,9 +4,10 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from lora_lab.catalogue import entries
@@ -23,11 +24,14 @@ KINDS = ("causal", "encoder", "seq2seq", "asr", "seqcls", "tokencls", "qa")
 class ShapeReader:
     """One worker process for any number of configurations, started when the first one is asked for.
 
-    A configuration that was read before is not asked for again.
+    A configuration that was read before is not asked for again. `named` looks models up by name, in the
+    catalogue or where else they are kept; it raises LearnerError on a name it does not know.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
+        self._named = named
         self._known: dict[str, ModelShape] = {}
+        self._lock = Lock()  # a page's handlers run in several threads
 
     def read(self, config: Mapping[str, Any], *, kind: str | None = None) -> ModelShape:
         """The shape of a Hugging Face config with its `model_type`, built as `kind` or what is usual for it.
@@ -42,13 +46,14 @@ class ShapeReader:
         if kept is not None:
             return kept
         request = json.dumps({"config": dict(config), "kind": kind}, sort_keys=True)
-        if request not in self._known:
-            self._known[request] = self._read(request)
-        return self._known[request]
+        with self._lock:
+            if request not in self._known:
+                self._known[request] = self._read(request)
+            return self._known[request]
 
     def find(self, name: str, *, kind: str | None = None) -> ModelShape:
         """A catalogue model, built as `kind` where that is not what the catalogue keeps."""
-        shape = find_shape(name)
+        shape = self._named(name)
         if kind is None:
             return shape
         entry = next((each for each in entries() if each.name == shape.name), None)

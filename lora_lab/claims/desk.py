@@ -1,9 +1,8 @@
 """Where the page asks: texts and forms in, verdicts out, one at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import yaml
@@ -14,8 +13,9 @@ from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.claims.record import claim_of, judge_text
 from lora_lab.claims.verdict import Verdict, judge
-from lora_lab.records import UNKNOWN, as_targets, listed
+from lora_lab.records import UNKNOWN
 from lora_lab.shape_reader import ShapeReader
+from lora_lab.typed import as_targets, listed
 from study.errors import LearnerError
 
 EXAMPLES_FILE = Path(__file__).with_name("examples.yaml")
@@ -49,11 +49,10 @@ def examples() -> tuple[Example, ...]:
 
 
 class ClaimDesk:
-    """Checks claims with one shape reader, which starts when a configuration is not in the catalogue."""
+    """Checks claims; the reader's worker starts when a configuration is not in the catalogue."""
 
-    def __init__(self) -> None:
-        self._reader = ShapeReader()
-        self._lock = Lock()
+    def __init__(self, reader: ShapeReader) -> None:
+        self._reader = reader
 
     def check_text(self, text: str) -> Checked:
         """Raises LearnerError when the text holds no claim, or the model or setting can't be read."""
@@ -63,29 +62,22 @@ class ClaimDesk:
                 do_next="Paste the configuration and the printed line only.",
             )
         record = record_of_text(text)
-        with self._lock:
-            claim = self._claim(record)
-            return Checked(claim=claim, read=record, verdict=self._judged(claim, record, text))
+        claim = claim_of(record, self._reader)
+        verdict = _judged(lambda: judge_text(text, claim, record["quantisation"]))
+        return Checked(claim=claim, read=record, verdict=verdict)
 
     def check_form(self, form: Mapping[str, str]) -> Checked:
         """The same for fields of the form."""
         record = record_of_form(form)
-        with self._lock:
-            claim = self._claim(record)
-            return Checked(claim=claim, read=record, verdict=self._judged(claim, record, None))
+        claim = claim_of(record, self._reader)
+        return Checked(claim=claim, read=record, verdict=_judged(lambda: judge(claim)))
 
-    def close(self) -> None:
-        """End the shape reader."""
-        self._reader.close()
 
-    def _claim(self, record: Mapping[str, Any]) -> Claim:
-        return claim_of(record, self._reader)
-
-    def _judged(self, claim: Claim, record: Mapping[str, Any], text: str | None) -> Verdict:
-        try:
-            return judge(claim) if text is None else judge_text(text, claim, record["quantisation"])
-        except UnsupportedCase as case:
-            raise LearnerError(f"This can't be judged: {case}.", do_next="Try other targets.") from case
+def _judged(judging: Callable[[], Verdict]) -> Verdict:
+    try:
+        return judging()
+    except UnsupportedCase as case:
+        raise LearnerError(f"This can't be judged: {case}.", do_next="Try other targets.") from case
 
 
 def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:

@@ -164,7 +164,8 @@ def _fit(claim: Claim, trainable: Reading, total: Reading) -> _Fit:
 
 
 def _why_possible(claim: Claim, fit: _Fit) -> str:
-    return f"Possible: {_accounting(claim, fit)}."
+    said = _accounting(claim, fit)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _accounting(claim: Claim, fit: _Fit) -> str:

@@ -25,6 +25,7 @@ from lora_lab.spec import (
     EMBEDDED_MODEL,
     OWN_DATA,
     TARGET_LABELS,
+    TARGET_SETS,
     TINY_MODEL,
     RunSpec,
 )
@@ -296,6 +297,7 @@ class LabPage:
             other=OTHER,
             bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],  # type: ignore[index]
             targets=TARGET_LABELS.items(),
+            target_sets=TARGET_SETS,
             cost=Markup(cost),
             data=Markup(self._data_part(spec.data)),
             worker=Markup(self._worker_part()),

@@ -59,6 +59,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),
     "claims": ("/claims?example=llama3-attention", nothing),
+    "models": ("/models", nothing),
     "papers": ("/papers", nothing),
     "today": ("/", nothing),
     "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session

@@ -62,7 +62,7 @@ def test_the_form_leaves_open_what_is_left_empty(visit: Visit) -> None:
     page = visit().open("/claims")
     page.get_by_text("Fill in a form instead").click()
     page.get_by_label("Model").fill("llama-7b")
-    page.get_by_label("Printed line").fill("trainable params: 4194304 || all params: 6742609920")
+    page.get_by_label("Printed line", exact=True).fill("trainable params: 4194304 || all params: 6742609920")
     page.get_by_role("button", name="Check the form").click()
     expect(page.locator("#verdict-title")).to_contain_text("Underdetermined")
     expect(page.locator(".settings-found").first).to_contain_text("r = 8 on k_proj, q_proj")
@@ -76,6 +76,26 @@ def test_an_example_is_checked_from_its_address(visit: Visit) -> None:
     page = visit().open("/claims?example=falcon-4bit")
     expect(page.locator("#verdict-title")).to_contain_text("Possible")
     expect(page.locator("#verdict")).to_contain_text("6,926,439,296 − 6,625,951,744 / 2 = 3,613,463,424")
+
+
+def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> None:
+    page = visit().open("/models")
+    expect(page.get_by_role("row", name=re.compile("llama-3.1-405b"))).to_contain_text("405,853,388,800")
+    page.get_by_label("Name or hub id").fill("ana/little")
+    page.get_by_label("config.json").fill(
+        '{"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 100, '
+        '"n_positions": 32}'
+    )
+    page.get_by_role("button", name="Read and add").click()
+    expect(page.locator("#added")).to_contain_text("ana/little is added", timeout=90_000)
+    page = visit().open("/claims")
+    page.get_by_text("Fill in a form instead").click()
+    page.get_by_label("Model").fill("ana/little")
+    page.get_by_label("Printed line", exact=True).fill("trainable params: 4,096 || all params: 112,640")
+    page.get_by_label("Rank").fill("8")
+    page.get_by_label("Target modules").fill("c_attn")
+    page.get_by_role("button", name="Check the form").click()
+    expect(page.locator("#verdict-title")).to_contain_text("Possible")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -18,6 +18,7 @@ PAGES = {
     "/review": "Review",
     "/settings": "Settings",
     "/claims": "Claims",
+    "/models": "Models",
     "/papers": "Published numbers",
 }
 

@@ -1,21 +1,18 @@
 """What the Claims page asks: texts, the form, examples."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from lora_lab.claims.desk import LONGEST_TEXT, ClaimDesk, examples, record_of_form
 from lora_lab.pages.claims import _rows
+from lora_lab.shape_reader import ShapeReader
 from study.errors import LearnerError
 
 LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
 
 
 @pytest.fixture(scope="module")
-def desk() -> Iterator[ClaimDesk]:
-    opened = ClaimDesk()
-    yield opened
-    opened.close()
+def desk(reader: ShapeReader) -> ClaimDesk:
+    return ClaimDesk(reader)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_spec_survives_being_typed_into_a_form(spec: RunSpec) -> None:
         ({"learning_rate": -1e-3}, "learning_rate must be a number above 0, got -0.001."),
         ({"model": " "}, "model must be named."),
         ({"bits": "4bit"}, "bits must be one of fp32, bf16, int8, nf4, nf4-dq, fp4, got '4bit'."),
-        ({"targets": "mlp"}, "targets must be one of q+v, attention, all-linear, got 'mlp'."),
+        ({"targets": " "}, "targets must be 1 to 300 characters."),
         ({"compute_dtype": "fp16"}, "compute_dtype must be one of auto, fp32, bf16, got 'fp16'."),
     ],
 )
