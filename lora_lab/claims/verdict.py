@@ -74,12 +74,21 @@ def judge(claim: Claim) -> Verdict:
 
     Raises UnsupportedCase where the setting has layers that are not counted.
     """
+    if claim.targets_are_known and not any(_applies(claim, tree) for tree in claim.layouts):
+        return _inapplicable(claim)
     if claim.is_open:
         return max((_judge_open(claim, tree) for tree in claim.layouts), key=_how_good)
-    judged = [found for tree in claim.layouts if (found := _judge_stated(claim, tree)) is not None]
-    if judged:
-        return max(judged, key=_how_good)
-    return _inapplicable(claim)
+    judged = (_judge_stated(claim, tree) for tree in claim.layouts if _applies(claim, tree))
+    return max(judged, key=_how_good)
+
+
+def _applies(claim: Claim, tree: ModuleTree) -> bool:
+    """Whether PEFT takes the setting under these names."""
+    try:
+        adapt(tree, claim.setting)
+    except LearnerError:
+        return False
+    return True
 
 
 def _how_good(verdict: Verdict) -> int:
@@ -110,12 +119,8 @@ class _Fit:
         return tuple(name for name, fits in checks if not fits)
 
 
-def _judge_stated(claim: Claim, tree: ModuleTree) -> Verdict | None:
-    """None when PEFT refuses the setting under these names."""
-    try:
-        adaptation = adapt(tree, claim.setting)
-    except LearnerError:
-        return None
+def _judge_stated(claim: Claim, tree: ModuleTree) -> Verdict:
+    adaptation = adapt(tree, claim.setting)
     rank = claim.rank or 0  # IA3 has none
     sizes = sizes_of(claim, tree, adaptation, rank)
     fit = best_fit(claim, sizes)
@@ -362,9 +367,9 @@ def _why_open(claim: Claim, simplest: Explanation, fit: _Fit, count: int) -> str
 
 def _candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
     """Settings that give the first number, or where it lacks, the second."""
-    targets = _fixed_targets(claim, tree)
-    if claim.targets_are_known and targets is None:
+    if claim.targets_are_known and not _applies(claim, tree):
         return ()
+    targets = _fixed_targets(claim, tree)
     found: dict[Explanation, None] = {}
     for number, saved in _numbers(claim, tree):
         for each in explanations(tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets):
@@ -376,13 +381,10 @@ def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
     """Stated targets as a tuple of names, so that only the rank is open."""
     if not claim.targets_are_known:
         return None
-    try:
-        adaptation = adapt(tree, claim.setting)
-    except LearnerError:
-        return None
     if isinstance(claim.setting.targets, tuple):
         return claim.setting.targets
-    return tuple(dict.fromkeys(match.group.suffix for match in adaptation.matches))
+    matches = adapt(tree, claim.setting).matches
+    return tuple(dict.fromkeys(match.group.suffix for match in matches))
 
 
 def _numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:

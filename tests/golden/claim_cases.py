@@ -200,6 +200,8 @@ IMPOSSIBLE = (
     Case(id="nothing-prints-it", source="no rank up to 512 gives a prime", model="llama-7b", r=UNKNOWN,
          targets=UNKNOWN, printed=(4_194_301, 6_742_609_917, "0.0622"), verdict="impossible",
          failing=("trainable", "all")),
+    Case(id="open-rank-wrong-family", source="Llama's names on GPT-2, no rank", model="gpt2", r=UNKNOWN,
+         printed=(294_912, 124_734_720, "0.2364"), verdict="impossible", failing=("config",)),
     Case(id="open-but-total-wrong", source="base size beside a count that exists", model="llama-7b",
          r=UNKNOWN,
          printed=(4_194_304, 6_738_415_616, "0.0622"), verdict="impossible", failing=("all",),
