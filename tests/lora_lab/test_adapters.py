@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig, VeraConfig, get_peft_model
 
 from lora_lab.adapters import ADAPTER_VARIANTS, AdapterSetting, UnsupportedCase, adapt
+from lora_lab.catalogue import entries
 from lora_lab.counts import Count, count_adapter
 from lora_lab.layouts import older_tree
 from lora_lab.shapes import ModelShape, find_shape
@@ -166,6 +167,30 @@ SETTINGS = [
 @pytest.mark.parametrize(("family", "setting"), SETTINGS, ids=lambda each: str(each)[:60])
 def test_names_match_as_peft_matches_them(family: str, setting: AdapterSetting) -> None:
     assert counted(family, setting) == peft_counts(family, setting)
+
+
+FULL_SIZE = [
+    ("llama-3-8b", "all-linear", "lora"),
+    ("gemma-2-2b", ("q_proj", "v_proj"), "dora"),
+    ("flan-t5-base", None, "rslora"),
+    ("whisper-small", "all-linear", "ia3"),
+    ("falcon-7b", "all-linear", "lora"),
+    ("mixtral-8x7b", ("q_proj", "w1", "w2", "w3"), "lora"),
+]
+
+
+@pytest.mark.parametrize(("model", "targets", "variant"), FULL_SIZE, ids=[each[0] for each in FULL_SIZE])
+def test_models_at_their_own_size_are_what_peft_trains(model: str, targets: Any, variant: Any) -> None:
+    entry = next(each for each in entries() if each.name == model)
+    setting = AdapterSetting(targets=targets, variant=variant, feedforward=() if variant == "ia3" else None)
+    with torch.device("meta"):
+        adapted = get_peft_model(build(dict(entry.config), entry.kind), peft_config(setting, 16))
+    trainable, total = adapted.get_nb_trainable_parameters()
+    own_head = 0  # transformers ties Flan-T5's head, the released one is its own
+    if entry.config.get("tie_word_embeddings") is False and entry.kind == "seq2seq":
+        own_head = entry.config["vocab_size"] * entry.config["d_model"]
+    found = count_adapter(find_shape(model), setting, rank=16)
+    assert (found.trainable, found.total) == (trainable, total + own_head)
 
 
 REFUSED = [
