@@ -15,7 +15,7 @@ from study.errors import LearnerError
 PRESETS_FILE = Path(__file__).with_name("presets.yaml")
 NAMES = tuple(field.name for field in fields(RunSpec))
 OTHER = "other"
-"""What the model list calls a folder or hub id that is typed below it."""
+"""What a list calls a choice that is typed below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,8 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
+    if values.get("targets") == OTHER:
+        values["targets"] = (form.get("targets_other") or [""])[0].strip()
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
         raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")

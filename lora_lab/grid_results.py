@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
-from lora_lab.spec import Bits, RunSpec, TargetSet, Variant
+from lora_lab.spec import Bits, RunSpec, Variant
 
 CellStatus = Literal["waiting", "running", "finished", "stopped", "cancelled", "failed", "deleted"]
 STATUSES: tuple[CellStatus, ...] = get_args(CellStatus)
@@ -68,7 +68,7 @@ class Setting:
 
     bits: Bits
     rank: int
-    targets: TargetSet
+    targets: str
     variant: Variant
     learning_rate: float
 

@@ -83,6 +83,12 @@ class LabHome:
         """Remember the shape of a model that is not in the catalogue."""
         write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
 
+    def shapes(self) -> list[ModelShape]:
+        """Shapes kept besides the catalogue, smallest first."""
+        files = sorted((self.folder / "lab" / "shapes").glob("*.json"))
+        kept = [shape_from_json(json.dumps(values)) for path in files if (values := read_json(path))]
+        return sorted(kept, key=lambda shape: shape.total_parameters)
+
     def shape(self, model: str) -> ModelShape:
         """Catalogue first, then models read earlier. Raises LearnerError when neither knows it."""
         try:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.fields import UnsupportedCase, adapter_of, one_of, whole
+from lora_lab.adapters import UnsupportedCase
 from lora_lab.forecast import optimizer_named
+from lora_lab.records import adapter_of, one_of, whole
 from lora_lab.setting import Attention, Framework, Loss, Measure, NumberType, Phase, Setting
 from lora_lab.shapes import Linear, ModelShape, Role
 from lora_lab.step.families import FAMILIES

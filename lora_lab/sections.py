@@ -11,12 +11,16 @@ LAB = "/lab"
 GRID = "/grid"
 COMPARE = "/compare"
 MEMORY = "/memory"
+CLAIMS = "/claims"
+MODELS = "/models"
 PAPERS = "/papers"
 SECTIONS = (
     ("Train", LAB),
     ("Grid", GRID),
     ("Compare", COMPARE),
     ("Memory", MEMORY),
+    ("Claims", CLAIMS),
+    ("Models", MODELS),
     ("Published numbers", PAPERS),
 )
 """Titles and addresses, in order."""

@@ -10,7 +10,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab import memory_form
-from lora_lab.fields import UnsupportedCase
+from lora_lab.adapters import UnsupportedCase
 from lora_lab.fits import BITS_SHOWN, CONTEXT_BYTES, GPU_SIZES_GB, Fit, what_fits
 from lora_lab.forecast import forecast
 from lora_lab.lab import Lab

@@ -77,6 +77,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "grid": ("/grid", plots),
     "lab-prediction": ("/lab", guess),
     "compare": ("/compare", tick),
+    "claims": ("/claims?example=llama3-attention", nothing),
+    "models": ("/models", nothing),
     "papers": ("/papers", nothing),
     "memory": ("/memory", nothing),
     "today": ("/", nothing),

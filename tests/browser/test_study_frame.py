@@ -19,6 +19,8 @@ PAGES = {
     "/settings": "Settings",
     "/grid": "Grid",
     "/compare": "Compare",
+    "/claims": "Claims",
+    "/models": "Models",
     "/papers": "Published numbers",
     "/memory": "Memory",
 }

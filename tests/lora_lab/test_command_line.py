@@ -86,7 +86,7 @@ def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: B
     [
         (["count", "--model", "gpt5"], "'gpt5' is not in the catalogue. Known models: tiny-random"),
         (["count", "--rank", "0"], "got 0"),
-        (["count", "--targets", "w_pack"], "no linear layer named w_pack. It has: down_proj"),
+        (["count", "--targets", "w_pack"], "No module of this model is named w_pack. It has: down_proj"),
         (["memory", "--batch", "-1"], "micro_batch must be a whole number from 1"),
         (["train", "--rank", "many"], "rank must be a whole number, got 'many'"),
         (
@@ -160,8 +160,13 @@ def test_bad_lines_answer_with_an_error_and_never_stop_the_batch(
 def test_a_batch_without_errors_ends_well_even_where_a_case_is_unsupported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = ['{"id": 1, "model": "gpt2"}', "", "  ", '{"id": 2, "model": "gpt2", "variant": "ia3"}']
-    status, found = answers(capsys, monkeypatch, "count", *lines)
+    lines = [
+        '{"id": 1, "model": "llama-7b"}',
+        "",
+        "  ",
+        '{"id": 2, "model": "gpt2", "measure": "max reserved"}',
+    ]
+    status, found = answers(capsys, monkeypatch, "memory", *lines)
     assert status == 0
     assert [answer["id"] for answer in found] == [1, 2]
     assert found[1]["unsupported"] is True

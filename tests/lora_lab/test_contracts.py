@@ -1,7 +1,6 @@
 """The JSON-lines contracts: one answer a line, never a guess, and no line that spoils another."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -18,14 +17,6 @@ from tests.golden.claims import CLAIMS, Claim
 from tests.lora_lab.families import config_of
 
 COMPUTE = {"count": contracts.count_answer, "memory": contracts.memory_answer}
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[ShapeReader]:
-    """One worker process that reads configurations."""
-    opened = ShapeReader()
-    yield opened
-    opened.close()
 
 
 def counted(reader: ShapeReader, **record: Any) -> dict[str, Any]:
@@ -86,28 +77,57 @@ def test_names_of_another_family_adapt_what_they_match_as_in_peft(reader: ShapeR
 
 def test_names_that_match_nothing_at_all_list_what_there_is(reader: ShapeReader) -> None:
     error = counted(reader, model="gpt2", targets=["q_proj", "v_proj"])["error"]
-    assert "gpt2 has no linear layer named q_proj, v_proj. It has: c_attn, c_fc, c_proj." in error
+    assert "No module of this model is named q_proj, v_proj. It has: c_attn, c_fc, c_proj." in error
 
 
 @pytest.mark.parametrize(
-    ("record", "why"),
+    ("record", "trainable", "total"),
     [
-        ({"task_type": "SEQ_CLS"}, "trains a head besides the adapters"),
-        ({"config": {"model_type": "llama"}, "kind": "seqcls"}, "classification head"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"bias": "all"}, "bias='all'"),
-        ({"variant": "vera"}, "variant 'vera'"),
-        ({"variant": "adalora"}, "variant 'adalora'"),
-        ({"variant": "ia3", "r": None}, "variant 'ia3'"),
-        ({"targets": ["q", "head"]}, "output head"),
+        ({"model": "roberta-base", "task_type": "SEQ_CLS", "targets": ["query", "value"]},
+         887_042, 125_534_212),
+        ({"model": "llama-3.2-3b", "r": 32, "variant": "dora"}, 9_289_728, 3_222_039_552),
+        ({"model": "llama-3.2-3b", "variant": "vera"}, 129_024, 3_212_878_848),
+        ({"model": "llama-3.2-3b", "r": 64, "variant": "adalora"}, 18_353_664, 3_231_103_544),
+        ({"model": "llama-3.2-3b", "variant": "ia3"}, 286_720, 3_213_036_544),
+        ({"model": "llama-7b", "modules_to_save": ["lm_head"]}, 135_266_304, 6_873_681_920),
+        ({"model": "gpt2", "bias": "lora_only"}, 322_560, 124_734_720),
+        ({"model": "gpt2", "bias": "all"}, 397_056, 124_734_720),
+        ({"model": "llama-7b", "targets": ["q_proj", "lm_head"]}, 2_385_920 , 6_740_801_536),
+        ({"model": "llama-7b", "targets": r".*layers\.(0|1)\..*(q|v)_proj"}, 262_144, 6_738_677_760),
+        ({"model": "mixtral-8x7b", "targets": ["q_proj", "v_proj"]}, 3_407_872, 46_706_200_576),
+    ],
+)  # fmt: skip
+def test_variants_heads_biases_and_patterns_are_counted(
+    reader: ShapeReader, record: dict[str, Any], trainable: int, total: int
+) -> None:
+    answer = counted(reader, **record)
+    assert (answer.get("trainable"), answer.get("total")) == (trainable, total), answer
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"variant": "lokr"}, "variant must be one of lora, rslora"),
+        ({"bias": "some"}, "bias must be one of none, all, lora_only"),
+        ({"task_type": "CLM"}, "task_type must be one of CAUSAL_LM"),
+        ({"modules_to_save": "lm_head"}, "modules_to_save must be a list"),
+        ({"modules_to_save": [7]}, "modules_to_save must be a list"),
+        ({"variant": "ia3", "bias": "all"}, "IA3 has no bias setting"),
+        ({"variant": ["lora"]}, "variant must be one of"),
     ],
 )
-def test_what_is_not_counted_says_why_instead_of_guessing(
-    reader: ShapeReader, record: dict[str, Any], why: str
+def test_a_field_that_peft_does_not_take_is_named(
+    reader: ShapeReader, record: dict[str, Any], said: str
 ) -> None:
-    answer = counted(reader, **{"id": 1, "model": "llama-7b"} | record)
+    assert said in counted(reader, **{"model": "llama-7b"} | record)["error"]
+
+
+def test_what_is_not_counted_says_why_instead_of_guessing(reader: ShapeReader) -> None:
+    answer = counted(
+        reader, id=1, config=config_of("whisper"), kind="asr", targets=["conv1"], variant="adalora"
+    )
     assert (answer.pop("id"), answer.pop("unsupported")) == (1, True)
-    assert why in answer.pop("why")
+    assert "conv1 is not counted" in answer.pop("why")
     assert answer == {}
 
 
@@ -305,7 +325,7 @@ def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
 
 def test_an_unknown_kind_lists_the_known_ones(reader: ShapeReader) -> None:
     error = counted(reader, config=config_of("llama"), kind="vision")["error"]
-    assert "kind must be one of causal, encoder, seq2seq, asr, got 'vision'" in error
+    assert "kind must be one of causal, encoder, seq2seq, asr, seqcls, tokencls, qa, got 'vision'" in error
 
 
 @pytest.mark.parametrize("given", [7, "a", None, ["x"], {"a": 1}, 1.5, False])
@@ -330,7 +350,7 @@ def test_a_reader_that_was_killed_fails_one_line_and_starts_again(reader: ShapeR
     worker.kill()
     worker.wait()
     with pytest.raises(LearnerError, match=r"ended unexpectedly\. Try again"):
-        reader.read(config_of("gpt2"))
+        reader.read(config_of("gpt2") | {"n_layer": 3})
     assert counted(reader, config=config_of("gpt2")) == before
 
 

@@ -151,7 +151,7 @@ def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
 @pytest.mark.parametrize("rank", [1, 8, 64, 256])
 @pytest.mark.parametrize("targets", ["q+v", "attention", "all-linear"])
 def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int, targets: str) -> None:
-    spec = RunSpec(rank=rank, targets=targets)  # type: ignore[arg-type]
+    spec = RunSpec(rank=rank, targets=targets)
     exact = count(find_shape(spec.model), rank=rank, targets=targets)
     reply = ana.sends("change", spec)
     assert as_count(exact.trainable) in part(reply, "cost")

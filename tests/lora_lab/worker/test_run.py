@@ -85,6 +85,14 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert state.loss_after < state.loss_before
 
 
+@pytest.mark.parametrize("targets", ["q_proj,down_proj", r".*layers\.1\..*(v|o)_proj"])
+def test_typed_targets_train_what_they_name(run_it: RunIt, targets: str) -> None:
+    started = state_of(run_it(replace(TINY, targets=targets))).started
+    assert started is not None
+    expected = count(find_shape(TINY_MODEL), rank=TINY.rank, targets=targets)
+    assert (started["trainable"], started["total"]) == (expected.trainable, expected.total)
+
+
 def test_before_and_after_answer_the_same_held_out_prompts(run_it: RunIt) -> None:
     samples = run_it(TINY).samples()
     held_out = {example.prompt: example.answer for example in small_dataset().held_out}
