@@ -156,7 +156,7 @@ IMPOSSIBLE = (
          printed=(41_943_040, 8_030_261_248, "0.5223"), verdict="impossible", failing=("all",),
          trainable="possible", says="without its adapters"),
     Case(id="r16-prints-r8", source="public notes: r = 16 in the code", model="llama-2-7b", r=16,
-         printed=(4_194_304, 6_742_609_920, "0.0622"), verdict="impossible", failing=("trainable", "all")),
+         printed=(4_194_304, 6_742_609_920, "0.0622"), verdict="impossible", failing=("trainable", "all"), says="what r = 8 gives"),
     Case(id="llama3-as-if-no-gqa", source="public notebook", model="llama-3-8b", r=16, targets=ATTENTION,
          printed=(20_971_520, 8_051_232_768, "0.26"), verdict="impossible", failing=("trainable", "all")),
     Case(id="hand-rounded", source="public notes: 1.5 B in round numbers", model="qwen2.5-1.5b", r=16,
