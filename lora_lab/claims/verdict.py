@@ -192,20 +192,21 @@ def _reasons(claim: Claim, sizes: Sizes) -> list[tuple[Failing, str]]:
         (
             "trainable",
             f"This setting trains {sizes.trainable:,} parameters, not {trainable:,}"
-            f"{_cause_of_trainable(sizes, trainable)}.",
+            f"{_cause_of_trainable(claim, sizes, trainable)}.",
         ),
         ("all", f"The total is {sizes.total:,}, not {total:,}{_cause_of_total(claim, sizes, total)}."),
         ("pct", f"{printed.percent} is not 100 × {trainable:,} / {total:,}."),
     ]
 
 
-def _cause_of_trainable(sizes: Sizes, printed: int) -> str:
+def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
     if sizes.saved and printed == sizes.trainable - sizes.saved:
         return f"; the printed number leaves out the head of {sizes.saved:,} that is trained too"
-    if 2 * printed == sizes.trainable:
+    if 2 * printed == sizes.trainable and claim.quantisation.startswith("4bit"):
         return "; the printed number is exactly half, as tools print that take a 4-bit base's halving for all"
-    if printed and sizes.trainable and not printed % sizes.trainable:
-        return f"; the printed number is {printed // sizes.trainable} times as much"
+    of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
+    if claim.setting.variant in ("lora", "rslora") and of_rank > 0 and not of_rank % sizes.adapters:
+        return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"
     return _rounded_by_hand(sizes.trainable, printed)
 
 
