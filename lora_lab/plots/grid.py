@@ -9,10 +9,10 @@ from lora_lab.plots.grid_maps import MEASURES, heat_map
 from lora_lab.plots.grid_view import View, grid_conditions, naming
 from lora_lab.plots.plot import Cell, Plot
 from lora_lab.plots.seeds import SeedLine, SeedLines
-from lora_lab.spec import BITS, TargetSet, Variant
+from lora_lab.spec import BITS, Variant
 from study.units import MB, as_bytes
 
-Plane = tuple[TargetSet, Variant]
+Plane = tuple[str, Variant]
 """Ranks x bit widths, with the other two things that a grid varies fixed."""
 
 
