@@ -126,7 +126,8 @@ def read_upload(name: str, content: bytes) -> Dataset:
     examples = checked_pairs(name, rows)
     if len(examples) < MIN_PAIRS:
         raise LearnerError(
-            f"{name}: only {len(examples)} examples; at least {MIN_PAIRS} are needed.", do_next=WANTED
+            f"{name}: {len(examples)} usable examples; at least {MIN_PAIRS} are needed.",
+            do_next=WANTED,
         )
     return split(examples, label=name)
 

@@ -8,7 +8,6 @@ from lora_lab.lab import Lab
 from lora_lab.merged import Merged
 from lora_lab.predictions import Predictions
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState
 from lora_lab.script import uncovered
 from study.context import Visit
 from study.errors import LearnerError
@@ -85,8 +84,14 @@ class RunPanel:
 
     def list_part(self, shown: str) -> str:
         """The newest runs, the one with the id `shown` marked."""
-        rows: list[tuple[RunFolder, RunState, str, str]] = [
-            (run, self._lab.state(run), view.title_of(run.spec), address_of(run.spec, run_id=run.run_id))
+        rows = [
+            {
+                "run": run,
+                "state": self._lab.state(run),
+                "title": view.title_of(run.spec),
+                "detail": view.detail_of(run.spec),
+                "address": address_of(run.spec, run_id=run.run_id),
+            }
             for run in self._lab.runs()[:RUNS_SHOWN]
         ]
         return render("lora_lab/runs.html", rows=rows, shown=shown)

@@ -21,6 +21,11 @@ def title_of(spec: RunSpec) -> str:
     return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
 
 
+def detail_of(spec: RunSpec) -> str:
+    """What else tells runs apart: `40 steps · lr 0.002 · seed 0`."""
+    return f"{spec.steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}"
+
+
 def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
     """Every setting in words, in the form's order."""
     return [

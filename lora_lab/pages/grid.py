@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from lora_lab import charts, grid_form, press, sweep_view
 from lora_lab.choices import data_choices, model_choices
+from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, typed
 from lora_lab.grid import AXES, Grid
 from lora_lab.grid_estimate import estimate_here
@@ -290,6 +291,7 @@ class GridPage:
         return render(
             "lora_lab/grid.html",
             sections=sections(GRID),
+            upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,
             typed=typed,

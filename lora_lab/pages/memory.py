@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lora_lab import memory_form
 from lora_lab.adapters import UnsupportedCase
+from lora_lab.cells import measured_cells
 from lora_lab.fits import BITS_SHOWN, CONTEXT_BYTES, GPU_SIZES_GB, Fit, what_fits
 from lora_lab.forecast import forecast
 from lora_lab.lab import Lab
@@ -61,6 +62,7 @@ class MemoryPage:
             ledger=Markup(_ledger_part(fields)),
             published=published_memory(),
             measured=measured,
+            cells=Markup(render("lora_lab/memory_cells.html", found=measured_cells())),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from lora_lab import charts, press, view
 from lora_lab.choices import data_choices, model_choices
+from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.fits import preset_size_gb
 from lora_lab.form import OTHER, address_of, command_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
@@ -40,6 +41,7 @@ from study.frame import Reply
 from study.stations import AskForCards
 from study.store.predictions import Prediction
 from study.templates import render
+from study.units import as_bytes, as_count
 
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 BITS_ORDER: tuple[Bits, ...] = (
@@ -119,7 +121,19 @@ class LabPage:
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
         url = address_of(spec, run_id=press.shown_run(event))
-        return {"parts": {"cost": cost, "confirm": ""}, "url": url, "then": "draw"}
+        return {
+            "parts": {"cost": cost, "confirm": ""},
+            "url": url,
+            "then": "draw",
+            "say": self._in_short(spec),
+        }
+
+    def _in_short(self, spec: RunSpec) -> str:
+        """The two numbers of the cost, for those who hear them."""
+        found = self._preview(spec)
+        if found is None:
+            return ""
+        return f"{as_count(found.count.trainable)} trainable, {as_bytes(found.ledger.total_bytes)}"
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures to guess them, or show them again without a guess."""
@@ -260,7 +274,7 @@ class LabPage:
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(events.text(event, "run"))
         parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
-        return {"say": "Stopping after this step. The adapter is kept.", "parts": parts}
+        return {"say": "Stopping after this step. The adapter is kept.", "parts": parts, "focus": "#run"}
 
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(events.text(event, "run"))
@@ -317,6 +331,7 @@ class LabPage:
             },
             "url": address_of(spec_of_address(query)),
             "say": "Run deleted.",
+            "focus": "#runs-title",
             "then": "draw",
         }
 
@@ -331,6 +346,7 @@ class LabPage:
         return render(
             "lora_lab/lab.html",
             sections=sections(LAB),
+            upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=typed,
             presets=[

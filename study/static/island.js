@@ -9,7 +9,8 @@
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
 // <form data-live="change">            act({act: "change", fields}) while its controls move; the newest always arrives
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
-// <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64
+// <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
+//                                      most `data-limit` bytes
 // <button data-confirm="Really?">      asks before the press goes out
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 //
@@ -273,6 +274,7 @@ async function askLive(act) {
       if (reply.error) trouble(reply.error, {}); else find('[data-passing]')?.remove();
       if (reply.url) history.replaceState(null, '', reply.url);
       if (reply.parts) replaceParts(reply.parts);
+      say(reply.say);
       follow(reply);
     } catch {
       trouble(UNREACHABLE, { kind: 'connection' });
@@ -323,6 +325,12 @@ function onLiveInput(event) {
 async function upload(input) {
   const file = input.files[0];
   if (!file) return;
+  const limit = Number(input.dataset.limit);
+  if (file.size > limit) {
+    input.value = '';
+    const size = (file.size / 1e6).toFixed(1);
+    return trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
+  }
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = '';
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
