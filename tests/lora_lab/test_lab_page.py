@@ -4,8 +4,10 @@ import base64
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from html.parser import HTMLParser
+from threading import Barrier
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -336,6 +338,23 @@ def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
     assert reply["say"] == "Run started."
     assert f"run={run.run_id}" in reply["url"]
     assert 'data-act="stop"' in " ".join(reply["parts"].values())
+
+
+def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
+    context: Context, lab: Lab, ana: Visitor
+) -> None:
+    ben = Visitor(LabPage(context, lab, ask_for_cards=asked), cookies={COOKIE: "browser-of-ben"})
+    both_ready = Barrier(2)
+
+    def start(visitor: Visitor, rank: int) -> Reply:
+        both_ready.wait()
+        return visitor.sends("start", replace(LIGHT, rank=rank))
+
+    with ThreadPoolExecutor(2) as pages:
+        replies = list(pages.map(start, (ana, ben), (2, 4)))
+    assert {run.spec.rank for run in lab.runs()} == {2, 4}
+    assert len(lab.engine.waiting()) == 2
+    assert len({reply["url"] for reply in replies}) == 2
 
 
 def test_a_run_that_may_not_fit_asks_first_and_starts_when_told_to(ana: Visitor, lab: Lab) -> None:

@@ -327,3 +327,13 @@ def test_an_adapter_that_cannot_be_written_is_a_failure_of_the_disk(run_it: RunI
     failure = failure_of(run_it(TINY, prepare=block))
     assert failure["cause"] == "disk"
     assert "your settings are kept" in failure["do_next"]
+
+
+def test_a_hub_id_that_does_not_answer_says_what_to_check(
+    run_it: RunIt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    failure = failure_of(run_it(replace(TINY, model="nobody/there-is-no-such-model")))
+    assert failure["cause"] == "settings"
+    assert "nobody/there-is-no-such-model" in failure["what"]
+    assert "Check the name and the network" in failure["do_next"]
