@@ -247,7 +247,7 @@ def _read_catalogue() -> int:
     reader = ShapeReader()
     try:
         for entry in entries():
-            shape = reader.read(entry.config, kind=entry.kind)
+            shape = reader.read(entry.config, kind=entry.kind, anew=True)
             named = replace(shape, name=entry.name, hub_id=entry.hub_id, licence=entry.licence)
             (SHAPES_FOLDER / f"{entry.name}.json").write_text(named.to_json() + "\n", "utf-8")
     finally:
@@ -358,7 +358,7 @@ def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
         return f"{sweep.grid.label(run.spec)}: {summary['error']}"
     before, after = summary["eval_loss_before"], summary["eval_loss_after"]
     loss = f"held-out loss {before:.3f} -> {after:.3f}, " if after is not None else "stopped, "
-    with_others = f" of {summary['shared_by']} together" if summary["shared_by"] > 1 else ""
+    with_others = f" of {summary['shared_by']} together" if "shared_by" in summary else ""
     return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}{with_others}"
 
 

@@ -60,6 +60,8 @@ def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
+    if record.get("kind") not in (None, "causal"):
+        raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     if runs_in_the_lab(record):
         return _ledger_answer(_own_ledger(record, reader))
     return _ledger_answer(forecast(memory_record.setting_of(record, shape_of(record, reader))))
@@ -114,7 +116,6 @@ def _variant(record: Record) -> Variant:
 
 
 MODELLED: dict[str, tuple[Any, ...]] = {
-    "kind": (None, "causal"),
     "method": (None, "lora", "qlora", "rslora", "dora"),
     "base_dtype": (None, "fp32", "bf16"),
     "quant": (None, "nf4", "fp4", "int8", *HQQ_BITS),

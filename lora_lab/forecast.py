@@ -81,14 +81,14 @@ def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> in
     Every moment of a step is a straight line in the batch, so two plays of it tell all of them.
     """
     lines = _moments_by_batch(replace(setting, measure="allocated"))
-    share = 1 + (RESERVED_SHARE if setting.measure == "reserved" else 0)
+    room_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure == "reserved" else 0))
     best = most
     for start, slope in lines:
-        room = limit_bytes / share - start
-        if room < slope:
+        if slope:
+            best = min(best, int((room_bytes - start) // slope))
+        elif start > room_bytes:
             return 0
-        best = min(best, int(room // slope)) if slope else best
-    return best
+    return max(0, best)
 
 
 def _moments_by_batch(setting: Setting) -> list[tuple[int, int]]:

@@ -68,8 +68,6 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
         raise UnsupportedCase(
             "what each of several GPUs holds depends on how they share the work, which no field says"
         )
-    if record.get("kind") not in (None, "causal"):
-        raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     framework = framework_named(record.get("framework"))
     method = one_of(record, "method", METHODS, default="lora")
     adapter = adapter_of(record)

@@ -33,16 +33,16 @@ class ShapeReader:
         self._known: dict[str, ModelShape] = {}
         self._lock = Lock()  # a page's handlers run in several threads
 
-    def read(self, config: Mapping[str, Any], *, kind: str | None = None) -> ModelShape:
+    def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
         """The shape of a Hugging Face config with its `model_type`, built as `kind` or what is usual for it.
 
-        Raises LearnerError when it describes none.
+        `anew` passes over what the catalogue keeps. Raises LearnerError when it describes none.
         """
         if kind is not None and kind not in KINDS:
             raise LearnerError(
                 f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
             )
-        kept = _in_catalogue(config, kind)
+        kept = None if anew else _in_catalogue(config, kind)
         if kept is not None:
             return kept
         request = json.dumps({"config": dict(config), "kind": kind}, sort_keys=True)

@@ -23,13 +23,18 @@ ABOVE = TEXT_LEADING + 8
 BELOW = TEXT_LEADING + 18
 FOOT_GAP = 12.0
 BAND = 0.16  # opacity
-LOOKS = (  # colour and mark; each colour is at least 3 : 1 on white and on the dark page
+LOOKS = (  # colour and mark: no mark twice; each colour is at least 3 : 1 on white and on the dark page
     ("#0072B2", "o"),
     ("#D55E00", "s"),
     ("#009E73", "^"),
     ("#AA5A88", "D"),
     ("#8C6D31", "v"),
     (INK, "P"),
+    ("#0072B2", "X"),
+    ("#D55E00", "<"),
+    ("#009E73", ">"),
+    ("#AA5A88", "h"),
+    ("#8C6D31", "*"),
 )
 
 

@@ -29,13 +29,14 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
         "eval_loss_after": state.loss_after,
         "peak_bytes": state.peak_bytes or state.group_peak_bytes or None,
         "predicted_bytes": started.get("group_predicted_bytes", started.get("predicted_bytes")),
-        "shared_by": state.shared_by,
         "tokens_per_second": state.tokens_per_second or None,
         "seconds": _seconds(state),
         "device": device.get("name"),
         "compute_dtype": device.get("compute_dtype"),
         "spec": asdict(run.spec),
     }
+    if state.shared_by > 1:
+        summary["shared_by"] = state.shared_by
     if state.failure:
         summary["error"] = f"{state.failure['what']} {state.failure['do_next']}"
     return summary

@@ -263,7 +263,7 @@ def test_the_run_as_json_holds_settings_versions_and_steps(
     kinds = [event["kind"] for event in content["events"]]
     assert kinds.count("step") == 40
     started = next(event for event in content["events"] if event["kind"] == "started")
-    assert set(started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes"}
+    assert set(started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes", "hqq"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -164,7 +164,7 @@ def test_a_batch_without_errors_ends_well_even_where_a_case_is_unsupported(
         '{"id": 1, "model": "llama-7b"}',
         "",
         "  ",
-        '{"id": 2, "model": "gpt2", "measure": "max reserved"}',
+        '{"id": 2, "model": "gpt2", "gpus": 8}',
     ]
     status, found = answers(capsys, monkeypatch, "memory", *lines)
     assert status == 0
