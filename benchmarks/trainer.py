@@ -3,7 +3,7 @@
     python -m benchmarks.trainer --rank 8 --learning-rate 2e-3 --steps 40 --adapter FOLDER
 
 Trains the embedded model on the app's own cards with the batches, learning rates and updates of the lab's
-loop, rows padded to the longest of each batch, and saves the adapter. Prints one JSON line.
+loop, rows padded to the longest of each batch, saves the adapter and then evaluates it. Prints one JSON line.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from lora_lab.datasets import own_dataset
 from lora_lab.embedded import model_folder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.data import IGNORED, Encoded, encode
-from lora_lab.worker.training import learning_rate_at
+from lora_lab.worker.training import EVALUATION_BATCH, learning_rate_at
 from study.settings import load_settings
 
 
@@ -82,7 +82,11 @@ def main() -> None:
     examples = [encode(tokenizer, example) for example in own_dataset().train]
     timed = with_trainer(model, examples, spec, pad_to=None, bf16=options.compute == "bf16")
     model.save_pretrained(options.adapter)
-    print(json.dumps(asdict(timed)))
+    before = time.process_time()
+    held_out = [encode(tokenizer, example) for example in own_dataset().held_out]
+    loss = held_out_loss(model, held_out, bf16=options.compute == "bf16")
+    spent = {"held_out_loss": loss, "cpu_seconds_of_held_out_loss": time.process_time() - before}
+    print(json.dumps(asdict(timed) | spent))
 
 
 def with_trainer(
@@ -120,6 +124,24 @@ def with_trainer(
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
+
+
+def held_out_loss(model: nn.Module, examples: Sequence[Encoded], *, bf16: bool) -> float:
+    """As Trainer evaluates: the mean of its batches' means."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_eval_batch_size=EVALUATION_BATCH,
+            bf16=bf16,
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            prediction_loss_only=True,
+        )
+        rows = [as_row(item) for item in examples]
+        trainer = Trainer(model=model, args=arguments, eval_dataset=rows, data_collator=Padding(None))
+        return float(trainer.evaluate()["eval_loss"])
 
 
 def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:

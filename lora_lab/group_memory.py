@@ -40,22 +40,40 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
         shape=shape, adapted=shape.select(spec.targets), rank=spec.rank, dora=False, row=row, c=c
     )
     gate = row.tokens * c * shape.intermediate
-    narrow = ledger.adapters * c // FP32_BYTES
+    adapts_output = any(linear.role == "o" for linear in work.adapted)
+    output = 0 if adapts_output else row.tokens * c * shape.heads * shape.head_dim
     if spec.checkpointing:
-        kept, layer = work.checkpoint_bytes - work.mask_bytes + narrow, work.recomputed_bytes - gate
+        narrow = ledger.adapters * c // FP32_BYTES
+        kept, layer = work.checkpoint_bytes - work.mask_bytes + narrow, work.recomputed_bytes + output - gate
     else:
         # The narrow copies of A and B are in it, but for A in fp32, which the single loop needs no copy of.
-        kept, layer = work.saved_bytes - shape.layers * gate + work.residual_bytes, 0
+        kept, layer = work.saved_bytes + shape.layers * (output - gate), 0
         kept += ledger.adapters // 2 if compute == "fp32" else 0
     logits = row.answer_tokens * shape.vocab
     head = c * logits + 2 * FP32_BYTES * min(BLOCK_LOGITS, logits)
     decoded = 0 if spec.bits == compute else c * _layer_numbers(shape)
-    gradients = 3 * gate + 2 * work.residual_bytes
+    mlp = 4 * gate + 2 * work.residual_bytes
     return CellBytes(
-        kept=ledger.adapters + ledger.gradients + ledger.optimizer + kept,
-        working=max(head, decoded + gradients + layer) + work.residual_bytes,
+        kept=ledger.adapters + ledger.gradients + ledger.optimizer + kept + _outside_bytes(shape, row, work),
+        working=max(head, decoded + layer + max(mlp, _attention_bytes(shape, row, c))),
         base=ledger.weights + ledger.constants,
     )
+
+
+def _outside_bytes(shape: ModelShape, row: RowSize, work: TrainingPass) -> int:
+    """The gradient on its way back; cosines and sines of the queries, which carry a scale; masks."""
+    masks = FP32_BYTES * sum(n * n for n in set(work.written_out))
+    return work.residual_bytes + 2 * FP32_BYTES * shape.head_dim * row.tokens + masks
+
+
+def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
+    """In its backward: gradients of queries, keys and values beside their inputs, and of the longest example's
+    softmax in fp32.
+    """
+    width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    narrow = c * row.tokens * (3 * width + 2 * kv_width)
+    wide = FP32_BYTES * row.tokens * (width + kv_width)
+    return narrow + wide + 2 * FP32_BYTES * shape.heads * max(row.lengths) ** 2
 
 
 def group_bytes(cells: Sequence[CellBytes]) -> int:

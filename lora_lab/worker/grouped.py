@@ -10,7 +10,6 @@ share the frozen weights and what it costs to decode them. A cell that ends leav
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,11 @@ from lora_lab.worker.grouped_layer import (
     Norm,
     Part,
     Positions,
+    Saved,
     answer_losses,
     base_of,
     matrix_of,
+    positions_of,
 )
 from lora_lab.worker.lora_matmul import Decoder, install, unflatten
 from lora_lab.worker.session import Session, adapter_config
@@ -139,29 +140,25 @@ class Strand:
         self.loss = math.nan
         self._cell, self._positions = cell, positions
         self._checkpointing = cell is not None and cell.spec.checkpointing
-        self._tape: list[tuple[Tensor, Tensor | None]] = []
+        self._tape: list[Tensor | Saved] = []
 
-    def forward(self, layer: GroupedLayer, number: int) -> None:
-        """Through one layer. Each layer is a piece of its own for autograd, so that cells can take turns."""
-        if not torch.is_grad_enabled():
-            self.state = self._through(layer, number, self.state)
-            return
-        x = self.state.detach().requires_grad_()
-        with torch.no_grad() if self._checkpointing else nullcontext():
-            self.state = self._through(layer, number, x)
-        self._tape.append((x, None if self._checkpointing else self.state))
+    def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
+        """Through one layer; with `keep`, there is a way back."""
+        x = self.state
+        self.state, saved = layer.forward(x, self._factors(layer, number), self._positions)
+        if keep:
+            self._tape.append(x if self._checkpointing else saved)
 
     def backward(self, layer: GroupedLayer, number: int) -> None:
         """Back through the layer that came last."""
-        x, output = self._tape.pop()
-        if output is None:
-            output = self._through(layer, number, x)
-        torch.autograd.backward(output, self.grad)
-        self.grad = x.grad
+        factors, saved = self._factors(layer, number), self._tape.pop()
+        if isinstance(saved, Tensor):
+            _, saved = layer.forward(saved, factors, self._positions)
+        assert self.grad is not None
+        self.grad = layer.backward(self.grad, saved, factors, self._positions)
 
-    def _through(self, layer: GroupedLayer, number: int, x: Tensor) -> Tensor:
-        factors = layer.unadapted if self._cell is None else self._cell.factors[number]
-        return layer(x, factors, self._positions)
+    def _factors(self, layer: GroupedLayer, number: int) -> tuple[Factors, ...]:
+        return layer.unadapted if self._cell is None else self._cell.factors[number]
 
 
 class Group:
@@ -171,13 +168,15 @@ class Group:
         self._session = session
         self._dtype = session.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
-        self._asked: tuple[Cell, ...] = ()
+        self._asked: dict[Any, list[tuple[Tensor, Tensor]]] = {}
         session.base.config._name_or_path = shape.hub_id or session.model_name
         names = [f"cell{number}" for number in range(len(specs))]
         self.model = _with_adapters(session, specs, names, shape)
         install(self.model, self._decoder, adapted=self._routed)
         self._body, self._head = session.base.get_decoder(), session.base.get_output_embeddings()
+        self._norm = Norm(self._body.norm.weight, self._body.norm.variance_epsilon, self._dtype)
         layers = list(self._body.layers)
+        self._score_scale = float(layers[0].self_attn.scaling)
         self._layers = [GroupedLayer(layer, self._decoder.weight, self._dtype) for layer in layers]
         self.cells = [Cell(spec, name, layers, self._dtype) for spec, name in zip(specs, names, strict=True)]
         for parameter in self.model.parameters():
@@ -190,12 +189,13 @@ class Group:
             theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
         return abs(theirs - self.held_out_losses([None], examples)[0]) < TRIAL_TOLERANCE
 
+    @torch.no_grad()
     def gradients(self, cells: Sequence[Cell], rows: Sequence[Row]) -> list[float]:
         """Each cell's loss on its own row; its gradient is then in its buffer, if the loss is a number."""
         for cell in cells:
             cell.narrow()
         strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]
-        self._forward(strands)
+        self._forward(strands, keep=True)
         for strand in strands:
             self._turn(strand)
         going = [strand for strand in strands if strand.grad is not None]
@@ -215,20 +215,22 @@ class Group:
         for start in range(0, len(examples), EVALUATION_BATCH):
             row = pack(examples[start : start + EVALUATION_BATCH], self._session.machine.device)
             strands = [self._strand(cell, row) for cell in cells]
-            self._forward(strands)
+            self._forward(strands, keep=False)
             for place, strand in enumerate(strands):
-                logits = self._normed(strand.state, row) @ self._head_weight.t()
-                totals[place] += float(answer_losses(logits, row.targets).sum())
+                normed, _ = self._norm.forward(strand.state[row.keep])
+                totals[place] += float(answer_losses(normed @ self._head_weight.t(), row.targets).sum())
             count += row.targets.numel()
         return [total / count for total in totals]
 
     def answers(self, cells: Sequence[Cell], prompts: Sequence[str]) -> list[list[str]]:
         """Each cell's greedy answers, all asked in one batch; the base model's when there is no cell."""
-        self._asked = tuple(cells)
+        for layer in self.model.modules():
+            if isinstance(layer, LoraLayer):
+                self._asked[layer] = [_narrow(layer, cell, self._dtype) for cell in cells]
         asked = list(prompts) * max(1, len(cells))
         with self._decoder.kept_if_it_fits(self.model):
             found = answers(self.model, self._session.tokenizer, asked, self._session.machine.autocast())
-        self._asked = ()
+        self._asked.clear()
         return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
 
     def save(self, cell: Cell, folder: Path) -> None:
@@ -243,32 +245,24 @@ class Group:
     def _strand(self, cell: Cell | None, row: Row) -> Strand:
         embedded = self._body.embed_tokens(row.input_ids)
         cos, sin = self._body.rotary_emb(embedded, position_ids=row.position_ids)
-        positions = Positions(cos=cos[0], sin=sin[0], example_lengths=row.example_lengths)
+        positions = positions_of(cos[0], sin[0], row.example_lengths, self._score_scale)
         return Strand(cell, row, embedded[0], positions)
 
-    def _forward(self, strands: Sequence[Strand]) -> None:
+    def _forward(self, strands: Sequence[Strand], *, keep: bool) -> None:
         for number, layer in enumerate(self._layers):
             with self._decoder.kept():
                 for strand in strands:
-                    strand.forward(layer, number)
+                    strand.forward(layer, number, keep=keep)
 
     def _turn(self, strand: Strand) -> None:
         """Loss and its gradient by the last layer's output. One cell after another: logits exist once."""
-        x = strand.state.detach().requires_grad_()
-        normed = self._normed(x, strand.row)
-        with torch.no_grad():
-            logits = normed @ self._head_weight.t()  # (answers, vocab)
-            strand.loss = float(answer_losses(logits, strand.row.targets).mean())
-            if not math.isfinite(strand.loss):
-                return
-            grad = logits @ self._head_weight  # by now they are their own gradient
-        torch.autograd.backward(normed, grad)
-        strand.grad = x.grad
-
-    def _normed(self, x: Tensor, row: Row) -> Tensor:
-        """(tokens, hidden) -> the answers' positions only, normed."""
-        norm = self._body.norm
-        return Norm.apply(x[row.keep], norm.weight, norm.variance_epsilon, self._dtype)  # type: ignore[no-untyped-call, no-any-return]
+        x = strand.state[strand.row.keep]  # (answers, hidden)
+        normed, scale = self._norm.forward(x)
+        logits = normed @ self._head_weight.t()  # (answers, vocab)
+        strand.loss = float(answer_losses(logits, strand.row.targets).mean())
+        if math.isfinite(strand.loss):
+            grad = self._norm.backward(logits @ self._head_weight, x, scale)  # logits are their own gradient
+            strand.grad = torch.zeros_like(strand.state).index_copy_(0, strand.row.keep, grad)
 
     @property
     def _head_weight(self) -> Tensor:
@@ -280,22 +274,21 @@ class Group:
 
         def forward(x: Tensor) -> Tensor:
             rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-            weight = decoder.weight(base)
-            if not self._asked:
-                return unflatten(rows @ weight.t(), x, base)
-            products = [
-                _one_rounding(share, layer, cell, weight)
-                for share, cell in zip(rows.chunk(len(self._asked)), self._asked, strict=True)
-            ]
-            return unflatten(torch.cat(products), x, base)
+            weight = decoder.weight(base).t()
+            asked = self._asked.get(layer)
+            if not asked:
+                return unflatten(rows @ weight, x, base)
+            shares = zip(rows.chunk(len(asked)), asked, strict=True)
+            update = torch.cat([(share @ a.t()) @ b.t() for share, (a, b) in shares])
+            return unflatten(update.addmm_(rows, weight), x, base)  # rounds once
 
         return forward
 
 
-def _one_rounding(x: Tensor, layer: Any, cell: Cell, weight: Tensor) -> Tensor:
-    a = layer.lora_A[cell.name].weight.to(x.dtype)
-    b = (layer.lora_B[cell.name].weight * cell.spec.scaling).to(x.dtype)
-    return torch.addmm((x @ a.t()) @ b.t(), x, weight.t())
+def _narrow(layer: Any, cell: Cell, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A cell's A and scaled B of one matrix in the compute type."""
+    a, b = layer.lora_A[cell.name].weight, layer.lora_B[cell.name].weight
+    return a.to(dtype), (b * cell.spec.scaling).to(dtype)
 
 
 def _with_adapters(

@@ -3,16 +3,16 @@
     x ── norm ── q k v ── attention ── o ──(+)── norm ── gate up ── silu · ── down ──(+)──
     └──────────────────────────────────────┘ └──────────────────────────────────────────┘
 
-The same mathematics as the library's layer with the lab's products (worker/lora_matmul.py), written as four
-functions with a backward of their own. Each works on one adapter's rows at a time: 350 rows stay in a core's
-cache, where an elementwise operator is ten times as fast as on four adapters' rows at once
-(docs/performance.md).
+The same mathematics as the library's layer with the lab's products (worker/lora_matmul.py), forward and
+backward written out, so that nothing is done twice and no graph is built. Each call works on one adapter's
+rows: 350 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters'
+rows at once. Forward, every operator rounds as in a run of its own; only then are bf16 losses and gradients
+those of that run (docs/performance.md).
 
-Gradients of A and B do not pass through autograd: each product writes its own into the adapter's buffer.
 Number types are explicit, so nothing here runs under autocast.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ CACHED_LOGITS = 2**18
 """Of one block: 1 MB in fp32."""
 
 Decode = Callable[[nn.Module], Tensor]
+
+
+# ---- products
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,176 +55,203 @@ class Factors:
     parts: tuple[Part | None, ...]
 
     @property
-    def adapted(self) -> list[Part]:
-        """Only the matrices that have one."""
-        return [part for part in self.parts if part is not None]
+    def adapts(self) -> bool:
+        """Whether any of the matrices."""
+        return len(self.a) > 0
 
 
-class Products(torch.autograd.Function):
+@dataclass(frozen=True)
+class Products:
     """y = x Wᵀ + (x Aᵀ)(s B)ᵀ for each matrix that reads x; arXiv:2106.09685, equation 3."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, frozen: Sequence[nn.Module], factors: Factors, decode: Decode
-    ) -> tuple[Tensor, ...]:
-        """x (tokens, d_in) in the compute type -> one (tokens, d_out) for each frozen matrix."""
-        h = x @ factors.a.t()  # (tokens, d_in) -> (tokens, sum of ranks)
-        ctx.save_for_backward(x if factors.adapted else h, h)
-        ctx.frozen, ctx.factors, ctx.decode = frozen, factors, decode
-        # Summed inside the product, which rounds once (docs/traps.md 12).
-        return tuple(
-            x @ decode(matrix).t()
-            if part is None
-            else (h[:, part.columns] @ part.b).addmm_(x, decode(matrix).t())
-            for matrix, part in zip(frozen, factors.parts, strict=True)
-        )
+    frozen: tuple[Any, ...]
+    decode: Decode
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """One gradient (tokens, d_out) for each matrix -> that of x (tokens, d_in)."""
-        x, h = ctx.saved_tensors
-        factors: Factors = ctx.factors
+    def forward(self, x: Tensor, factors: Factors) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+        """x (tokens, d_in) -> one (tokens, d_out) for each matrix, and what the backward needs."""
+        h = x @ factors.a.t()  # (tokens, d_in) -> (tokens, sum of ranks)
+        outputs = []
+        for matrix, part in zip(self.frozen, factors.parts, strict=True):
+            weight = self.decode(matrix).t()
+            # Summed inside the product, which rounds once (docs/traps.md 12).
+            output = x @ weight if part is None else (h[:, part.columns] @ part.b).addmm_(x, weight)
+            outputs.append(output if matrix.bias is None else output + matrix.bias.to(output.dtype))
+        return outputs, (x if factors.adapts else h, h)
+
+    def backward(self, grads: Sequence[Tensor], saved: tuple[Tensor, Tensor], factors: Factors) -> Tensor:
+        """One gradient (tokens, d_out) for each matrix -> that of x. Those of A and B go to their places."""
+        x, h = saved
         grad_h = torch.empty_like(h)
         for grad, part in zip(grads, factors.parts, strict=True):
             if part is not None:
                 grad_h[:, part.columns] = grad @ part.b.t()  # (tokens, d_out) -> (tokens, rank)
                 part.grad_b.copy_(h[:, part.columns].t() @ grad)
-        if factors.adapted:
+        if factors.adapts:
             factors.grad_a.copy_(grad_h.t() @ x)
         grad_x = grad_h @ factors.a
-        for grad, matrix in zip(grads, ctx.frozen, strict=True):
-            grad_x.addmm_(grad, ctx.decode(matrix))
-        return grad_x, None, None, None
+        for grad, matrix in zip(grads, self.frozen, strict=True):
+            grad_x.addmm_(grad, self.decode(matrix))
+        return grad_x
+
+    def unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
+        """For the base model itself."""
+        none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
+        return Factors(a=none, grad_a=none, parts=(None,) * len(self.frozen))
 
 
-class Norm(torch.autograd.Function):
-    """weight · x / rms(x), from the fp32 residual to the compute type. Keeps x and one scale a token."""
+# ---- norm and gate
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        """x (tokens, hidden) fp32 -> (tokens, hidden) of `dtype`."""
-        scale = x.pow(2).mean(-1, keepdim=True).add_(eps).rsqrt_()
-        ctx.save_for_backward(x, scale, weight)
-        return (x * scale).mul_(weight).to(dtype)
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+@dataclass(frozen=True)
+class Norm:
+    """weight · x / rms(x), from the fp32 residual to the compute type."""
+
+    weight: Tensor  # (hidden,), fp32
+    eps: float
+    dtype: torch.dtype
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (tokens, hidden) fp32 -> alike in the compute type, and each token's scale."""
+        scale = x.pow(2).mean(-1, keepdim=True).add_(self.eps).rsqrt_()
+        return (x * scale).mul_(self.weight).to(self.dtype), scale
+
+    def backward(self, grad: Tensor, x: Tensor, scale: Tensor) -> Tensor:
         """grad like the output -> fp32 gradient of x."""
-        x, scale, weight = ctx.saved_tensors
-        weighted = grads[0] * weight if grads[0].dtype == weight.dtype else grads[0].float().mul_(weight)
+        weighted = grad * self.weight if grad.dtype == torch.float32 else grad.float().mul_(self.weight)
         along = (weighted * x).sum(-1, keepdim=True).mul_(scale.pow(3)).div_(-x.shape[-1])
-        return weighted.mul_(scale).addcmul_(x, along), None, None, None
+        return weighted.mul_(scale).addcmul_(x, along)
 
 
-class GatedUnit(torch.autograd.Function):
-    """silu(gate) · up. Keeps both, and computes silu again in the backward."""
-
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        """gate and up (tokens, intermediate) -> alike."""
-        ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        """grad like the output -> gradients of gate and up."""
-        gate, up = ctx.saved_tensors
-        grad_gate = torch.ops.aten.silu_backward(grads[0] * up, gate)
-        return grad_gate, F.silu(gate).mul_(grads[0])
+def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """Of silu(gate) · up; silu is computed again rather than kept."""
+    grad_gate = torch.ops.aten.silu_backward(grad * up, gate)
+    return grad_gate, F.silu(gate).mul_(grad)
 
 
-@dataclass(frozen=True, kw_only=True)
+# ---- attention
+
+
+@dataclass(frozen=True)
 class Positions:
     """Where the tokens of one packed row stand in their examples."""
 
-    cos: Tensor  # (tokens, head), fp32
-    sin: Tensor  # (tokens, head), fp32
-    example_lengths: tuple[int, ...]
+    turns: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Cosines and sines (tokens, 1, head) of queries, which carry the scores' scale, and of keys; fp32."""
+
+    lengths: tuple[int, ...]
+    masks: tuple[Tensor, ...]
+    """Of each short example: minus infinity where a token would see a later one; fp32 (seq, seq)."""
+
+    @property
+    def examples(self) -> Iterable[tuple[int, slice]]:
+        """Length and place of each."""
+        ends = [sum(self.lengths[: number + 1]) for number in range(len(self.lengths))]
+        return [(length, slice(end - length, end)) for length, end in zip(self.lengths, ends, strict=True)]
 
 
-class Rotary(torch.autograd.Function):
-    """Turns queries or keys by their position (arXiv:2104.09864), in fp32."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x (tokens, heads, head) -> alike."""
-        ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin, direction=1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """grad like x -> like x; turned back."""
-        cos, sin = ctx.saved_tensors
-        return _turned(grads[0], cos, sin, direction=-1), None, None
+def positions_of(cos: Tensor, sin: Tensor, lengths: tuple[int, ...], scale: float) -> Positions:
+    """cos and sin (tokens, head) of a packed row; `scale` is that of the attention's scores."""
+    written_out = cos.device.type == "cpu" and max(lengths) <= SHORT_EXAMPLE_TOKENS
+    masks = {n: cos.new_full((n, n), float("-inf")).triu_(1) for n in lengths} if written_out else {}
+    cos, sin = cos[:, None], sin[:, None]
+    return Positions(
+        turns=((cos * scale, sin * scale), (cos, sin)),
+        lengths=lengths,
+        masks=tuple(masks[n] for n in lengths) if written_out else (),
+    )
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, *, direction: int) -> Tensor:
-    """With the first half of each head as the real part of complex numbers."""
-    wide, half = x.float(), x.shape[-1] // 2
-    turned = wide * cos[:, None]
-    turned[..., :half].sub_(wide[..., half:] * sin[:, None, :half], alpha=direction)
-    turned[..., half:].add_(wide[..., :half] * sin[:, None, half:], alpha=direction)
-    return turned.to(x.dtype)
+def turned(x: Tensor, turn: tuple[Tensor, Tensor], *, direction: int) -> Tensor:
+    """Rotary positions (arXiv:2104.09864) on x (tokens, heads, head), computed in fp32; -1 turns a gradient
+    back. The first half of each head is the real part of complex numbers.
+    """
+    (cos, sin), wide, half = turn, x.float(), x.shape[-1] // 2
+    result = wide * cos
+    result[..., :half].sub_(wide[..., half:] * sin[..., :half], alpha=direction)
+    result[..., half:].add_(wide[..., :half] * sin[..., half:], alpha=direction)
+    return result.to(x.dtype)
 
 
-class ShortAttention(torch.autograd.Function):
-    """Causal attention within each short example of a row. Keeps q, k, v and every example's softmax p."""
+@dataclass(frozen=True)
+class Attended:
+    """What attention keeps for its backward: queries, keys and values as its products read them, and either
+    the softmax of every example or, from the fused kernel, its output with a graph.
+    """
 
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
-        """q (tokens, heads, head), k and v (tokens, kv_heads, head) -> like q."""
-        q, k, v = (part.transpose(0, 1).contiguous() for part in (q, k, v))
-        output = q.new_empty(q.shape[1], q.shape[0], q.shape[2])
-        # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
-        keys = k.float().transpose(1, 2)
-        softmaxes = []
-        for seq, part in _examples(lengths):
-            queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
-            scores = torch.bmm(queries.float(), keys[..., part]).mul_(scale)
-            hidden = scores.new_full((seq, seq), float("-inf")).triu_(1)
-            p = scores.view(len(q), seq, seq).add_(hidden).softmax(-1).to(q.dtype).view_as(scores)
-            output[part] = torch.bmm(p, v[:, part]).view(len(q), seq, -1).transpose(0, 1)
-            softmaxes.append(p)
-        ctx.save_for_backward(q, k, v, *softmaxes)
-        ctx.lengths, ctx.scale = lengths, scale
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """grad like q -> gradients of q, k and v."""
-        q, k, v, *softmaxes = ctx.saved_tensors
-        incoming, values = grads[0].transpose(0, 1).contiguous(), v.float().transpose(1, 2)
-        grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        for (seq, part), p in zip(_examples(ctx.lengths), softmaxes, strict=True):
-            queries = q[:, part].reshape(len(k), -1, q.shape[-1])
-            grad = incoming[:, part].reshape(len(k), -1, q.shape[-1])
-            grad_p = torch.bmm(grad.float(), values[..., part])
-            wide = p.float()  # a product of two number types takes ten times as long
-            mean = (grad_p * wide).sum(-1, keepdim=True)  # the softmax passes on differences only
-            grad_s = grad_p.sub_(mean).mul_(wide).mul_(ctx.scale).to(q.dtype)
-            grad_q[:, part] = torch.bmm(grad_s, k[:, part]).view(len(q), seq, -1)
-            grad_k[:, part] = torch.bmm(grad_s.transpose(1, 2), queries)
-            grad_v[:, part] = torch.bmm(p.transpose(1, 2), grad)
-        return grad_q.transpose(0, 1), grad_k.transpose(0, 1), grad_v.transpose(0, 1), None, None
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    softmaxes: tuple[Tensor, ...] = ()
+    fused: Tensor | None = None
 
 
-def _examples(lengths: Sequence[int]) -> list[tuple[int, slice]]:
-    """Length and place of each example in its row."""
-    ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
-    return [(length, slice(end - length, end)) for length, end in zip(lengths, ends, strict=True)]
+def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
+    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example alone."""
+    for_queries, for_keys = positions.turns
+    q, k, v = (part.view(len(part), -1, for_keys[0].shape[-1]) for part in (q, k, v))
+    q, k = turned(q, for_queries, direction=1), turned(k, for_keys, direction=1)
+    if not positions.masks:
+        return _fused(q, k, v, positions)
+    output = torch.empty_like(q)
+    q, k, v = (part.transpose(0, 1).contiguous() for part in (q, k, v))
+    # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+    keys = k.float().transpose(1, 2)
+    softmaxes = []
+    for (seq, part), mask in zip(positions.examples, positions.masks, strict=True):
+        queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
+        scores = torch.bmm(queries.float(), keys[..., part])
+        p = scores.view(len(q), seq, seq).add_(mask).softmax(-1).to(q.dtype).view_as(scores)
+        output[part] = torch.bmm(p, v[:, part]).view(len(q), seq, -1).transpose(0, 1)
+        softmaxes.append(p)
+    return output.flatten(1), Attended(q, k, v, tuple(softmaxes))
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
-    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q."""
-    lengths, turn = positions.example_lengths, (positions.cos, positions.sin)
-    queries, keys, values = (part.view(len(part), -1, positions.cos.shape[-1]) for part in (q, k, v))
-    queries, keys = Rotary.apply(queries, *turn), Rotary.apply(keys, *turn)  # type: ignore[no-untyped-call]
-    if q.device.type == "cpu" and max(lengths) <= SHORT_EXAMPLE_TOKENS:
-        short = ShortAttention.apply(queries, keys, values, lengths, scale)  # type: ignore[no-untyped-call]
-        return short.view(q.shape)  # type: ignore[no-any-return]
-    parts = (part.transpose(0, 1)[None].split(lengths, 2) for part in (queries, keys, values))
-    attended = [attend(q, k, v, scale)[0] for q, k, v in zip(*parts, strict=True)]
-    return torch.cat(attended).view(q.shape)
+def attention_backward(
+    grad: Tensor, output: Tensor, saved: Attended, positions: Positions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """grad and output like q -> gradients of q, k and v."""
+    if saved.fused is not None:
+        grads = torch.autograd.grad(saved.fused, (saved.q, saved.k, saved.v), grad.view_as(saved.fused))
+    else:
+        grads = _short_backward(grad, output, saved, positions)
+    grad_q, grad_k, grad_v = grads  # (tokens, heads, head) each
+    for_queries, for_keys = positions.turns
+    grad_q, grad_k = turned(grad_q, for_queries, direction=-1), turned(grad_k, for_keys, direction=-1)
+    return grad_q.flatten(1), grad_k.flatten(1), grad_v.flatten(1)
+
+
+def _short_backward(
+    grad: Tensor, output: Tensor, saved: Attended, positions: Positions
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = saved.q, saved.k, saved.v
+    heads, tokens, head = q.shape
+    # The softmax passes on differences from a mean gradient, which is the output's gradient by the output.
+    means = (grad.float() * output.float()).view(tokens, heads, head).sum(-1).t()  # (heads, tokens)
+    incoming = grad.view(tokens, heads, head).transpose(0, 1).contiguous()
+    values = v.float().transpose(1, 2)
+    grad_q, grad_k, grad_v = (part.new_empty(tokens, len(part), head) for part in (q, k, v))
+    for (seq, part), p in zip(positions.examples, saved.softmaxes, strict=True):
+        queries, given = (x[:, part].reshape(len(k), -1, head) for x in (q, incoming))
+        grad_p = torch.bmm(given.float(), values[..., part])
+        grad_p.view(heads, seq, seq).sub_(means[:, part, None])
+        grad_s = grad_p.mul_(p.float()).to(q.dtype)  # a product of two number types takes ten times as long
+        grad_q[part] = torch.bmm(grad_s, k[:, part]).view(heads, seq, head).transpose(0, 1)
+        grad_k[part] = torch.bmm(grad_s.transpose(1, 2), queries).transpose(0, 1)
+        grad_v[part] = torch.bmm(p.transpose(1, 2), given).transpose(0, 1)
+    return grad_q, grad_k, grad_v
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
+    """Long examples, and GPUs: the library's kernel, which keeps no (seq, seq) part."""
+    with torch.enable_grad():
+        q, k, v = (part.detach().requires_grad_() for part in (q, k, v))
+        parts = (x.transpose(0, 1)[None].split(positions.lengths, 2) for x in (q, k, v))
+        attended = [attend(q, k, v, 1.0)[0] for q, k, v in zip(*parts, strict=True)]
+        fused = torch.cat(attended)
+    return fused.detach().flatten(1), Attended(q, k, v, fused=fused)
+
+
+# ---- the loss
 
 
 def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -244,42 +274,80 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
     return losses
 
 
+# ---- the layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What one layer keeps for one adapter's backward."""
+
+    x: Tensor
+    middle: Tensor  # the residual between attention and MLP
+    scales: tuple[Tensor, Tensor]
+    reads: tuple[tuple[Tensor, Tensor], ...]  # input and h of each group of matrices
+    attended: Attended
+    output: Tensor  # attention's
+    gate: Tensor
+    up: Tensor
+
+
 class GroupedLayer:
-    """A decoder layer's frozen parts, called once for each adapter."""
+    """A decoder layer's frozen parts, used by one adapter after the other."""
 
     def __init__(self, layer: Any, decode: Decode, dtype: torch.dtype) -> None:
-        self._attention, self._mlp = layer.self_attn, layer.mlp
-        self._norms = layer.input_layernorm, layer.post_attention_layernorm
-        self._decode, self._dtype = decode, dtype
-        self._scale = float(layer.self_attn.scaling)
-        self.frozen = tuple(tuple(base_of(matrix_of(layer, name)) for name in names) for names in READS)
-        self.unadapted = tuple(self._no_factors(read) for read in self.frozen)
+        self._norms = tuple(
+            Norm(norm.weight, norm.variance_epsilon, dtype)
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        )
+        self._products = tuple(
+            Products(tuple(base_of(matrix_of(layer, name)) for name in names), decode) for names in READS
+        )
+        self._dtype = dtype
+        like = layer.input_layernorm.weight
+        self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
 
-    def __call__(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> Tensor:
+    def forward(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> tuple[Tensor, Saved]:
         """The fp32 residual stream (tokens, hidden) of one adapter -> the same after this layer."""
-        attend_to, mlp = self._norms
-        q, k, v = self._products(0, self._normed(x, attend_to), factors)
-        (o,) = self._products(1, attention(q, k, v, positions, self._scale), factors)
-        x = x + o.float()
-        gate, up = self._products(2, self._normed(x, mlp), factors)
-        (down,) = self._products(3, GatedUnit.apply(gate, up), factors)  # type: ignore[no-untyped-call]
-        return x + down.float()
+        first, second = self._norms
+        qkv, o, gate_up, down = self._products
+        normed, scale = first.forward(x)
+        (q, k, v), read = qkv.forward(normed, factors[0])
+        output, attended = attention(q, k, v, positions)
+        (added,), read_o = o.forward(output, factors[1])
+        middle = x + added.float()
+        normed, scale_mlp = second.forward(middle)
+        (gate, up), read_mlp = gate_up.forward(normed, factors[2])
+        (added,), read_down = down.forward(F.silu(gate).mul_(up), factors[3])
+        saved = Saved(
+            x=x,
+            middle=middle,
+            scales=(scale, scale_mlp),
+            reads=(read, read_o, read_mlp, read_down),
+            attended=attended,
+            output=output,
+            gate=gate,
+            up=up,
+        )
+        return middle + added.float(), saved
 
-    def _products(self, number: int, x: Tensor, factors: Sequence[Factors]) -> list[Tensor]:
-        frozen = self.frozen[number]
-        outputs = Products.apply(x, frozen, factors[number], self._decode)  # type: ignore[no-untyped-call]
-        return [
-            output if matrix.bias is None else output + matrix.bias.to(output.dtype)
-            for output, matrix in zip(outputs, frozen, strict=True)
-        ]
-
-    def _no_factors(self, frozen: Sequence[Any]) -> Factors:
-        device = self._norms[0].weight.device
-        none = torch.empty(0, frozen[0].in_features, dtype=self._dtype, device=device)
-        return Factors(a=none, grad_a=none, parts=(None,) * len(frozen))
-
-    def _normed(self, x: Tensor, norm: Any) -> Tensor:
-        return Norm.apply(x, norm.weight, norm.variance_epsilon, self._dtype)  # type: ignore[no-untyped-call, no-any-return]
+    def backward(
+        self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
+    ) -> Tensor:
+        """fp32 gradient of the layer's output -> that of its input, in the same memory."""
+        first, second = self._norms
+        qkv, o, gate_up, down = self._products
+        grad_unit = down.backward([grad.to(self._dtype)], saved.reads[3], factors[3])
+        grads: Sequence[Tensor] = gated_backward(grad_unit, saved.gate, saved.up)
+        del grad_unit  # what is done with gives its memory to what comes next
+        grad_normed = gate_up.backward(grads, saved.reads[2], factors[2])
+        del grads
+        grad += second.backward(grad_normed, saved.middle, saved.scales[1])
+        del grad_normed
+        grad_output = o.backward([grad.to(self._dtype)], saved.reads[1], factors[1])
+        grads = attention_backward(grad_output, saved.output, saved.attended, positions)
+        del grad_output
+        grad += first.backward(qkv.backward(grads, saved.reads[0], factors[0]), saved.x, saved.scales[0])
+        return grad
 
 
 def matrix_of(layer: Any, name: str) -> Any:
