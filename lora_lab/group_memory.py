@@ -67,8 +67,8 @@ def _outside_bytes(shape: ModelShape, row: RowSize, work: TrainingPass) -> int:
 
 
 def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
-    """In its backward: gradients of queries, keys and values beside their inputs, and of the longest example's
-    softmax in fp32.
+    """In its backward: gradients of queries, keys and values beside their inputs, and of the longest
+    example's softmax in fp32.
     """
     width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     narrow = c * row.tokens * (3 * width + 2 * kv_width)
