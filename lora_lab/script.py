@@ -18,10 +18,10 @@ from study.errors import LearnerError
 TEMPLATE = Path(__file__).parent / "worker" / "standalone.py"
 BLOCK = re.compile(r"(?<=# ---- settings of this run ----\n).*(?=# ---- the rest is the same)", re.DOTALL)
 COVERED: dict[str, tuple[Any, ...]] = {
-    "bits": ("fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4"),
-    "variant": ("lora",),
-    "optimizer": ("adamw",),
-    "checkpointing": (False,),
+    "bits": ("fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"),
+    "variant": ("lora", "rslora", "dora"),
+    "optimizer": ("adamw", "adamw8bit", "paged_adamw8bit"),
+    "checkpointing": (False, True),
 }
 """What the template can do; the rest is refused rather than left out."""
 
@@ -60,18 +60,20 @@ def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -
     device = started["device"]
     versions = ", ".join(f"{name} {version}" for name, version in started["versions"].items())
     shape = home.shape(spec.model)
-    targets = spec.targets if spec.targets == "all-linear" else shape.target_modules(spec.targets)
     yield f"# Measured on {device['name']} with {versions}.\n"
     if spec.model == EMBEDDED_MODEL:
         yield f"# The app's copy, once rounded to 4 bits; {shape.hub_id} holds the untouched weights.\n"
     yield f"MODEL: str = {json.dumps(_source(spec.model, models_dir))}\n"
     yield f"BITS: str = {json.dumps(spec.bits)}\n"
     yield f"COMPUTE_DTYPE: torch.dtype = {TORCH_NAMES[device['compute_dtype']]}\n"
+    yield f"VARIANT: str = {json.dumps(spec.variant)}\n"
     yield f"RANK: int = {spec.rank}\nALPHA: float = {spec.alpha!r}\n"
-    yield f"TARGETS: str | list[str] = {json.dumps(targets)}\n"
+    yield f"TARGETS: str | list[str] = {json.dumps(shape.target_modules(spec.targets))}\n"
     yield f"STEPS: int = {spec.steps}\nBATCH: int = {spec.batch}\n"
     yield f"SEQ_LEN_TOKENS: int = {spec.seq_len_tokens}\n"
-    yield f"LEARNING_RATE: float = {spec.learning_rate!r}\nSEED: int = {spec.seed}\n"
+    yield f"LEARNING_RATE: float = {spec.learning_rate!r}\n"
+    yield f"OPTIMIZER: str = {json.dumps(spec.optimizer)}\n"
+    yield f"CHECKPOINTING: bool = {spec.checkpointing}\nSEED: int = {spec.seed}\n"
 
 
 TORCH_NAMES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
