@@ -43,7 +43,11 @@ def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
 def uncovered(spec: RunSpec) -> str:
     """The settings that the template does not know, as `variant=dora`; empty when it knows them all."""
     values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
-    return ", ".join(f"{name}={value}" for name, value, known in values if value not in known)
+    lacking = [f"{name}={value}" for name, value, known in values if value not in known]
+    if spec.variant == "dora" and spec.bits == "int8":
+        # On a CPU PEFT's DoRA takes the row scales away from bitsandbytes' layers; their forward then fails.
+        lacking.append("variant=dora together with bits=int8")
+    return ", ".join(lacking)
 
 
 def refuse_uncovered(spec: RunSpec) -> None:

@@ -88,13 +88,14 @@ def load_model(source: str) -> Any:
 
 
 def into_hqq(model: Any) -> None:
-    """Every linear layer except the head in HQQ codes: groups of 64 weights share a scale and a zero point."""
+    """Every linear layer except the head in HQQ codes; 64 weights share a scale and a zero point."""
     from hqq.core.quantize import BaseQuantizeConfig, HQQLinear  # here: other bit widths do without it
 
     for name, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings():
             config = BaseQuantizeConfig(nbits=int(BITS.removeprefix("hqq")), group_size=64, axis=1)
             coded = HQQLinear(layer, config, compute_dtype=torch.float32, device=str(DEVICE))
+            coded.forward = coded.forward_pytorch  # the default's own backward does not work under autocast
             model.set_submodule(name, coded)
 
 

@@ -26,7 +26,6 @@ from lora_lab.pages.train import LabPage
 from lora_lab.run_file import run_file
 from lora_lab.run_panel import last_run
 from lora_lab.runs.local import LocalEngine
-from lora_lab.script import COVERED
 from lora_lab.shapes import find_shape
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from study.context import Context, Visit
@@ -521,13 +520,11 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
             ana.sends(act, run=run_id)
 
 
-def test_a_run_that_no_script_covers_says_so(
-    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(COVERED, "checkpointing", (False,))
-    run = runs.finished(lab.settings.runs_dir, replace(LIGHT, checkpointing=True))
+def test_a_run_that_no_script_covers_says_so(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir, replace(LIGHT, variant="dora", bits="int8"))
     html = ana.opens(f"/lab?run={run.run_id}")
-    assert "There is no plain script for this run: it does not cover checkpointing=True." in words(html)
+    assert "There is no plain script" in words(html)
+    assert "it does not cover variant=dora together with bits=int8." in words(html)
     assert "run.py" not in html
 
 

@@ -37,13 +37,17 @@ TOLERANCE: dict[tuple[Bits, str], float] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "rsLoRA": {"variant": "rslora"},
     "DoRA": {"variant": "dora"},
-    "8-bit AdamW": {"optimizer": "adamw8bit"},
-    "paged 8-bit AdamW": {"optimizer": "paged_adamw8bit"},
-    "checkpointing": {"checkpointing": True},
+    # Fast enough for 8-bit moments to show: 32-bit ones end 2e-4 away.
+    "8-bit AdamW": {"optimizer": "adamw8bit", "learning_rate": 5e-2},
+    "paged 8-bit AdamW, names": {
+        "optimizer": "paged_adamw8bit", "learning_rate": 5e-2, "targets": "q_proj, mlp.up_proj",
+    },
+    "checkpointing, regular expression": {
+        "checkpointing": True, "targets": r".*layers\.1\.(self_attn|mlp)\.[kg]\w+_proj",
+    },
     "HQQ": {"bits": "hqq3"},
-    "names": {"targets": "q_proj, mlp.up_proj"},
-    "regular expression": {"targets": r".*layers\.1\.(self_attn|mlp)\.[kg]\w+_proj"},
-}
+    "HQQ in bf16": {"bits": "hqq4", "compute_dtype": "bf16"},
+}  # fmt: skip
 RANK = 64  # its A and B have 4,096 numbers and more, the fewest that bitsandbytes keeps 8-bit moments for
 
 RunIt = Callable[..., RunFolder]
@@ -93,7 +97,8 @@ def test_other_settings_give_the_losses_of_the_run_too(
     norm.register_forward_hook(lambda module, given, made: forwards.append(module))
     script["train"](model, script["encoded"](tokenizer, script["TRAIN"]))
     losses = [float(loss) for loss in re.findall(r"   loss (\S+)", capsys.readouterr().out)]
-    assert losses == pytest.approx([step["loss"] for step in fold(run.events()).steps], abs=1e-4)
+    tolerance = 5e-3 if spec.compute_dtype == "bf16" else 1e-4
+    assert losses == pytest.approx([step["loss"] for step in fold(run.events()).steps], abs=tolerance)
     assert len(forwards) == spec.steps * (2 if spec.checkpointing else 1)
     trained = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
     kept = load_file(run.adapter_path / "adapter_model.safetensors")
