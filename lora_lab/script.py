@@ -18,10 +18,10 @@ from study.errors import LearnerError
 TEMPLATE = Path(__file__).parent / "worker" / "standalone.py"
 BLOCK = re.compile(r"(?<=# ---- settings of this run ----\n).*(?=# ---- the rest is the same)", re.DOTALL)
 COVERED: dict[str, tuple[Any, ...]] = {
-    "bits": ("fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4"),
-    "variant": ("lora",),
-    "optimizer": ("adamw",),
-    "checkpointing": (False,),
+    "bits": ("fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"),
+    "variant": ("lora", "rslora", "dora"),
+    "optimizer": ("adamw", "adamw8bit", "paged_adamw8bit"),
+    "checkpointing": (False, True),
 }
 """What the template can do; the rest is refused rather than left out."""
 
@@ -43,7 +43,11 @@ def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
 def uncovered(spec: RunSpec) -> str:
     """The settings that the template does not know, as `variant=dora`; empty when it knows them all."""
     values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
-    return ", ".join(f"{name}={value}" for name, value, known in values if value not in known)
+    lacking = [f"{name}={value}" for name, value, known in values if value not in known]
+    if spec.variant == "dora" and spec.bits == "int8":
+        # On a CPU PEFT's DoRA takes the row scales away from bitsandbytes' layers; their forward then fails.
+        lacking.append("variant=dora together with bits=int8")
+    return ", ".join(lacking)
 
 
 def refuse_uncovered(spec: RunSpec) -> None:
@@ -60,18 +64,20 @@ def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -
     device = started["device"]
     versions = ", ".join(f"{name} {version}" for name, version in started["versions"].items())
     shape = home.shape(spec.model)
-    targets = spec.targets if spec.targets == "all-linear" else shape.target_modules(spec.targets)
     yield f"# Measured on {device['name']} with {versions}.\n"
     if spec.model == EMBEDDED_MODEL:
         yield f"# The app's copy, once rounded to 4 bits; {shape.hub_id} holds the untouched weights.\n"
     yield f"MODEL: str = {json.dumps(_source(spec.model, models_dir))}\n"
     yield f"BITS: str = {json.dumps(spec.bits)}\n"
     yield f"COMPUTE_DTYPE: torch.dtype = {TORCH_NAMES[device['compute_dtype']]}\n"
+    yield f"VARIANT: str = {json.dumps(spec.variant)}\n"
     yield f"RANK: int = {spec.rank}\nALPHA: float = {spec.alpha!r}\n"
-    yield f"TARGETS: str | list[str] = {json.dumps(targets)}\n"
+    yield f"TARGETS: str | list[str] = {json.dumps(shape.target_modules(spec.targets))}\n"
     yield f"STEPS: int = {spec.steps}\nBATCH: int = {spec.batch}\n"
     yield f"SEQ_LEN_TOKENS: int = {spec.seq_len_tokens}\n"
-    yield f"LEARNING_RATE: float = {spec.learning_rate!r}\nSEED: int = {spec.seed}\n"
+    yield f"LEARNING_RATE: float = {spec.learning_rate!r}\n"
+    yield f"OPTIMIZER: str = {json.dumps(spec.optimizer)}\n"
+    yield f"CHECKPOINTING: bool = {spec.checkpointing}\nSEED: int = {spec.seed}\n"
 
 
 TORCH_NAMES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hqq.core.quantize import HQQLinear
 from peft import PeftModel
 from psutil import virtual_memory
 from safetensors import SafetensorError
@@ -210,7 +211,7 @@ def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
     quantized = [
         (name, layer)
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear) and type(layer) is not nn.Linear
+        if isinstance(layer, nn.Linear | HQQLinear) and type(layer) is not nn.Linear
     ]
     needed_bytes = sum(layer.in_features * layer.out_features * dtype.itemsize for _, layer in quantized)
     if needed_bytes > DENSE_SHARE * virtual_memory().available:

@@ -1,6 +1,6 @@
 """A fine-tuning run of the LoRA study app as one script on transformers, peft and bitsandbytes.
 
-    pip install torch transformers peft bitsandbytes
+    pip install torch transformers peft bitsandbytes    (and hqq, if BITS begins with it)
     python run.py [--model FOLDER_OR_HUB_ID] [--out FOLDER]
 
 It prints the loss of every step beside the one that the app measured, then the held-out loss before and
@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 MODEL: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
 BITS: str = "nf4-dq"
 COMPUTE_DTYPE: torch.dtype = torch.float32
+VARIANT: str = "lora"
 RANK: int = 8
 ALPHA: float = 16.0
 TARGETS: str | list[str] = "all-linear"
@@ -31,6 +32,8 @@ STEPS: int = 40
 BATCH: int = 4
 SEQ_LEN_TOKENS: int = 128
 LEARNING_RATE: float = 2e-3
+OPTIMIZER: str = "adamw"
+CHECKPOINTING: bool = False
 SEED: int = 0
 TRAIN: list[tuple[str, str]] = []
 HELD_OUT: list[tuple[str, str]] = []
@@ -67,6 +70,8 @@ def load_model(source: str) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         source, use_safetensors=True, attn_implementation="sdpa", **options
     )
+    if BITS.startswith("hqq"):
+        into_hqq(model)
     model.requires_grad_(False)
     for outer in (model.get_input_embeddings(), model.get_output_embeddings()):
         outer.to(COMPUTE_DTYPE)
@@ -82,23 +87,40 @@ def load_model(source: str) -> Any:
     return model
 
 
+def into_hqq(model: Any) -> None:
+    """Every linear layer except the head in HQQ codes; 64 weights share a scale and a zero point."""
+    from hqq.core.quantize import BaseQuantizeConfig, HQQLinear  # here: other bit widths do without it
+
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings():
+            config = BaseQuantizeConfig(nbits=int(BITS.removeprefix("hqq")), group_size=64, axis=1)
+            coded = HQQLinear(layer, config, compute_dtype=torch.float32, device=str(DEVICE))
+            coded.forward = coded.forward_pytorch  # the default's own backward does not work under autocast
+            model.set_submodule(name, coded)
+
+
 def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
     """The embedding's output in fp32, so that the sum through the layers is."""
     return output.float()
 
 
 def adapted(model: Any) -> Any:
-    """A fresh adapter: A random from SEED, B zero."""
+    """A fresh adapter: A random from SEED, B zero; under DoRA the magnitudes are the rows' norms."""
     torch.manual_seed(SEED)
     config = LoraConfig(
         r=RANK,
         lora_alpha=ALPHA,
         target_modules=TARGETS,
+        use_rslora=VARIANT == "rslora",
+        use_dora=VARIANT == "dora",
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    with_adapter = get_peft_model(model, config)
+    if CHECKPOINTING:  # keep what enters each layer, compute the rest again in the backward pass
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    return with_adapter
 
 
 def encode(tokenizer: Any, prompt: str, answer: str) -> Example:
@@ -174,10 +196,21 @@ def learning_rate_at(step: int) -> float:
     return LEARNING_RATE * (STEPS - step + 1) / (STEPS - warmup + 1)
 
 
+def optimizer_of(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW; its moments in 8 bits, and able to leave a full GPU, where OPTIMIZER says so."""
+    if OPTIMIZER == "adamw":
+        return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+    paged = OPTIMIZER == "paged_adamw8bit" and DEVICE.type == "cuda"
+    made: torch.optim.Optimizer = bnb.optim.AdamW8bit(
+        parameters, lr=LEARNING_RATE, weight_decay=0.0, is_paged=paged
+    )
+    return made
+
+
 def train(model: nn.Module, examples: list[Example]) -> None:
     """The loop of the run."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+    optimizer = optimizer_of(parameters)
     model.train()
     for step, batch in enumerate(batches(examples), start=1):
         for group in optimizer.param_groups:

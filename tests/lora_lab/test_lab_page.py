@@ -521,9 +521,10 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
 
 
 def test_a_run_that_no_script_covers_says_so(ana: Visitor, lab: Lab) -> None:
-    run = runs.finished(lab.settings.runs_dir, replace(LIGHT, checkpointing=True))
+    run = runs.finished(lab.settings.runs_dir, replace(LIGHT, variant="dora", bits="int8"))
     html = ana.opens(f"/lab?run={run.run_id}")
-    assert "There is no plain script for this run: it does not cover checkpointing=True." in words(html)
+    assert "There is no plain script" in words(html)
+    assert "it does not cover variant=dora together with bits=int8." in words(html)
     assert "run.py" not in html
 
 

@@ -40,15 +40,18 @@ def test_it_imports_nothing_of_this_project(tmp_path: Path) -> None:
             names |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module or "")
-    allowed = set(sys.stdlib_module_names) | {"bitsandbytes", "torch", "peft", "transformers"}
+    allowed = set(sys.stdlib_module_names) | {"bitsandbytes", "hqq", "torch", "peft", "transformers"}
     assert {name.partition(".")[0] for name in names} <= allowed
 
 
 def test_it_holds_the_settings_the_data_and_the_measured_losses(tmp_path: Path) -> None:
-    spec = replace(runs.TINY, rank=3, alpha=5.5, targets="q+v", learning_rate=1e-3, seed=9)
+    spec = replace(
+        runs.TINY, rank=3, alpha=5.5, targets="q+v", learning_rate=1e-3, seed=9,
+        variant="dora", optimizer="adamw8bit", checkpointing=True,
+    )  # fmt: skip
     values = values_in(text_of(tmp_path, spec))
     expected = asdict(spec)
-    for name in ("bits", "rank", "alpha", "steps", "batch", "seq_len_tokens", "learning_rate", "seed"):
+    for name in set(expected) - {"model", "targets", "data", "compute_dtype"}:
         assert values[name.upper()] == expected[name]
     assert values["TARGETS"] == ["q_proj", "v_proj"]
     assert values["MODEL"] == str(tmp_path / "models" / "tiny-random")
@@ -72,6 +75,11 @@ def test_what_it_does_not_cover_is_refused_by_name(
     monkeypatch.setitem(COVERED, name, ())
     with pytest.raises(LearnerError, match=f"does not cover {name}=.* Keep the run as JSON instead"):
         text_of(tmp_path, runs.TINY)
+
+
+def test_dora_on_int8_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LearnerError, match="does not cover variant=dora together with bits=int8"):
+        text_of(tmp_path, replace(runs.TINY, variant="dora", bits="int8"))
 
 
 def test_a_run_that_never_began_is_refused(tmp_path: Path) -> None:

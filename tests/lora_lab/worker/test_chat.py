@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from lora_lab.chat import BASE, NEW_TOKENS
 from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Bits, RunSpec, Variant
+from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
+from lora_lab.worker.quantization import dense_weight
 from lora_lab.worker.run import execute
 from study.errors import LearnerError
-from tests.lora_lab.worker.builders import TINY, never, small_dataset
+from tests.lora_lab.worker.builders import TINY, linears, never, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 SPEC = replace(TINY, steps=12, learning_rate=2e-2)
@@ -57,6 +61,39 @@ def test_greedy_answers_begin_as_the_runs_own_before_and_after(
         assert texts[BASE].startswith(run.samples()[0]["base"])
         assert texts[run.run_id].startswith(run.samples()[0]["tuned"])
     assert len(set(texts.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("bits", "variant", "dense_share"), [("hqq8", "lora", 0), ("nf4-dq", "dora", 1), ("hqq3", "dora", 1)]
+)
+def test_hqq_bases_and_dora_adapters_answer_as_after_the_run(
+    tmp_path: Path,
+    models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bits: Bits,
+    variant: Variant,
+    dense_share: int,
+) -> None:
+    monkeypatch.setattr(chat, "DENSE_SHARE", dense_share)
+    run = trained(tmp_path, models_dir, replace(SPEC, bits=bits, variant=variant))
+    sample = run.samples()[0]
+    model = ChatModel(models_dir)
+    *_, last = model.answers(model.arms([run], said), sample["prompt"], seed=0, temperature=0.0)
+    assert last[BASE].startswith(sample["base"])
+    assert last[run.run_id].startswith(sample["tuned"])
+    assert last[BASE] != last[run.run_id]
+
+
+@pytest.mark.parametrize("bits", ["hqq3", "nf4-dq", "int8"])
+def test_decoded_once_a_model_has_plain_layers_with_the_same_numbers(models_dir: Path, bits: Bits) -> None:
+    spec = replace(TINY, bits=bits)
+    base = plain_peft(spec, models_dir).unload()
+    expected = [dense_weight(layer, torch.float32).clone() for layer in linears(base)]
+    chat.decode_once(base, torch.float32)
+    decoded = linears(base)
+    assert {type(layer) for layer in decoded} == {nn.Linear}
+    for layer, weight in zip(decoded, expected, strict=True):
+        assert torch.equal(layer.weight, weight)
 
 
 def test_every_round_adds_to_each_answer_that_has_not_ended(models_dir: Path, runs: list[RunFolder]) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lora_lab.home import LabHome
 from lora_lab.merged import Merged
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.spec import BITS, TINY_MODEL, Bits
+from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
+from lora_lab.worker.hqq_layers import quantize_linears
 from lora_lab.worker.merge import merge
 from lora_lab.worker.quantization import keep_trainable_layout, quantization_config
 from lora_lab.worker.run import execute
@@ -24,22 +25,34 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 IDS = torch.arange(24)[None] % 250
 
 
-def trained(tmp_path: Path, models_dir: Path, bits: Bits) -> RunFolder:
-    run = create_run(tmp_path / "runs", replace(TINY, bits=bits, steps=2), small_dataset(), now=NOW)
+def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lora") -> RunFolder:
+    spec = replace(TINY, bits=bits, variant=variant, steps=2)
+    run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
     assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
     return run
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_the_merged_models_logits_are_those_of_the_adapter_on_its_base(
-    bits: Bits, tmp_path: Path, models_dir: Path
-) -> None:
-    run = trained(tmp_path, models_dir, bits)
-    assert merge(run, models_dir)
+def plain_base(bits: Bits, models_dir: Path) -> PreTrainedModel:
+    """As the libraries load and compute it."""
     config = quantization_config(bits, torch.float32)
     options = {} if config is None else {"quantization_config": config}
     base = AutoModelForCausalLM.from_pretrained(models_dir / TINY_MODEL, dtype=torch.float32, **options)
+    if bits in HQQ_BITS:
+        quantize_linears(base, bits, torch.device("cpu"))
     keep_trainable_layout(base)
+    return base
+
+
+@pytest.mark.parametrize(
+    ("bits", "variant"),
+    [*((bits, "lora") for bits in BITS), ("bf16", "rslora"), ("nf4-dq", "dora"), ("hqq3", "dora")],
+)
+def test_the_merged_models_logits_are_those_of_the_adapter_on_its_base(
+    bits: Bits, variant: Variant, tmp_path: Path, models_dir: Path
+) -> None:
+    run = trained(tmp_path, models_dir, bits, variant)
+    assert merge(run, models_dir)
+    base = plain_base(bits, models_dir)
     adapted = PeftModel.from_pretrained(base, run.adapter_path).eval()
     whole = AutoModelForCausalLM.from_pretrained(Merged(run).folder, use_safetensors=True).eval()
     assert whole.dtype == torch.float32

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoTokenizer
 
 from lora_lab.datasets import Dataset, own_dataset
 from lora_lab.home import LabHome
@@ -29,6 +33,22 @@ TOLERANCE: dict[tuple[Bits, str], float] = {
     ("int8", "fp32"): 2e-2,  # bitsandbytes rounds activations to 8 bits as well; the lab does not
 }
 """Largest difference of a step's loss; losses are about 5."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rsLoRA": {"variant": "rslora"},
+    "DoRA": {"variant": "dora"},
+    # Fast enough for 8-bit moments to show: 32-bit ones end 2e-4 away.
+    "8-bit AdamW": {"optimizer": "adamw8bit", "learning_rate": 5e-2},
+    "paged 8-bit AdamW, names": {
+        "optimizer": "paged_adamw8bit", "learning_rate": 5e-2, "targets": "q_proj, mlp.up_proj",
+    },
+    "checkpointing, regular expression": {
+        "checkpointing": True, "targets": r".*layers\.1\.(self_attn|mlp)\.[kg]\w+_proj",
+    },
+    "HQQ": {"bits": "hqq3"},
+    "HQQ in bf16": {"bits": "hqq4", "compute_dtype": "bf16"},
+}  # fmt: skip
+RANK = 64  # its A and B have 4,096 numbers and more, the fewest that bitsandbytes keeps 8-bit moments for
 
 RunIt = Callable[..., RunFolder]
 
@@ -54,6 +74,35 @@ def run_script(text: str, folder: Path) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def namespace_of(text: str) -> dict[str, Any]:
+    """The script's names, itself not run."""
+    names = {"__name__": "script"}
+    exec(compile(text, "run.py", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_other_settings_give_the_losses_of_the_run_too(
+    run_it: RunIt, tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    spec = replace(replace(TINY, bits="nf4-dq", steps=4, rank=RANK), **SETTINGS[setting])
+    run = run_it(spec)
+    script = namespace_of(script_of(run, LabHome(tmp_path), models_dir))
+    tokenizer = AutoTokenizer.from_pretrained(script["MODEL"])
+    model = script["adapted"](script["load_model"](script["MODEL"]))
+    forwards: list[nn.Module] = []
+    norm = model.get_base_model().model.layers[0].input_layernorm
+    norm.register_forward_hook(lambda module, given, made: forwards.append(module))
+    script["train"](model, script["encoded"](tokenizer, script["TRAIN"]))
+    losses = [float(loss) for loss in re.findall(r"   loss (\S+)", capsys.readouterr().out)]
+    tolerance = 5e-3 if spec.compute_dtype == "bf16" else 1e-4
+    assert losses == pytest.approx([step["loss"] for step in fold(run.events()).steps], abs=tolerance)
+    assert len(forwards) == spec.steps * (2 if spec.checkpointing else 1)
+    trained = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
+    kept = load_file(run.adapter_path / "adapter_model.safetensors")
+    assert trained == {name: value.shape for name, value in kept.items()}
 
 
 @pytest.mark.parametrize(("bits", "compute"), TOLERANCE)
