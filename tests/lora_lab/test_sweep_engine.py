@@ -52,7 +52,6 @@ SUMMARY = {
     "eval_loss_after",
     "peak_bytes",
     "predicted_bytes",
-    "shared_by",
     "tokens_per_second",
     "seconds",
     "device",
