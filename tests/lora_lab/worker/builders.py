@@ -110,9 +110,10 @@ def with_adapter(session: Session, spec: RunSpec, dataset: Dataset | None = None
 
 def plain_peft(spec: RunSpec, models_dir: Path, *, bits: Bits | None = None) -> PeftModel:
     """The usual recipe in fp32: PEFT's own layers on the library's own forward, nothing of ours."""
+    spec = replace(spec, bits=bits or spec.bits)
     base = load_model(
         spec.model,
-        bits or spec.bits,
+        spec.bits,
         compute_dtype=torch.float32,
         device=CPU,
         models_dir=models_dir,
