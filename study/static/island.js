@@ -26,6 +26,7 @@ const UNREACHABLE = 'The app did not answer. Nothing you typed is lost.';
 let busy = false;
 let pollTimer = null;
 let arrived = false;
+let pressed = 0; // goes up when a press is sent, and when its answer has been shown
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let waitingPress = null; // the same for a button that has only just come
 let oldControls = new Set();
@@ -89,7 +90,9 @@ async function send(event, control = null) {
   element.setAttribute('aria-busy', 'true');
   try {
     if (event.fields) await settleDrafts();
+    pressed += 1;
     await show(await tell(event), event);
+    pressed += 1;
   } catch {
     waitingKeys = [];
     trouble(UNREACHABLE, { again: event, kind: 'unreachable' });
@@ -270,7 +273,12 @@ async function askLive(act) {
   do {
     asking[act] = 'once';
     try {
+      const before = pressed;
       const reply = await ask({ act, ...liveFields() });
+      if (before !== pressed) { // what was pressed meanwhile has changed the page: this answer is about the old one
+        asking[act] = 'again';
+        continue;
+      }
       if (reply.error) trouble(reply.error, {}); else find('[data-passing]')?.remove();
       if (reply.url) history.replaceState(null, '', reply.url);
       if (reply.parts) replaceParts(reply.parts);

@@ -190,7 +190,7 @@ def test_a_killed_worker_is_explained_and_the_next_run_starts(
     expect(page.locator("#run .trouble")).to_contain_text("Try a batch of 2")
 
     page.locator("summary", has_text="More:").click()
-    page.get_by_label("steps").fill("2")
+    page.locator("input[name=steps]").fill("2")
     page.get_by_role("button", name="Start training").click()
     wait_for(page, "Finished")
 
