@@ -22,6 +22,7 @@ from lora_lab.runs.state import fold
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.settings import load_settings
 from tests.browser.conftest import StartApp, Visit
+from tests.lora_lab.exactness import slack_bytes
 
 pytestmark = pytest.mark.browser
 
@@ -148,7 +149,9 @@ def test_a_three_step_nf4_run_streams_survives_a_refresh_and_answers_before_and_
 
     state = fold(RunFolder(lab_folder / "runs" / run_id).events())
     assert state.started is not None
-    assert abs(state.peak_bytes - state.started["predicted_bytes"]) < 64
+    predicted_bytes = state.started["predicted_bytes"]
+    slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
+    assert abs(state.peak_bytes - predicted_bytes) <= slack
     expect(page.locator("#plot-memory-by-rank")).to_contain_text("measured", ignore_case=True)
     packed = page.request.get(f"{lab_address}/lab/runs/{run_id}/adapter.zip")
     names = zipfile.ZipFile(io.BytesIO(packed.body())).namelist()
