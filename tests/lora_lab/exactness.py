@@ -1,4 +1,4 @@
-"""How exactly a predicted peak must be met: to the byte with one version of torch, else to the 8 % promised."""
+"""How exactly a predicted peak must be met: to the byte with one version of torch, else within a share."""
 
 EXACT_WITH = "2.13."
 SCALAR_BYTES = 64  # the loss and its weight are 8 bytes each
