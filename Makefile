@@ -55,6 +55,6 @@ $(VENV)/.app-installed: requirements.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.app-installed
+$(VENV)/.dev-installed: requirements-dev.txt requirements-ray.txt $(VENV)/.app-installed
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -47,9 +48,18 @@ def build_app(
     from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
     from lora_lab.charts import first_chart
+    from lora_lab.claims.desk import ClaimDesk
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
+    from lora_lab.pages import claims as claims_page
+    from lora_lab.pages import compare as compare_page
+    from lora_lab.pages import grid as grid_page
+    from lora_lab.pages import memory as memory_page
+    from lora_lab.pages import models as models_page
+    from lora_lab.pages import papers as papers_page
     from lora_lab.pages import train as train_page
+    from lora_lab.run_panel import last_run
+    from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
@@ -79,7 +89,8 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
-    corners = today_page.Corners(first_chart=first_chart, last_run=partial(train_page.last_run, lab))
+    reader = ShapeReader(engine.home.shape)
+    corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
@@ -89,10 +100,19 @@ def build_app(
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
-    train_page.build(pages, context, lab)
+    train_page.build(pages, context, lab, ask_for_cards=cards.ask_for)
+    grid_page.build(pages, context, lab)
+    compare_page.build(pages, context, lab)
+    memory_page.build(pages, context, lab)
+    claims_page.build(pages, context, ClaimDesk(reader))
+    models_page.build(pages, context, engine.home, reader)
+    papers_page.build(pages, context)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.close = engine.close
+    closing = ExitStack()
+    closing.callback(lab.close)
+    closing.callback(reader.close)
+    site.state.close = closing.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
-PAGES = ("/", "/learn", "/cards", "/quiz", "/explain", "/lab")
+PAGES = ("/", "/learn", "/cards", "/quiz", "/explain", "/lab", "/grid")
 PRESSES = 8
 
 
@@ -76,6 +76,7 @@ def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[
         page = browser.new_page()
         figures |= {f"open {name}, s": _open(page, address + name) for name in PAGES}
         figures |= _lab_presses(page, address, data)
+        figures |= _grid_presses(page, address)
         figures |= _card_presses(page, address)
         browser.close()
     return figures
@@ -130,6 +131,20 @@ def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:
         "rank to plots, median ms": 1000 * statistics.median(plots),
         "Start to first step done, s": _first_step(run),
     }
+
+
+def _grid_presses(page: Page, address: str) -> dict[str, float]:
+    """From a typed list to the count, time and memory of 60 cells."""
+    _open(page, f"{address}/grid?bits=nf4-dq,nf4,int8,bf16&seeds=0,1,2")
+    took = []
+    for rank in range(10, 10 + PRESSES):
+        begun = time.perf_counter()
+        page.fill("#ranks", f"1, 2, 4, 8, {rank}")
+        page.wait_for_function(
+            "r => document.querySelector('table.peaks thead')?.textContent.includes(`r=${r}`)", arg=rank
+        )
+        took.append(time.perf_counter() - begun)
+    return {"list of 60 cells to cost, median ms": 1000 * statistics.median(took)}
 
 
 def _first_step(run: Path) -> float:

@@ -108,7 +108,7 @@ class CardsPage:
         return render(
             "flashcards/finish.html",
             matching=matching,
-            rated=len(today),
+            rated=len({review.card_id for review in today}),
             new=new,
             remembered=remembered,
             asked=asked,

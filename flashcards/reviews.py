@@ -125,12 +125,13 @@ class Reviews:
     def due(self, profile_id: str, *, now: datetime) -> CardsDue:
         """What waits for a learner, for Today and for the command line."""
         session = self.session(profile_id, now=now)
-        memories = self.log(profile_id, now=now).memories
-        known = [memory.due for card_id, memory in memories.items() if card_id in self.decks.by_id]
+        log = self.log(profile_id, now=now)
+        dues = {card_id: memory.due for card_id, memory in log.memories.items()}
+        dues.update(dict.fromkeys(log.requested, now))
         return CardsDue(
             due=session.counts.learning + session.counts.review,
             new=session.counts.new,
-            coming=_by_day(known, now=now),
+            coming=_by_day((due for card_id, due in dues.items() if card_id in self.decks.by_id), now=now),
         )
 
 

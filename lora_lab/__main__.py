@@ -1,12 +1,14 @@
-"""The lab on the command line: count, memory, train, sweep, shape.
+"""The lab on the command line: count, memory, claim, train, sweep, export, shape.
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
+    python -m lora_lab claim tutorial.md
     python -m lora_lab memory --model llama-3.1-8b --bits nf4-dq --rank 16 --batch 1 --seq-len 512
     python -m lora_lab train --rank 8 --bits nf4-dq --steps 20 --json
     python -m lora_lab sweep --ranks 1,4,8 --bits nf4-dq,int8,bf16 --steps 5 --engine local --json
+    python -m lora_lab export --run FOLDER --format script > run.py
     python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
 
-With --jsonl, count and memory read one JSON object a line and answer one a line.
+With --jsonl, count, memory and claim read one JSON object a line and answer one a line.
 """
 
 import argparse
@@ -21,33 +23,47 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab import contracts
-from lora_lab.counts import formula
+from lora_lab.catalogue import entries
+from lora_lab.claims.record import claim_answer
 from lora_lab.datasets import Dataset, own_dataset, read_upload
 from lora_lab.grid import AXES, Grid, grid_from
 from lora_lab.grid_estimate import estimate_here, in_words
 from lora_lab.home import LabHome
 from lora_lab.memory import COMPONENTS, bits_per_param
+from lora_lab.merged import Merged
+from lora_lab.one_case import (
+    add_adapter_options,
+    add_claim_options,
+    claim_record,
+    claim_text,
+    count_text,
+    read_config,
+)
+from lora_lab.run_file import run_file
 from lora_lab.runs.cluster import ray_engine
 from lora_lab.runs.engine import Engine
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.groups import neighbours
 from lora_lab.runs.local import LocalEngine, run_now
 from lora_lab.runs.paces import Paces
+from lora_lab.runs.process import start_worker
 from lora_lab.runs.queue import alone
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
+from lora_lab.script import script_of
 from lora_lab.shape_reader import KINDS, ShapeReader
 from lora_lab.shapes import catalogue
-from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
+from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, VARIANTS, RunSpec, spec_from
 from lora_lab.watch import Watcher, cells_as_they_end
 from study.errors import LearnerError
 from study.settings import Settings, load_settings
-from study.units import as_bytes, as_count, as_percent
+from study.units import as_bytes
 
 SHARED_FLAGS = ("bits", "targets")
 """A grid's axes that are spelt like a run's setting."""
 
-COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer}
+SHAPES_FOLDER = Path(__file__).with_name("shapes")
+COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "claim": claim_answer}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _sweep(options)
         if options.command == "shape":
             return _shape(options)
+        if options.command == "export":
+            return _export(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except LearnerError as error:
         if getattr(options, "json", False):
@@ -76,20 +94,33 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     counting = commands.add_parser("count", help="trainable and total parameters")
     memory = commands.add_parser("memory", help="peak memory by component")
-    for command in (counting, memory):
+    claiming = commands.add_parser("claim", help="whether a tutorial's printed line can be true")
+    for command in (counting, memory, claiming):
         command.add_argument("--jsonl", action="store_true", help="answer JSON lines from standard input")
         command.add_argument("--model", default="smollm2-135m", help=f"one of {', '.join(catalogue())}")
-        command.add_argument("--rank", type=int, default=8)
-        command.add_argument("--targets", default="all-linear", help="a set, or names separated by commas")
+        command.add_argument("--rank", type=int, default=8 if command is memory else None)
+        command.add_argument(
+            "--targets",
+            default="all-linear",
+            help="a set, names separated by commas, or a regular expression",
+        )
+    for command in (counting, claiming):
+        add_adapter_options(command)
+    add_claim_options(claiming)
     memory.add_argument("--bits", choices=BITS, default="nf4-dq")
     memory.add_argument("--batch", type=int, default=4)
     memory.add_argument("--seq-len", type=int, default=128)
     shaping = commands.add_parser("shape", help="read a config.json into a catalogue entry")
-    shaping.add_argument("config", type=Path, help="a config.json with its model_type")
-    shaping.add_argument("--name", required=True, help="what the catalogue calls it")
+    shaping.add_argument("config", type=Path, nargs="?", help="a config.json with its model_type")
+    shaping.add_argument("--catalogue", action="store_true", help="read every entry of catalogue.yaml again")
+    shaping.add_argument("--name", default="", help="what the catalogue calls it")
     shaping.add_argument("--hub-id", default="", help="where its weights are")
     shaping.add_argument("--licence", default="", help="of the weights")
-    shaping.add_argument("--kind", choices=KINDS, default="causal")
+    shaping.add_argument("--kind", choices=KINDS)
+    exporting = commands.add_parser("export", help="a run as a script or JSON, or merged into one model")
+    exporting.add_argument("--run", type=Path, required=True, help="the run's folder")
+    exporting.add_argument("--format", choices=("script", "json", "merged"), required=True)
+    exporting.add_argument("--data-folder", type=Path, help="where models are kept")
     training = commands.add_parser("train", help="one real run")
     _add_spec_options(training)
     _add_sweep_options(
@@ -102,7 +133,6 @@ def _add_spec_options(training: argparse.ArgumentParser, *, leave_out: Collectio
     """Every setting of a run under its own name; defaults come from RunSpec."""
     choices: dict[str, tuple[str, ...]] = {
         "bits": BITS,
-        "targets": TARGET_SETS,
         "variant": VARIANTS,
         "optimizer": OPTIMIZERS,
         "checkpointing": ("true", "false"),
@@ -140,16 +170,15 @@ def _add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
 
 def _answer_one(options: argparse.Namespace) -> int:
     reader = ShapeReader()
-    targets = options.targets.split(",") if "," in options.targets else options.targets
     if options.command == "count":
-        record = {"model": options.model, "r": options.rank, "targets": targets}
-        found = contracts.count_answer(record, reader)
-        print(
-            f"{as_count(found['trainable'])} trainable of {as_count(found['total'])} "
-            f"({as_percent(found['percent'])})"
-        )
-        print(formula(contracts.shape_of(record, reader), rank=options.rank, targets=targets))
+        try:
+            print(count_text(options, reader))
+        finally:
+            reader.close()
         return 0
+    if options.command == "claim":
+        return _claim(options, reader)
+    targets = options.targets.split(",") if "," in options.targets else options.targets
     found = contracts.memory_answer(_memory_record(options, targets), reader)
     bits = bits_per_param(options.bits)
     print(f"{as_bytes(found['bytes'])} at the peak of a step; weights at {bits:.3f} bits each")
@@ -157,6 +186,20 @@ def _answer_one(options: argparse.Namespace) -> int:
         size = found["components"][contracts.CONTRACT_NAMES.get(name, name)]
         if size:
             print(f"  {label:<24}{as_bytes(size):>10}")
+    return 0
+
+
+def _claim(options: argparse.Namespace, reader: ShapeReader) -> int:
+    if options.line is not None:
+        record = claim_record(options)
+    elif options.file is None or str(options.file) == "-":
+        record = {"text": sys.stdin.read()}
+    else:
+        record = {"text": _read(options.file).decode("utf-8", "replace")}
+    try:
+        print(claim_text(claim_answer(record, reader)))
+    finally:
+        reader.close()
     return 0
 
 
@@ -199,16 +242,49 @@ def _parsed(line: str) -> Any:
         return None
 
 
+def _read_catalogue() -> int:
+    """Write the shape of every entry; a shape without an entry stays as it is."""
+    reader = ShapeReader()
+    try:
+        for entry in entries():
+            shape = reader.read(entry.config, kind=entry.kind, anew=True)
+            named = replace(shape, name=entry.name, hub_id=entry.hub_id, licence=entry.licence)
+            (SHAPES_FOLDER / f"{entry.name}.json").write_text(named.to_json() + "\n", "utf-8")
+    finally:
+        reader.close()
+    return 0
+
+
 def _shape(options: argparse.Namespace) -> int:
-    config = _parsed(_read(options.config).decode("utf-8", "replace"))
-    if not isinstance(config, dict):
-        raise LearnerError(f"{options.config} is not a JSON object.", do_next="Pass a model's config.json.")
+    if options.catalogue:
+        return _read_catalogue()
+    if options.config is None or not options.name:
+        raise LearnerError("A shape needs a config.json and a --name.", do_next="Or pass --catalogue.")
+    config = read_config(options.config)
     reader = ShapeReader()
     try:
         shape = reader.read(config, kind=options.kind)
     finally:
         reader.close()
     print(replace(shape, name=options.name, hub_id=options.hub_id, licence=options.licence).to_json())
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Script and JSON go to standard output; a merged model stays beside its adapter."""
+    settings, run = load_settings(home=options.data_folder), RunFolder(options.run.resolve())
+    if not (run.path / "spec.json").is_file():
+        raise LearnerError(f"{options.run} is no run's folder.", do_next="Name one that `train` printed.")
+    if options.format == "json":
+        print(run_file(run))
+    elif options.format == "script":
+        print(script_of(run, LabHome(settings.home), settings.models_dir), end="")
+    else:
+        start_worker(settings, ["--merge", str(run.path)], 0, log=sys.stderr.fileno()).wait()
+        merged = Merged(run)
+        if merged.state["state"] != "done":
+            raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Then try again.")
+        print(merged.folder)
     return 0
 
 
@@ -282,7 +358,7 @@ def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
         return f"{sweep.grid.label(run.spec)}: {summary['error']}"
     before, after = summary["eval_loss_before"], summary["eval_loss_after"]
     loss = f"held-out loss {before:.3f} -> {after:.3f}, " if after is not None else "stopped, "
-    with_others = f" of {summary['shared_by']} together" if summary["shared_by"] > 1 else ""
+    with_others = f" of {summary['shared_by']} together" if "shared_by" in summary else ""
     return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}{with_others}"
 
 

@@ -70,6 +70,11 @@ class TrainingPass:
         return self.row.tokens**2 if self.row.examples > 1 else 0
 
     @property
+    def mask_making_bytes(self) -> int:
+        """While that mask is made: three of them, and four tensors of positions."""
+        return 3 * self.mask_bytes + 4 * POSITION_BYTES * self.row.tokens if self.mask_bytes else 0
+
+    @property
     def _plain_layer_bytes(self) -> int:
         """One layer without its adapters. It has two norms; of all, the first layer's first saves nothing and
         the final one makes up for it.

@@ -7,26 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
-from lora_lab import memory
+from lora_lab import memory, memory_record
+from lora_lab.adapters import UnsupportedCase
 from lora_lab.batches import RowSize
-from lora_lab.counts import count
-from lora_lab.memory import Compute
-from lora_lab.shape_reader import ShapeReader
-from lora_lab.shapes import Linear, ModelShape, find_shape
-from lora_lab.spec import HQQ_BITS, Bits
+from lora_lab.counts import count_adapter
+from lora_lab.forecast import forecast
+from lora_lab.memory import Compute, Ledger
+from lora_lab.records import adapter_of, setting_of, whole
+from lora_lab.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.shapes import Linear, ModelShape
+from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
 from study.errors import LearnerError
 
 Record = Mapping[str, Any]
 Answer = dict[str, Any]
 
 DEFAULT_RANK = 8  # PEFT's own default
-LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
 ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
 CONTRACT_NAMES = {"constants": "quantization"}
-
-
-class UnsupportedCase(Exception):
-    """A case the lab does not compute, with the reason."""
 
 
 def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
@@ -44,18 +42,11 @@ def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
-    for field, allowed in (("modules_to_save", (None, [])), ("bias", (None, "none"))):
-        if record.get(field) not in allowed:
-            raise UnsupportedCase(f"{field}={record[field]!r} is not counted yet")
-    if record.get("task_type") not in (None, "CAUSAL_LM", "SEQ_2_SEQ_LM"):
-        raise UnsupportedCase(f"task_type {record['task_type']} trains a head besides the adapters")
+    setting = setting_of(record, targets="targets")
     shape = shape_of(record, reader)
-    linears = _adapted(shape, _targets(record.get("targets")))
-    rank = _whole(record, "r", DEFAULT_RANK)
-    found = count(shape, rank=rank, targets=[linear.name for linear in linears])
-    extra = _variant_extra(str(record.get("variant") or "lora"), linears)
-    trainable, total = found.trainable + extra, found.total + extra
-    return {"trainable": trainable, "total": total, "percent": 100 * trainable / total}
+    rank = whole(record, "r", setting.default_rank)
+    found = count_adapter(shape, setting, rank=rank)
+    return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
 
 
 def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
@@ -67,28 +58,41 @@ def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear
     return shape.select(targets)
 
 
-def _variant_extra(variant: str, linears: tuple[Linear, ...]) -> int:
-    """Trained numbers beyond A and B. DoRA adds one magnitude per output (arXiv:2402.09353 section 4)."""
-    if variant in ("lora", "rslora"):
-        return 0
-    if variant == "dora":
-        return sum(linear.count * linear.d_out for linear in linears)
-    raise UnsupportedCase(f"variant {variant!r} is not counted yet")
-
-
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
-    """Peak bytes and components of the lab's own training loop in this setting."""
-    adapter = record.get("lora") or {}
-    if not isinstance(adapter, dict):
-        raise LearnerError(f"lora must be an object, got {adapter!r}.", do_next="Correct it.")
-    _refuse_unmodelled(record, adapter)
+    """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
+    if record.get("kind") not in (None, "causal"):
+        raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
+    if runs_in_the_lab(record):
+        return _ledger_answer(_own_ledger(record, reader))
+    return _ledger_answer(forecast(memory_record.setting_of(record, shape_of(record, reader))))
+
+
+def runs_in_the_lab(record: Record) -> bool:
+    """Whether a record means the lab's own loop: it says so, or names neither a framework nor a GPU."""
+    framework = str(record.get("framework") or "").lower()
+    if framework:
+        return "lora_lab" in framework or "lora lab" in framework
+    return record.get("device") != "cuda" and _refusal(record) is None
+
+
+def _ledger_answer(ledger: Ledger) -> Answer:
+    components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
+    return {"bytes": ledger.total_bytes, "components": components}
+
+
+def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
+    """What memory.py predicts for the lab's own training loop."""
+    refusal = _refusal(record)
+    if refusal:
+        raise UnsupportedCase(refusal)
+    adapter = adapter_of(record)
     shape = shape_of(record, reader)
     if shape.model_type not in memory.MODELLED_TYPES:
         raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
-    rank = _whole(adapter, "r", DEFAULT_RANK)
-    batch, seq_len = _whole(record, "micro_batch", 1), _whole(record, "seq_len", 128)
+    rank = whole(adapter, "r", DEFAULT_RANK)
+    batch, seq_len = whole(record, "micro_batch", 1), whole(record, "seq_len", 128)
     base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
-    ledger = memory.predict_adapted(
+    return memory.predict_adapted(
         shape,
         _adapted(shape, _targets(adapter.get("targets"))),
         bits=_bits(record, base),
@@ -99,35 +103,45 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
             on_gpu=record.get("device") == "cuda",
         ),
         compute=base,
+        variant=_variant(record),
+        optimizer=record.get("optimizer") or "adamw",
+        checkpointing=bool(record.get("gradient_checkpointing")),
     )
-    components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
-    return {"bytes": ledger.total_bytes, "components": components}
+
+
+def _variant(record: Record) -> Variant:
+    """Stated of the adapter, or as the method."""
+    named = adapter_of(record).get("variant") or record.get("method")
+    return named if named in VARIANTS else "lora"
 
 
 MODELLED: dict[str, tuple[Any, ...]] = {
-    "kind": (None, "causal"),
-    "method": (None, "lora", "qlora", "rslora"),
+    "method": (None, "lora", "qlora", "rslora", "dora"),
     "base_dtype": (None, "fp32", "bf16"),
     "quant": (None, "nf4", "fp4", "int8", *HQQ_BITS),
     "adapter_dtype": (None, "fp32"),
-    "gradient_checkpointing": (None, False),
-    "optimizer": (None, "adamw"),
+    "gradient_checkpointing": (None, False, True),
+    "optimizer": (None, *OPTIMIZERS),
     "attention": (None, "sdpa", "sdpa/flash", "flash"),
     "measure": (None, "max allocated", "live storage"),
     "loss": (None, "full logits", "answer positions"),
     "phase": (None, "train"),
     "gpus": (None, 1),
-    "framework": (None, "lora_lab"),
 }
+"""What the lab's own loop does."""
 
 
-def _refuse_unmodelled(record: Record, adapter: Record) -> None:
+def _refusal(record: Record) -> str | None:
+    """Why the lab's own loop does not do what a record asks for; None if it does."""
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
-            raise UnsupportedCase(f"{field} {record[field]!r} is not modelled; the lab's own loop is")
-    variant = adapter.get("variant")
-    if variant not in (None, "lora", "rslora"):
-        raise UnsupportedCase(f"variant {variant!r} is not modelled; the lab's own loop is")
+            return f"the lab's own loop has no {field} {record[field]!r}"
+    variant = adapter_of(record).get("variant")
+    if variant not in (None, *VARIANTS):
+        return f"the lab's own loop has no variant {variant!r}"
+    if record.get("quant") == "fp4" and record.get("double_quant"):
+        return "the lab's own loop has no fp4 with double quantization"
+    return None
 
 
 def _bits(record: Record, base: Compute) -> Bits:
@@ -137,23 +151,22 @@ def _bits(record: Record, base: Compute) -> Bits:
     if quant == "nf4":
         return "nf4-dq" if record.get("double_quant") else "nf4"
     if quant == "fp4":
-        if record.get("double_quant"):
-            raise UnsupportedCase("fp4 with double quantization is not offered by the lab")
         return "fp4"
     return base if quant is None else cast(Bits, quant)
 
 
 def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
-    """The shape that a record names: by its config where it has one, else from the catalogue."""
-    config = record.get("config")
+    """The shape that a record names: by its config where it has one, else from the catalogue.
+
+    A task that trains a head of its own is one of a model with that head.
+    """
+    config, name = record.get("config"), record.get("model")
+    kind = record.get("kind") or KIND_OF_TASK.get(str(record.get("task_type")))
     if isinstance(config, dict):
-        if record.get("kind") == "seqcls":
-            raise UnsupportedCase("a classification head trained besides the adapters is not counted yet")
-        return reader.read(config, kind=str(record.get("kind") or "causal"))
-    name = record.get("model")
+        return reader.read(config, kind=kind)
     if not isinstance(name, str):
         raise LearnerError("A record needs a model or a config.", do_next='Add "model": "smollm2-135m".')
-    return find_shape(name)
+    return reader.find(name, kind=kind)
 
 
 def _targets(written: Any) -> str | list[str] | None:
@@ -165,15 +178,3 @@ def _targets(written: Any) -> str | list[str] | None:
     if "head" in written:
         raise UnsupportedCase("an adapter on the output head is not counted yet")
     return [role for name in written for role in ROLES.get(name, (name,))]
-
-
-def _whole(record: Record, field: str, default: int) -> int:
-    value = record.get(field)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_WHOLE:
-        raise LearnerError(
-            f"{field} must be a whole number from 1 to {LARGEST_WHOLE:,}, got {value!r}.",
-            do_next="Correct it.",
-        )
-    return value

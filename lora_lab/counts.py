@@ -6,8 +6,11 @@ DoRA also trains one magnitude an output: + d_out.                     arXiv:240
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lora_lab.adapters import ALL_LINEAR, Adaptation, AdapterSetting
+from lora_lab.arithmetic import worked
+from lora_lab.layouts import adapt_shape
 from lora_lab.shapes import Linear, ModelShape
 from lora_lab.spec import Variant
 from study.errors import LearnerError
@@ -56,8 +59,42 @@ def count(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> Count:
     """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
-    trainable = lora_parameters(shape.select(targets), rank=rank, variant=variant)
+    chosen = shape.select(targets)
+    if shape.fused_experts:
+        return count_adapter(shape, _setting(targets, variant), rank=rank)
+    trainable = lora_parameters(chosen, rank=rank, variant=variant)
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
+
+
+def _setting(targets: str | Sequence[str] | None, variant: Variant) -> AdapterSetting:
+    named = targets if targets is None or isinstance(targets, str) else tuple(targets)
+    return AdapterSetting(targets=named, variant=variant)
+
+
+def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> Count:
+    """Trainable and total parameters of any variant, saved heads and biases included, as PEFT prints them.
+
+    Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
+    """
+    lora_parameters_matrix(d_in=1, d_out=1, rank=rank)  # refuses what is no rank
+    adapted = adaptation_of(shape, setting)
+    return Count(
+        trainable=adapted.trainable.at(rank), total=shape.modules.base_parameters + adapted.added.at(rank)
+    )
+
+
+def adaptation_of(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
+    """What the setting adapts, by module names or roles."""
+    return adapt_shape(shape, _by_name(shape, setting))
+
+
+def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
+    """Roles (`q`, `mlp`'s matrices) and target sets in a setting as module names; names stay as they are."""
+    targets = setting.targets
+    if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
+        return setting
+    named = shape.target_modules(targets)
+    return replace(setting, targets=named if isinstance(named, str) else tuple(named))
 
 
 def short_formula(
@@ -90,6 +127,9 @@ def formula(
     Matrices are grouped by how often they occur, which for most models is once a layer.
     """
     chosen = shape.select(targets)
+    if shape.fused_experts:
+        setting = _setting(targets, variant)
+        return "; ".join(worked(adaptation_of(shape, setting), setting, rank=rank))
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
         alike = [linear for linear in chosen if linear.count == times]

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ MIN_PAIRS = 5
 MAX_TEXT_CHARACTERS = 8_000
 MAX_PROBLEMS_SHOWN = 10
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can name one, and no file can hold it
+WANTED = 'Each example needs a "prompt" and an "answer" text, both not empty.'
 HELD_OUT_BELOW = "2"
 """Prompts whose hash begins with 0 or 1 of the 16 hexadecimal digits are held out: one in eight."""
 
@@ -57,13 +58,22 @@ def split(examples: Sequence[Example], *, label: str) -> Dataset:
     ordered = sorted(examples, key=_stable_order)
     held_out = sum(_stable_order(example) < HELD_OUT_BELOW for example in ordered)
     held_out = min(max(1, held_out), len(ordered) - 1)
-    lines = "\n".join(_line(example) for example in examples)
     return Dataset(
         label=label,
-        digest=hashlib.sha256(lines.encode()).hexdigest()[:12],
+        digest=_digest(examples),
         train=tuple(ordered[held_out:]),
         held_out=tuple(ordered[:held_out]),
     )
+
+
+def named(label: str, *, train: tuple[Example, ...], held_out: tuple[Example, ...]) -> Dataset:
+    """A data set that was split elsewhere; its digest is that of the examples in this order."""
+    return Dataset(label=label, digest=_digest((*train, *held_out)), train=train, held_out=held_out)
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    lines = "\n".join(_line(example) for example in examples)
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def _stable_order(example: Example) -> str:
@@ -113,7 +123,13 @@ def read_upload(name: str, content: bytes) -> Dataset:
     if suffix not in (".jsonl", ".csv"):
         raise LearnerError(f"{name} is neither .jsonl nor .csv.", do_next="Use one of these two formats.")
     rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
-    return split(_checked(name, rows), label=name)
+    examples = checked_pairs(name, rows)
+    if len(examples) < MIN_PAIRS:
+        raise LearnerError(
+            f"{name}: {len(examples)} usable examples; at least {MIN_PAIRS} are needed.",
+            do_next=WANTED,
+        )
+    return split(examples, label=name)
 
 
 @dataclass(frozen=True)
@@ -154,24 +170,21 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         yield reader.line_num, Damaged(f"not CSV ({error})")
 
 
-def _checked(name: str, rows: Iterator[Row]) -> list[Example]:
+def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
+    """The examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
     examples, problems = [], []
     for number, row in rows:
         problem = _problem(row)
         if problem:
-            problems.append(f"line {number}: {problem}")
+            problems.append(f"{unit} {number}: {problem}")
         elif isinstance(row, dict):
             examples.append(Example(prompt=row["prompt"].strip(), answer=row["answer"].strip()))
     if len(examples) > MAX_PAIRS:
         problems.append(f"{len(examples):,} examples; the limit is {MAX_PAIRS:,}")
-    if not problems and len(examples) < MIN_PAIRS:
-        problems.append(f"only {len(examples)} examples; at least {MIN_PAIRS} are needed")
     if problems:
         more = len(problems) - MAX_PROBLEMS_SHOWN
         shown = "; ".join(problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise LearnerError(
-            f"{name}: {shown}.", do_next='Each example needs a "prompt" and an "answer" text, both not empty.'
-        )
+        raise LearnerError(f"{name}: {shown}.", do_next=WANTED)
     return examples
 
 

@@ -3,19 +3,26 @@
 import csv
 import io
 import json
-import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from lora_lab.charts import plots_of
 from lora_lab.form import spec_of_address
+from lora_lab.grid_report import report, sweep_json
+from lora_lab.grid_results import arms_of
 from lora_lab.lab import Lab
-from lora_lab.plots import render, to_csv
+from lora_lab.merged import Merged
+from lora_lab.plots import Plot, render, to_csv
+from lora_lab.plots.grid import grid_plots, plane_at
 from lora_lab.preview import preview
+from lora_lab.published_memory import published_memory
+from lora_lab.run_file import run_file
+from lora_lab.runs.table import Table
+from lora_lab.script import script_of
 from study.errors import LearnerError
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
@@ -30,8 +37,16 @@ def register(site: FastAPI, lab: Lab) -> None:
     files = Downloads(lab)
     site.get("/lab/plots/{name}.{ending}")(files.plot)
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
+    site.get("/lab/runs/{run_id}/merged.zip")(files.merged)
     site.get("/lab/runs/{run_id}/run.json")(files.run)
+    site.get("/lab/runs/{run_id}/run.py")(files.script)
     site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
+    site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.cells)
+    site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
+    site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
+    site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.sweep_plot)
+    site.get("/lab/memory/published.csv")(files.published_memory)
+    site.get("/lab/memory/measured.csv")(files.measured_memory)
 
 
 class Downloads:
@@ -50,14 +65,7 @@ class Downloads:
             return _missing(f"There is no plot named {name}.")
         except LearnerError as error:
             return _missing(str(error))
-        match ending:
-            case "png" | "svg":
-                content = render(plot, ending, on_page=False)
-            case "csv":
-                content = (BOM + to_csv(plot)).encode()
-            case _:
-                return _missing(f"Plots come as png, svg and csv, not as {ending}.")
-        return _file(content, MEDIA[ending], f"{name}-r{spec.rank}-{spec.bits}.{ending}")
+        return _plot(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
         """The adapter folder as PEFT saves it, in a zip."""
@@ -73,15 +81,32 @@ class Downloads:
                 archive.write(path, f"adapter/{path.name}")
         return _file(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
 
-    def run(self, run_id: str) -> Response:
-        """Settings, versions, every measured step and the answers, as JSON."""
+    def merged(self, run_id: str) -> Response:
+        """The merged model, in a zip that is made while it is sent."""
         try:
-            run = self._lab.run(run_id)
+            merged = Merged(self._lab.run(run_id))
         except LearnerError as error:
             return _missing(str(error))
-        content = {"spec": json.loads(run.spec.to_json()), "events": run.events(), "samples": run.samples()}
-        text = json.dumps(_strict(content), indent=1, allow_nan=False)
-        return _file(text.encode(), "application/json", f"run-{run_id}.json")
+        if merged.state["state"] != "done":
+            return _missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
+        headers = _headers(f"merged-{run_id}.zip")
+        return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
+
+    def run(self, run_id: str) -> Response:
+        """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
+        try:
+            text = run_file(self._lab.run(run_id))
+        except LearnerError as error:
+            return _missing(str(error))
+        return _file(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
+
+    def script(self, run_id: str) -> Response:
+        """The run as one Python script without this project."""
+        try:
+            text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
+        except LearnerError as error:
+            return _missing(str(error))
+        return _file(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
     def steps(self, run_id: str) -> Response:
         """One line a step."""
@@ -91,14 +116,98 @@ class Downloads:
             return _missing(str(error))
         return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
 
+    def published_memory(self) -> Response:
+        """Every published peak beside its prediction."""
+        rows = [
+            {
+                "id": row.id,
+                "measured_bytes": row.measured_bytes,
+                "predicted_bytes": row.predicted_bytes,
+                "error_percent": f"{row.error_percent:.2f}",
+                "use": row.use,
+                "source": row.source,
+                "setting": json.dumps(row.record),
+            }
+            for row in published_memory()
+        ]
+        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-published.csv")
 
-def _strict(value: Any) -> Any:
-    """JSON knows no NaN and no infinity, and other readers refuse the file for them: they become words."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, list) else value
+    def measured_memory(self) -> Response:
+        """Every measured run of this machine beside its prediction."""
+        rows = [
+            {
+                "run": run.run_id,
+                "device": run.device_name,
+                "compute_dtype": run.compute,
+                "steps": run.steps,
+                "predicted_bytes": run.predicted_bytes,
+                "measured_bytes": run.peak_bytes,
+                "measured_above_predicted_percent": f"{run.error_percent:.3f}",
+                "setting": run.spec.to_json(),
+            }
+            for run in self._lab.measured()
+        ]
+        if not rows:
+            return _missing("No run of this machine has been measured yet.")
+        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-measured.csv")
+
+    def cells(self, sweep_id: str) -> Response:
+        """One line a cell of a sweep."""
+        try:
+            sweep = self._lab.sweep(sweep_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        text = Table(self._lab.settings.runs_dir).text(sweep)
+        return _file((BOM + text).encode(), MEDIA["csv"], f"{sweep_id}.csv")
+
+    def sweep(self, sweep_id: str) -> Response:
+        """Grid, cells and findings, as JSON."""
+        try:
+            sweep = self._lab.sweep(sweep_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        text = sweep_json(sweep, self._lab.cells(sweep))
+        return _file(text.encode(), "application/json", f"{sweep_id}.json")
+
+    def report(self, sweep_id: str) -> Response:
+        """One HTML file that needs nothing else; opened in the browser, kept with its Save."""
+        try:
+            sweep = self._lab.sweep(sweep_id)
+        except LearnerError as error:
+            return _missing(str(error))
+        text = report(sweep, self._lab.cells(sweep))
+        named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
+        return Response(text, media_type="text/html; charset=utf-8", headers=named)
+
+    def sweep_plot(self, sweep_id: str, name: str, ending: str, plane: int = 0) -> Response:
+        """A plot of a sweep, for one of its pairs of target set and variant."""
+        try:
+            arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
+            plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
+        except StopIteration:
+            return _missing(f"There is no plot named {name}, or no cell has finished yet.")
+        except LearnerError as error:
+            return _missing(str(error))
+        return _plot(plot, ending, f"{name}-{sweep_id}")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _plot(plot: Plot, ending: str, name: str) -> Response:
+    match ending:
+        case "png" | "svg":
+            content = render(plot, ending, on_page=False)
+        case "csv":
+            content = (BOM + to_csv(plot)).encode()
+        case _:
+            return _missing(f"Plots come as png, svg and csv, not as {ending}.")
+    return _file(content, MEDIA[ending], f"{name}.{ending}")
 
 
 def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:
@@ -110,8 +219,11 @@ def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:
 
 
 def _file(content: bytes, media: str, name: str) -> Response:
-    kept = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(content, media_type=media, headers=kept)
+    return Response(content, media_type=media, headers=_headers(name))
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
 
 
 def _missing(text: str) -> Response:

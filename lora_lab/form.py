@@ -1,5 +1,6 @@
 """The lab's form: fields and addresses to a RunSpec and back, and the presets."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -14,7 +15,7 @@ from study.errors import LearnerError
 PRESETS_FILE = Path(__file__).with_name("presets.yaml")
 NAMES = tuple(field.name for field in fields(RunSpec))
 OTHER = "other"
-"""What the model list calls a folder or hub id that is typed below it."""
+"""What a list calls a choice that is typed below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,21 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
+    if values.get("targets") == OTHER:
+        values["targets"] = (form.get("targets_other") or [""])[0].strip()
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
         raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")
     return spec_from(values | {"data": values.get("data") or OWN_DATA})
+
+
+def command_of(spec: RunSpec, *, data_file: str = "") -> str:
+    """The same run on the command line; settings at their default are left out."""
+    words = ["python", "-m", "lora_lab", "train"]
+    for field in fields(RunSpec):
+        value = getattr(spec, field.name)
+        if field.name != "data" and value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", typed(value)]
+    if spec.data != OWN_DATA:
+        words += ["--data", data_file]
+    return shlex.join(words)

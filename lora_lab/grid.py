@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from lora_lab.spec import Bits, RunSpec, TargetSet, Variant, spec_from
+from lora_lab.spec import Bits, RunSpec, Variant, spec_from
 from study.errors import LearnerError
 
 MAX_CELLS = 200
@@ -36,7 +36,7 @@ class Grid:
     base: RunSpec
     bits: tuple[Bits, ...]
     variants: tuple[Variant, ...]
-    targets: tuple[TargetSet, ...]
+    targets: tuple[str, ...]
     seeds: tuple[int, ...]
     learning_rates: tuple[float, ...]
     ranks: tuple[int, ...]

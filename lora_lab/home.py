@@ -24,6 +24,14 @@ NO_WORKER: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadExample:
+    """One training example as text pieces, a token each; the last `answer_tokens` are trained on."""
+
+    pieces: tuple[str, ...]
+    answer_tokens: int
+
+
 @dataclass(frozen=True)
 class LabHome:
     """Small JSON files, each written whole and then renamed, so a reader never sees half of one."""
@@ -52,9 +60,34 @@ class LabHome:
         found = read_json(self._lengths_path(model, digest)).get("lengths", [])
         return [Length(**item) for item in found]
 
+    def save_read_examples(self, model: str, digest: str, examples: "Sequence[ReadExample]") -> None:
+        """Remember the first training examples as the model sees them."""
+        write_json(self._read_path(model, digest), {"examples": [asdict(item) for item in examples]})
+
+    def save_unreadable(self, model: str, digest: str, problem: str) -> None:
+        """Remember why a data set could not be tokenized."""
+        write_json(self._read_path(model, digest), {"problem": problem})
+
+    def read_examples(self, model: str, digest: str) -> "list[ReadExample]":
+        """The first training examples as tokens; empty when not known yet."""
+        found = read_json(self._read_path(model, digest)).get("examples", [])
+        return [
+            ReadExample(pieces=tuple(item["pieces"]), answer_tokens=item["answer_tokens"]) for item in found
+        ]
+
+    def unreadable(self, model: str, digest: str) -> str:
+        """Why a data set could not be tokenized; empty unless that happened."""
+        return str(read_json(self._read_path(model, digest)).get("problem", ""))
+
     def save_shape(self, shape: ModelShape) -> None:
         """Remember the shape of a model that is not in the catalogue."""
         write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
+
+    def shapes(self) -> list[ModelShape]:
+        """Shapes kept besides the catalogue, smallest first."""
+        files = sorted((self.folder / "lab" / "shapes").glob("*.json"))
+        kept = [shape_from_json(json.dumps(values)) for path in files if (values := read_json(path))]
+        return sorted(kept, key=lambda shape: shape.total_parameters)
 
     def shape(self, model: str) -> ModelShape:
         """Catalogue first, then models read earlier. Raises LearnerError when neither knows it."""
@@ -68,6 +101,9 @@ class LabHome:
 
     def _lengths_path(self, model: str, digest: str) -> Path:
         return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"
+
+    def _read_path(self, model: str, digest: str) -> Path:
+        return self.folder / "lab" / "read" / f"{_slug(model)}-{digest}.json"
 
     def _shape_path(self, model: str) -> Path:
         return self.folder / "lab" / "shapes" / f"{_slug(model)}.json"

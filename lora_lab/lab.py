@@ -1,16 +1,24 @@
 """The lab's parts that page, downloads and Today share."""
 
+import contextlib
 import subprocess
 import threading
 from dataclasses import dataclass, field
 
-from lora_lab.home import LabHome
+from lora_lab.chat import ChatDesk
+from lora_lab.grid_results import Cell, cells_of
+from lora_lab.home import LabHome, write_json
 from lora_lab.ledger import Measured, measured_runs
+from lora_lab.merged import Merged
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
 from lora_lab.runs.local import LocalEngine
+from lora_lab.runs.paces import Paces
 from lora_lab.runs.process import start_worker
 from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
+from lora_lab.shapes import ModelShape
 from lora_lab.uploads import Uploads
+from study.errors import LearnerError
 from study.settings import Settings
 
 
@@ -22,14 +30,24 @@ class Lab:
     engine: LocalEngine
     home: LabHome = field(init=False)
     uploads: Uploads = field(init=False)
+    paces: Paces = field(init=False)
+    chat: ChatDesk = field(init=False)
     _ended: dict[str, RunState] = field(default_factory=dict)
+    _cells: dict[tuple[str, ...], list[Cell]] = field(default_factory=dict)
     _measured: dict[str, Measured | None] = field(default_factory=dict)
-    _readers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _readers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.home = LabHome(self.settings.home)
         self.uploads = Uploads(self.settings.home / "lab" / "data")
+        self.paces = Paces(self.settings.runs_dir)
+        self.chat = ChatDesk(self.settings, self.engine)
+
+    def close(self) -> None:
+        """End every process that works for the lab."""
+        self.chat.close()
+        self.engine.close()
 
     def runs(self) -> list[RunFolder]:
         """Every run, newest first."""
@@ -49,6 +67,24 @@ class Lab:
             self._ended[run.run_id] = state
         return state
 
+    def sweeps(self) -> list[Sweep]:
+        """Every sweep, newest first."""
+        return list(list_sweeps(self.settings.sweeps_dir))
+
+    def sweep(self, sweep_id: str) -> Sweep:
+        """One sweep. Raises LearnerError when there is none."""
+        return open_sweep(self.settings.sweeps_dir, sweep_id)
+
+    def cells(self, sweep: Sweep) -> list[Cell]:
+        """Its cells as they are now, in the order of its grid; a sweep that has ended is read once."""
+        known = self._cells.get(sweep.run_ids)
+        if known is not None:
+            return known
+        cells = cells_of(sweep.cells(self.settings.runs_dir), self.state)
+        if all(cell.ended for cell in cells):
+            self._cells[sweep.run_ids] = cells
+        return cells
+
     def measured(self) -> list[Measured]:
         """Measured peaks of all ended runs, newest first."""
         found = []
@@ -64,16 +100,57 @@ class Lab:
         """Drop what is remembered of a deleted run."""
         self._ended.pop(run_id, None)
         self._measured.pop(run_id, None)
+        self._cells.clear()
+
+    def shape(self, model: str) -> ModelShape | None:
+        """A model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""
+        with contextlib.suppress(LearnerError):
+            return self.home.shape(model)
+        if self.read_shape(model):
+            return None
+        with contextlib.suppress(LearnerError):
+            return self.home.shape(model)
+        self.forget_reader(model)
+        raise LearnerError(
+            f"{model} could not be read: no such folder, or the hub does not answer.",
+            do_next="Check the name and the network, or choose the embedded model.",
+        )
 
     def read_shape(self, model: str) -> bool:
         """Let a worker read a model's configuration; True while it does, False once it has ended."""
-        with self._lock:
-            reader = self._readers.get(model)
-            if reader is None:
-                reader = self._readers[model] = start_worker(self.settings, ["--shape", model], 0)
-            return reader.poll() is None
+        return self._working("--shape", model)
 
     def forget_reader(self, model: str) -> None:
         """Let the next `read_shape` try anew."""
         with self._lock:
-            self._readers.pop(model, None)
+            self._readers.pop(("--shape", model), None)
+
+    def read_data(self, model: str, data: str) -> None:
+        """Let a worker tokenize a data set, unless one is at it."""
+        if not self.is_reading(model, data):
+            order = ("--read", model, "--data", data)
+            with self._lock:
+                self._readers.pop(order, None)
+            self._working(*order)
+
+    def is_reading(self, model: str, data: str) -> bool:
+        """Whether a worker is tokenizing that data set for that model."""
+        with self._lock:
+            reader = self._readers.get(("--read", model, "--data", data))
+            return reader is not None and reader.poll() is None
+
+    def merge(self, run: RunFolder) -> None:
+        """Let a worker merge a run's adapter into its base; how far it is stands in the run's folder."""
+        merged = Merged(run)
+        with self._lock:
+            if merged.state["state"] != "working":
+                worker = start_worker(self.settings, ["--merge", str(run.path)], 0)
+                write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
+                self._readers["--merge", run.run_id] = worker
+
+    def _working(self, *order: str) -> bool:
+        """Whether the one worker with this order is still at it; the first look starts it."""
+        with self._lock:
+            if order not in self._readers:
+                self._readers[order] = start_worker(self.settings, list(order), 0)
+            return self._readers[order].poll() is None

@@ -119,10 +119,10 @@ def predict_adapted(
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
     turn = turn_of(work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing)
     peak = _checkpointed(work, turn, logits) if checkpointing else _unchecked(work, turn, logits)
-    in_update = step_bytes(tensors, optimizer)
-    if in_update > sum(peak):
-        peak = (0, 0, in_update)
-    activations, logits, scratch = peak
+    # Both matter for few layers only: many tokens in one row, or a large rank on few tokens.
+    at_mask: Peak = (work.residual_bytes, 0, work.mask_making_bytes)
+    at_update: Peak = (0, 0, step_bytes(tensors, optimizer))
+    activations, logits, scratch = max((peak, at_mask, at_update), key=sum)
     return Ledger(
         weights=weight_bytes(shape, bits, compute),
         constants=constant_bytes(shape, bits),

@@ -26,9 +26,9 @@ def trainable_percent(model: str, rank: int, targets: Targets) -> float:
     return counts.count(find_shape(model), rank=rank, targets=targets).percent
 
 
-def lora_parameters_matrix(d_in: int, d_out: int, rank: int) -> int:
-    """Parameters of one A and one B."""
-    return counts.lora_parameters_matrix(d_in=d_in, d_out=d_out, rank=rank)
+def lora_parameters_matrix(d_in: int, d_out: int, rank: int, matrices: int = 1) -> int:
+    """Parameters of one A and one B, for each of `matrices`."""
+    return matrices * counts.lora_parameters_matrix(d_in=d_in, d_out=d_out, rank=rank)
 
 
 def linear_parameters(d_in: int, d_out: int) -> int:
@@ -61,6 +61,17 @@ def weight_bytes(model: str, bits: Literal[4, 8, 16, 32]) -> float:
     return find_shape(model).total_parameters * bits / 8
 
 
+def share_bytes(model: str, percent: float, bits: int) -> float:
+    """A share of a model's parameters at a flat number of bits."""
+    return find_shape(model).total_parameters * percent / 100 * bits / 8
+
+
+def double_quantization_saving_bytes(model: str) -> int:
+    """What double quantization takes off a stored model, tables included."""
+    shape = find_shape(model)
+    return memory.constant_bytes(shape, "nf4") - memory.constant_bytes(shape, "nf4-dq")
+
+
 def full_finetuning_bytes(parameters: int) -> int:
     """2 bytes of weight, 2 of gradient and 8 of Adam state a parameter: the count behind "more than 780 GB"
     for 65B in arXiv:2305.14314 section 1.
@@ -76,6 +87,11 @@ def adamw_state_bytes(parameters: int) -> int:
 def trainable_state_bytes(parameters: int) -> int:
     """fp32 weight, gradient and both moments of a trained parameter."""
     return (2 * memory.FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
+
+
+def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:
+    """An adapter's numbers at a flat number of bits."""
+    return lora_parameters(model, rank, targets) * bits / 8
 
 
 def adapter_file_bytes(parameters: int) -> int:
@@ -118,9 +134,12 @@ for quantity in (
     quantization_overhead_bits,
     double_quantization_saving_bits,
     weight_bytes,
+    share_bytes,
+    double_quantization_saving_bytes,
     full_finetuning_bytes,
     adamw_state_bytes,
     trainable_state_bytes,
+    adapter_bytes,
     adapter_file_bytes,
     lora_scaling,
     rslora_scaling,

@@ -1,14 +1,37 @@
 """The lab's pages as its row of links shows them: what a person does there, and the address."""
 
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
 from markupsafe import Markup
 
 from study.templates import render
 
 LAB = "/lab"
-SECTIONS = (("Train", LAB),)
+GRID = "/grid"
+COMPARE = "/compare"
+MEMORY = "/memory"
+CLAIMS = "/claims"
+MODELS = "/models"
+PAPERS = "/papers"
+SECTIONS = (
+    ("Train", LAB),
+    ("Grid", GRID),
+    ("Compare", COMPARE),
+    ("Memory", MEMORY),
+    ("Claims", CLAIMS),
+    ("Models", MODELS),
+    ("Published numbers", PAPERS),
+)
 """Titles and addresses, in order."""
 
 
 def sections(path: str) -> Markup:
     """The row of links, for the page at `path`."""
     return Markup(render("lora_lab/sections.html", sections=SECTIONS, path=path))
+
+
+def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:
+    """The Compare page with these runs, and a question that was asked there."""
+    query = ({"runs": ",".join(run_ids)} if run_ids else {}) | ({"ask": ask_id} if ask_id else {})
+    return f"{COMPARE}?{urlencode(query, safe=',')}" if query else COMPARE

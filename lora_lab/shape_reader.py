@@ -4,28 +4,65 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+from lora_lab.catalogue import entries
 from lora_lab.runs.process import worker_environment
-from lora_lab.shapes import ModelShape, shape_from_json
+from lora_lab.shapes import ModelShape, find_shape, shape_from_json
 from study.errors import LearnerError
 
-KINDS = ("causal", "encoder", "seq2seq", "asr")
+KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
+"""What a task's model is built as where nothing else is said."""
+
+KINDS = ("causal", "encoder", "seq2seq", "asr", "seqcls", "tokencls", "qa")
 
 
 class ShapeReader:
-    """One worker process for any number of configurations, started when the first one is asked for."""
+    """One worker process for any number of configurations, started when the first one is asked for.
 
-    def read(self, config: Mapping[str, Any], *, kind: str = "causal") -> ModelShape:
-        """The shape of a Hugging Face config with its `model_type`. Raises LearnerError when it has none."""
-        if kind not in KINDS:
+    A configuration that was read before is not asked for again. `named` looks models up by name, in the
+    catalogue or where else they are kept; it raises LearnerError on a name it does not know.
+    """
+
+    def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
+        self._named = named
+        self._known: dict[str, ModelShape] = {}
+        self._lock = Lock()  # a page's handlers run in several threads
+
+    def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
+        """The shape of a Hugging Face config with its `model_type`, built as `kind` or what is usual for it.
+
+        `anew` passes over what the catalogue keeps. Raises LearnerError when it describes none.
+        """
+        if kind is not None and kind not in KINDS:
             raise LearnerError(
                 f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
             )
-        line = self._ask(json.dumps({"config": dict(config), "kind": kind}))
+        kept = None if anew else _in_catalogue(config, kind)
+        if kept is not None:
+            return kept
+        request = json.dumps({"config": dict(config), "kind": kind}, sort_keys=True)
+        with self._lock:
+            if request not in self._known:
+                self._known[request] = self._read(request)
+            return self._known[request]
+
+    def find(self, name: str, *, kind: str | None = None) -> ModelShape:
+        """A catalogue model, built as `kind` where that is not what the catalogue keeps."""
+        shape = self._named(name)
+        if kind is None:
+            return shape
+        entry = next((each for each in entries() if each.name == shape.name), None)
+        if entry is None:
+            raise LearnerError(f"{name} has no configuration to build it from.", do_next="Pass a config.")
+        return self.read(entry.config, kind=kind)
+
+    def _read(self, request: str) -> ModelShape:
+        line = self._ask(request)
         if not line:
             self.close()  # the next configuration gets a worker of its own
             raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
@@ -69,3 +106,12 @@ class ShapeReader:
             env=worker_environment(),
             cwd=Path(__file__).resolve().parents[1],
         )
+
+
+def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:
+    """The kept shape of a configuration that is word for word an entry's: no worker has to start for it."""
+    for entry in entries():
+        is_kind = kind == entry.kind or (kind == "causal" and entry.kind is None)
+        if is_kind and entry.config == config:
+            return find_shape(entry.name)
+    return None

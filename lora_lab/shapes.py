@@ -5,15 +5,21 @@ A shape is read once from the model's own code on the meta device (worker/shapes
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
+from lora_lab.adapters import name_test
+from lora_lab.catalogue import names_by_id
+from lora_lab.modules import ModuleGroup, ModuleTree, tree_from_json
+from lora_lab.typed import as_targets
 from study.errors import LearnerError
 
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down", "other"]
+SETS = ("q+v", "attention")
 ATTENTION_ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "qkv")
 
 
@@ -76,6 +82,9 @@ class ModelShape:
     default_targets: tuple[str, ...] = ()
     """PEFT's own target modules for this model type when none are given."""
 
+    tree: ModuleTree | None = field(default=None, hash=False)
+    """All modules, for exact counts of any adapter; files of earlier versions have none."""
+
     @property
     def linear_parameters(self) -> int:
         """Weights that quantization applies to."""
@@ -88,11 +97,32 @@ class ModelShape:
             self.linear_parameters + self.embedding_parameters + self.head_parameters + self.other_parameters
         )
 
+    @cached_property
+    def modules(self) -> ModuleTree:
+        """All modules; of a shape that knows only its linear layers, those and one that holds the rest."""
+        if self.tree is not None:
+            return self.tree
+        linears = tuple(
+            ModuleGroup(
+                path=linear.name if "*" in linear.name else f"layers.*.{linear.name}",
+                numbers=(tuple(range(linear.count)),),
+                kind="linear",
+                d_in=linear.d_in,
+                d_out=linear.d_out,
+                own=linear.d_in * linear.d_out,
+            )
+            for linear in self.linears
+        )
+        rest = ModuleGroup(path="rest", own=self.total_parameters - self.linear_parameters)
+        defaults = {"lora": self.default_targets} if self.default_targets else {}
+        return ModuleTree(groups=(*linears, rest), defaults=defaults)
+
     def select(self, targets: str | Sequence[str] | None) -> tuple[Linear, ...]:
         """The linear layers that `targets` adapts: a set, roles (`q`), module names, or PEFT's default.
 
-        A module name matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name
-        that matches nothing, listing what the model has.
+        A string is a set, names separated by commas, or a regular expression for whole module names. A name
+        matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name that matches
+        nothing, listing what the model has.
         """
         if targets is None:
             if not self.default_targets:
@@ -102,25 +132,65 @@ class ModelShape:
             targets = self.default_targets
         if targets == "all-linear":
             return self.linears
-        names = self._names_of_set(targets) if isinstance(targets, str) else tuple(targets)
-        chosen = [linear for linear in self.linears if any(_matches(linear, name) for name in names)]
-        unmatched = [name for name in names if not self.has(name)]
+        wanted = self._names(targets)
+        if isinstance(wanted, str):
+            chosen, unmatched = self._matching(wanted), []
+        else:
+            chosen = self._matching(wanted) if _has_number(wanted) else self._named(wanted)
+            unmatched = [name for name in wanted if not self.has(name)]
         if unmatched or not chosen:
             missing = ", ".join(unmatched) or str(targets)
             raise LearnerError(
                 f"{self.name} has no linear layer named {missing}.", do_next=self._what_it_has()
             )
-        return tuple(chosen)
+        return chosen
 
-    def target_modules(self, targets: str | Sequence[str] | None) -> list[str]:
-        """The names that make PEFT adapt what `select` chooses: short where they mean nothing else."""
+    def target_modules(self, targets: str | Sequence[str] | None) -> str | list[str]:
+        """What makes PEFT adapt what `select` chooses: short names where they are enough, or the pattern."""
         chosen = self.select(targets)
+        if targets is not None and targets != "all-linear":
+            wanted = self._names(targets)
+            if isinstance(wanted, str) or _has_number(wanted):
+                return wanted if isinstance(wanted, str) else list(wanted)
         others = {linear.suffix for linear in self.linears if linear not in chosen}
         return sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
 
+    def _names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
+        """Names, with sets as their roles; a regular expression stays one."""
+        if isinstance(targets, str):
+            if targets in SETS:
+                return self._names_of_set(targets)
+            typed = as_targets(targets)
+            return typed if isinstance(typed, str) else tuple(typed or ())
+        return tuple(targets)
+
+    def _named(self, names: tuple[str, ...]) -> tuple[Linear, ...]:
+        return tuple(linear for linear in self.linears if any(_matches(linear, name) for name in names))
+
+    def _matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
+        """Linear layers by their full names, as many of each as match."""
+        test = name_test(wanted)
+        found: Counter[tuple[str, int, int]] = Counter()
+        for group in self.modules.linears:
+            found[group.path, group.d_in, group.d_out] += sum(map(test, group.names))
+        return tuple(
+            replace(linear, count=times)
+            for linear in self.linears
+            if (times := found[linear.name, linear.d_in, linear.d_out])
+        )
+
     def has(self, name: str) -> bool:
         """Whether a role or module name means any of its linear layers."""
+        if _has_number((name,)):
+            return bool(self._matching((name,)))
         return any(_matches(linear, name) for linear in self.linears)
+
+    def means_roles(self, targets: str | Sequence[str]) -> bool:
+        """Whether targets are a set such as `q+v`, or roles such as `q` that are no module's name here."""
+        if isinstance(targets, str):
+            return targets in SETS
+        roles, names = ({linear.role for linear in self.linears}, {linear.suffix for linear in self.linears})
+        return bool(targets) and all(name in roles and name not in names for name in targets)
 
     def _names_of_set(self, targets: str) -> tuple[str, ...]:
         roles = {linear.role for linear in self.linears}
@@ -135,7 +205,20 @@ class ModelShape:
 
     def to_json(self) -> str:
         """Readable JSON, as kept in `lora_lab/shapes/`."""
-        return json.dumps(asdict(self), indent=1)
+        values = asdict(replace(self, tree=None))
+        if self.tree is None:
+            return json.dumps(values, indent=1)
+        values["tree"] = {
+            name: getattr(self.tree, name) for name in ("defaults", "renamed", "has_output_head")
+        }
+        text = json.dumps(values | {"tree": values["tree"] | {"groups": []}}, indent=1)
+        groups = ",\n   ".join(self.tree.to_lines())
+        return text.replace('"groups": []', f'"groups": [\n   {groups}\n  ]')
+
+
+def _has_number(names: Sequence[str]) -> bool:
+    """Whether any name means one layer: `layers.0.self_attn.q_proj`."""
+    return any(part.isdecimal() for name in names for part in name.split("."))
 
 
 def _matches(linear: Linear, name: str) -> bool:
@@ -149,6 +232,7 @@ def shape_from_json(text: str) -> ModelShape:
     values: dict[str, Any] = json.loads(text)
     values["linears"] = tuple(Linear(**linear) for linear in values["linears"])
     values["default_targets"] = tuple(values["default_targets"])
+    values["tree"] = tree_from_json(values["tree"]) if values.get("tree") else None
     return ModelShape(**values)
 
 
@@ -169,9 +253,11 @@ def _size(shape: ModelShape) -> int:
 
 
 def find_shape(name: str) -> ModelShape:
-    """A catalogue model by name or hub id. Raises LearnerError naming what there is."""
+    """A catalogue model by name or any of its hub ids. Raises LearnerError naming what there is."""
     models = catalogue()
-    for shape in models.values():
-        if name and name in (shape.name, shape.hub_id):
-            return shape
-    raise LearnerError(f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}.")
+    found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
+    if found is None:
+        raise LearnerError(
+            f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}."
+        )
+    return found

@@ -27,6 +27,7 @@ STEPS_LIMITS = (1, 2000)
 BATCH_LIMITS = (1, 64)
 SEQ_LEN_LIMITS = (16, 4096)
 SEED_LIMITS = (0, 2**32 - 1)
+LONGEST_TARGETS = 300
 
 BITS_LABELS: dict[Bits, str] = {
     "bf16": "16-bit (bf16)",
@@ -55,11 +56,23 @@ OPTIMIZER_LABELS: dict[Optimizer, str] = {
     "adamw8bit": "AdamW, 8-bit moments",
     "paged_adamw8bit": "AdamW, 8-bit moments, paged",
 }
-TARGET_LABELS: dict[TargetSet, str] = {
-    "q+v": "query + value",
-    "attention": "all attention projections",
-    "all-linear": "all linear layers",
-}
+
+
+class _TargetLabels(dict[str, str]):
+    """Sets by their name in words; what a learner typed is its own label."""
+
+    def __missing__(self, typed: str) -> str:
+        return typed if len(typed) <= LONGEST_LABEL else f"{typed[: LONGEST_LABEL - 1]}…"
+
+
+LONGEST_LABEL = 40
+TARGET_LABELS = _TargetLabels(
+    {
+        "q+v": "query + value",
+        "attention": "all attention projections",
+        "all-linear": "all linear layers",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +90,9 @@ class RunSpec:
     alpha: float = 16.0
     """LoRA scales its update by alpha / rank (arXiv:2106.09685 section 4.1)."""
 
-    targets: TargetSet = "all-linear"
+    targets: str = "all-linear"
+    """A set, module names separated by commas, or a regular expression for whole module names."""
+
     steps: int = 40
     batch: int = 4
     """Examples in one optimizer step."""
@@ -176,7 +191,6 @@ def _problems(spec: RunSpec) -> list[str]:
     ]
     choices = (
         ("bits", spec.bits, BITS),
-        ("targets", spec.targets, TARGET_SETS),
         ("compute_dtype", spec.compute_dtype, get_args(ComputeType)),
         ("variant", spec.variant, VARIANTS),
         ("optimizer", spec.optimizer, OPTIMIZERS),
@@ -189,6 +203,8 @@ def _problems(spec: RunSpec) -> list[str]:
     for name, number in (("alpha", spec.alpha), ("learning_rate", spec.learning_rate)):
         if not (math.isfinite(number) and number > 0):
             problems.append(f"{name} must be a number above 0, got {number}.")
+    if not 0 < len(spec.targets.strip()) <= LONGEST_TARGETS:
+        problems.append(f"targets must be 1 to {LONGEST_TARGETS} characters.")
     if not spec.model.strip():
         problems.append("model must be named.")
     return problems

@@ -21,7 +21,20 @@ class Uploads:
 
     def add(self, name: str, content: bytes) -> Dataset:
         """Check and keep a file. Raises LearnerError that names every bad line."""
-        dataset = read_upload(name, content)
+        return self._kept(read_upload(name, content))
+
+    def adopt(self, dataset: Dataset) -> Dataset:
+        """Keep a data set that came with a run; one with the same examples that is here already is used."""
+        here = (self.find(data) for data in (OWN_DATA, *(digest for digest, _ in self.labels())))
+        parts = (dataset.train, dataset.held_out)
+        known = next((own for own in here if (own.train, own.held_out) == parts), None)
+        return known or self._kept(dataset)
+
+    def name_of(self, dataset: Dataset) -> str:
+        """How a setting names it."""
+        return OWN_DATA if dataset.digest == own_dataset().digest else dataset.digest
+
+    def _kept(self, dataset: Dataset) -> Dataset:
         write_json(self.folder / f"{dataset.digest}.json", json.loads(json.dumps(asdict(dataset))))
         return dataset
 

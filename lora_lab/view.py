@@ -1,16 +1,11 @@
 """A run as its panel shows it: figures, curves, and what it was told."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import cycle
 from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.curve_frame import Colour
 from lora_lab.curves import NARROW, WIDE, Mark, Series, line_chart, loss_series
 from lora_lab.plots.conditions import model_name
-from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec
 from study.units import as_bytes
@@ -20,18 +15,15 @@ ZOOM_SHARE = 0.5
 MIN_WINDOW_STEPS = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Overlaid:
-    """One run in the overlay of loss curves."""
-
-    run: RunFolder
-    state: RunState
-
-
 def title_of(spec: RunSpec) -> str:
     """`r=8 nf4-dq on smollm2-135m`."""
     variant = "" if spec.variant == "lora" else f" {VARIANT_NAMES[spec.variant]}"
     return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
+
+
+def detail_of(spec: RunSpec) -> str:
+    """What else tells runs apart: `40 steps · lr 0.002 · seed 0`."""
+    return f"{spec.steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}"
 
 
 def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
@@ -103,26 +95,6 @@ def _memory_chart(state: RunState, window: Window, width: int) -> str:
         from_zero=True,
         width=width,
     )
-
-
-def overlay(runs: Sequence[Overlaid]) -> Markup:
-    """Smoothed loss curves of several runs on one pair of axes."""
-    colours: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown", "ink")
-    series = [
-        loss_series(title_of(item.run.spec), points(item.state, "loss"), colour=colour)[1]
-        for item, colour in zip(runs, cycle(colours), strict=False)
-    ]
-    longest = max(item.run.spec.steps for item in runs)
-    chart = line_chart(
-        series,
-        title="Smoothed loss of the chosen runs",
-        x_label="step",
-        y_label="loss",
-        window=(1, max(2, longest)),
-        y_format="{:.2f}".format,
-        width=760,
-    )
-    return Markup(chart)
 
 
 def points(state: RunState, field: str) -> list[tuple[float, float]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,19 +15,12 @@ from study.context import Context, Visit
 from study.errors import LearnerError
 from study.markup import to_plain
 from study.progress import typical_seconds
-from study.stations import Piece, Steps
+from study.stations import AskForCards, Piece, Steps
 from study.store.quizzes import QuizAnswer, QuizRecord
 from study.store.runs import ReviewRun
 from study.templates import render
 
 SECONDS_A_QUESTION = 30.0
-
-
-class AskForCards(Protocol):
-    """Makes the cards about a missed question due; the flashcards know which these are."""
-
-    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-        """How many cards were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +55,7 @@ class QuizExercise:
             html=Markup(html), say=f"Question {number} of {total}: {to_plain(question.stem)}", focus="#stem"
         )
 
-    def answer(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
+    def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece:
         """Store an answer, make cards due after a miss, and show what there is to learn from it."""
         record = self.sittings.record(visit.profile.id, events.text(event, "session"))
         chosen = events.field(event, "option")
@@ -76,7 +69,7 @@ class QuizExercise:
             record, question.id, order[chosen].id, shown_at=events.moment(event, "shown"), now=visit.now
         )
         asked_for = 0 if given.correct else self.ask_for_cards(visit, question.concepts, because=question.id)
-        return self._feedback(record, question, given, asked_for=asked_for)
+        return self._feedback(record, question, given, asked_for=asked_for, alone=alone)
 
     def _question(self, event: Mapping[str, Any]) -> Question:
         question = self.sittings.bank.by_id.get(events.text(event, "question"))
@@ -87,7 +80,7 @@ class QuizExercise:
         return question
 
     def _feedback(
-        self, record: QuizRecord, question: Question, given: QuizAnswer, *, asked_for: int
+        self, record: QuizRecord, question: Question, given: QuizAnswer, *, asked_for: int, alone: bool
     ) -> Piece:
         options = options_in_order(question, seed=record.seed)
         chosen = next(option for option in question.options if option.id == given.option)
@@ -101,6 +94,7 @@ class QuizExercise:
             number=position.total - sum(q not in position.answered for q in record.question_ids),
             total=position.total,
             last=position.question is None,
+            alone=alone,
             asked_for=asked_for,
             concepts=self.concepts,
         )
@@ -141,7 +135,7 @@ class QuizExercise:
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
         """Answer, or go on to the next."""
-        return self.answer(visit, event) if event.get("act") == "answer" else None
+        return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
 
     def summary(self, visit: Visit, run: ReviewRun) -> str:
         """How the questions of a run went."""

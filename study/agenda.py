@@ -15,7 +15,8 @@ class CardsDue:
     """New cards that today's limit still allows."""
 
     coming: tuple[int, ...]
-    """Cards due on each of the coming days, today first; what is overdue counts for today."""
+    """Cards due on each of the coming days, today first; what is overdue, or asked for by a missed
+    question, counts for today."""
 
     @property
     def left(self) -> int:

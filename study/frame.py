@@ -8,13 +8,18 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
 from gradio.context import Context as GradioContext
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
 
 from study import web
 from study.context import Context, Visit, visit
@@ -133,7 +138,13 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
             do_next="Allow cookies for this address, then reload the page.",
         )
     asked = str(request.query_params) if event is None else str(event.get("query", "")).removeprefix("?")
-    return visit(context, browser_id=browser_id, query=dict(parse_qsl(asked)))
+    found = visit(context, browser_id=browser_id, query=dict(parse_qsl(asked)))
+    if event and event.get("shown_profile") not in (None, found.profile.id):
+        raise LearnerError(
+            "Another profile was chosen in another window; nothing was changed here.",
+            do_next="Reload the page to go on with that one.",
+        )
+    return found
 
 
 def waiting(title: str) -> str:
@@ -172,9 +183,24 @@ def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector:
             enable_monitoring=False,
             pwa=False,
             mcp_server=False,
-            app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
+            app_kwargs={
+                "openapi_url": None,
+                "docs_url": None,
+                "redoc_url": None,
+                "exception_handlers": {HTTPStatus.NOT_FOUND: _missing},
+            },
         )
     return site
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    """A mistyped address: a page for a person, and for a program the JSON that it expects."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, HTTPStatus.NOT_FOUND)
+    lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")
+    style = Markup((_STATIC / "page.css").read_text(encoding="utf-8"))
+    html = render("study/missing.html", error=lost, app_name=APP_NAME, style=style)
+    return HTMLResponse(html, HTTPStatus.NOT_FOUND)
 
 
 @cache

@@ -32,6 +32,13 @@ class Steps:
         return self.done >= self.total
 
 
+class AskForCards(Protocol):
+    """Makes the cards about something missed due; the flashcards know which these are."""
+
+    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        """How many cards were asked for."""
+
+
 class Station(Protocol):
     """One kind of exercise in the five-minute review."""
 

@@ -1,31 +1,33 @@
 """The Lab page: set up, see what it will cost, run, look, compare."""
 
-import base64
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import charts, view
+from lora_lab import charts, press, view
+from lora_lab.choices import data_choices, model_choices
 from lora_lab.datasets import MAX_FILE_BYTES
-from lora_lab.form import OTHER, address_of, presets, spec_of_address, spec_of_form, typed
+from lora_lab.fits import preset_size_gb
+from lora_lab.form import OTHER, address_of, command_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES, bits_per_param
+from lora_lab.predictions import Predictions
 from lora_lab.preview import Preview, preview, seconds_a_token
-from lora_lab.runs.folder import RunFolder, delete_run
-from lora_lab.runs.state import RunState
-from lora_lab.sections import LAB, sections
-from lora_lab.shapes import catalogue
+from lora_lab.run_file import read_run_file
+from lora_lab.run_panel import RunPanel, window_of
+from lora_lab.runs.folder import delete_run
+from lora_lab.sections import LAB, compare_address, sections
+from lora_lab.seen import SHOWN_TOKENS, seen
 from lora_lab.spec import (
     BITS_LABELS,
     EMBEDDED_MODEL,
     OPTIMIZER_LABELS,
-    OWN_DATA,
     TARGET_LABELS,
+    TARGET_SETS,
     TINY_MODEL,
     VARIANT_LABELS,
     Bits,
@@ -33,31 +35,23 @@ from lora_lab.spec import (
 )
 from lora_lab.trained_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from study import events, frame
-from study.context import Context
+from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
+from study.stations import AskForCards
+from study.store.predictions import Prediction
 from study.templates import render
+from study.units import as_bytes, as_count
 
-RUNS_SHOWN = 30
-RUN_PARTS = ("run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results")
-OVERLAY_LIMIT = 6
-UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
-HUB_MODELS = (
-    "smollm2-360m",
-    "smollm2-1.7b",
-    "qwen2.5-0.5b",
-    "tinyllama-1.1b",
-    "llama-3.2-1b",
-    "llama-3.2-3b",
-)
+GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
+def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
-    page = LabPage(context, lab)
+    page = LabPage(context, lab, ask_for_cards=ask_for_cards)
     with frame.page(app, context, title="Lab", path=LAB):
         frame.island(page.act, page.load, "lab", waiting=frame.waiting("Lab"))
 
@@ -65,66 +59,104 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
 class LabPage:
     """Handlers of the page. What a learner sees is always made from folders, never remembered here."""
 
-    def __init__(self, context: Context, lab: Lab) -> None:
+    def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
         self._context = context
         self._lab = lab
+        self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
+        self._panel = RunPanel(lab, self._predictions)
 
     def load(self, request: gr.Request) -> str:
         """The page for the setting and run that the address names."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
-        return self._page(spec_of_address(query), query)
+        visit = frame.visit_of(self._context, request)
+        self._predictions.settle(visit)
+        return self._page(spec_of_address(visit.query), visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """One press, one moved control, or one look at how things stand."""
-        query = dict(frame.visit_of(self._context, request, event).query)
+        visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
-                return self._changed(event)
+                return self._changed(event, visit)
+            case "predict" | "unpredict":
+                return self._predicting(event, visit)
+            case "commit":
+                return self._committed(event, visit)
             case "draw":
-                return self._drawn(event, query)
+                return self._drawn(event, visit)
             case "poll":
-                return self._polled(event, query)
+                return self._polled(event, visit)
             case "start":
-                return self._started(event)
+                return self._started(event, visit)
             case "stop":
-                return self._stopped(event, query)
+                return self._stopped(event, visit)
             case "zoom":
-                return self._zoomed(event, query)
+                return self._zoomed(event, visit)
             case "upload":
                 return self._uploaded(event)
+            case "import":
+                return self._imported(event)
+            case "read":
+                return self._read(event)
+            case "merge":
+                return self._merged(event, visit)
             case "retry-model":
                 self._lab.engine.retry_model()
                 return {"say": "Trying again.", "parts": {"worker": self._worker_part()}}
-            case "overlay":
-                return self._overlaid(event)
+            case "compare":
+                return {"goto": compare_address(events.fields(event, "runs"))}
             case "delete":
-                return self._deleted(event, query)
+                return self._deleted(event, visit)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     # ---- the form and what it costs
 
-    def _changed(self, event: Mapping[str, Any]) -> Reply:
+    def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        if press.is_guessing(event):  # what is typed there stays as it is
+            spec = spec_of_form(press.form_of(event))
+            return {"url": address_of(spec, run_id=press.shown_run(event)), "then": "draw"}
         try:
-            spec = spec_of_form(_form(event))
-            cost = self._cost_part(spec)
+            spec = spec_of_form(press.form_of(event))
+            kept = self._predictions.about(visit, events.field(event, "prediction"), spec)
+            cost = self._cost_part(spec, kept)
         except LearnerError as error:
             return {"parts": {"cost": _problem(error)}}
-        return {"parts": {"cost": cost}, "url": address_of(spec, run_id=_shown_run(event)), "then": "draw"}
+        url = address_of(spec, run_id=press.shown_run(event))
+        return {
+            "parts": {"cost": cost, "confirm": ""},
+            "url": url,
+            "then": "draw",
+            "say": self._in_short(spec),
+        }
 
-    def _cost_part(self, spec: RunSpec) -> str:
+    def _in_short(self, spec: RunSpec) -> str:
+        """The two numbers of the cost, for those who hear them."""
         found = self._preview(spec)
         if found is None:
-            reading = self._lab.read_shape(spec.model)
-            if reading:
-                return render("lora_lab/reading.html", model=spec.model)
-            found = self._preview(spec)
-        if found is None:
-            self._lab.forget_reader(spec.model)
-            raise LearnerError(
-                f"{spec.model} could not be read: no such folder, or the hub does not answer.",
-                do_next="Check the name and the network, or choose the embedded model.",
-            )
-        return render("lora_lab/cost.html", **self._cost(found))
+            return ""
+        return f"{as_count(found.count.trainable)} trainable, {as_bytes(found.ledger.total_bytes)}"
+
+    def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        """Hide the figures to guess them, or show them again without a guess."""
+        spec = spec_of_form(press.form_of(event))
+        if event.get("act") == "unpredict":
+            return {"parts": {"cost": self._cost_part(spec)}, "then": "draw"}
+        hidden = render("lora_lab/hidden.html")
+        return {"parts": {"cost": self._predictions.form(spec), "plots": hidden}, "focus": "#guess-percent"}
+
+    def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        spec = spec_of_form(press.form_of(event))
+        kept = self._predictions.about(
+            visit, self._predictions.commit(visit, spec, press.firsts(event)), spec
+        )
+        cost = self._cost_part(spec, kept)
+        return {"parts": {"cost": cost}, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
+
+    def _cost_part(self, spec: RunSpec, kept: Prediction | None = None) -> str:
+        if self._lab.shape(spec.model) is None:
+            return render("lora_lab/reading.html", model=spec.model)
+        found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
+        guess = self._predictions.kept(kept) if kept else None
+        return render("lora_lab/cost.html", guess=guess, **self._cost(found))
 
     def _preview(self, spec: RunSpec) -> Preview | None:
         """None while the model's shape is not known."""
@@ -156,31 +188,31 @@ class LabPage:
             "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
-    def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _drawn(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         try:
-            found = self._preview(spec_of_form(_form(event)))
+            found = self._preview(spec_of_form(press.form_of(event)))
         except LearnerError:
             return {}  # the cost part says what is wrong; the plots stay as they were
         if found is None:
             return {}
-        narrow = _is_narrow(event)
-        plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
-        setting = address_of(found.spec).partition("?")[2]
+        narrow = press.is_narrow(event)
+        parts = {"plots": render("lora_lab/hidden.html")}
+        if not press.is_guessing(event):
+            plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
+            setting = address_of(found.spec).partition("?")[2]
+            parts["plots"] = render("lora_lab/plots.html", plots=plots, query=setting)
         return {
             "parts": {
-                "plots": render("lora_lab/plots.html", plots=plots, query=setting),
-                "drawn": render("lora_lab/drawn.html", drawn=self._latest_ended()),
+                **parts,
+                "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
+                **self._seen_parts(found.spec, narrow=narrow),
                 # The page was made before it could say how wide it is.
-                **self._run_parts(self._run_of(query), _window(query), narrow=narrow),
+                **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
         }
 
     def _uploaded(self, event: Mapping[str, Any]) -> Reply:
-        name = events.text(event, "name")
-        try:
-            content = base64.b64decode(events.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
-        except ValueError as error:
-            raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
+        name, content = press.file_of(event)
         dataset = self._lab.uploads.add(name, content)
         return {
             "parts": {"data": self._data_part(dataset.digest)},
@@ -188,110 +220,125 @@ class LabPage:
             "then": "change",
         }
 
+    def _imported(self, event: Mapping[str, Any]) -> Reply:
+        spec, dataset = read_run_file(*press.file_of(event), self._lab.uploads)
+        self._lab.home.shape(spec.model)
+        if self._asked(spec):  # the form says why, and Start asks
+            return {"goto": address_of(spec)}
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        return {"goto": address_of(spec, run_id=run.run_id)}
+
+    def _read(self, event: Mapping[str, Any]) -> Reply:
+        spec = spec_of_form(press.form_of(event))
+        self._lab.read_data(spec.model, spec.data)
+        return {"parts": self._seen_parts(spec), "say": "Reading the examples."}
+
     # ---- runs
 
-    def _started(self, event: Mapping[str, Any]) -> Reply:
-        spec = spec_of_form(_form(event))
+    def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        spec = spec_of_form(press.form_of(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
+        if events.field(event, "sure") != "yes" and (asked := self._asked(spec)):
+            return asked
+        guess = events.field(event, "prediction")
+        if press.is_guessing(event) and any(press.firsts(event).get(name) for name in GUESS_FIELDS):
+            guess = self._predictions.commit(visit, spec, press.firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        self._predictions.started(visit, guess, run)
         return {
             "parts": {
-                **self._run_parts(run, None, narrow=_is_narrow(event)),
-                "runs": self._runs_part(run.run_id),
+                **self._panel.parts(run, visit, narrow=press.is_narrow(event), whole=True),
+                "runs": self._panel.list_part(run.run_id),
+                "cost": self._cost_part(spec),
+                "confirm": "",
             },
             "url": address_of(spec, run_id=run.run_id),
-            "say": "Run started." if not self._ahead(run) else "Run queued.",
+            "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
             "focus": "#run",
+            "then": "draw",
         }
 
-    def _stopped(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        self._lab.engine.stop(events.text(event, "run"))
-        parts = self._run_parts(self._run_of(query), _window(query), narrow=_is_narrow(event))
-        return {"say": "Stopping after this step. The adapter is kept.", "parts": parts}
+    def _asked(self, spec: RunSpec) -> Reply | None:
+        """A question before a run that is predicted to need more than the machine has; None where it fits."""
+        found = self._preview(spec)
+        if found is None or found.fits:
+            return None
+        html = render("lora_lab/confirm.html", found=found)
+        return {
+            "parts": {"confirm": html},
+            "focus": "#confirm",
+            "say": "This may not fit. Start all the same?",
+        }
 
-    def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        run = self._run_of(query)
+    def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        self._lab.engine.stop(events.text(event, "run"))
+        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
+        return {"say": "Stopping after this step. The adapter is kept.", "parts": parts, "focus": "#run"}
+
+    def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run = self._lab.run(events.text(event, "run"))
+        current = self._lab.engine.current()
+        if current and not self._lab.state(self._lab.run(current)).ended:
+            raise LearnerError(
+                "A run is training, and merging would slow it.", do_next="Merge when it has ended."
+            )
+        self._lab.merge(run)
+        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
+        return {"say": "Merging.", "parts": parts}
+
+    def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run = self._panel.run_of(visit.query)
+        if events.field(event, "drawn") != self._panel.latest_ended():
+            self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
                 "worker": self._worker_part(),
-                **self._run_parts(run, _window(query), narrow=_is_narrow(event)),
-                "runs": self._runs_part(run.run_id if run else ""),
+                **self._panel.parts(run, visit, narrow=press.is_narrow(event)),
+                "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
         if events.field(event, "reading"):
             reply["then"] = "change"
-        elif events.field(event, "drawn") != self._latest_ended():
+        elif events.field(event, "drawn") != self._panel.latest_ended() or events.field(event, "tokenizing"):
             reply["then"] = "draw"
         return reply
 
-    def _zoomed(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
-        run = self._run_of(query)
+    def _zoomed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run, query = self._panel.run_of(visit.query), dict(visit.query)
         if run is None:
             return {}
-        window = view.zoomed(_window(query), run.spec.steps, events.text(event, "direction"))
+        window = view.zoomed(window_of(query), run.spec.steps, events.text(event, "direction"))
         query.pop("from", None)
         query.pop("to", None)
         if window:
             query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
-        parts = self._run_parts(run, window, narrow=_is_narrow(event))
+        parts = self._panel.parts(run, replace(visit, query=query), narrow=press.is_narrow(event))
         return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
-    def _overlaid(self, event: Mapping[str, Any]) -> Reply:
-        ids = events.fields(event, "overlay")[:OVERLAY_LIMIT]
-        if len(ids) < 2:
-            raise LearnerError("An overlay needs two runs or more.", do_next="Tick them in the list of runs.")
-        chosen = [view.Overlaid(run=run, state=self._lab.state(run)) for run in map(self._lab.run, ids)]
-        html = render(
-            "lora_lab/overlay.html",
-            chart=view.overlay(chosen),
-            rows=[(item.run.run_id, view.title_of(item.run.spec), item.state) for item in chosen],
-            differing=_differing([item.run.spec for item in chosen]),
-        )
-        return {"parts": {"overlay": html}, "focus": "#overlay"}
-
-    def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
+    def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(events.text(event, "run"))
         if not self._lab.state(run).ended:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
         delete_run(run)
         self._lab.forget(run.run_id)
-        query.pop("run", None)
-        shown = self._run_of(query)
+        query = {name: value for name, value in visit.query.items() if name != "run"}
+        shown = self._panel.run_of(query)
         return {
             "parts": {
-                **self._run_parts(shown, None, narrow=_is_narrow(event)),
-                "runs": self._runs_part(shown.run_id if shown else ""),
+                **self._panel.parts(shown, visit, narrow=press.is_narrow(event), whole=True),
+                "runs": self._panel.list_part(shown.run_id if shown else ""),
             },
             "url": address_of(spec_of_address(query)),
             "say": "Run deleted.",
+            "focus": "#runs-title",
             "then": "draw",
         }
 
-    def _run_of(self, query: Mapping[str, str]) -> RunFolder | None:
-        """The run in the address; else the one being worked on; else the newest."""
-        wanted = query.get("run") or self._lab.engine.current()
-        if wanted:
-            try:
-                return self._lab.run(wanted)
-            except LearnerError:
-                pass
-        return next(iter(self._lab.runs()), None)
-
-    def _ahead(self, run: RunFolder) -> int:
-        """Runs that come before this one; 0 when it is being worked on."""
-        waiting = self._lab.engine.waiting()
-        if run.run_id not in waiting:
-            return 0
-        return waiting.index(run.run_id) + (1 if self._lab.engine.current() else 0)
-
-    def _latest_ended(self) -> str:
-        return next((run.run_id for run in self._lab.runs() if self._lab.state(run).ended), "none")
-
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, query: Mapping[str, str]) -> str:
-        run = self._run_of(query)
+    def _page(self, spec: RunSpec, visit: Visit) -> str:
+        run = self._panel.run_of(visit.query)
         try:
             cost = self._cost_part(spec)
         except LearnerError as error:
@@ -299,145 +346,54 @@ class LabPage:
         return render(
             "lora_lab/lab.html",
             sections=sections(LAB),
+            upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=typed,
-            presets=presets(),
-            models=_model_choices(spec),
+            presets=[
+                (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
+                for preset in presets()
+            ],
+            models=model_choices(spec.model),
             other=OTHER,
             bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],
             targets=TARGET_LABELS.items(),
             variants=VARIANT_LABELS.items(),
             optimizers=OPTIMIZER_LABELS.items(),
+            target_sets=TARGET_SETS,
             cost=Markup(cost),
             data=Markup(self._data_part(spec.data)),
             worker=Markup(self._worker_part()),
-            run={
-                name: Markup(html)
-                for name, html in self._run_parts(run, _window(query), narrow=False).items()
-            },
-            runs=Markup(self._runs_part(run.run_id if run else "")),
+            run={name: Markup(html) for name, html in self._panel.parts(run, visit, narrow=False).items()},
+            seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
+            runs=Markup(self._panel.list_part(run.run_id if run else "")),
         )
 
     def _data_part(self, chosen: str) -> str:
-        own = self._lab.uploads.find(OWN_DATA)
-        choices = [(OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")]
-        choices += self._lab.uploads.labels()
-        return render(
-            "lora_lab/data.html", choices=choices, chosen=OWN_DATA if chosen == own.digest else chosen
-        )
+        return render("lora_lab/data.html", **data_choices(self._lab.uploads, chosen))
 
     def _worker_part(self) -> str:
         return render(
             "lora_lab/worker.html", state=self._lab.home.worker_state(), warm=self._lab.engine.is_warm
         )
 
-    def _run_parts(
-        self, run: RunFolder | None, window: view.Window | None, *, narrow: bool
-    ) -> dict[str, str]:
-        """The panel in pieces, so that a poll replaces what has changed and no button under a finger."""
-        if run is None:
-            empty = dict.fromkeys((*RUN_PARTS, "run-rate"), "")
-            return empty | {"run-head": render("lora_lab/no_run.html")}
-        state, spec = self._lab.state(run), run.spec
-        curves = view.curves(state, spec, window=window, narrow=narrow)
+    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, str]:
+        """What the model sees of the data, as far as a worker has read it."""
+        try:
+            digest = self._lab.uploads.find(spec.data).digest
+        except LearnerError:
+            return {"seen-title": "", "seen": ""}  # the cost part says so
         values = {
-            "run": run,
-            "state": state,
-            "spec": spec,
-            "title": view.title_of(spec),
-            "settings": view.settings_of(spec),
-            "figures": view.progress(state, spec),
-            "curves": curves,
-            "zoomed": window is not None,
-            "ahead": self._ahead(run),
-            "stopping": run.stop_path.exists(),
-            "samples": run.samples() if state.ended else [],
-            "address": address_of(spec, run_id=run.run_id),
-            "has_adapter": run.adapter_path.is_dir(),
+            "seen": seen(self._lab.home, spec, digest, narrow=narrow),
+            "problem": self._lab.home.unreadable(spec.model, digest),
+            "reading": self._lab.is_reading(spec.model, spec.data),
+            "model": spec.model,
+            "shown": SHOWN_TOKENS,
         }
-        parts = {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in RUN_PARTS}
-        return parts | {"run-rate": curves["rate"] if state.steps else ""}
-
-    def _runs_part(self, shown: str) -> str:
-        rows: list[tuple[RunFolder, RunState, str, str]] = [
-            (run, self._lab.state(run), view.title_of(run.spec), address_of(run.spec, run_id=run.run_id))
-            for run in self._lab.runs()[:RUNS_SHOWN]
-        ]
-        return render("lora_lab/runs.html", rows=rows, shown=shown)
-
-
-def last_run(lab: Lab) -> str | None:
-    """One line about the newest finished run, for Today."""
-    for run in lab.runs():
-        state = lab.state(run)
-        if state.ended and state.loss_after is not None:
-            return render(
-                "lora_lab/last_run.html",
-                title=view.title_of(run.spec),
-                state=state,
-                address=address_of(run.spec, run_id=run.run_id),
-            )
-    return None
-
-
-def command_of(spec: RunSpec, *, data_file: str = "") -> str:
-    """The same run on the command line; settings at their default are left out."""
-    words = ["python", "-m", "lora_lab", "train"]
-    for field in fields(RunSpec):
-        value = getattr(spec, field.name)
-        if field.name != "data" and value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", typed(value)]
-    if spec.data != OWN_DATA:
-        words += ["--data", data_file]
-    return shlex.join(words)
-
-
-def _model_choices(spec: RunSpec) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Groups of the model list."""
-    here = [
-        (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (comes with the app)"),
-        (TINY_MODEL, "tiny random model (untrained, instant)"),
-    ]
-    hub = [(name, f"{catalogue()[name].hub_id} (from the hub)") for name in HUB_MODELS]
-    if spec.model not in {name for name, _ in here + hub}:
-        here.append((spec.model, spec.model))
-    return [("On this machine", here), ("Needs a download", hub)]
-
-
-def _form(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    form = event.get("fields")
-    if not isinstance(form, dict):
-        raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
-    return {str(name): events.fields(event, str(name), limit=500) for name in form}
-
-
-def _is_narrow(event: Mapping[str, Any]) -> bool:
-    """Whether the page that asks is as narrow as a phone; it says so with every form."""
-    return events.field(event, "narrow") == "yes"
-
-
-def _shown_run(event: Mapping[str, Any]) -> str:
-    """The run in the address the event came from, so that moving a control keeps it open."""
-    query = str(event.get("query", ""))
-    return next((part[4:] for part in query.removeprefix("?").split("&") if part.startswith("run=")), "")
-
-
-def _window(query: Mapping[str, str]) -> view.Window | None:
-    first, last = query.get("from", ""), query.get("to", "")
-    if first.isdecimal() and last.isdecimal() and int(first) < int(last):
-        return float(first), float(last)
-    return None
+        return {
+            "seen-title": render("lora_lab/seen_title.html", **values),
+            "seen": render("lora_lab/seen.html", **values),
+        }
 
 
 def _problem(error: LearnerError) -> str:
     return render("lora_lab/problem.html", error=error)
-
-
-def _differing(specs: list[RunSpec]) -> list[tuple[str, list[str]]]:
-    """Settings in which the runs differ, with each run's value."""
-    columns = [dict(view.settings_of(spec)) for spec in specs]
-    return [
-        (name, [column[name] for column in columns])
-        for name in columns[0]
-        if len({column[name] for column in columns}) > 1
-    ]

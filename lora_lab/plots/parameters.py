@@ -7,14 +7,15 @@ from lora_lab.plots.conditions import model_name
 from lora_lab.plots.lines import Line, RankLines
 from lora_lab.plots.plot import Plot
 from lora_lab.shapes import ModelShape
-from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec, TargetSet
+from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec
 from study.errors import LearnerError
 from study.units import as_count, as_percent
 
 DRAWN_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 FORMULA = "rank\u00a0×\u00a0(d_in\u00a0+\u00a0d_out)"  # never broken over two lines
 DORA_FORMULA = f"{FORMULA}\u00a0+\u00a0d_out"
-LINE_LABELS: dict[TargetSet, str] = {"q+v": "q + v", "attention": "attention", "all-linear": "all linear"}
+LINE_LABELS: dict[str, str] = {"q+v": "q + v", "attention": "attention", "all-linear": "all linear"}
+TYPED_LABEL = "the typed names"
 
 
 def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
@@ -53,12 +54,10 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     )
 
 
-def _counts_of_sets(
-    shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec
-) -> dict[TargetSet, tuple[int, ...]]:
-    """Counts by set, for the sets the model has."""
-    found: dict[TargetSet, tuple[int, ...]] = {}
-    for targets in TARGET_SETS:
+def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) -> dict[str, tuple[int, ...]]:
+    """Counts by set, for the sets the model has and what is chosen."""
+    found: dict[str, tuple[int, ...]] = {}
+    for targets in dict.fromkeys((*TARGET_SETS, spec.targets)):
         try:
             found[targets] = tuple(
                 counts.count(shape, rank=rank, targets=targets, variant=spec.variant).trainable
@@ -74,20 +73,18 @@ def _percent(shape: ModelShape, spec: RunSpec) -> float:
     return counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).percent
 
 
-def _lines(by_set: dict[TargetSet, tuple[int, ...]], chosen: TargetSet) -> tuple[Line, ...]:
+def _lines(by_set: dict[str, tuple[int, ...]], chosen: str) -> tuple[Line, ...]:
     """One line for each different count; sets that come to the same matrices share it."""
     labels: dict[tuple[int, ...], list[str]] = {}
     for targets, line in by_set.items():
-        labels.setdefault(line, []).append(LINE_LABELS[targets])
+        labels.setdefault(line, []).append(LINE_LABELS.get(targets, TYPED_LABEL))
     return tuple(
         Line(label=" = ".join(names), counts=line, chosen=line == by_set[chosen])
         for line, names in labels.items()
     )
 
 
-def _alt(
-    spec: RunSpec, by_set: dict[TargetSet, tuple[int, ...]], ranks: tuple[int, ...], percent: str
-) -> str:
+def _alt(spec: RunSpec, by_set: dict[str, tuple[int, ...]], ranks: tuple[int, ...], percent: str) -> str:
     here = ranks.index(spec.rank)
     others = [
         f"{TARGET_LABELS[targets]} {as_count(line[here])}"

@@ -15,6 +15,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 POINTS_PER_INCH = 72
 WIDE_INCHES = 7.0
@@ -45,7 +47,8 @@ _ONE_AT_A_TIME = threading.RLock()
 
 # Spaces at which a line may break: "rank 8", "381 tokens" and "1.78 %" stay whole.
 _BREAK = re.compile(
-    r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) (?!(?:%|B|kB|MB|GB|tokens|times)(?:\W|$))"
+    r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) "
+    r"(?!(?:%|B|kB|MB|GB|s|ms|tokens|times|steps|seeds|threads)(?:\W|$))"
 )
 
 Align = Literal["left", "center", "right"]
@@ -80,6 +83,7 @@ class Sheet:
         size: float = TEXT_SIZE,
         bold: bool = False,
         soft: bool = False,
+        colour: str = INK,
     ) -> None:
         """One line whose baseline is at `y`. Never a formula: a model's name may hold a dollar sign."""
         self.figure.text(
@@ -90,7 +94,7 @@ class Sheet:
             va="baseline",
             fontsize=size,
             fontweight="bold" if bold else "normal",
-            color=INK,
+            color=colour,
             alpha=SOFT if soft else None,
             parse_math=False,
         )
@@ -106,6 +110,12 @@ class Sheet:
         """A line, or with `marker=` a mark, anywhere on the sheet."""
         across, down = [x / self.width for x in xs], [1 - y / self.height for y in ys]
         self.figure.add_artist(Line2D(across, down, transform=self.figure.transFigure, **style))
+
+    def shape(self, corners: Sequence[tuple[float, float]], **look: Any) -> None:
+        """A closed shape anywhere on the sheet."""
+        points = [(x / self.width, 1 - y / self.height) for x, y in corners]
+        outline = Path([*points, points[0]], closed=True)
+        self.figure.add_artist(PathPatch(outline, transform=self.figure.transFigure, **look))
 
     def axes(self, *, left: float, top: float, right: float, bottom: float) -> Any:
         """A bare plotting area between these edges: no frame, no ticks, nothing that costs time unasked."""

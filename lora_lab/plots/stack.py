@@ -190,10 +190,8 @@ def _look(field: str) -> dict[str, Any]:
 
 def swatch(sheet: Sheet, x: float, baseline: float, field: str) -> None:
     """A small box of the component's look, standing on the baseline."""
-    left, right = x / sheet.width, (x + SWATCH) / sheet.width
-    low, high = 1 - (baseline + 1) / sheet.height, 1 - (baseline + 1 - SWATCH) / sheet.height
-    box = Path([(left, low), (right, low), (right, high), (left, high), (left, low)], closed=True)
-    sheet.figure.add_artist(PathPatch(box, transform=sheet.figure.transFigure, **_look(field)))
+    low, high = baseline + 1, baseline + 1 - SWATCH
+    sheet.shape([(x, low), (x + SWATCH, low), (x + SWATCH, high), (x, high)], **_look(field))
 
 
 def diamond(sheet: Sheet, x: float, y: float) -> None:

@@ -31,6 +31,12 @@ class RunFolder:
         return self.path.name
 
     @property
+    def started_at(self) -> str:
+        """When it was asked for, in UTC, as `4 March, 10:00`."""
+        moment = datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S")
+        return f"{moment.day} {moment:%B, %H:%M}"
+
+    @property
     def events_path(self) -> Path:
         """Append-only log of the run."""
         return self.path / "events.jsonl"

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from lora_lab.datasets import Dataset
@@ -28,6 +29,7 @@ from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
 from lora_lab.spec import RunSpec
+from study.errors import LearnerError
 from study.settings import Settings
 
 STOP_GRACE_SECONDS = 60
@@ -69,6 +71,8 @@ class LocalEngine:
         self._worker: WorkerProcess | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
+        self.before_run: Callable[[RunFolder], None] = _go_ahead
+        """Whatever else computes on this machine makes room here; it may take a while."""
 
     def start(self) -> None:
         """Take up what an earlier process left, and begin to serve."""
@@ -221,16 +225,20 @@ class LocalEngine:
             settle(run)
             self._tabulate(run)
             if begins_anew(self.settings, run):
-                fresh = another(self.settings, run, now=datetime.now(UTC))
-                self._enqueue([fresh], fold(run.events()).sweep, first=True)
+                with suppress(LearnerError, OSError):  # without its data it stays as it ended
+                    fresh = another(self.settings, run, now=datetime.now(UTC))
+                    self._enqueue([fresh], fold(run.events()).sweep, first=True)
         while True:
             with self._changed:
                 self._changed.wait_for(self._may_go_on)
                 if self._closing:
                     return
                 job = self._current = self._take()
-                if not job:
-                    continue
+            if not job:
+                continue
+            if not self._make_room(job):
+                return
+            with self._changed:
                 if self._worker is None or not self._worker.is_alive:
                     self._start_worker("--cold")
                 worker = self._worker
@@ -256,6 +264,11 @@ class LocalEngine:
                 run.emit("stopped", step=0)
                 self._tabulate(run)
         return tuple(run for run in job if not run.stop_path.exists())
+
+    def _make_room(self, job: Sequence[RunFolder]) -> bool:
+        """Whether to go on: the app may have been closed meanwhile."""
+        self.before_run(job[0])
+        return not self._closing
 
     def _may_go_on(self) -> bool:
         return self._closing or (bool(self._queue) and not self._queue.is_paused)
@@ -283,7 +296,10 @@ class LocalEngine:
     def _tabulate(self, run: RunFolder) -> None:
         sweep = sweep_of(self.settings, fold(run.events()))
         if sweep is not None:
-            self._table.write(sweep)
+            with suppress(
+                OSError
+            ):  # no room for it: the queue goes on, and the next cell's end writes it again
+                self._table.write(sweep)
 
     def _is_ready(self, worker: WorkerProcess) -> bool:
         state = self.home.worker_state()
@@ -304,6 +320,10 @@ class LocalEngine:
             if fold(run.events()).ended:
                 return
         worker.kill()
+
+
+def _go_ahead(run: RunFolder) -> None:
+    """Nothing else computes."""
 
 
 def run_now(

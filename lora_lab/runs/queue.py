@@ -46,7 +46,8 @@ class RunQueue:
         self._save()
 
     def add(self, *runs: RunFolder, first: bool = False) -> None:
-        """Behind all others, or before them."""
+        """Behind all others, or before them. One that waits already stays where it is."""
+        runs = tuple(run for run in runs if run not in self._runs)
         self._runs = [*runs, *self._runs] if first else [*self._runs, *runs]
         self._save()
 

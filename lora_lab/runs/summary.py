@@ -29,19 +29,19 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
         "eval_loss_after": state.loss_after,
         "peak_bytes": state.peak_bytes or state.group_peak_bytes or None,
         "predicted_bytes": started.get("group_predicted_bytes", started.get("predicted_bytes")),
-        "shared_by": state.shared_by,
         "tokens_per_second": state.tokens_per_second or None,
         "seconds": _seconds(state),
         "device": device.get("name"),
         "compute_dtype": device.get("compute_dtype"),
         "spec": asdict(run.spec),
     }
+    if state.shared_by > 1:
+        summary["shared_by"] = state.shared_by
     if state.failure:
         summary["error"] = f"{state.failure['what']} {state.failure['do_next']}"
     return summary
 
 
 def _seconds(state: RunState) -> float | None:
-    if state.ended_at is None or state.began_at is None:
-        return None
-    return state.ended_at - state.began_at
+    began_at = state.began_at or (state.queued_at if state.started else None)
+    return state.ended_at - began_at if state.ended_at and began_at else None

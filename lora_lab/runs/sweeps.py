@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,16 @@ def _opened(runs_dir: Path, run_id: str) -> RunFolder | None:
 
 def _read(path: Path) -> Sweep | None:
     """The sweep in a folder; None where there is none that can be read."""
-    if path.is_symlink():
+    try:
+        version = (path / "sweep.json").stat().st_mtime_ns
+    except OSError:
         return None
+    return None if path.is_symlink() else _parsed(path, version)
+
+
+@lru_cache(maxsize=256)  # a page that lists them asks every second, and a grid of 200 cells has 200 specs
+def _parsed(path: Path, version: int) -> Sweep | None:
+    """`version` changes with the file."""
     try:
         values: dict[str, Any] = json.loads((path / "sweep.json").read_text("utf-8"))
         grid = Grid.from_json(json.dumps(values["grid"]))

@@ -44,15 +44,19 @@ class Table:
 
     def write(self, sweep: Sweep) -> None:
         """Replace the sweep's table by what is true now."""
+        partial = sweep.table_path.with_suffix(".partial")
+        partial.write_text(self.text(sweep), "utf-8")
+        os.replace(partial, sweep.table_path)
+
+    def text(self, sweep: Sweep) -> str:
+        """What is true now, as CSV."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for number, (spec, run) in enumerate(sweep.cells(self._runs_dir), start=1):
             row = self._row(run) if run else {"status": "deleted"}
             writer.writerow(asdict(spec) | row | {"cell": number})
-        partial = sweep.table_path.with_suffix(".partial")
-        partial.write_text(text.getvalue(), "utf-8")
-        os.replace(partial, sweep.table_path)
+        return text.getvalue()
 
     def _row(self, run: RunFolder) -> Row:
         known = self._ended.get(run.run_id)

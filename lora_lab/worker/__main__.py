@@ -4,6 +4,9 @@
     python -m lora_lab.worker --home H --models-dir M --cold           loads nothing, waits
     python -m lora_lab.worker --home H --models-dir M --run FOLDER     one run at once
     python -m lora_lab.worker --home H --models-dir M --shape MODEL    reads a model's shape, ends
+    python -m lora_lab.worker --home H --models-dir M --merge FOLDER   writes a run's merged model, ends
+    python -m lora_lab.worker --home H --models-dir M --read MODEL --data DIGEST    tokenizes a data set, ends
+    python -m lora_lab.worker --models-dir M --chat                    answers questions, a line each
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 
 A worker that waits reads jobs from standard input, one a line: a run's folder, or several with tabs between
@@ -28,10 +31,13 @@ from lora_lab.embedded import Progress
 from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.process import DONE
-from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
+from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
+from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.data import encode, pack
 from lora_lab.worker.group_run import execute_group
+from lora_lab.worker.merge import merge
 from lora_lab.worker.models import quiet_libraries
+from lora_lab.worker.reading import keep_read, read
 from lora_lab.worker.run import execute, shape_for
 from lora_lab.worker.session import Machine, Session, attach, find_machine, open_session
 from lora_lab.worker.shapes import serve_shapes
@@ -52,9 +58,17 @@ def main() -> int:
     if options.shapes:
         serve_shapes()
         return 0
+    if options.chat:
+        serve_chat(options.models_dir)
+        return 0
+    if options.merge:
+        return 0 if merge(RunFolder(options.merge), options.models_dir) else 1
     home = LabHome(options.home)
     if options.shape:
         shape_for(options.shape, home)
+        return 0
+    if options.read:
+        read(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
         done = execute(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
@@ -69,6 +83,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="do this run and end")
     parser.add_argument("--shape", help="read this model's shape and end")
     parser.add_argument("--shapes", action="store_true", help="answer shape requests on standard input")
+    parser.add_argument("--chat", action="store_true", help="answer questions on standard input")
+    parser.add_argument("--merge", type=Path, help="merge this run's adapter into its base and end")
+    parser.add_argument("--read", help="tokenize a data set with this model's tokenizer and end")
+    parser.add_argument("--data", default=OWN_DATA, help="which data set to tokenize")
     parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")
     parser.add_argument("--model", default=WARM_MODEL, help="model to load while waiting")
     parser.add_argument("--bits", default=WARM_BITS, help="its bit width")
@@ -141,7 +159,7 @@ def _warm_up(session: Session, home: LabHome) -> None:
     """One forward and backward pass on a throw-away adapter."""
     dataset = own_dataset()
     encoded = [encode(session.tokenizer, example) for example in dataset.train]
-    home.save_lengths(session.model_name, dataset.digest, [item.length for item in encoded])
+    keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
     spec = RunSpec(model=session.model_name, bits=session.bits)
     adapted = attach(session, spec, shape_for(session.model_name, home))
     row = pack(encoded[: spec.batch], session.machine.device)

@@ -31,6 +31,7 @@ from lora_lab.worker.generate import answers
 from lora_lab.worker.grouped_training import SharedStep
 from lora_lab.worker.measure import is_out_of_memory
 from lora_lab.worker.models import config_of
+from lora_lab.worker.reading import keep_read
 from lora_lab.worker.session import Adapted, Machine, Session, attach, meter_for
 from lora_lab.worker.shapes import shape_of_config
 from lora_lab.worker.training import NonFiniteLoss, StepResult, held_out_loss, train
@@ -117,7 +118,7 @@ class Work:
         dataset = datasets.load_saved(self.run.path)
         everything = [encode(session.tokenizer, example) for example in dataset.train]
         shape = shape_for(self.spec.model, self.home)
-        self.home.save_lengths(self.spec.model, dataset.digest, [item.length for item in everything])
+        keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
         examples = cut_to(everything, self.spec.seq_len_tokens)
         # Both before training: data that this length leaves nothing of is refused at once.
         encoded = [encode(session.tokenizer, example) for example in dataset.held_out]

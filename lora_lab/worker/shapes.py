@@ -8,19 +8,26 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForCTC,
+    AutoModelForImageClassification,
+    AutoModelForImageTextToText,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     AutoModelForSpeechSeq2Seq,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.shapes import Linear, ModelShape, Role
+from lora_lab.worker.tree import tree_of_model
 
 # Names that published architectures give to one role; a name not listed is an honest "other".
 ROLES: dict[str, Role] = {
@@ -40,31 +47,55 @@ ROLES: dict[str, Role] = {
 
 # Published sizes of these count the encoder alone, without a language-model head.
 ENCODERS = frozenset({"bert", "roberta"})
-BUILDERS = {
-    "causal": AutoModelForCausalLM,
-    "encoder": AutoModel,
-    "seq2seq": AutoModelForSeq2SeqLM,
-    "asr": AutoModelForSpeechSeq2Seq,
+BUILDERS: dict[str, tuple[Any, ...]] = {
+    "causal": (AutoModelForCausalLM, AutoModelForImageTextToText),
+    "encoder": (AutoModel,),
+    "seq2seq": (AutoModelForSeq2SeqLM,),
+    "asr": (AutoModelForSpeechSeq2Seq, AutoModelForCTC),
+    "seqcls": (AutoModelForSequenceClassification, AutoModelForImageClassification),
+    "tokencls": (AutoModelForTokenClassification,),
+    "qa": (AutoModelForQuestionAnswering,),
 }
+"""The classes that build a kind of model; the first one that knows the type is taken."""
+
+RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
+"""What a config.json may hold that decides no shape and needs packages or remote code."""
+
+
+def build(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
+    """The model that `config` (with `model_type`) describes, on the meta device.
+
+    Raises ValueError or KeyError from transformers on a config it does not know.
+    """
+    values = {name: value for name, value in config.items() if name not in RUNTIME_FIELDS}
+    parsed = AutoConfig.for_model(values.pop("model_type"), **values)
+    kind = kind or ("encoder" if parsed.model_type in ENCODERS else "causal")
+    with torch.device("meta"):
+        return _builder(kind, parsed).from_config(parsed)
+
+
+def _builder(kind: str, config: PretrainedConfig) -> Any:
+    choices = BUILDERS[kind]
+    return next((each for each in choices if type(config) in each._model_mapping), choices[0])
 
 
 def shape_of_config(
-    config: dict[str, Any], *, name: str, kind: str = "causal", hub_id: str = "", licence: str = ""
+    config: dict[str, Any], *, name: str, kind: str | None = None, hub_id: str = "", licence: str = ""
 ) -> ModelShape:
     """The shape of the model that `config` (with `model_type`) describes.
 
     Raises ValueError or KeyError from transformers on a config it does not know.
     """
-    values = dict(config)
-    parsed = AutoConfig.for_model(values.pop("model_type"), **values)
-    with torch.device("meta"):
-        model = BUILDERS["encoder" if parsed.model_type in ENCODERS else kind].from_config(parsed)
-    shape = shape_of_model(model, name=name, hub_id=hub_id, licence=licence)
+    model = build(config, kind)
     head = model.get_output_embeddings()
-    if config.get("tie_word_embeddings") is False and head is not None and not shape.head_parameters:
-        # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have their own.
-        return replace(shape, head_parameters=head.weight.numel())
-    return shape
+    # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have their own.
+    own_head = (
+        config.get("tie_word_embeddings") is False
+        and head is not None
+        and head.weight is model.get_input_embeddings().weight
+    )
+    shape = shape_of_model(model, name=name, hub_id=hub_id, licence=licence, own_head=own_head)
+    return replace(shape, head_parameters=head.weight.numel()) if own_head else shape
 
 
 def serve_shapes() -> None:
@@ -82,7 +113,9 @@ def serve_shapes() -> None:
         sys.stdout.flush()
 
 
-def shape_of_model(model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "") -> ModelShape:
+def shape_of_model(
+    model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "", own_head: bool = False
+) -> ModelShape:
     """The shape of a model that is already built, on any device and unquantized."""
     text: Any = model.config.get_text_config()
     head = model.get_output_embeddings()
@@ -94,6 +127,8 @@ def shape_of_model(model: PreTrainedModel, *, name: str, hub_id: str = "", licen
     head_parameters = 0 if tied or head is None else head.weight.numel()
     in_linears = sum(linear.parameters for linear in linears)
     heads = text.num_attention_heads
+    tree = tree_of_model(model, own_head=own_head)
+    defaults = tree.defaults.get("lora", ())
     return ModelShape(
         name=name,
         model_type=model.config.model_type,
@@ -109,11 +144,10 @@ def shape_of_model(model: PreTrainedModel, *, name: str, hub_id: str = "", licen
         heads=heads,
         kv_heads=getattr(text, "num_key_value_heads", None) or heads,
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
-        vocab=text.vocab_size,
+        vocab=getattr(text, "vocab_size", None) or 0,
         fused_experts=any(p.ndim > 2 and "expert" in path for path, p in model.named_parameters()),
-        default_targets=tuple(
-            TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(model.config.model_type, ())
-        ),
+        default_targets=() if isinstance(defaults, str) else defaults,
+        tree=tree,
     )
 
 

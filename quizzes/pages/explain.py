@@ -57,18 +57,19 @@ class ExplainPage:
             case "submit":
                 piece = self.exercise.submit(visit, event)
             case "judge":
-                piece = self.exercise.judge(visit, event)
+                return self._wrap(visit, prompt, self.exercise.judge(visit, event), compared=True)
             case "again":
                 piece = self.exercise.box(visit, prompt)
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
         return self._wrap(visit, prompt, piece)
 
-    def _wrap(self, visit: Visit, prompt: Prompt, piece: Piece) -> Reply:
+    def _wrap(self, visit: Visit, prompt: Prompt, piece: Piece, *, compared: bool = False) -> Reply:
         html = render(
             "quizzes/explain.html",
             piece=piece.html,
             prompt=prompt,
+            compared=compared,  # the piece shows the model answer itself
             history=[
                 (attempt, self._ago(visit, attempt), covered(attempt.verdicts.values()))
                 for attempt in self._attempts(visit, prompt)

@@ -9,7 +9,8 @@
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
 // <form data-live="change">            act({act: "change", fields}) while its controls move; the newest always arrives
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
-// <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64
+// <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
+//                                      most `data-limit` bytes
 // <button data-confirm="Really?">      asks before the press goes out
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 //
@@ -25,6 +26,7 @@ const UNREACHABLE = 'The app did not answer. Nothing you typed is lost.';
 let busy = false;
 let pollTimer = null;
 let arrived = false;
+let pressed = 0; // goes up when a press is sent, and when its answer has been shown
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let waitingPress = null; // the same for a button that has only just come
 let oldControls = new Set();
@@ -45,11 +47,13 @@ function say(text) {
   setTimeout(() => { region.textContent = text; }, 60); // an unchanged text would not be read out again
 }
 
-function trouble(text, { again }) {
+// Ours goes when the next answer comes; one that the server made stays. A poll answers every second without the
+// learner, so it takes away only what a poll said ("connection"); typing takes away only what was "refused".
+function trouble(text, { again = null, kind = 'refused' }) {
   find('[data-passing]')?.remove();
   const box = document.createElement('div');
   box.className = 'trouble';
-  box.dataset.passing = ''; // ours: it goes when the next answer comes; one that the server made stays
+  box.dataset.passing = kind;
   box.setAttribute('role', 'alert');
   box.append(text);
   if (again) {
@@ -69,6 +73,11 @@ function ask(event) {
   return server.act({ ...event, query: location.search });
 }
 
+// What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
+function tell(event) {
+  return ask({ ...event, shown_profile: document.querySelector('.who')?.dataset.profile });
+}
+
 // One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
 async function send(event, control = null) {
   if (busy) {
@@ -81,10 +90,12 @@ async function send(event, control = null) {
   element.setAttribute('aria-busy', 'true');
   try {
     if (event.fields) await settleDrafts();
-    await show(await ask(event), event);
+    pressed += 1;
+    await show(await tell(event), event);
+    pressed += 1;
   } catch {
     waitingKeys = [];
-    trouble(UNREACHABLE, { again: event });
+    trouble(UNREACHABLE, { again: event, kind: 'unreachable' });
   } finally {
     busy = false;
     element.removeAttribute('aria-busy');
@@ -183,7 +194,7 @@ async function saveNow(box) {
   clearTimeout(saving.get(draftName(box)));
   saving.delete(draftName(box));
   try {
-    const reply = await ask({ ...box.dataset, act: box.dataset.autosave, value: text });
+    const reply = await tell({ ...box.dataset, act: box.dataset.autosave, value: text });
     if (reply.error) return status(box, reply.error);
     if (box.value !== text) return; // typed on meanwhile: that save is on its way
     sessionStorage.removeItem(draftName(box));
@@ -208,13 +219,13 @@ async function poll() {
   if (!place || document.hidden) return; // `visibilitychange` starts it again
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
-    find('[data-passing]')?.remove();
+    find('[data-passing="connection"]')?.remove();
     if (typeof reply.html === 'string') showPolled(reply.html);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
     follow(reply);
   } catch {
-    trouble('The app does not answer at the moment. This page tries again by itself.', {});
+    trouble('The app does not answer at the moment. This page tries again by itself.', { kind: 'connection' });
   }
   schedulePoll();
 }
@@ -262,13 +273,19 @@ async function askLive(act) {
   do {
     asking[act] = 'once';
     try {
+      const before = pressed;
       const reply = await ask({ act, ...liveFields() });
+      if (before !== pressed) { // what was pressed meanwhile has changed the page: this answer is about the old one
+        asking[act] = 'again';
+        continue;
+      }
       if (reply.error) trouble(reply.error, {}); else find('[data-passing]')?.remove();
       if (reply.url) history.replaceState(null, '', reply.url);
       if (reply.parts) replaceParts(reply.parts);
+      say(reply.say);
       follow(reply);
     } catch {
-      trouble(UNREACHABLE, {});
+      trouble(UNREACHABLE, { kind: 'connection' });
     }
   } while (asking[act] === 'again');
   delete asking[act];
@@ -316,6 +333,12 @@ function onLiveInput(event) {
 async function upload(input) {
   const file = input.files[0];
   if (!file) return;
+  const limit = Number(input.dataset.limit);
+  if (file.size > limit) {
+    input.value = '';
+    const size = (file.size / 1e6).toFixed(1);
+    return trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
+  }
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = '';
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
@@ -373,6 +396,7 @@ element.addEventListener('submit', (event) => {
 });
 
 element.addEventListener('input', (event) => {
+  if (!event.target.closest('form[data-live]')) find('[data-passing="refused"]')?.remove();
   if (event.target.matches('[data-autosave]')) saveSoon(event.target);
   else if (event.target.closest('form[data-live]') && event.target.type !== 'file') onLiveInput(event);
 });

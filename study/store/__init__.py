@@ -11,6 +11,7 @@ from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
+from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
 from study.store.quizzes import QuizLog
 from study.store.runs import ReviewRuns
@@ -27,6 +28,7 @@ class Store:
     explains: ExplainLog
     notes: Notes
     runs: ReviewRuns
+    predictions: PredictionLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -55,6 +57,7 @@ def open_store(database_url: str) -> Store:
         explains=ExplainLog(database),
         notes=Notes(database),
         runs=ReviewRuns(database),
+        predictions=PredictionLog(database),
     )
 
 

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, exists, func, insert, select, update
@@ -120,9 +121,9 @@ def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
 
 
 def _welcome(connection: Connection, browser_id: str, now: datetime) -> Profile:
-    guests = select(func.count()).select_from(t.profiles).where(t.profiles.c.name.like(f"{GUEST_NAME}%"))
-    others = connection.scalar(guests) or 0
-    name = GUEST_NAME if not others else f"{GUEST_NAME} {others + 1}"
+    taken = set(connection.scalars(select(func.lower(t.profiles.c.name))))
+    names = chain([GUEST_NAME], (f"{GUEST_NAME} {number}" for number in count(2)))
+    name = next(name for name in names if name.lower() not in taken)
     profile = _insert(connection, name, named=False, now=now)
     _choose(connection, browser_id, profile.id, now)
     return profile
@@ -152,7 +153,7 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences)
+    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences, t.predictions)
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 
@@ -165,7 +166,10 @@ def _erase(connection: Connection, profile_id: str) -> None:
     connection.execute(
         delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
     )
+    for part in (t.prediction_runs, t.prediction_verdicts):
+        connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
+        t.predictions,
         t.review_runs,
         t.card_reviews,
         t.card_requests,

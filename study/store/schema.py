@@ -95,7 +95,7 @@ card_requests = Table(
     Column("id", Integer, primary_key=True),
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("card_id", String(120), nullable=False),
-    Column("because", String(120), nullable=False),  # the id of the question that was missed
+    Column("because", String(120), nullable=False),  # a question id, or `prediction-peak`
     Column("requested_at", UtcDateTime, nullable=False),
     Index("card_requests_by_profile", "profile_id", "card_id"),
 )
@@ -167,4 +167,35 @@ review_runs = Table(
     Column("prompt_id", String(120), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Index("review_runs_by_profile", "profile_id", "started_at"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("setting", JSON, nullable=False),  # of the lab's run, as its spec is written
+    Column("guess", JSON, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Index("predictions_by_profile", "profile_id", "made_at"),
+)
+
+prediction_runs = Table(
+    "prediction_runs",
+    metadata,
+    Column("prediction_id", ForeignKey("predictions.id"), primary_key=True),
+    Column("run_id", String(120), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Index("prediction_runs_by_run", "run_id"),
+)
+
+prediction_verdicts = Table(
+    "prediction_verdicts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("prediction_id", ForeignKey("predictions.id"), nullable=False),
+    Column("quantity", String(20), nullable=False),
+    Column("correct", Boolean, nullable=False),
+    Column("judged_at", UtcDateTime, nullable=False),
+    UniqueConstraint("prediction_id", "quantity", name="prediction_verdicts_once"),
 )

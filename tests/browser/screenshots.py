@@ -42,6 +42,22 @@ def plots(page: Page) -> None:
     page.wait_for_selector("figure.plot")
 
 
+def guess(page: Page) -> None:
+    """The lab while the figures are hidden, and the data as the model sees it."""
+    plots(page)
+    page.locator("details.seen > summary").click()
+    page.get_by_text("Predict first").click()
+    page.locator("#predict").click()
+    page.wait_for_selector("#guess-percent")
+
+
+def tick(page: Page) -> None:
+    """Two runs beside each other."""
+    for box in page.locator("input[name=runs]").all()[:2]:
+        box.check()
+    page.wait_for_selector("#compare-speed svg")
+
+
 def nothing(page: Page) -> None:
     """The page as it opens."""
 
@@ -58,6 +74,13 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),
+    "grid": ("/grid", plots),
+    "lab-prediction": ("/lab", guess),
+    "compare": ("/compare", tick),
+    "claims": ("/claims?example=llama3-attention", nothing),
+    "models": ("/models", nothing),
+    "papers": ("/papers", nothing),
+    "memory": ("/memory", nothing),
     "today": ("/", nothing),
     "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session
 }
@@ -88,10 +111,13 @@ def main() -> None:
 
 
 def train(data: Path) -> None:
-    """The quick demo, at two ranks and in two bit widths, so that the plots have measured points."""
+    """The quick demo, at two ranks and in two bit widths, so that plots have measured points; and a grid."""
     for settings in ([], ["--rank", "32"], ["--bits", "bf16"]):
         command = [sys.executable, "-m", "lora_lab", "train", "--steps", "10", "--data-folder", str(data)]
         subprocess.run([*command, *settings], cwd=ROOT, check=True)
+    lists = ["--ranks", "2,8,32", "--bits", "nf4,bf16", "--seeds", "0,1,2"]
+    command = [sys.executable, "-m", "lora_lab", "sweep", "--model", "tiny-random", "--steps", "5", *lists]
+    subprocess.run([*command, "--data-folder", str(data)], cwd=ROOT, check=True)
 
 
 def serve(data: Path) -> tuple[subprocess.Popen[str], str]:

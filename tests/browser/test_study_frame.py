@@ -17,6 +17,12 @@ PAGES = {
     "/explain?prompt=explain-lora": "Explain",
     "/review": "Review",
     "/settings": "Settings",
+    "/grid": "Grid",
+    "/compare": "Compare",
+    "/claims": "Claims",
+    "/models": "Models",
+    "/papers": "Published numbers",
+    "/memory": "Memory",
 }
 
 
@@ -37,7 +43,7 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     page = visit().open(path)
     expect(page).to_have_title(f"{PAGES[path]} · LoRA study")
     expect(page.locator("h1")).to_have_count(1)
-    assert page.locator("nav:visible").count() == 1
+    assert page.locator("nav:not(.sections):visible").count() == 1
     marked = page.locator('[aria-current="page"]')
     expect(marked).to_have_count(0 if path == "/review" else 1)
 
@@ -125,4 +131,7 @@ def test_a_page_that_does_not_exist_is_no_crash(visit: Visit) -> None:
     answer = visitor.page.goto(visitor.address + "/nowhere")
     assert answer is not None
     assert answer.status == 404
+    expect(visitor.page.get_by_role("alert")).to_contain_text("There is no page at this address")
+    visitor.page.get_by_role("link", name="Back to Today").click()
+    visitor.settled()
     visitor.forgive("404")

@@ -48,3 +48,34 @@ def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None
     page.get_by_role("button", name="Delete this profile").click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_role("link", name="Start with 5 cards")).to_be_visible()
+
+
+def test_a_long_name_stays_on_the_page(visit: Visit) -> None:
+    visitor = visit(width=390, height=844)
+    page = visitor.open("/cards?new=1")
+    page.keyboard.press("Space")
+    page.keyboard.press("4")
+    expect(page.locator(".lead", has_text="No card is waiting")).to_be_visible()
+    visitor.open("/settings")
+    hint = page.get_by_label("A new profile")
+    assert hint.evaluate("e => getComputedStyle(e, '::placeholder').color !== getComputedStyle(e).color")
+    page.get_by_label("Your name").fill("W" * 40)
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".who .name")).to_have_text("W" * 40)
+    visitor.open("/")
+    assert page.locator("h1").evaluate("e => e.scrollWidth") <= 390
+
+
+def test_a_window_that_shows_another_profile_rates_no_card_for_it(visit: Visit) -> None:
+    visitor = visit()
+    left = visitor.open("/cards?new=1")
+    page = visitor.page = left.context.new_page()
+    visitor.open("/settings")
+    page.get_by_label("A new profile").fill("Ben of two windows")
+    page.get_by_role("button", name="Add and switch").click()
+    expect(page.locator(".who .name")).to_have_text("Ben of two windows")
+    left.keyboard.press("Space")
+    expect(left.get_by_role("alert")).to_contain_text("Another profile was chosen in another window")
+    left.reload()
+    expect(left.locator(".who .name")).to_have_text("Ben of two windows")
+    expect(left.get_by_text("0 of 1 done")).to_be_visible()

@@ -50,6 +50,8 @@ def test_checking_without_a_choice_asks_for_one(visit: Visit) -> None:
     start_quiz(page)
     page.get_by_role("button", name="Check answer").click()
     expect(page.get_by_role("alert")).to_contain_text("No answer is chosen yet")
+    page.keyboard.press("a")
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_reload_in_the_middle_goes_on_at_the_same_question(visit: Visit) -> None:

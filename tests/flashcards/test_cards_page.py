@@ -70,6 +70,14 @@ def test_undo_is_offered_on_the_last_page_and_works_there(page: CardsPage) -> No
     assert press(undone["html"], "flip")["card"] == press(html, "flip")["card"]
 
 
+def test_a_card_rated_twice_is_one_card_on_the_last_page(page: CardsPage) -> None:
+    html = page.load(opened("b1", "new=1"))
+    for rating in (1, 4):
+        back = page.act(press(html, "flip", query="?new=1"), opened("b1"))["html"]
+        html = page.act(press(back, "rate", nth=rating - 1, query="?new=1"), opened("b1"))["html"]
+    assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in words(html)
+
+
 def test_a_card_rated_in_another_window_gives_the_next_one_and_says_so(page: CardsPage) -> None:
     first = page.load(opened("b1"))
     back = flip(page, first)

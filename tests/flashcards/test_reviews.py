@@ -169,6 +169,14 @@ def test_the_forecast_counts_cards_by_study_day(reviews: Reviews, ana: str, now:
     assert reviews.due(ana, now=now + timedelta(days=30)).coming == (2, 0, 0, 0, 0, 0, 0)
 
 
+def test_a_card_that_a_miss_asked_for_is_forecast_for_today(
+    reviews: Reviews, ana: str, now: datetime
+) -> None:
+    reviews.request_about(ana, ("e",), because="q1", now=now)
+    due = reviews.due(ana, now=now)
+    assert due.due == due.coming[0] > 0
+
+
 def test_a_card_that_left_the_decks_is_not_counted(reviews: Reviews, ana: str, now: datetime) -> None:
     rate_next(reviews, ana, 1, now=now)
     fewer = Reviews(store=reviews.store, decks=Decks(CARDS[1:], {"one": "One"}))

@@ -41,7 +41,7 @@ STORED_BITS = {  # per weight of a large matrix, block 64
     "hqq1": (2.0, HQQ),
 }
 
-HQQ_ERRORS = {  # relative root mean square error on normally distributed weights, group 64, axis 1
+HQQ_ERRORS = {  # relative root mean square error on normal weights, group 64, axis 1
     "hqq8": 0.0051,
     "hqq4": 0.0870,
     "hqq3": 0.1844,

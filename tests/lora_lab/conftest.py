@@ -1,9 +1,12 @@
 """What tests of the lab share: model files that are prepared once and kept between test runs."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from lora_lab.shape_reader import ShapeReader
 
 # As in a worker (docs/traps.md 13); read when torch is imported, which is after this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -30,3 +33,11 @@ def embedded_dir(models_dir: Path) -> Path:
 
     prepare_embedded(models_dir, print)
     return models_dir
+
+
+@pytest.fixture(scope="session")
+def reader() -> Iterator[ShapeReader]:
+    """One worker process that reads configurations."""
+    opened = ShapeReader()
+    yield opened
+    opened.close()

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from lora_lab.shapes import ModelShape
-from lora_lab.worker.shapes import BUILDERS, shape_of_config
+from lora_lab.worker.shapes import build, shape_of_config
 
 _COMMON = {
     "hidden_size": 32,
@@ -39,6 +38,38 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "roberta": _COMMON,
     "deberta-v2": _COMMON,
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "vocab_size": 64},
+    "mixtral": _GROUPED | {"num_local_experts": 4},
+    "qwen2_moe": _GROUPED
+    | {"num_experts": 4, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 24},
+    "vit": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48},
+    "whisper": {
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+        "vocab_size": 64,
+        "num_mel_bins": 8,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+    },
+    "llava": {
+        "text_config": _GROUPED | {"model_type": "llama"},
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 32,
+            "patch_size": 16,
+            "projection_dim": 32,
+        },
+    },
     "t5": {"d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "d_kv": 8, "vocab_size": 64},
 }
 KINDS = {
@@ -47,6 +78,8 @@ KINDS = {
     "deberta-v2": "encoder",
     "distilbert": "encoder",
     "t5": "seq2seq",
+    "vit": "encoder",
+    "whisper": "asr",
 }
 
 
@@ -62,6 +95,4 @@ def shape_of(family: str) -> ModelShape:
 
 def model_of(family: str) -> PreTrainedModel:
     """The model itself, without weights."""
-    config = AutoConfig.for_model(family, **FAMILIES[family])
-    with torch.device("meta"):
-        return BUILDERS[KINDS.get(family, "causal")].from_config(config)
+    return build(config_of(family), KINDS.get(family, "causal"))

@@ -11,6 +11,10 @@ from lora_lab.spec import RunSpec
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TINY = RunSpec(model="tiny-random", steps=20)
 DEVICE = {"type": "cpu", "name": "CPU, 2 threads", "memory_bytes": 8 * 10**9, "compute_dtype": "fp32"}
+PREDICTED = {
+    "weights": 300_000, "constants": 20_000, "adapters": 30_000, "gradients": 30_000, "optimizer": 60_000,
+    "activations": 400_000, "logits": 100_000, "scratch": 60_000, "fixed": 0,
+}  # fmt: skip
 VERSIONS = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2", "bitsandbytes": "0.50.2"}
 
 
@@ -24,13 +28,20 @@ def queued(runs_dir: Path, spec: RunSpec = TINY, *, after_seconds: int = 0) -> R
 def training(runs_dir: Path, spec: RunSpec = TINY, *, steps: int = 3, after_seconds: int = 0) -> RunFolder:
     """A run in the middle of its work."""
     run = queued(runs_dir, spec, after_seconds=after_seconds)
+    train(run, steps=steps)
+    return run
+
+
+def train(run: RunFolder, *, steps: int = 3) -> None:
+    """What a worker says of a queued run until its last step."""
     run.emit("status", text="Loading the model", worker_pid=0)
     run.emit(
         "started",
         trainable=448,
         total=10_000,
-        predicted_bytes=1_000_000,
-        row={"tokens": 40, "answer_tokens": 12, "examples": 4},
+        predicted=PREDICTED,
+        predicted_bytes=sum(PREDICTED.values()),
+        row={"lengths": [10] * 4, "answer_tokens": 12},
         device=DEVICE,
         versions=VERSIONS,
         train_examples=140,
@@ -48,7 +59,6 @@ def training(runs_dir: Path, spec: RunSpec = TINY, *, steps: int = 3, after_seco
             live_bytes=700_000,
             peak_bytes=990_000,
         )
-    return run
 
 
 def finished(runs_dir: Path, spec: RunSpec = TINY, *, steps: int = 3, after_seconds: int = 0) -> RunFolder:

@@ -16,15 +16,18 @@ from lora_lab import memory
 from lora_lab.__main__ import main
 from lora_lab.counts import count, formula
 from lora_lab.datasets import own_dataset
+from lora_lab.form import command_of
 from lora_lab.memory import predict
-from lora_lab.pages.train import command_of
+from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.summary import summarize
 from lora_lab.shapes import catalogue, find_shape
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, Bits, RunSpec, TargetSet, spec_from
+from lora_lab.uploads import Uploads
 from study.settings import Settings
 from study.units import as_bytes, as_count, as_percent
 from tests.golden.counts import EMBEDDED
+from tests.lora_lab import runs
 from tests.lora_lab.settings import any_spec
 from tests.lora_lab.test_run_folder import NOW
 
@@ -83,7 +86,7 @@ def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: B
     [
         (["count", "--model", "gpt5"], "'gpt5' is not in the catalogue. Known models: tiny-random"),
         (["count", "--rank", "0"], "got 0"),
-        (["count", "--targets", "w_pack"], "no linear layer named w_pack. It has: down_proj"),
+        (["count", "--targets", "w_pack"], "No module of this model is named w_pack. It has: down_proj"),
         (["memory", "--batch", "-1"], "micro_batch must be a whole number from 1"),
         (["train", "--rank", "many"], "rank must be a whole number, got 'many'"),
         (
@@ -157,8 +160,13 @@ def test_bad_lines_answer_with_an_error_and_never_stop_the_batch(
 def test_a_batch_without_errors_ends_well_even_where_a_case_is_unsupported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = ['{"id": 1, "model": "gpt2"}', "", "  ", '{"id": 2, "model": "gpt2", "variant": "ia3"}']
-    status, found = answers(capsys, monkeypatch, "count", *lines)
+    lines = [
+        '{"id": 1, "model": "llama-7b"}',
+        "",
+        "  ",
+        '{"id": 2, "model": "gpt2", "gpus": 8}',
+    ]
+    status, found = answers(capsys, monkeypatch, "memory", *lines)
     assert status == 0
     assert [answer["id"] for answer in found] == [1, 2]
     assert found[1]["unsupported"] is True
@@ -254,3 +262,23 @@ def test_the_summary_of_a_run_that_never_began_has_no_invented_numbers(settings:
     made.emit("failed", step=0, cause="settings", what="No model.", do_next="Choose one.")
     summary = summarize(made)
     assert summary["trainable"] is summary["loss_first"] is summary["device"] is None
+
+
+# ---- export
+
+
+def test_a_run_is_printed_as_a_script_or_as_json(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = runs.finished(settings.runs_dir)
+    where = ["--run", str(finished.path), "--data-folder", str(settings.home)]
+    assert main(["export", "--format", "script", *where]) == 0
+    compile(capsys.readouterr().out, "run.py", "exec")
+    assert main(["export", "--format", "json", *where]) == 0
+    printed = capsys.readouterr().out.encode()
+    assert read_run_file("run.json", printed, Uploads(settings.home))[0] == finished.spec
+
+
+def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
+    assert "is no run's folder" in capsys.readouterr().err

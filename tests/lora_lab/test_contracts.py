@@ -1,7 +1,6 @@
 """The JSON-lines contracts: one answer a line, never a guess, and no line that spoils another."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -9,6 +8,7 @@ import pytest
 
 from lora_lab import contracts, memory
 from lora_lab.counts import count
+from lora_lab.published_memory import PublishedMemory, published_memory
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import find_shape
 from lora_lab.spec import Bits, RunSpec
@@ -17,14 +17,6 @@ from tests.golden.claims import CLAIMS, Claim
 from tests.lora_lab.families import config_of
 
 COMPUTE = {"count": contracts.count_answer, "memory": contracts.memory_answer}
-
-
-@pytest.fixture(scope="module")
-def reader() -> Iterator[ShapeReader]:
-    """One worker process that reads configurations."""
-    opened = ShapeReader()
-    yield opened
-    opened.close()
 
 
 def counted(reader: ShapeReader, **record: Any) -> dict[str, Any]:
@@ -85,28 +77,57 @@ def test_names_of_another_family_adapt_what_they_match_as_in_peft(reader: ShapeR
 
 def test_names_that_match_nothing_at_all_list_what_there_is(reader: ShapeReader) -> None:
     error = counted(reader, model="gpt2", targets=["q_proj", "v_proj"])["error"]
-    assert "gpt2 has no linear layer named q_proj, v_proj. It has: c_attn, c_fc, c_proj." in error
+    assert "No module of this model is named q_proj, v_proj. It has: c_attn, c_fc, c_proj." in error
 
 
 @pytest.mark.parametrize(
-    ("record", "why"),
+    ("record", "trainable", "total"),
     [
-        ({"task_type": "SEQ_CLS"}, "trains a head besides the adapters"),
-        ({"config": {"model_type": "llama"}, "kind": "seqcls"}, "classification head"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"bias": "all"}, "bias='all'"),
-        ({"variant": "vera"}, "variant 'vera'"),
-        ({"variant": "adalora"}, "variant 'adalora'"),
-        ({"variant": "ia3", "r": None}, "variant 'ia3'"),
-        ({"targets": ["q", "head"]}, "output head"),
+        ({"model": "roberta-base", "task_type": "SEQ_CLS", "targets": ["query", "value"]},
+         887_042, 125_534_212),
+        ({"model": "llama-3.2-3b", "r": 32, "variant": "dora"}, 9_289_728, 3_222_039_552),
+        ({"model": "llama-3.2-3b", "variant": "vera"}, 129_024, 3_212_878_848),
+        ({"model": "llama-3.2-3b", "r": 64, "variant": "adalora"}, 18_353_664, 3_231_103_544),
+        ({"model": "llama-3.2-3b", "variant": "ia3"}, 286_720, 3_213_036_544),
+        ({"model": "llama-7b", "modules_to_save": ["lm_head"]}, 135_266_304, 6_873_681_920),
+        ({"model": "gpt2", "bias": "lora_only"}, 322_560, 124_734_720),
+        ({"model": "gpt2", "bias": "all"}, 397_056, 124_734_720),
+        ({"model": "llama-7b", "targets": ["q_proj", "lm_head"]}, 2_385_920 , 6_740_801_536),
+        ({"model": "llama-7b", "targets": r".*layers\.(0|1)\..*(q|v)_proj"}, 262_144, 6_738_677_760),
+        ({"model": "mixtral-8x7b", "targets": ["q_proj", "v_proj"]}, 3_407_872, 46_706_200_576),
+    ],
+)  # fmt: skip
+def test_variants_heads_biases_and_patterns_are_counted(
+    reader: ShapeReader, record: dict[str, Any], trainable: int, total: int
+) -> None:
+    answer = counted(reader, **record)
+    assert (answer.get("trainable"), answer.get("total")) == (trainable, total), answer
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"variant": "lokr"}, "variant must be one of lora, rslora"),
+        ({"bias": "some"}, "bias must be one of none, all, lora_only"),
+        ({"task_type": "CLM"}, "task_type must be one of CAUSAL_LM"),
+        ({"modules_to_save": "lm_head"}, "modules_to_save must be a list"),
+        ({"modules_to_save": [7]}, "modules_to_save must be a list"),
+        ({"variant": "ia3", "bias": "all"}, "IA3 has no bias setting"),
+        ({"variant": ["lora"]}, "variant must be one of"),
     ],
 )
-def test_what_is_not_counted_says_why_instead_of_guessing(
-    reader: ShapeReader, record: dict[str, Any], why: str
+def test_a_field_that_peft_does_not_take_is_named(
+    reader: ShapeReader, record: dict[str, Any], said: str
 ) -> None:
-    answer = counted(reader, **{"id": 1, "model": "llama-7b"} | record)
+    assert said in counted(reader, **{"model": "llama-7b"} | record)["error"]
+
+
+def test_what_is_not_counted_says_why_instead_of_guessing(reader: ShapeReader) -> None:
+    answer = counted(
+        reader, id=1, config=config_of("whisper"), kind="asr", targets=["conv1"], variant="adalora"
+    )
     assert (answer.pop("id"), answer.pop("unsupported")) == (1, True)
-    assert why in answer.pop("why")
+    assert "conv1 is not counted" in answer.pop("why")
     assert answer == {}
 
 
@@ -172,26 +193,74 @@ def test_roles_and_groups_of_roles_may_name_the_targets(reader: ShapeReader) -> 
     "other",
     [
         {"method": "full"},
-        {"method": "dora"},
-        {"lora": {"variant": "dora"}},
         {"base_dtype": "fp16"},
         {"adapter_dtype": "bf16"},
-        {"gradient_checkpointing": True},
-        {"optimizer": "paged_adamw8bit"},
         {"attention": "eager"},
         {"measure": "max reserved"},
         {"loss": "chunked cross-entropy"},
         {"phase": "generate"},
         {"gpus": 2},
-        {"framework": "litgpt"},
         {"quant": "fp4", "double_quant": True},
         {"kind": "seq2seq"},
     ],
 )
-def test_what_the_labs_loop_does_not_do_is_not_estimated(reader: ShapeReader, other: dict[str, Any]) -> None:
-    answer = weighed(reader, model="llama-7b", **other)
+def test_what_the_labs_loop_does_not_do_is_not_estimated_for_it(
+    reader: ShapeReader, other: dict[str, Any]
+) -> None:
+    answer = weighed(reader, model="llama-7b", framework="lora_lab", **other)
     assert answer.keys() == {"unsupported", "why"}
     assert len(answer["why"]) > 20
+
+
+@pytest.mark.parametrize("row", published_memory(), ids=[row.id for row in published_memory()])
+def test_every_published_setting_is_answered(reader: ShapeReader, row: PublishedMemory) -> None:
+    answer = weighed(reader, id=row.id, **row.record)
+    assert answer["bytes"] == row.predicted_bytes == sum(answer["components"].values())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"framework": "artidoro/qlora", "method": "qlora", "adapter_dtype": "bf16"},
+        {"framework": "axolotl", "quant": "int8"},
+        {"framework": "unsloth", "method": "qlora", "gradient_checkpointing": True},
+        {"framework": "LLaMA-Factory", "method": "dora"},
+        {"framework": "transformers Trainer", "optimizer": "paged_adamw_8bit", "base_dtype": "fp16"},
+        {"framework": "trl SFTTrainer", "lora": {"r": 64, "targets": ["mlp", "q", "head"]}},
+        {"framework": "transformers", "phase": "load", "quant": "fp4", "double_quant": True},
+        {"framework": "transformers + peft", "measure": "live storage", "device": "cpu"},
+        {"method": "full", "optimizer": "adafactor"},
+        {"attention": "eager", "loss": "chunked cross-entropy"},
+    ],
+)
+def test_other_frameworks_and_settings_are_answered(reader: ShapeReader, setting: dict[str, Any]) -> None:
+    record = {"model": "llama-2-7b", "device": "cuda", "seq_len": 512, "micro_batch": 2} | setting
+    answer = weighed(reader, **record)
+    assert answer["bytes"] == sum(answer["components"].values())
+    assert answer["bytes"] > 3e9
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"gpus": 8}, "several GPUs"),
+        ({"kind": "seq2seq"}, "seq2seq"),
+        ({"model": "roberta-base"}, "what the layers of roberta save"),
+        ({"lora": {"variant": "vera"}}, "saves other tensors than LoRA"),
+    ],
+)
+def test_what_cannot_be_said_says_why(reader: ShapeReader, setting: dict[str, Any], why: str) -> None:
+    answer = weighed(reader, **{"model": "llama-2-7b", "framework": "transformers"} | setting)
+    assert answer["unsupported"]
+    assert why in answer["why"]
+
+
+def test_a_role_of_a_fused_matrix_adapts_the_whole_matrix_as_peft_would(reader: ShapeReader) -> None:
+    by_role, by_name = (
+        weighed(reader, config=config_of("gpt2"), framework="transformers", lora={"targets": [name]})
+        for name in ("q", "c_attn")
+    )
+    assert by_role == by_name
 
 
 # ---- bad input
@@ -256,7 +325,7 @@ def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
 
 def test_an_unknown_kind_lists_the_known_ones(reader: ShapeReader) -> None:
     error = counted(reader, config=config_of("llama"), kind="vision")["error"]
-    assert "kind must be one of causal, encoder, seq2seq, asr, got 'vision'" in error
+    assert "kind must be one of causal, encoder, seq2seq, asr, seqcls, tokencls, qa, got 'vision'" in error
 
 
 @pytest.mark.parametrize("given", [7, "a", None, ["x"], {"a": 1}, 1.5, False])
@@ -281,7 +350,7 @@ def test_a_reader_that_was_killed_fails_one_line_and_starts_again(reader: ShapeR
     worker.kill()
     worker.wait()
     with pytest.raises(LearnerError, match=r"ended unexpectedly\. Try again"):
-        reader.read(config_of("gpt2"))
+        reader.read(config_of("gpt2") | {"n_layer": 3})
     assert counted(reader, config=config_of("gpt2")) == before
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
-from lora_lab.counts import Count, count, formula, lora_parameters, lora_parameters_matrix
+from lora_lab.adapters import AdapterSetting
+from lora_lab.counts import Count, count, count_adapter, formula, lora_parameters, lora_parameters_matrix
 from lora_lab.shapes import ModelShape, catalogue, find_shape
 from lora_lab.spec import EMBEDDED_MODEL, TARGET_SETS, TargetSet
 from lora_lab.worker.shapes import shape_of_config
@@ -27,14 +28,20 @@ from tests.golden.counts import (
 from tests.lora_lab.families import FAMILIES, model_of, shape_of
 
 # PEFT 0.21 asks transformers 5.24 under a name that it has given up.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated"),
+    pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys"),
+]
 
-RANKS = (1, 2, 8, 64)
+RANKS = (1, 2, 4, 8, 64, 256)
 PRINTED: tuple[PublishedCount | PublishedMatrices | PublishedSize, ...] = (*COUNTS, *MATRICES, *SIZES)
-NO_PEFT_DEFAULT = {"phi3", "distilbert"}
+NO_PEFT_DEFAULT = {"phi3", "distilbert", "vit", "whisper", "llava", "qwen2_moe"}
+# PEFT 0.21 empties a list that was not given when it looks for fused experts, and then
+# finds nothing to adapt.
+LOSES_ITS_DEFAULT = {"mixtral"}
 
 ranks = st.integers(1, 256)
-models = st.sampled_from(sorted(catalogue()))
+models = st.sampled_from(sorted(name for name, shape in catalogue().items() if not shape.fused_experts))
 target_sets = st.sampled_from(TARGET_SETS)
 
 
@@ -94,9 +101,11 @@ def test_counts_are_what_peft_trains(family: str, targets: TargetSet) -> None:
         named = "all-linear" if targets == "all-linear" else shape.target_modules(targets)
         trained = peft_counts(family, lora(family, rank, named))
         assert trained == count(shape, rank=rank, targets=targets), f"rank {rank}"
+        by_name = tuple(named) if isinstance(named, list) else named
+        assert trained == count_adapter(shape, AdapterSetting(targets=by_name), rank=rank), f"rank {rank}"
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - NO_PEFT_DEFAULT))
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - NO_PEFT_DEFAULT - LOSES_ITS_DEFAULT))
 def test_without_targets_pefts_own_defaults_are_counted(family: str) -> None:
     assert peft_counts(family, lora(family, 4, None)) == count(shape_of(family), rank=4, targets=None)
 

@@ -211,8 +211,8 @@ def test_too_many_and_too_few_examples_say_how_many_are_allowed() -> None:
     many = [(f"p{number}", "a") for number in range(MAX_PAIRS + 1)]
     assert "2,001 examples; the limit is 2,000" in refused("mine.jsonl", jsonl(many)).what
     few = refused("mine.jsonl", jsonl(PAIRS[: MIN_PAIRS - 1])).what
-    assert "only 4 examples; at least 5 are needed" in few
-    assert "only 0 examples" in refused("mine.jsonl", b"").what
+    assert "4 usable examples; at least 5 are needed" in few
+    assert "0 usable examples" in refused("mine.jsonl", b"").what
 
 
 def test_the_limits_themselves_are_allowed() -> None:

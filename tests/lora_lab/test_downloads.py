@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,13 +15,16 @@ from starlette.testclient import TestClient
 from lora_lab.counts import count
 from lora_lab.downloads import register
 from lora_lab.form import address_of
+from lora_lab.grid import Grid, grid_from
 from lora_lab.lab import Lab
+from lora_lab.merged import Merged
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
 from lora_lab.spec import RunSpec
 from study.settings import Settings
 from tests.lora_lab import runs
+from tests.lora_lab.sweeps import fail, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.lora_lab.test_datasets import PAIRS, jsonl
 
 PLOTS = ("parameters-by-rank", "memory-by-rank", "memory-by-bits")
@@ -151,7 +155,7 @@ def test_steps_are_kept_one_a_line(site: TestClient, settings: Settings) -> None
     assert rows[0]["peak_bytes"] == "990000"
 
 
-@pytest.mark.parametrize("file", ["adapter.zip", "run.json", "steps.csv"])
+@pytest.mark.parametrize("file", ["adapter.zip", "merged.zip", "run.json", "run.py", "steps.csv"])
 @pytest.mark.parametrize("run_id", ["nothing", "20260304-100000000-m-r8-nf4-dq-abcdef"])
 def test_a_run_that_is_not_there_is_a_sentence(site: TestClient, run_id: str, file: str) -> None:
     answer = site.get(f"/lab/runs/{run_id}/{file}")
@@ -186,3 +190,108 @@ def test_a_deleted_run_is_gone_from_here_too(site: TestClient, lab: Lab, setting
     delete_run(run)
     lab.forget(run.run_id)
     assert site.get(f"/lab/runs/{run.run_id}/steps.csv").status_code == 404
+
+
+# ---- sweeps
+
+
+def test_a_sweep_can_be_kept_as_csv_with_one_line_a_cell(site: TestClient, settings: Settings) -> None:
+    sweep = finished_sweep(settings)
+    rows = table(site.get(f"/lab/sweeps/{sweep.sweep_id}/cells.csv").content)
+    assert [row["run_id"] for row in rows] == list(sweep.run_ids)
+    assert {(row["bits"], row["rank"], row["seed"]) for row in rows} == {
+        (bits, rank, seed) for bits in ("nf4", "bf16") for rank in ("2", "8") for seed in ("0", "1")
+    }
+    assert float(rows[0]["eval_loss_after"]) == 2.8
+
+
+def test_a_sweep_can_be_kept_as_json_with_what_its_seeds_support(
+    site: TestClient, settings: Settings
+) -> None:
+    sweep = finished_sweep(settings)
+    kept = json.loads(site.get(f"/lab/sweeps/{sweep.sweep_id}/sweep.json").content)
+    assert len(kept["cells"]) == 8
+    assert kept["cells"][0]["versions"]["torch"] == "2.13.0"
+    assert kept["findings"][0]["text"].startswith("r=8 ends 0.600")
+    assert Grid.from_json(json.dumps(kept["grid"])) == sweep.grid
+
+
+def test_the_report_is_one_file_that_needs_nothing_else(site: TestClient, settings: Settings) -> None:
+    sweep = finished_sweep(settings, tiny_grid(variants=["lora", "dora"], ranks=[2, 8], seeds=[0, 1]))
+    fail(runs_of(settings, sweep)[-1])
+    answer = site.get(f"/lab/sweeps/{sweep.sweep_id}/report.html")
+    assert answer.headers["content-type"].startswith("text/html")
+    html = answer.text
+    assert re.findall(r'(?:src|href)="(?!#)[^"]*"', re.sub(r"<use [^>]*>", "", html)) == []
+    assert "url(http" not in html
+    assert html.count("<figure>") == 4 * 2 + 1  # loss, memory, time and rank lines of each variant; one front
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    for said in (
+        "2 ranks × 2 seeds × 2 variants = 8 cells",
+        "r=8 ends 0.600",
+        "All variants ran at one learning rate",
+        "CPU, 2 threads, computing in fp32",
+        "transformers</dt><dd>5.24.0",
+        "learning rate</dt><dd>0.002",
+        "Ran out of memory. Try a batch of 2.",
+    ):
+        assert said in html, said
+
+
+def test_a_report_runs_nothing_that_a_name_brings(site: TestClient, settings: Settings) -> None:
+    spec = RunSpec(model="<script>alert(1)</script>", steps=3)
+    sweep = finished_sweep(settings, grid_from(spec, {"ranks": [2, 8]}))
+    assert "<script" not in site.get(f"/lab/sweeps/{sweep.sweep_id}/report.html").text
+
+
+@pytest.mark.parametrize("name", ["grid-loss", "grid-memory", "grid-seconds", "grid-front", "grid-ranks"])
+def test_each_plot_of_a_sweep_can_be_kept(site: TestClient, settings: Settings, name: str) -> None:
+    address = f"/lab/sweeps/{finished_sweep(settings).sweep_id}/plots/{name}"
+    assert site.get(f"{address}.png").content.startswith(PNG_START)
+    assert ElementTree.fromstring(site.get(f"{address}.svg").content).tag.endswith("svg")
+    assert len(table(site.get(f"{address}.csv").content)) >= 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "cells.csv",
+        "sweep.json",
+        "report.html",
+        "plots/grid-loss.png",
+    ],
+)
+def test_a_sweep_that_is_not_there_is_a_sentence(site: TestClient, path: str) -> None:
+    answer = site.get(f"/lab/sweeps/20260304-100000000-sweep-abcdef/{path}")
+    assert answer.status_code == 404
+    assert "There is no sweep with that name." in answer.text
+
+
+def test_a_plot_of_a_sweep_without_a_finished_cell_is_a_sentence(
+    site: TestClient, settings: Settings
+) -> None:
+    sweep = sweep_of(settings)
+    answer = site.get(f"/lab/sweeps/{sweep.sweep_id}/plots/grid-loss.png")
+    assert answer.status_code == 404
+    assert "no cell has finished yet" in answer.text
+
+
+def test_a_run_is_kept_as_a_script(site: TestClient, settings: Settings) -> None:
+    answer = site.get(f"/lab/runs/{runs.finished(settings.runs_dir).run_id}/run.py")
+    assert answer.status_code == 200
+    assert "MEASURED_LOSSES: list[float] = [\n    3.875,\n" in answer.text
+    compile(answer.text, "run.py", "exec")
+
+
+def test_a_merged_model_is_sent_once_there_is_one(site: TestClient, settings: Settings) -> None:
+    run = runs.finished(settings.runs_dir)
+    missing = site.get(f"/lab/runs/{run.run_id}/merged.zip")
+    assert (missing.status_code, "has not been merged yet" in missing.text) == (404, True)
+    merged = Merged(run)
+    merged.folder.mkdir()
+    (merged.folder / "model.safetensors").write_bytes(b"weights" * 1000)
+    merged.state_path.write_text('{"state": "done", "text": ""}', "utf-8")
+    answer = site.get(f"/lab/runs/{run.run_id}/merged.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.read("merged/model.safetensors") == b"weights" * 1000

@@ -1,24 +1,34 @@
 """The Lab page's handlers as the plain functions they are: what each press changes, and what it says."""
 
 import base64
+import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from html.parser import HTMLParser
+from threading import Barrier
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from starlette.datastructures import QueryParams
 
+from lora_lab.batches import Length
 from lora_lab.counts import count
-from lora_lab.datasets import MAX_FILE_BYTES
+from lora_lab.datasets import MAX_FILE_BYTES, load_saved, own_dataset
 from lora_lab.form import address_of, presets, spec_of_form
+from lora_lab.home import ReadExample
 from lora_lab.lab import Lab
-from lora_lab.pages.train import LabPage, last_run
+from lora_lab.memory import bits_per_param
+from lora_lab.merged import Merged
+from lora_lab.pages.train import LabPage
+from lora_lab.run_file import run_file
+from lora_lab.run_panel import last_run
 from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import find_shape
-from lora_lab.spec import OWN_DATA, RANK_LIMITS, RunSpec
-from study.context import Context
+from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
+from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
 from study.units import as_count, as_percent
@@ -69,7 +79,9 @@ class Form(HTMLParser):
             self._select = name or ""
         elif tag == "option" and (self._select not in self.values or "selected" in given):
             self.values[self._select] = [value]
-        elif tag == "input" and name and (given.get("type") != "radio" or "checked" in given):
+        elif (
+            tag == "input" and name and (given.get("type") not in ("radio", "checkbox") or "checked" in given)
+        ):
             self.values[name] = [value]
 
 
@@ -79,10 +91,15 @@ def lab(context: Context) -> Lab:
     return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
+def asked(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+    """Nobody reviews cards here."""
+    return 0
+
+
 @pytest.fixture
 def ana(context: Context, lab: Lab) -> Visitor:
     """A learner's browser."""
-    return Visitor(LabPage(context, lab))
+    return Visitor(LabPage(context, lab, ask_for_cards=asked))
 
 
 def part(reply: Reply, name: str) -> str:
@@ -107,6 +124,7 @@ def test_the_page_opens_with_the_demo_and_its_exact_numbers(ana: Visitor) -> Non
 SHOWN_SPECS = [
     *(preset.spec for preset in presets()),
     RunSpec(model="llama-3.2-3b", bits="fp4", targets="attention", rank=3, alpha=0.5, compute_dtype="fp32"),
+    RunSpec(variant="dora", optimizer="paged_adamw8bit", checkpointing=True, bits="hqq3"),
     RunSpec(learning_rate=0.00123456789, alpha=1234567.25, seed=2**32 - 1, seq_len_tokens=17, batch=64),
 ]
 
@@ -135,7 +153,7 @@ def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
 @pytest.mark.parametrize("rank", [1, 8, 64, 256])
 @pytest.mark.parametrize("targets", ["q+v", "attention", "all-linear"])
 def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int, targets: str) -> None:
-    spec = RunSpec(rank=rank, targets=targets)  # type: ignore[arg-type]
+    spec = RunSpec(rank=rank, targets=targets)
     exact = count(find_shape(spec.model), rank=rank, targets=targets)
     reply = ana.sends("change", spec)
     assert as_count(exact.trainable) in part(reply, "cost")
@@ -164,6 +182,38 @@ def test_what_the_page_knows_and_a_learner_should_is_said(ana: Visitor) -> None:
     assert "rounded to 4 bits once already" in part(ana.sends("change", RunSpec(bits="bf16")), "cost")
     above = part(ana.sends("change", RunSpec(rank=RANK_LIMITS[1])), "cost")
     assert "Rank 256 is above the width 192 of k_proj" in above
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_stored_bits_of_every_scheme_are_shown(ana: Visitor, bits: Bits) -> None:
+    said = f"{bits_per_param(bits):.4g} bits each as stored"
+    assert said in words(part(ana.sends("change", RunSpec(bits=bits)), "cost"))
+
+
+def test_doras_magnitudes_are_counted_and_explained(ana: Visitor) -> None:
+    spec = RunSpec(variant="dora")
+    shown = words(part(ana.sends("change", spec), "cost"))
+    shape = find_shape(spec.model)
+    counted = count(shape, rank=spec.rank, targets=spec.targets, variant="dora")
+    outputs = sum(linear.count * linear.d_out for linear in shape.linears)
+    assert counted.trainable == count(shape, rank=spec.rank, targets=spec.targets).trainable + outputs
+    assert as_count(counted.trainable) in shown
+    assert f"30 layers × (8 × 10,176 + {outputs // 30:,})" in shown
+    assert "magnitude of each output" in shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (RunSpec(optimizer="paged_adamw8bit"), "A CPU has no second memory to page to"),
+        (RunSpec(optimizer="adamw8bit", rank=1), "8-bit AdamW saves nothing"),
+        (RunSpec(optimizer="adamw8bit", rank=8), "fewer than 4,096 numbers keep their moments in 32 bits"),
+        (RunSpec(bits="hqq1"), "With 1 bit a weight is off by about its own size"),
+        (RunSpec(variant="rslora", rank=4), "alpha / √r = 8"),
+    ],
+)
+def test_what_a_choice_cannot_do_is_said(ana: Visitor, spec: RunSpec, said: str) -> None:
+    assert said in words(part(ana.sends("change", spec), "cost"))
 
 
 def test_a_machine_that_is_too_small_is_named_before_the_start(ana: Visitor, lab: Lab) -> None:
@@ -241,6 +291,43 @@ def test_names_that_learners_give_are_never_markup(ana: Visitor) -> None:
     assert "<b>" not in shown
 
 
+def test_an_exported_run_starts_again_when_it_is_imported(ana: Visitor, lab: Lab) -> None:
+    first = runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=5, seed=7))
+    reply = ana.sends("import", name="run.json", content=base64.b64encode(run_file(first).encode()).decode())
+    [again] = [run for run in lab.runs() if run != first]
+    assert again.spec == first.spec
+    assert load_saved(again.path) == load_saved(first.path)
+    assert lab.engine.waiting() == [again.run_id]
+    assert reply["goto"] == address_of(again.spec, run_id=again.run_id)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"{}", "holds no run"), (b"PK", "is not JSON")])
+def test_a_file_that_is_no_run_starts_nothing(ana: Visitor, lab: Lab, content: bytes, said: str) -> None:
+    with pytest.raises(LearnerError, match=said):
+        ana.sends("import", name="run.json", content=base64.b64encode(content).decode())
+    assert lab.runs() == []
+
+
+def test_data_that_was_read_shows_its_tokens_and_what_is_cut(ana: Visitor, lab: Lab) -> None:
+    assert "has not been read with the tokenizer of tiny-random" in words(ana.opens("/lab?preset=instant"))
+    digest = own_dataset().digest
+    lab.home.save_lengths("tiny-random", digest, [Length(tokens=200, answer_tokens=90)] * 3)
+    example = ReadExample(pieces=("<b>", "W", "!"), answer_tokens=1)
+    lab.home.save_read_examples("tiny-random", digest, [example])
+    html = ana.opens("/lab?preset=instant&seq_len_tokens=128")
+    assert "3 of 3 examples are cut at 128 tokens" in words(html)
+    assert '<span class="token masked">&lt;b&gt;</span>' in html
+    assert '<span class="token trained">!</span>' in html
+    assert "none of 3 examples is cut" in part(
+        ana.sends("draw", replace(LIGHT, seq_len_tokens=256)), "seen-title"
+    )
+
+
+def test_a_tokenizer_that_cannot_be_had_is_said(ana: Visitor, lab: Lab) -> None:
+    lab.home.save_unreadable("tiny-random", own_dataset().digest, "No such model. Check the name.")
+    assert "No such model. Check the name." in words(ana.opens("/lab?preset=instant"))
+
+
 # ---- starting, watching, stopping
 
 
@@ -251,6 +338,50 @@ def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
     assert reply["say"] == "Run started."
     assert f"run={run.run_id}" in reply["url"]
     assert 'data-act="stop"' in " ".join(reply["parts"].values())
+
+
+def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
+    context: Context, lab: Lab, ana: Visitor
+) -> None:
+    ben = Visitor(LabPage(context, lab, ask_for_cards=asked), cookies={COOKIE: "browser-of-ben"})
+    both_ready = Barrier(2)
+
+    def start(visitor: Visitor, rank: int) -> Reply:
+        both_ready.wait()
+        return visitor.sends("start", replace(LIGHT, rank=rank))
+
+    with ThreadPoolExecutor(2) as pages:
+        replies = list(pages.map(start, (ana, ben), (2, 4)))
+    assert {run.spec.rank for run in lab.runs()} == {2, 4}
+    assert len(lab.engine.waiting()) == 2
+    assert len({reply["url"] for reply in replies}) == 2
+
+
+def test_a_run_that_may_not_fit_asks_first_and_starts_when_told_to(ana: Visitor, lab: Lab) -> None:
+    device = {"type": "cpu", "name": "CPU", "memory_bytes": 10**6, "compute_dtype": "fp32"}
+    lab.home.write_worker_state(state="ready", text="", device=device)
+    asked = ana.sends("start")
+    assert lab.runs() == []
+    assert asked["focus"] == "#confirm"
+    assert "this machine has 1.00 MB" in part(asked, "confirm")
+    assert 'name="sure" value="yes"' in asked["parts"]["confirm"]
+    started = ana.sends("start", fields=fields_of(LIGHT, sure="yes"))
+    assert [run.spec for run in lab.runs()] == [LIGHT]
+    assert started["parts"]["confirm"] == ""
+
+
+def test_moving_a_control_takes_the_question_back(ana: Visitor) -> None:
+    assert ana.sends("change", LIGHT)["parts"]["confirm"] == ""
+
+
+def test_a_run_that_fits_starts_without_a_question(ana: Visitor, lab: Lab) -> None:
+    device = {"type": "cpu", "name": "CPU", "memory_bytes": 8 * 10**9, "compute_dtype": "fp32"}
+    lab.home.write_worker_state(state="ready", text="", device=device)
+    assert ana.sends("start")["say"] == "Run started."
+
+
+def test_every_preset_says_in_how_much_memory_it_fits(ana: Visitor) -> None:
+    assert words(ana.opens()).count("fits in") == len(presets())
 
 
 def test_a_second_start_is_queued_and_says_so(ana: Visitor) -> None:
@@ -322,7 +453,10 @@ def test_an_open_page_draws_anew_when_a_run_ends(ana: Visitor, lab: Lab) -> None
 
 def test_a_second_browser_sees_the_same_run(context: Context, ana: Visitor, lab: Lab) -> None:
     run = runs.training(lab.settings.runs_dir)
-    ben = Visitor(LabPage(context, Lab(lab.settings, lab.engine)), cookies={COOKIE: "browser-of-ben"})
+    ben = Visitor(
+        LabPage(context, Lab(lab.settings, lab.engine), ask_for_cards=asked),
+        cookies={COOKIE: "browser-of-ben"},
+    )
     for visitor in (ana, ben):
         visitor.opens()
         assert "3 / 20" in all_parts(visitor.sends("poll"))
@@ -341,7 +475,7 @@ def test_a_finished_run_shows_answers_losses_and_downloads(ana: Visitor, lab: La
     for text in ("Finished", "What is W?", "Frozen.", "The frozen weight.", "5.50 → 2.25", "peft"):
         assert text in shown
     assert "&lt;b&gt;W&lt;/b&gt;" in html
-    for file in ("adapter.zip", "run.json", "steps.csv"):
+    for file in ("adapter.zip", "run.json", "run.py", "steps.csv"):
         assert f"/lab/runs/{run.run_id}/{file}" in html
 
 
@@ -386,22 +520,34 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
             ana.sends(act, run=run_id)
 
 
-def test_an_overlay_shows_what_the_runs_differ_in_and_nothing_else(ana: Visitor, lab: Lab) -> None:
-    ids = [
-        runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=rank), after_seconds=rank).run_id
-        for rank in (2, 4)
-    ]
-    html = ana.sends("overlay", fields={"overlay": ids})["parts"]["overlay"]
-    rows = re.findall(r'<th scope="row">([^<]+)</th>', html)
-    assert rows == ["rank", "alpha", "last loss", "held-out loss", "peak memory"]
-    assert "<svg" in html
+def test_a_run_that_no_script_covers_says_so(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir, replace(LIGHT, variant="dora", bits="int8"))
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert "There is no plain script" in words(html)
+    assert "it does not cover variant=dora together with bits=int8." in words(html)
+    assert "run.py" not in html
 
 
-@pytest.mark.parametrize("how_many", [0, 1])
-def test_an_overlay_of_fewer_than_two_says_what_to_tick(ana: Visitor, lab: Lab, how_many: int) -> None:
-    ids = [runs.finished(lab.settings.runs_dir).run_id][:how_many]
-    with pytest.raises(LearnerError, match=r"two runs or more\. Tick them"):
-        ana.sends("overlay", fields={"overlay": ids})
+def test_a_merged_model_is_offered_shown_at_work_and_kept(ana: Visitor, lab: Lab) -> None:
+    run = runs.finished(lab.settings.runs_dir)
+    address, merged = f"/lab?run={run.run_id}", Merged(run)
+    assert 'data-act="merge"' in ana.opens(address)
+    merged.state_path.write_text(json.dumps({"state": "working", "text": "Saving", "pid": os.getpid()}))
+    assert "Merging base and adapter into one model: Saving" in words(ana.opens(address))
+    merged.folder.mkdir()
+    merged.state_path.write_text('{"state": "done"}')
+    html = ana.opens(address)
+    assert str(merged.folder) in html
+    assert f"/lab/runs/{run.run_id}/merged.zip" in html
+    merged.state_path.write_text('{"state": "failed", "text": "There was not enough memory."}')
+    html = ana.opens(address)
+    assert "There was not enough memory." in html
+    assert 'data-act="merge"' in html
+
+
+def test_ticked_runs_are_compared_on_their_own_page(ana: Visitor, lab: Lab) -> None:
+    ids = [runs.finished(lab.settings.runs_dir, after_seconds=at).run_id for at in (0, 1)]
+    assert ana.sends("compare", fields={"runs": ids}) == {"goto": f"/compare?runs={ids[0]},{ids[1]}"}
 
 
 def test_zooming_is_kept_in_the_address_and_comes_back(ana: Visitor, lab: Lab) -> None:

@@ -81,9 +81,13 @@ def test_hqq_is_off_by_the_published_share_and_decodes_as_the_library_does(bits:
     layer = hqq_layer(bits, 256, 512)
     decoded = dense_weight(layer, torch.float32)
     torch.testing.assert_close(decoded, layer.dequantize())
-    weight = random_weight(256, 512)
+    weight = WEIGHT_SPREAD * random_weight(256, 512)
     error = float((decoded - weight).norm() / weight.norm())
     assert error == pytest.approx(HQQ_ERRORS[bits], rel=0.03)
+
+
+WEIGHT_SPREAD = 0.05
+"""As in a trained model: the 1-bit search depends on the scale (at 1 the error is 1.48)."""
 
 
 def random_weight(d_out: int, d_in: int) -> torch.Tensor:
@@ -92,7 +96,7 @@ def random_weight(d_out: int, d_in: int) -> torch.Tensor:
 
 def hqq_layer(bits: Bits, d_out: int, d_in: int) -> HQQLinear:
     linear = torch.nn.Linear(d_in, d_out, bias=False)
-    linear.weight.data = random_weight(d_out, d_in)
+    linear.weight.data = WEIGHT_SPREAD * random_weight(d_out, d_in)
     return quantized_linear(linear, bits, torch.device("cpu"))
 
 
@@ -183,7 +187,9 @@ def test_more_bits_never_store_fewer_bytes(model: str, spec: RunSpec, compute: C
 
 @given(models, specs)
 def test_more_bits_never_need_less_memory(model: str, spec: RunSpec) -> None:
-    needed = [total_of(model, replace(spec, bits=bits), "bf16") for bits in NARROW_TO_WIDE]
+    """Of bitsandbytes' schemes and plain weights: decoding HQQ's takes more room than a small model saves."""
+    schemes = [bits for bits in NARROW_TO_WIDE if bits not in HQQ_BITS]
+    needed = [total_of(model, replace(spec, bits=bits), "bf16") for bits in schemes]
     assert needed == sorted(needed)
 
 

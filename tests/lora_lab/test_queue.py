@@ -240,6 +240,25 @@ def test_a_cell_that_was_cut_off_twice_is_not_begun_by_itself_again(
     assert next_app().waiting() == list(sweep.run_ids[1:])
 
 
+def test_a_cut_off_cell_without_its_data_stays_as_it_ended_and_the_queue_goes_on(
+    settings: Settings, engine: LocalEngine, sweep: Sweep, next_app: Callable[[], LocalEngine]
+) -> None:
+    first = run_of(settings, sweep.run_ids[0])
+    first.emit("stopped", step=1, cut_off=True)
+    (first.path / "data.json").unlink()
+    assert next_app().waiting() == list(sweep.run_ids[1:])
+    assert open_sweep(settings.sweeps_dir, sweep.sweep_id).run_ids == sweep.run_ids
+
+
+def test_a_table_that_cannot_be_written_stops_nothing(
+    engine: LocalEngine, sweep: Sweep, settings: Settings
+) -> None:
+    sweep.table_path.unlink()
+    sweep.table_path.mkdir()
+    engine.stop(sweep.run_ids[0])
+    assert engine.waiting() == list(sweep.run_ids[1:])
+
+
 def test_a_holder_is_known_by_its_number_and_its_age() -> None:
     me = holder.this_process()
     assert holder.is_at_work(me, since=NOW.timestamp() + 10**9)

@@ -105,3 +105,24 @@ def test_time_left_comes_from_the_median_step_once_there_are_two() -> None:
     steps = [step(1, seconds=9.0), step(2), step(3), step(4, seconds=60.0)]
     assert fold(steps).seconds_left(10) == pytest.approx(2.0 * 6)
     assert fold([step(n) for n in range(1, 11)]).seconds_left(10) == 0
+
+
+def test_the_pace_is_the_median_step_without_the_first_one() -> None:
+    assert RunState().seconds_per_step is None
+    assert fold([step(1, seconds=9.0)]).seconds_per_step == 9.0
+    assert fold([step(1, seconds=9.0), step(2), step(3, seconds=60.0), step(4)]).seconds_per_step == 2.0
+
+
+def test_a_run_knows_its_sweep_its_holder_and_when_somebody_began() -> None:
+    waiting = fold([event("queued", sweep="a-sweep", held_by="host:7")])
+    assert (waiting.sweep, waiting.held_by, waiting.began_at) == ("a-sweep", "host:7", None)
+    later = {"kind": "status", "at": 130.0, "text": "Starting"}
+    begun = fold([later, later | {"at": 140.0}], waiting)
+    assert begun.began_at == 130.0
+    assert not fold([event("queued", sweep="a-sweep")], waiting).held_by, "it was taken over"
+
+
+@pytest.mark.parametrize("kind", ["stopped", "failed"])
+def test_a_run_that_was_cut_off_says_so(kind: str) -> None:
+    assert fold([event(kind, step=2, cut_off=True)]).cut_off
+    assert not fold([event(kind, step=2)]).cut_off

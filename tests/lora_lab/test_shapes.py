@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from lora_lab.adapters import AdapterSetting
+from lora_lab.counts import count, count_adapter
 from lora_lab.shapes import ModelShape, catalogue, find_shape, shape_from_json
 from lora_lab.spec import TARGET_SETS, TargetSet
 from lora_lab.worker.shapes import shape_of_config
@@ -50,7 +52,15 @@ def rebuilt(kept: ModelShape, config: dict[str, Any]) -> ModelShape:
     return shape_of_config(config, name=kept.name, hub_id=kept.hub_id, licence=kept.licence)
 
 
-@pytest.mark.parametrize("shape", catalogue().values(), ids=list(catalogue()))
+DECODERS = [
+    shape
+    for shape in catalogue().values()
+    if shape.model_type
+    in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt3")
+]
+
+
+@pytest.mark.parametrize("shape", DECODERS, ids=lambda shape: shape.name)
 def test_a_catalogue_shape_contradicts_itself_nowhere(shape: ModelShape) -> None:
     widths = {(linear.role, linear.d_in, linear.d_out) for linear in shape.linears}
     attention, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
@@ -138,6 +148,42 @@ def test_the_names_given_to_peft_choose_the_counted_matrices_and_no_others(
 def test_names_given_to_peft_are_short_where_they_are_unmistakable() -> None:
     assert find_shape("llama-7b").target_modules("q+v") == ["q_proj", "v_proj"]
     assert find_shape("gpt2").target_modules("attention") == ["attn.c_proj", "c_attn"]
+
+
+TYPED = [
+    ("q_proj, down_proj", {"q_proj": 32, "down_proj": 32}),
+    ("self_attn.o_proj", {"o_proj": 32}),
+    (r".*layers\.[0-3]\..*(q|v)_proj", {"q_proj": 4, "v_proj": 4}),
+    ("layers.31.mlp.up_proj,q_proj", {"up_proj": 1, "q_proj": 32}),
+]
+
+
+@pytest.mark.parametrize(("targets", "counts"), TYPED)
+def test_typed_targets_are_names_or_a_pattern_for_whole_names(targets: str, counts: dict[str, int]) -> None:
+    chosen = find_shape("llama-7b").select(targets)
+    assert {linear.suffix: linear.count for linear in chosen} == counts
+
+
+@pytest.mark.parametrize("targets", [targets for targets, _ in TYPED])
+def test_typed_targets_reach_peft_with_the_same_meaning(targets: str) -> None:
+    shape = find_shape("llama-7b")
+    named = shape.target_modules(targets)
+    setting = AdapterSetting(targets=named if isinstance(named, str) else tuple(named))
+    assert count_adapter(shape, setting, rank=4) == count(shape, rank=4, targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ("q_proj,w_pack", r"no linear layer named w_pack\. It has: down_proj"),
+        (".*w_pack", r"no linear layer named \.\*w_pack\. It has: down_proj"),
+        ("(", "is no regular expression"),
+        ("layers.99.mlp.up_proj", r"no linear layer named layers\.99\.mlp\.up_proj"),
+    ],
+)
+def test_typed_targets_that_match_nothing_list_what_there_is(targets: str, said: str) -> None:
+    with pytest.raises(LearnerError, match=said):
+        find_shape("llama-7b").select(targets)
 
 
 def test_grouped_queries_make_keys_and_values_narrow() -> None:

@@ -54,7 +54,7 @@ def test_a_spec_survives_being_typed_into_a_form(spec: RunSpec) -> None:
         ({"bits": "4bit"}, f"bits must be one of {', '.join(BITS)}, got '4bit'."),
         ({"variant": "vera"}, "variant must be one of lora, rslora, dora, got 'vera'."),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, adamw8bit, paged_adamw8bit, got 'sgd'."),
-        ({"targets": "mlp"}, "targets must be one of q+v, attention, all-linear, got 'mlp'."),
+        ({"targets": " "}, "targets must be 1 to 300 characters."),
         ({"compute_dtype": "fp16"}, "compute_dtype must be one of auto, fp32, bf16, got 'fp16'."),
     ],
 )

@@ -76,6 +76,8 @@ def test_earlier_explanations_can_be_read_again(page: ExplainPage) -> None:
     html = words(page.load(opened("b1", QUERY)))
     assert "Your earlier explanations (1)" in html
     assert "today · 1 of 4 concepts" in html
+    assert "✓ said: Base weights stay frozen; ○ not said: Low-rank update" in html
+    assert page.exercise.prompts["explain-lora"].model_answer in html
     assert "best 1 of 4 concepts" in words(page.load(opened("b1")))
 
 

@@ -109,6 +109,12 @@ def test_a_shared_address_offers_the_same_questions_to_someone_else(page: QuizPa
     assert question_in(page, theirs["html"]) == question_in(page, started["html"])
 
 
+def test_an_address_that_no_question_fits_says_so(page: QuizPage) -> None:
+    html = page.load(opened("b1", "topic=no-such-topic&n=5&seed=7"))
+    assert "No question is in the quiz of this address." in words(html)
+    assert "Start this quiz" not in words(html)
+
+
 def test_an_unfinished_quiz_is_offered_again(page: QuizPage) -> None:
     started = start(page)
     answer(page, started["html"], query_of(started["url"]), correct=True)

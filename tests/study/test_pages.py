@@ -123,6 +123,7 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
         event = press(html, "answer", query=query, fields={"option": [right_letter(review, html)]})
         feedback = review.act(event, opened("b1"))["html"]
         assert "✓ Your answer, right" in words(feedback)
+        assert ("Go on Enter" if number == 2 else "Next question Enter") in words(feedback)
         html = review.act(press(feedback, "next", query=query), opened("b1"))["html"]
     event = press(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
     rubric = review.act(event, opened("b1"))["html"]

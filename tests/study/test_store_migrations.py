@@ -11,7 +11,7 @@ from study.errors import LearnerError
 from study.settings import load_settings
 from study.store import open_store
 from study.store.database import Database, open_database
-from study.store.migrations import STEPS, migrate, version_of
+from study.store.migrations import STEPS, applied_steps, m0001_first_tables, migrate, version_of
 from study.store.schema import metadata
 
 
@@ -40,6 +40,19 @@ def test_steps_are_numbered_without_a_gap() -> None:
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     assert version_of(database) == 0
     assert migrate(database) == migrate(database) == version_of(database) == STEPS[-1][0]
+
+
+def test_what_was_learnt_before_a_step_is_there_after_it(database: Database) -> None:
+    with database.write() as connection:
+        m0001_first_tables.upgrade(connection)
+        connection.execute(text("INSERT INTO profiles VALUES ('p', 'Ana', 1, '2026-03-04 10:00:00')"))
+        applied_steps.create(connection)
+        connection.execute(text("INSERT INTO schema_steps VALUES (1, '2026-03-04 10:00:00')"))
+    migrate(database)
+    assert version_of(database) == STEPS[-1][0]
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT name FROM profiles")) == "Ana"
+        assert connection.scalar(text("SELECT count(*) FROM predictions")) == 0
 
 
 def test_data_of_a_newer_app_is_left_alone(database: Database) -> None:

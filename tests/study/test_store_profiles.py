@@ -92,9 +92,19 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))
     attempt = store.explains.submit(profile, "p", "text", at=now)
     store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
+    guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
+    store.predictions.start(guess, "run", at=now)
+    store.predictions.judge(guess, {"percent": True}, at=now)
     store.notes.save_draft(profile, "explain:p", "draft", at=now)
     store.notes.prefer(profile, shortcuts=False)
 
 
 def quiz_answer(question: str, *, now: datetime, correct: bool = True) -> QuizAnswer:
     return QuizAnswer(question_id=question, option="right", correct=correct, answered_at=now, duration_ms=5)
+
+
+def test_guests_keep_different_names_after_one_has_got_a_name(store: Store, now: datetime) -> None:
+    first, second = (store.profiles.of_browser(browser, now=now) for browser in ("b1", "b2"))
+    store.profiles.rename(first.id, "Ana")
+    third, fourth = (store.profiles.of_browser(browser, now=now) for browser in ("b3", "b4"))
+    assert len({second.name, third.name, fourth.name}) == 3

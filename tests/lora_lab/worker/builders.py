@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from lora_lab.batches import RowSize, row_sizes
 from lora_lab.datasets import Dataset, Example, own_dataset, split
-from lora_lab.memory import Compute
+from lora_lab.memory import Compute, heaviest_row
 from lora_lab.shapes import find_shape
-from lora_lab.spec import Bits, RunSpec
+from lora_lab.spec import HQQ_BITS, Bits, RunSpec
 from lora_lab.worker.data import IGNORED, Encoded, cut_to, encode, pack
 from lora_lab.worker.models import load_model, quiet_libraries
 from lora_lab.worker.session import DTYPES, Adapted, Machine, Session, attach, meter_for, open_session
@@ -110,9 +110,10 @@ def with_adapter(session: Session, spec: RunSpec, dataset: Dataset | None = None
 
 def plain_peft(spec: RunSpec, models_dir: Path, *, bits: Bits | None = None) -> PeftModel:
     """The usual recipe in fp32: PEFT's own layers on the library's own forward, nothing of ours."""
+    spec = replace(spec, bits=bits or spec.bits)
     base = load_model(
         spec.model,
-        bits or spec.bits,
+        spec.bits,
         compute_dtype=torch.float32,
         device=CPU,
         models_dir=models_dir,
@@ -126,12 +127,19 @@ def adapt(base: nn.Module, spec: RunSpec) -> PeftModel:
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=int(spec.alpha),
-        target_modules=find_shape(spec.model).target_modules(spec.targets),
+        target_modules=_targets(spec),
         use_rslora=spec.variant == "rslora",
         use_dora=spec.variant == "dora",
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, config)
+
+
+def _targets(spec: RunSpec) -> str | list[str]:
+    """PEFT's "all-linear" looks for nn.Linear and passes HQQ's layers over."""
+    if spec.targets == "all-linear" and spec.bits not in HQQ_BITS:
+        return "all-linear"
+    return find_shape(spec.model).target_modules(spec.targets)
 
 
 def padded_loss(model: nn.Module, batch: Sequence[Encoded]) -> Tensor:
@@ -190,8 +198,8 @@ def with_a_heavy_last_row(lab: Lab) -> Lab:
     """A run of two steps whose second row is the heavier one: the first has less to hold beside it."""
     for seed in range(50):
         seeded = replace(lab, spec=replace(lab.spec, seed=seed))
-        first, second = rows_of(seeded)
-        if second.tokens >= first.tokens and second.answer_tokens >= first.answer_tokens:
+        rows, shape = rows_of(seeded), find_shape(lab.spec.model)
+        if heaviest_row(shape, seeded.spec, rows, lab.session.machine.compute_name) == rows[-1]:
             return seeded
     raise AssertionError("no seed has its heaviest row last")
 

@@ -28,30 +28,23 @@ WITHOUT_BF16 = {
 }
 PROBE = """
 import torch
-from lora_lab.worker.precision import _probe_seconds, faster_compute_dtype
-cpu = torch.device("cpu")
-print(faster_compute_dtype(cpu), _probe_seconds(torch.float32), _probe_seconds(torch.bfloat16))
+from lora_lab.worker.precision import faster_compute_dtype
+print(faster_compute_dtype(torch.device("cpu")))
 """
-CLEARLY = 3
-"""Times slower that no noise of a busy machine explains."""
 
 
-@pytest.mark.parametrize("processor", [{}, WITHOUT_BF16], ids=["this machine", "without bf16"])
-def test_the_probe_takes_the_type_that_this_processor_is_faster_in(processor: dict[str, str]) -> None:
-    """docs/traps.md 9."""
+def test_without_bf16_instructions_the_probe_takes_fp32() -> None:
+    """docs/traps.md 9: emulated bf16 is 16 times slower, which no noise of a busy machine hides."""
     probed = subprocess.run(
         [sys.executable, "-c", PROBE],
         cwd=ROOT,
-        env=os.environ | processor,
+        env=os.environ | WITHOUT_BF16,
         capture_output=True,
         text=True,
         check=True,
     )
-    chosen, fp32_seconds, bf16_seconds = probed.stdout.split()
-    slower = {"torch.float32": float(fp32_seconds), "torch.bfloat16": float(bf16_seconds)}
-    assert slower.pop(chosen) < CLEARLY * min(slower.values())
-    if processor and platform.machine().lower() in ("x86_64", "amd64"):
-        assert chosen == "torch.float32"
+    emulated = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere the limits mean nothing
+    assert probed.stdout.strip() in ({"torch.float32"} if emulated else {"torch.float32", "torch.bfloat16"})
 
 
 def test_a_run_may_ask_for_a_number_type_and_auto_takes_a_measured_one() -> None:

@@ -73,10 +73,24 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert state.started is not None
     expected = count(find_shape(TINY_MODEL), rank=TINY.rank, targets=TINY.targets)
     assert (state.started["trainable"], state.started["total"]) == (expected.trainable, expected.total)
-    assert set(state.started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes"}
+    assert set(state.started["versions"]) == {
+        "torch",
+        "transformers",
+        "peft",
+        "bitsandbytes",
+        "hqq",
+    }
     assert state.loss_before is not None
     assert state.loss_after is not None
     assert state.loss_after < state.loss_before
+
+
+@pytest.mark.parametrize("targets", ["q_proj,down_proj", r".*layers\.1\..*(v|o)_proj"])
+def test_typed_targets_train_what_they_name(run_it: RunIt, targets: str) -> None:
+    started = state_of(run_it(replace(TINY, targets=targets))).started
+    assert started is not None
+    expected = count(find_shape(TINY_MODEL), rank=TINY.rank, targets=targets)
+    assert (started["trainable"], started["total"]) == (expected.trainable, expected.total)
 
 
 def test_before_and_after_answer_the_same_held_out_prompts(run_it: RunIt) -> None:
@@ -313,3 +327,13 @@ def test_an_adapter_that_cannot_be_written_is_a_failure_of_the_disk(run_it: RunI
     failure = failure_of(run_it(TINY, prepare=block))
     assert failure["cause"] == "disk"
     assert "your settings are kept" in failure["do_next"]
+
+
+def test_a_hub_id_that_does_not_answer_says_what_to_check(
+    run_it: RunIt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    failure = failure_of(run_it(replace(TINY, model="nobody/there-is-no-such-model")))
+    assert failure["cause"] == "settings"
+    assert "nobody/there-is-no-such-model" in failure["what"]
+    assert "Check the name and the network" in failure["do_next"]

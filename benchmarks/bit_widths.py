@@ -1,0 +1,167 @@
+"""What each way to store the weights costs and gives: one short run for each, on the embedded model.
+
+    python -m benchmarks.bit_widths             # 40 steps each; writes the table of docs/guide/four-bit.md
+    python -m benchmarks.bit_widths --steps 4 --out /tmp/table.md
+
+Every run has the same data, order, seed, rank and learning rate; only the stored bits differ. Held-out loss
+and memory are the same on a quiet and on a busy machine; CPU-seconds nearly so.
+"""
+
+import argparse
+import gc
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import sub
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from benchmarks.memory_cells import with_seed
+from lora_lab.datasets import own_dataset
+from lora_lab.ledger import percent_above
+from lora_lab.memory import bits_per_param, heaviest_row, predict
+from lora_lab.shapes import find_shape
+from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.data import cut_to, encode
+from lora_lab.worker.models import quiet_libraries
+from lora_lab.worker.run import versions
+from lora_lab.worker.session import Machine, attach, find_machine, meter_for, open_session
+from lora_lab.worker.training import StepResult, held_out_loss, train
+from study.settings import load_settings
+from study.units import as_bytes
+
+PAGE = Path("docs") / "guide" / "four-bit.md"
+START, END = "<!-- measured: python -m benchmarks.bit_widths -->", "<!-- end -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One finished run."""
+
+    spec: RunSpec
+    weights_bytes: int
+    """Codes and constants, embedding and head."""
+
+    predicted_bytes: int
+    peak_bytes: int
+    cpu_seconds_a_step: float
+    """Of all threads together, which a busy neighbour hardly changes."""
+
+    loss_before: float
+    loss_after: float
+
+    def cells(self) -> str:
+        """As a line of a Markdown table."""
+        error = percent_above(self.peak_bytes, self.predicted_bytes)
+        return (
+            f"| {BITS_LABELS[self.spec.bits]} | {bits_per_param(self.spec.bits):.4g} "
+            f"| {as_bytes(self.weights_bytes)} | {as_bytes(self.peak_bytes)} ({error:+.2f} %) "
+            f"| {self.cpu_seconds_a_step:.2f} | {self.loss_before:.3f} | {self.loss_after:.3f} |"
+        )
+
+
+HEAD = (
+    "| weights | stored bits each | all weights | peak, measured (against computed) | CPU-seconds a step "
+    "| held-out loss before | after |\n|---|---|---|---|---|---|---|"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bit_widths", description=__doc__)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
+    parser.add_argument("--out", type=Path, default=PAGE)
+    options = parser.parse_args(arguments)
+    quiet_libraries()
+    machine = find_machine()
+    rows = []
+    for bits in sorted(BITS, key=bits_per_param, reverse=True):
+        spec = RunSpec(model=options.model, bits=bits, steps=options.steps)
+        rows.append(one_run(spec, machine))
+        print(rows[-1].cells(), flush=True)
+    write(options.out, report(rows, machine))
+    return 0
+
+
+def one_run(spec: RunSpec, machine: Machine) -> Row:
+    """Load, evaluate, train, evaluate: as a worker does it, without its folder."""
+    models_dir = load_settings().models_dir
+    session = open_session(spec.model, spec.bits, machine, models_dir=models_dir, report=_silent)
+    shape = find_shape(spec.model)
+    adapted = attach(session, spec, shape)
+    dataset = own_dataset()
+    encoded = [encode(session.tokenizer, example) for example in dataset.train]
+    held_out = [encode(session.tokenizer, example) for example in dataset.held_out]
+    kept = cut_to(held_out, spec.seq_len_tokens)
+    _, planned = with_seed(spec, spec.seed, encoded)
+    ledger = predict(
+        shape, spec, heaviest_row(shape, spec, planned, machine.compute_name), machine.compute_name
+    )
+    loss_before = held_out_loss(adapted.model, kept, machine.autocast)
+    results: list[StepResult] = []
+    moments: list[float] = []
+
+    def on_step(result: StepResult) -> None:
+        results.append(result)
+        moments.append(time.process_time())
+
+    train(
+        adapted.model,
+        cut_to(encoded, spec.seq_len_tokens),
+        spec,
+        autocast=machine.autocast,
+        meter=meter_for(adapted.model, machine),
+        on_step=on_step,
+        should_stop=_never,
+    )
+    row = Row(
+        spec=spec,
+        weights_bytes=ledger.weights + ledger.constants,
+        predicted_bytes=ledger.total_bytes,
+        peak_bytes=results[-1].peak_bytes,
+        cpu_seconds_a_step=statistics.median(map(sub, moments[1:], moments)),
+        loss_before=loss_before,
+        loss_after=held_out_loss(adapted.model, kept, machine.autocast),
+    )
+    del adapted, session
+    gc.collect()
+    return row
+
+
+def report(rows: Sequence[Row], machine: Machine) -> str:
+    """The table, and under it where it comes from."""
+    spec, here = rows[0].spec, machine.description
+    libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines = "\n".join(row.cells() for row in rows)
+    return (
+        f"{HEAD}\n{lines}\n\n"
+        f"Measured: {spec.model}, rank {spec.rank} on all linear layers, batch {spec.batch}, "
+        f"{spec.steps} steps, learning rate {spec.learning_rate:g}, seed {spec.seed}; "
+        f"{here['name']} ({here['processor']}), computing in {here['compute_dtype']}; {libraries}.\n"
+    )
+
+
+def write(path: Path, table: str) -> None:
+    """Into its place on the page, or as a file of its own."""
+    if path != PAGE:
+        path.write_text(table, "utf-8")
+        return
+    before, _, rest = path.read_text("utf-8").partition(START)
+    path.write_text(f"{before}{START}\n\n{table}\n{END}{rest.partition(END)[2]}", "utf-8")
+
+
+def _silent(progress: object) -> None:
+    """Nobody watches."""
+
+
+def _never() -> bool:
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The measured part of docs/guide/which-rank.md, from a sweep that has ended.
+
+    python -m lora_lab sweep --ranks 1,8,64 --seeds 0,1,2 --steps 10 --data-folder FOLDER
+    python -m benchmarks.which_rank FOLDER
+
+Keeps the newest sweep of that folder as docs/guide/which-rank.json, which holds every number the page prints.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lora_lab.grid import Grid
+from lora_lab.grid_findings import findings
+from lora_lab.grid_form import command_of_grid
+from lora_lab.grid_report import sweep_json
+from lora_lab.grid_results import Arm, Cell, arms_of, cells_of
+from lora_lab.runs.state import fold
+from lora_lab.runs.sweeps import list_sweeps
+from lora_lab.spec import RunSpec
+from study.settings import load_settings
+from study.units import as_bytes, as_count
+
+PAGE = Path(__file__).parents[1] / "docs" / "guide" / "which-rank.md"
+KEPT = PAGE.with_suffix(".json")
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+
+
+def main() -> None:
+    """Write both files anew."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.which_rank",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="the data folder that the sweep ran in")
+    settings = load_settings(home=parser.parse_args().folder)
+    sweep = next(iter(list_sweeps(settings.sweeps_dir)), None)
+    if sweep is None:
+        raise SystemExit(f"There is no sweep in {settings.home}.")
+    cells = cells_of(sweep.cells(settings.runs_dir), lambda run: fold(run.events()))
+    if not all(cell.comparable for cell in cells):
+        raise SystemExit("Some cells have not finished. Wait for them, or try them again.")
+    KEPT.write_text(sweep_json(sweep, cells) + "\n", "utf-8")
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{measured(KEPT)}{END}{rest.partition(END)[2]}", "utf-8")
+
+
+def measured(kept: Path) -> str:
+    """What the page prints of the sweep kept in that file, as Markdown."""
+    content = json.loads(kept.read_text("utf-8"))
+    cells = [_cell(values) for values in content["cells"]]
+    return "\n".join(
+        [*_conditions(Grid.from_json(json.dumps(content["grid"])), cells), "", *_table(cells), ""]
+    )
+
+
+def _cell(values: dict[str, Any]) -> Cell:
+    versions = tuple(sorted(values["versions"].items()))
+    return Cell(**(values | {"spec": RunSpec(**values["spec"]), "versions": versions}))
+
+
+def _conditions(grid: Grid, cells: list[Cell]) -> Iterator[str]:
+    first = cells[0]
+    versions = ", ".join(f"{name} {version}" for name, version in first.versions)
+    yield f"```sh\n{command_of_grid(grid)}\n```"
+    yield ""
+    yield (
+        f"{len(cells)} runs of {grid.base.steps} steps, batch {grid.base.batch}, alpha {grid.base.alpha:g}, "
+        f"learning rate {grid.base.learning_rate:g}, seeds {', '.join(map(str, grid.seeds))}, on the app's "
+        f"own cards, where the untrained adapter's held-out loss is {first.loss_before or 0:.3f}. "
+        f"Measured on {first.device}, computing in {first.compute}, with {versions}."
+    )
+
+
+def _table(cells: list[Cell]) -> Iterator[str]:
+    arms = arms_of(cells)
+    yield "| rank | trainable parameters | held-out loss, mean | lowest to highest seed | peak memory |"
+    yield "|---|---|---|---|---|"
+    for arm in sorted(arms, key=_rank):
+        yield (
+            f"| {arm.setting.rank} | {as_count(arm.cells[0].trainable or 0)} | {arm.mean_loss:.3f} | "
+            f"{min(arm.losses):.3f} to {max(arm.losses):.3f} | {as_bytes(arm.peak_bytes or 0)} |"
+        )
+    yield ""
+    yield from (found.text for found in findings(arms))
+
+
+def _rank(arm: Arm) -> int:
+    return arm.setting.rank
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The catalogue's source: what the config.json of each known model holds, and the names it goes by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FILE = Path(__file__).with_name("catalogue.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One model: what decides its shapes, and where its weights are."""
+
+    name: str
+    licence: str
+    config: Mapping[str, Any]
+    hub_id: str = ""
+    kind: str | None = None
+    """What the configuration is built as, where that is not a causal language model."""
+
+    parameters: int | None = None
+    """Its size as the owner of the weights publishes it."""
+
+    also: tuple[str, ...] = ()
+    """Hub ids with the same shapes."""
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All entries, in the file's order."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    rows = yaml.load(FILE.read_text("utf-8"), Loader=loader)
+    return tuple(Entry(**row | {"also": tuple(row.get("also", ()))}) for row in rows)
+
+
+@cache
+def names_by_id() -> dict[str, str]:
+    """Every hub id in lower case, and the name of its shape."""
+    return {
+        hub_id.lower(): entry.name for entry in entries() for hub_id in (entry.hub_id, *entry.also) if hub_id
+    }

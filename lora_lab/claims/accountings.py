@@ -1,0 +1,149 @@
+"""The ways in which PEFT and its neighbours have counted one and the same model."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+from lora_lab.adapters import Adaptation
+from lora_lab.claims.claim import Claim
+from lora_lab.modules import ModuleTree
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A number, or the range it may lie in, and how it comes about."""
+
+    low: int
+    high: int
+    name: str
+    why: str
+
+    def has(self, number: int) -> bool:
+        """Whether this way of counting prints `number`."""
+        return self.low <= number <= self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The parts that every accounting adds up."""
+
+    base: int
+    adapters: int
+    """With biases trained in place left out: they belong to the base."""
+
+    biases: int
+    saved: int
+    frozen_extra: int
+    packed: int
+    """Base weights that a 4-bit base stores two to a byte."""
+
+    packed_biases: int
+
+    @property
+    def trainable(self) -> int:
+        """What PEFT prints first today."""
+        return self.adapters + self.biases + self.saved
+
+    @property
+    def total(self) -> int:
+        """What PEFT prints second today."""
+        return self.base + self.adapters + self.saved + self.frozen_extra
+
+    @property
+    def halved_total(self) -> int:
+        """The same with packed weights counted as they are stored."""
+        return self.total - self.packed // 2
+
+
+def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> Sizes:
+    """The parts for one rank."""
+    given = claim.saved_parameters
+    return Sizes(
+        base=claim.base_parameters or tree.base_parameters,
+        adapters=adaptation.adapters.at(rank),
+        biases=adaptation.biases,
+        saved=adaptation.saved_parameters if given is None else given,
+        frozen_extra=adaptation.frozen_extra,
+        packed=tree.quantized_parameters,
+        packed_biases=tree.quantized_biases,
+    )
+
+
+def trainable_readings(sizes: Sizes) -> Iterator[Reading]:
+    """What the first number can be."""
+    yield _exactly(sizes.trainable, "exact", "the trainable count is exact")
+    if sizes.saved:
+        yield _exactly(
+            sizes.trainable + sizes.saved,
+            "saved head twice",
+            f"older PEFT counted the saved head ({sizes.saved:,}) twice among the trainable ones: "
+            f"{sizes.trainable:,} + {sizes.saved:,} = {sizes.trainable + sizes.saved:,}",
+        )
+
+
+def total_readings(sizes: Sizes, claim: Claim) -> Iterator[Reading]:
+    """What the second number can be with this quantization."""
+    quantisation = claim.quantisation
+    for total, name, why in _totals(sizes):
+        yield _exactly(total, name, why)
+        if quantisation in ("4bit", "4bit_partial"):
+            half = sizes.packed // 2
+            yield _exactly(
+                total - half,
+                "packed_4bit" if name == "exact" else f"packed_4bit, {name}",
+                f"4-bit weights were counted as stored, two to a byte: {total:,} − {sizes.packed:,} / 2 = "
+                f"{total - half:,}",
+            )
+        if quantisation == "4bit_partial":
+            yield Reading(
+                total - half,
+                total,
+                "4bit_partial",
+                f"some matrices stayed in 16 bit: anything from {total - half:,} (all packed) to {total:,}",
+            )
+        if quantisation == "gptq":
+            for biases in sorted({0, sizes.packed_biases}):
+                left = total - sizes.packed - biases
+                yield _exactly(
+                    left,
+                    "gptq_buffers",
+                    f"GPTQ weights are buffers, which are not counted: {total:,} − "
+                    f"{sizes.packed + biases:,} = {left:,}",
+                )
+    if quantisation == "aqlm":
+        yield Reading(0, 10**18, "aqlm", "AQLM's codes are not counted as weights; the total is not checked")
+
+
+def _totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
+    yield sizes.total, "exact", "the total is the base and everything added, in full"
+    if sizes.saved:
+        once = sizes.total - sizes.saved
+        yield (
+            once,
+            "saved head once",
+            f"older PEFT did not count the saved head ({sizes.saved:,}) a second time in the total: "
+            f"{sizes.total:,} − {sizes.saved:,} = {once:,}",
+        )
+
+
+def _exactly(number: int, name: str, why: str) -> Reading:
+    return Reading(number, number, name, why)
+
+
+def percent_fits(printed: str, trainable: int, total: int) -> bool:
+    """Whether `printed` is 100 × trainable / total, rounded or cut at its last digit.
+
+    A double's own digits end near the sixteenth, so nothing finer than that is asked for.
+    """
+    try:
+        value = Decimal(printed)
+    except InvalidOperation:
+        return False
+    exponent = value.as_tuple().exponent
+    if not total or not isinstance(exponent, int):  # "n", "F": not a number, infinity
+        return False
+    exact = Fraction(100 * trainable, total)
+    float_error = exact * Fraction(math.ulp(1.0)) * 4
+    return abs(Fraction(value) - exact) <= max(Fraction(10) ** exponent, float_error)

@@ -1,0 +1,92 @@
+"""A claim: a model, a setting that may leave rank or targets open, and the line said to come of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from lora_lab.adapters import AdapterSetting
+from lora_lab.modules import ModuleTree
+from lora_lab.shapes import ModelShape
+from study.errors import LearnerError
+
+Quantisation = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
+QUANTISATIONS: tuple[Quantisation, ...] = get_args(Quantisation)
+LARGEST_RANK = 512
+"""No rank above this is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """The numbers of the line; None where it lacks one."""
+
+    trainable: int | None = None
+    total: int | None = None
+    percent: str | None = None
+    """As text: its digits say how far it was rounded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What is stated and what was printed. Raises LearnerError when there is nothing to check."""
+
+    shape: ModelShape
+    setting: AdapterSetting
+    """With targets None where they are not known."""
+
+    printed: Printed
+    rank: int | None = None
+    """None where it is not stated."""
+
+    targets_are_known: bool = True
+    quantisation: Quantisation = "none"
+    layouts: tuple[ModuleTree, ...] = ()
+    """Module names to try, likeliest first."""
+
+    base_parameters: int | None = None
+    """The base model's size, where it is not what its configuration builds."""
+
+    saved_parameters: int | None = None
+    """Size of the head that is trained whole, where the configuration does not build it."""
+
+    def __post_init__(self) -> None:
+        if self.quantisation not in QUANTISATIONS:
+            raise LearnerError(
+                f"quantisation must be one of {', '.join(QUANTISATIONS)}, got {self.quantisation!r}.",
+                do_next="Correct it.",
+            )
+        if self.printed == Printed():
+            raise LearnerError(
+                "There is no printed number to check.",
+                do_next="Add a line such as `trainable params: 4,194,304 || all params: 6,742,609,920`.",
+            )
+
+    @property
+    def is_rank_open(self) -> bool:
+        """Whether the rank is left open. IA3 has none."""
+        return self.rank is None and self.setting.variant != "ia3"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rank or targets are left open."""
+        return not self.targets_are_known or self.is_rank_open
+
+
+def printed_of(values: Mapping[str, Any]) -> Printed:
+    """Numbers as JSON has them. Raises LearnerError on one that is none."""
+    percent = values.get("pct")
+    return Printed(
+        trainable=_whole(values.get("trainable"), "trainable"),
+        total=_whole(values.get("all"), "all"),
+        percent=None if percent is None else str(percent).strip().rstrip("%").strip(),
+    )
+
+
+def _whole(value: object, name: str) -> int | None:
+    if value is None:
+        return None
+    digits = str(value).replace(",", "").replace("_", "").strip()
+    if isinstance(value, float) and value == int(value):
+        digits = str(int(value))
+    if isinstance(value, bool) or not digits.isdigit():
+        raise LearnerError(f"printed.{name} must be a whole number, got {value!r}.", do_next="Correct it.")
+    return int(digits)

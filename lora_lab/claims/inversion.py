@@ -1,0 +1,133 @@
+"""Which ranks and which of a model's matrices would print a number: the count, solved backwards."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from lora_lab.adapters import AdapterSetting, Line, UnsupportedCase, adapt
+from lora_lab.claims.claim import LARGEST_RANK
+from lora_lab.modules import ModuleTree
+from lora_lab.shapes import ModelShape, catalogue
+from study.errors import LearnerError
+
+MOST_NAMES = 14
+"""Beyond this many names their subsets are too many; the first ones are tried together."""
+
+OTHER_MODELS = 6
+COMMON_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A setting that gives the number; no rank for IA3, which has none."""
+
+    rank: int | None
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OtherModel:
+    """A usual setting on another model that gives the number: where a line may have been copied from."""
+
+    model: str
+    rank: int
+    targets: str
+
+
+def explanations(
+    tree: ModuleTree,
+    setting: AdapterSetting,
+    number: int,
+    *,
+    saved: int,
+    rank: int | None = None,
+    targets: tuple[str, ...] | None = None,
+) -> tuple[Explanation, ...]:
+    """Settings that train `number` parameters, the simplest first.
+
+    `rank` keeps the rank as it is stated; `targets`, the names of the setting's own targets, keeps those.
+    `saved` are parameters trained whole besides the
+    adapters. Only sets of the linear layers' short names are tried, and ranks up to 512.
+    """
+    found = []
+    for names, line in _lines(tree, setting, targets):
+        for solved in _ranks(line, number - saved, rank, variant=setting.variant):
+            found.append(Explanation(solved, tuple(sorted(names))))
+    return tuple(sorted(found, key=_simplicity))
+
+
+def _simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ...]]:
+    """Usual ranks and few matrices first."""
+    rank = explanation.rank or 0
+    return (rank not in (0, *COMMON_RANKS), len(explanation.targets), -rank, explanation.targets)
+
+
+def _lines(
+    tree: ModuleTree, setting: AdapterSetting, targets: tuple[str, ...] | None
+) -> Iterator[tuple[tuple[str, ...], Line]]:
+    """Every set of names with what its adapters and their biases train."""
+    if targets is not None:
+        line = _line(tree, setting)
+        if line is not None:
+            yield targets, line
+        return
+    known = [
+        (name, line)
+        for name in tree.linear_names[:MOST_NAMES]
+        if (line := _line(tree, replace(setting, targets=(name,), feedforward=_own(tree, setting, name))))
+        is not None
+    ]
+    for size in range(1, len(known) + 1):
+        for chosen in itertools.combinations(known, size):
+            yield tuple(name for name, _ in chosen), sum((line for _, line in chosen), Line())
+
+
+def _own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tuple[str, ...] | None:
+    """IA3's feed-forward modules as far as they are among one name."""
+    given = setting.feedforward
+    if not isinstance(given, tuple):
+        return given
+    return tuple(each for each in given if each == name)
+
+
+def _line(tree: ModuleTree, setting: AdapterSetting) -> Line | None:
+    """What the adapters of a setting train, without what is saved whole; None where PEFT refuses it."""
+    try:
+        adaptation = adapt(tree, setting)
+    except (LearnerError, UnsupportedCase):
+        return None
+    biases = adaptation.biases if setting.bias == "lora_only" else 0
+    return adaptation.adapters + Line(0, biases)
+
+
+def _ranks(line: Line, number: int, stated: int | None, *, variant: str) -> Iterator[int | None]:
+    """The rank that solves slope x rank + fixed = number, where there is one."""
+    if variant == "ia3":
+        if line.fixed == number:
+            yield None
+        return
+    rank, rest = divmod(number - line.fixed, line.slope)
+    if not rest and 1 <= rank <= LARGEST_RANK and stated in (None, rank):
+        yield rank
+
+
+def other_models(number: int, *, besides: ModelShape) -> tuple[OtherModel, ...]:
+    """Usual settings on catalogue models that train `number` parameters."""
+    found = []
+    for shape in catalogue().values():
+        if shape.tree is besides.tree or shape.name == besides.name:
+            continue
+        for targets, line in _usual(shape):
+            rank, rest = divmod(number, line.slope)
+            if not rest and rank in COMMON_RANKS:
+                found.append(OtherModel(shape.name, rank, targets))
+    return tuple(found[:OTHER_MODELS])
+
+
+def _usual(shape: ModelShape) -> Iterable[tuple[str, Line]]:
+    for targets in ("q+v", "attention", "all-linear"):
+        try:
+            linears = shape.select(targets)
+        except LearnerError:
+            continue
+        yield targets, Line(sum(each.count * (each.d_in + each.d_out) for each in linears))

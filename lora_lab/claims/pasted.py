@@ -1,0 +1,282 @@
+"""A pasted tutorial, read: which model, which adapter, which printed line. What it leaves out stays open."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from lora_lab.catalogue import Entry, entries
+from lora_lab.claims.printed_line import Line, printed_line
+from lora_lab.claims.snippets import Snippet, Unread, as_list, assigned, calls, option, yaml_list
+from lora_lab.records import UNKNOWN
+from lora_lab.shape_reader import KIND_OF_TASK
+from study.errors import LearnerError
+
+KIND_OF_CLASS = (
+    (r"ForSequenceClassification|ForImageClassification", "seqcls"),
+    (r"ForTokenClassification", "tokencls"),
+    (r"ForQuestionAnswering", "qa"),
+    (r"AutoModelForSeq2SeqLM|T5ForConditionalGeneration", "seq2seq"),
+    (r"ForSpeechSeq2Seq|WhisperForConditionalGeneration", "asr"),
+    (r"ForCausalLM|LMHeadModel|FastLanguageModel", "causal"),
+)
+_COPIES = (
+    r"hf|chat|instruct|it|pt|base|bnb|4bit|8bit|int4|int8|gptq|awq|aqlm|unsloth|sharded|bf16|fp16|"
+    r"deduped|uncased|2507|dpo|sft|\d+k|2bit|1x16|2x8"
+)
+FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
+"""Endings that name a fork or a quantized copy of the same shapes."""
+
+ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
+"""The same and versions, which mostly share their shapes too."""
+
+MOST_WORDS = 4000
+
+QUANTIZED = {
+    "aqlm": ("aqlm",),
+    "gptq": ("gptq", r"\bawq\b", "-AWQ"),
+    "4bit": (r"load_in_4bit\s*[=:]\s*true", "bnb[-_]4bit", "-4bit", "nf4", r"\bqlora\b", "4-bit"),
+    "8bit": (r"load_in_8bit\s*[=:]\s*true", r"\bint8\b", "8-bit", "-8bit"),
+}
+"""What a text says of the base's weights; the first kind that it has a sign of."""
+
+RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
+
+
+def record_of_text(text: str) -> dict[str, Any]:
+    """The text as a record of the claim contract.
+
+    Raises LearnerError when it names no model that is known, or holds no printed line.
+    """
+    line = printed_line(text)
+    if line is None:
+        raise LearnerError(
+            "There is no printed line in this text.",
+            do_next="Paste a line such as `trainable params: 4,194,304 || all params: 6,742,609,920 || "
+            "trainable%: 0.0622`.",
+        )
+    lora = _lora(text, line)
+    return {
+        "model": _model(text, lora),
+        "lora": lora,
+        "quantisation": quantisation_of(text),
+        "printed": {
+            "trainable": line.printed.trainable,
+            "all": line.printed.total,
+            "pct": line.printed.percent,
+        },
+    }
+
+
+# ---- adapter
+
+
+def _lora(text: str, line: Line) -> dict[str, Any]:
+    found = list(calls(text))
+    before = [each for each in found if each.end <= line.start]
+    if found:
+        return _of_call((before or found[:1])[-1])
+    return _of_lines(text)
+
+
+def _of_call(snippet: Snippet) -> dict[str, Any]:
+    values = snippet.values
+    rank = values.get("init_r" if snippet.variant == "adalora" else "r")
+    return {
+        "r": UNKNOWN if isinstance(rank, Unread) else rank,
+        "target_modules": _readable(values.get("target_modules")),
+        "variant": _variant(snippet.variant, values.get("use_dora"), values.get("use_rslora")),
+        "task_type": _task(values.get("task_type")),
+        "modules_to_save": _known(values.get("modules_to_save")),
+        "bias": _known(values.get("bias")) or "none",
+        "feedforward_modules": _known(values.get("feedforward_modules")),
+    }
+
+
+def _variant(named: str, dora: object, rslora: object) -> str:
+    if named != "lora":
+        return named
+    return "dora" if dora is True else "rslora" if rslora is True else "lora"
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, Unread) else value
+
+
+def _readable(targets: Any) -> Any:
+    if isinstance(targets, Unread):
+        return UNKNOWN
+    if isinstance(targets, list):
+        return UNKNOWN if any(isinstance(each, Unread) for each in targets) else targets
+    return targets
+
+
+def _task(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    task = value.rsplit(".", 1)[-1].upper()
+    return None if task in ("", "NONE", "NULL") else task
+
+
+def _of_lines(text: str) -> dict[str, Any]:
+    """A setting written as YAML, flags, JSON or prose."""
+    rank = option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank") or _rank_in_prose(text)
+    peft_type = (option(text, "peft_type") or "lora").lower()
+    return {
+        "r": int(rank) if rank and rank.isdigit() else UNKNOWN,
+        "target_modules": _targets_of_lines(text),
+        "variant": _variant(
+            peft_type if peft_type in ("adalora", "vera", "ia3") else "lora",
+            _is_true(option(text, "use_dora", "peft_use_dora")),
+            _is_true(option(text, "use_rslora", "peft_use_rslora")),
+        ),
+        "task_type": _task(option(text, "task_type"))
+        if peft_type != "lora" or '"task_type"' in text
+        else None,
+        "modules_to_save": None,
+        "bias": "none",
+        "feedforward_modules": None,
+    }
+
+
+def _is_true(written: str | None) -> bool:
+    return (written or "").lower() == "true"
+
+
+def _rank_in_prose(text: str) -> str | None:
+    found = re.search(r"\brank(?:\s+(?:of|is|was))?\s*[:=]?\s*\(?r?\s*=?\s*(\d+)", text, re.I)
+    return found[1] if found else None
+
+
+def _targets_of_lines(text: str) -> Any:
+    if _is_true(option(text, "lora_target_linear")):
+        return "all-linear"
+    listed = yaml_list(text, "lora_target_modules") or yaml_list(text, "target_modules")
+    if listed:
+        return listed
+    written = option(text, "lora_target_modules", "target_modules", "lora_target", many=True)
+    if written in ("all", "all-linear"):
+        return "all-linear"
+    return as_list(written) if written and written not in ("null", "None") else UNKNOWN
+
+
+# ---- model
+
+
+def _model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
+    kind = _kind(text, lora)
+    config = _pasted_config(text)
+    if config is not None:
+        return {
+            "name": str(config.get("_name_or_path") or config["model_type"]),
+            "kind": kind,
+            "config": config,
+        }
+    entry = _entry(text)
+    if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr")):
+        return {"name": entry.name}
+    labels = assigned(text, "num_labels")
+    config = dict(entry.config) | ({"num_labels": labels} if isinstance(labels, int) else {})
+    return {"name": entry.name, "kind": kind, "config": config}
+
+
+def _kind(text: str, lora: Mapping[str, Any]) -> str | None:
+    for pattern, kind in KIND_OF_CLASS:
+        if re.search(pattern, text):
+            return kind
+    return KIND_OF_TASK.get(str(lora["task_type"]))
+
+
+def _pasted_config(text: str) -> dict[str, Any] | None:
+    """A whole config.json inside the text."""
+    for match in re.finditer(r"\{", text):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, match.start())
+        except ValueError:
+            continue
+        if isinstance(value, dict) and isinstance(value.get("model_type"), str):
+            return value
+    return None
+
+
+def _entry(text: str) -> Entry:
+    named = list(_candidates(text))
+    for name in (*named, *_words(text)):
+        found = entry_named(name)
+        if found is not None:
+            return found
+    what = (
+        f"{named[0]!r} is not a model that the catalogue knows."
+        if named
+        else "The text names no known model."
+    )
+    raise LearnerError(
+        what, do_next="Name one of the catalogue's models, or paste the model's config.json with it."
+    )
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """Names the text gives to its model, the plainest places first."""
+    for argument in re.findall(r"from_pretrained\(\s*(?:[\w]+\s*=\s*)?([^,)\n]+)", text):
+        name = argument.strip()
+        if name[:1] in "\"'":
+            yield name.strip("\"'")
+        elif name.isidentifier() and isinstance(value := assigned(text, name), str):
+            yield value
+    for name in (
+        "base_model_name_or_path", "model_name_or_path", "model_name", "model_id", "base_model",
+        "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
+        "BASE_MODEL", "MODEL",
+    ):  # fmt: skip
+        if value := option(text, name):
+            yield value
+    yield from RUNNERS_UP.findall(text)
+
+
+def _words(text: str) -> Iterator[str]:
+    """Runs of up to five words that may be a name in prose, longer ones first: `Llama 2 7B`."""
+    words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
+    for length in (5, 4, 3, 2, 1):
+        for at in range(len(words) - length + 1):
+            yield "-".join(words[at : at + length])
+
+
+def entry_named(written: str) -> Entry | None:
+    """A catalogue entry by name, hub id, or a name that differs in its endings only."""
+    for endings in (FORKS, ENDINGS):
+        key = _plain(written, endings)
+        found = _by_plain_name(endings).get(key) if len(key) > 2 else None
+        if found is not None:
+            return found
+    return None
+
+
+def _plain(name: str, endings: re.Pattern[str]) -> str:
+    """Without owner, endings of forks and quantized copies, case and separators."""
+    shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
+    longer = ""
+    while shorter != longer:
+        longer, shorter = shorter, endings.sub("", shorter)
+    return re.sub(r"[-_. ]|meta-", "", shorter)
+
+
+@cache
+def _by_plain_name(endings: re.Pattern[str]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries():
+        for name in (entry.name, entry.hub_id, *entry.also):
+            if name:
+                found.setdefault(_plain(name, endings), entry)
+    return found
+
+
+# ---- quantization
+
+
+def quantisation_of(text: str) -> str:
+    """How the base was loaded; `none` where the text says nothing of it."""
+    for name, signs in QUANTIZED.items():
+        if re.search("|".join(signs), text, re.I):
+            return name
+    return "none"

@@ -1,0 +1,75 @@
+"""The printed line in a text: PEFT's of several versions, and those of tools around it."""
+
+import re
+from dataclasses import dataclass
+
+from lora_lab.claims.claim import Printed
+
+SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion)(?![A-Za-z]))?"
+NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]*\d|\d){SCALED}"
+COLON = r"(?:\*\*|`|\")?\s*(?:[:=]|is|are)\s*(?:\*\*|`)?\s*(?:~|≈|about|approximately|around)?\s*"
+PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
+
+PARAMETERS = r"[ _]*(?:params|parameters|model parameters|parameter count)"
+TRAINABLE = re.compile(rf"(?:number of )?trainable(?:{PARAMETERS})?{COLON}{NUMBER}(?!\s*%)", re.I)
+TOTAL = re.compile(rf"(?:all|total)[ _]*(?:model )?(?:params?|parameters)(?: count)?{COLON}{NUMBER}", re.I)
+OF_SHARE = (
+    r"trainable\s*%",
+    r"trainable percent(?:age)?",
+    r"percent(?:age)?(?: of)? trainable(?: model)?(?: params| parameters)?",
+    r"trainable(?: params| parameters)? ?\(?%\)?",
+    r"trainable ?",
+)
+SHARE = re.compile(rf"(?:{'|'.join(OF_SHARE)}){COLON}{PERCENT}", re.I)
+OF_TOTAL = re.compile(
+    rf"trainable[ _]*(?:params|parameters){COLON}{NUMBER}\s*(?:/|of|out of)\s*{NUMBER}"
+    rf"(?:\s*\(?\s*{PERCENT}\s*%)?",
+    re.I,
+)
+AFTER_TOTAL = re.compile(r"[\s|#,;]*\(?\s*~?\s*(\d+(?:[.,]\d+)?)\s*%")
+SCALE = {"k": 10**3, "m": 10**6, "b": 10**9}
+
+
+@dataclass(frozen=True)
+class Line:
+    """The numbers, and where in the text they begin."""
+
+    printed: Printed
+    start: int
+
+
+def printed_line(text: str) -> Line | None:
+    """The first printed line; None when the text has none."""
+    both = OF_TOTAL.search(text)
+    if both:
+        trainable, scale, total, total_scale, percent = both.groups()
+        return Line(
+            Printed(trainable=whole(trainable, scale), total=whole(total, total_scale), percent=percent),
+            both.start(),
+        )
+    first = TRAINABLE.search(text)
+    total_at = TOTAL.search(text, first.start() if first else 0)
+    share = SHARE.search(text, first.end() if first else 0)
+    if share is None and total_at is not None:
+        share = AFTER_TOTAL.match(text, total_at.end())
+    found = [each for each in (first, total_at, share) if each]
+    if not found:
+        return None
+    return Line(
+        Printed(
+            trainable=whole(*first.groups()) if first else None,
+            total=whole(*total_at.groups()) if total_at else None,
+            percent=share[1].replace(",", ".") if share else None,
+        ),
+        min(each.start() for each in found),
+    )
+
+
+def whole(written: str, scale: str | None = None) -> int:
+    """A number with any thousands separators, a `.0` of a float, or a letter for thousands and more."""
+    digits = re.sub(r"[_'’\s]", "", written)
+    if scale:
+        return round(float(digits.replace(",", ".")) * SCALE[scale[0].lower() if scale[0] != "t" else "k"])
+    if re.fullmatch(r"\d+\.\d{1,2}|\d+\.0+", digits):  # a float, as qlora.py prints it
+        return round(float(digits))
+    return int(re.sub(r"[.,]", "", digits))

@@ -1,0 +1,139 @@
+"""Values in a text with code around: keyword arguments, assignments, YAML lines, flags and JSON."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+CALLS = re.compile(
+    r"\b(LoraConfig|AdaLoraConfig|VeraConfig|IA3Config|DoraConfig|FastLanguageModel\.get_peft_model|"
+    r"FastModel\.get_peft_model)\s*\("
+)
+VARIANTS = {"AdaLoraConfig": "adalora", "VeraConfig": "vera", "IA3Config": "ia3", "DoraConfig": "dora"}
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One adapter configuration: what it is called with, and where it ends in the text."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    variant: str = "lora"
+    end: int = 0
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A value that the text gives by an expression nobody can follow here."""
+
+    text: str
+
+
+def calls(text: str) -> Iterator[Snippet]:
+    """Configurations written as Python calls, in order."""
+    for match in CALLS.finditer(text):
+        body = _balanced(text, match.end() - 1)
+        values = {name: _followed(value, text) for name, value in _keywords(body).items()}
+        yield Snippet(values, VARIANTS.get(match[1], "lora"), match.end() + len(body))
+
+
+def _balanced(text: str, opening: int) -> str:
+    """What is between the bracket at `opening` and its partner, or up to the end."""
+    depth = 0
+    for at in range(opening, len(text)):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text[at], 0)
+        if not depth:
+            return text[opening + 1 : at]
+    return text[opening + 1 :]
+
+
+def _keywords(body: str) -> dict[str, Any]:
+    plain = re.sub(r"^\s*(?:>>>|\.\.\.)", "", body, flags=re.M).replace("“", '"').replace("”", '"')
+    try:
+        call = ast.parse(f"f({plain}\n)", mode="eval").body
+    except SyntaxError:
+        return _loose_keywords(plain)
+    assert isinstance(call, ast.Call)
+    return {each.arg: _literal(each.value) for each in call.keywords if each.arg}
+
+
+def _loose_keywords(body: str) -> dict[str, Any]:
+    """Of a body that is no Python: `name = value` up to the next one."""
+    found = re.findall(r"(\w+)\s*[=:]\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[\w.]+)", body)
+    return {name: _literal_text(value) for name, value in found}
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [_literal(each) for each in node.elts]
+    if isinstance(node, ast.Attribute) and "TaskType" in ast.unparse(node):
+        return node.attr
+    if isinstance(node, ast.UnaryOp | ast.BinOp):
+        return Unread(ast.unparse(node))
+    return Unread(ast.unparse(node))
+
+
+def _literal_text(text: str) -> Any:
+    cleaned = re.sub(r"#.*", "", text).strip()
+    try:
+        return _literal(ast.parse(cleaned, mode="eval").body)
+    except SyntaxError:
+        return Unread(cleaned)
+
+
+def _followed(value: Any, text: str) -> Any:
+    """A name's value where the text assigns it."""
+    if not isinstance(value, Unread):
+        return value
+    if "find_all_linear" in value.text:
+        return "all-linear"
+    name = value.text.rsplit(".", 1)[-1]
+    found = assigned(text, name) if name.isidentifier() else None
+    return value if found is None else found
+
+
+def assigned(text: str, name: str) -> Any:
+    """What `name = value` or `name: value` gives; None when there is no such line or nothing to read."""
+    pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::\s*[\w\[\], ]+)?\s*[=:]\s*"
+    for match in re.finditer(pattern, text):
+        rest = text[match.end() :]
+        if rest[:1] in "[({":
+            closing = len(_balanced(rest, 0)) + 2
+            value = _literal_text(rest[:closing].replace("\n", " ") if "#" not in rest[:closing] else
+                                  re.sub(r"#.*", "", rest[:closing]).replace("\n", " "))  # fmt: skip
+        else:
+            line = re.match(r"[^\n,)]*", rest)
+            value = _literal_text(line[0] if line else "")
+        if isinstance(value, Unread) and "find_all_linear" in value.text:
+            return "all-linear"
+        if not isinstance(value, Unread):
+            return value
+    return None
+
+
+def option(text: str, *names: str, many: bool = False) -> str | None:
+    """The value of a flag, a YAML or a JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas."""
+    bare = r"[\w.-]+(?:\s*,\s*[\w.-]+)*" if many else r"[^\s,)}]+"
+    for name in names:
+        loose = re.escape(name).replace("_", "[_-]")
+        found = re.search(
+            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?\s*[:=]\s*)"
+            rf"(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{bare})",
+            text,
+        )
+        if found:
+            return found[1].strip("\"'")
+    return None
+
+
+def yaml_list(text: str, name: str) -> list[str]:
+    """Items below `name:` in YAML."""
+    found = re.search(rf"^[ \t]*{name}:[ \t]*\n((?:[ \t]*-[ \t]*\S+[ \t]*\n?)+)", text, re.M)
+    return [item.strip("\"'") for item in re.findall(r"-[ \t]*(\S+)", found[1])] if found else []
+
+
+def as_list(written: str) -> list[str]:
+    """Names in brackets, or separated by commas or spaces."""
+    return [name for name in re.split(r"[\s,\[\]\"']+", written) if name]

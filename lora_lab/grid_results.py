@@ -1,0 +1,206 @@
+"""The cells of a grid as their run folders tell them, and the settings that they repeat over seeds."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, get_args
+
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState
+from lora_lab.spec import Bits, RunSpec, Variant
+
+CellStatus = Literal["waiting", "running", "finished", "stopped", "cancelled", "failed", "deleted"]
+STATUSES: tuple[CellStatus, ...] = get_args(CellStatus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run of a grid. What was not measured is None."""
+
+    spec: RunSpec
+    run_id: str
+    """Empty when its folder was deleted."""
+
+    status: CellStatus
+    steps_done: int = 0
+    loss_before: float | None = None
+    loss_after: float | None = None
+    """Held-out loss after training; None unless it is a number."""
+
+    peak_bytes: int | None = None
+    """Measured; None for a cell that was trained side by side with others, as they have one peak together."""
+
+    shared_by: int = 1
+    """How many cells were trained side by side."""
+
+    group_peak_bytes: int | None = None
+    """The measured peak of all of them."""
+
+    predicted_bytes: int | None = None
+    seconds_a_step: float | None = None
+    """Median over all steps but the first, which warms caches up; of a shared step, the cell's share."""
+
+    tokens_per_second: float | None = None
+    trainable: int | None = None
+    failure: str = ""
+    """What happened and what to do next, when it failed."""
+
+    device: str = ""
+    compute: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Nothing about it will change any more."""
+        return self.status not in ("waiting", "running")
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its held-out loss is that of the whole training: a stopped run answers another question."""
+        return self.status == "finished" and self.loss_after is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a grid varies, except the seed."""
+
+    bits: Bits
+    rank: int
+    targets: str
+    variant: Variant
+    learning_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """All cells of one setting: the same training, repeated over seeds."""
+
+    setting: Setting
+    cells: tuple[Cell, ...]
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Held-out loss of every seed that finished."""
+        return tuple(
+            cell.loss_after for cell in self.cells if cell.comparable and cell.loss_after is not None
+        )
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Over the seeds that finished; None when none did."""
+        return statistics.fmean(self.losses) if self.losses else None
+
+    @property
+    def measured_peak_bytes(self) -> int | None:
+        """The highest of its finished cells; None when all of them were trained side by side with others."""
+        return max(self._of("peak_bytes"), default=None)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """That much memory is needed whatever the seed: measured, else computed as if the cell were alone."""
+        return self.measured_peak_bytes or max(self._of("predicted_bytes"), default=None)
+
+    @property
+    def seconds_a_step(self) -> float | None:
+        """Median of its finished cells."""
+        found = self._of("seconds_a_step")
+        return statistics.median(found) if found else None
+
+    @property
+    def word(self) -> str:
+        """What to say where a number is missing: the state of the cell that is furthest from having one."""
+        for status in ("failed", "running", "waiting", "stopped", "cancelled", "deleted"):
+            if any(cell.status == status for cell in self.cells):
+                return status
+        return "no loss" if self.cells else "not run"
+
+    def _of(self, name: str) -> list[Any]:
+        values = (getattr(cell, name) for cell in self.cells if cell.status == "finished")
+        return [value for value in values if value is not None]
+
+
+def cells_of(
+    cells: Iterable[tuple[RunSpec, RunFolder | None]], state_of: Callable[[RunFolder], RunState]
+) -> list[Cell]:
+    """One cell for each spec and its run, in the order given."""
+    gone = partial(Cell, run_id="", status="deleted")
+    return [_cell(run.run_id, spec, state_of(run)) if run else gone(spec=spec) for spec, run in cells]
+
+
+def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:
+    started: Mapping[str, Any] = state.started or {}
+    device: Mapping[str, Any] = started.get("device") or {}
+    failure = state.failure or {}
+    return Cell(
+        spec=spec,
+        run_id=run_id,
+        status=_status(state),
+        steps_done=len(state.steps),
+        loss_before=_number(state.loss_before),
+        loss_after=_number(state.loss_after),
+        peak_bytes=state.peak_bytes or None,
+        shared_by=max((step.get("shared_by", 1) for step in state.steps), default=1),
+        group_peak_bytes=state.steps[-1].get("group_peak_bytes") if state.steps else None,
+        predicted_bytes=started.get("predicted_bytes"),
+        seconds_a_step=state.seconds_per_step,
+        tokens_per_second=state.tokens_per_second or None,
+        trainable=started.get("trainable"),
+        failure=f"{failure['what']} {failure['do_next']}" if failure else "",
+        device=device.get("name", ""),
+        compute=device.get("compute_dtype", ""),
+        versions=tuple(sorted(started.get("versions", {}).items())),
+    )
+
+
+def _status(state: RunState) -> CellStatus:
+    if state.status == "queued":
+        return "waiting"
+    if state.status == "stopped":
+        return "stopped" if state.steps else "cancelled"
+    return state.status if state.status in ("finished", "failed") else "running"
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def setting_of(spec: RunSpec) -> Setting:
+    """What a grid varies in it."""
+    return Setting(
+        bits=spec.bits,
+        rank=spec.rank,
+        targets=spec.targets,
+        variant=spec.variant,
+        learning_rate=spec.learning_rate,
+    )
+
+
+def arms_of(cells: Iterable[Cell]) -> list[Arm]:
+    """Cells that differ in nothing but their seed, together; in the order of their first cells."""
+    found: dict[Setting, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(setting_of(cell.spec), []).append(cell)
+    return [Arm(setting=setting, cells=tuple(group)) for setting, group in found.items()]
+
+
+def at_best_rate(arms: Iterable[Arm]) -> list[Arm]:
+    """Each bit width, rank, target set and variant once: at the learning rate with the lowest mean loss.
+
+    Rates that finished on more seeds go before those that finished on fewer, since one lucky seed is no mean.
+    """
+    found: dict[Setting, list[Arm]] = {}
+    for arm in arms:
+        found.setdefault(replace(arm.setting, learning_rate=0.0), []).append(arm)
+    return [min(rivals, key=_by_loss) for rivals in found.values()]
+
+
+def _by_loss(arm: Arm) -> tuple[int, float]:
+    mean = arm.mean_loss
+    return -len(arm.losses), math.inf if mean is None else mean
+
+
+def rates(arms: Sequence[Arm]) -> list[float]:
+    """The learning rates tried, rising."""
+    return sorted({arm.setting.learning_rate for arm in arms})

@@ -1,0 +1,186 @@
+"""Every module of a model as PEFT walks over them: names, sizes and what shares weights, without torch.
+
+Modules that differ in layer numbers alone are one group, so that 126 layers take the space of one.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal
+
+Kind = Literal["linear", "conv1d", "embedding", "convolution", "unknown-layer", "container", "other"]
+"""`conv1d` is transformers' transposed linear layer; `unknown-layer` PEFT adapts and we can't count."""
+
+Names = str | tuple[str, ...]
+"""Target modules as PEFT takes them: a regular expression, or the last parts of module names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleGroup:
+    """Equal modules in different layers. Sizes are those of one of them, without the modules inside it."""
+
+    path: str
+    """With `*` for each number: `model.layers.*.mlp.experts.*.w1`."""
+
+    numbers: tuple[tuple[int, ...], ...] = ()
+    """For each `*` the numbers it takes; every combination occurs."""
+
+    kind: Kind = "other"
+    d_in: int = 0
+    d_out: int = 0
+    own: int = 0
+    """Parameters that no module before it holds."""
+
+    bias: int = 0
+    """How many of its parameters are a bias."""
+
+    bias_is_tied: bool = False
+    """The bias belongs to an earlier module."""
+
+    tied: tuple[tuple[str, int], ...] = ()
+    """Parameters it shares with an earlier module: that module's path, and how many."""
+
+    tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Names and shapes of parameters that are no layer's weight, such as fused experts."""
+
+    kernel: int = 1
+    """Weights per input and output channel of a convolution."""
+
+    is_head: bool = False
+    """The layer that makes the logits."""
+
+    stays_16_bit: bool = False
+    """bitsandbytes leaves it unquantized: the head, or in the last module of the model."""
+
+    is_alias: bool = False
+    """The same module object under a second name."""
+
+    @property
+    def count(self) -> int:
+        """How many modules the group stands for."""
+        times = 1
+        for each in self.numbers:
+            times *= len(each)
+        return times
+
+    @property
+    def suffix(self) -> str:
+        """The last part of the name that is no number."""
+        return self.path.rsplit(".", 1)[-1]
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether `all-linear` and quantization see it."""
+        return self.kind in ("linear", "conv1d")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The full name of each module."""
+        parts = self.path.split("*")
+        return tuple(
+            "".join(itertools.chain.from_iterable(zip(parts, (*map(str, chosen), ""), strict=True)))
+            for chosen in itertools.product(*self.numbers)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleTree:
+    """A model's modules in the order PEFT meets them, and what PEFT knows of its type."""
+
+    groups: tuple[ModuleGroup, ...]
+    defaults: Mapping[str, Names] = field(default_factory=dict)
+    """PEFT's own targets by variant, and under `ia3-feedforward` its feed-forward modules."""
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Linear layers of older releases that are fused parameters now: `w1` -> `gate_up_proj`."""
+
+    has_output_head: bool = False
+    """Whether the model has output embeddings, which `all-linear` leaves out."""
+
+    @cached_property
+    def base_parameters(self) -> int:
+        """All parameters, shared ones once."""
+        return sum(group.own * group.count for group in self.groups)
+
+    @property
+    def linears(self) -> tuple[ModuleGroup, ...]:
+        """Linear layers without the output head."""
+        return tuple(group for group in self.groups if group.is_linear and not group.is_head)
+
+    @cached_property
+    def linear_names(self) -> tuple[str, ...]:
+        """The short names of its linear layers without heads, as `target_modules` would list them."""
+        return tuple(dict.fromkeys(g.suffix for g in self.linears if g.suffix != "*" and not g.stays_16_bit))
+
+    @cached_property
+    def quantized_parameters(self) -> int:
+        """Weights that a 4-bit base packs, without their biases."""
+        return sum(group.d_in * group.d_out * group.count for group in self.linears if not group.stays_16_bit)
+
+    @cached_property
+    def quantized_biases(self) -> int:
+        """Biases of the layers that a quantized base replaces."""
+        return sum(group.bias * group.count for group in self.linears if not group.stays_16_bit)
+
+    def to_lines(self) -> Iterator[str]:
+        """One JSON object a group, what is at its default left out."""
+        for group in self.groups:
+            usual = {item.name: item.default for item in fields(ModuleGroup)}
+            yield json.dumps(
+                {
+                    name: _short(value) if name == "numbers" else value
+                    for name, value in asdict(group).items()
+                    if value != usual[name]
+                }
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class TreeKey:
+    """A tree as the key of a cache: by identity, which is quick and which the catalogue keeps."""
+
+    tree: ModuleTree
+
+    def __hash__(self) -> int:
+        return id(self.tree)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TreeKey) and other.tree is self.tree
+
+
+def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:
+    """The tree that a shape's JSON holds."""
+    return ModuleTree(
+        groups=tuple(_group(each) for each in values["groups"]),
+        defaults={
+            variant: names if isinstance(names, str) else tuple(names)
+            for variant, names in values["defaults"].items()
+        },
+        renamed=dict(values["renamed"]),
+        has_output_head=values["has_output_head"],
+    )
+
+
+def _group(values: Mapping[str, Any]) -> ModuleGroup:
+    read = dict(values)
+    read["numbers"] = tuple(_long(each) for each in values.get("numbers", ()))
+    read["tied"] = tuple((path, size) for path, size in values.get("tied", ()))
+    read["tensors"] = tuple((name, tuple(shape)) for name, shape in values.get("tensors", ()))
+    return ModuleGroup(**read)
+
+
+def _short(numbers: tuple[tuple[int, ...], ...]) -> list[list[int] | str]:
+    """Runs of numbers as `0-31`."""
+    return [
+        f"{each[0]}-{each[-1]}" if each == tuple(range(each[0], each[-1] + 1)) else list(each)
+        for each in numbers
+    ]
+
+
+def _long(written: str | list[int]) -> tuple[int, ...]:
+    if isinstance(written, str):
+        first, _, last = written.partition("-")
+        return tuple(range(int(first), int(last) + 1))
+    return tuple(written)

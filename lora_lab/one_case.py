@@ -1,0 +1,125 @@
+"""One case of `count` or `claim`: the record that command-line flags make, and the answer as text."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lora_lab.adapters import ADAPTER_VARIANTS, BIASES
+from lora_lab.arithmetic import worked
+from lora_lab.claims.claim import QUANTISATIONS
+from lora_lab.claims.printed_line import printed_line
+from lora_lab.counts import Count, adaptation_of, count_adapter, formula
+from lora_lab.records import UNKNOWN, setting_of
+from lora_lab.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
+from lora_lab.shapes import ModelShape
+from lora_lab.typed import as_targets, listed
+from study.errors import LearnerError
+from study.units import as_count, as_percent
+
+
+def add_adapter_options(command: argparse.ArgumentParser) -> None:
+    """Every field of the `count` contract as a flag."""
+    command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
+    command.add_argument("--kind", choices=KINDS, help="what the configuration is built as")
+    command.add_argument("--variant", choices=ADAPTER_VARIANTS, default="lora")
+    command.add_argument("--task-type", help="SEQ_CLS trains its classifier too")
+    command.add_argument("--modules-to-save", help="modules trained whole, separated by commas")
+    command.add_argument("--bias", choices=BIASES, default="none")
+    command.add_argument("--feedforward-modules", help="IA3: targets scaled at their input")
+
+
+def add_claim_options(command: argparse.ArgumentParser) -> None:
+    """Every field of the `claim` contract as a flag, or a file to read all of it from."""
+    command.add_argument(
+        "file", nargs="?", type=Path, help="a text with code and printed line; - reads standard input"
+    )
+    command.add_argument("--line", help="the printed line, instead of a file")
+    command.add_argument("--quantisation", choices=QUANTISATIONS, default="none")
+
+
+def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:
+    """The flags as the contracts name them."""
+    return {
+        "r": options.rank,
+        targets: as_targets(options.targets),
+        "variant": options.variant,
+        "task_type": options.task_type,
+        "modules_to_save": listed(options.modules_to_save),
+        "bias": options.bias,
+        "feedforward_modules": listed(options.feedforward_modules),
+    }
+
+
+def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
+    """The model that the flags name."""
+    kind = options.kind or KIND_OF_TASK.get(options.task_type)
+    if options.config is None:
+        return reader.find(options.model, kind=kind)
+    return reader.read(read_config(options.config), kind=kind)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config.json. Raises LearnerError when it is none."""
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise LearnerError(
+            f"{path} can't be read as JSON ({error}).", do_next="Pass a config.json."
+        ) from error
+    if not isinstance(config, dict):
+        raise LearnerError(f"{path} is not a JSON object.", do_next="Pass a model's config.json.")
+    return config
+
+
+def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
+    """The count and its arithmetic."""
+    shape = shape_of_options(options, reader)
+    setting = setting_of(adapter_fields(options, targets="targets"), targets="targets")
+    rank = setting.default_rank if options.rank is None else options.rank
+    found: Count = count_adapter(shape, setting, rank=rank)
+    first = f"{as_count(found.trainable)} trainable of {as_count(found.total)} ({as_percent(found.percent)})"
+    if is_plain(options):
+        try:
+            return f"{first}\n{formula(shape, rank=rank, targets=as_targets(options.targets))}"
+        except LearnerError:
+            pass  # names that PEFT passes over, or that mean more than linear layers
+    return "\n".join((first, *worked(adaptation_of(shape, setting), setting, rank=rank)))
+
+
+def is_plain(options: argparse.Namespace) -> bool:
+    """Whether the page's formula says all of it: LoRA on linear layers."""
+    extras = (options.task_type, options.modules_to_save, options.config)
+    return options.variant in ("lora", "rslora") and options.bias == "none" and not any(extras)
+
+
+def claim_record(options: argparse.Namespace) -> dict[str, Any]:
+    """The claim that the flags make."""
+    line = printed_line(options.line)
+    if line is None:
+        raise LearnerError(f"{options.line!r} is no printed line.", do_next="Paste the whole line.")
+    model: dict[str, Any] = {"name": options.model}
+    if options.config is not None:
+        model |= {"config": read_config(options.config), "kind": options.kind}
+    printed = {
+        "trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent,
+    }  # fmt: skip
+    lora = adapter_fields(options, targets="target_modules")
+    lora["r"] = UNKNOWN if options.rank is None else options.rank
+    return {"model": model, "lora": lora, "quantisation": options.quantisation, "printed": printed}
+
+
+def claim_text(answer: Mapping[str, Any]) -> str:
+    """The verdict for a person."""
+    lines = [f"{answer['verdict']}: {answer['why']}"]
+    lines += [f"  {line}" for line in answer["arithmetic"]]
+    if answer["explanations"] and answer["verdict"] != "possible":
+        lines.append("Settings of this model that print the trainable count:")
+        lines += [
+            f"  r={each['r']} {', '.join(each['target_modules'])}" for each in answer["explanations"][:8]
+        ]
+    if answer["other_models"]:
+        lines.append("Usual settings of other models that print it:")
+        lines += [f"  {each['model']} r={each['r']} {each['targets']}" for each in answer["other_models"]]
+    return "\n".join(lines)

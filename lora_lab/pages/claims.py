@@ -1,0 +1,136 @@
+"""The Claims page: paste a tutorial's configuration and its printed line; can it be true?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from lora_lab.adapters import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
+from lora_lab.claims.claim import QUANTISATIONS, Claim
+from lora_lab.claims.desk import LONGEST_TEXT, Checked, ClaimDesk, examples
+from lora_lab.sections import CLAIMS, LAB, sections
+from lora_lab.shapes import catalogue
+from study import events, frame
+from study.context import Context
+from study.errors import LearnerError
+from study.frame import Reply
+from study.templates import render
+
+SETTINGS_SHOWN = 12
+FORM = ("model", "rank", "targets", "variant", "task_type", "modules_to_save", "bias", "quantisation", "line")
+
+
+def build(app: gr.Blocks, context: Context, desk: ClaimDesk) -> None:
+    """Add the page to the app."""
+    page = ClaimsPage(desk)
+    with frame.page(app, context, title="Claims", path=CLAIMS, under=LAB):
+        frame.island(page.act, page.load, "claims", waiting=frame.waiting("Claims"))
+
+
+class ClaimsPage:
+    """Handlers of the page; nothing that is checked is kept."""
+
+    def __init__(self, desk: ClaimDesk) -> None:
+        self._desk = desk
+
+    def load(self, request: gr.Request) -> str:
+        """The page, with an example that the address names already checked."""
+        wanted = dict(request.query_params).get("example")
+        chosen = next((example for example in examples() if example.id == wanted), None)
+        verdict = "" if chosen is None else _verdict(self._desk.check_text(chosen.text))
+        return render(
+            "lora_lab/claims.html",
+            sections=sections(CLAIMS),
+            examples=examples(),
+            text="" if chosen is None else chosen.text,
+            verdict=Markup(verdict),
+            models=catalogue(),
+            variants=ADAPTER_VARIANTS,
+            biases=BIASES,
+            tasks=(*PLAIN_TASKS, *HEADS),
+            quantisations=QUANTISATIONS,
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Check the pasted text or the form."""
+        match event.get("act"):
+            case "text":
+                checked = self._desk.check_text(_field(event, "text"))
+            case "form":
+                checked = self._desk.check_form({name: _field(event, name) for name in FORM})
+            case other:
+                raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
+        return {
+            "parts": {"verdict": _verdict(checked)},
+            "say": f"{checked.verdict.answer}. {checked.verdict.why}",
+            "focus": "#verdict",
+        }
+
+
+def _field(event: Mapping[str, Any], name: str) -> str:
+    return next(iter(events.fields(event, name, limit=LONGEST_TEXT)), "")
+
+
+def _verdict(checked: Checked) -> str:
+    verdict = checked.verdict
+    return render(
+        "lora_lab/verdict.html",
+        verdict=verdict,
+        read=_read(checked),
+        rows=_rows(checked),
+        settings=verdict.explanations[:SETTINGS_SHOWN],
+        more=verdict.explanations[SETTINGS_SHOWN:],
+    )
+
+
+def _read(checked: Checked) -> list[tuple[str, str]]:
+    """What was understood of the claim, as a learner would say it."""
+    claim, model = checked.claim, checked.read["model"]
+    setting = claim.setting
+    built_as = f" built for {model['kind']}" if model.get("kind") else ""
+    return [
+        ("Model", f"{model['name']}{built_as}, {checked.verdict.base_parameters:,} parameters"),
+        ("Rank", _rank(checked)),
+        ("Targets", _targets(claim)),
+        ("Variant", ", ".join(filter(None, (setting.variant, setting.task_type)))),
+        ("Base in", "16 or 32 bit" if claim.quantisation == "none" else claim.quantisation),
+    ]
+
+
+def _rank(checked: Checked) -> str:
+    claim = checked.claim
+    if claim.setting.variant == "ia3":
+        return "IA3 has none"
+    if claim.rank is None:
+        return "not stated"
+    return f"{claim.rank} (PEFT's default)" if checked.read["lora"]["r"] is None else str(claim.rank)
+
+
+def _targets(claim: Claim) -> str:
+    targets = claim.setting.targets
+    if not claim.targets_are_known:
+        return "not stated"
+    if targets is None:
+        return "PEFT's default"
+    return targets if isinstance(targets, str) else ", ".join(targets)
+
+
+def _rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
+    """What is printed, what is expected, and whether the one passes for the other."""
+    printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
+    known = [
+        ("trainable", printed.trainable, expected.trainable if expected else None, "trainable params"),
+        ("all", printed.total, expected.total if expected else None, "all params"),
+    ]
+    rows: list[tuple[str, str, str, bool | None]] = [
+        (label, _written(shown), _written(exact), None if shown is None else name not in failing)
+        for name, shown, exact, label in known
+    ]
+    share = f"{100 * expected.trainable / expected.total:.4f}" if expected else "—"
+    passes = None if printed.percent is None else "pct" not in failing
+    return [*rows, ("trainable%", printed.percent or "—", share, passes)]
+
+
+def _written(number: int | None) -> str:
+    return "—" if number is None else f"{number:,}"

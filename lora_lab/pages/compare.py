@@ -1,0 +1,183 @@
+"""The Compare page: runs overlaid, what they differ in, their answers, and a chat with base and tuned."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from lora_lab import comparison
+from lora_lab.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
+from lora_lab.chat import MOST_RUNS as MOST_ASKED
+from lora_lab.comparison import Compared, compared
+from lora_lab.form import address_of
+from lora_lab.lab import Lab
+from lora_lab.press import is_narrow
+from lora_lab.sections import COMPARE, LAB, compare_address, sections
+from lora_lab.view import title_of
+from study import events, frame
+from study.context import Context
+from study.errors import LearnerError
+from study.frame import Reply
+from study.templates import render
+
+LISTED = 60
+
+
+def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
+    """Add the page to the app."""
+    page = ComparePage(context, lab)
+    with frame.page(app, context, title="Compare", path=COMPARE, under=LAB):
+        frame.island(page.act, page.load, "compare", waiting=frame.waiting("Compare"))
+
+
+class ComparePage:
+    """Handlers of the page. Runs and question are in the address; everything shown is read from folders."""
+
+    def __init__(self, context: Context, lab: Lab) -> None:
+        self._context = context
+        self._lab = lab
+
+    def load(self, request: gr.Request) -> str:
+        """The runs that the address names, side by side."""
+        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        runs = compared(self._lab, _ids(query.get("runs", "")))
+        ask = self._lab.chat.find(query.get("ask", ""))
+        return render(
+            "lora_lab/compare.html",
+            sections=sections(COMPARE),
+            rows=self._rows(runs),
+            most=comparison.MOST_RUNS,
+            parts={name: Markup(html) for name, html in self._parts(runs, narrow=False).items()},
+            chat=Markup(self._chat_part(ask, runs)),
+            ask=ask,
+            chosen=len(runs),
+            prompt_limit=PROMPT_LIMIT,
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press, or one look at how things stand."""
+        query = dict(frame.visit_of(self._context, request, event).query)
+        match event.get("act"):
+            case "tick" | "draw":
+                return self._ticked(event, query)
+            case "poll":
+                return self._polled(event, query)
+            case "ask":
+                return self._asked(event, query)
+            case "stop":
+                self._lab.chat.stop(events.text(event, "ask"))
+                return {"say": "Stopping the answers.", "parts": {"chat": self._chat_of(query)}}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        ids = events.fields(event, "runs")
+        if len(ids) > comparison.MOST_RUNS:
+            raise LearnerError(
+                f"{len(ids)} runs are ticked; {comparison.MOST_RUNS} fit beside each other.",
+                do_next="Untick one.",
+            )
+        runs = compared(self._lab, _in_order(ids, _ids(query.get("runs", ""))))
+        return {
+            "parts": self._parts(runs, narrow=is_narrow(event)),
+            "url": compare_address([item.run.run_id for item in runs], query.get("ask", "")),
+        }
+
+    def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        runs = compared(self._lab, _ids(query.get("runs", "")))
+        going = any(not item.state.ended for item in runs)
+        parts = self._parts(runs, narrow=is_narrow(event)) if going else {}
+        return {"parts": parts | {"chat": self._chat_of(query)}}
+
+    def _asked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        runs = compared(self._lab, _ids(query.get("runs", "")))
+        ask = self._lab.chat.ask(
+            shared_base([item.run for item in runs]),
+            events.field(event, "prompt", limit=PROMPT_LIMIT),
+            seed=_whole(events.field(event, "seed", default="0")),
+            temperature=_number(events.field(event, "temperature", default="0")),
+        )
+        return {
+            "parts": {"chat": self._chat_part(ask, runs)},
+            "url": compare_address([item.run.run_id for item in runs], ask.id),
+            "say": "Asked.",
+            "focus": "#answers-live",
+        }
+
+    def _rows(self, runs: Sequence[Compared]) -> list[dict[str, Any]]:
+        """Every run that has measured a step, with a tick on those that are compared."""
+        chosen = {item.run.run_id for item in runs}
+        listed = [run for run in self._lab.runs() if self._lab.state(run).steps][:LISTED]
+        return [
+            {
+                "run": run,
+                "state": self._lab.state(run),
+                "title": title_of(run.spec),
+                "ticked": run.run_id in chosen,
+            }
+            for run in listed
+        ]
+
+    def _parts(self, runs: Sequence[Compared], *, narrow: bool) -> dict[str, str]:
+        beside, answered = comparison.answers(runs)
+        asked = shared_base([item.run for item in runs])
+        return {
+            "charts": render(
+                "lora_lab/compare_charts.html",
+                runs=runs,
+                charts=list(comparison.charts(runs, narrow=narrow)),
+                addresses={
+                    item.run.run_id: address_of(item.run.spec, run_id=item.run.run_id) for item in runs
+                },
+            ),
+            "settings": render(
+                "lora_lab/compare_settings.html",
+                runs=runs,
+                settings=comparison.settings(runs) if runs else [],
+                results=comparison.results(runs),
+            ),
+            "answers": render("lora_lab/compare_answers.html", runs=runs, beside=beside, answered=answered),
+            "asked": render(
+                "lora_lab/compare_asked.html",
+                runs=runs,
+                asked=[item for item in runs if item.run in asked],
+                left_out=[item for item in runs if item.run not in asked],
+                most=MOST_ASKED,
+            ),
+        }
+
+    def _chat_of(self, query: Mapping[str, str]) -> str:
+        ask = self._lab.chat.find(query.get("ask", ""))
+        return self._chat_part(ask, compared(self._lab, _ids(query.get("runs", ""))))
+
+    def _chat_part(self, ask: Ask | None, runs: Sequence[Compared]) -> str:
+        if ask is None:
+            return ""
+        letters = {item.run.run_id: item.letter for item in runs}
+        titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
+        columns = [(BASE, "Base model"), *titles]
+        return render("lora_lab/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
+
+
+def _ids(written: str) -> list[str]:
+    return [part for part in written.split(",") if part]
+
+
+def _in_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
+    """Runs keep their letters while others are ticked and unticked."""
+    return [run_id for run_id in before if run_id in ticked] + [r for r in ticked if r not in before]
+
+
+def _whole(written: str) -> int:
+    if not written.isdecimal():
+        raise LearnerError(f"The seed must be a whole number, got {written!r}.", do_next="Correct it.")
+    return int(written)
+
+
+def _number(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError as error:
+        raise LearnerError(
+            f"The temperature must be a number, got {written!r}.", do_next="0 is greedy."
+        ) from error

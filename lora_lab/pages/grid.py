@@ -1,0 +1,388 @@
+"""The Grid page: rank x bit width, queued, watched, compared, kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from lora_lab import charts, grid_form, press, sweep_view
+from lora_lab.choices import data_choices, model_choices
+from lora_lab.datasets import MAX_FILE_BYTES
+from lora_lab.form import OTHER, typed
+from lora_lab.grid import AXES, Grid
+from lora_lab.grid_estimate import estimate_here
+from lora_lab.grid_findings import at_the_edge, findings, variants_share_one_rate
+from lora_lab.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
+from lora_lab.grid_results import Cell, arms_of
+from lora_lab.lab import Lab
+from lora_lab.plots.conditions import model_name
+from lora_lab.plots.grid import grid_plots, plane_at, planes
+from lora_lab.runs.sweeps import Sweep, delete_sweep
+from lora_lab.sections import GRID, sections
+from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
+from lora_lab.sweep_view import CHOICE_NAMES, Choice
+from study import events, frame
+from study.context import Context
+from study.errors import LearnerError
+from study.frame import Reply
+from study.templates import render
+from study.units import as_bytes
+
+SWEEPS_SHOWN = 20
+PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
+GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
+
+
+def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
+    """Add the page to the app."""
+    page = GridPage(context, lab)
+    with frame.page(app, context, title="Grid", path=GRID, under="/lab"):
+        frame.island(page.act, page.load, "grid", waiting=frame.waiting("Grid"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the address says that the page shows."""
+
+    lab: Lab
+    sweep: Sweep | None
+    choice: Choice
+    plane: int
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Of the sweep, as they are now."""
+        return self.lab.cells(self.sweep) if self.sweep else []
+
+    def address(self, grid: Grid) -> str:
+        """Of the page as it is, with this grid in its form."""
+        more = {"sweep": self.sweep.sweep_id if self.sweep else "", **self.choice.query()}
+        if self.plane:
+            more["plane"] = str(self.plane)
+        address = address_of_grid(grid, **more)
+        if self.sweep and not grid_form.query_of_grid(grid) and grid != grid_form.settled(self.sweep.grid):
+            return f"{address}&preset={grid_presets()[0].id}"  # else the form would show the sweep's grid
+        return address
+
+
+class GridPage:
+    """Handlers of the page. What a learner sees is always made from folders, never remembered here."""
+
+    def __init__(self, context: Context, lab: Lab) -> None:
+        self._context = context
+        self._lab = lab
+
+    def load(self, request: gr.Request) -> str:
+        """The page for the grid and sweep that the address names."""
+        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        shown = self._shown(query)
+        return self._page(_grid_of(query, shown), shown)
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press, one moved control, or one look at how things stand."""
+        query = dict(frame.visit_of(self._context, request, event).query)
+        match event.get("act"):
+            case "change":
+                return self._changed(event, query)
+            case "draw":
+                return self._drawn(event, query)
+            case "poll":
+                return self._polled(event, query)
+            case "start":
+                return self._started(event)
+            case "filter" | "sort" | "plane" as what:
+                return self._arranged(what, event, query)
+            case "upload":
+                return self._uploaded(event)
+            case "rates":
+                return self._swept_rates(event, query)
+            case "delete":
+                return self._deleted(event, query)
+            case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:
+                return self._queued(what, event, query)
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    # ---- the form and what it costs
+
+    def _changed(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        try:
+            grid = grid_of_form(press.form_of(event))
+            cost = self._cost_part(grid)
+        except LearnerError as error:
+            return {"parts": {"cost": render("lora_lab/problem.html", error=error)}}
+        return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
+
+    def _cost_part(self, grid: Grid) -> str:
+        if self._lab.shape(grid.base.model) is None:
+            return render("lora_lab/reading.html", model=grid.base.model)
+        dataset = self._lab.uploads.find(grid.base.data)
+        found = estimate_here(self._lab.home, grid, dataset.digest, self._lab.paces.newest_first())
+        return render(
+            "lora_lab/grid_cost.html",
+            grid=grid,
+            factors=sweep_view.factors_of(grid),
+            found=found,
+            peaks=sweep_view.peaks_of(found),
+            one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
+            rates=listed(grid_form.rates_around(grid)),
+            command=grid_form.command_of_grid(grid, data_file=dataset.label),
+        )
+
+    def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        shown = self._shown(query)
+        of_sweep = shown.sweep is not None and events.field(event, "of") == "sweep"
+        grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(press.form_of(event))
+        grid = grid_form.with_rate_sweep(grid)
+        return {
+            "html": self._page(grid, shown),
+            "url": shown.address(grid),
+            "say": f"Learning rates {listed(grid.learning_rates)}: {grid.count} cells.",
+            "focus": "#learning_rates",
+        }
+
+    def _uploaded(self, event: Mapping[str, Any]) -> Reply:
+        dataset = self._lab.uploads.add(*press.file_of(event))
+        train, held_out = len(dataset.train), len(dataset.held_out)
+        return {
+            "parts": {"data": self._data_part(dataset.digest)},
+            "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
+            "then": "change",
+        }
+
+    # ---- the queue
+
+    def _started(self, event: Mapping[str, Any]) -> Reply:
+        grid = grid_of_form(press.form_of(event))
+        dataset = self._lab.uploads.find(grid.base.data)
+        found = estimate_here(self._lab.home, grid, dataset.digest, [])
+        if not found.fits and event.get("sure") != "yes":
+            raise LearnerError(
+                f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, and this machine has "
+                f"{as_bytes(found.machine_bytes)}.",
+                do_next="Make it smaller, or press Start anyway: that cell will fail, the others go on.",
+            )
+        sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock())
+        shown = self._shown({"sweep": sweep.sweep_id})
+        return {
+            "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
+            "url": shown.address(grid),
+            "say": f"{grid.count} cells queued.",
+            "focus": "#sweep",
+            "then": "draw",
+        }
+
+    def _queued(self, what: str, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        engine, now = self._lab.engine, self._context.clock()
+        match what:
+            case "pause":
+                engine.pause()
+                said = "The queue is paused; the cell that runs goes on."
+            case "resume":
+                engine.resume()
+                said = "The queue goes on."
+            case "stop":
+                engine.stop(events.text(event, "run"))
+                said = "Cancelled."
+            case "stop-sweep":
+                engine.stop_sweep(events.text(event, "sweep"))
+                said = "All waiting cells are cancelled; the one that runs stops after its step."
+            case "move":
+                said = self._moved(events.text(event, "run"), events.text(event, "by"))
+            case _:
+                engine.retry(events.text(event, "run"), now=now)
+                said = "Queued again."
+        return {"parts": self._parts(self._shown(query)), "say": said}
+
+    def _moved(self, run_id: str, by: str) -> str:
+        waiting = self._lab.engine.waiting()
+        if run_id not in waiting:
+            raise LearnerError("That cell does not wait any more.", do_next="It has begun, or was cancelled.")
+        place = max(0, waiting.index(run_id) + (-1 if by == "up" else 1))
+        self._lab.engine.move(run_id, place)
+        return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."
+
+    def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
+        sweep = self._lab.sweep(events.text(event, "sweep"))
+        if not all(cell.ended for cell in self._lab.cells(sweep)):
+            raise LearnerError("Some of its cells have not ended.", do_next="Stop the sweep first.")
+        delete_sweep(sweep, self._lab.settings.runs_dir)
+        for run_id in (run_id for runs in sweep.attempts for run_id in runs):
+            self._lab.forget(run_id)
+        if query.get("sweep") == sweep.sweep_id:
+            query.pop("sweep")
+        shown = self._shown(query)
+        return {
+            "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
+            "url": shown.address(_grid_of(query, shown)),
+            "say": "Sweep deleted.",
+            "then": "draw",
+        }
+
+    # ---- what is shown
+
+    def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        shown = self._shown(query)
+        parts = self._parts(shown) | {"worker": self._worker_part(), "sweeps": self._sweeps_part(shown)}
+        reply: Reply = {"parts": parts}
+        if events.field(event, "reading"):
+            reply["then"] = "change"
+        elif events.field(event, "drawn") != _token(shown):
+            reply["then"] = "draw"
+        return reply
+
+    def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        shown = self._shown(query)
+        narrow = events.field(event, "narrow") == "yes"
+        arms = arms_of(shown.cells)
+        plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
+        html = render(
+            "lora_lab/grid_plots.html",
+            plots=[(plot, charts.drawn(plot, narrow=narrow)) for plot in plots],
+            sweep=shown.sweep,
+            plane=shown.plane,
+        )
+        token = render("lora_lab/drawn.html", drawn=_token(shown))
+        return {"parts": {"plots": html, "drawn": token}}
+
+    def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
+        """Another filter, order or plane: only the address changes, and what is made of it."""
+        choice, value = Choice.of(query), events.text(event, "value")
+        if what == "plane":
+            query["plane"] = value
+        else:
+            if what == "sort":
+                choice = choice.sorted_by(value)
+            else:
+                choice = choice.toggled(events.text(event, "name"), value)
+            query = {name: text for name, text in query.items() if name not in CHOICE_NAMES} | choice.query()
+        shown = self._shown(query)
+        reply: Reply = {"parts": self._parts(shown), "url": shown.address(_grid_of(query, shown))}
+        if what == "plane":
+            reply["then"] = "draw"
+        return reply
+
+    def _shown(self, query: Mapping[str, str]) -> Shown:
+        plane = query.get("plane", "")
+        return Shown(
+            lab=self._lab,
+            sweep=self._sweep_of(query),
+            choice=Choice.of(query),
+            plane=int(plane) if plane.isdecimal() else 0,
+        )
+
+    def _sweep_of(self, query: Mapping[str, str]) -> Sweep | None:
+        """The sweep in the address; else the one being worked on; else the newest."""
+        current = self._lab.engine.current()
+        sweeps = self._lab.sweeps()
+        named = [sweep for sweep in sweeps if sweep.sweep_id == query.get("sweep")]
+        at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
+        return next(iter([*named, *at_work, *sweeps]), None)
+
+    # ---- parts of the page
+
+    def _page(self, grid: Grid, shown: Shown) -> str:
+        try:
+            cost = self._cost_part(grid)
+        except LearnerError as error:
+            cost = render("lora_lab/problem.html", error=error)
+        return render(
+            "lora_lab/grid.html",
+            sections=sections(GRID),
+            upload_limit=MAX_FILE_BYTES,
+            grid=grid,
+            base=grid.base,
+            typed=typed,
+            listed=listed,
+            presets=grid_presets(),
+            address_of_grid=address_of_grid,
+            models=model_choices(grid.base.model),
+            other=OTHER,
+            bits=BITS_LABELS.items(),
+            targets=TARGET_LABELS.items(),
+            variants=VARIANTS,
+            optimizers=OPTIMIZERS,
+            cost=Markup(cost),
+            data=Markup(self._data_part(grid.base.data)),
+            worker=Markup(self._worker_part()),
+            parts={name: Markup(html) for name, html in self._parts(shown).items()},
+            sweeps=Markup(self._sweeps_part(shown)),
+        )
+
+    def _parts(self, shown: Shown) -> dict[str, str]:
+        """The sweep in pieces, so that a poll replaces what has changed and no button under a finger."""
+        if shown.sweep is None:
+            head, table = render("lora_lab/no_sweep.html"), render("lora_lab/no_cells.html")
+            return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
+        engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
+        arms = arms_of(cells)
+        waiting = engine.waiting()
+        going = not all(cell.ended for cell in cells)
+        values = {
+            "sweep": sweep,
+            "grid": sweep.grid,
+            "title": sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model)),
+            "ended": sum(cell.ended for cell in cells),
+            "failed": sum(cell.status == "failed" for cell in cells),
+            "going": going,
+            "running": next((cell for cell in cells if cell.status == "running"), None),
+            "paused": engine.is_paused,
+            "ahead": _ahead(waiting, cells) if going else 0,
+            "seconds_left": engine.seconds_left(now=self._context.clock()) if going else None,
+            "map": sweep_view.live_map(cells, plane_at(arms, shown.plane)),
+            "planes": planes(arms),
+            "plane": shown.plane,
+            "findings": findings(arms),
+            "one_rate": variants_share_one_rate(arms),
+            "edge": at_the_edge(arms),
+            "choices": sweep_view.choices(cells),
+            "choice": shown.choice,
+            "rows": sweep_view.rows_of(cells, waiting, shown.choice),
+            "waiting": len(waiting),
+            "varied": sweep.grid.varied,
+            "axes": AXES,
+            "typed": typed,
+        }
+        return {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in PARTS}
+
+    def _sweeps_part(self, shown: Shown) -> str:
+        rows = []
+        for sweep in self._lab.sweeps()[:SWEEPS_SHOWN]:
+            cells = self._lab.cells(sweep)
+            title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
+            rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
+        chosen = shown.sweep.sweep_id if shown.sweep else ""
+        return render("lora_lab/sweeps.html", rows=rows, shown=chosen)
+
+    def _data_part(self, chosen: str) -> str:
+        return render("lora_lab/data.html", **data_choices(self._lab.uploads, chosen))
+
+    def _worker_part(self) -> str:
+        state, warm = self._lab.home.worker_state(), self._lab.engine.is_warm
+        return render("lora_lab/worker.html", state=state, warm=warm)
+
+
+def _grid_of(query: Mapping[str, str], shown: Shown) -> Grid:
+    """The grid in the address; without one, that of the sweep shown."""
+    if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
+        return grid_form.settled(shown.sweep.grid)
+    return grid_of_address(query)
+
+
+def _token(shown: Shown) -> str:
+    """Changes whenever the plots have something new to show."""
+    if shown.sweep is None:
+        return "none"
+    measured = sum(cell.status == "finished" for cell in shown.cells)
+    ended = sum(cell.ended for cell in shown.cells)
+    return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
+
+
+def _ahead(waiting: Sequence[str], cells: Sequence[Cell]) -> int:
+    """Runs of others that come before the first cell; 0 once one runs."""
+    ours = {cell.run_id for cell in cells}
+    if any(cell.status == "running" for cell in cells):
+        return 0
+    return next((place for place, run_id in enumerate(waiting) if run_id in ours), 0)

@@ -1,0 +1,84 @@
+"""The Models page: the catalogue with its numbers, and a config.json pasted to add one."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from lora_lab.home import LabHome
+from lora_lab.sections import LAB, MODELS, sections
+from lora_lab.shape_reader import KINDS, ShapeReader
+from lora_lab.shapes import ModelShape, catalogue
+from study import events, frame
+from study.context import Context
+from study.errors import LearnerError
+from study.frame import Reply
+from study.templates import render
+
+LONGEST_CONFIG = 20_000
+LONGEST_NAME = 100
+
+
+def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) -> None:
+    """Add the page to the app."""
+    page = ModelsPage(home, reader)
+    with frame.page(app, context, title="Models", path=MODELS, under=LAB):
+        frame.island(page.act, page.load, "models", waiting=frame.waiting("Models"))
+
+
+class ModelsPage:
+    """Handlers of the page; what is added is a file in the data folder."""
+
+    def __init__(self, home: LabHome, reader: ShapeReader) -> None:
+        self._home = home
+        self._reader = reader
+
+    def load(self, request: gr.Request) -> str:
+        """Every model whose numbers are known."""
+        del request
+        return self._page(added="")
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Read the pasted configuration and keep its shape."""
+        if event.get("act") != "add":
+            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        shape = self._read(*(_field(event, name) for name in ("name", "kind", "config")))
+        self._home.save_shape(shape)
+        say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
+        return {"html": self._page(added=shape.name), "say": say, "focus": "#added"}
+
+    def _read(self, name: str, kind: str, written: str) -> ModelShape:
+        name = name.strip()
+        if not 0 < len(name) <= LONGEST_NAME or name in catalogue():
+            raise LearnerError(
+                "The model needs a name of its own, at most 100 characters.",
+                do_next="Its hub id is best: then it can be trained as well.",
+            )
+        return replace(self._reader.read(config_of(written), kind=kind or None), name=name, hub_id=name)
+
+    def _page(self, *, added: str) -> str:
+        return render(
+            "lora_lab/models.html",
+            sections=sections(MODELS),
+            own=self._home.shapes(),
+            models=catalogue().values(),
+            kinds=KINDS,
+            added=added,
+            names=lambda shape: ", ".join(shape.modules.linear_names),
+        )
+
+
+def config_of(written: str) -> dict[str, Any]:
+    """A pasted config.json. Raises LearnerError when it is none."""
+    try:
+        config = json.loads(written)
+    except ValueError as error:
+        raise LearnerError(f"That is not JSON ({error}).", do_next="Paste the whole config.json.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise LearnerError("That has no model_type.", do_next="Paste a model's whole config.json.")
+    return config
+
+
+def _field(event: dict[str, Any], name: str) -> str:
+    return next(iter(events.fields(event, name, limit=LONGEST_CONFIG)), "")

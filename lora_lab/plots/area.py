@@ -1,0 +1,68 @@
+"""A plotting area with two linear scales, drawn on a sheet in points."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lora_lab.axis import nice_ticks
+from lora_lab.plots.sheet import FAINT, INK, PAPER, Sheet
+
+Span = tuple[float, float]
+
+
+class Area:
+    """`box` is left, top, right and bottom in points; the spans are what its edges mean."""
+
+    def __init__(
+        self, sheet: Sheet, box: tuple[float, float, float, float], *, across: Span, upwards: Span
+    ) -> None:
+        self.sheet, self.across, self.upwards = sheet, across, upwards
+        self.left, self.top, self.right, self.bottom = box
+
+    def x(self, value: float) -> float:
+        """Points from the left edge of the sheet."""
+        low, high = self.across
+        return self.left + (value - low) / (high - low) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        """Points from the top edge of the sheet."""
+        low, high = self.upwards
+        return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
+
+    def levels(self, labels: dict[float, str]) -> None:
+        """A grid line and its label for each value, and the ground line."""
+        for value, label in labels.items():
+            y = self.y(value)
+            self.sheet.text(self.left - 6, y + 4, label, align="right", soft=True)
+            self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
+        self.sheet.line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
+        """Through data points."""
+        self.sheet.line([self.x(x) for x in xs], [self.y(y) for y in ys], **style)
+
+    def dot(self, x: float, y: float, *, colour: str, size: float, **style: Any) -> None:
+        """A filled mark, because it was measured, with a halo that keeps it apart from what is under it."""
+        look = {"marker": "o", "ms": size, "mfc": colour, "mec": PAPER, "mew": 1.2, "zorder": 6} | style
+        self.sheet.line([self.x(x)], [self.y(y)], **look)
+
+    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], **look: Any) -> None:
+        """The area between two lines."""
+        edge = [*zip(xs, lows, strict=True), *reversed(list(zip(xs, highs, strict=True)))]
+        self.sheet.shape([(self.x(x), self.y(y)) for x, y in edge], **look)
+
+
+def loss_span(values: Sequence[float]) -> Span:
+    """The range of the losses, with some room on both sides."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def loss_levels(span: Span, *, about: int = 4) -> dict[float, str]:
+    """Round losses inside the range and their labels, with as many digits as tell them apart."""
+    ticks = nice_ticks(*span, about=about)
+    for digits in range(1, 7):
+        labels = {tick: f"{tick:.{digits}f}" for tick in ticks}
+        if all(abs(float(label) - tick) < 1e-9 for tick, label in labels.items()):
+            break
+    return labels

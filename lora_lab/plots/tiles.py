@@ -1,0 +1,147 @@
+"""A heat map: tiles on two axes, each with its value written in it, or a word where there is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lora_lab.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
+
+# Light to dark in one hue, so that order survives any colour blindness and a grey printer.
+LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)
+# Not INK and PAPER, which a page replaces by its own: tiles keep their colours on a dark page, so do words.
+DARK_WORDS, LIGHT_WORDS = "#010101", "#fefefe"
+TILE_HEIGHT = 42.0
+GAP = 2.0
+ABOVE = TEXT_LEADING + 8  # the name of the vertical axis
+BELOW = TEXT_LEADING + 18  # tick labels and the name of the horizontal axis
+FOOT_GAP = 6.0
+DASHES = (0, (3, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One cell of the map."""
+
+    value: float | None
+    """Decides the colour; None leaves the tile empty."""
+
+    words: tuple[str, ...]
+    """The value, then what else is worth saying when there is room; or why there is no value."""
+
+    computed: bool = False
+    """With a dashed outline: not measured."""
+
+    marked: bool = False
+    """With a heavy outline: the one that the title speaks of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileMap:
+    """Tiles by row and column. On a phone the longer axis goes down."""
+
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    tiles: tuple[tuple[Tile, ...], ...]
+    """One tuple of tiles for each row."""
+
+    x_label: str
+    y_label: str
+    shown: str
+    """What the tiles hold, with its unit."""
+
+    footnote: str
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        drawn = self._turned_for(width)
+        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        return ABOVE + len(drawn.rows) * TILE_HEIGHT + BELOW + FOOT_GAP + foot + EDGE
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        drawn = self._turned_for(sheet.width)
+        sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
+        sheet.text(sheet.width - EDGE, top + TEXT_SIZE + 2, self.shown, align="right", soft=True)
+        left = EDGE + max(text_width(name) for name in drawn.rows) + 8
+        width = (sheet.width - EDGE - left) / len(drawn.columns)
+        y = top + ABOVE
+        for name, tiles in zip(drawn.rows, drawn.tiles, strict=True):
+            sheet.text(left - 8, y + TILE_HEIGHT / 2 + 4, name, align="right")
+            for number, tile in enumerate(tiles):
+                drawn._tile(sheet, left + number * width, y, width, tile)
+            y += TILE_HEIGHT
+        for number, name in enumerate(drawn.columns):
+            sheet.text(left + (number + 0.5) * width, y + TEXT_LEADING, name, align="center")
+        y += TEXT_LEADING + 16
+        sheet.text((left + sheet.width - EDGE) / 2, y, drawn.x_label, align="center", soft=True)
+        sheet.paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+
+    def _turned_for(self, width: float) -> "TileMap":
+        """Columns and rows changed over where the columns would be too narrow for what is written in them."""
+        widest = max(text_width(tile.words[0]) for row in self.tiles for tile in row)
+        names = max(text_width(name) for name in self.rows)
+        room = (width - 2 * EDGE - names - 8) / len(self.columns)
+        if room >= widest + 2 * GAP + 6 or len(self.columns) <= len(self.rows):
+            return self
+        return replace(
+            self,
+            columns=self.rows,
+            rows=self.columns,
+            tiles=tuple(zip(*self.tiles, strict=True)),
+            x_label=self.y_label,
+            y_label=self.x_label,
+        )
+
+    def _tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
+        left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + TILE_HEIGHT - GAP
+        corners = [(left, high), (right, high), (right, low), (left, low)]
+        words = [tile.words[0], *(line for line in tile.words[1:] if text_width(line) <= right - left - 2)]
+        if tile.value is None:
+            sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
+            colour = INK
+        else:
+            fill = shade(self._share(tile.value))
+            style = DASHES if tile.computed else "-"
+            width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
+            sheet.shape(corners, fc=fill, ec=INK if width else "none", lw=width, ls=style)
+            colour = words_on(fill)
+        base = y + TILE_HEIGHT / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
+        for number, line in enumerate(words):
+            sheet.text(
+                (left + right) / 2,
+                base + number * TEXT_LEADING,
+                line,
+                align="center",
+                bold=tile.marked and number == 0,
+                colour=colour,
+            )
+
+    def _share(self, value: float) -> float:
+        """Where a value lies between the lowest and the highest."""
+        values = [tile.value for row in self.tiles for tile in row if tile.value is not None]
+        low, high = min(values), max(values)
+        return (value - low) / (high - low) if high > low else 0.25
+
+
+def shade(share: float) -> str:
+    """The colour of a value that lies this far between the lowest (0) and the highest (1)."""
+    start, end, part = (LOW, MIDDLE, 2 * share) if share < 0.5 else (MIDDLE, HIGH, 2 * share - 1)
+    mixed = (round(a + (b - a) * part) for a, b in zip(start, end, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def words_on(fill: str) -> str:
+    """The ink that contrasts more with this fill; it is always 4.5 : 1 or more."""
+    pair = (DARK_WORDS, LIGHT_WORDS)
+    return max(pair, key=lambda ink: contrast(ink, fill))
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours (WCAG 2.2)."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels: Sequence[float] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

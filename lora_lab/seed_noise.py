@@ -1,0 +1,75 @@
+"""Whether two groups of losses differ by more than their seeds explain: Welch's interval, from scratch.
+
+B. L. Welch, "The generalization of Student's problem when several different population variances are
+involved", Biometrika 34, 1947. Degrees of freedom are rounded down. Seeds are not paired: where equal seeds
+give similar luck, as equal orders of the data do, that is the wider interval. A single seed supports nothing.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+Verdict = Literal["differ", "noise", "unknown"]
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two groups of losses: how far apart their means are, and how far seeds alone could bring them."""
+
+    difference: float
+    """Mean of the first minus mean of the second."""
+
+    noise: float
+    """Half the width of the interval; infinite when the spread is not known."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`differ` only where the spread over seeds supports it."""
+        if math.isinf(self.noise):
+            return "unknown"
+        return "differ" if abs(self.difference) > self.noise else "noise"
+
+
+def compare(first: Sequence[float], second: Sequence[float], *, comparisons: int = 1) -> Comparison:
+    """Welch's interval, widened for being one of several comparisons in a sentence."""
+    difference = math.fsum(first) / len(first) - math.fsum(second) / len(second)
+    if min(len(first), len(second)) < 2:
+        return Comparison(difference=difference, noise=math.inf)
+    parts = [statistics.variance(group) / len(group) for group in (first, second)]
+    error = sum(parts)
+    if error <= (1e-12 * max(map(abs, (*first, *second)))) ** 2:
+        return Comparison(difference=difference, noise=math.inf if difference else 0.0)
+    freedom = error**2 / sum(
+        part**2 / (len(group) - 1) for part, group in zip(parts, (first, second), strict=True)
+    )
+    quantile = t_quantile(1 - (1 - CONFIDENCE) / (2 * comparisons), max(1, math.floor(freedom + 1e-9)))
+    return Comparison(difference=difference, noise=quantile * math.sqrt(error))
+
+
+@cache
+def t_quantile(probability: float, freedom: int) -> float:
+    """The t that a Student variable with `freedom` degrees stays below with this probability above a half."""
+    low, high = 0.0, 1.0
+    while _t_below(high, freedom) < probability:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_below(middle, freedom) < probability else (low, middle)
+    return high
+
+
+def _t_below(t: float, freedom: int) -> float:
+    """Student's distribution function in closed form (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = freedom % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine**2 * k / (k + 1)
+    within = 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return (1 + within) / 2

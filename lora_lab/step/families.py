@@ -1,0 +1,77 @@
+"""How the decoder layers of each model family are built, as far as memory can tell."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Norms, activation and order of one family's decoder layer in transformers."""
+
+    norm: Literal["rms", "gemma", "layer"] = "rms"
+    activation: Literal["silu", "gelu", "gelu_new", "relu"] = "silu"
+    gated: bool = True
+    parallel: bool = False
+    """Attention and MLP read the same residual, and both are added to it."""
+
+    norms: int = 2
+    """Separate norms a layer; 1 where attention and MLP share one; 4 where their results are normed too."""
+
+    rotary: bool = True
+    rotates_all: bool = True
+    """Whether every number of a head is rotated."""
+
+    head_norms: bool = False
+    """Queries and keys are normed head by head."""
+
+    writes_attention: bool = False
+    """Whether transformers has no fused attention for it, or calls it in a way that PyTorch can't fuse."""
+
+    softcap: bool = False
+    dropout: bool = False
+    """Whether its configuration drops out residuals and attention while training."""
+
+    experts_used: int = 1
+
+
+FAMILIES: dict[str, Family] = {
+    "llama": Family(),
+    "mistral": Family(),
+    "granite": Family(),
+    "qwen2": Family(),
+    "qwen2_moe": Family(experts_used=4),
+    "qwen3": Family(head_norms=True),
+    "smollm3": Family(),
+    "olmo2": Family(head_norms=True),
+    "cohere": Family(norm="layer", parallel=True, norms=1),
+    "starcoder2": Family(norm="layer", activation="gelu", gated=False),
+    "gpt_bigcode": Family(norm="layer", activation="gelu", gated=False, rotary=False),
+    "mpt": Family(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
+    "phi3": Family(),
+    "mixtral": Family(experts_used=2),
+    "qwen3_moe": Family(head_norms=True, experts_used=8),
+    "gemma": Family(norm="gemma", activation="gelu"),
+    "gemma2": Family(norm="gemma", activation="gelu", norms=4, softcap=True, writes_attention=True),
+    "gemma3": Family(norm="gemma", activation="gelu", norms=4, head_norms=True),
+    "gemma3_text": Family(norm="gemma", activation="gelu", norms=4, head_norms=True),
+    "stablelm": Family(norm="layer", rotates_all=False),
+    "gpt2": Family(norm="layer", activation="gelu_new", gated=False, rotary=False, dropout=True),
+    "gptj": Family(
+        norm="layer",
+        activation="gelu_new",
+        gated=False,
+        parallel=True,
+        norms=1,
+        rotates_all=False,
+        writes_attention=True,
+    ),
+    "gpt_neox": Family(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
+    "phi": Family(
+        norm="layer", activation="gelu_new", gated=False, parallel=True, norms=1, rotates_all=False
+    ),
+    "opt": Family(norm="layer", activation="relu", gated=False, rotary=False, dropout=True),
+    "bloom": Family(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
+    "falcon": Family(
+        norm="layer", activation="gelu", gated=False, parallel=True, norms=1, writes_attention=True
+    ),
+}

@@ -1,0 +1,180 @@
+"""Tensors without numbers, and the graph that autograd would build of them.
+
+A tensor here is a size and a storage. A storage counts as alive from its allocation until Python's reference
+count drops it, which is the rule PyTorch itself follows, so code that reads like a model's forward pass has
+that model's memory. What an operator saves for the backward pass its node holds; nodes run in the order of
+autograd's engine, the latest made first, and drop what they saved once they have run.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+Part = Literal["activations", "logits", "scratch", "adapters", "gradients", "fixed"]
+PARTS: tuple[Part, ...] = ("activations", "logits", "scratch", "adapters", "gradients", "fixed")
+
+
+class Storage:
+    """Allocated bytes; freed when nothing refers to them any more."""
+
+    __slots__ = ("part", "size_bytes", "tape")
+
+    def __init__(self, tape: "Tape", size_bytes: int, part: Part) -> None:
+        self.tape, self.size_bytes, self.part = tape, size_bytes, part
+        tape.grow(part, size_bytes)
+
+    def __del__(self) -> None:
+        self.tape.live[self.part] -= self.size_bytes
+        self.tape.live_bytes -= self.size_bytes
+
+    def move(self, part: Part) -> None:
+        """Count these bytes under another component."""
+        if self.part == "scratch":
+            self.tape.live[self.part] -= self.size_bytes
+            self.tape.live[part] += self.size_bytes
+            self.part = part
+
+
+class Node:
+    """One operator in the graph: where its gradients go, what it saved, how it computes them."""
+
+    __slots__ = ("backward", "number", "saved", "targets")
+
+    def __init__(
+        self,
+        number: int,
+        targets: "Sequence[Node | Leaf | None]",
+        saved: list[Storage],
+        backward: "Backward",
+    ) -> None:
+        self.number, self.targets, self.saved, self.backward = number, targets, saved, backward
+
+
+class Leaf:
+    """A trained parameter's place for its gradient."""
+
+    __slots__ = ("gradient",)
+
+    def __init__(self) -> None:
+        self.gradient: Storage | None = None
+
+
+class Tensor:
+    """`numbers` values of `width` bytes each; several tensors may share one storage."""
+
+    __slots__ = ("leaf", "node", "numbers", "storage", "width")
+
+    def __init__(
+        self,
+        numbers: int,
+        width: int,
+        storage: Storage,
+        *,
+        node: Node | None = None,
+        leaf: Leaf | None = None,
+    ) -> None:
+        self.numbers, self.width, self.storage, self.node, self.leaf = numbers, width, storage, node, leaf
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether the backward pass goes through it."""
+        return self.node is not None or self.leaf is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its own values."""
+        return self.numbers * self.width
+
+
+Backward = Callable[[Tensor], "Sequence[Tensor | None]"]
+
+
+class Tape:
+    """Counts what is alive while operators are played, and keeps the components of the worst moment."""
+
+    def __init__(self, *, keep_history: bool = False) -> None:
+        self.live: dict[Part, int] = dict.fromkeys(PARTS, 0)
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self.peak: dict[Part, int] = dict(self.live)
+        self.history: list[int] | None = [] if keep_history else None
+        self.recording = True
+        self._made = 0
+
+    def grow(self, part: Part, size_bytes: int) -> None:
+        """Called by a storage that is made."""
+        self.live[part] += size_bytes
+        self.live_bytes += size_bytes
+        if self.history is not None:
+            self.history.append(self.live_bytes)
+        if self.live_bytes > self.peak_bytes:
+            self.peak_bytes = self.live_bytes
+            self.peak = dict(self.live)
+
+    def new(self, numbers: int, width: int, part: Part = "scratch") -> Tensor:
+        """A fresh tensor that no gradient goes through."""
+        return Tensor(numbers, width, Storage(self, numbers * width, part))
+
+    def record(
+        self, out: Tensor, inputs: Sequence[Tensor], *, saved: Iterable[Tensor], backward: Backward
+    ) -> Tensor:
+        """Hang a node on `out`, if the graph is being recorded and any input needs a gradient."""
+        if not self.recording or not any(tensor.needs_gradient for tensor in inputs):
+            return out
+        self._made += 1
+        kept = [tensor.storage for tensor in saved]
+        for storage in kept:
+            storage.move("activations")
+        out.node = Node(self._made, [tensor.node or tensor.leaf for tensor in inputs], kept, backward)
+        return out
+
+    @contextmanager
+    def without_graph(self) -> Iterator[None]:
+        """Operators played inside save nothing."""
+        before, self.recording = self.recording, False
+        yield
+        self.recording = before
+
+    def run_backward(self, root: Node | None, gradient: Tensor) -> Tensor | None:
+        """Play the backward pass from `root`. What reaches STOP is returned."""
+        waiting: dict[Node, Tensor] = {}
+        queue: list[tuple[int, Node]] = []
+        arrived: Tensor | None = None
+
+        def deliver(target: Node | Leaf | None, sent: Tensor | None) -> None:
+            nonlocal arrived
+            if sent is None or target is None:
+                return
+            if isinstance(target, Leaf):
+                if target is STOP:
+                    arrived = sent
+                elif target.gradient is None or target.gradient.size_bytes < sent.size_bytes:
+                    sent.storage.move("gradients")
+                    target.gradient = sent.storage
+            elif target in waiting:
+                # Summed in place, as the engine does with a buffer that nobody else holds.
+                waiting[target] = max(waiting[target], sent, key=_width)
+            else:
+                waiting[target] = sent
+                heapq.heappush(queue, (-target.number, target))
+
+        deliver(root, gradient)
+        del gradient, root
+        while queue:
+            node = heapq.heappop(queue)[1]
+            sent = node.backward(waiting.pop(node))
+            node.saved.clear()
+            for target, one in zip(node.targets, sent, strict=True):
+                deliver(target, one)
+            del sent, node
+            one = None
+        return arrived
+
+
+STOP = Leaf()
+"""Where a checkpointed layer's own backward pass ends: its input, whose gradient goes on from there."""
+
+
+def _width(tensor: Tensor) -> int:
+    return tensor.width

@@ -1,0 +1,74 @@
+"""A training step of torchtune: everything in 16 bits, adapters share their input, loss in eight chunks."""
+
+from lora_lab.step.operators import FP32
+from lora_lab.step.tape import Backward, Tensor
+from lora_lab.step.transformers_step import TransformersStep
+
+LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
+
+
+class TorchtuneStep(TransformersStep):
+    """torchtune/modules and its single-device recipes."""
+
+    saves_quantized_input = False
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Keys and values are written out for each query head."""
+        groups = self.shape.heads // self.shape.kv_heads
+        k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
+        return super().attend(q, k, v)
+
+    def writes_attention(self) -> bool:
+        """torchtune calls PyTorch's attention for every family."""
+        return False
+
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+        """result + scale · B(A(dropout(x))), all in the base's type."""
+        ops, rank = self.ops, self.setting.rank
+        rows = x.numbers // d_in
+        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
+        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
+        if self.setting.dropout:
+            x = ops.dropout(x)
+        if self.setting.variant == "dora":
+            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
+        reduced = ops.matmul(x, down, rows=rows, d_out=rank)
+        return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
+
+    def loss(self, x: Tensor) -> Tensor:
+        """The recipe drops the logits before it goes backward."""
+        x = self.norm(x)
+        count = LOSS_CHUNKS if self.setting.loss == "chunked" else 1
+        sizes = [self.rows // count * self.shape.hidden] * (count - 1)
+        sizes.append(x.numbers - sum(sizes))
+        pieces = [self.head(piece) for piece in self.ops.split(x, sizes)]
+        del x
+        return self.ops.apply(self.rows, FP32, *[self.loss_of(piece) for piece in pieces])
+
+    def loss_of(self, logits: Tensor) -> Tensor:
+        """Cross-entropy in fp32; chunked, it is compiled, and keeps the 16-bit logits it computes it from."""
+        rows = logits.numbers // self.shape.vocab
+        if self.setting.loss == "chunked":
+            return self.ops.apply(rows, FP32, logits, saved=(logits,))
+        return self.ops.cross_entropy(self.ops.cast(logits, FP32, "logits"), rows=rows)
+
+
+class UnslothStep(TorchtuneStep):
+    """Unsloth: the loss's gradient overwrites the logits."""
+
+    def loss(self, x: Tensor) -> Tensor:
+        """One tensor of logits, in place."""
+        x = self.norm(x)
+        if self.setting.loss == "chunked":
+            return self.fused_loss(x)
+        logits = self.head(x)
+        overwritten = Tensor(logits.numbers, logits.width, logits.storage)
+        out = self.tape.new(self.rows, FP32)
+        return self.tape.record(out, [logits], saved=(logits,), backward=_sends(overwritten))
+
+
+def _sends(gradient: Tensor) -> Backward:
+    def backward(_: Tensor) -> list[Tensor | None]:
+        return [gradient]
+
+    return backward

@@ -1,0 +1,234 @@
+"""Chat with a base model and adapters on it: all answer the same prompt, each a token at a time in turn.
+
+JSON lines on standard input, one a question or a stop:
+
+    {"ask": "7", "runs": ["/path/to/run"], "prompt": "...", "seed": 0, "temperature": 0.0}
+    {"stop": "7"}
+
+and on standard output what there is so far: `{"ask", "doing"}` while a model is loaded, `{"ask", "texts":
+{"base": "...", run id: "..."}}` while it answers, and at the end `{"ask", "end": "done" | "stopped"}` or
+`{"ask", "end": "failed", "what", "do_next"}`.
+"""
+
+import inspect
+import json
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from hqq.core.quantize import HQQLinear
+from peft import PeftModel
+from psutil import virtual_memory
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache
+
+from lora_lab.chat import BASE, NEW_TOKENS
+from lora_lab.embedded import Progress
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import Bits, ComputeType
+from lora_lab.worker.data import prompt_text
+from lora_lab.worker.quantization import dense_weight
+from lora_lab.worker.session import Session, find_machine, open_session
+from study.errors import LearnerError
+
+DENSE_SHARE = 0.25
+"""Of the free memory: below that, weights are decoded once and not for every token."""
+
+Say = Callable[..., None]
+Wanted = tuple[str, Bits, ComputeType]
+"""A base model, its bit width, and the number type to compute in."""
+
+
+def serve_chat(models_dir: Path) -> None:
+    """Answer until standard input closes."""
+    asks: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    stopped: set[str] = set()
+    threading.Thread(target=_read, args=(asks, stopped), daemon=True).start()
+    desk = ChatModel(models_dir)
+    while (ask := asks.get()) is not None:
+        _answer_one(desk, ask, stopped)
+
+
+def _answer_one(desk: "ChatModel", ask: dict[str, Any], stopped: set[str]) -> None:
+    number = ask["ask"]
+
+    def say(**values: Any) -> None:
+        sys.stdout.write(json.dumps({"ask": number, **values}) + "\n")
+        sys.stdout.flush()
+
+    try:
+        runs = [RunFolder(Path(folder)) for folder in ask["runs"]]
+        arms = desk.arms(runs, say)
+        for texts in desk.answers(arms, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]):
+            say(texts=texts)
+            if number in stopped:
+                return say(end="stopped")
+        say(end="done")
+    except LearnerError as error:
+        say(end="failed", what=error.what, do_next=error.do_next)
+    except (MemoryError, RuntimeError) as error:
+        say(end="failed", what=f"The models could not answer ({error}).", do_next="Choose fewer runs.")
+
+
+def _read(asks: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "stop" in order:
+            stopped.add(order["stop"])
+        else:
+            asks.put(order)
+    asks.put(None)
+
+
+@dataclass
+class Arm:
+    """One answer in the making."""
+
+    name: str
+    ids: Tensor  # (1, new) what the model has not seen yet
+    cache: DynamicCache
+    dice: torch.Generator
+    tokens: list[int]
+    ended: bool = False
+
+
+class ChatModel:
+    """A base model that stays loaded between questions, and the adapters that were asked for."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self._models_dir = models_dir
+        self._base: Wanted | None = None
+        self._session: Session | None = None
+        self._model: PeftModel | None = None
+
+    def arms(self, runs: list[RunFolder], say: Say) -> list[str]:
+        """Load what is missing; names of the arms that will answer, the base first."""
+        spec = runs[0].spec
+        wanted = (spec.model, spec.bits, spec.compute_dtype)
+        if any((run.spec.model, run.spec.bits) != wanted[:2] for run in runs):
+            raise LearnerError("These runs have different base models.", do_next="Ask runs of one base.")
+        if self._session is None or self._base != wanted:
+            self._session = self._model = None  # freed before the next one is loaded
+            self._session = self._open(wanted, say)
+            self._base = wanted
+        for run in runs:
+            self._attach(run, say)
+        return [BASE, *(run.run_id for run in runs)]
+
+    def _open(self, wanted: Wanted, say: Say) -> Session:
+        def report(progress: Progress) -> None:
+            say(doing=progress.step)
+
+        model, bits, compute = wanted
+        machine = find_machine(compute)
+        session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
+        decode_once(session.base, machine.compute_dtype)
+        return session
+
+    def _attach(self, run: RunFolder, say: Say) -> None:
+        assert self._session is not None
+        name = _adapter_name(run.run_id)
+        if self._model is not None and name in self._model.peft_config:
+            return
+        say(doing="Loading the adapters")
+        try:
+            if self._model is None:
+                base = self._session.base
+                self._model = PeftModel.from_pretrained(base, str(run.adapter_path), adapter_name=name)
+            else:
+                self._model.load_adapter(str(run.adapter_path), adapter_name=name)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise LearnerError(
+                f"The adapter of {run.run_id} can't be read ({error}).", do_next="Leave that run out."
+            ) from error
+
+    @cached_property
+    def _cache_name(self) -> str:
+        """What this version of transformers calls the cache it is given."""
+        assert self._session is not None
+        given = inspect.signature(self._session.base.forward).parameters
+        return "cache" if "cache" in given else "past_key_values"
+
+    @torch.no_grad()
+    def answers(
+        self, arms: list[str], prompt: str, *, seed: int, temperature: float
+    ) -> Iterator[dict[str, str]]:
+        """Each arm's text after every round of one token each. Temperature 0 takes the likeliest token."""
+        assert self._session is not None
+        assert self._model is not None
+        self._model.eval()
+        tokenizer, device = self._session.tokenizer, self._session.machine.device
+        text = prompt_text(tokenizer, prompt)
+        ids = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)[
+            "input_ids"
+        ]
+        going = [
+            Arm(name, ids.to(device), DynamicCache(), torch.Generator(device).manual_seed(seed), [])
+            for name in arms
+        ]
+        ends = _end_tokens(self._model, tokenizer)
+        for _ in range(NEW_TOKENS):
+            for arm in going:
+                if not arm.ended:
+                    self._step(arm, temperature, ends)
+            yield {arm.name: tokenizer.decode(arm.tokens, skip_special_tokens=True).strip() for arm in going}
+            if all(arm.ended for arm in going):
+                return
+
+    def _step(self, arm: Arm, temperature: float, ends: set[int]) -> None:
+        assert self._session is not None
+        with self._session.machine.autocast():
+            logits = self._forward(arm).logits[0, -1].float()  # (vocab,)
+        if temperature == 0:
+            chosen = logits.argmax()[None]
+        else:
+            chosen = torch.multinomial((logits / temperature).softmax(-1), 1, generator=arm.dice)
+        arm.ids = chosen[None]
+        arm.ended = int(chosen) in ends
+        arm.tokens.append(int(chosen))
+
+    def _forward(self, arm: Arm) -> Any:
+        model = self._model
+        assert model is not None
+        inputs = {"input_ids": arm.ids, self._cache_name: arm.cache, "use_cache": True, "logits_to_keep": 1}
+        if arm.name == BASE:
+            with model.disable_adapter():
+                return model(**inputs)
+        model.set_adapter(_adapter_name(arm.name))
+        return model(**inputs)
+
+
+def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Plain layers in the place of quantized ones, where the memory allows: an answer decodes them once."""
+    quantized = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | HQQLinear) and type(layer) is not nn.Linear
+    ]
+    needed_bytes = sum(layer.in_features * layer.out_features * dtype.itemsize for _, layer in quantized)
+    if needed_bytes > DENSE_SHARE * virtual_memory().available:
+        return
+    for name, layer in quantized:
+        plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+        plain.weight = nn.Parameter(dense_weight(layer, dtype), requires_grad=False)
+        if layer.bias is not None:
+            plain.bias = nn.Parameter(layer.bias.detach().to(dtype), requires_grad=False)
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, plain)
+
+
+def _end_tokens(model: PeftModel, tokenizer: Any) -> set[int]:
+    named = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
+
+
+def _adapter_name(run_id: str) -> str:
+    return run_id.replace(".", "-")  # a dot would split the module's name

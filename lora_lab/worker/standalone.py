@@ -1,0 +1,260 @@
+"""A fine-tuning run of the LoRA study app as one script on transformers, peft and bitsandbytes.
+
+    pip install torch transformers peft bitsandbytes    (and hqq, if BITS begins with it)
+    python run.py [--model FOLDER_OR_HUB_ID] [--out FOLDER]
+
+It prints the loss of every step beside the one that the app measured, then the held-out loss before and
+after, and saves the adapter. Settings and examples come first; what follows is the same for every run.
+"""
+
+import argparse
+import random
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+# ---- settings of this run ----
+MODEL: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
+BITS: str = "nf4-dq"
+COMPUTE_DTYPE: torch.dtype = torch.float32
+VARIANT: str = "lora"
+RANK: int = 8
+ALPHA: float = 16.0
+TARGETS: str | list[str] = "all-linear"
+STEPS: int = 40
+BATCH: int = 4
+SEQ_LEN_TOKENS: int = 128
+LEARNING_RATE: float = 2e-3
+OPTIMIZER: str = "adamw"
+CHECKPOINTING: bool = False
+SEED: int = 0
+TRAIN: list[tuple[str, str]] = []
+HELD_OUT: list[tuple[str, str]] = []
+MEASURED_LOSSES: list[float] = []
+# ---- the rest is the same for every run ----
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+CLIP_NORM = 1.0
+WARMUP_SHARE = 0.1
+EVALUATION_BATCH = 8
+IGNORED = -100
+
+Example = tuple[list[int], int]  # token ids, and how many of the last ones are the answer
+
+
+def load_model(source: str) -> Any:
+    """The frozen base: linear layers in BITS, norms and the sum that runs through the layers in fp32."""
+    options: dict[str, Any] = {
+        "dtype": {"bf16": torch.bfloat16, "fp32": torch.float32}.get(BITS, COMPUTE_DTYPE)
+    }
+    if BITS == "int8":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    elif BITS in ("nf4", "nf4-dq", "fp4"):
+        options["quantization_config"] = (
+            BitsAndBytesConfig(  # its defaults are FP4, fp32, no double quantization
+                load_in_4bit=True,
+                bnb_4bit_quant_type="fp4" if BITS == "fp4" else "nf4",
+                bnb_4bit_compute_dtype=COMPUTE_DTYPE,
+                bnb_4bit_use_double_quant=BITS == "nf4-dq",
+            )
+        )
+    if DEVICE.type == "cuda":
+        options["device_map"] = {"": DEVICE}
+    model = AutoModelForCausalLM.from_pretrained(
+        source, use_safetensors=True, attn_implementation="sdpa", **options
+    )
+    if BITS.startswith("hqq"):
+        into_hqq(model)
+    model.requires_grad_(False)
+    for outer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        outer.to(COMPUTE_DTYPE)
+    if BITS == "bf16" and torch.float32 == COMPUTE_DTYPE:
+        model.float()  # the stored numbers, widened: plain layers multiply equal types only
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False  # else one evaluation spoils all later gradients
+    for parameter in model.parameters():
+        if parameter.ndim == 1 and parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+    model.get_input_embeddings().register_forward_hook(widen)
+    return model
+
+
+def into_hqq(model: Any) -> None:
+    """Every linear layer except the head in HQQ codes; 64 weights share a scale and a zero point."""
+    from hqq.core.quantize import BaseQuantizeConfig, HQQLinear  # here: other bit widths do without it
+
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings():
+            config = BaseQuantizeConfig(nbits=int(BITS.removeprefix("hqq")), group_size=64, axis=1)
+            coded = HQQLinear(layer, config, compute_dtype=torch.float32, device=str(DEVICE))
+            coded.forward = coded.forward_pytorch  # the default's own backward does not work under autocast
+            model.set_submodule(name, coded)
+
+
+def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """The embedding's output in fp32, so that the sum through the layers is."""
+    return output.float()
+
+
+def adapted(model: Any) -> Any:
+    """A fresh adapter: A random from SEED, B zero; under DoRA the magnitudes are the rows' norms."""
+    torch.manual_seed(SEED)
+    config = LoraConfig(
+        r=RANK,
+        lora_alpha=ALPHA,
+        target_modules=TARGETS,
+        use_rslora=VARIANT == "rslora",
+        use_dora=VARIANT == "dora",
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    with_adapter = get_peft_model(model, config)
+    if CHECKPOINTING:  # keep what enters each layer, compute the rest again in the backward pass
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    return with_adapter
+
+
+def encode(tokenizer: Any, prompt: str, answer: str) -> Example:
+    """Prompt tokens, then the answer and the end-of-turn token, cut at SEQ_LEN_TOKENS."""
+    if tokenizer.chat_template:
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+        )
+    else:
+        asked = f"Question: {prompt}\nAnswer: "
+    ids = tokenizer(asked, add_special_tokens=not tokenizer.chat_template)["input_ids"]
+    said = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    lost = max(0, len(ids) + len(said) - SEQ_LEN_TOKENS)
+    return (ids + said)[:SEQ_LEN_TOKENS], len(said) - lost
+
+
+def encoded(tokenizer: Any, pairs: list[tuple[str, str]]) -> list[Example]:
+    """All examples that keep some of their answer."""
+    examples = [encode(tokenizer, prompt, answer) for prompt, answer in pairs]
+    return [example for example in examples if example[1] > 0]
+
+
+def packed(examples: list[Example]) -> tuple[dict[str, Any], Tensor]:
+    """One row without padding, and the tokens to predict. Positions restart, which keeps examples apart."""
+    ids: list[int] = []
+    positions: list[int] = []
+    labels: list[int] = []
+    for tokens, answer_tokens in examples:
+        ids += tokens
+        positions += range(len(tokens))
+        prompt_tokens = len(tokens) - answer_tokens
+        labels += [IGNORED] * (prompt_tokens - 1) + tokens[prompt_tokens:] + [IGNORED]
+    shifted = torch.tensor(labels, device=DEVICE)
+    keep = (shifted != IGNORED).nonzero()[:, 0]
+    row = {
+        "input_ids": torch.tensor([ids], device=DEVICE),
+        "position_ids": torch.tensor([positions], device=DEVICE),
+        "logits_to_keep": keep,  # the head runs on the positions that are trained on
+        "use_cache": False,  # with a cache the packed examples would see each other
+    }
+    return row, shifted[keep]
+
+
+def answer_loss(model: nn.Module, examples: list[Example]) -> tuple[Tensor, int]:
+    """Mean loss over the answer tokens, and how many there are."""
+    row, targets = packed(examples)
+    with autocast():
+        logits = model(**row).logits[0]
+    return F.cross_entropy(logits.float(), targets), len(targets)
+
+
+def autocast() -> AbstractContextManager[Any]:
+    """bf16 products under bf16; nothing under fp32."""
+    return nullcontext() if torch.float32 == COMPUTE_DTYPE else torch.autocast(DEVICE.type, COMPUTE_DTYPE)
+
+
+def batches(examples: list[Example]) -> list[list[Example]]:
+    """Seeded shuffles, one after another, cut into steps."""
+    dice = random.Random(SEED)
+    stream: list[int] = []
+    while len(stream) < BATCH * STEPS:
+        epoch = list(range(len(examples)))
+        dice.shuffle(epoch)
+        stream += epoch
+    return [[examples[i] for i in stream[at : at + BATCH]] for at in range(0, BATCH * STEPS, BATCH)]
+
+
+def learning_rate_at(step: int) -> float:
+    """Linear warm-up over the first tenth, then linear decay."""
+    warmup = max(1, round(WARMUP_SHARE * STEPS))
+    if step <= warmup:
+        return LEARNING_RATE * step / warmup
+    return LEARNING_RATE * (STEPS - step + 1) / (STEPS - warmup + 1)
+
+
+def optimizer_of(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW; its moments in 8 bits, and able to leave a full GPU, where OPTIMIZER says so."""
+    if OPTIMIZER == "adamw":
+        return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+    paged = OPTIMIZER == "paged_adamw8bit" and DEVICE.type == "cuda"
+    made: torch.optim.Optimizer = bnb.optim.AdamW8bit(
+        parameters, lr=LEARNING_RATE, weight_decay=0.0, is_paged=paged
+    )
+    return made
+
+
+def train(model: nn.Module, examples: list[Example]) -> None:
+    """The loop of the run."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = optimizer_of(parameters)
+    model.train()
+    for step, batch in enumerate(batches(examples), start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step)
+        loss, _ = answer_loss(model, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+        app = f"   in the app {MEASURED_LOSSES[step - 1]:.6f}" if step <= len(MEASURED_LOSSES) else ""
+        print(f"step {step}   loss {loss.item():.6f}{app}", flush=True)
+
+
+@torch.no_grad()
+def held_out_loss(model: nn.Module, examples: list[Example]) -> float:
+    """Mean loss over all answer tokens of the held-out examples."""
+    model.eval()
+    total = tokens = 0.0
+    for at in range(0, len(examples), EVALUATION_BATCH):
+        loss, count = answer_loss(model, examples[at : at + EVALUATION_BATCH])
+        total, tokens = total + loss.item() * count, tokens + count
+    return total / tokens
+
+
+def main() -> None:
+    """Load, train, compare, save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=MODEL, help="a folder or hub id")
+    parser.add_argument("--out", type=Path, default=Path("adapter"), help="where the adapter is saved")
+    options = parser.parse_args()
+
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    model = adapted(load_model(options.model))
+    model.print_trainable_parameters()
+    train(model, encoded(tokenizer, TRAIN))
+    held_out = encoded(tokenizer, HELD_OUT)
+    with model.disable_adapter():
+        before = held_out_loss(model, held_out)
+    print(f"held-out loss {before:.6f} -> {held_out_loss(model, held_out):.6f}")
+    model.save_pretrained(options.out)
+    print(f"adapter saved in {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The log of predictions: what was guessed about a run, which run it was, and how each guess turned out."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, exists, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from study.store import schema as t
+from study.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A guess about one setting; `run_id` is empty until a run with that setting was started."""
+
+    id: str
+    setting: Mapping[str, Any]
+    guess: Mapping[str, Any]
+    made_at: datetime
+    run_id: str
+
+
+class PredictionLog:
+    """Guesses, the runs they are about, and verdicts: appended, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def make(
+        self, profile_id: str, *, setting: Mapping[str, Any], guess: Mapping[str, Any], at: datetime
+    ) -> str:
+        """Append a guess and return its id."""
+        made = uuid.uuid4().hex
+        with self._database.write() as connection:
+            connection.execute(
+                insert(t.predictions).values(
+                    id=made, profile_id=profile_id, setting=dict(setting), guess=dict(guess), made_at=at
+                )
+            )
+        return made
+
+    def start(self, prediction_id: str, run_id: str, *, at: datetime) -> bool:
+        """Say which run a guess is about; False when that was said before, which stands."""
+        try:
+            with self._database.write() as connection:
+                connection.execute(
+                    insert(t.prediction_runs).values(
+                        prediction_id=prediction_id, run_id=run_id, started_at=at
+                    )
+                )
+        except IntegrityError:
+            return False
+        return True
+
+    def judge(self, prediction_id: str, verdicts: Mapping[str, bool], *, at: datetime) -> bool:
+        """Append whether each guessed quantity was right; False when that was judged before, which stands."""
+        rows = [
+            {"prediction_id": prediction_id, "quantity": quantity, "correct": correct, "judged_at": at}
+            for quantity, correct in verdicts.items()
+        ]
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(t.prediction_verdicts), rows)
+        except IntegrityError:
+            return False
+        return True
+
+    def find(self, profile_id: str, prediction_id: str) -> Prediction | None:
+        """A guess of this profile, or None."""
+        return next(iter(self._where(profile_id, t.predictions.c.id == prediction_id)), None)
+
+    def of_run(self, profile_id: str, run_id: str) -> Prediction | None:
+        """This profile's guess about a run, or None."""
+        return next(iter(self._where(profile_id, t.prediction_runs.c.run_id == run_id)), None)
+
+    def unjudged(self, profile_id: str) -> list[Prediction]:
+        """Guesses about runs that were started, without a verdict yet, oldest first."""
+        judged = exists().where(t.prediction_verdicts.c.prediction_id == t.predictions.c.id)
+        return self._where(profile_id, t.prediction_runs.c.run_id.is_not(None), ~judged)
+
+    def verdicts(self, prediction_id: str) -> dict[str, bool]:
+        """Which of its quantities were right; empty until it is judged."""
+        verdicts = t.prediction_verdicts.c
+        wanted = select(verdicts.quantity, verdicts.correct).where(verdicts.prediction_id == prediction_id)
+        with self._database.read() as connection:
+            return {row.quantity: row.correct for row in connection.execute(wanted)}
+
+    def _where(self, profile_id: str, *conditions: Any) -> list[Prediction]:
+        wanted = (
+            select(t.predictions, t.prediction_runs.c.run_id)
+            .outerjoin(t.prediction_runs, t.prediction_runs.c.prediction_id == t.predictions.c.id)
+            .where(t.predictions.c.profile_id == profile_id, *conditions)
+            .order_by(t.predictions.c.made_at)
+        )
+        with self._database.read() as connection:
+            return [_prediction(row) for row in connection.execute(wanted)]
+
+
+def _prediction(row: Row[Any]) -> Prediction:
+    return Prediction(
+        id=row.id, setting=row.setting, guess=row.guess, made_at=row.made_at, run_id=row.run_id or ""
+    )

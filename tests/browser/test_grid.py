@@ -1,0 +1,141 @@
+"""The grid as a person uses it: set lists, start, watch cells fill in, steer the queue, keep the report."""
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from study.settings import load_settings
+from tests.browser.conftest import StartApp, Visit
+from tests.lora_lab.sweeps import finish, runs_of, sweep_of, tiny_grid
+
+pytestmark = pytest.mark.browser
+
+SWEEP_MS = 120_000
+TINY = "/grid?preset=instant"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the grid's own app."""
+    return tmp_path_factory.mktemp("grid")
+
+
+@pytest.fixture(scope="module")
+def kept(folder: Path) -> str:
+    """The address of a sweep that ended before the app was opened; one of its cells was cancelled."""
+    settings = load_settings(home=folder)
+    sweep = sweep_of(settings, tiny_grid(ranks=[2, 8], bits=["nf4", "bf16"]))
+    *finished, cancelled = runs_of(settings, sweep)
+    for run in finished:
+        finish(run, 3 - run.spec.rank / 10)
+    cancelled.emit("stopped", step=0)
+    return f"/grid?sweep={sweep.sweep_id}"
+
+
+@pytest.fixture(scope="module")
+def grid_address(start_app: StartApp, folder: Path, kept: str) -> str:
+    """An app whose worker starts with the first cell."""
+    return start_app("--no-worker", folder=folder)
+
+
+def serious(page: Page) -> list[object]:
+    """What axe objects to."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+
+
+def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: str) -> None:
+    page = visit(address=grid_address).open(TINY)
+    page.get_by_label("Ranks r, with commas").fill("2, 4, 8")
+    expect(page.locator("#cells")).to_have_text("6 cells")
+    page.get_by_label("Ranks r, with commas").fill("2, 8")
+    expect(page.locator("#cells")).to_have_text("4 cells")
+    expect(page).to_have_url(re.compile("model=tiny-random"))
+
+    page.get_by_role("button", name="Start the grid").click()
+    expect(page.locator("#sweep-state")).to_contain_text("0 of 4 cells done")
+    expect(page.locator("#sweep")).to_be_focused()
+    assert serious(page) == []
+
+    # by keyboard: the last cell goes up, the first waiting one is cancelled
+    table = page.get_by_role("region", name="Cells of the sweep")
+    page.get_by_role("button", name="Move cell 4 up").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_contain_text("in the queue")
+    page.get_by_role("button", name="Cancel cell 3").focus()
+    page.keyboard.press("Enter")
+    expect(table).to_contain_text("cancelled")
+
+    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended", timeout=SWEEP_MS)
+    expect(page.locator("table.map .measured")).to_have_count(3)
+    expect(page.locator("figure.plot")).to_have_count(5)
+
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Report as one HTML file").click()
+    report = opened.value
+    report.wait_for_load_state()
+    expect(report.locator("figure svg")).to_have_count(5)
+    expect(report.locator("tbody tr")).to_have_count(4)
+    assert serious(report) == []
+
+
+def test_a_refresh_and_a_second_browser_show_the_same_sweep(
+    visit: Visit, grid_address: str, kept: str
+) -> None:
+    page = visit(address=grid_address).open(kept)
+    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
+    expect(page.get_by_label("Ranks r, with commas")).to_have_value("2, 8")
+    expect(page.get_by_label("nf4", exact=True)).to_be_checked()
+    page.reload()
+    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
+
+
+def test_the_table_filters_and_sorts_and_the_address_keeps_it(
+    visit: Visit, grid_address: str, kept: str
+) -> None:
+    page = visit(address=grid_address).open(kept)
+    rows = page.locator("table.cells tbody tr")
+    expect(rows).to_have_count(4)
+    page.locator("#show-status-finished").click()
+    expect(rows).to_have_count(3)
+    expect(page.locator("#show-status-finished")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Held-out loss").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Held-out loss")
+    page.reload()
+    expect(rows).to_have_count(3)
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Held-out loss")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_finished_sweep_is_clean_for_axe(visit: Visit, grid_address: str, kept: str, scheme: str) -> None:
+    page = visit(address=grid_address, color_scheme=scheme, reduced_motion="reduce").open(kept)
+    expect(page.locator("figure.plot")).to_have_count(5)
+    assert serious(page) == []
+
+
+def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address: str, kept: str) -> None:
+    page = visit(address=grid_address, width=390, height=844).open(kept)
+    expect(page.locator("figure.plot")).to_have_count(5)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.evaluate(
+        """[...document.querySelectorAll('#main button, #main a.button, #main select, #main label.tick-chip')]
+           .filter(e => e.offsetParent && !e.matches('.link') && e.getBoundingClientRect().height < 44)
+           .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert small == []
+
+
+def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: str) -> None:
+    page = visit(address=grid_address).open(kept)
+    table = page.get_by_role("region", name="Cells of the sweep")
+    expect(table).to_contain_text("cancelled")
+    page.get_by_role("button", name="Try cell 4 again").click()
+    expect(table).not_to_contain_text("cancelled")
+    expect(page.locator("#sweep-state")).to_contain_text("3 of 4 cells done")

@@ -1,0 +1,135 @@
+"""Base and adapters answer the same prompt in turn: greedily as after a run, sampled as the seed says."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lora_lab.chat import BASE, NEW_TOKENS
+from lora_lab.home import LabHome
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.spec import Bits, RunSpec, Variant
+from lora_lab.worker import chat
+from lora_lab.worker.chat import ChatModel
+from lora_lab.worker.quantization import dense_weight
+from lora_lab.worker.run import execute
+from study.errors import LearnerError
+from tests.lora_lab.worker.builders import TINY, linears, never, plain_peft, small_dataset
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+SPEC = replace(TINY, steps=12, learning_rate=2e-2)
+"""Long and fast enough that the tuned model answers something else."""
+
+
+def trained(folder: Path, models_dir: Path, spec: RunSpec) -> RunFolder:
+    run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
+    assert execute(run, LabHome(folder), models_dir, app_is_gone=never)
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> list[RunFolder]:
+    """Two ranks on one base."""
+    folder = tmp_path_factory.mktemp("chat")
+    return [trained(folder, models_dir, replace(SPEC, rank=rank)) for rank in (2, 16)]
+
+
+def said(**values: Any) -> None:
+    """Nobody listens."""
+
+
+def answer(models_dir: Path, runs: list[RunFolder], prompt: str, **how: Any) -> dict[str, str]:
+    """The last round of an answer."""
+    model = ChatModel(models_dir)
+    arms = model.arms(runs, said)
+    *_, last = model.answers(arms, prompt, **({"seed": 0, "temperature": 0.0} | how))
+    assert list(last) == [BASE, *(run.run_id for run in runs)]
+    return last
+
+
+def test_greedy_answers_begin_as_the_runs_own_before_and_after(
+    models_dir: Path, runs: list[RunFolder]
+) -> None:
+    sample = runs[0].samples()[0]
+    texts = answer(models_dir, runs, sample["prompt"])
+    for run in runs:
+        assert texts[BASE].startswith(run.samples()[0]["base"])
+        assert texts[run.run_id].startswith(run.samples()[0]["tuned"])
+    assert len(set(texts.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("bits", "variant", "dense_share"), [("hqq8", "lora", 0), ("nf4-dq", "dora", 1), ("hqq3", "dora", 1)]
+)
+def test_hqq_bases_and_dora_adapters_answer_as_after_the_run(
+    tmp_path: Path,
+    models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bits: Bits,
+    variant: Variant,
+    dense_share: int,
+) -> None:
+    monkeypatch.setattr(chat, "DENSE_SHARE", dense_share)
+    run = trained(tmp_path, models_dir, replace(SPEC, bits=bits, variant=variant))
+    sample = run.samples()[0]
+    model = ChatModel(models_dir)
+    *_, last = model.answers(model.arms([run], said), sample["prompt"], seed=0, temperature=0.0)
+    assert last[BASE].startswith(sample["base"])
+    assert last[run.run_id].startswith(sample["tuned"])
+    assert last[BASE] != last[run.run_id]
+
+
+@pytest.mark.parametrize("bits", ["hqq3", "nf4-dq", "int8"])
+def test_decoded_once_a_model_has_plain_layers_with_the_same_numbers(models_dir: Path, bits: Bits) -> None:
+    spec = replace(TINY, bits=bits)
+    base = plain_peft(spec, models_dir).unload()
+    expected = [dense_weight(layer, torch.float32).clone() for layer in linears(base)]
+    chat.decode_once(base, torch.float32)
+    decoded = linears(base)
+    assert {type(layer) for layer in decoded} == {nn.Linear}
+    for layer, weight in zip(decoded, expected, strict=True):
+        assert torch.equal(layer.weight, weight)
+
+
+def test_every_round_adds_to_each_answer_that_has_not_ended(models_dir: Path, runs: list[RunFolder]) -> None:
+    model = ChatModel(models_dir)
+    rounds = list(model.answers(model.arms(runs[:1], said), "What is 1 + 1?", seed=0, temperature=0.0))
+    assert 1 < len(rounds) <= NEW_TOKENS
+    assert all(len(after[BASE]) >= len(before[BASE]) for before, after in pairwise(rounds))
+
+
+def test_a_seed_decides_a_sampled_answer(models_dir: Path, runs: list[RunFolder]) -> None:
+    first, again, other = (
+        answer(models_dir, runs[:1], "What is 1 + 1?", seed=seed, temperature=1.0) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_a_loaded_base_is_kept_for_the_next_question(models_dir: Path, runs: list[RunFolder]) -> None:
+    model, doings = ChatModel(models_dir), []
+
+    def say(doing: str) -> None:
+        doings.append(doing)
+
+    model.arms(runs[:1], say)
+    assert "Loading the model" in doings
+    doings.clear()
+    model.arms(runs, say)
+    assert doings == ["Loading the adapters"]
+
+
+def test_runs_of_two_bases_and_damaged_adapters_are_refused(
+    tmp_path: Path, models_dir: Path, runs: list[RunFolder]
+) -> None:
+    other = trained(tmp_path, models_dir, replace(SPEC, bits="fp32", steps=1))
+    with pytest.raises(LearnerError, match="different base models"):
+        ChatModel(models_dir).arms([runs[0], other], said)
+    (other.adapter_path / "adapter_model.safetensors").write_bytes(b"no adapter")
+    with pytest.raises(LearnerError, match="can't be read"):
+        ChatModel(models_dir).arms([other], said)

@@ -1,0 +1,124 @@
+"""The exported script, run as a person would run it: plain libraries, the same losses."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peft import get_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoTokenizer
+
+from lora_lab.datasets import Dataset, own_dataset
+from lora_lab.home import LabHome
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.state import fold
+from lora_lab.script import script_of
+from lora_lab.spec import Bits, RunSpec
+from lora_lab.worker.run import execute
+from tests.lora_lab.worker.builders import TINY, never, small_dataset
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+TOLERANCE: dict[tuple[Bits, str], float] = {
+    ("bf16", "fp32"): 1e-4,
+    ("nf4-dq", "fp32"): 1e-4,
+    ("nf4-dq", "bf16"): 5e-3,  # the libraries round in other places
+    ("int8", "fp32"): 2e-2,  # bitsandbytes rounds activations to 8 bits as well; the lab does not
+}
+"""Largest difference of a step's loss; losses are about 5."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rsLoRA": {"variant": "rslora"},
+    "DoRA": {"variant": "dora"},
+    # Fast enough for 8-bit moments to show: 32-bit ones end 2e-4 away.
+    "8-bit AdamW": {"optimizer": "adamw8bit", "learning_rate": 5e-2},
+    "paged 8-bit AdamW, names": {
+        "optimizer": "paged_adamw8bit", "learning_rate": 5e-2, "targets": "q_proj, mlp.up_proj",
+    },
+    "checkpointing, regular expression": {
+        "checkpointing": True, "targets": r".*layers\.1\.(self_attn|mlp)\.[kg]\w+_proj",
+    },
+    "HQQ": {"bits": "hqq3"},
+    "HQQ in bf16": {"bits": "hqq4", "compute_dtype": "bf16"},
+}  # fmt: skip
+RANK = 64  # its A and B have 4,096 numbers and more, the fewest that bitsandbytes keeps 8-bit moments for
+
+RunIt = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
+    def do(spec: RunSpec, dataset: Dataset | None = None) -> RunFolder:
+        run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
+        assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+        return run
+
+    return do
+
+
+def run_script(text: str, folder: Path) -> str:
+    """What it prints, from a folder without the project and with nothing of it on the path."""
+    script = folder / "run.py"
+    script.write_text(text, "utf-8")
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script.name, "--out", "kept"],
+        cwd=folder, env=bare, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def namespace_of(text: str) -> dict[str, Any]:
+    """The script's names, itself not run."""
+    names = {"__name__": "script"}
+    exec(compile(text, "run.py", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_other_settings_give_the_losses_of_the_run_too(
+    run_it: RunIt, tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    spec = replace(replace(TINY, bits="nf4-dq", steps=4, rank=RANK), **SETTINGS[setting])
+    run = run_it(spec)
+    script = namespace_of(script_of(run, LabHome(tmp_path), models_dir))
+    tokenizer = AutoTokenizer.from_pretrained(script["MODEL"])
+    model = script["adapted"](script["load_model"](script["MODEL"]))
+    forwards: list[nn.Module] = []
+    norm = model.get_base_model().model.layers[0].input_layernorm
+    norm.register_forward_hook(lambda module, given, made: forwards.append(module))
+    script["train"](model, script["encoded"](tokenizer, script["TRAIN"]))
+    losses = [float(loss) for loss in re.findall(r"   loss (\S+)", capsys.readouterr().out)]
+    tolerance = 5e-3 if spec.compute_dtype == "bf16" else 1e-4
+    assert losses == pytest.approx([step["loss"] for step in fold(run.events()).steps], abs=tolerance)
+    assert len(forwards) == spec.steps * (2 if spec.checkpointing else 1)
+    trained = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
+    kept = load_file(run.adapter_path / "adapter_model.safetensors")
+    assert trained == {name: value.shape for name, value in kept.items()}
+
+
+@pytest.mark.parametrize(("bits", "compute"), TOLERANCE)
+def test_the_script_gives_the_losses_of_the_run(
+    run_it: RunIt, tmp_path: Path, models_dir: Path, bits: Bits, compute: str
+) -> None:
+    spec = replace(TINY, bits=bits, compute_dtype=compute, steps=4, seed=3, targets="attention")  # type: ignore[arg-type]
+    run = run_it(spec, own_dataset())
+    printed = run_script(script_of(run, LabHome(tmp_path), models_dir), tmp_path)
+    tolerance = TOLERANCE[bits, compute]
+    state = fold(run.events())
+    losses = [float(loss) for loss in re.findall(r"^step \d+   loss (\S+)", printed, re.MULTILINE)]
+    assert losses == pytest.approx([step["loss"] for step in state.steps], abs=tolerance)
+    held_out = re.search(r"held-out loss (\S+) -> (\S+)", printed)
+    assert held_out is not None
+    assert float(held_out[1]) == pytest.approx(state.loss_before, abs=tolerance)
+    assert float(held_out[2]) == pytest.approx(state.loss_after, abs=tolerance)
+    kept, ours = (load_file(at / "adapter_model.safetensors") for at in (tmp_path / "kept", run.adapter_path))
+    assert kept.keys() == ours.keys()
