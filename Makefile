@@ -36,6 +36,8 @@ fix: $(VENV)/.dev-installed
 bench: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.training $(ARGS)
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.grid
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.laptop
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.pages
 
 screenshots: $(VENV)/.dev-installed

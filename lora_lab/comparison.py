@@ -149,7 +149,9 @@ def _loss_title(runs: Sequence[Compared]) -> str:
 
 
 def _memory_title(runs: Sequence[Compared]) -> str:
-    peaks = {item.letter: item.state.peak_bytes for item in runs}
+    peaks = {item.letter: item.state.peak_bytes for item in runs if item.state.peak_bytes}
+    if not peaks:
+        return "Peak memory: of none alone; these runs were trained side by side with others"
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
     if peaks[low] == peaks[high]:
         return f"Peak memory: {as_bytes(peaks[high])}{' in each' if len(peaks) > 1 else ''}"
@@ -187,9 +189,15 @@ def results(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
     return [
         ("state", [item.state.status for item in runs]),
         ("held-out loss", [_held_out(item.state) for item in runs]),
-        ("peak memory", [as_bytes(item.state.peak_bytes) if item.state.steps else "–" for item in runs]),
+        ("peak memory", [_peak_in_words(item.state) for item in runs]),
         ("tokens/s", [f"{item.state.tokens_per_second:.0f}" if item.state.steps else "–" for item in runs]),
     ]
+
+
+def _peak_in_words(state: RunState) -> str:
+    if state.shared_by > 1:
+        return f"{as_bytes(state.group_peak_bytes)} for {state.shared_by} side by side"
+    return as_bytes(state.peak_bytes) if state.peak_bytes else "–"
 
 
 def _held_out(state: RunState) -> str:

@@ -28,6 +28,7 @@ from study.errors import LearnerError
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
 STEP_FIELDS = (
     "step", "loss", "learning_rate", "grad_norm", "tokens", "seconds", "live_bytes", "peak_bytes",
+    "shared_by", "shared_seconds", "group_live_bytes", "group_peak_bytes",
 )  # fmt: skip
 BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
 

@@ -52,7 +52,7 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
     logits = row.answer_tokens * shape.vocab
     head = c * logits + 2 * FP32_BYTES * min(BLOCK_LOGITS, logits)
     decoded = 0 if spec.bits == compute else c * _layer_numbers(shape)
-    mlp = 4 * gate + 2 * work.residual_bytes
+    mlp = 2 * gate + 2 * work.residual_bytes
     return CellBytes(
         kept=ledger.adapters + ledger.gradients + ledger.optimizer + kept + _outside_bytes(shape, row, work),
         working=max(head, decoded + layer + max(mlp, _attention_bytes(shape, row, c))),
@@ -61,15 +61,14 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
 
 
 def _outside_bytes(shape: ModelShape, row: RowSize, work: TrainingPass) -> int:
-    """The gradient on its way back; cosines and sines of the queries, which carry a scale; masks."""
+    """The gradient on its way back; a cosine and a sine for each number of queries and keys; masks."""
     masks = FP32_BYTES * sum(n * n for n in set(work.written_out))
-    return work.residual_bytes + 2 * FP32_BYTES * shape.head_dim * row.tokens + masks
+    turns = 2 * FP32_BYTES * shape.head_dim * (shape.heads + shape.kv_heads)
+    return work.residual_bytes + turns * row.tokens + masks
 
 
 def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
-    """In its backward: gradients of queries, keys and values beside their inputs, and of the longest
-    example's softmax in fp32.
-    """
+    """In its backward: gradients of queries, keys, values beside their inputs, and of a softmax in fp32."""
     width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     narrow = c * row.tokens * (3 * width + 2 * kv_width)
     wide = FP32_BYTES * row.tokens * (width + kv_width)

@@ -75,19 +75,21 @@ def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: boo
 
 
 def _memory_chart(state: RunState, window: Window, width: int) -> str:
+    """Of the run; of all runs together, where it shares its steps with others."""
+    group = "group_" if state.shared_by > 1 else ""
     series = [
-        Series(label="peak", points=points(state, "peak_bytes"), colour="orange"),
-        Series(label="live after the step", points=points(state, "live_bytes"), colour="blue"),
+        Series(label="peak", points=points(state, f"{group}peak_bytes"), colour="orange"),
+        Series(label="live after the step", points=points(state, f"{group}live_bytes"), colour="blue"),
     ]
     if state.started:
-        computed = float(state.started["predicted_bytes"])
+        computed = float(state.started[f"{group}predicted_bytes"])
         ends = [(window[0], computed), (window[1], computed)]
         series.append(
             Series(label="computed peak", points=ends, colour="orange", dashed=True, measured=False)
         )
     return line_chart(
         series,
-        title="Memory of the training process",
+        title=f"Memory of {state.shared_by} runs side by side" if group else "Memory of the training process",
         x_label="step",
         y_label="bytes of live tensors",
         window=window,
@@ -98,8 +100,8 @@ def _memory_chart(state: RunState, window: Window, width: int) -> str:
 
 
 def points(state: RunState, field: str) -> list[tuple[float, float]]:
-    """Step number and one measured value for each step."""
-    return [(float(event["step"]), float(event[field])) for event in state.steps]
+    """Step number and one measured value for each step that has it."""
+    return [(float(event["step"]), float(event[field])) for event in state.steps if field in event]
 
 
 def _marks(state: RunState) -> list[Mark]:

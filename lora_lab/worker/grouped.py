@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -168,7 +169,7 @@ class Group:
         self._session = session
         self._dtype = session.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
-        self._asked: dict[Any, list[tuple[Tensor, Tensor]]] = {}
+        self._asked: dict[Any, tuple[Tensor, Tensor]] = {}
         session.base.config._name_or_path = shape.hub_id or session.model_name
         names = [f"cell{number}" for number in range(len(specs))]
         self.model = _with_adapters(session, specs, names, shape)
@@ -224,9 +225,9 @@ class Group:
 
     def answers(self, cells: Sequence[Cell], prompts: Sequence[str]) -> list[list[str]]:
         """Each cell's greedy answers, all asked in one batch; the base model's when there is no cell."""
-        for layer in self.model.modules():
+        for layer in self.model.modules() if cells else ():
             if isinstance(layer, LoraLayer):
-                self._asked[layer] = [_narrow(layer, cell, self._dtype) for cell in cells]
+                self._asked[layer] = _stacked(layer, cells, self._dtype)
         asked = list(prompts) * max(1, len(cells))
         with self._decoder.kept_if_it_fits(self.model):
             found = answers(self.model, self._session.tokenizer, asked, self._session.machine.autocast())
@@ -245,7 +246,15 @@ class Group:
     def _strand(self, cell: Cell | None, row: Row) -> Strand:
         embedded = self._body.embed_tokens(row.input_ids)
         cos, sin = self._body.rotary_emb(embedded, position_ids=row.position_ids)
-        positions = positions_of(cos[0], sin[0], row.example_lengths, self._score_scale)
+        config = self._body.config
+        positions = positions_of(
+            cos[0],
+            sin[0],
+            row.example_lengths,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            scale=self._score_scale,
+        )
         return Strand(cell, row, embedded[0], positions)
 
     def _forward(self, strands: Sequence[Strand], *, keep: bool) -> None:
@@ -275,20 +284,24 @@ class Group:
         def forward(x: Tensor) -> Tensor:
             rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
             weight = decoder.weight(base).t()
-            asked = self._asked.get(layer)
-            if not asked:
+            if layer not in self._asked:
                 return unflatten(rows @ weight, x, base)
-            shares = zip(rows.chunk(len(asked)), asked, strict=True)
-            update = torch.cat([(share @ a.t()) @ b.t() for share, (a, b) in shares])
-            return unflatten(update.addmm_(rows, weight), x, base)  # rounds once
+            a, b = self._asked[layer]
+            update = rows.view(len(a), -1, rows.shape[1]) @ a @ b  # (cells, rows of each, d_out)
+            return unflatten(update.flatten(0, 1).addmm_(rows, weight), x, base)  # rounds once
 
         return forward
 
 
-def _narrow(layer: Any, cell: Cell, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """A cell's A and scaled B of one matrix in the compute type."""
-    a, b = layer.lora_A[cell.name].weight, layer.lora_B[cell.name].weight
-    return a.to(dtype), (b * cell.spec.scaling).to(dtype)
+def _stacked(layer: Any, cells: Sequence[Cell], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out) in the compute type, zeros beyond a rank."""
+    widest = max(cell.spec.rank for cell in cells)
+    pairs = []
+    for cell in cells:
+        missing = (0, 0, 0, widest - cell.spec.rank)
+        a, b = layer.lora_A[cell.name].weight, layer.lora_B[cell.name].weight
+        pairs.append((F.pad(a, missing).t(), F.pad((b * cell.spec.scaling).t(), missing)))
+    return torch.stack([a for a, _ in pairs]).to(dtype), torch.stack([b for _, b in pairs]).to(dtype)
 
 
 def _with_adapters(

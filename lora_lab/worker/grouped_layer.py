@@ -123,9 +123,10 @@ class Norm:
 
 
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """Of silu(gate) · up; silu is computed again rather than kept."""
-    grad_gate = torch.ops.aten.silu_backward(grad * up, gate)
-    return grad_gate, F.silu(gate).mul_(grad)
+    """Of silu(gate) · up, in the memory of `grad` and `gate`; silu is computed again rather than kept."""
+    grad_up = F.silu(gate).mul_(grad)
+    torch.ops.aten.silu_backward(grad.mul_(up), gate, grad_input=gate)
+    return gate, grad_up
 
 
 # ---- attention
@@ -135,12 +136,16 @@ def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tens
 class Positions:
     """Where the tokens of one packed row stand in their examples."""
 
-    turns: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-    """Cosines and sines (tokens, 1, head) of queries, which carry the scores' scale, and of keys; fp32."""
+    turns: tuple[tuple[Tensor, Tensor], ...]
+    """Cosines and sines (tokens, heads · head) of queries, which carry the scores' scale, and of keys; fp32,
+    one for each number that is turned, sines of first halves with a minus.
+    """
 
     lengths: tuple[int, ...]
     masks: tuple[Tensor, ...]
     """Of each short example: minus infinity where a token would see a later one; fp32 (seq, seq)."""
+
+    head: int
 
     @property
     def examples(self) -> Iterable[tuple[int, slice]]:
@@ -149,27 +154,31 @@ class Positions:
         return [(length, slice(end - length, end)) for length, end in zip(self.lengths, ends, strict=True)]
 
 
-def positions_of(cos: Tensor, sin: Tensor, lengths: tuple[int, ...], scale: float) -> Positions:
+def positions_of(
+    cos: Tensor, sin: Tensor, lengths: tuple[int, ...], *, heads: int, kv_heads: int, scale: float
+) -> Positions:
     """cos and sin (tokens, head) of a packed row; `scale` is that of the attention's scores."""
+    counts = ((heads, scale), (kv_heads, 1.0))
     written_out = cos.device.type == "cpu" and max(lengths) <= SHORT_EXAMPLE_TOKENS
     masks = {n: cos.new_full((n, n), float("-inf")).triu_(1) for n in lengths} if written_out else {}
-    cos, sin = cos[:, None], sin[:, None]
+    signed = torch.cat([-sin[:, : sin.shape[1] // 2], sin[:, sin.shape[1] // 2 :]], 1)
     return Positions(
-        turns=((cos * scale, sin * scale), (cos, sin)),
+        turns=tuple((cos.mul(by).repeat(1, n), signed.mul(by).repeat(1, n)) for n, by in counts),
         lengths=lengths,
         masks=tuple(masks[n] for n in lengths) if written_out else (),
+        head=cos.shape[1],
     )
 
 
-def turned(x: Tensor, turn: tuple[Tensor, Tensor], *, direction: int) -> Tensor:
-    """Rotary positions (arXiv:2104.09864) on x (tokens, heads, head), computed in fp32; -1 turns a gradient
-    back. The first half of each head is the real part of complex numbers.
+def turned(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: bool = False) -> Tensor:
+    """Rotary positions (arXiv:2104.09864) on x (tokens, heads · head), computed in fp32; `back` is for a
+    gradient. The first half of each head is the real part of complex numbers.
     """
-    (cos, sin), wide, half = turn, x.float(), x.shape[-1] // 2
-    result = wide * cos
-    result[..., :half].sub_(wide[..., half:] * sin[..., :half], alpha=direction)
-    result[..., half:].add_(wide[..., :half] * sin[..., half:], alpha=direction)
-    return result.to(x.dtype)
+    cos, sin = turn
+    wide = x.float()
+    halves = wide.view(len(x), -1, 2, head // 2)
+    other = torch.cat([halves[:, :, 1:], halves[:, :, :1]], 2).view_as(wide).mul_(sin)
+    return (wide * cos).add_(other, alpha=-1 if back else 1).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -188,8 +197,8 @@ class Attended:
 def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
     """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example alone."""
     for_queries, for_keys = positions.turns
-    q, k, v = (part.view(len(part), -1, for_keys[0].shape[-1]) for part in (q, k, v))
-    q, k = turned(q, for_queries, direction=1), turned(k, for_keys, direction=1)
+    q, k = turned(q, for_queries, positions.head), turned(k, for_keys, positions.head)
+    q, k, v = (part.view(len(part), -1, positions.head) for part in (q, k, v))
     if not positions.masks:
         return _fused(q, k, v, positions)
     output = torch.empty_like(q)
@@ -214,10 +223,10 @@ def attention_backward(
         grads = torch.autograd.grad(saved.fused, (saved.q, saved.k, saved.v), grad.view_as(saved.fused))
     else:
         grads = _short_backward(grad, output, saved, positions)
-    grad_q, grad_k, grad_v = grads  # (tokens, heads, head) each
+    grad_q, grad_k, grad_v = (part.flatten(1) for part in grads)  # (tokens, heads · head) each
     for_queries, for_keys = positions.turns
-    grad_q, grad_k = turned(grad_q, for_queries, direction=-1), turned(grad_k, for_keys, direction=-1)
-    return grad_q.flatten(1), grad_k.flatten(1), grad_v.flatten(1)
+    grad_q = turned(grad_q, for_queries, positions.head, back=True)
+    return grad_q, turned(grad_k, for_keys, positions.head, back=True), grad_v
 
 
 def _short_backward(
@@ -314,7 +323,7 @@ class GroupedLayer:
         (q, k, v), read = qkv.forward(normed, factors[0])
         output, attended = attention(q, k, v, positions)
         (added,), read_o = o.forward(output, factors[1])
-        middle = x + added.float()
+        middle = _sum(x, added)
         normed, scale_mlp = second.forward(middle)
         (gate, up), read_mlp = gate_up.forward(normed, factors[2])
         (added,), read_down = down.forward(F.silu(gate).mul_(up), factors[3])
@@ -328,7 +337,7 @@ class GroupedLayer:
             gate=gate,
             up=up,
         )
-        return middle + added.float(), saved
+        return _sum(middle, added), saved
 
     def backward(
         self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
@@ -348,6 +357,11 @@ class GroupedLayer:
         del grad_output
         grad += first.backward(qkv.backward(grads, saved.reads[0], factors[0]), saved.x, saved.scales[0])
         return grad
+
+
+def _sum(x: Tensor, added: Tensor) -> Tensor:
+    """fp32 and narrow -> fp32, in the widened copy's memory where there is one."""
+    return x + added if added.dtype == x.dtype else added.float().add_(x)
 
 
 def matrix_of(layer: Any, name: str) -> Any:

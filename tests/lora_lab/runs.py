@@ -61,6 +61,43 @@ def train(run: RunFolder, *, steps: int = 3) -> None:
         )
 
 
+def side_by_side(runs_dir: Path, spec: RunSpec = TINY, *, shared_by: int = 3) -> RunFolder:
+    """A run that shared its two steps and its base with others, and ended well."""
+    run = queued(runs_dir, spec)
+    run.emit("status", text="Loading the model", worker_pid=0)
+    run.emit(
+        "started",
+        trainable=448,
+        total=10_000,
+        predicted=PREDICTED,
+        predicted_bytes=sum(PREDICTED.values()),
+        shared_by=shared_by,
+        group_predicted_bytes=2_000_000,
+        row={"lengths": [10] * 4, "answer_tokens": 12},
+        device=DEVICE,
+        versions=VERSIONS,
+        train_examples=140,
+        cut_examples=0,
+    )
+    for number in (1, 2):
+        run.emit(
+            "step",
+            step=number,
+            loss=4.0 - number / 8,
+            learning_rate=2e-3,
+            grad_norm=1.0,
+            tokens=40,
+            seconds=0.2,
+            shared_seconds=0.2 * shared_by,
+            shared_by=shared_by,
+            group_live_bytes=1_500_000,
+            group_peak_bytes=1_990_000,
+        )
+    run.emit("evaluated", loss_before=5.5, loss_after=2.25, examples=20)
+    run.emit("finished", step=2)
+    return run
+
+
 def finished(runs_dir: Path, spec: RunSpec = TINY, *, steps: int = 3, after_seconds: int = 0) -> RunFolder:
     """A run that ended well, with an adapter and answers."""
     run = training(runs_dir, spec, steps=steps, after_seconds=after_seconds)

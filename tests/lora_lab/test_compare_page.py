@@ -88,6 +88,14 @@ def test_runs_in_the_address_are_overlaid_in_four_charts_with_what_they_show(ana
     assert re.search(r"Training loss: B is lowest at 3\.[0-6]\d; A 3\.73", lower)
 
 
+def test_a_run_that_shared_its_steps_claims_no_peak_of_its_own(ana: Visitor, lab: Lab) -> None:
+    shared, alone = runs.side_by_side(lab.settings.runs_dir), *some(lab, {"rank": 2})
+    shown = words(ana.opens(address([shared, alone])))
+    assert "peak memory 1.99 MB for 3 side by side 990 kB" in shown
+    assert "Peak memory: 990 kB" in shown
+    assert "Peak memory: of none alone" in words(ana.opens(address([shared])))
+
+
 def test_only_what_differs_is_marked_and_not_by_colour_alone(ana: Visitor, lab: Lab) -> None:
     found = some(lab, {"rank": 2, "alpha": 16.0}, {"rank": 16, "alpha": 16.0, "seed": 3})
     html = ana.opens(address(found))

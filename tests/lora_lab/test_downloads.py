@@ -153,6 +153,9 @@ def test_steps_are_kept_one_a_line(site: TestClient, settings: Settings) -> None
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert rows[0]["loss"] == "3.875"
     assert rows[0]["peak_bytes"] == "990000"
+    shared = runs.side_by_side(settings.runs_dir, shared_by=3)
+    row = table(site.get(f"/lab/runs/{shared.run_id}/steps.csv").content)[0]
+    assert (row["peak_bytes"], row["group_peak_bytes"], row["shared_by"]) == ("", "1990000", "3")
 
 
 @pytest.mark.parametrize("file", ["adapter.zip", "merged.zip", "run.json", "run.py", "steps.csv"])

@@ -1,6 +1,7 @@
 """What a grid is said to need before it starts, against what its runs are said to need one by one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +171,14 @@ def test_while_the_number_type_is_not_known_a_cell_is_given_the_higher_peak(sett
         assert unknown[in_fp32.spec] == max(in_fp32.ledger.total_bytes, in_bf16.ledger.total_bytes)
     LabHome(settings.home).write_worker_state(state="ready", device={"compute_dtype": "bf16"})
     assert predicted_peaks(settings, sweep) == {cell.spec: cell.ledger.total_bytes for cell in both[1]}
+
+
+def test_runs_side_by_side_count_their_share_of_the_time(tmp_path: Path) -> None:
+    """Otherwise the time left of a grid would be three times what it is."""
+    run = runs.side_by_side(tmp_path, shared_by=3)
+    state = replace(fold(run.events()), began_at=100.0, ended_at=107.2)
+    found = pace_of(run.spec, state)
+    assert found is not None
+    assert found.seconds_per_step == pytest.approx(0.2)
+    assert found.other_seconds == pytest.approx((7.2 - 1.2) / 3)
+    assert state.seconds_left(12) == pytest.approx(10 * 0.6)

@@ -479,6 +479,14 @@ def test_a_finished_run_shows_answers_losses_and_downloads(ana: Visitor, lab: La
         assert f"/lab/runs/{run.run_id}/{file}" in html
 
 
+def test_a_run_that_shared_its_steps_shows_the_peak_of_all_as_that(ana: Visitor, lab: Lab) -> None:
+    run = runs.side_by_side(lab.settings.runs_dir)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    shown = words(html)
+    assert "measured 1.99 MB for 3 runs side by side, computed 2.00 MB; for this one alone, computed" in shown
+    assert "Memory of 3 runs side by side" in html
+
+
 def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab) -> None:
     run = runs.failed(lab.settings.runs_dir)
     shown = words(ana.opens(f"/lab?run={run.run_id}"))
