@@ -7,7 +7,7 @@ counted at any rank. Rules and their places in PEFT: `check_target_module_exists
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -455,8 +455,3 @@ def _listed(targets: str | tuple[str, ...]) -> str:
 def what_it_has(tree: ModuleTree) -> str:
     """The sentence that lists a model's linear layers."""
     return f"It has: {', '.join(sorted(tree.linear_names))}."
-
-
-def with_targets(setting: AdapterSetting, *names: str) -> AdapterSetting:
-    """The same setting on other modules."""
-    return replace(setting, targets=names)

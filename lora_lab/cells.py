@@ -8,7 +8,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,12 @@ class Cell:
 
     peak_bytes: int
 
-    @property
+    @cached_property
     def row(self) -> RowSize:
         """The one that decides the peak."""
         return heaviest_row(self.shape, self.spec, self.rows, self.compute)
 
-    @property
+    @cached_property
     def predicted(self) -> Ledger:
         """As the page predicts it before a run."""
         return predict(self.shape, self.spec, self.row, self.compute)

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from lora_lab import memory, memory_record
-from lora_lab.adapters import UnsupportedCase
+from lora_lab.adapters import LORA_RANK, UnsupportedCase
 from lora_lab.batches import RowSize
 from lora_lab.counts import count_adapter
 from lora_lab.forecast import forecast
 from lora_lab.memory import Compute, Ledger
+from lora_lab.memory_record import MLP_ROLES
 from lora_lab.records import adapter_of, setting_of, whole
 from lora_lab.shape_reader import KIND_OF_TASK, ShapeReader
 from lora_lab.shapes import Linear, ModelShape
@@ -22,8 +23,6 @@ from study.errors import LearnerError
 Record = Mapping[str, Any]
 Answer = dict[str, Any]
 
-DEFAULT_RANK = 8  # PEFT's own default
-ROLES = {"mlp": ("gate", "up", "gate_up", "down")}
 CONTRACT_NAMES = {"constants": "quantization"}
 
 
@@ -51,8 +50,6 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
 
 def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
     """As PEFT has it: a name that matches nothing is passed over as long as another one matches."""
-    if targets == "all-linear" and shape.fused_experts:
-        raise UnsupportedCase(f"the experts of {shape.model_type} are one fused tensor, not linear layers")
     if isinstance(targets, list):
         targets = [name for name in targets if shape.has(name)] or targets
     return shape.select(targets)
@@ -89,7 +86,7 @@ def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
     shape = shape_of(record, reader)
     if shape.model_type not in memory.MODELLED_TYPES:
         raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
-    rank = whole(adapter, "r", DEFAULT_RANK)
+    rank = whole(adapter, "r", LORA_RANK)
     batch, seq_len = whole(record, "micro_batch", 1), whole(record, "seq_len", 128)
     base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     return memory.predict_adapted(
@@ -169,12 +166,10 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
     return reader.find(name, kind=kind)
 
 
-def _targets(written: Any) -> str | list[str] | None:
+def _targets(written: str | list[str] | None) -> str | list[str] | None:
     """Module names, roles, a set's name, or None for PEFT's default; `mlp` stands for its matrices."""
     if written is None or isinstance(written, str):
         return written
-    if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
-        raise LearnerError(f"targets must be a list of names, got {written!r}.", do_next="Correct it.")
     if "head" in written:
         raise UnsupportedCase("an adapter on the output head is not counted yet")
-    return [role for name in written for role in ROLES.get(name, (name,))]
+    return [role for name in written for role in (MLP_ROLES if name == "mlp" else (name,))]

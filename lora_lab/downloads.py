@@ -25,7 +25,7 @@ from lora_lab.runs.table import Table
 from lora_lab.script import script_of
 from study.errors import LearnerError
 
-MEDIA = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
+MEDIA = {"png": "image/png", "svg": "image/svg+xml"}
 STEP_FIELDS = (
     "step", "loss", "learning_rate", "grad_norm", "tokens", "seconds", "live_bytes", "peak_bytes",
     "shared_by", "shared_seconds", "group_live_bytes", "group_peak_bytes",
@@ -35,6 +35,7 @@ BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
 
 def register(site: FastAPI, lab: Lab) -> None:
     """Add the routes; they stand before the pages."""
+    site.add_exception_handler(LearnerError, _refused)
     files = Downloads(lab)
     site.get("/lab/plots/{name}.{ending}")(files.plot)
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
@@ -51,7 +52,7 @@ def register(site: FastAPI, lab: Lab) -> None:
 
 
 class Downloads:
-    """One method a route; each answers a missing thing with a sentence and status 404."""
+    """One method a route; a missing thing is answered with a sentence and status 404."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -64,16 +65,11 @@ class Downloads:
             plot = next(plot for plot in plots_of(self._lab, found) if plot.name == name)
         except StopIteration:
             return _missing(f"There is no plot named {name}.")
-        except LearnerError as error:
-            return _missing(str(error))
         return _plot(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
         """The adapter folder as PEFT saves it, in a zip."""
-        try:
-            run = self._lab.run(run_id)
-        except LearnerError as error:
-            return _missing(str(error))
+        run = self._lab.run(run_id)
         if not run.adapter_path.is_dir():
             return _missing("This run has saved no adapter.")
         packed = io.BytesIO()
@@ -84,10 +80,7 @@ class Downloads:
 
     def merged(self, run_id: str) -> Response:
         """The merged model, in a zip that is made while it is sent."""
-        try:
-            merged = Merged(self._lab.run(run_id))
-        except LearnerError as error:
-            return _missing(str(error))
+        merged = Merged(self._lab.run(run_id))
         if merged.state["state"] != "done":
             return _missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
         headers = _headers(f"merged-{run_id}.zip")
@@ -95,27 +88,18 @@ class Downloads:
 
     def run(self, run_id: str) -> Response:
         """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
-        try:
-            text = run_file(self._lab.run(run_id))
-        except LearnerError as error:
-            return _missing(str(error))
+        text = run_file(self._lab.run(run_id))
         return _file(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
 
     def script(self, run_id: str) -> Response:
         """The run as one Python script without this project."""
-        try:
-            text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
-        except LearnerError as error:
-            return _missing(str(error))
+        text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
         return _file(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
     def steps(self, run_id: str) -> Response:
         """One line a step."""
-        try:
-            state = self._lab.state(self._lab.run(run_id))
-        except LearnerError as error:
-            return _missing(str(error))
-        return _file((BOM + _steps_csv(state.steps)).encode(), MEDIA["csv"], f"steps-{run_id}.csv")
+        state = self._lab.state(self._lab.run(run_id))
+        return _table(_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:
         """Every published peak beside its prediction."""
@@ -131,7 +115,7 @@ class Downloads:
             }
             for row in published_memory()
         ]
-        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-published.csv")
+        return _table(_csv(rows, list(rows[0])), "memory-published")
 
     def measured_memory(self) -> Response:
         """Every measured run of this machine beside its prediction."""
@@ -150,32 +134,22 @@ class Downloads:
         ]
         if not rows:
             return _missing("No run of this machine has been measured yet.")
-        return _file((BOM + _csv(rows)).encode(), MEDIA["csv"], "memory-measured.csv")
+        return _table(_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
         """One line a cell of a sweep."""
-        try:
-            sweep = self._lab.sweep(sweep_id)
-        except LearnerError as error:
-            return _missing(str(error))
-        text = Table(self._lab.settings.runs_dir).text(sweep)
-        return _file((BOM + text).encode(), MEDIA["csv"], f"{sweep_id}.csv")
+        sweep = self._lab.sweep(sweep_id)
+        return _table(Table(self._lab.settings.runs_dir).text(sweep), sweep_id)
 
     def sweep(self, sweep_id: str) -> Response:
         """Grid, cells and findings, as JSON."""
-        try:
-            sweep = self._lab.sweep(sweep_id)
-        except LearnerError as error:
-            return _missing(str(error))
+        sweep = self._lab.sweep(sweep_id)
         text = sweep_json(sweep, self._lab.cells(sweep))
         return _file(text.encode(), "application/json", f"{sweep_id}.json")
 
     def report(self, sweep_id: str) -> Response:
         """One HTML file that needs nothing else; opened in the browser, kept with its Save."""
-        try:
-            sweep = self._lab.sweep(sweep_id)
-        except LearnerError as error:
-            return _missing(str(error))
+        sweep = self._lab.sweep(sweep_id)
         text = report(sweep, self._lab.cells(sweep))
         named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
         return Response(text, media_type="text/html; charset=utf-8", headers=named)
@@ -187,14 +161,13 @@ class Downloads:
             plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
         except StopIteration:
             return _missing(f"There is no plot named {name}, or no cell has finished yet.")
-        except LearnerError as error:
-            return _missing(str(error))
         return _plot(plot, ending, f"{name}-{sweep_id}")
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """A table; what a row has beyond the columns is left out."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
@@ -203,20 +176,14 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def _plot(plot: Plot, ending: str, name: str) -> Response:
     match ending:
         case "png" | "svg":
-            content = render(plot, ending, on_page=False)
+            return _file(render(plot, ending, on_page=False), MEDIA[ending], f"{name}.{ending}")
         case "csv":
-            content = (BOM + to_csv(plot)).encode()
-        case _:
-            return _missing(f"Plots come as png, svg and csv, not as {ending}.")
-    return _file(content, MEDIA[ending], f"{name}.{ending}")
+            return _table(to_csv(plot), name)
+    return _missing(f"Plots come as png, svg and csv, not as {ending}.")
 
 
-def _steps_csv(steps: tuple[Mapping[str, Any], ...]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, STEP_FIELDS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(steps)
-    return file.getvalue()
+def _table(text: str, name: str) -> Response:
+    return _file((BOM + text).encode(), "text/csv; charset=utf-8", f"{name}.csv")
 
 
 def _file(content: bytes, media: str, name: str) -> Response:
@@ -225,6 +192,12 @@ def _file(content: bytes, media: str, name: str) -> Response:
 
 def _headers(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Whatever a route can't find or make."""
+    del request
+    return _missing(str(error))
 
 
 def _missing(text: str) -> Response:

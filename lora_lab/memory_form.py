@@ -5,30 +5,15 @@ from typing import Any
 
 from lora_lab.fits import GPU_SIZES_GB
 from lora_lab.shapes import ModelShape, catalogue
+from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
 from lora_lab.step.families import FAMILIES
 from study.errors import LearnerError
 
 Choices = tuple[tuple[str, str], ...]
 
-BITS: Choices = (
-    ("nf4-dq", "4-bit NF4 + double quantization"),
-    ("nf4", "4-bit NF4"),
-    ("fp4", "4-bit FP4"),
-    ("int8", "8-bit (int8)"),
-    ("bf16", "16-bit (bf16)"),
-    ("fp32", "32-bit (fp32)"),
-)
-METHODS: Choices = (
-    ("lora", "LoRA"),
-    ("rslora", "rsLoRA"),
-    ("dora", "DoRA"),
-    ("full", "full fine-tuning"),
-)
-TARGETS: Choices = (
-    ("q+v", "query + value"),
-    ("attention", "all attention projections"),
-    ("all-linear", "all linear layers"),
-)
+BITS: Choices = tuple((bits, BITS_LABELS[bits]) for bits in ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32"))
+METHODS: Choices = (*VARIANT_NAMES.items(), ("full", "full fine-tuning"))
+TARGETS: Choices = tuple(TARGET_LABELS.items())
 OPTIMIZERS: Choices = (
     ("adamw", "AdamW"),
     ("adamw8bit", "8-bit AdamW"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.adapters import UnsupportedCase
+from lora_lab.adapters import LORA_RANK, UnsupportedCase
 from lora_lab.forecast import optimizer_named
 from lora_lab.records import adapter_of, one_of, whole
 from lora_lab.setting import Attention, Framework, Loss, Measure, NumberType, Phase, Setting
@@ -56,7 +56,6 @@ METHODS = ("full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora")
 VARIANTS = ("lora", "rslora", "dora")
 NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")
 QUANTS = (None, "nf4", "fp4", "int8")
-DEFAULT_RANK = 8
 DEFAULT_TOKENS = 512
 MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
 FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
@@ -83,7 +82,7 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
         shape=shape,
         adapted=() if full else _chosen(shape, targets),
         adapts_head=not full and _names_head(targets),
-        rank=whole(adapter, "r", DEFAULT_RANK),
+        rank=whole(adapter, "r", LORA_RANK),
         variant=_variant(method, adapter),
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,

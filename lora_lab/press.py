@@ -11,17 +11,17 @@ from study.errors import LearnerError
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
 
 
-def form_of(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    """All fields of the form, each with its values."""
+def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str]]:
+    """All fields of the form, each with its values of at most `limit` characters."""
     form = event.get("fields")
     if not isinstance(form, dict):
         raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
-    return {str(name): events.fields(event, str(name), limit=500) for name in form}
+    return {str(name): events.fields(event, str(name), limit=limit) for name in form}
 
 
-def firsts(event: Mapping[str, Any]) -> dict[str, str]:
+def firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:
     """The first value of every field of the form."""
-    return {name: values[0] for name, values in form_of(event).items() if values}
+    return {name: values[0] for name, values in form_of(event, limit=limit).items() if values}
 
 
 def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:

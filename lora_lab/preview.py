@@ -10,10 +10,10 @@ from lora_lab.batches import RowSize, row_sizes
 from lora_lab.counts import Count, count, formula, short_formula
 from lora_lab.home import LabHome
 from lora_lab.memory import Compute, Ledger
-from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import RunState
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import RunSpec
+from study.units import as_bytes, as_count
 
 PACE_RUNS = 12
 """How many of the last runs are asked for their pace."""
@@ -44,6 +44,11 @@ class Preview:
     def fits(self) -> bool:
         """Whether the prediction is below what the machine has."""
         return not self.machine_bytes or self.ledger.total_bytes < self.machine_bytes
+
+    @property
+    def in_short(self) -> str:
+        """The two numbers of the cost, for those who hear them."""
+        return f"{as_count(self.count.trainable)} trainable, {as_bytes(self.ledger.total_bytes)}"
 
 
 def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
@@ -88,13 +93,12 @@ def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
     return "bf16", False
 
 
-def seconds_a_token(runs: Iterable[RunFolder], spec: RunSpec) -> float | None:
+def seconds_a_token(runs: Iterable[tuple[RunSpec, RunState]], spec: RunSpec) -> float | None:
     """Median training time of one token in the latest runs of the same model; None without any."""
     paces = []
-    for run in runs:
-        if run.spec.model != spec.model:
+    for ran, state in runs:
+        if ran.model != spec.model:
             continue
-        state = fold(run.events())
         if state.ended and len(state.steps) > 1:
             paces.append(1 / state.tokens_per_second)
         if len(paces) == PACE_RUNS:

@@ -1,6 +1,5 @@
 """The Claims page: paste a tutorial's configuration and its printed line; can it be true?"""
 
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -56,9 +55,11 @@ class ClaimsPage:
         """Check the pasted text or the form."""
         match event.get("act"):
             case "text":
-                checked = self._desk.check_text(_field(event, "text"))
+                checked = self._desk.check_text(events.field(event, "text", limit=LONGEST_TEXT))
             case "form":
-                checked = self._desk.check_form({name: _field(event, name) for name in FORM})
+                checked = self._desk.check_form(
+                    {name: events.field(event, name, limit=LONGEST_TEXT) for name in FORM}
+                )
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
         return {
@@ -66,10 +67,6 @@ class ClaimsPage:
             "say": f"{checked.verdict.answer}. {checked.verdict.why}",
             "focus": "#verdict",
         }
-
-
-def _field(event: Mapping[str, Any], name: str) -> str:
-    return next(iter(events.fields(event, name, limit=LONGEST_TEXT)), "")
 
 
 def _verdict(checked: Checked) -> str:

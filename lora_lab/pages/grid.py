@@ -9,7 +9,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab import charts, grid_form, press, sweep_view
-from lora_lab.choices import data_choices, model_choices
+from lora_lab.choices import model_choices
 from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.form import OTHER, typed
 from lora_lab.grid import AXES, Grid
@@ -18,10 +18,11 @@ from lora_lab.grid_findings import at_the_edge, findings, variants_share_one_rat
 from lora_lab.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
 from lora_lab.grid_results import Cell, arms_of
 from lora_lab.lab import Lab
+from lora_lab.pages.form_parts import data_part, problem_part, uploaded, worker_part
 from lora_lab.plots.conditions import model_name
 from lora_lab.plots.grid import grid_plots, plane_at, planes
 from lora_lab.runs.sweeps import Sweep, delete_sweep
-from lora_lab.sections import GRID, sections
+from lora_lab.sections import GRID, LAB, sections
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.sweep_view import CHOICE_NAMES, Choice
 from study import events, frame
@@ -39,7 +40,7 @@ GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = GridPage(context, lab)
-    with frame.page(app, context, title="Grid", path=GRID, under="/lab"):
+    with frame.page(app, context, title="Grid", path=GRID, under=LAB):
         frame.island(page.act, page.load, "grid", waiting=frame.waiting("Grid"))
 
 
@@ -96,7 +97,7 @@ class GridPage:
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
             case "upload":
-                return self._uploaded(event)
+                return uploaded(self._lab, event)
             case "rates":
                 return self._swept_rates(event, query)
             case "delete":
@@ -112,7 +113,7 @@ class GridPage:
             grid = grid_of_form(press.form_of(event))
             cost = self._cost_part(grid)
         except LearnerError as error:
-            return {"parts": {"cost": render("lora_lab/problem.html", error=error)}}
+            return {"parts": {"cost": problem_part(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
     def _cost_part(self, grid: Grid) -> str:
@@ -141,15 +142,6 @@ class GridPage:
             "url": shown.address(grid),
             "say": f"Learning rates {listed(grid.learning_rates)}: {grid.count} cells.",
             "focus": "#learning_rates",
-        }
-
-    def _uploaded(self, event: Mapping[str, Any]) -> Reply:
-        dataset = self._lab.uploads.add(*press.file_of(event))
-        train, held_out = len(dataset.train), len(dataset.held_out)
-        return {
-            "parts": {"data": self._data_part(dataset.digest)},
-            "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
-            "then": "change",
         }
 
     # ---- the queue
@@ -225,7 +217,7 @@ class GridPage:
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        parts = self._parts(shown) | {"worker": self._worker_part(), "sweeps": self._sweeps_part(shown)}
+        parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": self._sweeps_part(shown)}
         reply: Reply = {"parts": parts}
         if events.field(event, "reading"):
             reply["then"] = "change"
@@ -235,7 +227,7 @@ class GridPage:
 
     def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        narrow = events.field(event, "narrow") == "yes"
+        narrow = press.is_narrow(event)
         arms = arms_of(shown.cells)
         plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
         html = render(
@@ -287,7 +279,7 @@ class GridPage:
         try:
             cost = self._cost_part(grid)
         except LearnerError as error:
-            cost = render("lora_lab/problem.html", error=error)
+            cost = problem_part(error)
         return render(
             "lora_lab/grid.html",
             sections=sections(GRID),
@@ -305,8 +297,8 @@ class GridPage:
             variants=VARIANTS,
             optimizers=OPTIMIZERS,
             cost=Markup(cost),
-            data=Markup(self._data_part(grid.base.data)),
-            worker=Markup(self._worker_part()),
+            data=Markup(data_part(self._lab, grid.base.data)),
+            worker=Markup(worker_part(self._lab)),
             parts={name: Markup(html) for name, html in self._parts(shown).items()},
             sweeps=Markup(self._sweeps_part(shown)),
         )
@@ -355,13 +347,6 @@ class GridPage:
             rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
         chosen = shown.sweep.sweep_id if shown.sweep else ""
         return render("lora_lab/sweeps.html", rows=rows, shown=chosen)
-
-    def _data_part(self, chosen: str) -> str:
-        return render("lora_lab/data.html", **data_choices(self._lab.uploads, chosen))
-
-    def _worker_part(self) -> str:
-        state, warm = self._lab.home.worker_state(), self._lab.engine.is_warm
-        return render("lora_lab/worker.html", state=state, warm=warm)
 
 
 def _grid_of(query: Mapping[str, str], shown: Shown) -> Grid:

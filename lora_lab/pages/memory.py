@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import memory_form
+from lora_lab import memory_form, press
 from lora_lab.adapters import UnsupportedCase
 from lora_lab.cells import measured_cells
 from lora_lab.fits import BITS_SHOWN, CONTEXT_BYTES, GPU_SIZES_GB, Fit, what_fits
@@ -17,12 +17,13 @@ from lora_lab.forecast import forecast
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS
 from lora_lab.memory_record import setting_of
+from lora_lab.pages.form_parts import problem_part
 from lora_lab.published_memory import published_memory
 from lora_lab.sections import LAB, MEMORY, sections
 from lora_lab.shapes import find_shape
 from lora_lab.spec import BITS_LABELS
 from lora_lab.view import title_of
-from study import events, frame
+from study import frame
 from study.context import Context
 from study.errors import LearnerError
 from study.frame import Reply
@@ -70,9 +71,10 @@ class MemoryPage:
         if event.get("act") not in ("change", "draw"):
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         try:
-            fields = memory_form.fields_of(_given(event))
+            given = press.firsts(event, limit=200)
+            fields = memory_form.fields_of({name: text.strip() for name, text in given.items()})
         except LearnerError as error:
-            return {"parts": {"ledger": render("lora_lab/problem.html", error=error)}}
+            return {"parts": {"ledger": problem_part(error)}}
         if event["act"] == "draw":
             return {"parts": {"fits": self._fits_part(fields)}}
         changed = {name: value for name, value in fields.items() if value != memory_form.DEFAULTS[name]}
@@ -115,9 +117,9 @@ def _ledger_part(fields: Mapping[str, str]) -> str:
         ledger = forecast(setting_of(record, find_shape(fields["model"])))
     except UnsupportedCase as case:
         error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
-        return render("lora_lab/problem.html", error=error)
+        return problem_part(error)
     except LearnerError as error:
-        return render("lora_lab/problem.html", error=error)
+        return problem_part(error)
     parts = asdict(ledger)
     return render(
         "lora_lab/memory_ledger.html",
@@ -126,10 +128,3 @@ def _ledger_part(fields: Mapping[str, str]) -> str:
         fields=fields,
         line=json.dumps(record),
     )
-
-
-def _given(event: Mapping[str, Any]) -> dict[str, str]:
-    form = event.get("fields")
-    if not isinstance(form, dict):
-        raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
-    return {str(name): (events.fields(event, str(name), limit=200) or [""])[0].strip() for name in form}

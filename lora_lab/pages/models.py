@@ -43,7 +43,9 @@ class ModelsPage:
         """Read the pasted configuration and keep its shape."""
         if event.get("act") != "add":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        shape = self._read(*(_field(event, name) for name in ("name", "kind", "config")))
+        shape = self._read(
+            *(events.field(event, name, limit=LONGEST_CONFIG) for name in ("name", "kind", "config"))
+        )
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
         return {"html": self._page(added=shape.name), "say": say, "focus": "#added"}
@@ -78,7 +80,3 @@ def config_of(written: str) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise LearnerError("That has no model_type.", do_next="Paste a model's whole config.json.")
     return config
-
-
-def _field(event: dict[str, Any], name: str) -> str:
-    return next(iter(events.fields(event, name, limit=LONGEST_CONFIG)), "")

@@ -9,12 +9,13 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab import charts, press, view
-from lora_lab.choices import data_choices, model_choices
+from lora_lab.choices import model_choices
 from lora_lab.datasets import MAX_FILE_BYTES
 from lora_lab.fits import preset_size_gb
 from lora_lab.form import OTHER, address_of, command_of, presets, spec_of_address, spec_of_form, typed
 from lora_lab.lab import Lab
 from lora_lab.memory import COMPONENTS, MODELLED_TYPES, bits_per_param
+from lora_lab.pages.form_parts import data_part, problem_part, uploaded, worker_part
 from lora_lab.predictions import Predictions
 from lora_lab.preview import Preview, preview, seconds_a_token
 from lora_lab.run_file import read_run_file
@@ -41,7 +42,6 @@ from study.frame import Reply
 from study.stations import AskForCards
 from study.store.predictions import Prediction
 from study.templates import render
-from study.units import as_bytes, as_count
 
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 BITS_ORDER: tuple[Bits, ...] = (
@@ -92,7 +92,7 @@ class LabPage:
             case "zoom":
                 return self._zoomed(event, visit)
             case "upload":
-                return self._uploaded(event)
+                return uploaded(self._lab, event)
             case "import":
                 return self._imported(event)
             case "read":
@@ -101,7 +101,7 @@ class LabPage:
                 return self._merged(event, visit)
             case "retry-model":
                 self._lab.engine.retry_model()
-                return {"say": "Trying again.", "parts": {"worker": self._worker_part()}}
+                return {"say": "Trying again.", "parts": {"worker": worker_part(self._lab)}}
             case "compare":
                 return {"goto": compare_address(events.fields(event, "runs"))}
             case "delete":
@@ -117,23 +117,16 @@ class LabPage:
         try:
             spec = spec_of_form(press.form_of(event))
             kept = self._predictions.about(visit, events.field(event, "prediction"), spec)
-            cost = self._cost_part(spec, kept)
+            found = self._found(spec)
+            cost = self._cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": {"cost": _problem(error)}}
-        url = address_of(spec, run_id=press.shown_run(event))
+            return {"parts": {"cost": problem_part(error)}}
         return {
             "parts": {"cost": cost, "confirm": ""},
-            "url": url,
+            "url": address_of(spec, run_id=press.shown_run(event)),
             "then": "draw",
-            "say": self._in_short(spec),
+            "say": found.in_short if found else "",
         }
-
-    def _in_short(self, spec: RunSpec) -> str:
-        """The two numbers of the cost, for those who hear them."""
-        found = self._preview(spec)
-        if found is None:
-            return ""
-        return f"{as_count(found.count.trainable)} trainable, {as_bytes(found.ledger.total_bytes)}"
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures to guess them, or show them again without a guess."""
@@ -152,11 +145,17 @@ class LabPage:
         return {"parts": {"cost": cost}, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
 
     def _cost_part(self, spec: RunSpec, kept: Prediction | None = None) -> str:
-        if self._lab.shape(spec.model) is None:
+        return self._cost_of(spec, self._found(spec), kept)
+
+    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> str:
+        if found is None:
             return render("lora_lab/reading.html", model=spec.model)
-        found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
         guess = self._predictions.kept(kept) if kept else None
         return render("lora_lab/cost.html", guess=guess, **self._cost(found))
+
+    def _found(self, spec: RunSpec) -> Preview | None:
+        """None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
+        return self._preview(spec) if self._lab.shape(spec.model) else None
 
     def _preview(self, spec: RunSpec) -> Preview | None:
         """None while the model's shape is not known."""
@@ -169,7 +168,8 @@ class LabPage:
 
     def _cost(self, found: Preview) -> dict[str, Any]:
         parts = asdict(found.ledger)
-        pace = seconds_a_token(self._lab.runs(), found.spec)
+        ran = ((run.spec, self._lab.state(run)) for run in self._lab.runs())
+        pace = seconds_a_token(ran, found.spec)
         tokens = found.row.tokens * found.spec.steps
         narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
         return {
@@ -209,15 +209,6 @@ class LabPage:
                 # The page was made before it could say how wide it is.
                 **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
-        }
-
-    def _uploaded(self, event: Mapping[str, Any]) -> Reply:
-        name, content = press.file_of(event)
-        dataset = self._lab.uploads.add(name, content)
-        return {
-            "parts": {"data": self._data_part(dataset.digest)},
-            "say": f"{name}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out.",
-            "then": "change",
         }
 
     def _imported(self, event: Mapping[str, Any]) -> Reply:
@@ -293,7 +284,7 @@ class LabPage:
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
-                "worker": self._worker_part(),
+                "worker": worker_part(self._lab),
                 **self._panel.parts(run, visit, narrow=press.is_narrow(event)),
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
@@ -342,7 +333,7 @@ class LabPage:
         try:
             cost = self._cost_part(spec)
         except LearnerError as error:
-            cost = _problem(error)
+            cost = problem_part(error)
         return render(
             "lora_lab/lab.html",
             sections=sections(LAB),
@@ -361,19 +352,11 @@ class LabPage:
             optimizers=OPTIMIZER_LABELS.items(),
             target_sets=TARGET_SETS,
             cost=Markup(cost),
-            data=Markup(self._data_part(spec.data)),
-            worker=Markup(self._worker_part()),
+            data=Markup(data_part(self._lab, spec.data)),
+            worker=Markup(worker_part(self._lab)),
             run={name: Markup(html) for name, html in self._panel.parts(run, visit, narrow=False).items()},
             seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
             runs=Markup(self._panel.list_part(run.run_id if run else "")),
-        )
-
-    def _data_part(self, chosen: str) -> str:
-        return render("lora_lab/data.html", **data_choices(self._lab.uploads, chosen))
-
-    def _worker_part(self) -> str:
-        return render(
-            "lora_lab/worker.html", state=self._lab.home.worker_state(), warm=self._lab.engine.is_warm
         )
 
     def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, str]:
@@ -393,7 +376,3 @@ class LabPage:
             "seen-title": render("lora_lab/seen_title.html", **values),
             "seen": render("lora_lab/seen.html", **values),
         }
-
-
-def _problem(error: LearnerError) -> str:
-    return render("lora_lab/problem.html", error=error)
