@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from lora_lab.adapters import Adaptation, AdapterSetting, NothingMatched, adapt
+from lora_lab.adapters import Adaptation, AdapterSetting, NothingMatched
+from lora_lab.matching import adapt
 from lora_lab.modules import ModuleGroup, ModuleTree, TreeKey
 from lora_lab.shapes import ModelShape
 

@@ -12,8 +12,8 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from lora_lab.adapters import name_test
 from lora_lab.catalogue import names_by_id
+from lora_lab.matching import name_test
 from lora_lab.modules import ModuleGroup, ModuleTree, tree_from_json
 from lora_lab.typed import as_targets
 from study.errors import LearnerError

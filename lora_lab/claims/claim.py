@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from lora_lab.adapters import AdapterSetting
+from lora_lab.matching import adapt
 from lora_lab.modules import ModuleTree
 from lora_lab.shapes import ModelShape
 from study.errors import LearnerError
@@ -69,6 +70,14 @@ class Claim:
     def is_open(self) -> bool:
         """Whether rank or targets are left open."""
         return not self.targets_are_known or self.is_rank_open
+
+    def applies_to(self, tree: ModuleTree) -> bool:
+        """Whether PEFT takes the setting under these module names."""
+        try:
+            adapt(tree, self.setting)
+        except LearnerError:
+            return False
+        return True
 
 
 def printed_of(values: Mapping[str, Any]) -> Printed:

@@ -9,10 +9,11 @@ import yaml
 
 from lora_lab.adapters import UnsupportedCase
 from lora_lab.claims.claim import Claim
+from lora_lab.claims.judge import judge
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.claims.record import claim_of, judge_text
-from lora_lab.claims.verdict import Verdict, judge
+from lora_lab.claims.verdict import Verdict
 from lora_lab.records import UNKNOWN
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.typed import as_targets, listed

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from lora_lab.adapters import AdapterSetting, Line, UnsupportedCase, adapt
+from lora_lab.adapters import AdapterSetting, Line, UnsupportedCase
 from lora_lab.claims.claim import LARGEST_RANK
+from lora_lab.matching import adapt
 from lora_lab.modules import ModuleTree
 from lora_lab.shapes import ModelShape, catalogue
 from study.errors import LearnerError

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from lora_lab.claims.claim import Claim, printed_of
+from lora_lab.claims.judge import judge
 from lora_lab.claims.pasted import record_of_text
-from lora_lab.claims.verdict import Verdict, judge
+from lora_lab.claims.verdict import Verdict
 from lora_lab.layouts import older_tree
 from lora_lab.modules import ModuleTree
 from lora_lab.records import LARGEST_SIZE, UNKNOWN, setting_of, whole

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig, VeraConfig, get_peft_model
 
-from lora_lab.adapters import ADAPTER_VARIANTS, AdapterSetting, UnsupportedCase, adapt
+from lora_lab.adapters import ADAPTER_VARIANTS, AdapterSetting, UnsupportedCase
 from lora_lab.catalogue import entries
 from lora_lab.counts import Count, count_adapter
 from lora_lab.layouts import older_tree
+from lora_lab.matching import adapt
 from lora_lab.shapes import ModelShape, find_shape
 from lora_lab.worker.shapes import build, shape_of_config
 from study.errors import LearnerError

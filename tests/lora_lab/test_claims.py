@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab import contracts
-from lora_lab.adapters import AdapterSetting, adapt
+from lora_lab.adapters import AdapterSetting
 from lora_lab.catalogue import entries
 from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.inversion import explanations
 from lora_lab.claims.record import claim_answer
 from lora_lab.counts import count_adapter
+from lora_lab.matching import adapt
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import find_shape
 from tests.golden.claim_cases import CASES, Case

@@ -1,0 +1,121 @@
+"""How well one setting explains a printed line, and what went wrong where it does not."""
+
+from dataclasses import dataclass
+
+from lora_lab.adapters import Adaptation
+from lora_lab.arithmetic import worked
+from lora_lab.claims.accountings import Reading, Sizes, percent_fits, total_readings, trainable_readings
+from lora_lab.claims.claim import Claim
+from lora_lab.claims.verdict import Failing
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One way of reading the line and which of its numbers it explains."""
+
+    trainable: Reading
+    total: Reading
+    trainable_fits: bool
+    total_fits: bool
+    percent_fits: bool
+
+    @property
+    def failing(self) -> tuple[Failing, ...]:
+        checks: tuple[tuple[Failing, bool], ...] = (
+            ("trainable", self.trainable_fits),
+            ("all", self.total_fits),
+            ("pct", self.percent_fits),
+        )
+        return tuple(name for name, fits in checks if not fits)
+
+
+def best_fit(claim: Claim, sizes: Sizes) -> Fit:
+    """The reading that explains most of the printed numbers; the plainest one among equals."""
+    fits = [
+        _fit(claim, trainable, total)
+        for trainable in trainable_readings(sizes)
+        for total in total_readings(sizes, claim)
+    ]
+    return min(fits, key=lambda fit: len(fit.failing))
+
+
+def _fit(claim: Claim, trainable: Reading, total: Reading) -> Fit:
+    printed = claim.printed
+    numerator = trainable.low if printed.trainable is None else printed.trainable
+    denominators = (total.low, total.high) if printed.total is None else (printed.total,)
+    return Fit(
+        trainable,
+        total,
+        trainable_fits=printed.trainable is None or trainable.has(printed.trainable),
+        total_fits=printed.total is None or total.has(printed.total),
+        percent_fits=printed.percent is None
+        or any(percent_fits(printed.percent, numerator, each) for each in denominators),
+    )
+
+
+def accounting(claim: Claim, fit: Fit) -> str:
+    """How the printed numbers come about."""
+    parts = [fit.trainable.why] if claim.printed.trainable is not None else []
+    parts += [fit.total.why] if claim.printed.total is not None else []
+    return ", and ".join(parts) or "the share is right"
+
+
+def why_not(claim: Claim, sizes: Sizes, fit: Fit) -> str:
+    parts = [text for name, text in _reasons(claim, sizes) if name in fit.failing]
+    return " ".join(parts)
+
+
+def _reasons(claim: Claim, sizes: Sizes) -> list[tuple[Failing, str]]:
+    printed = claim.printed
+    trainable, total = printed.trainable or 0, printed.total or 0
+    return [
+        (
+            "trainable",
+            f"This setting trains {sizes.trainable:,} parameters, not {trainable:,}"
+            f"{_cause_of_trainable(claim, sizes, trainable)}.",
+        ),
+        ("all", f"The total is {sizes.total:,}, not {total:,}{_cause_of_total(claim, sizes, total)}."),
+        ("pct", f"{printed.percent} is not 100 × {trainable:,} / {total:,}."),
+    ]
+
+
+def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
+    if sizes.saved and printed == sizes.trainable - sizes.saved:
+        return f"; the printed number leaves out the head of {sizes.saved:,} that is trained too"
+    if 2 * printed == sizes.trainable and claim.quantisation.startswith("4bit"):
+        return "; the printed number is exactly half, as tools print that take a 4-bit base's halving for all"
+    of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
+    if claim.setting.variant in ("lora", "rslora") and of_rank > 0 and not of_rank % sizes.adapters:
+        return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"
+    return _rounded_by_hand(sizes.trainable, printed)
+
+
+def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
+    if printed == sizes.base:
+        return "; the printed number is the base model without its adapters"
+    if claim.printed.trainable is not None and printed == sizes.base + claim.printed.trainable:
+        return "; the printed number is the base and the printed trainable count, as of another setting"
+    if printed == sizes.halved_total:
+        return "; the printed number counts 4-bit weights at half, but no 4-bit base is stated"
+    return _rounded_by_hand(sizes.total, printed)
+
+
+def _rounded_by_hand(number: int, printed: int) -> str:
+    """Four digits or fewer, and near the truth: no program prints that."""
+    few_digits = printed > 10_000 and len(str(printed).rstrip("0")) <= 4
+    return (
+        "; the printed number is rounded by hand"
+        if few_digits and abs(printed - number) < number / 50
+        else ""
+    )
+
+
+def arithmetic(claim: Claim, adaptation: Adaptation, sizes: Sizes, rank: int) -> tuple[str, ...]:
+    lines = list(worked(adaptation, claim.setting, rank=rank))
+    parts = [f"{sizes.base:,}", f"{sizes.adapters:,}"]
+    parts += [f"{sizes.saved:,}"] if sizes.saved else []
+    parts += [f"{sizes.frozen_extra:,}"] if sizes.frozen_extra else []
+    lines.append(f"all: {' + '.join(parts)} = {sizes.total:,}")
+    lines.append(f"share: 100 × {sizes.trainable:,} / {sizes.total:,} = "
+                 f"{100 * sizes.trainable / sizes.total:.4f}")  # fmt: skip
+    return tuple(lines)

@@ -1,0 +1,24 @@
+"""Whether a claim can be true."""
+
+from lora_lab.claims.claim import Claim
+from lora_lab.claims.stated import inapplicable, judge_stated
+from lora_lab.claims.unstated import judge_open
+from lora_lab.claims.verdict import Verdict
+
+
+def judge(claim: Claim) -> Verdict:
+    """Whether the stated setting prints the stated numbers under one known way of counting.
+
+    Raises UnsupportedCase where the setting has layers that are not counted.
+    """
+    if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
+        return inapplicable(claim)
+    if claim.is_open:
+        return max((judge_open(claim, tree) for tree in claim.layouts), key=_how_good)
+    judged = (judge_stated(claim, tree) for tree in claim.layouts if claim.applies_to(tree))
+    return max(judged, key=_how_good)
+
+
+def _how_good(verdict: Verdict) -> int:
+    """An answer under one layout of names beats none under another; the first one wins a tie."""
+    return 4 - len(verdict.failing)
