@@ -39,8 +39,13 @@ def build_app(
     engine.start()  # first: it gets ready on one core while this process imports on the other
     if worker:
         announce(engine.home, _say)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported, which takes seconds:
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))  # hence the imports in here
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
+    return _composed(settings, engine, hosts=hosts, projector=projector)
+
+
+def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool) -> Any:
+    """Every page and file route. Gradio takes seconds to import, hence the imports in here."""
     import gradio as gr
     from fastapi import FastAPI
 
@@ -48,16 +53,9 @@ def build_app(
     from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
     from lora_lab.charts import first_chart
-    from lora_lab.claims.desk import ClaimDesk
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
-    from lora_lab.pages import claims as claims_page
-    from lora_lab.pages import compare as compare_page
-    from lora_lab.pages import grid as grid_page
-    from lora_lab.pages import memory as memory_page
-    from lora_lab.pages import models as models_page
-    from lora_lab.pages import papers as papers_page
-    from lora_lab.pages import train as train_page
+    from lora_lab.pages import every as lab_pages
     from lora_lab.run_panel import last_run
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
@@ -89,7 +87,7 @@ def build_app(
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
     lab = Lab(settings, engine)
-    reader = ShapeReader(engine.home.shape)
+    reader = ShapeReader(lab.home.shape)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -100,13 +98,7 @@ def build_app(
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
-    train_page.build(pages, context, lab, ask_for_cards=cards.ask_for)
-    grid_page.build(pages, context, lab)
-    compare_page.build(pages, context, lab)
-    memory_page.build(pages, context, lab)
-    claims_page.build(pages, context, ClaimDesk(reader))
-    models_page.build(pages, context, engine.home, reader)
-    papers_page.build(pages, context)
+    lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     closing = ExitStack()

@@ -20,9 +20,11 @@ os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cac
 # As lora_lab/worker/__init__.py sets it, for tests that import PEFT, and through it hqq, by themselves.
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
-# How long one generated example takes says more about a busy machine than about our code.
-hypothesis.settings.register_profile("app", deadline=None)
-hypothesis.settings.load_profile("app")
+# How long one generated example takes says more about a busy machine than about our code. The same examples
+# each time, so that a commit that passed passes again; HYPOTHESIS_PROFILE=explore draws new ones.
+hypothesis.settings.register_profile("app", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 
 MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
 

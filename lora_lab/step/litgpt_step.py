@@ -1,13 +1,13 @@
 """A training step of litgpt: fused qkv, everything in 16 bits, logits and loss in chunks of 128 tokens."""
 
+from lora_lab.step.native_step import NativeStep
 from lora_lab.step.operators import FP32
 from lora_lab.step.tape import Tensor
-from lora_lab.step.transformers_step import TransformersStep
 
 CHUNK_TOKENS = 128  # lm_head_chunk_size in litgpt/finetune/lora.py
 
 
-class LitgptStep(TransformersStep):
+class LitgptStep(NativeStep):
     """litgpt/model.py, litgpt/lora.py and litgpt/finetune/lora.py."""
 
     saves_quantized_input = True
@@ -56,12 +56,6 @@ class LitgptStep(TransformersStep):
         """The rotated part and the rest are joined in a new tensor."""
         rotated = super().rotate(x)
         return self.ops.copy(rotated) if self.family.rotates_all else rotated
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Keys and values are written out for each query head."""
-        groups = self.shape.heads // self.shape.kv_heads
-        k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
-        return super().attend(q, k, v)
 
     def writes_attention(self) -> bool:
         """litgpt calls PyTorch's attention for every family, unless scores are capped."""

@@ -1,22 +1,16 @@
 """A training step of torchtune: everything in 16 bits, adapters share their input, loss in eight chunks."""
 
+from lora_lab.step.native_step import NativeStep
 from lora_lab.step.operators import FP32
 from lora_lab.step.tape import Backward, Tensor
-from lora_lab.step.transformers_step import TransformersStep
 
 LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
 
 
-class TorchtuneStep(TransformersStep):
+class TorchtuneStep(NativeStep):
     """torchtune/modules and its single-device recipes."""
 
     saves_quantized_input = False
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Keys and values are written out for each query head."""
-        groups = self.shape.heads // self.shape.kv_heads
-        k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
-        return super().attend(q, k, v)
 
     def writes_attention(self) -> bool:
         """torchtune calls PyTorch's attention for every family."""

@@ -200,8 +200,19 @@ def test_a_larger_setting_never_needs_less_memory(
 ) -> None:
     limits = {"rank": 256, "batch": 64, "seq_len_tokens": 4096}
     value = min(getattr(spec, field) * factor + 1, limits[field])
+    spec = replace(spec, optimizer="adamw")
     larger = replace(spec, **{field: value})
     assert total_of(model, spec, compute) <= total_of(model, larger, compute)
+
+
+def test_8_bit_moments_cost_less_once_a_tensor_has_4096_numbers() -> None:
+    """bitsandbytes keeps smaller ones in 32 bits: of 1,024 inputs, rank 4 needs less than rank 3."""
+    three, four = (
+        ledger_of("vit-large", RunSpec(rank=rank, targets="q+v", optimizer="adamw8bit"), "bf16")
+        for rank in (3, 4)
+    )
+    assert four.adapters > three.adapters
+    assert four.optimizer < three.optimizer
 
 
 @given(models, specs)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,11 +77,11 @@ def run_script(text: str, folder: Path) -> str:
     return done.stdout
 
 
-def namespace_of(text: str) -> dict[str, Any]:
+def namespace_of(text: str, folder: Path) -> dict[str, Any]:
     """The script's names, itself not run."""
-    names = {"__name__": "script"}
-    exec(compile(text, "run.py", "exec"), names)
-    return names
+    script = folder / "run.py"
+    script.write_text(text, "utf-8")
+    return runpy.run_path(str(script), run_name="script")
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -89,7 +90,7 @@ def test_other_settings_give_the_losses_of_the_run_too(
 ) -> None:
     spec = replace(replace(TINY, bits="nf4-dq", steps=4, rank=RANK), **SETTINGS[setting])
     run = run_it(spec)
-    script = namespace_of(script_of(run, LabHome(tmp_path), models_dir))
+    script = namespace_of(script_of(run, LabHome(tmp_path), models_dir), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(script["MODEL"])
     model = script["adapted"](script["load_model"](script["MODEL"]))
     forwards: list[nn.Module] = []

@@ -1,0 +1,23 @@
+"""All pages of the lab, in the order of their links."""
+
+import gradio as gr
+
+from lora_lab.claims.desk import ClaimDesk
+from lora_lab.lab import Lab
+from lora_lab.pages import claims, compare, grid, memory, models, papers, train
+from lora_lab.shape_reader import ShapeReader
+from study.context import Context
+from study.stations import AskForCards
+
+
+def build(
+    app: gr.Blocks, context: Context, lab: Lab, reader: ShapeReader, *, ask_for_cards: AskForCards
+) -> None:
+    """Add them to the app."""
+    train.build(app, context, lab, ask_for_cards=ask_for_cards)
+    grid.build(app, context, lab)
+    compare.build(app, context, lab)
+    memory.build(app, context, lab)
+    claims.build(app, context, ClaimDesk(reader))
+    models.build(app, context, lab.home, reader)
+    papers.build(app, context)
