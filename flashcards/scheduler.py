@@ -6,6 +6,7 @@ What `preview` returns is exactly what is stored when its button is pressed.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import fsrs
@@ -24,10 +25,16 @@ _PHASE_OF = {state: phase for phase, state in _PHASES.items()}
 
 DESIRED_RETENTION = 0.9  # FSRS's own default: the share of due cards one can expect to recall
 MAXIMUM_INTERVAL_DAYS = 36_500
+DEFAULT_PARAMETERS: tuple[float, ...] = tuple(fsrs.Scheduler().parameters)
 
-_FSRS = fsrs.Scheduler(
-    desired_retention=DESIRED_RETENTION, maximum_interval=MAXIMUM_INTERVAL_DAYS, enable_fuzzing=False
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduling:
+    """How one learner's cards are scheduled: FSRS-6's 21 weights, and the recall to aim at (0.7 to 0.97)."""
+
+    parameters: tuple[float, ...] = DEFAULT_PARAMETERS
+    desired_retention: float = DESIRED_RETENTION
+    maximum_interval_days: int = MAXIMUM_INTERVAL_DAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +76,26 @@ class Outcome:
     interval: timedelta
 
 
-def preview(memory: Memory | None, *, now: datetime) -> tuple[Outcome, ...]:
+def preview(
+    memory: Memory | None, *, now: datetime, scheduling: Scheduling = Scheduling()
+) -> tuple[Outcome, ...]:
     """The four outcomes of rating a card now; None stands for a card never seen."""
     moment = now.astimezone(UTC)
-    return tuple(_outcome(memory, rating, moment) for rating in RATINGS)
+    return tuple(_outcome(memory, rating, moment, _fsrs(scheduling)) for rating in RATINGS)
 
 
-def _outcome(memory: Memory | None, rating: Rating, now: datetime) -> Outcome:
-    reviewed, _ = _FSRS.review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
+@lru_cache(maxsize=64)
+def _fsrs(scheduling: Scheduling) -> fsrs.Scheduler:
+    return fsrs.Scheduler(
+        parameters=scheduling.parameters,
+        desired_retention=scheduling.desired_retention,
+        maximum_interval=scheduling.maximum_interval_days,
+        enable_fuzzing=False,
+    )
+
+
+def _outcome(memory: Memory | None, rating: Rating, now: datetime, scheduler: fsrs.Scheduler) -> Outcome:
+    reviewed, _ = scheduler.review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
     assert reviewed.stability is not None
     assert reviewed.difficulty is not None
     after = Memory(
