@@ -130,6 +130,10 @@ class Fields:
             for entry in value
         ]
 
+    def has(self, name: str) -> bool:
+        """Whether the field is written at all."""
+        return name in self._placed
+
     def raw(self, name: str) -> Any:
         """The value as it stands, for a reader that checks it itself."""
         return self._take(name)
