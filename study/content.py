@@ -130,6 +130,14 @@ class Fields:
             for entry in value
         ]
 
+    def child(self, name: str, *, kind: str) -> "Fields":
+        """One mapping; an empty one after noting that there is none."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        placed = value if isinstance(value, dict) else Placed()
+        return Fields(placed, file=self._file, kind=kind, problems=self._problems, owner=f"of {self.item}")
+
     def has(self, name: str) -> bool:
         """Whether the field is written at all."""
         return name in self._placed

@@ -17,8 +17,12 @@ class Evidence:
 
 def read_evidence(fields: Fields, *, printed: str) -> Evidence:
     """An item's source and checks; notes a claim with neither, and a check whose number no text shows."""
+    return evidence_of(fields, read_checks(fields), printed=printed)
+
+
+def evidence_of(fields: Fields, checks: tuple[Check, ...], *, printed: str) -> Evidence:
+    """The same, for an item that needed its checks before its texts were known."""
     source = fields.text("source", default="")
-    checks = read_checks(fields)
     if not source and not checks:
         fields.note("no source and no check")
     for check in checks:

@@ -16,7 +16,7 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
     right = Right(
         value=bits.expect,
         text=f"{shown(bits.expect)} {UNIT}",
-        feedback=f"Each weight has its 4-bit code and a share of 32/{size} bits in the constant of its block.",
+        feedback=f"Each weight takes its 4-bit code and 32/{size} bits of its block's constant.",
     )
     slips = (
         _slip(

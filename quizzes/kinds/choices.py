@@ -53,11 +53,11 @@ class Single:
         """All that a learner can read, for checks."""
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
-    def offered(self, salt: str) -> Offered[Option]:
+    def offered(self, salt: str) -> Offered:
         """The options under their letters."""
         return lettered(self.options, salt=salt)
 
-    def read(self, form: Form, offered: Offered[Option]) -> Response:
+    def read(self, form: Form, offered: Offered) -> Response:
         """The chosen option's id."""
         missing = "No answer is chosen yet."
         return {"option": chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]}
@@ -92,11 +92,11 @@ class Multiple:
         """All that a learner can read, for checks."""
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
-    def offered(self, salt: str) -> Offered[Option]:
+    def offered(self, salt: str) -> Offered:
         """The options under their letters."""
         return lettered(self.options, salt=salt)
 
-    def read(self, form: Form, offered: Offered[Option]) -> Response:
+    def read(self, form: Form, offered: Offered) -> Response:
         """The chosen options' ids, in the author's order."""
         missing = "No answer is chosen yet."
         given = chosen(
@@ -134,11 +134,11 @@ class TrueFalse:
         """All that a learner can read, for checks."""
         return (self.feedback, *(f"{option.text} {option.feedback}" for option in self.options))
 
-    def offered(self, salt: str) -> Offered[Option]:
+    def offered(self, salt: str) -> Offered:
         """The reasons under their letters."""
         return lettered(self.options, salt=salt)
 
-    def read(self, form: Form, offered: Offered[Option]) -> Response:
+    def read(self, form: Form, offered: Offered) -> Response:
         """The verdict and the reason."""
         verdict = next(iter(form.get("verdict", ())), "")
         if verdict not in ("true", "false"):

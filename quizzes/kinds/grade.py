@@ -32,8 +32,8 @@ class Choice(Protocol):
 
 
 C = TypeVar("C", bound=Choice)
-Offered = Sequence[tuple[str, C]]
-"""Choices under their letters, in the order one quiz shows them."""
+Offered = Sequence[tuple[str, Choice]]
+"""Choices under their letters, in the order one quiz shows them; none for a kind that is typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def lettered(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
     return list(zip(LETTERS, shuffled, strict=False))
 
 
-def chosen(form: Form, field: str, offered: Offered[C], *, missing: str, do_next: str) -> list[str]:
+def chosen(form: Form, field: str, offered: Offered, *, missing: str, do_next: str) -> list[str]:
     """The ids behind the letters that a form sent; none is an answer that is not complete."""
     ids = {letter: choice.id for letter, choice in offered}
     letters = [letter for letter in form.get(field, ()) if letter]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from study.errors import LearnerError
 
 # What each unit is worth in the first one of its kind, under every spelling that is accepted.
-_BYTES = {
+_BYTES: dict[tuple[str, ...], float] = {
     ("B", "byte", "bytes"): 1.0,
     ("kB", "KB", "kilobyte", "kilobytes"): 1e3,
     ("MB", "megabyte", "megabytes"): 1e6,
@@ -17,7 +17,7 @@ _BYTES = {
     ("MiB", "mebibyte", "mebibytes"): 2.0**20,
     ("GiB", "gibibyte", "gibibytes"): 2.0**30,
 }
-_KINDS = (
+_KINDS: tuple[dict[tuple[str, ...], float], ...] = (
     _BYTES,
     {("bits", "bit"): 1.0},
     {("parameters", "parameter", "params", "param", "weights", "weight", "values", "numbers"): 1.0},
@@ -79,7 +79,7 @@ def read_number(text: str) -> Typed:
     if abs(power) > 30:
         raise LearnerError("That number is out of range.", do_next="Write it in another unit.")
     sign = -1.0 if found["sign"] in ("-", "−") else 1.0
-    return Typed(sign * value * 10.0**power * scale, unit)
+    return Typed(sign * value * float(f"1e{power}") * scale, unit)
 
 
 def in_unit(text: str, unit: str) -> float:

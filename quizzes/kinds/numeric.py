@@ -54,11 +54,11 @@ class Numeric:
         """All that a learner can read, for checks."""
         return (self.text, self.feedback, *(slip.feedback for slip in self.slips))
 
-    def offered(self, _salt: str) -> Offered[KnownSlip]:
+    def offered(self, _salt: str) -> Offered:
         """Nothing to choose from."""
         return ()
 
-    def read(self, form: Form, _offered: Offered[KnownSlip]) -> Response:
+    def read(self, form: Form, _offered: Offered) -> Response:
         """The typed text, if there is a number in it that can be compared."""
         text = " ".join(next(iter(form.get("number", ())), "").split())
         in_unit(text, self.unit)
