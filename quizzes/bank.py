@@ -83,17 +83,25 @@ class Bank:
             and (not concept or concept in question.concepts)
         ]
 
+    def size(self, topic: str) -> int:
+        """How many questions a topic has; a family counts once."""
+        return len(self.families) if topic == families.TOPIC else len(self.matching(topic=topic))
+
     def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
         """The same, and one question of each family that fits, with the numbers that the seed draws."""
-        fitting = (
+        fitting = self.families_matching(topic=topic, level=level, concept=concept)
+        drawn = [self.by_id[families.variant(family, seed=seed)] for family in fitting]
+        return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
+
+    def families_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Family]:
+        """The families of a topic, a level, a concept; empty means all."""
+        return [
             family
             for family in self.families.values()
             if topic in ("", families.TOPIC)
             and level in ("", family.level)
             and (not concept or concept in family.concepts)
-        )
-        drawn = [self.by_id[families.variant(family, seed=seed)] for family in fitting]
-        return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
+        ]
 
 
 def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:

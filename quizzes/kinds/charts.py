@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
+from quizzes.kinds.numbers import shown
 from quizzes.kinds.numeric import Numeric
 from study.checks import Check, evaluate
 from study.content import Fields
@@ -39,17 +40,28 @@ class Chart:
         return self._check(f"{self.over[0]}…{self.over[-1]}").call
 
     @property
-    def ticks(self) -> list[float]:
-        """Round numbers from nothing to above the highest bar."""
-        top = max(height for _, height in self.points)
-        step = _nice_step(top / _TICKS)
-        return [step * count for count in range(math.ceil(top / step) + 1)]
+    def bars(self) -> list[tuple[str, float, str]]:
+        """Name, share of the axis, and number of each bar."""
+        top = self._ticks[-1]
+        return [(name, height / top, shown(height)) for name, height in self.points]
+
+    @property
+    def axis(self) -> list[tuple[float, str]]:
+        """Share of the axis and number of each of its marks."""
+        return [(tick / self._ticks[-1], shown(tick)) for tick in self._ticks]
 
     @property
     def alt(self) -> str:
         """What is drawn, without the answer; the numbers stand in the table below it."""
         named = f"{self.title}: {self.y_label} by {self.x_label}"
         return f"{named}, {len(self.over)} bars from {self.over[0]} to {self.over[-1]}."
+
+    @property
+    def _ticks(self) -> list[float]:
+        """Round numbers from nothing to above the highest bar."""
+        top = max(height for _, height in self.points)
+        step = _nice_step(top / _TICKS)
+        return [step * count for count in range(math.ceil(top / step) + 1)]
 
     def _check(self, value: Any) -> Check:
         return Check(quantity=self.quantity, arguments={**self.arguments, self.vary: value}, expect=0.0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import Form, Grade, Offered, Part, Response, chosen, lettered
+from quizzes.kinds.grade import MOST_KEYS, Form, Grade, Offered, Part, Response, chosen, lettered
 from study.content import Fields
 from study.errors import LearnerError
 
@@ -176,8 +176,8 @@ def read_multiple(fields: Fields) -> Multiple:
     """A question with several right options, each of which has a written id."""
     options = read_options(fields, "options", several=True)
     right = sum(option.correct for option in options)
-    if not 3 <= len(options) <= 8:
-        fields.note(f"needs 3 to 8 options, got {len(options)}")
+    if not 3 <= len(options) <= MOST_KEYS:
+        fields.note(f"needs 3 to {MOST_KEYS} options, got {len(options)}")
     if not 1 <= right < len(options):
         fields.note(f"needs right and wrong options, got {right} right ones of {len(options)}")
     return Multiple(options=options)

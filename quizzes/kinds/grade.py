@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from study.errors import LearnerError
 
 LETTERS = "ABCDEFGHIJKL"
+MOST_KEYS = 7  # A to G: the key H asks for a hint
 
 State = Literal["right", "wrong", "missed", "left"]
 """Given and right; given and wrong; right but not given; rightly left out."""

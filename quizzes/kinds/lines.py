@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import LETTERS, Form, Grade, Offered, Part, Response, chosen
+from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, Offered, Part, Response, chosen
 from study.content import Fields
 
 
@@ -61,8 +61,8 @@ class FindTheError:
 def read_find_the_error(fields: Fields) -> FindTheError:
     """The lines, one of them with `fix:`, how it should read."""
     lines = tuple(_read_line(entry) for entry in fields.children("lines", kind="line"))
-    if not 3 <= len(lines) <= len(LETTERS):
-        fields.note(f"needs 3 to {len(LETTERS)} lines, got {len(lines)}")
+    if not 3 <= len(lines) <= MOST_KEYS:
+        fields.note(f"needs 3 to {MOST_KEYS} lines, got {len(lines)}")
     if sum(line.error for line in lines) != 1:
         fields.note("needs exactly one line with a `fix`")
     if len({line.id for line in lines}) != len(lines):

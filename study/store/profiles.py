@@ -162,7 +162,8 @@ def _erase(connection: Connection, profile_id: str) -> None:
         return select(table.c.id).where(table.c.profile_id == profile_id)
 
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
-    connection.execute(delete(t.answers).where(t.answers.c.session_id.in_(ids(t.quiz_sessions))))
+    for log in (t.answers, t.answer_retries, t.hints_shown):
+        connection.execute(delete(log).where(log.c.session_id.in_(ids(t.quiz_sessions))))
     connection.execute(
         delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
     )
