@@ -52,7 +52,7 @@ class Numeric:
     @property
     def texts(self) -> tuple[str, ...]:
         """All that a learner can read, for checks."""
-        return (self.text, self.feedback, *(slip.feedback for slip in self.slips))
+        return (self.text, self.feedback, *(f"{shown(slip.value)} {slip.feedback}" for slip in self.slips))
 
     def offered(self, _salt: str) -> Offered:
         """Nothing to choose from."""
