@@ -83,8 +83,10 @@ class QuizExercise:
     def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
         """Show the answer instead of a second attempt."""
         record, question = self._asked(visit, event)
-        given = self.sittings.give_up(record, question.id, now=visit.now)
-        return self._after(visit, record, question, given, alone=True)
+        self.sittings.give_up(record, question.id, now=visit.now)
+        made = self.sittings.store.quizzes.answers(record.id)
+        first = next(answer for answer in made if answer.question_id == question.id)
+        return self._feedback(visit, record, question, first, alone=True)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> str:
         """The place of the hint, with the hint in it."""
@@ -118,36 +120,56 @@ class QuizExercise:
         missed = not given.correct and given.attempt == 1
         asked_for = self.ask_for_cards(visit, question.concepts, because=question.id) if missed else 0
         position = self.sittings.position(record, now=visit.now)
+        if position.tried is not None and position.tried.question_id == question.id:
+            return self._not_yet(record, question, given, position, asked_for=asked_for)
+        return self._feedback(visit, record, question, given, alone=alone, asked_for=asked_for)
+
+    def _not_yet(
+        self, record: QuizRecord, question: Question, given: QuizAnswer, position: Position, *, asked_for: int
+    ) -> Piece:
+        """What was wrong with a first attempt, without the answer."""
         grade = question.task.grade(given.given)
         listed = rows(question, grade, offered(question, seed=record.seed))
-        common = {
-            "question": question,
-            "topic": self.sittings.bank.topics[question.topic],
-            "verdict": verdict(given, grade),
-            "session": record.id,
-            "rows": listed,
-            "total": position.total,
-        }
-        if position.tried is not None and position.tried.question_id == question.id:
-            wrong = [row for row in listed if row.part.state == "wrong"]
-            html = render(
-                "quizzes/not_yet.html",
-                **common,
-                number=position.number,
-                wrong=wrong,
-                rule=SECOND_ATTEMPT_RULE,
-            )
-            said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
-            return Piece(html=Markup(html), say=f"{verdict(given, grade)} {said}".strip(), focus="#next")
+        wrong = [row for row in listed if row.part.state == "wrong"]
+        html = render(
+            "quizzes/not_yet.html",
+            question=question,
+            topic=self.sittings.bank.topics[question.topic],
+            verdict=verdict(given, grade),
+            session=record.id,
+            number=position.number,
+            total=position.total,
+            wrong=wrong,
+            asked_for=asked_for,
+            rule=SECOND_ATTEMPT_RULE,
+        )
+        said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
+        return Piece(html=Markup(html), say=f"{verdict(given, grade)} {said}".strip(), focus="#next")
+
+    def _feedback(
+        self,
+        visit: Visit,
+        record: QuizRecord,
+        question: Question,
+        given: QuizAnswer,
+        *,
+        alone: bool,
+        asked_for: int = 0,
+    ) -> Piece:
+        position = self.sittings.position(record, now=visit.now)
+        grade = question.task.grade(given.given)
+        listed = rows(question, grade, offered(question, seed=record.seed))
         html = render(
             "quizzes/feedback.html",
-            **common,
+            question=question,
+            topic=self.sittings.bank.topics[question.topic],
             explained=self.explained(record, question, given),
             number=position.number - (1 if position.question else 0),
+            total=position.total,
             last=position.question is None,
             alone=alone,
             asked_for=asked_for,
-            comes_back=missed and given.confidence == "sure",
+            comes_back=given.confidence == "sure" and not given.correct and given.attempt == 1,
         )
         return Piece(html=Markup(html), say=spoken(given, grade, listed), focus="#next")
 

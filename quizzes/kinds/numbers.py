@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from study.errors import LearnerError
 
-# What each unit is worth in the first one of its kind, under every spelling that is accepted.
+# What each unit is worth in the smallest of its kind, under every spelling that is accepted. Someone who is
+# asked for bits per weight and writes `4.5 bits` is understood.
 _BYTES: dict[tuple[str, ...], float] = {
     ("B", "byte", "bytes"): 1.0,
+    ("bytes per parameter", "bytes/parameter", "bytes/param", "bytes per weight", "bytes/weight"): 1.0,
     ("kB", "KB", "kilobyte", "kilobytes"): 1e3,
     ("MB", "megabyte", "megabytes"): 1e6,
     ("GB", "gigabyte", "gigabytes"): 1e9,
@@ -17,13 +19,15 @@ _BYTES: dict[tuple[str, ...], float] = {
     ("MiB", "mebibyte", "mebibytes"): 2.0**20,
     ("GiB", "gibibyte", "gibibytes"): 2.0**30,
 }
+_BITS: dict[tuple[str, ...], float] = {
+    ("bits", "bit"): 1.0,
+    ("bits per weight", "bits per parameter", "bits/weight", "bits/parameter", "bits/param", "bpw"): 1.0,
+}
 _KINDS: tuple[dict[tuple[str, ...], float], ...] = (
     _BYTES,
-    {("bits", "bit"): 1.0},
+    _BITS,
     {("parameters", "parameter", "params", "param", "weights", "weight", "values", "numbers"): 1.0},
     {("%", "percent", "per cent", "pct"): 1.0},
-    {("bits per weight", "bits per parameter", "bits/weight", "bits/parameter", "bits/param", "bpw"): 1.0},
-    {("bytes per parameter", "bytes/parameter", "bytes/param", "bytes per weight", "bytes/weight"): 1.0},
     {("times", "x", "×", "fold"): 1.0},
     {("tokens", "token"): 1.0},
     {("steps", "step"): 1.0},

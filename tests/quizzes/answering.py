@@ -3,7 +3,13 @@
 from typing import Any
 
 from quizzes.bank import Question
+from quizzes.kinds.arranging import Matching, Ordering
+from quizzes.kinds.charts import ReadChart
+from quizzes.kinds.choices import Multiple, Single, TrueFalse
 from quizzes.kinds.grade import Response
+from quizzes.kinds.lines import FindTheError
+from quizzes.kinds.numeric import Numeric
+from quizzes.kinds.words import Cloze, ShortText
 from quizzes.session import offered
 
 
@@ -19,6 +25,39 @@ def fields_for(question: Question, response: Response, *, seed: int) -> dict[str
 def right_fields(question: Question, *, seed: int) -> dict[str, list[str]]:
     """The form fields of the right answer."""
     return fields_for(question, question.task.answer, seed=seed)
+
+
+def wrong_fields(question: Question, *, seed: int) -> dict[str, list[str]]:
+    """The form fields of an answer in which nothing is right."""
+    return fields_for(question, wrong_response(question), seed=seed)
+
+
+def wrong_response(question: Question) -> Response:
+    """A complete answer that scores nothing."""
+    task = question.task.asked if isinstance(question.task, ReadChart) else question.task
+    wrong = [option.id for option in getattr(task, "options", ()) if not option.correct]
+    match task:
+        case Single():
+            return {"option": wrong[0]}
+        case Multiple():
+            return {"options": wrong[:1]}
+        case TrueFalse():
+            return {"verdict": not task.truth, "option": wrong[0]}
+        case Numeric():
+            return {"text": "-1"}
+        case ShortText():
+            return {"text": "something else"}
+        case Cloze():
+            return {"blanks": ["zzz" for _ in task.blanks]}
+        case Matching():
+            turned = [*task.pairs[1:], task.pairs[0]]
+            return {"pairs": {pair.id: other.choice for pair, other in zip(task.pairs, turned, strict=True)}}
+        case Ordering():
+            items = [item.id for item in task.items]
+            return {"order": [*items[1:], items[0]]}
+        case FindTheError():
+            return {"line": next(line.id for line in task.lines if not line.error)}
+    raise TypeError(task)
 
 
 def _field(name: str, value: Any, letters: dict[str, str]) -> dict[str, list[str]]:
