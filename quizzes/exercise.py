@@ -58,6 +58,7 @@ class QuizExercise:
             session=record.id,
             shown_at=visit.now.isoformat(),
             sure=SURE,
+            checked_at_once=rules_of(record).feedback_at_once,
             has_hint=rules_of(record).hints and bool(question.hint),
             hint=self._hint(record, question, shown=question.id in hinted),
             second_attempt_rule=SECOND_ATTEMPT_RULE,

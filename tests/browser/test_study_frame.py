@@ -32,6 +32,7 @@ def deeper(page: Page, path: str) -> None:
         page.keyboard.press("Space")
         expect(page.locator("#answer")).to_be_visible()
     if path == "/quiz":
+        page.get_by_label("Topic").select_option("lora")
         page.get_by_role("button", name="Start").click()
         page.locator(".option").first.click()
         page.get_by_role("button", name="Check answer").click()
