@@ -9,6 +9,11 @@ import yaml
 
 from study.errors import LearnerError
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # a PyYAML built without libyaml reads the same, six times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -47,7 +52,7 @@ class Placed(dict[str, Any]):
     line: int = 0
 
 
-class _PlacedLoader(yaml.SafeLoader):
+class _PlacedLoader(SafeLoader):
     """Builds `Placed` mappings and refuses a key that is written twice."""
 
     def construct_placed(self, node: yaml.MappingNode) -> Placed:
