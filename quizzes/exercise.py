@@ -95,12 +95,15 @@ class QuizExercise:
         self.sittings.hint(record, question.id, now=visit.now)
         return self._hint(record, question, shown=True)
 
-    def explained(self, record: QuizRecord, question: Question, given: QuizAnswer) -> Markup:
+    def explained(
+        self, record: QuizRecord, question: Question, given: QuizAnswer, *, titled: bool = True
+    ) -> Markup:
         """An answer with the reasons for each part of it."""
         grade = question.task.grade(given.given)
         html = render(
             "quizzes/explained.html",
             question=question,
+            titled=titled,
             rows=rows(question, grade, offered(question, seed=record.seed)),
             verdict=verdict(given, grade),
         )

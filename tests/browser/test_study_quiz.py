@@ -103,6 +103,7 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     expect(page.get_by_text("0 of 1 right.")).to_be_visible()
     expect(page.get_by_text("The time was over; 1 question was not answered.")).to_be_visible()
     expect(page.locator("#live")).to_have_text("The time is over. Here is how it went.")
+    expect(page.locator("#main")).to_be_focused()
 
 
 def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:
