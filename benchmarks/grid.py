@@ -3,9 +3,10 @@
     python -m benchmarks.grid                     4 ranks x 3 learning rates x 40 steps, some 30 minutes
     python -m benchmarks.grid --quick             the same twelve cells, 8 steps each
 
-Both sides start their processes, load and quantize, train every cell on the same batches, save every adapter
-and find its held-out loss. The lab's side is its own command `sweep`, so it also asks sample questions and
-writes all events. A second ratio leaves Trainer's evaluation out, though not the lab's.
+Both sides start their processes, load and quantize, train every cell on the same batches and save every
+adapter. The lab's side is its own command `sweep`, so it also measures the held-out loss of every cell, asks
+sample questions and writes all events. A Trainer process evaluates its cell, too, but the ratio leaves that
+out; another one, said to be so, counts it.
 
 What counts is CPU seconds of all processes, which neighbours disturb least. Half of the Trainer runs come
 before the lab's grid and half after it. The ratio's spread is over the Trainer runs, each taken twelvefold.
@@ -128,7 +129,7 @@ def _report(
 ) -> dict[str, Any]:
     steps = [json.loads(run.output.splitlines()[-1]) for run in trainers]
     evaluating = [timed["cpu_seconds_of_held_out_loss"] for timed in steps]
-    cpu = [run.cpu_seconds for run in trainers]
+    cpu = [run.cpu_seconds - seconds for run, seconds in zip(trainers, evaluating, strict=True)]
     ends = {cell: timed["losses"][-1] for cell, timed in zip(cells, steps, strict=True)}
     ours = {(s["spec"]["learning_rate"], s["spec"]["rank"]): s["loss_last"] for s in _summaries(lab)}
     return {
@@ -151,7 +152,7 @@ def _report(
         },
         "ratio": sum(cpu) / lab.cpu_seconds,
         "ratio_spread": [len(cpu) * min(cpu) / lab.cpu_seconds, len(cpu) * max(cpu) / lab.cpu_seconds],
-        "ratio_without_trainers_evaluation": (sum(cpu) - sum(evaluating)) / lab.cpu_seconds,
+        "ratio_with_held_out_losses": (sum(cpu) + sum(evaluating)) / lab.cpu_seconds,
         "ratio_wall": sum(run.wall_seconds for run in trainers) / lab.wall_seconds,
         "largest_difference_of_last_losses": max(abs(ends[cell] - ours[cell]) for cell in cells),
     }
@@ -173,9 +174,9 @@ def _print(report: dict[str, Any], steps: int) -> None:
     low, high = report["ratio_spread"]
     print(
         f"the lab is {report['ratio']:.2f} x faster ({low:.2f} to {high:.2f}), "
-        f"wall {report['ratio_wall']:.2f} x"
+        f"wall with evaluation {report['ratio_wall']:.2f} x"
     )
-    print(f"without Trainer's evaluation: {report['ratio_without_trainers_evaluation']:.2f} x")
+    print(f"with Trainer's evaluation counted, too: {report['ratio_with_held_out_losses']:.2f} x")
     print(
         f"side by side: {max(lab['shared_by'])}; live tensors at their peak "
         f"{lab['group_peak_bytes'] / 1e6:.0f} MB, predicted {lab['predicted_bytes'] / 1e6:.0f} MB"
