@@ -22,7 +22,8 @@ app: $(VENV)/.app-installed
 
 test: lint
 	./tests/browser/install_chromium.sh
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu"
+	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
