@@ -1,4 +1,4 @@
-"""Write the model files that tests share, before tests in several processes ask for them: `python -m tests.prepare`."""
+"""Writes the model files that tests share before two processes ask for them: `python -m tests.prepare`."""
 
 import os
 from pathlib import Path
