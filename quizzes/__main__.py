@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank import load_bank
 from quizzes.explain.prompts import load_prompts
+from quizzes.lint import lint_questions
 from quizzes.sittings import Sittings
 from study.command_line import add_learner_options, exit_status, open_learner
 from study.concepts import load_concepts
 from study.content import LEVELS
+from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
 
@@ -58,7 +60,7 @@ def show_missed(options: argparse.Namespace) -> None:
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every question and prompt and compute every claim."""
+    """Read every question and prompt, compute every claim, and look at the questions as a whole."""
     concepts = load_concepts()
     bank, prompts = load_bank(concepts), load_prompts(concepts)
     broken = broken_claims((f"question {question.id}", question.evidence) for question in bank.questions)
@@ -66,6 +68,7 @@ def validate(_options: argparse.Namespace) -> None:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
+    refuse(lint_questions(bank.questions, concepts))
     checks = sum(len(question.evidence.checks) for question in bank.questions)
     counted = f"{len(bank.questions)} questions on {len(bank.topics)} topics and {len(prompts)} prompts"
     print(f"{counted} are in order; {checks} numbers were computed.")
