@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
+from flashcards.lint import lint_cards
 from flashcards.reviews import Reviews
 from flashcards.session import CardFilter
 from study.command_line import add_learner_options, exit_status, open_learner
 from study.concepts import load_concepts
 from study.content import LEVELS
+from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
 
@@ -58,13 +60,15 @@ def show_due(options: argparse.Namespace) -> None:
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every deck and compute every claim."""
-    decks = load_decks(load_concepts())
+    """Read every deck, compute every claim, and look at the cards as a whole."""
+    concepts = load_concepts()
+    decks = load_decks(concepts)
     broken = broken_claims((f"card {card.id}", card.evidence) for card in decks.cards)
     if broken:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
+    refuse(lint_cards(decks.cards, concepts))
     checks = sum(len(card.evidence.checks) for card in decks.cards)
     print(
         f"{len(decks.cards)} cards in {len(decks.titles)} decks are in order; {checks} numbers were computed."
