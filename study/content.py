@@ -140,7 +140,8 @@ class Fields:
         value = self._take(name)
         if not isinstance(value, dict):
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
-        placed = value if isinstance(value, dict) else Placed()
+        placed = value if isinstance(value, Placed) else Placed()
+        placed.line = placed.line or self.line
         return Fields(placed, file=self._file, kind=kind, problems=self._problems, owner=f"of {self.item}")
 
     def has(self, name: str) -> bool:
