@@ -6,11 +6,9 @@ from random import Random
 from typing import TypeVar
 
 from quizzes.bank import Bank, Option, Question
-from quizzes.kinds.grade import LETTERS, Offered, lettered
+from quizzes.kinds.grade import Offered, lettered
 from quizzes.modes import CHECK_LEVELS, PROBLEM_KINDS
 from study.store.quizzes import QuizAnswer, QuizRecord
-
-__all__ = ["LETTERS"]
 
 T = TypeVar("T")
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.session import LETTERS, by_concept, draw, missed, options_in_order, position
+from quizzes.kinds.grade import LETTERS
+from quizzes.session import by_concept, draw, missed, options_in_order, position
 from study.store.quizzes import QuizAnswer, QuizRecord
 from tests.quizzes.builders import bank, question
 
