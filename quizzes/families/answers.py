@@ -1,0 +1,52 @@
+"""The answers of one question, all written alike: the right one, and wrong ones by what leads to them."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from quizzes.families.drawn import Right, Slip
+from quizzes.kinds.numbers import shown
+from study.units import as_bytes
+
+Write = Callable[[float], str]
+Mistake = tuple[str, float, str, str]
+"""Id of the misconception, the number it leads to, the misconception in words, the feedback."""
+
+
+def answers(write: Write, value: float, feedback: str, *mistakes: Mistake) -> tuple[Right, tuple[Slip, ...]]:
+    """The right answer and the wrong ones, in the order of the mistakes."""
+    right = Right(value=value, text=write(value), feedback=feedback)
+    slips = tuple(
+        Slip(id=slip_id, value=wrong, text=write(wrong), misconception=misconception, feedback=why)
+        for slip_id, wrong, misconception, why in mistakes
+    )
+    return right, slips
+
+
+def shuffled(dice: Random, slips: Sequence[Slip]) -> list[Slip]:
+    """Another choice of wrong options each time: else the right number would always be the smallest."""
+    return dice.sample(slips, len(slips))
+
+
+def whole(value: float) -> str:
+    """`1,179,648`."""
+    return f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes as `13.5 GB`."""
+    return as_bytes(value)
+
+
+def digits(value: float) -> str:
+    """As many digits as there are."""
+    return shown(value)
+
+
+def four_digits(value: float) -> str:
+    """`0.7071`: for options that nobody has to type."""
+    return f"{value:.4g}"
+
+
+def one_percent(value: float) -> float:
+    """A tolerance of about 1 % that reads well: 0.1 for 13.477."""
+    return float(f"{value / 100:.0e}")
