@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, shuffled, size
+from quizzes.families.answers import answers, digits, one_percent, size, some
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 
 MB = 10**6
@@ -44,7 +44,7 @@ def draw_logits(dice: Random) -> Drawn:
             "That is how many scores there are. Each takes 4 bytes.",
         ),
         (
-            "tokens-squared",
+            "batch-twice",
             logits.expect * batch,
             "counts the batch twice",
             "The batch counts once.",
@@ -61,7 +61,7 @@ def draw_logits(dice: Random) -> Drawn:
         stem=f"A batch of {batch} examples of {tokens:,} tokens goes through a model with a vocabulary of"
         f" {vocab:,}. How much memory does one fp32 tensor of all its logits take?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=logits.expect / 50),
+        wrong=some(dice, right, slips, near=logits.expect / 50),
         steps=(
             f"scores: {batch} × {tokens:,} × {vocab:,} = {batch * tokens * vocab:,}",
             f"bytes: {batch * tokens * vocab:,} × 4 = {logits.expect:,.0f}",
@@ -118,11 +118,11 @@ def draw_batch_growth(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="single",
-        stem=f"With a batch of {batch} and {length:,} tokens an example, a run keeps {size(now)} of activations;"
-        f" its attention keeps no table of token pairs. About how much is it with a batch of {new_batch} and"
-        f" {new_length:,} tokens?",
+        stem=f"With a batch of {batch} and {length:,} tokens an example, a run keeps {size(now)} of"
+        f" activations; its attention keeps no table of token pairs. About how much is it with a batch of"
+        f" {new_batch} and {new_length:,} tokens?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=then / 50),
+        wrong=some(dice, right, slips, near=then / 50),
         steps=(
             f"tokens before: {batch} × {length:,} = {batch * length:,}",
             f"tokens now: {new_batch} × {new_length:,} = {new_batch * new_length:,}",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from random import Random
 
-from quizzes.families.drawn import Right, Slip
+from quizzes.families.drawn import WRONG_OPTIONS, Right, Slip, distinct
 from quizzes.kinds.numbers import shown
 from study.units import as_bytes
 
@@ -22,9 +22,13 @@ def answers(write: Write, value: float, feedback: str, *mistakes: Mistake) -> tu
     return right, slips
 
 
-def shuffled(dice: Random, slips: Sequence[Slip]) -> list[Slip]:
-    """Another choice of wrong options each time: else the right number would always be the smallest."""
-    return dice.sample(slips, len(slips))
+def some(dice: Random, right: Right, slips: Sequence[Slip], *, near: float = 0.0) -> tuple[Slip, ...]:
+    """Up to three of the wrong options, others each time: else the right number would always be the smallest.
+
+    Of two mistakes that lead to one number, the first is kept.
+    """
+    apart = distinct(right, slips, tolerance=near, limit=len(slips))
+    return tuple(dice.sample(apart, min(WRONG_OPTIONS, len(apart))))
 
 
 def whole(value: float) -> str:
@@ -39,7 +43,7 @@ def size(value: float) -> str:
 
 def digits(value: float) -> str:
     """As many digits as there are."""
-    return shown(value)
+    return shown(value) if abs(value) >= 1e-3 else f"{value:.7f}".rstrip("0").rstrip(".")
 
 
 def four_digits(value: float) -> str:

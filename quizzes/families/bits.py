@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from quizzes.families.answers import answers
+from quizzes.families.answers import answers, digits
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 from quizzes.kinds.numbers import shown
 
 BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # those that bitsandbytes offers
 UNIT = "bits per weight"
-WIDE = (("fp32", "fp32"), ("bf16", "bf16"))
+WIDE = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,13 @@ class Scheme:
     constants: int
     stored: str
 
+    @property
+    def code(self) -> str:
+        """`a 4-bit code`."""
+        return f"{'an' if self.code_bits == 8 else 'a'} {self.code_bits}-bit code"
 
-_SCALE = "one 32-bit constant"
+
+_SCALE = "(without double quantization) one 32-bit constant"
 _SCALE_AND_ZERO = "a 32-bit scale and a 32-bit zero point"
 SCHEMES = (
     Scheme(id="nf4", name="NF4", code_bits=4, constants=1, stored=_SCALE),
@@ -62,18 +67,25 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
             code + constant / 4 / size,
             "takes double quantization for granted",
             "8-bit constants come with double quantization, which is off here.",
+        )
+        if numbers == 1
+        else (
+            "zero-point-forgotten",
+            code + 32 / size,
+            "counts one of the two constants",
+            "Each block stores two numbers, a scale and a zero point.",
         ),
         (
             "block-over-constant",
             code + size / constant,
             "divides the wrong way round",
-            f"The {size:,} weights of a block share the {constant} bits, so it is {constant} divided by {size:,}.",
+            f"The {size:,} weights of a block share the {constant} bits: it is {constant} / {size:,}.",
         ),
     )
     return Drawn(
         kind="numeric",
-        stem=f"{name} stores a {code}-bit code for each weight and, without double quantization,"
-        f" {scheme.stored} for each block of {size:,} weights. How many bits does a weight take on average?",
+        stem=f"{name} stores {scheme.code} for each weight and {scheme.stored} for each block of {size:,}"
+        " weights. How many bits does a weight take on average?",
         right=right,
         wrong=distinct(right, slips, tolerance=0.001, limit=4),
         steps=(
@@ -124,15 +136,15 @@ def draw_nested_overhead(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="numeric",
-        stem=f"Weights are stored in 4 bits in blocks of {size}. Each block has a constant of 8 bits, and each"
-        f" {nested:,} of these constants share one more constant of 32 bits. How many bits per weight do the"
-        " constants of both levels take?",
+        stem=f"Weights are stored in 4 bits in blocks of {size}. Each block has a constant of 8 bits, and"
+        f" each {nested:,} of these constants share one more constant of 32 bits. How many bits per weight"
+        " do the constants of both levels take?",
         right=right,
         wrong=distinct(right, slips, tolerance=0.0005, limit=4),
         steps=(
             f"first level: 8 / {size} = {shown(first)}",
-            f"second level: 32 / ({size} × {nested:,}) = {shown(second)}",
-            f"together {shown(first)} + {shown(second)} = {shown(first + second)} bits per weight",
+            f"second level: 32 / ({size} × {nested:,}) = {digits(second)}",
+            f"together {shown(first)} + {digits(second)} = {shown(first + second)} bits per weight",
         ),
         hint="A constant of the second level is shared by many blocks, and so by very many weights.",
         keep="With blocks of 64 and 256 constants a group, double quantization takes 0.127 bits per weight"
@@ -145,9 +157,9 @@ def draw_nested_overhead(dice: Random) -> Drawn:
 
 def draw_percent_saved(dice: Random) -> Drawn:
     """What fewer bits take off, constants counted."""
-    (before_id, before_name), size = dice.choice(WIDE), dice.choice(BLOCK_SIZES[:4])
+    wide, size = dice.choice(WIDE), dice.choice(BLOCK_SIZES[:4])
     scheme = dice.choice(SCHEMES)
-    before = computed("bits_per_param", scheme=before_id)
+    before = computed("bits_per_param", scheme=wide)
     after = computed("bits_per_param", scheme=scheme.id, block_size=size)
     saved = 100 * (1 - after.expect / before.expect)
     right, slips = answers(
@@ -176,9 +188,9 @@ def draw_percent_saved(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="numeric",
-        stem=f"Weights of {before_name} ({shown(before.expect)} bits each) are stored in {scheme.name} instead,"
-        f" in blocks of {size}: {shown(after.expect)} bits per weight, of which {scheme.code_bits} are the code."
-        " By how many percent does their memory shrink?",
+        stem=f"Weights in {wide} ({shown(before.expect)} bits each) are stored in {scheme.name} instead, in"
+        f" blocks of {size}: {shown(after.expect)} bits per weight, of which {scheme.code_bits} are the"
+        " code. By how many percent does their memory shrink?",
         right=right,
         wrong=distinct(right, slips, tolerance=0.1, limit=4),
         steps=(

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, shuffled, whole
+from quizzes.families.answers import answers, digits, one_percent, some, whole
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 
 WIDTHS = (512, 768, 1024, 2048, 4096)
@@ -54,7 +54,7 @@ def draw_block_count(dice: Random) -> Drawn:
         stem=f"A weight matrix of {d_out:,} × {d_in:,} is quantized in blocks of {size} weights. How many"
         " scaling constants are stored for it, double quantization left out?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"weights: {d_out:,} × {d_in:,} = {weights.expect:,.0f}",
             f"blocks: {weights.expect:,.0f} / {size} = {blocks:,.0f}, with one constant each",
@@ -167,7 +167,7 @@ def draw_nested_bytes(dice: Random) -> Drawn:
         " for each 64 weights, and a 32-bit constant for each 256 of those. How many bytes do the constants"
         " of both levels take?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=stored / 50),
+        wrong=some(dice, right, slips, near=stored / 50),
         steps=(
             f"weights: {d_out:,} × {d_in:,} = {weights.expect:,.0f}",
             f"first level: {weights.expect:,.0f} / 64 = {blocks:,.0f} constants of 1 byte",

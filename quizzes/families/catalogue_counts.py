@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, shuffled, whole
+from quizzes.families.answers import answers, digits, one_percent, some, whole
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 from quizzes.families.models import NAMES, TARGETS, Model, Part, draw_model, named, with_sides
 
@@ -56,7 +56,7 @@ def draw_model_count(dice: Random) -> Drawn:
         f" {with_sides(model, parts)}; the arrow goes from d_in to d_out. How many parameters are trained"
         " in all?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             *_matrix_steps(model, parts, rank),
             f"one layer: {rank * widths:,}",
@@ -212,7 +212,7 @@ def draw_printed_rank(dice: Random) -> Drawn:
         f" (d_in → d_out), PEFT printed: `trainable params: {count.expect:,.0f} || all params:"
         f" {base + count.expect:,.0f} || trainable%: {percent:.4f}`. Which rank was set?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             *_matrix_steps(model, parts, 1),
             f"rank 1 in {model.layers} layers: {model.layers} × {each // model.layers:,} = {each:,}",

@@ -3,7 +3,7 @@
 from math import ceil
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, shuffled, size, whole
+from quizzes.families.answers import answers, digits, one_percent, size, some, whole
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 from quizzes.families.models import TARGETS, draw_model, named
 
@@ -117,7 +117,7 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
         " are to be kept beside it, unmerged, to switch between tasks. How many fit, if nothing else needs"
         " room (1 GB is 1,000 MB)?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"free: {room * 1000:,} − {base * 1000:,.0f} = {free:,} MB",
             f"{free:,} / {adapter} is {_places(free / adapter)}; whole ones: {free // adapter}",
@@ -168,10 +168,10 @@ def draw_task_storage(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="single",
-        stem=f"A base of {digits(base)} GB is tuned with LoRA for {tasks} tasks. Each adapter takes {adapter} MB."
-        " How much disk space do you need to serve all tasks?",
+        stem=f"A base of {digits(base)} GB is tuned with LoRA for {tasks} tasks. Each adapter takes"
+        f" {adapter} MB. How much disk space do base and adapters take together, unmerged?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=total / 200),
+        wrong=some(dice, right, slips, near=total / 50),
         steps=(
             f"adapters: {tasks} × {adapter} = {tasks * adapter:,} MB",
             f"with the base of {digits(base)} GB: {size(total)}",
@@ -186,7 +186,7 @@ def draw_steps_an_epoch(dice: Random) -> Drawn:
     """Batches that are not all full."""
     batch, gathered = dice.choice((2, 4, 8, 16)), dice.choice((1, 2, 4, 8))
     together = batch * gathered
-    examples = together * dice.randrange(20, 200) + dice.randrange(0, together)
+    examples = together * dice.randrange(20, 200) + dice.randrange(1, together)
     steps = ceil(examples / together)
     right, slips = answers(
         whole,
@@ -288,7 +288,7 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
         f" padding. Gradients of {gathered} batches are gathered before each optimizer step. How many tokens"
         " does one step see?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"examples: {batch} × {gathered} = {batch * gathered}",
             f"tokens: {batch * gathered} × {length:,} = {tokens:,}",

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, shuffled, whole
+from quizzes.families.answers import answers, digits, some, whole
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 
 RANKS = (2, 4, 8, 16, 32, 64)
@@ -105,7 +105,7 @@ def draw_other_rank(dice: Random) -> Drawn:
         stem=f"At rank {rank} an adapter trains {now:,.0f} parameters. How many does it train at rank"
         f" {other}, on the same target modules?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"{now:,.0f} / {rank} = {now / rank:,.0f} for each unit of rank",
             f"{other} × {now / rank:,.0f} = {count.expect:,.0f}",
@@ -159,7 +159,7 @@ def draw_break_even(dice: Random) -> Drawn:
         stem=f"A matrix has d_in = {d_in:,} and d_out = {d_out:,}. At which rank does a LoRA adapter have"
         " exactly as many parameters as the matrix itself?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"matrix: {d_in:,} × {d_out:,} = {full.expect:,.0f}",
             f"one unit of rank: {d_in:,} + {d_out:,} = {d_in + d_out:,}",
@@ -188,7 +188,7 @@ def draw_same_budget(dice: Random) -> Drawn:
             "same-rank",
             rank,
             "thinks that the number of matrices does not count",
-            f"With rank {rank} on {after} instead of {before} the count changes as well.",
+            f"Rank {rank} on {_matrices(after)} instead of {before} would change the count.",
         ),
         (
             "other-way",
@@ -215,7 +215,7 @@ def draw_same_budget(dice: Random) -> Drawn:
         f" on {_matrices(before)} a layer, {budget.expect:,.0f} parameters are trained. Which rank on"
         f" {_matrices(after)} a layer trains exactly as many?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"now: {layers} × {before} × {rank} × 2 × {width:,} = {budget.expect:,.0f}",
             f"then: {layers} × {after} × rank × 2 × {width:,}",
@@ -235,7 +235,7 @@ def _matrices(number: int) -> str:
 def draw_sum_rank(dice: Random) -> Drawn:
     """The rank of a sum of updates."""
     first, second = dice.sample((2, 4, 8, 12, 16, 24, 32, 48, 64), 2)
-    d_out, d_in = dice.choice((32, 64, 768, 1024)), dice.choice((64, 96, 768, 1024))
+    d_out, d_in = dice.choice((64, 768, 1024)), dice.choice((64, 96, 768, 1024))
     together = first + second
     highest = min(together, d_in, d_out)
     why = (
@@ -284,7 +284,7 @@ def draw_sum_rank(dice: Random) -> Drawn:
         f" of rank {first} and one of rank {second}. Both are merged into W. What is the highest rank that"
         " the change to W can have?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"the ranks add up to at most {first} + {second} = {together}",
             f"the shorter side of W is {min(d_in, d_out):,}",

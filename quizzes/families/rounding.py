@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, shuffled
+from quizzes.families.answers import answers, digits, some
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 
 ABSMAX = "arXiv:2305.14314 section 2, block-wise k-bit quantization"
@@ -13,6 +13,8 @@ def draw_absmax(dice: Random) -> Drawn:
     cents = [dice.choice((-1, 1)) * size for size in dice.sample(range(5, 99), 4)]
     if max(cents, key=abs) > 0:
         cents = [-cent for cent in cents]  # else the sign would not matter
+    if max(cents) < 0:
+        cents = [abs(cent) if cent == max(cents) else cent for cent in cents]
     weights = [cent / 100 for cent in cents]
     largest = max(abs(weight) for weight in weights)
     right, slips = answers(
@@ -49,7 +51,7 @@ def draw_absmax(dice: Random) -> Drawn:
         stem=f"A block holds the weights {', '.join(map(_number, weights))}. Which constant does absmax"
         " quantization store for it?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"sizes: {', '.join(_number(abs(weight)) for weight in weights)}",
             f"the largest of them: {_number(largest)}",
@@ -62,7 +64,8 @@ def draw_absmax(dice: Random) -> Drawn:
 
 def draw_nearest_level(dice: Random) -> Drawn:
     """Which level a scaled weight is rounded to."""
-    index, side = dice.randrange(2, 14), dice.choice((-1, 1))
+    low, side = dice.randrange(1, 14), dice.choice((-1, 1))
+    index = low if side == 1 else low + 1  # the weight lies between the levels `low` and `low + 1`
     levels = [computed("nf4_level", index=i) for i in range(16)]
     level, neighbour = levels[index].expect, levels[index + side].expect
     # Between a seventh and two fifths of the way to the neighbour: near enough to look at both.
@@ -93,11 +96,11 @@ def draw_nearest_level(dice: Random) -> Drawn:
             "That would be a level if the 16 were evenly spaced. NF4 follows the normal distribution.",
         ),
     )
-    low = min(index - 1, index + 1)
+    listed = ", ".join(_level(levels[i].expect) for i in range(low - 1, low + 3))
     return Drawn(
         kind="single",
-        stem=f"Three neighbouring levels of NF4 are {', '.join(_level(levels[i].expect) for i in range(low, low + 3))}."
-        f" A weight divided by the constant of its block gives {_number(scaled)}. As which level is it stored?",
+        stem=f"Four neighbouring levels of NF4 are {listed}. A weight divided by the constant of its block"
+        f" gives {_number(scaled)}. As which level is it stored?",
         right=right,
         wrong=distinct(right, slips, tolerance=0.002),
         steps=(
@@ -113,7 +116,7 @@ def draw_nearest_level(dice: Random) -> Drawn:
 
 def draw_dequantized(dice: Random) -> Drawn:
     """Level times constant."""
-    index, constant = dice.choice((1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14)), dice.randrange(2, 60) / 100
+    index, constant = dice.randrange(8, 15), dice.randrange(10, 60) / 100
     level = computed("nf4_level", index=index)
     value = round(level.expect, 4) * constant
     right, slips = answers(
@@ -144,12 +147,6 @@ def draw_dequantized(dice: Random) -> Drawn:
             "adds the constant",
             "The constant is a factor, as it was on the way in.",
         ),
-        (
-            "sign-lost",
-            -value,
-            "turns the sign round",
-            "The size is right. The sign of the level is that of the weight.",
-        ),
     )
     tolerance = float(f"{abs(value) / 50:.0e}")
     return Drawn(
@@ -160,7 +157,7 @@ def draw_dequantized(dice: Random) -> Drawn:
         wrong=distinct(right, slips, tolerance=tolerance, limit=5),
         steps=(
             "value: level × constant",
-            f"{_in_product(level.expect)} × {_number(constant)} = {digits(value)}",
+            f"{_level(level.expect)} × {_number(constant)} = {digits(value)}",
         ),
         hint="Quantizing divided the weight by the constant. Undo that.",
         keep="Dequantizing is looking up the level and multiplying by the constant of the block.",
@@ -212,11 +209,11 @@ def draw_rounding_error(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="single",
-        stem=f"Weights are quantized to the whole numbers from −7 to 7: divided by the largest size in the"
-        f" block, {_number(largest)}, times 7, and rounded. A weight of {_number(weight)} is stored and read"
-        " back. How large is its rounding error?",
+        stem=f"Weights are quantized to the whole numbers from −7 to 7: divided by the largest absolute"
+        f" value in the block, {_number(largest)}, times 7, and rounded. A weight of {_number(weight)} is"
+        " stored and read back. How large is its rounding error?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=0.0001),
+        wrong=some(dice, right, slips, near=0.0001),
         steps=(
             f"in: {_number(weight)} / {_number(largest)} × 7 = {_number(code + off)}, rounded {code}",
             f"back: {code} / 7 × {_number(largest)} = {_number(restored)}",
@@ -233,7 +230,7 @@ def draw_level_spacing(dice: Random) -> Drawn:
     bits = dice.choice((2, 3, 4, 8))
     levels = computed("quantization_levels", bits=bits)
     gaps = round(levels.expect) - 1
-    width = dice.randrange(1, 40) / 100
+    width = dice.randrange(1, 40 if bits < 8 else 5) / 100
     largest = round(width * gaps / 2, 4)
     right, slips = answers(
         digits,
@@ -291,10 +288,6 @@ def _level(value: float) -> str:
     return f"{value:.4f}".replace("-", "−")
 
 
-def _in_product(value: float) -> str:
-    return f"({_level(value)})" if value < 0 else _level(value)
-
-
 FAMILIES = (
     Family(
         id="block-absmax",
@@ -307,7 +300,7 @@ FAMILIES = (
         id="nearest-level",
         title="The nearest level",
         concepts=("quantization-levels", "nf4"),
-        level="beginner",
+        level="intermediate",
         draw=draw_nearest_level,
     ),
     Family(

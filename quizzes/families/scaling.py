@@ -3,7 +3,7 @@
 from math import isqrt
 from random import Random
 
-from quizzes.families.answers import answers, digits, four_digits, one_percent, shuffled
+from quizzes.families.answers import answers, digits, four_digits, one_percent, some
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 
 RANKS = (4, 8, 16, 32, 64, 128, 256)
@@ -96,7 +96,7 @@ def draw_root_scale(dice: Random) -> Drawn:
         stem=f"With `use_rslora=True`, an adapter of rank {rank} has alpha {alpha}. By what factor is B·A"
         " multiplied?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=one_percent(scale.expect)),
+        wrong=some(dice, right, slips, near=one_percent(scale.expect)),
         steps=(
             f"the square root of {rank} is {root}",
             f"{alpha} / {root} = {digits(scale.expect)}",
@@ -154,7 +154,7 @@ def draw_kept_scale(dice: Random) -> Drawn:
         stem=f"A LoRA run used rank {rank} and alpha {alpha}. You try rank {other} and want B·A multiplied by"
         " the same factor as before. Which alpha do you set?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"factor before: {alpha} / {rank} = {digits(before.expect)}",
             f"alpha: {digits(before.expect)} × {other} = {new_alpha}",

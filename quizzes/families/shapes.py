@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, shuffled, whole
+from quizzes.families.answers import answers, digits, some, whole
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 
 LORA = "arXiv:2106.09685 section 4.1"
@@ -64,7 +64,7 @@ def draw_factor_shape(dice: Random) -> Drawn:
         stem=f"A layer has a weight W with d_out = {d_out:,} rows and d_in = {d_in:,} columns. LoRA of rank"
         f" {rank} adds B·A to it. What shape has {factor} (rows × columns)?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"A: rank × d_in = {_written(shape_a)}",
             f"B: d_out × rank = {_written(shape_b)}",
@@ -119,7 +119,7 @@ def draw_product_shape(dice: Random) -> Drawn:
         stem=f"B has {d_out:,} rows and {rank} columns, and A has {rank} rows and {d_in:,} columns. What"
         " shape has B·A (rows × columns)?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"({d_out:,} × {rank}) · ({rank} × {d_in:,})",
             f"the inner {rank} and {rank} agree and go; what stays is {_written(_shape(d_out, d_in))}",
@@ -175,7 +175,7 @@ def draw_two_step_cost(dice: Random) -> Drawn:
         " through A, then the result through B. How many multiplications does the adapter take for it, the"
         " scale left out?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"A: {rank} × {d_in:,} = {rank * d_in:,}",
             f"B: {d_out:,} × {rank} = {d_out * rank:,}",
@@ -283,7 +283,7 @@ def draw_merged_entry(dice: Random) -> Drawn:
         f" that belongs to it is ({_signed(b_1)}, {_signed(b_2)}), and the column of A is ({_signed(a_1)},"
         f" {_signed(a_2)}). What is this entry after merging?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips)),
+        wrong=some(dice, right, slips),
         steps=(
             f"B·A: {_factor(b_1)} × {_factor(a_1)} + {_factor(b_2)} × {_factor(a_2)} = {_signed(product)}",
             f"scale: {alpha} / {rank} = {factor}",

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, shuffled, size
+from quizzes.families.answers import answers, digits, one_percent, size, some
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 from quizzes.families.models import TARGETS, draw_model, named
 
@@ -108,7 +108,7 @@ def draw_trained_state(dice: Random) -> Drawn:
         stem=f"An adapter on {model.name} ({named(parts)}, rank {rank}) trains {trained:,} parameters, all in"
         " fp32 with AdamW. How much do weights, gradients and moments of the adapter take together?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=state.expect / 50),
+        wrong=some(dice, right, slips, near=state.expect / 50),
         steps=(
             "each parameter: 4 + 4 + 8 = 16 bytes",
             f"bytes: {trained:,} × 16 = {state.expect:,.0f}",
@@ -165,7 +165,7 @@ def draw_full_finetuning(dice: Random) -> Drawn:
         stem=f"All {digits(billions)} billion parameters of a model are trained: weights and gradients in 16"
         " bits, Adam's two moments in 32. How much memory do these take, activations left out?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=total.expect / 50),
+        wrong=some(dice, right, slips, near=total.expect / 50),
         steps=(
             "each parameter: 2 + 2 + 8 = 12 bytes",
             f"{digits(billions)} billion × 12 bytes: {size(total.expect)}",
@@ -228,6 +228,7 @@ def draw_eight_bit_moments(dice: Random) -> Drawn:
         ),
         hint="Count the codes first. Then count the blocks and what two constants take in each.",
         keep="8-bit moments take about 2 bytes a parameter, a quarter of AdamW's 8.",
+        checks=(count,),
         source="bitsandbytes source, bitsandbytes/optim/optimizer.py, init_state",
         unit="MB",
         tolerance=float(f"{megabytes / 200:.0e}"),
@@ -273,8 +274,8 @@ def draw_rank_step(dice: Random) -> Drawn:
     return Drawn(
         kind="numeric",
         stem=f"On {model.name}, adapters on {named(parts)} train {each:,} parameters for each unit of rank."
-        f" With weights, gradients and both of AdamW's moments in fp32, how many MB more does rank {high} take"
-        f" than rank {low}?",
+        f" With weights, gradients and both of AdamW's moments in fp32, how many MB more does rank {high}"
+        f" take than rank {low}?",
         right=right,
         wrong=distinct(right, slips, tolerance=one_percent(megabytes), limit=4),
         steps=(
@@ -292,7 +293,8 @@ def draw_rank_step(dice: Random) -> Drawn:
 
 def draw_resident(dice: Random) -> Drawn:
     """What stays in memory in QLoRA between two steps."""
-    billions, millions = dice.choice((1, 3, 7, 8, 13, 30, 65, 70)), dice.choice((10, 20, 40, 80, 160, 200))
+    billions = dice.choice((1, 3, 7, 8, 13, 14, 30, 32, 65, 70))
+    millions = billions * dice.choice((1, 2, 5, 10, 20))
     bits = computed("bits_per_param", scheme="nf4-dq")
     state = computed("trainable_state_bytes", parameters=millions * MB)
     base = billions * GB * bits.expect / 8
@@ -305,8 +307,8 @@ def draw_resident(dice: Random) -> Drawn:
             "base-alone",
             base,
             "forgets what training keeps",
-            f"That is the base. {size(state.expect)} for weights, gradients and moments of the adapter come on"
-            " top.",
+            f"That is the base. {size(state.expect)} for weights, gradients and moments of the adapter"
+            " come on top.",
         ),
         (
             "base-trained",
@@ -339,14 +341,14 @@ def draw_resident(dice: Random) -> Drawn:
         f" {millions} million adapter parameters at 16 bytes each (weight, gradient and moments). How much"
         " memory do both take, activations left out?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=total / 100),
+        wrong=some(dice, right, slips, near=total / 50),
         steps=(
             f"base: {billions} billion × {digits(bits.expect)} / 8 bytes, {size(base)}",
             f"trained: {millions} million × 16 bytes, {size(state.expect)}",
             f"together {size(total)}",
         ),
         hint="Compute the base in bytes and the adapter in bytes, then add.",
-        keep="In QLoRA the 4-bit base is the larger part, and the trained state is small beside it.",
+        keep="In QLoRA even the 4-bit base usually takes more than all that training keeps for the adapter.",
         checks=(bits, state),
     )
 

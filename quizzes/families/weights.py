@@ -3,12 +3,13 @@
 from random import Random
 from typing import Literal
 
-from quizzes.families.answers import answers, digits, one_percent, shuffled, size
+from quizzes.families.answers import answers, digits, one_percent, size, some
 from quizzes.families.drawn import Drawn, Family, computed, distinct
 from quizzes.families.models import draw_model
 
 GB = 10**9
 BITS: tuple[Literal[4, 8, 16, 32], ...] = (4, 8, 16, 32)
+_BYTES = {4: "half a byte", 8: "1 byte", 16: "2 bytes", 32: "4 bytes"}
 BILLIONS = (1, 1.5, 2, 3, 7, 8, 13, 14, 30, 32, 34, 65, 70, 72)
 
 
@@ -20,7 +21,7 @@ def draw_weight_bytes(dice: Random) -> Drawn:
     right, slips = answers(
         size,
         stored.expect,
-        f"{bits} bits are {digits(bits / 8)} bytes for each parameter.",
+        f"{bits} bits are {_BYTES[bits]} for each parameter.",
         (
             "bits-for-bytes",
             base * bits,
@@ -57,7 +58,7 @@ def draw_weight_bytes(dice: Random) -> Drawn:
         stem=f"{model.name} has {base:,.0f} parameters. How much memory do they take at {bits} bits each"
         f"{', block constants left out' if bits == 4 else ''}?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=stored.expect / 50),
+        wrong=some(dice, right, slips, near=stored.expect / 50),
         steps=(
             f"bytes a parameter: {bits} / 8 = {digits(bits / 8)}",
             f"bytes: {base:,.0f} × {digits(bits / 8)} = {stored.expect:,.0f}",
@@ -106,16 +107,16 @@ def draw_saved_gigabytes(dice: Random) -> Drawn:
             "half",
             billions,
             "takes 4 bits to save half",
-            "That would be 8 bits a weight. 4-bit codes with their constants take about half of that.",
+            "That is one byte of two, as weights of 8 bits would save. These have about 4.",
         ),
     )
     how = "NF4 with double quantization" if doubled else "NF4 in blocks of 64"
     return Drawn(
         kind="single",
-        stem=f"The linear layers of a model hold {digits(billions)} billion weights in bf16. They are stored in"
-        f" {how} instead, {digits(bits)} bits per weight, constants included. How much memory is saved?",
+        stem=f"The linear layers of a model hold {digits(billions)} billion weights in bf16. They are stored"
+        f" in {how} instead, {digits(bits)} bits per weight, constants included. How much memory is saved?",
         right=right,
-        wrong=distinct(right, shuffled(dice, slips), tolerance=gigabytes / 50),
+        wrong=some(dice, right, slips, near=gigabytes / 50),
         steps=(
             f"saved per weight: 16 − {digits(bits)} = {digits(16 - bits)} bits",
             f"in bytes: {digits(16 - bits)} / 8 = {digits((16 - bits) / 8)}",
@@ -163,8 +164,8 @@ def draw_double_saving(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="numeric",
-        stem=f"A model has {digits(billions)} billion weights in NF4, in blocks of 64. Double quantization takes"
-        " their constants from 0.5 to 0.127 bits per weight. How many GB does that save?",
+        stem=f"A model has {digits(billions)} billion weights in NF4, in blocks of 64. Double quantization"
+        " takes their constants from 0.5 to 0.127 bits per weight. How many GB does that save?",
         right=right,
         wrong=distinct(right, slips, tolerance=one_percent(gigabytes), limit=4),
         steps=(
