@@ -78,7 +78,7 @@ def draw_batch_growth(dice: Random) -> Drawn:
     batch, length = dice.choice((1, 2, 4, 8)), dice.choice(LENGTHS)
     new_batch = dice.choice([b for b in (1, 2, 4, 8, 16) if b != batch])
     new_length = dice.choice([n for n in LENGTHS if n != length and n * new_batch != length * batch])
-    now = dice.choice((0.5, 0.8, 1.2, 1.6, 2, 2.4, 3, 4)) * 10**9
+    now = dice.choice((1.2, 1.6, 2, 2.4, 3, 4)) * 10**9
     by_batch, by_length = new_batch / batch, new_length / length
     then = now * by_batch * by_length
     right, slips = answers(
@@ -126,7 +126,8 @@ def draw_batch_growth(dice: Random) -> Drawn:
         steps=(
             f"tokens before: {batch} × {length:,} = {batch * length:,}",
             f"tokens now: {new_batch} × {new_length:,} = {new_batch * new_length:,}",
-            f"{size(now)} × {new_batch * new_length:,} / {batch * length:,} = {size(then)}",
+            f"growth: {new_batch * new_length:,} / {batch * length:,} = {digits(by_batch * by_length)}",
+            f"{digits(by_batch * by_length)} times {size(now)} is {size(then)}",
         ),
         hint="Compare how many tokens the two batches have.",
         keep="Without a table of token pairs, activations grow with batch × length.",
