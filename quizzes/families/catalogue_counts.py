@@ -205,6 +205,13 @@ def draw_printed_rank(dice: Random) -> Drawn:
             f"Rank {rank * len(parts)} would print {each * rank * len(parts):,}. All {len(parts)} adapted"
             " matrices of a layer count.",
         ),
+        (
+            "one-factor-of-one-target",
+            2 * rank * len(parts),
+            "counts A of one adapted matrix",
+            f"Rank {2 * rank * len(parts)} would print {2 * each * rank * len(parts):,}. Every adapted"
+            " matrix has an A and a B.",
+        ),
     )
     return Drawn(
         kind="single",

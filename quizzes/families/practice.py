@@ -99,7 +99,7 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
         ),
         (
             "rounded-up",
-            free // adapter + 1,
+            ceil(free / adapter),
             "rounds up",
             "The last one would not fit whole.",
         ),
