@@ -22,6 +22,7 @@ from quizzes.families import (
     shapes,
     trained,
     weights,
+    whole_runs,
 )
 from quizzes.families.drawn import Drawn, Family
 from quizzes.kinds.choices import RIGHT, Option, Single
@@ -44,6 +45,7 @@ _SUBJECTS = (
     blocks,
     weights,
     trained,
+    whole_runs,
     activations,
     practice,
 )
