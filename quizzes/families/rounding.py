@@ -256,10 +256,10 @@ def draw_level_spacing(dice: Random) -> Drawn:
             f"Each bit doubles the number of codes: {bits} bits give {levels.expect:.0f}.",
         ),
         (
-            "per-level-and-half",
-            round(largest / (gaps + 1), 4),
-            "divides half of the range by the number of levels",
-            "The range is twice the largest value, and there is one gap less than there are levels.",
+            "levels-for-gaps",
+            round(2 * largest / levels.expect, 4),
+            "divides by the number of levels",
+            f"{levels.expect:.0f} levels have {gaps} gaps between them, one fewer.",
         ),
     )
     return Drawn(
