@@ -9,7 +9,21 @@ import re
 from collections.abc import Mapping
 from random import Random
 
-from quizzes.families import bits, counting
+from quizzes.families import (
+    activations,
+    bits,
+    blocks,
+    catalogue_counts,
+    counting,
+    practice,
+    ranks,
+    rounding,
+    scaling,
+    shapes,
+    trained,
+    weights,
+    whole_runs,
+)
 from quizzes.families.drawn import Drawn, Family
 from quizzes.kinds.choices import RIGHT, Option, Single
 from quizzes.kinds.numeric import KnownSlip, Numeric
@@ -20,7 +34,22 @@ TOPIC = "families"
 TOPIC_TITLE = "Arithmetic, drawn anew"
 VARIANTS = 10_000
 
-FAMILIES: Mapping[str, Family] = {family.id: family for family in (*counting.FAMILIES, *bits.FAMILIES)}
+_SUBJECTS = (
+    counting,
+    catalogue_counts,
+    ranks,
+    shapes,
+    scaling,
+    rounding,
+    bits,
+    blocks,
+    weights,
+    trained,
+    whole_runs,
+    activations,
+    practice,
+)
+FAMILIES: Mapping[str, Family] = {family.id: family for subject in _SUBJECTS for family in subject.FAMILIES}
 
 _ID = re.compile(r"(?P<family>[a-z0-9]+(?:-[a-z0-9]+)*)@(?P<seed>0|[1-9]\d{0,5})")
 
