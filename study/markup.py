@@ -7,7 +7,7 @@ from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
 # Kept as one pattern so that a dollar sign inside code, or a backtick inside a formula, is left alone.
-_MARK = re.compile(r"`(?P<code>[^`\n]+)`|\$(?P<math>[^$\n]+)\$")
+MARK = re.compile(r"`(?P<code>[^`\n]+)`|\$(?P<math>[^$\n]+)\$")
 
 
 @lru_cache(maxsize=4096)  # the same few hundred texts are shown over and over
@@ -15,7 +15,7 @@ def to_html(text: str) -> Markup:
     """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
     pieces: list[str] = []
     end = 0
-    for mark in _MARK.finditer(text):
+    for mark in MARK.finditer(text):
         pieces.append(str(escape(text[end : mark.start()])))
         pieces.append(_code(mark["code"]) if mark["code"] else _formula(mark["math"]))
         end = mark.end()
@@ -25,7 +25,7 @@ def to_html(text: str) -> Markup:
 
 def to_plain(text: str) -> str:
     """The same text for a screen reader's live region: without marks."""
-    return _MARK.sub(lambda mark: mark["code"] or mark["math"], text)
+    return MARK.sub(lambda mark: mark["code"] or mark["math"], text)
 
 
 def _code(text: str) -> str:

@@ -166,6 +166,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
     connection.execute(
         delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
     )
+    connection.execute(delete(t.import_undos).where(t.import_undos.c.import_id.in_(ids(t.imports))))
     for part in (t.prediction_runs, t.prediction_verdicts):
         connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
@@ -177,6 +178,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.explain_attempts,
         t.drafts,
         t.preferences,
+        t.imports,
         t.browsers,
     ):
         connection.execute(delete(table).where(table.c.profile_id == profile_id))

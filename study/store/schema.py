@@ -199,3 +199,22 @@ prediction_verdicts = Table(
     Column("judged_at", UtcDateTime, nullable=False),
     UniqueConstraint("prediction_id", "quantity", name="prediction_verdicts_once"),
 )
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("changes", JSON, nullable=False),  # what undo takes away and puts back
+    Column("imported_at", UtcDateTime, nullable=False),
+    Index("imports_by_profile", "profile_id", "imported_at"),
+)
+
+import_undos = Table(
+    "import_undos",
+    metadata,
+    Column("import_id", ForeignKey("imports.id"), primary_key=True),
+    Column("undone_at", UtcDateTime, nullable=False),
+)
