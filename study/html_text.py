@@ -79,6 +79,7 @@ class _Reader(HTMLParser):
         self._pieces: list[str] = []
         self._kept: list[str] = []
         self._silent = 0
+        self._as_typed = 0
         self._code: list[str] | None = None
 
     def keep_formula(self, found: re.Match[str]) -> str:
@@ -94,6 +95,7 @@ class _Reader(HTMLParser):
         elif tag == "br":
             self._put("\n")
         elif tag in _BLOCKS:
+            self._as_typed += tag == "pre"
             self._put(_BLOCK)
 
     def handle_endtag(self, tag: str) -> None:
@@ -104,11 +106,12 @@ class _Reader(HTMLParser):
             one_line = code and "\n" not in code and _BLOCK not in code
             self._pieces.append(self._keep(f"`{_as_code(code)}`") if one_line else _as_words(code))
         elif tag in _BLOCKS:
+            self._as_typed = max(0, self._as_typed - (tag == "pre"))
             self._put(_BLOCK)
 
     def handle_data(self, data: str) -> None:
         if not self._silent:
-            spaced = re.sub(r"[\n\r\t\u00a0]", " ", data)
+            spaced = data if self._as_typed else re.sub(r"[\n\r\t\u00a0]", " ", data)
             self._put(spaced if self._code is not None else _as_words(spaced))
 
     def text(self) -> str:

@@ -1,7 +1,7 @@
 """The rows of one profile in every table that has some, read from the schema: a new table needs nothing here.
 
-A row is a JSON object under the column names, without `profile_id`. Numbers that the database gave out, and what
-points to them, are those of the database it was read from; `merge.py` finds or makes the rows they stand for.
+A row is a JSON object under the column names, without `profile_id`. Numbers that the database gave out, and
+what points to them, are those of the database it was read from; `merge.py` finds or makes their rows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from study.store import schema as t
 Row = Mapping[str, Any]
 Tables = Mapping[str, Iterable[Row]]
 
-# A profile is what the rows are put into; browsers and the records of imports mean something in one place only.
+# A profile is what rows are put into; browsers and records of imports mean something in one place only.
 LEFT_OUT = {"profiles", "browsers", "imports", "import_undos"}
 
 
@@ -81,9 +81,8 @@ def _from_json(column: Column[Any], value: Any) -> Any:
         if read is None or read.tzinfo is None:
             raise ValueError(f"{column.name} is no moment with a time zone")
         return read.astimezone(UTC)
-    expected = {"INTEGER": int, "BOOLEAN": bool, "FLOAT": (int, float), "JSON": object}.get(
-        _kind(column), str
-    )
+    kinds: dict[str, Any] = {"INTEGER": int, "BOOLEAN": bool, "FLOAT": (int, float), "JSON": object}
+    expected = kinds.get(_kind(column), str)
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
     if not fits or (isinstance(value, str) and longest and len(value) > longest):
