@@ -35,12 +35,12 @@ class Decks:
     titles: Mapping[str, str]
 
     @cached_property
-    def by_id(self) -> dict[str, Card]:
+    def by_id(self) -> Mapping[str, Card]:
         """Each card under its id."""
         return {card.id: card for card in self.cards}
 
     @cached_property
-    def concepts_of(self) -> dict[str, tuple[str, ...]]:
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         """Which concepts each card is about."""
         return {card.id: card.concepts for card in self.cards}
 
@@ -62,14 +62,15 @@ def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
         titles[path.stem] = file.text("deck")
         entries = file.children("cards", kind="card")
         file.close()
-        read.extend((_read_card(entry, path.stem, concepts), entry) for entry in entries)
+        read.extend((read_card(entry, path.stem, concepts), entry) for entry in entries)
     note_repeated_ids((card.id, fields) for card, fields in read)
     if problems:
         raise ContentError(problems)
     return Decks(tuple(card for card, _ in read), titles)
 
 
-def _read_card(fields: Fields, deck: str, concepts: ConceptMap) -> Card:
+def read_card(fields: Fields, deck: str, concepts: ConceptMap) -> Card:
+    """One entry of a deck; what is wrong with it is noted."""
     front, back, why = fields.text("front"), fields.text("back"), fields.text("why")
     card = Card(
         id=fields.text("id"),

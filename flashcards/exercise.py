@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flashcards.deck import Card, load_decks
+from flashcards.deck import Card
+from flashcards.own_decks import LiveDecks
 from flashcards.reviews import Reviews, Shown
 from flashcards.scheduler import preview
 from flashcards.session import Session
@@ -158,8 +159,8 @@ class CardExercise:
 
 
 def card_exercise(context: Context) -> CardExercise:
-    """The cards of an app: its decks, read and checked, on its store."""
-    decks = load_decks(context.concepts)
+    """The cards of an app: its decks and the learner's own, read and checked, on its store."""
+    decks = LiveDecks(context.concepts, context.settings.decks_dir)
     return CardExercise(reviews=Reviews(store=context.store, decks=decks), concepts=context.concepts)
 
 

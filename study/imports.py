@@ -42,7 +42,7 @@ class Imports:
                     connection,
                     profile_id,
                     file_name=file_name,
-                    counts={**report.counts},
+                    counts=report.counts,
                     changes=changes,
                     at=now,
                 )

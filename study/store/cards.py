@@ -89,7 +89,7 @@ class CardLog:
         with self._database.write() as connection:
             lock(connection, profile_id)
             log = t.card_reviews.c
-            newest = _live(profile_id, log.id, log.card_id).order_by(*_newest_first()).limit(1)
+            newest = _live(profile_id, log.id, log.card_id).order_by(log.id.desc()).limit(1)
             last = connection.execute(newest).first()
             if last is None:
                 raise LearnerError("There is no rating to undo.", do_next="Rate a card first.")
@@ -120,12 +120,12 @@ class CardLog:
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
         with self._database.read() as connection:
-            return [_review(row) for row in connection.execute(wanted.order_by(log.reviewed_at, log.id))]
+            return [_review(row) for row in connection.execute(wanted.order_by(log.id))]
 
     def last_durations_ms(self, profile_id: str, *, limit: int = 50) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c
-        wanted = _live(profile_id, log.duration_ms).order_by(*_newest_first()).limit(limit)
+        wanted = _live(profile_id, log.duration_ms).order_by(log.id.desc()).limit(limit)
         with self._database.read() as connection:
             return list(connection.scalars(wanted))
 
@@ -175,11 +175,6 @@ def _live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
     """Columns of the reviews of a profile that were not undone."""
     undone = exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
     return select(*columns).where(t.card_reviews.c.profile_id == profile_id, ~undone)
-
-
-def _newest_first() -> tuple[ColumnElement[Any], ...]:
-    # By time, not by id alone: imported ratings are appended late, but were given before others.
-    return t.card_reviews.c.reviewed_at.desc(), t.card_reviews.c.id.desc()
 
 
 def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:

@@ -52,7 +52,7 @@ def record_import(
     profile_id: str,
     *,
     file_name: str,
-    counts: Mapping[str, int],
+    counts: Mapping[Any, int],
     changes: Mapping[str, Any],
     at: datetime,
 ) -> str:

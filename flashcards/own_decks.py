@@ -1,0 +1,153 @@
+"""The app's decks with the learner's own beside them. A file that can't be used is left out and reported."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flashcards.deck import Card, Decks, load_decks, read_card
+from flashcards.interchange.entry import OWN, CardEntry, Reading, entries_of, named
+from flashcards.interchange.formats import ENDINGS, read_cards
+from flashcards.interchange.schema import as_placed
+from study.concepts import ConceptMap
+from study.content import Fields, Problem
+from study.errors import LearnerError
+from study.exchange import File
+from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of
+
+OPTIONAL = ("why",)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Decks of both kinds, and what is wrong with the own ones, in sentences."""
+
+    decks: Decks
+    problems: tuple[str, ...]
+    by_hand: Mapping[str, str]
+    """The own cards that the learner wrote into a file, and its name; imports leave them alone."""
+
+
+class LiveDecks(Decks):
+    """The decks as the files are at this moment; pages keep one from start to end."""
+
+    def __init__(self, concepts: ConceptMap, folder: Path) -> None:
+        app = load_decks(concepts)  # once, and loudly: what the app brings must be right
+
+        def read() -> Shelf:
+            return read_shelf(app, concepts, folder)
+
+        live = Watched(read, folder)
+        # A frozen dataclass: set as it would set its own fields.
+        object.__setattr__(self, "app", app)
+        object.__setattr__(self, "_live", live)
+
+    app: Decks
+    _live: Watched[Shelf]
+
+    @property
+    def shelf(self) -> Shelf:
+        """The decks now, with the problems of the own files."""
+        return self._live.now
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """All cards, now."""
+        return self.shelf.decks.cards
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """All decks, now."""
+        return self.shelf.decks.titles
+
+    @property
+    def by_id(self) -> Mapping[str, Card]:
+        """Each card under its id, now."""
+        return self.shelf.decks.by_id
+
+    @property
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each card is about, whenever that is asked."""
+        return LiveMapping(self._concepts_now)
+
+    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
+        return self.shelf.decks.concepts_of
+
+
+def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
+    """The app's decks and a folder of own ones. An own card with an app card's id stands in its place."""
+    problems: list[str] = []
+    own: dict[str, Card] = {}
+    by_hand: dict[str, str] = {}
+    titles = dict(app.titles)
+    known = {entry.id: entry for entry in entries_of(app)}
+    for path in own_deck_files(folder):
+        reading = _read_file(path, known, concepts, problems)
+        key = _key(path, reading, app)
+        for card in _cards(named(reading.entries), key, path.name, concepts, problems):
+            if card.id in own:
+                problems.append(f"{path.name}: card {card.id} is in another own file already")
+            own.setdefault(card.id, card)
+            if not path.name.endswith(IMPORTED):
+                by_hand.setdefault(card.id, path.name)
+        if reading.entries:
+            titles.setdefault(key, reading.entries[0].deck)
+    cards = [own.pop(card.id, card) for card in app.cards]
+    return Shelf(Decks((*cards, *own.values()), titles), tuple(problems), by_hand)
+
+
+def own_deck_files(folder: Path) -> list[Path]:
+    """The files of a folder that may hold cards; what imports wrote comes after what was written by hand."""
+    files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
+    usable = [path for path in files if path.suffix.lower().removeprefix(".") in ENDINGS]
+    return sorted(usable, key=lambda path: (".imported." in path.name, path.name))
+
+
+def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
+    """An entry that the deck reader takes, or what is wrong with it. Unknown concepts are only left out."""
+    problems: list[str] = []
+    kept = tuple(concept for concept in entry.concepts if concept in concepts.by_id)
+    entry = replace(entry, concepts=kept, source=entry.source or OWN)
+    list(_cards([entry], "deck", "", concepts, problems))
+    return entry, "; ".join(problem.partition(": ")[2] or problem for problem in problems)
+
+
+def _read_file(
+    path: Path, known: Mapping[str, CardEntry], concepts: ConceptMap, problems: list[str]
+) -> Reading:
+    try:
+        if path.stat().st_size > FILE_LIMIT_BYTES:
+            raise LearnerError(
+                f"{path.name} is too large.", do_next="Import it on the In and out page instead."
+            )
+        file = File(name=path.name, content=path.read_bytes())
+        reading = read_cards(file, known=known, concepts=concepts.by_id)
+    except (LearnerError, OSError) as error:
+        problems.append(str(error))
+        return Reading()
+    problems.extend(entry.why for entry in reading.rejected)
+    return reading
+
+
+def _key(path: Path, reading: Reading, app: Decks) -> str:
+    """A file that names a deck of the app adds to it; any other is a deck of its own."""
+    title = reading.entries[0].deck if reading.entries else ""
+    return next((key for key, known in app.titles.items() if known == title), key_of(path))
+
+
+def _cards(
+    entries: Iterable[CardEntry], key: str, file: str, concepts: ConceptMap, problems: list[str]
+) -> Iterator[Card]:
+    for entry in entries:
+        found: list[Problem] = []
+        fields = Fields(
+            as_placed(replace(entry, source=entry.source or OWN)),
+            file=file,
+            kind="card",
+            problems=found,
+            optional=OPTIONAL,
+        )
+        card = read_card(fields, key, concepts)
+        if found:
+            problems.extend(str(problem) for problem in found)
+        else:
+            yield card
