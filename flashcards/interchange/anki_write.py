@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import genanki
@@ -17,7 +18,6 @@ NAMESPACE = "lora-study"
 
 _FROM_ANKI = re.compile(r"anki-((?:[0-9a-f]{2})+)")
 _AGAIN: tuple[tuple[str, ...], ...] = ((), *((str(number),) for number in range(1, 40)))
-_MOMENT = 1_700_000_000.0  # notes carry a time; a fixed one makes equal decks equal files
 _WHY = "{{#Why}}<p class=why>{{Why}}</p>{{/Why}}{{#Source}}<p class=source>{{Source}}</p>{{/Source}}"
 _STYLE = """
 .card { font: 20px system-ui, sans-serif; text-align: left; max-width: 34em; margin: 0 auto; }
@@ -69,8 +69,8 @@ OUR_TYPES: Mapping[str, OurType] = {
 }
 
 
-def write_apkg(entries: Iterable[CardEntry]) -> bytes:
-    """A package of all entries, one deck a title."""
+def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
+    """A package of all entries, one deck a title. Anki updates a note only by a later one."""
     models = {kind: _model(ours) for kind, ours in OUR_TYPES.items()}
     decks: dict[str, genanki.Deck] = {}
     for entry in entries:
@@ -85,7 +85,7 @@ def write_apkg(entries: Iterable[CardEntry]) -> bytes:
         deck.add_note(note)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cards.apkg"
-        genanki.Package(list(decks.values())).write_to_file(str(path), timestamp=_MOMENT)
+        genanki.Package(list(decks.values())).write_to_file(str(path), timestamp=now.timestamp())
         return path.read_bytes()
 
 

@@ -52,11 +52,11 @@ class CardDesk:
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """All cards, the app's and the learner's own."""
-        del profile_id, now
+        del profile_id
         entries = entries_of(self.decks)
         match name:
             case "apkg":
-                return [File(name=f"{NAME}.apkg", content=write_apkg(entries))]
+                return [File(name=f"{NAME}.apkg", content=write_apkg(entries, now=now))]
             case "csv":
                 return [File(name=f"{NAME}.csv", content=write_csv(entries))]
         written = write_markdown(entries)
