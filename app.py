@@ -52,6 +52,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
     from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
+    from flashcards.interchange.anki_schedule import row_problem
+    from flashcards.interchange.desk import card_desk
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
@@ -62,14 +64,18 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
-    from study import frame, web
+    from study import frame, transfer, web
     from study.agenda import Subjects
+    from study.backup import BackupDesk
     from study.concepts import load_concepts
     from study.context import Context
+    from study.exchange import Desk
+    from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
+    from study.pending import Pending
     from study.store import open_store
 
     context = Context(
@@ -86,6 +92,13 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
+    desks: dict[str, Desk] = {
+        "backup": BackupDesk(store=context.store, home=settings.home, row_problem=row_problem),
+        "cards": card_desk(context.store, settings.home, context.concepts),
+    }
+    pending = Pending(folder=settings.home / "imports")
+    inout = inout_page.InOutPage(context=context, desks=desks, pending=pending)
+
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
@@ -98,6 +111,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
+    inout_page.build(pages, context, inout)
     lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -106,7 +120,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(reader.close)
     site.state.close = closing.close
     register(site, lab)
-    site.add_middleware(web.Doorkeeper, hosts=hosts)
+    transfer.register(site, context, desks, pending)
+    site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 
 

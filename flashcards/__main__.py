@@ -9,8 +9,7 @@ from pathlib import Path
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
 from flashcards.interchange.anki_schedule import row_problem
-from flashcards.interchange.desk import CardDesk
-from flashcards.own_decks import LiveDecks
+from flashcards.interchange.desk import card_desk
 from flashcards.reviews import Reviews
 from flashcards.session import CardFilter
 from study.backup import BackupDesk
@@ -106,9 +105,8 @@ def import_cards(options: argparse.Namespace) -> None:
 
 def card_desks(store: Store, home: Path) -> list[Desk]:
     """Cards and backups, in the order in which they claim a file."""
-    concepts = load_concepts()
-    cards = CardDesk(store=store, decks=LiveDecks(concepts, home / "decks"), concepts=concepts, home=home)
-    return [BackupDesk(store=store, home=home, row_problem=row_problem), cards]
+    backup = BackupDesk(store=store, home=home, row_problem=row_problem)
+    return [backup, card_desk(store, home, load_concepts())]
 
 
 def validate(_options: argparse.Namespace) -> None:

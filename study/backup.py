@@ -41,6 +41,10 @@ class BackupDesk:
         ),
     )
 
+    def own_problems(self) -> tuple[str, ...]:
+        """A backup is no file that the app goes on reading."""
+        return ()
+
     def reads(self, file: File) -> bool:
         """Whether a file is a backup."""
         return file.ending in ("json", "gz") and FORMAT.encode() in _unpacked(file)[:2000]

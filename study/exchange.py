@@ -116,6 +116,9 @@ class Desk(Protocol):
     def readable(self) -> str:
         """The formats it reads, as a sentence lists them."""
 
+    def own_problems(self) -> tuple[str, ...]:
+        """What is wrong with the learner's own files of this kind."""
+
     def reads(self, file: File) -> bool:
         """Whether a file looks like one of its own."""
 

@@ -52,20 +52,15 @@ class Imports:
             raise
         return report
 
-    def undo(self, profile_id: str, import_id: str, *, now: datetime) -> ImportRecord:
+    def undo(self, profile_id: str, import_id: int, *, now: datetime) -> ImportRecord:
         """Take one import back: everything is as it was before it."""
         record = next((r for r in self.standing(profile_id) if r.id == import_id), None)
         if record is None:
             raise LearnerError("That import was taken back already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
-        for name, kept in files.items():
-            if digest(read_own_file(self.home, name)) != kept["after"]:
-                raise LearnerError(
-                    f"{name} was changed after this import, so it can't be taken back.",
-                    do_next="Take back the later import first, or change the file by hand.",
-                )
         with self.store.database.write() as connection:
             lock(connection, profile_id)
+            _refuse_changed(self.home, files)
             take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)
             for name, kept in files.items():
@@ -75,6 +70,15 @@ class Imports:
     def standing(self, profile_id: str) -> list[ImportRecord]:
         """The imports that can be taken back, newest first."""
         return self.store.imports.standing(profile_id)
+
+
+def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
+    for name, kept in files.items():
+        if digest(read_own_file(home, name)) != kept["after"]:
+            raise LearnerError(
+                f"{name} was changed after this import, so it can't be taken back.",
+                do_next="Take back the later import first, or change the file by hand.",
+            )
 
 
 def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | None]) -> dict[str, Any]:

@@ -41,6 +41,10 @@ class CardDesk:
         Format(name="md", label="Markdown", hint="One Q: and A: file a deck, as hashcards reads them"),
     )
 
+    def own_problems(self) -> tuple[str, ...]:
+        """What is wrong with the files in the learner's folder of decks."""
+        return self.decks.shelf.problems
+
     def reads(self, file: File) -> bool:
         """Whether a file may hold cards."""
         start = file.content[:4000]  # questions in the same forms are claimed by their own desk before
@@ -144,6 +148,11 @@ class CardDesk:
                     newest=here.reviewed_at if here else None,
                 )
         return sorted(rows, key=_reviewed_at)
+
+
+def card_desk(store: Store, home: Path, concepts: ConceptMap) -> CardDesk:
+    """The desk of a data folder."""
+    return CardDesk(store=store, decks=LiveDecks(concepts, home / "decks"), concepts=concepts, home=home)
 
 
 def _filled(entry: CardEntry, known: CardEntry | None) -> CardEntry:

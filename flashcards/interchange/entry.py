@@ -37,6 +37,9 @@ class CardEntry:
     tags: tuple[str, ...] = ()
     source: str = ""
     accept: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What only our own schema has, such as `check` or `picture`; the deck reader judges it."""
+
     line: int = 0
 
     @property
@@ -54,7 +57,7 @@ class CardEntry:
         fields |= {"kind": self.kind} if self.kind != "basic" else {}
         fields |= {name: list(values) for name in ("tags", "accept") if (values := getattr(self, name))}
         fields |= {name: text for name in (*TEXTS, "source") if (text := getattr(self, name))}
-        return fields
+        return {**fields, **self.extra}
 
     def says(self) -> tuple[Any, ...]:
         """What two entries of the same card with the same words share; HTML is all that some formats know."""

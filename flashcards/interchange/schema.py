@@ -53,6 +53,7 @@ def _entry(title: str, card: Any, problems: list[Problem], file: str) -> CardEnt
     lists = {field: tuple(card.get(field, ())) for field in _LISTS}
     texts = {field: card[field].strip() for field in _TEXTS if field in card}
     fields: dict[str, Any] = {**lists, **texts}
+    fields["extra"] = {name: card[name] for name in card if name not in (*_LISTS, *_TEXTS, "level")}
     return CardEntry(deck=title, level=str(card.get("level", "")), line=line, **fields)
 
 

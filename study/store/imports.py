@@ -1,6 +1,5 @@
 """The log of imports: what each brought, and what takes it back."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from study.store.database import Database
 class ImportRecord:
     """One import of one file. `changes` is what undo reads."""
 
-    id: str
+    id: int
     file_name: str
     counts: Mapping[str, int]
     changes: Mapping[str, Any]
@@ -34,7 +33,7 @@ class ImportLog:
         undone = exists().where(t.import_undos.c.import_id == t.imports.c.id)
         wanted = select(t.imports).where(t.imports.c.profile_id == profile_id, ~undone)
         with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(t.imports.c.imported_at.desc())).all()
+            rows = connection.execute(wanted.order_by(t.imports.c.id.desc())).all()
         return [
             ImportRecord(
                 id=row.id,
@@ -55,12 +54,10 @@ def record_import(
     counts: Mapping[Any, int],
     changes: Mapping[str, Any],
     at: datetime,
-) -> str:
+) -> None:
     """Record an import inside the transaction that makes its changes."""
-    import_id = uuid.uuid4().hex
     connection.execute(
         insert(t.imports).values(
-            id=import_id,
             profile_id=profile_id,
             file_name=file_name[:200],
             counts=dict(counts),
@@ -68,9 +65,8 @@ def record_import(
             imported_at=at,
         )
     )
-    return import_id
 
 
-def record_undo(connection: Connection, import_id: str, *, at: datetime) -> None:
+def record_undo(connection: Connection, import_id: int, *, at: datetime) -> None:
     """Record an undo inside the transaction that makes it."""
     connection.execute(insert(t.import_undos).values(import_id=import_id, undone_at=at))

@@ -203,7 +203,7 @@ prediction_verdicts = Table(
 imports = Table(
     "imports",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", Integer, primary_key=True),
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("file_name", String(200), nullable=False),
     Column("counts", JSON, nullable=False),

@@ -28,9 +28,25 @@ CARDS = (
         tags=("basics",),
         source="arXiv:2106.09685",
     ),
-    CardEntry(id="both", deck="QLoRA", kind="reversed", front="NF4", back="4-bit NormalFloat", level="beginner"),
-    CardEntry(id="gap", deck="QLoRA", kind="cloze", text="{{c1::NF4}} has {{c2::16::how many}} levels.", level="beginner"),
-    CardEntry(id="type", deck="QLoRA", kind="typed", front="Short for?", back="LoRA", accept=("lora", "Lora"), level="beginner"),
+    CardEntry(
+        id="both", deck="QLoRA", kind="reversed", front="NF4", back="4-bit NormalFloat", level="beginner"
+    ),
+    CardEntry(
+        id="gap",
+        deck="QLoRA",
+        kind="cloze",
+        text="{{c1::NF4}} has {{c2::16::how many}} levels.",
+        level="beginner",
+    ),
+    CardEntry(
+        id="type",
+        deck="QLoRA",
+        kind="typed",
+        front="Short for?",
+        back="LoRA",
+        accept=("lora", "Lora"),
+        level="beginner",
+    ),
 )
 
 
@@ -89,7 +105,9 @@ def test_what_goes_through_anki_comes_back_as_it_was(tmp_path: Path, legacy: boo
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["anki21", "anki21b"])
 @pytest.mark.parametrize("fsrs", [True, False], ids=["fsrs", "sm2"])
-def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(tmp_path: Path, legacy: bool, fsrs: bool) -> None:
+def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(
+    tmp_path: Path, legacy: bool, fsrs: bool
+) -> None:
     with collection(tmp_path / "anki") as anki:
         anki.set_config("fsrs", fsrs)
         note = anki.new_note(anki.models.by_name("Basic"))
@@ -151,7 +169,9 @@ def history_of_one(folder: Path) -> History:
         anki.add_note(note, anki.decks.id("Own"))
         answer(anki, rating=4)
         reading = read(give_package(anki, folder / "one.apkg", legacy=True))
-    return next(iter(reading.histories.values()))
+    [history] = reading.histories.values()
+    assert isinstance(history, History)
+    return history
 
 
 def read(content: bytes) -> Reading:

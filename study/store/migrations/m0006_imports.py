@@ -1,6 +1,17 @@
 """Step 6: what was imported, and what it takes to undo it."""
 
-from sqlalchemy import JSON, Column, Connection, DateTime, ForeignKey, Index, MetaData, String, Table
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 
 _METADATA = MetaData()
 
@@ -15,7 +26,7 @@ Table("profiles", _METADATA, Column("id", String(32), primary_key=True))  # only
 IMPORTS = Table(
     "imports",
     _METADATA,
-    Column("id", String(32), primary_key=True),
+    Column("id", Integer, primary_key=True),
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("file_name", String(200), nullable=False),
     Column("counts", JSON, nullable=False),
