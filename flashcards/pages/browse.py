@@ -80,8 +80,8 @@ class BrowsePage:
             case "open":
                 return self._reply(visit, View(search=view.search, open=card_id), focus="#open")
             case "edit":
-                opened = View(search=view.search, open=card_id, editing=True)
-                return self._reply(visit, opened, focus="#edit textarea")
+                rewriting = View(search=view.search, open=card_id, editing=True)
+                return self._reply(visit, rewriting, focus="#edit textarea")
             case "look" | "close":
                 opened = card_id if event.get("act") == "look" else ""
                 return self._reply(visit, View(search=view.search, open=opened))

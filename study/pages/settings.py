@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -16,6 +17,7 @@ from study.store.profiles import NAME_LIMIT
 from study.templates import render
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
+WORDS = ("card_order", "time_zone")
 ORDER_NAMES: dict[CardOrder, str] = {
     "due": "longest due first",
     "weakest": "most likely forgotten first",
@@ -66,13 +68,10 @@ class SettingsPage:
         return {"goto": SAVED}
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        self.context.store.notes.prefer(
-            visit.profile.id,
-            shortcuts=bool(events.field(event, "shortcuts")),
-            card_order=events.field(event, "card_order"),
-            time_zone=events.field(event, "time_zone").strip(),
-            **{name: _whole(event, name) for name in NUMBERS},
-        )
+        chosen: dict[str, Any] = {name: _whole(event, name) for name in NUMBERS if events.fields(event, name)}
+        words = {name: events.field(event, name).strip() for name in WORDS if events.fields(event, name)}
+        shortcuts = bool(events.field(event, "shortcuts"))  # an empty box is not sent
+        self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
     def _page(self, visit: Visit, *, deleting: bool = False) -> str:
         store = self.context.store
@@ -82,7 +81,7 @@ class SettingsPage:
             others=[profile for profile in store.profiles.all() if profile.id != visit.profile.id],
             preferences=visit.preferences,
             orders=ORDER_NAMES,
-            zones=sorted(available_timezones()),
+            zones=_zones(),
             name_limit=NAME_LIMIT,
             data_folder=str(self.context.settings.home),
             saved="saved" in visit.query,
@@ -98,3 +97,8 @@ def _whole(event: Mapping[str, Any], name: str) -> int:
     if not written.isdecimal():
         raise LearnerError(f"{written!r} is no number.", do_next="Type digits only, or leave what was there.")
     return int(written)
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    return tuple(sorted(zone for zone in available_timezones() if "/" in zone and "Etc" not in zone))
