@@ -50,10 +50,11 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from fastapi import FastAPI
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-    from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
     from flashcards.interchange.anki_schedule import row_problem
-    from flashcards.interchange.desk import card_desk
+    from flashcards.interchange.exchange import card_exchange
+    from flashcards.pages import browse as browse_page
+    from flashcards.pages import cards as cards_page
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
@@ -66,10 +67,10 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from quizzes.pages import quiz as quiz_page
     from study import frame, transfer, web
     from study.agenda import Subjects
-    from study.backup import BackupDesk
+    from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
-    from study.exchange import Desk
+    from study.exchange import Exchange
     from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import review as review_page
@@ -92,12 +93,12 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
-    desks: dict[str, Desk] = {
-        "backup": BackupDesk(store=context.store, home=settings.home, row_problem=row_problem),
-        "cards": card_desk(context.store, settings.home, context.concepts),
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
+        "cards": card_exchange(context.store, settings.home, context.concepts),
     }
     pending = Pending(folder=settings.home / "imports")
-    inout = inout_page.InOutPage(context=context, desks=desks, pending=pending)
+    inout = inout_page.InOutPage(context=context, exchanges=exchanges, pending=pending)
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
@@ -107,6 +108,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
     cards_page.build(pages, context, cards)
+    browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
@@ -120,7 +122,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(reader.close)
     site.state.close = closing.close
     register(site, lab)
-    transfer.register(site, context, desks, pending)
+    transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
 from flashcards.interchange.anki_schedule import row_problem
-from flashcards.interchange.desk import card_desk
+from flashcards.interchange.exchange import card_exchange
 from flashcards.reviews import Reviews
 from flashcards.session import CardFilter
-from study.backup import BackupDesk
+from study.backup import BackupExchange
 from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
 from study.content import LEVELS
 from study.errors import LearnerError
 from study.evidence import broken_claims
-from study.exchange import Desk
+from study.exchange import Exchange
 from study.exchange_commands import add_exchange_commands, export_files, import_file
 from study.imports import Imports
 from study.settings import load_settings
@@ -78,7 +78,7 @@ def export_cards(options: argparse.Namespace) -> None:
     store, profile = open_or_welcome(options, now=now)
     home = load_settings(home=options.data_folder).home
     written = export_files(
-        card_desks(store, home), profile.id, formats=options.format, folder=options.out, now=now
+        card_exchanges(store, home), profile.id, formats=options.format, folder=options.out, now=now
     )
     for path in written:
         print(path)
@@ -91,7 +91,7 @@ def import_cards(options: argparse.Namespace) -> None:
     store, profile = open_or_welcome(options, now=now)
     home = load_settings(home=options.data_folder).home
     lines = import_file(
-        card_desks(store, home),
+        card_exchanges(store, home),
         Imports(store=store, home=home),
         profile.id,
         path=options.file,
@@ -103,10 +103,10 @@ def import_cards(options: argparse.Namespace) -> None:
     store.close()
 
 
-def card_desks(store: Store, home: Path) -> list[Desk]:
+def card_exchanges(store: Store, home: Path) -> list[Exchange]:
     """Cards and backups, in the order in which they claim a file."""
-    backup = BackupDesk(store=store, home=home, row_problem=row_problem)
-    return [backup, card_desk(store, home, load_concepts())]
+    backup = BackupExchange(store=store, home=home, row_problem=row_problem)
+    return [backup, card_exchange(store, home, load_concepts())]
 
 
 def validate(_options: argparse.Namespace) -> None:

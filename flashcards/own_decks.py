@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flashcards.deck import Card, Decks, load_decks, read_card
+from flashcards.deck import Decks, load_decks, read_note
 from flashcards.interchange.entry import OWN, CardEntry, Reading, entries_of, named
 from flashcards.interchange.formats import ENDINGS, read_cards
 from flashcards.interchange.schema import as_placed
+from flashcards.note import Card, Note
 from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
@@ -15,6 +16,7 @@ from study.exchange import File
 from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of
 
 OPTIONAL = ("why",)
+LONGEST_ID = 100  # the log has room for 120, with what tells the cards of a note apart
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class LiveDecks(Decks):
         return self.shelf.decks.titles
 
     @property
+    def notes(self) -> Mapping[str, Note]:
+        """All notes, now."""
+        return self.shelf.decks.notes
+
+    @property
     def by_id(self) -> Mapping[str, Card]:
         """Each card under its id, now."""
         return self.shelf.decks.by_id
@@ -74,25 +81,26 @@ class LiveDecks(Decks):
 
 
 def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
-    """The app's decks and a folder of own ones. An own card with an app card's id stands in its place."""
+    """The app's decks and a folder of own ones."""
     problems: list[str] = []
-    own: dict[str, Card] = {}
+    own: dict[str, Note] = {}
     by_hand: dict[str, str] = {}
     titles = dict(app.titles)
     known = {entry.id: entry for entry in entries_of(app)}
     for path in own_deck_files(folder):
         reading = _read_file(path, known, concepts, problems)
         key = _key(path, reading, app)
-        for card in _cards(named(reading.entries), key, path.name, concepts, problems):
-            if card.id in own:
-                problems.append(f"{path.name}: card {card.id} is in another own file already")
-            own.setdefault(card.id, card)
+        for note in _notes(named(reading.entries), key, path.name, concepts, problems):
+            if note.id in own or note.id in app.notes:
+                problems.append(f"{path.name}: card {note.id} is there already, under the same id")
+                continue
+            own[note.id] = note
             if not path.name.endswith(IMPORTED):
-                by_hand.setdefault(card.id, path.name)
+                by_hand[note.id] = path.name
         if reading.entries:
             titles.setdefault(key, reading.entries[0].deck)
-    cards = [own.pop(card.id, card) for card in app.cards]
-    return Shelf(Decks((*cards, *own.values()), titles), tuple(problems), by_hand)
+    cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
+    return Shelf(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
 
 
 def own_deck_files(folder: Path) -> list[Path]:
@@ -107,7 +115,9 @@ def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
     problems: list[str] = []
     kept = tuple(concept for concept in entry.concepts if concept in concepts.by_id)
     entry = replace(entry, concepts=kept, source=entry.source or OWN)
-    list(_cards([entry], "deck", "", concepts, problems))
+    if len(entry.id) > LONGEST_ID:
+        problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    list(_notes([entry], "deck", "", concepts, problems))
     return entry, "; ".join(problem.partition(": ")[2] or problem for problem in problems)
 
 
@@ -134,9 +144,9 @@ def _key(path: Path, reading: Reading, app: Decks) -> str:
     return next((key for key, known in app.titles.items() if known == title), key_of(path))
 
 
-def _cards(
+def _notes(
     entries: Iterable[CardEntry], key: str, file: str, concepts: ConceptMap, problems: list[str]
-) -> Iterator[Card]:
+) -> Iterator[Note]:
     for entry in entries:
         found: list[Problem] = []
         fields = Fields(
@@ -146,8 +156,8 @@ def _cards(
             problems=found,
             optional=OPTIONAL,
         )
-        card = read_card(fields, key, concepts)
+        note = read_note(fields, key, concepts)
         if found:
             problems.extend(str(problem) for problem in found)
         else:
-            yield card
+            yield note

@@ -25,7 +25,7 @@ RowProblem = Callable[[str, Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupDesk:
+class BackupExchange:
     """Writes and reads backups."""
 
     store: Store

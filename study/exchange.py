@@ -101,7 +101,7 @@ class Format:
     hint: str
 
 
-class Desk(Protocol):
+class Exchange(Protocol):
     """Reads and writes one kind of thing: cards, questions, or everything of a profile."""
 
     @property

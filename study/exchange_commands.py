@@ -1,4 +1,4 @@
-"""`export` and `import` of the command lines: the same desks as the page, in readable lines."""
+"""`export` and `import` of the command lines: the same exchanges as the page, in readable lines."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from study.command_line import add_learner_options
 from study.errors import LearnerError
-from study.exchange import VERDICTS, Desk, File, Report
+from study.exchange import VERDICTS, Exchange, File, Report
 from study.imports import Imports
 
 WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
@@ -29,10 +29,10 @@ def add_exchange_commands(
 
 
 def export_files(
-    desks: Sequence[Desk], profile_id: str, *, formats: str, folder: Path, now: datetime
+    exchanges: Sequence[Exchange], profile_id: str, *, formats: str, folder: Path, now: datetime
 ) -> Iterator[str]:
     """Write the formats, and yield the path of each file."""
-    by_format = {offered.name: desk for desk in desks for offered in desk.formats}
+    by_format = {offered.name: exchange for exchange in exchanges for offered in exchange.formats}
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in by_format]
     if unknown or not wanted:
@@ -53,7 +53,7 @@ def export_files(
 
 
 def import_file(
-    desks: Sequence[Desk],
+    exchanges: Sequence[Exchange],
     imports: Imports,
     profile_id: str,
     *,
@@ -66,19 +66,19 @@ def import_file(
         file = File(name=path.name, content=path.read_bytes())
     except OSError as error:
         raise LearnerError(f"{path} can't be read: {error.strerror}.", do_next="Check the path.") from error
-    plan = desk_for(file, desks).plan(profile_id, file, now=now)
+    plan = exchange_for(file, exchanges).plan(profile_id, file, now=now)
     report = imports.report(profile_id, plan)
     if report.does_something and not dry_run:
         report = imports.apply(profile_id, plan, file_name=file.name, now=now)
     yield from lines_of(report)
 
 
-def desk_for(file: File, desks: Sequence[Desk]) -> Desk:
-    """The first desk that reads a file."""
-    for desk in desks:
-        if desk.reads(file):
-            return desk
-    listed = "; ".join(desk.readable for desk in desks)
+def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
+    """The first exchange that reads a file."""
+    for exchange in exchanges:
+        if exchange.reads(file):
+            return exchange
+    listed = "; ".join(exchange.readable for exchange in exchanges)
     raise LearnerError(f"{file.name} is of no kind that can be imported.", do_next=f"These can: {listed}.")
 
 

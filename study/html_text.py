@@ -36,14 +36,10 @@ def to_html(text: str) -> str:
     end = 0
     for mark in MARK.finditer(text):
         pieces.append(_words(text[end : mark.start()]))
-        pieces.append(
-            f"<code>{_words(mark['code'])}</code>"
-            if mark["code"]
-            else rf"\({escape(mark['math'], quote=False)}\)"
-        )
+        pieces.append(_marked(mark))
         end = mark.end()
     pieces.append(_words(text[end:]))
-    return "".join(pieces)
+    return re.sub(r" *(</?pre>) *", r"\1", "".join(pieces))
 
 
 def from_html(html: str) -> str:
@@ -66,6 +62,20 @@ def plain(text: str) -> str:
     return _as_words(text).strip()
 
 
+def _marked(mark: re.Match[str]) -> str:
+    if mark["block"]:
+        return f"<pre><code>{_code(mark['block'])}</code></pre>"
+    if mark["code"]:
+        return f"<code>{_code(mark['code'])}</code>"
+    if mark["display"]:
+        return rf"\[{escape(mark['display'], quote=False)}\]"
+    return rf"\({escape(mark['math'], quote=False)}\)"
+
+
+def _code(text: str) -> str:
+    return _OPENS_FORMULA.sub(r"\\<wbr>", escape(text, quote=False))
+
+
 def _words(text: str) -> str:
     real = "".join(_REAL.get(character, character) for character in text)
     return _OPENS_FORMULA.sub(r"\\<wbr>", escape(real, quote=False)).replace("\n", "<br>")
@@ -84,8 +94,10 @@ class _Reader(HTMLParser):
 
     def keep_formula(self, found: re.Match[str]) -> str:
         written = next(part for part in found.groups() if part is not None)
-        formula = unescape(_TAG.sub(" ", written)).replace("\n", " ").replace("$", "")
-        return self._keep(f"${formula}$") if formula else ""
+        formula = unescape(_TAG.sub(" ", written)).replace("$", "")
+        if found["block"] is not None and formula.strip():
+            return self._keep(f"$${formula}$$")
+        return self._keep(f"${formula}$".replace("\n", " ")) if formula else ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SILENT:
@@ -103,8 +115,9 @@ class _Reader(HTMLParser):
             self._silent = max(0, self._silent - 1)
         elif tag in ("code", "tt") and self._code is not None:
             code, self._code = "".join(self._code), None
-            one_line = code and "\n" not in code and _BLOCK not in code
-            self._pieces.append(self._keep(f"`{_as_code(code)}`") if one_line else _as_words(code))
+            self._pieces.append(
+                self._keep(_as_code(code, block=self._as_typed > 0)) if code.strip() else code
+            )
         elif tag in _BLOCKS:
             self._as_typed = max(0, self._as_typed - (tag == "pre"))
             self._put(_BLOCK)
@@ -132,9 +145,10 @@ class _Reader(HTMLParser):
         (self._pieces if self._code is None else self._code).append(data)
 
 
-def _as_code(code: str) -> str:
+def _as_code(code: str, *, block: bool) -> str:
     """Code keeps its dollar signs; only a backtick would end it."""
-    return code.replace("`", _LOOKS_LIKE["`"])
+    lines = code.replace("`", _LOOKS_LIKE["`"]).replace(_BLOCK, "\n").strip("\n")
+    return f"```\n{lines}\n```" if block or "\n" in lines else f"`{lines}`"
 
 
 def _as_words(words: str) -> str:

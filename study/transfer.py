@@ -1,4 +1,4 @@
-"""The routes of In and out: downloads by desk and format, and the upload of one file."""
+"""The routes of In and out: downloads by exchange and format, and the upload of one file."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from study import web
 from study.context import Context, visit
 from study.errors import LearnerError
-from study.exchange import Desk, File
+from study.exchange import Exchange, File
 from study.pending import UPLOAD_LIMIT_BYTES, Pending
 from study.store.profiles import Profile
 
@@ -31,24 +31,24 @@ MEDIA = {
 }
 
 
-def register(site: FastAPI, context: Context, desks: Mapping[str, Desk], pending: Pending) -> None:
+def register(site: FastAPI, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
     """Add the routes; they stand before the pages."""
-    files = Transfer(context, desks, pending)
-    site.get("/io/{desk}/{name}")(files.download)
+    files = Transfer(context, exchanges, pending)
+    site.get("/io/{exchange}/{name}")(files.download)
     site.post(UPLOAD_PATH)(files.upload)
 
 
 class Transfer:
     """One method a route; what can't be done is answered with a sentence."""
 
-    def __init__(self, context: Context, desks: Mapping[str, Desk], pending: Pending) -> None:
+    def __init__(self, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
         self._context = context
-        self._desks = desks
+        self._exchanges = exchanges
         self._pending = pending
 
-    def download(self, desk: str, name: str, request: Request) -> Response:
+    def download(self, exchange: str, name: str, request: Request) -> Response:
         """The files of one format; several come in a zip."""
-        found = self._desks.get(desk)
+        found = self._exchanges.get(exchange)
         if found is None or name not in [offered.name for offered in found.formats]:
             return PlainTextResponse("There is no such download.", HTTPStatus.NOT_FOUND)
         try:
@@ -56,7 +56,7 @@ class Transfer:
             files = found.export(profile.id, name, now=self._context.clock())
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
-        return _attached(files[0] if len(files) == 1 else _packed(f"lora-study-{desk}-{name}.zip", files))
+        return _attached(files[0] if len(files) == 1 else _packed(f"lora-study-{exchange}-{name}.zip", files))
 
     async def upload(self, request: Request) -> Response:
         """One file; it waits until the learner has seen what it would do."""

@@ -1,6 +1,7 @@
 """Anki packages (.apkg) of all three generations, with scheduling: their notes as entries of a deck."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from study.exchange import Entry, File, shorten
 from study.html_text import from_html, images_in
 
 SOURCE = "imported from Anki"
+SUSPENDED = -1  # the queue of such cards
+LONGEST_GUID = 40  # bytes; Anki's own have ten, an id has room for these
 
 
 def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
@@ -22,6 +25,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
     entries: list[CardEntry] = []
     rejected: list[Entry] = []
     histories: dict[str, History] = {}
+    suspended: list[str] = []
     concept_ids = tuple(concepts)
     for note in anki.notes:
         fields = dict(zip(note.type.fields, note.values, strict=False))
@@ -33,15 +37,24 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
             else:
                 rejected.append(Entry(verdict="rejected", item=_shown(note), why=_why_empty(note)))
         if entries and entries[-1].id.startswith(note_id):
-            histories |= _histories(note, note_id, entries[-1].kind, anki.created_at)
+            kind = entries[-1].kind
+            histories |= _histories(note, note_id, kind, anki.created_at)
+            suspended += [card_id_of(note_id, kind, c.number) for c in note.cards if c.queue == SUSPENDED]
     return Reading(
-        entries=tuple(entries), rejected=tuple(rejected), notes=_notes(anki, histories), histories=histories
+        entries=tuple(entries),
+        rejected=tuple(rejected),
+        notes=_notes(anki, histories, suspended),
+        histories=histories,
+        suspended=tuple(suspended),
     )
 
 
 def id_of_guid(guid: str) -> str:
     """The id of a note that was made in Anki: its guid, in letters that an id may have."""
-    return f"anki-{guid.encode().hex()}"
+    encoded = guid.encode()
+    if len(encoded) > LONGEST_GUID:
+        return f"anki-x{hashlib.sha256(encoded).hexdigest()[:32]}"
+    return f"anki-{encoded.hex()}"
 
 
 def card_id_of(note_id: str, kind: str, number: int) -> str:
@@ -117,7 +130,7 @@ def _why_empty(note: AnkiNote) -> str:
     return "a side has only a picture or a sound, which stay in Anki" if media else "a side is empty"
 
 
-def _notes(anki: AnkiFile, histories: Mapping[str, History]) -> tuple[str, ...]:
+def _notes(anki: AnkiFile, histories: Mapping[str, History], suspended: Sequence[str]) -> tuple[str, ...]:
     """What was mapped and what was not, in sentences."""
     found = list(histories.values())
     by_log = [history for history in found if history.ratings]
@@ -138,8 +151,8 @@ def _notes(anki: AnkiFile, histories: Mapping[str, History]) -> tuple[str, ...]:
         )
     if left_out := sum(history.left_out for history in found):
         said.append(f"{left_out} ratings of cramming are left out: they had no say in the schedule.")
-    if suspended := sum(history.suspended for history in found):
-        said.append(f"{suspended} cards were suspended in Anki; here they come up again.")
+    if suspended:
+        said.append(f"{len(suspended)} cards were suspended in Anki, and stay so if you never saw them here.")
     if anki.media:
         said.append(f"{anki.media} pictures and sounds stay in Anki; texts keep their words.")
     return tuple(said)

@@ -51,8 +51,6 @@ class History:
     left_out: int
     """Ratings of cramming, which had no say in the schedule."""
 
-    suspended: bool
-
 
 def history_of(card: AnkiCard, *, created_at: int) -> History | None:
     """How a card was studied; None for a new one."""
@@ -79,7 +77,6 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
             ease=max(card.factor / 1000, 1.3),
         ),
         left_out=sum(review.rating in RATINGS for review in since) - len(counted),
-        suspended=card.queue == -1,
     )
 
 

@@ -91,7 +91,7 @@ def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
 
 def guid_of(entry: CardEntry) -> str:
     """Anki knows a note by this. It says nothing of the text, so that an edited card updates its note."""
-    from_anki = _FROM_ANKI.match(entry.id)
+    from_anki = _FROM_ANKI.fullmatch(entry.id)
     if from_anki:
         return bytes.fromhex(from_anki[1]).decode("utf-8", "replace")
     guids = (str(genanki.guid_for(NAMESPACE, entry.deck, entry.id, *again)) for again in _AGAIN)

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flashcards.deck import Card, Decks
+from flashcards.answers import right_number
+from flashcards.deck import Decks
+from flashcards.note import ANSWER_PLACE, Kind, Note
 from study.content import LEVELS
 from study.exchange import Entry
 from study.html_text import to_html
@@ -12,6 +14,7 @@ from study.own_files import slug
 
 OWN = "your own card"  # where a card comes from if it does not say
 PREFIX = "lora"
+_KINDS_ELSEWHERE: dict[Kind, Kind] = {"numeric": "typed", "image": "basic"}
 TEXTS = ("front", "back", "text", "why")
 
 
@@ -74,25 +77,35 @@ class Reading:
     histories: Mapping[str, Any] = field(default_factory=dict)
     """Card id -> how it was studied elsewhere (`anki_schedule.History`)."""
 
+    suspended: tuple[str, ...] = ()
+    """The cards that were set aside there."""
 
-def entry_of(card: Card, title: str) -> CardEntry:
-    """A card of the app as an entry."""
+
+def entry_of(note: Note, title: str) -> CardEntry:
+    """A note of the app as an entry. Other programs can't compute: they get today's number, to be typed."""
+    shown: dict[str, Any] = {name: _shown(note, text) for name, text in note.texts.items()}
+    if note.picture and "front" in shown:
+        shown["front"] += f"\n[{note.picture.alt}]"
     return CardEntry(
         deck=title,
-        id=card.id,
-        front=card.front,
-        back=card.back,
-        why=card.why,
-        concepts=card.concepts,
-        level=card.level,
-        tags=card.tags,
-        source=card.evidence.source,
+        id=note.id,
+        kind=_KINDS_ELSEWHERE.get(note.kind, note.kind),
+        concepts=note.concepts,
+        level=note.level,
+        tags=note.tags,
+        source=note.evidence.source,
+        accept=note.accept,
+        **shown,
     )
 
 
 def entries_of(decks: Decks) -> list[CardEntry]:
-    """All cards of the decks as entries."""
-    return [entry_of(card, decks.titles[card.deck]) for card in decks.cards]
+    """All notes of the decks as entries."""
+    return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
+
+
+def _shown(note: Note, text: str) -> str:
+    return text.replace(ANSWER_PLACE, right_number(note.number)) if note.number else text
 
 
 def named(entries: Iterable[CardEntry]) -> list[CardEntry]:

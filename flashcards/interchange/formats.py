@@ -48,5 +48,6 @@ def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
                 rejected=whole.rejected + read.rejected,
                 notes=whole.notes + read.notes,
                 histories={**whole.histories, **read.histories},
+                suspended=whole.suspended + read.suspended,
             )
     return whole

@@ -10,8 +10,8 @@ import gradio as gr
 from study import events, frame
 from study.context import Context, Visit
 from study.errors import LearnerError
-from study.exchange import VERDICTS, Desk, Plan, Report
-from study.exchange_commands import desk_for
+from study.exchange import VERDICTS, Exchange, Plan, Report
+from study.exchange_commands import exchange_for
 from study.frame import Reply
 from study.imports import Imports
 from study.pending import UPLOAD_LIMIT_BYTES, Pending, Waiting
@@ -33,7 +33,7 @@ class InOutPage:
     """Handlers of In and out. A file that waits is shown again whenever the page opens."""
 
     context: Context
-    desks: Mapping[str, Desk]
+    exchanges: Mapping[str, Exchange]
     pending: Pending
 
     def load(self, request: gr.Request) -> str:
@@ -92,8 +92,8 @@ class InOutPage:
         return waiting
 
     def _plan(self, visit: Visit, waiting: Waiting) -> Plan:
-        desk = desk_for(waiting.file, list(self.desks.values()))
-        return desk.plan(visit.profile.id, waiting.file, now=visit.now)
+        exchange = exchange_for(waiting.file, list(self.exchanges.values()))
+        return exchange.plan(visit.profile.id, waiting.file, now=visit.now)
 
     def _page(self, visit: Visit, *, said: str = "") -> str:
         waiting = self.pending.of(visit.profile.id)
@@ -101,11 +101,13 @@ class InOutPage:
             "study/inout.html",
             said=said,
             preview=self._shown(visit, waiting) if waiting else None,
-            desks=self.desks,
+            exchanges=self.exchanges,
             imports=self._imports.standing(visit.profile.id),
             limit_bytes=UPLOAD_LIMIT_BYTES,
             data_folder=str(self.context.settings.home),
-            own_problems=[problem for desk in self.desks.values() for problem in desk.own_problems()],
+            own_problems=[
+                problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
+            ],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, ForeignKey, Table, select
+from sqlalchemy import JSON, Column, ColumnElement, Connection, ForeignKey, Table, select
 
 from study.store import schema as t
 
@@ -73,7 +73,7 @@ def _as_json(value: Any) -> Any:
 
 def _from_json(column: Column[Any], value: Any) -> Any:
     if value is None:
-        if not column.nullable:
+        if not column.nullable and not isinstance(column.type, JSON):  # JSON has a null of its own
             raise ValueError(f"{column.name} is missing")
         return None
     if isinstance(column.type, t.UtcDateTime):

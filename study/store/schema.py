@@ -100,6 +100,28 @@ card_requests = Table(
     Index("card_requests_by_profile", "profile_id", "card_id"),
 )
 
+card_verbs = Table(
+    "card_verbs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("verb", String(20), nullable=False),
+    Column("subject", String(120), nullable=False),  # a card; for an edit its note; nothing for a spread
+    Column("review_id", ForeignKey("card_reviews.id")),  # of a rating
+    Column("value", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("card_verbs_by_profile", "profile_id", "verb", "id"),
+    Index("card_verbs_by_review", "review_id"),
+)
+
+verb_undos = Table(
+    "verb_undos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verb_id", ForeignKey("card_verbs.id"), nullable=False, unique=True),
+    Column("undone_at", UtcDateTime, nullable=False),
+)
+
 quiz_sessions = Table(
     "quiz_sessions",
     metadata,

@@ -4,7 +4,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.exercise import card_exercise
-from flashcards.page import CardsPage
+from flashcards.pages.cards import CardsPage
 from study.context import Context
 from study.frame import Reply
 from tests.visits import opened, press, words

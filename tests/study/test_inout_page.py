@@ -10,11 +10,11 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.exercise import CardExercise, card_exercise
 from flashcards.interchange.anki_schedule import row_problem
-from flashcards.interchange.desk import card_desk
-from study.backup import BackupDesk
+from flashcards.interchange.exchange import card_exchange
+from study.backup import BackupExchange
 from study.context import Context
 from study.errors import LearnerError
-from study.exchange import Desk
+from study.exchange import Exchange
 from study.pages.inout import InOutPage
 from study.pending import Pending
 from study.transfer import Transfer
@@ -28,11 +28,11 @@ DECK = (
 @pytest.fixture
 def page(context: Context) -> InOutPage:
     home = context.settings.home
-    desks: dict[str, Desk] = {
-        "backup": BackupDesk(store=context.store, home=home, row_problem=row_problem),
-        "cards": card_desk(context.store, home, context.concepts),
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=home, row_problem=row_problem),
+        "cards": card_exchange(context.store, home, context.concepts),
     }
-    return InOutPage(context=context, desks=desks, pending=Pending(folder=home / "imports"))
+    return InOutPage(context=context, exchanges=exchanges, pending=Pending(folder=home / "imports"))
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_problems_in_own_files_name_file_line_and_field(page: InOutPage) -> None
 
 def test_the_backup_downloads_for_the_learner_of_this_browser(page: InOutPage) -> None:
     page.load(opened("b1"))
-    files = Transfer(page.context, page.desks, page.pending)
+    files = Transfer(page.context, page.exchanges, page.pending)
     answer = files.download("backup", "json", opened("b1"))
     assert json.loads(bytes(answer.body))["profile"] == "Guest learner"
     assert files.download("backup", "json", opened("")).status_code == 403
