@@ -88,7 +88,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
         menu=MENU,
     )
     cards = card_exercise(context)
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, of_card=cards.subjects)
     explain = explain_exercise(context)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)

@@ -146,27 +146,23 @@ class Fields:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             self.note(f"`{name}` must be a list of mappings, got {value!r}"[:200])
             return []
-        return [
-            Fields(
-                entry,
-                file=self._file,
-                kind=kind,
-                problems=self._problems,
-                owner=f"of {self.item}",
-                optional=self._optional,
-            )
-            for entry in value
-        ]
+        return [self._inner(entry, kind) for entry in value]
 
     def child(self, name: str, *, kind: str) -> "Fields | None":
         """One mapping, if it is written."""
         value = self._take(name)
         if isinstance(value, dict):
-            owner = f"of {self.item}"
-            return Fields(value, file=self._file, kind=kind, problems=self._problems, owner=owner)
+            return self._inner(value, kind)
         if value is not None:
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
         return None
+
+    def needed_child(self, name: str, *, kind: str) -> "Fields":
+        """One mapping; an empty one after noting that there is none."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        return self._inner(value if isinstance(value, dict) else Placed(), kind)
 
     def has(self, name: str) -> bool:
         """Whether a field is written at all."""
@@ -176,6 +172,16 @@ class Fields:
         """All fields but some, for a reader that hands them on by name."""
         names = [name for name in self._placed if name not in besides]
         return {name: self._take(name) for name in names}
+
+    def _inner(self, placed: Mapping[str, Any], kind: str) -> "Fields":
+        return Fields(
+            placed,
+            file=self._file,
+            kind=kind,
+            problems=self._problems,
+            owner=f"of {self.item}",
+            optional=self._optional,
+        )
 
     def raw(self, name: str) -> Any:
         """The value as it stands, for a reader that checks it itself."""

@@ -171,7 +171,8 @@ def _erase(connection: Connection, profile_id: str) -> None:
 
     connection.execute(delete(t.verb_undos).where(t.verb_undos.c.verb_id.in_(ids(t.card_verbs))))
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
-    connection.execute(delete(t.answers).where(t.answers.c.session_id.in_(ids(t.quiz_sessions))))
+    for log in (t.answers, t.answer_retries, t.hints_shown):
+        connection.execute(delete(log).where(log.c.session_id.in_(ids(t.quiz_sessions))))
     connection.execute(
         delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
     )
