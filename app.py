@@ -63,6 +63,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
+    from quizzes.interchange.exchange import question_exchange
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from study import frame, transfer, web
@@ -95,6 +96,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
 
     exchanges: dict[str, Exchange] = {
         "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
+        "questions": question_exchange(settings.home, context.concepts),
         "cards": card_exchange(context.store, settings.home, context.concepts),
     }
     pending = Pending(folder=settings.home / "imports")

@@ -101,6 +101,11 @@ class Fields:
         named = str(placed.get("id", "")) or owner
         self.item = f"{kind} {named}".strip()
 
+    @property
+    def own(self) -> bool:
+        """Whether a learner brought it: what the app asks of its own content is then not asked."""
+        return bool(self._optional)
+
     def note(self, text: str) -> None:
         """Report a problem of this item."""
         self._problems.append(Problem(file=self._file, line=self.line, item=self.item, text=text))
