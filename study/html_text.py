@@ -50,6 +50,11 @@ def from_html(html: str) -> str:
     return reader.text()
 
 
+def normal_html(text: str) -> str:
+    """The same for two texts that differ in nothing that HTML tells, such as spaces at line ends."""
+    return to_html(from_html(to_html(text)))
+
+
 def images_in(html: str) -> list[str]:
     """The files that some HTML shows or plays."""
     return re.findall(r"<img[^>]*\bsrc=[\"']?([^\"'>]+)", html, re.IGNORECASE) + re.findall(

@@ -146,8 +146,12 @@ def row_problem(table: str, row: Mapping[str, Any]) -> str:
     if table != "card_reviews":
         return ""
     try:
-        Memory.from_json(row["after"])
+        memory = Memory.from_json(row["after"])
+        whole = memory.phase in PHASES.values() and memory.due.tzinfo and memory.last_review.tzinfo
+        known = _number(memory.stability) and _number(memory.difficulty)
     except (KeyError, TypeError, ValueError):
+        whole = known = None
+    if not (whole and known):
         return "the state after a rating can't be read"
     return "" if row.get("rating") in RATINGS else "a rating must be 1, 2, 3 or 4"
 

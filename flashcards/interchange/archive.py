@@ -13,7 +13,7 @@ from study.units import as_bytes
 MOST_FILES = 50_000
 ALL_BYTES = 2_000_000_000  # media are counted but never read
 ONE_BYTES = 300_000_000
-MOST_RATIO = 2000  # text compresses 20 times, a bomb a million times
+MOST_RATIO = 300  # a collection compresses 5 to 50 times, a bomb a thousand times
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -33,7 +33,7 @@ class Archive:
         if any(not _stays_inside(info.filename) for info in infos):
             raise self._refused("has a file name that leads out of it")
         whole = sum(info.file_size for info in infos)
-        if whole > ALL_BYTES or whole > MOST_RATIO * max(len(file.content), 10_000):
+        if whole > ALL_BYTES or whole > MOST_RATIO * max(len(file.content), 100_000):
             raise self._refused(f"would unpack to {as_bytes(whole)}")
         self.names = tuple(info.filename for info in infos)
 

@@ -9,7 +9,7 @@ from flashcards.deck import Decks
 from flashcards.note import ANSWER_PLACE, Kind, Note
 from study.content import LEVELS
 from study.exchange import Entry
-from study.html_text import to_html
+from study.html_text import normal_html
 from study.own_files import slug
 
 OWN = "your own card"  # where a card comes from if it does not say
@@ -64,7 +64,7 @@ class CardEntry:
 
     def says(self) -> tuple[Any, ...]:
         """What two entries of the same card with the same words share; HTML is all that some formats know."""
-        return (self.kind, *(to_html(getattr(self, name)) for name in TEXTS), tuple(sorted(self.accept)))
+        return (self.kind, *(normal_html(getattr(self, name)) for name in TEXTS), tuple(sorted(self.accept)))
 
 
 @dataclass(frozen=True, kw_only=True)

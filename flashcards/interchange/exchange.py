@@ -204,6 +204,7 @@ def _filled(entry: CardEntry, known: CardEntry | None) -> CardEntry:
     return replace(
         entry,
         deck=known.deck,
+        kind=known.kind if entry.kind == "basic" and entry.front else entry.kind,
         why=entry.why or known.why,
         source=entry.source or known.source,
         concepts=entry.concepts or known.concepts,

@@ -15,7 +15,7 @@ from quizzes.kinds.words import Cloze, ShortText
 from quizzes.question import Question
 from study.checks import Check
 from study.exchange import Entry
-from study.html_text import to_html
+from study.html_text import normal_html
 from study.own_files import slug
 
 OWN = "your own question"  # where a question comes from if it does not say
@@ -251,7 +251,7 @@ def _check(check: Check) -> dict[str, Any]:
 def _as_html(value: Any) -> Any:
     """Texts as HTML, which is all that some formats know, and numbers as they compare."""
     if isinstance(value, str):
-        return to_html(re.sub(r"\s+", " ", value))
+        return normal_html(re.sub(r"\s+", " ", value))
     if isinstance(value, Mapping):
         return {name: _as_html(inside) for name, inside in value.items() if inside not in ("", [])}
     if isinstance(value, list | tuple):

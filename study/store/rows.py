@@ -77,10 +77,7 @@ def _from_json(column: Column[Any], value: Any) -> Any:
             raise ValueError(f"{column.name} is missing")
         return None
     if isinstance(column.type, t.UtcDateTime):
-        read = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if read is None or read.tzinfo is None:
-            raise ValueError(f"{column.name} is no moment with a time zone")
-        return read.astimezone(UTC)
+        return _moment(column.name, value)
     kinds: dict[str, Any] = {"INTEGER": int, "BOOLEAN": bool, "FLOAT": (int, float), "JSON": object}
     expected = kinds.get(_kind(column), str)
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
@@ -88,6 +85,16 @@ def _from_json(column: Column[Any], value: Any) -> Any:
     if not fits or (isinstance(value, str) and longest and len(value) > longest):
         raise ValueError(f"{column.name} can't be {str(value)[:40]!r}")
     return value
+
+
+def _moment(name: str, value: Any) -> datetime:
+    try:
+        read = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        read = None
+    if read is None or read.tzinfo is None:
+        raise ValueError(f"{name} is no moment with a time zone")
+    return read.astimezone(UTC)
 
 
 def _kind(column: Column[Any]) -> str:
