@@ -17,6 +17,7 @@ PAGES = {
     "/explain?prompt=explain-lora": "Explain",
     "/review": "Review",
     "/settings": "Settings",
+    "/io": "In and out",
     "/grid": "Grid",
     "/compare": "Compare",
     "/claims": "Claims",
@@ -45,7 +46,7 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     expect(page.locator("h1")).to_have_count(1)
     assert page.locator("nav:not(.sections):visible").count() == 1
     marked = page.locator('[aria-current="page"]')
-    expect(marked).to_have_count(0 if path == "/review" else 1)
+    expect(marked).to_have_count(0 if path in ("/review", "/io") else 1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
