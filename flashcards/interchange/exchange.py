@@ -35,9 +35,9 @@ class CardExchange:
     readable: str = READABLE
     formats: Sequence[Format] = (
         Format(
-            name="apkg", label="Anki deck", hint="For Anki; importing a later one updates your notes there"
+            name="apkg", label="an Anki deck", hint="For Anki; importing a later one updates your notes there"
         ),
-        Format(name="csv", label="Table", hint="CSV with Anki's header lines, for Anki or a spreadsheet"),
+        Format(name="csv", label="a table", hint="CSV with Anki's header lines, for Anki or a spreadsheet"),
         Format(name="md", label="Markdown", hint="One Q: and A: file a deck, as hashcards reads them"),
     )
 

@@ -62,7 +62,7 @@ def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visi
     waiting.value.save_as(backup)
     assert len(json.loads(backup.read_text())["tables"]["card_reviews"]) == 1
     with page.expect_download() as waiting:
-        page.get_by_role("link", name="Cards as Anki deck").click()
+        page.get_by_role("link", name="Cards as an Anki deck").click()
     assert waiting.value.suggested_filename == "lora-study-cards.apkg"
 
     other = visit()
