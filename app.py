@@ -99,7 +99,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
         "questions": question_exchange(settings.home, context.concepts),
         "cards": card_exchange(context.store, settings.home, context.concepts),
     }
-    pending = Pending(folder=settings.home / "imports")
+    pending = Pending(folder=settings.imports_dir)
     inout = inout_page.InOutPage(context=context, exchanges=exchanges, pending=pending)
 
     lab = Lab(settings, engine)

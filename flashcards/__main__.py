@@ -10,6 +10,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
+from flashcards.own_decks import LiveDecks
 from flashcards.reviews import Reviews
 from flashcards.session import CardFilter
 from study.backup import BackupExchange
@@ -66,7 +67,9 @@ def list_cards(options: argparse.Namespace) -> None:
 def show_due(options: argparse.Namespace) -> None:
     """What waits today and on the coming days."""
     store, profile = open_learner(options)
-    due = Reviews(store=store, decks=load_decks(load_concepts())).due(profile.id, now=datetime.now(UTC))
+    due = Reviews(
+        store=store, decks=LiveDecks(load_concepts(), load_settings(home=options.data_folder).decks_dir)
+    ).due(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {due.due} due, {due.new} new")
     print("Coming days: " + " ".join(str(count) for count in due.coming))
     store.close()

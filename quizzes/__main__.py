@@ -11,6 +11,7 @@ from quizzes.bank import Question, load_bank
 from quizzes.explain.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.kinds.charts import ReadChart
+from quizzes.own_bank import LiveBank
 from quizzes.sittings import Sittings
 from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
@@ -66,7 +67,8 @@ def list_questions(options: argparse.Namespace) -> None:
 def show_due(options: argparse.Namespace) -> None:
     """What to ask again: confident errors whose day has come, then other misses, oldest first."""
     store, profile = open_learner(options)
-    sittings = Sittings(store=store, bank=load_bank(load_concepts()))
+    own = load_settings(home=options.data_folder).questions_dir
+    sittings = Sittings(store=store, bank=LiveBank(load_concepts(), own))
     again = sittings.again(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {len(again)} to ask again")
     for question in again:

@@ -33,6 +33,11 @@ class Settings:
         return self.home / "sweeps"
 
     @property
+    def imports_dir(self) -> Path:
+        """Uploaded files that wait to be imported."""
+        return self.home / "imports"
+
+    @property
     def decks_dir(self) -> Path:
         """The learner's own decks, beside the app's."""
         return self.home / "decks"

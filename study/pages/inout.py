@@ -64,19 +64,21 @@ class InOutPage:
     def _preview(self, visit: Visit) -> Reply:
         waiting = self._waiting(visit)
         try:
-            report = self._imports.report(visit.profile.id, self._plan(visit, waiting))
+            shown = self._shown(visit, waiting)
         except LearnerError:
             self.pending.drop(visit.profile.id)
             raise
+        report = shown["report"]
         counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
         said = f"{waiting.file.name}: {counts}. Nothing has been changed yet."
-        return {"html": self._page(visit), "say": said, "focus": "#preview"}
+        return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
 
     def _apply(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         waiting = self._waiting(visit)
         plan = self._plan(visit, waiting)
+        planned = self._imports.report(visit.profile.id, plan)
         shown = events.text(event, "digest"), events.text(event, "report")
-        if shown != (waiting.digest, _digest(self._imports.report(visit.profile.id, plan))):
+        if shown != (waiting.digest, _digest(planned)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             return {"html": self._page(visit), "error": error, "focus": "#preview"}
         report = self._imports.apply(visit.profile.id, plan, file_name=waiting.file.name, now=visit.now)
@@ -95,12 +97,11 @@ class InOutPage:
         exchange = exchange_for(waiting.file, list(self.exchanges.values()))
         return exchange.plan(visit.profile.id, waiting.file, now=visit.now)
 
-    def _page(self, visit: Visit, *, said: str = "") -> str:
-        waiting = self.pending.of(visit.profile.id)
+    def _page(self, visit: Visit, *, said: str = "", preview: dict[str, Any] | None = None) -> str:
         return render(
             "study/inout.html",
             said=said,
-            preview=self._shown(visit, waiting) if waiting else None,
+            preview=preview or self._still_waiting(visit),
             exchanges=self.exchanges,
             imports=self._imports.standing(visit.profile.id),
             limit_bytes=UPLOAD_LIMIT_BYTES,
@@ -113,11 +114,15 @@ class InOutPage:
             verdicts=VERDICTS,
         )
 
-    def _shown(self, visit: Visit, waiting: Waiting) -> dict[str, Any] | None:
+    def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:
+        waiting = self.pending.of(visit.profile.id)
         try:
-            report = self._imports.report(visit.profile.id, self._plan(visit, waiting))
+            return self._shown(visit, waiting) if waiting else None
         except LearnerError:  # it was said when the file came
             return None
+
+    def _shown(self, visit: Visit, waiting: Waiting) -> dict[str, Any]:
+        report = self._imports.report(visit.profile.id, self._plan(visit, waiting))
         return {
             "file": waiting.file.name,
             "digest": waiting.digest,

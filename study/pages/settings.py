@@ -12,6 +12,7 @@ from study import events, frame
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
+from study.pending import Pending
 from study.store.notes import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.templates import render
@@ -62,6 +63,7 @@ class SettingsPage:
                 return {"html": self._page(visit), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
+                Pending(folder=self.context.settings.imports_dir).drop(visit.profile.id)
                 return {"goto": "/"}
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")

@@ -10,9 +10,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Table, UniqueConstraint, delete, exists, func, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    Table,
+    UniqueConstraint,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+)
 
 from study.store import schema as t
 from study.store.rows import Tables, decoded, encoded, of_profile, owned_tables, parents
@@ -23,6 +36,7 @@ Changes = dict[str, Any]
 """`{"added": {table: [key, ...]}, "replaced": {table: [row, ...]}}`, as JSON."""
 
 _NEW, _GONE = object(), object()
+AT_ONCE = 400
 
 
 @dataclass(kw_only=True)
@@ -61,39 +75,39 @@ def compare(connection: Connection, profile_id: str, tables: Tables) -> list[Fou
 
 def add(connection: Connection, profile_id: str, found: list[Found]) -> Changes:
     """Write what is new or changed, and return what undo needs."""
-    added: dict[str, list[Any]] = defaultdict(list)
+    added: dict[str, list[Any]] = {}
     replaced: dict[str, list[Any]] = defaultdict(list)
     keys: dict[tuple[str, Any], Any] = {}
-    for row in found:
-        if row.verdict == "changed" and row.before is not None:
-            connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
-            replaced[row.table.name].append(encoded(row.table, row.before))
-        if row.verdict in ("new", "changed"):
-            values = {name: keys.get(value, value) if isinstance(value, tuple) else value
-                      for name, value in row.values.items()}  # fmt: skip
-            key = _insert(connection, row.table, profile_id, values)
-            keys[row.table.name, row.old_key] = key[0]
-            added[row.table.name].append(list(key))
-    return {"added": dict(added), "replaced": dict(replaced)}
+    for name, rows in groupby(found, key=_table_name):
+        wanted = [row for row in rows if row.verdict in ("new", "changed")]
+        for row in wanted:
+            if row.before is not None:
+                connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
+                replaced[name].append(encoded(row.table, row.before))
+        if wanted:
+            made = _insert(connection, wanted[0].table, profile_id, [_resolved(row, keys) for row in wanted])
+            keys |= {(name, row.old_key): key[0] for row, key in zip(wanted, made, strict=True)}
+            added[name] = made
+    return {"added": added, "replaced": dict(replaced)}
 
 
 def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> None:
     """Delete what was added, with all that was hung on it since, and put back what was replaced."""
-    doomed: dict[str, list[Any]] = {name: list(keys) for name, keys in changes.get("added", {}).items()}
+    doomed = {name: {tuple(key) for key in keys} for name, keys in changes.get("added", {}).items()}
     tables = owned_tables()
     for table in tables:
         for key in parents(table):
-            for parent in doomed.get(key.column.table.name, []):
-                hung = select(*table.primary_key.columns).where(key.parent == parent[0])
-                waiting = doomed.setdefault(table.name, [])
-                waiting.extend(list(row) for row in connection.execute(hung) if list(row) not in waiting)
+            gone = [parent[0] for parent in doomed.get(key.column.table.name, ())]
+            for some in _parts(gone):
+                hung = select(*table.primary_key.columns).where(key.parent.in_(some))
+                doomed.setdefault(table.name, set()).update(tuple(row) for row in connection.execute(hung))
     for table in reversed(tables):
-        for values in doomed.get(table.name, []):
-            key_columns = zip(table.primary_key.columns, values, strict=True)
-            connection.execute(delete(table).where(*(column == value for column, value in key_columns)))
+        for some in _parts(sorted(doomed.get(table.name, ()))):
+            connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_(some)))
     for table in tables:
-        for row in changes.get("replaced", {}).get(table.name, []):
-            _insert(connection, table, profile_id, decoded(table, row))
+        rows = changes.get("replaced", {}).get(table.name, [])
+        if rows:
+            _insert(connection, table, profile_id, [decoded(table, row) for row in rows])
 
 
 def _judge(
@@ -215,21 +229,52 @@ def _key_is(table: Table, profile_id: str, values: Mapping[str, Any]) -> Iterato
         yield column == (profile_id if column.name == "profile_id" else values[column.name])
 
 
+def _table_name(row: Found) -> str:
+    return row.table.name
+
+
+def _parts(items: list[Any]) -> Iterator[list[Any]]:
+    """Some at a time: no database takes any number of values in one statement."""
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
+
+
+def _resolved(row: Found, keys: Mapping[tuple[str, Any], Any]) -> dict[str, Any]:
+    """A row with the numbers that its new parents were given."""
+    return {name: keys[value] if isinstance(value, tuple) else value for name, value in row.values.items()}
+
+
 def _insert(
-    connection: Connection, table: Table, profile_id: str, values: Mapping[str, Any]
-) -> tuple[Any, ...]:
-    row = dict(values)
-    if "profile_id" in table.c:
-        row["profile_id"] = profile_id
+    connection: Connection, table: Table, profile_id: str, rows: list[dict[str, Any]]
+) -> list[list[Any]]:
+    """Write rows and return their keys; the database gives numbers, an own id stays if it is free."""
     key = _given_key(table)
-    if key:
-        kept = row.pop(key, None)
-        if isinstance(kept, str):  # an id of its own: kept if nobody here has it
-            taken = connection.scalar(select(exists().where(table.c[key] == kept)))
-            row[key] = uuid.uuid4().hex if taken else kept
-    made = connection.execute(insert(table).values(**row)).inserted_primary_key
-    assert made is not None
-    return tuple(made)
+    numbered = bool(key) and isinstance(table.c[key].type, Integer)
+    made: list[list[Any]] = []
+    ready = [_ready(connection, table, profile_id, row, numbered=numbered) for row in rows]
+    for _, alike in groupby(ready, key=sorted):  # one statement takes rows with the same columns
+        some = list(alike)
+        if numbered:
+            written = insert(table).returning(table.c[key], sort_by_parameter_order=True)
+            made += [[number] for number in connection.scalars(written, some)]
+        else:
+            connection.execute(insert(table), some)
+            made += [[row[column.name] for column in table.primary_key.columns] for row in some]
+    return made
+
+
+def _ready(
+    connection: Connection, table: Table, profile_id: str, row: Mapping[str, Any], *, numbered: bool
+) -> dict[str, Any]:
+    key = _given_key(table)
+    ready = {**row, "profile_id": profile_id} if "profile_id" in table.c else dict(row)
+    if numbered:
+        ready.pop(key, None)
+    elif key:
+        kept = ready.get(key)
+        taken = kept is None or connection.scalar(select(exists().where(table.c[key] == kept)))
+        ready[key] = uuid.uuid4().hex if taken else kept
+    return ready
 
 
 def _newest_ratings(connection: Connection, profile_id: str) -> dict[str, datetime]:

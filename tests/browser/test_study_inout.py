@@ -1,4 +1,4 @@
-"""In and out in a real browser: look before importing, import, study it, take it back, download everything."""
+"""In and out in a real browser: look before importing, import, study, take back, download everything."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     preview = page.locator("#preview")
     expect(preview).to_be_focused()
     expect(preview.get_by_role("row", name="Cards")).to_have_text("Cards2001")
-    expect(preview.get_by_text("my own.md:4 a `Q:` without its `A:`")).to_be_visible()
+    expect(preview.get_by_text("my own.md:4 a Q: without its A:")).to_be_visible()
     page.reload()
     visitor.settled()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

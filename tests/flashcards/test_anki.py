@@ -11,8 +11,13 @@ from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.anki_schedule import History, rows_of
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import CardEntry, Reading
+from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.table import write_csv
+from flashcards.reviews import Reviews
+from study.concepts import ConceptMap
 from study.exchange import File
+from study.imports import Imports
+from study.store import Store
 from tests.flashcards.anki_oracle import collection, give_package, take_package, take_table
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -153,6 +158,39 @@ def test_a_schedule_without_a_log_is_entered_as_one_good_and_says_so(tmp_path: P
     assert row["after"]["stability"] == pytest.approx(5)
     assert 1 <= row["after"]["difficulty"] <= 10
     assert any("1 cards have a schedule but no ratings" in said for said in reading.notes)
+
+
+def test_a_studied_deck_is_imported_whole_and_taken_back(
+    tmp_path: Path, store: Store, ana: str, concepts: ConceptMap
+) -> None:
+    with collection(tmp_path / "anki") as anki:
+        for front in ("A", "B"):
+            note = anki.new_note(anki.models.by_name("Basic"))
+            note["Front"], note["Back"] = front, f"back of {front}"
+            anki.add_note(note, anki.decks.id("Own"))
+        answer(anki, rating=3)
+        anki.sched.suspend_cards(anki.find_cards("back:*B"))
+        content = give_package(anki, tmp_path / "own.apkg", legacy=False)
+    exchange = card_exchange(store, tmp_path, concepts)
+    imports = Imports(store=store, home=tmp_path)
+    now = datetime.now(UTC) + timedelta(days=1)  # Anki has rated by the machine's clock
+    plan = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
+    report = imports.apply(ana, plan, file_name="own.apkg", now=now)
+    assert {group.title: group.counts["new"] for group in report.groups} == {
+        "Cards": 2,
+        "Card reviews": 1,
+        "Card verbs": 1,
+    }
+    reviews = Reviews(store=store, decks=exchange.decks)
+    rated = {review.card_id for review in store.cards.history(ana)}
+    assert rated <= exchange.decks.by_id.keys()
+    assert len(reviews.desk(ana, now=now).standing.suspended) == 1
+    again = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
+    assert not imports.report(ana, again).does_something
+    [record] = imports.standing(ana)
+    imports.undo(ana, record.id, now=now)
+    assert store.cards.history(ana) == []
+    assert rated.isdisjoint(exchange.decks.by_id)
 
 
 def test_ratings_that_are_here_already_are_not_taken_twice(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.exercise import CardExercise, card_exercise
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
+from study import pending
 from study.backup import BackupExchange
 from study.context import Context
 from study.errors import LearnerError
@@ -68,7 +69,7 @@ def test_a_preview_says_what_would_happen_and_changes_nothing(
     html = send(page, "mine.md", DECK)
     assert "mine.md: nothing has been changed yet" in words(html)
     assert "Cards 2 0 0 1" in words(html)
-    assert "mine.md:4 a `Q:` without its `A:`" in words(html)
+    assert "mine.md:4 a Q: without its A:" in words(html)
     assert "mine" not in exercise.reviews.decks.titles
     assert words(page.load(opened("b1"))) == words(html)
 
@@ -134,8 +135,15 @@ def test_problems_in_own_files_name_file_line_and_field(page: InOutPage) -> None
         "  - id: two\n    front: A\n    back: B\n    hint: C\n"
     )
     html = words(page.load(opened("b1")))
-    assert "mine.yaml:3 card one: `back` must be a text" in html
-    assert "mine.yaml:5 card two: unknown field `hint`" in html
+    assert "mine.yaml:3 card one: back must be a text" in html
+    assert "mine.yaml:5 card two: unknown field hint" in html
+
+
+def test_an_upload_over_the_limit_is_not_kept(page: InOutPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "UPLOAD_LIMIT_BYTES", 20)
+    with pytest.raises(LearnerError, match=r"mine\.md is larger than"):
+        send(page, "mine.md", DECK)
+    assert list(page.pending.folder.iterdir()) == []
 
 
 def test_the_backup_downloads_for_the_learner_of_this_browser(page: InOutPage) -> None:
