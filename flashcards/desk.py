@@ -64,11 +64,6 @@ class Desk:
         review = self.latest.get(card_id)
         return (self.log.memories[card_id], review.id) if review else (None, 0)
 
-    def fuzz_seed(self, card_id: str) -> str:
-        """What the fuzz of a card's next interval is drawn from."""
-        review = self.latest.get(card_id)
-        return f"{card_id} {review.reviews if review else 0}"
-
     def minutes_left(self, extra: Extra) -> float | None:
         """What is left of the session's minutes; None where there is no limit."""
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes

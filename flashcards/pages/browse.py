@@ -120,7 +120,8 @@ class BrowsePage:
         query = urlencode({**_filters(view.search), **_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
-            reply["say"] = f"{len(self._find(self.exercise.desk(visit), view.search))} cards found."
+            count = len(self._find(self.exercise.desk(visit), view.search))
+            reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
     def _results(self, visit: Visit, view: View) -> str:

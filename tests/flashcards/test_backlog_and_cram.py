@@ -37,7 +37,8 @@ def test_a_backlog_is_what_does_not_fit_into_the_day_or_the_session() -> None:
 
 
 def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:
-    cards, answers, asked = [card(name) for name in "abc"], [], ""
+    cards, asked = [card(name) for name in "abc"], ""
+    answers: list[CramAnswer] = []
     known = iter([True, False, False, True, False, True])
     while (found := next_in_cram(cards, answers)).card:
         asked += found.card.id

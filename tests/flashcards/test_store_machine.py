@@ -160,5 +160,5 @@ class Learner(RuleBasedStateMachine):
         assert session.card is None or session.card.id not in hidden
 
 
-Learner.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+Learner.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 TestALearnerLosesNothing = Learner.TestCase
