@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from flashcards.backlog import Backlog, room
 from flashcards.deck import Decks
+from flashcards.note import Card
 from flashcards.scheduler import Memory, Scheduling
 from flashcards.session import CardFilter, Log, Rules, Session, next_card
 from flashcards.sitting import sitting_seconds
@@ -69,7 +70,20 @@ class Desk:
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
         return None if limit == 0 else limit - sitting_seconds(self.today, now=self.now) / 60
 
-    def backlog(self, session: Session, *, seconds_each: float, extra: Extra) -> Backlog:
+    def waiting(self, wanted: CardFilter) -> list[Card]:
+        """All reviews that are due today and not set aside, whatever the limits, siblings included."""
+        ends, memories = self.preferences.days.end(self.now), self.log.memories
+        return [
+            card
+            for card in self.decks.cards
+            if wanted.matches(card)
+            and card.id in memories
+            and card.id not in self.log.hidden
+            and memories[card.id].phase == "review"
+            and memories[card.id].due <= ends
+        ]
+
+    def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
         """Whether more reviews wait than fit."""
         limit = self.preferences.reviews_a_day if extra.reviews is None else extra.reviews
         fit = room(
@@ -77,7 +91,7 @@ class Desk:
             minutes_left=self.minutes_left(extra),
             seconds_each=seconds_each,
         )
-        return Backlog(waiting=session.waiting, fit=fit)
+        return Backlog(waiting=len(self.waiting(wanted)), fit=fit)
 
     def dues(self) -> dict[str, datetime]:
         """When each card that is not set aside will be shown."""

@@ -194,15 +194,9 @@ class Reviews:
     def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
         """Spread the waiting reviews over some days, lowest retrievability first; returns how many."""
         desk = self.desk(profile_id, now=now)
-        ends = desk.preferences.days.end(now)
         recall = {
             card.id: retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
-            for card in desk.decks.cards
-            if wanted.matches(card)
-            and card.id not in desk.log.hidden
-            and (memory := desk.log.memories.get(card.id))
-            and memory.phase == "review"
-            and memory.due <= ends
+            for card in desk.waiting(wanted)
         }
         if not recall:
             raise LearnerError("No review is waiting.", do_next="There is nothing to spread.")

@@ -27,7 +27,8 @@ from study.store.cards import FORGOTTEN
 from study.templates import render
 
 KEYS = (
-    ("Space", "show the answer; Enter where you type it"),
+    ("Space", "show the answer"),
+    ("Enter", "show it where you type one; Tab leaves the field, so that the other keys work"),
     ("1 to 4", "rate: Again, Hard, Good, Easy"),
     ("u", "undo the last thing you did, again and again"),
     ("e", "edit the card"),
@@ -179,7 +180,7 @@ class CardsPage:
         if card is None or time_up:
             return self._finish(visit, desk, session, cram, said=said, notice=notice, time_up=time_up)
         if not notice and not cram:
-            notice = self._offer(visit, desk, session, choice)
+            notice = self._offer(visit, desk, choice)
         piece = self.exercise.front(desk, card)
         look = Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
         return self._show(visit, desk, piece, look=look, said=said, notice=notice, session=session)
@@ -242,16 +243,15 @@ class CardsPage:
                 "concepts": self.context.concepts.by_id.values(),
                 "hows": HOWS,
                 "waiting": session.waiting if session.waiting > 1 else 0,
-                "days": 2,
             },
         }
 
-    def _offer(self, visit: Visit, desk: Desk, session: Session, choice: Choice) -> str:
+    def _offer(self, visit: Visit, desk: Desk, choice: Choice) -> str:
         """To spread a backlog, before the day's first review."""
         if desk.log.reviews_today:
             return ""
         pace = self.exercise.seconds_each(visit)
-        backlog = desk.backlog(session, seconds_each=pace, extra=choice.extra)
+        backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
         if not backlog.is_too_much:
             return ""
         return render("flashcards/backlog.html", backlog=backlog)

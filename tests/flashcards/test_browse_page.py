@@ -25,9 +25,9 @@ def search(page: BrowsePage, **fields: str) -> Reply:
 
 
 def test_a_search_narrows_the_list_and_stands_in_the_address(page: BrowsePage) -> None:
-    reply = search(page, words="scaled factor", deck="kinds-of-cards")
+    reply = search(page, words="scaled factor", deck="words-formulas-pictures")
     assert words(results(reply)).startswith("1 card found")
-    assert reply["url"] == "/browse?deck=kinds-of-cards&words=scaled+factor"
+    assert reply["url"] == "/browse?deck=words-formulas-pictures&words=scaled+factor"
     assert reply["say"] == "1 card found."
     again = page.load(opened("b1", reply["url"].partition("?")[2]))
     assert "By which factor is the adapter" in words(again)

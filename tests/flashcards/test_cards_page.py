@@ -177,8 +177,8 @@ def test_an_edit_in_the_middle_of_a_review_keeps_the_schedule_and_the_side_shown
 
 
 def test_a_typed_answer_is_compared_and_rated_by_the_learner(page: CardsPage) -> None:
-    html = page.load(opened("b1", "deck=kinds-of-cards&tag=peft"))
-    query = {"query": "?deck=kinds-of-cards&tag=peft"}
+    html = page.load(opened("b1", "deck=words-formulas-pictures&tag=peft"))
+    query = {"query": "?deck=words-formulas-pictures&tag=peft"}
     event = {**press(html, "flip", fields={"typed": ["target_module"]}), **query}
     back = page.act(event, opened("b1"))["html"]
     assert "Close target_module missing: s" in words(back)
@@ -187,7 +187,7 @@ def test_a_typed_answer_is_compared_and_rated_by_the_learner(page: CardsPage) ->
 
 def test_a_number_is_judged_by_what_the_lab_computes(page: CardsPage) -> None:
     card = "work-out-count"
-    html = page.load(opened("b1", "deck=kinds-of-cards&tag=counting&new=99"))
+    html = page.load(opened("b1", "deck=words-formulas-pictures&tag=counting&new=99"))
     event = {**press(html, "flip"), "card": card, "fields": {"typed": ["1221120"]}}
     back = page.act(event, opened("b1"))["html"]
     assert "You typed 1221120 ✓ right" in words(back)
