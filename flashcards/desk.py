@@ -169,11 +169,12 @@ def _rated(today: Iterable[CardReview]) -> dict[str, int]:
 def _undone_card(verb: Verb | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
     """The card to show after an undo; that of an edit names a note, whose first card stands for it.
 
-    A card that was only marked or set aside need not be due: then it waits until it is.
+    A card that was only marked or set aside need not be due: then it waits until it is. A cram has an undo of
+    its own kind, see `Reviews.cram`.
     """
-    if verb is None:
+    if verb is None or verb.name == "cram":
         return None
     note = decks.notes.get(verb.subject) if verb.name == "edit" else None
     card_id = note.cards()[0].id if note else verb.subject
     memory = log.memories.get(card_id)
-    return card_id if verb.name in ("rate", "cram") or memory is None or memory.due <= ends else None
+    return card_id if verb.name == "rate" or memory is None or memory.due <= ends else None

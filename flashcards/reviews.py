@@ -217,7 +217,9 @@ class Reviews:
             if wanted.matches(card) and card.id not in desk.standing.suspended
         ]
         answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
-        return next_in_cram(sorted(cards, key=_Recall(desk, begun)), answers, first=desk.log.just_undone)
+        undone = self.store.verbs.just_undone(profile_id)
+        first = undone.subject if undone else None
+        return next_in_cram(sorted(cards, key=_Recall(desk, begun)), answers, first=first)
 
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime

@@ -127,7 +127,9 @@ class BrowsePage:
     def _results(self, visit: Visit, view: View) -> str:
         desk = self.exercise.desk(visit)
         found = self._find(desk, view.search)
-        shown = found if view.all else found[:AT_ONCE]
+        first = found[:AT_ONCE]
+        further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
+        shown = found if view.all or further else first
         return render(
             "flashcards/found.html",
             count=len(found),

@@ -24,6 +24,10 @@ def search(page: BrowsePage, **fields: str) -> Reply:
     return page.act({"act": "find", "fields": {name: [text] for name, text in asked.items()}}, opened("b1"))
 
 
+def of_row(html: str, card: str) -> dict[str, str]:
+    return {**press(html, "open"), "card": card}
+
+
 def test_a_search_narrows_the_list_and_stands_in_the_address(page: BrowsePage) -> None:
     reply = search(page, words="scaled factor", deck="words-formulas-pictures")
     assert words(results(reply)).startswith("1 card found")
@@ -45,9 +49,9 @@ def test_nothing_found_says_what_to_do(page: BrowsePage) -> None:
 
 
 def test_an_open_row_shows_both_sides_and_what_can_be_done(page: BrowsePage) -> None:
-    found = results(search(page, words="target_modules argument"))
+    found = results(page.act({"act": "all", "fields": {"words": [""]}}, opened("b1")))
     assert "It takes a list of names" not in words(found)
-    opened_row = results(page.act(press(found, "open"), opened("b1")))
+    opened_row = results(page.act(of_row(found, "typed-target-modules"), opened("b1")))
     assert "It takes a list of names" in words(opened_row)
     suspended = page.act(press(opened_row, "suspend"), opened("b1"))
     assert suspended["say"] == "Suspended."
@@ -62,7 +66,7 @@ def test_an_open_row_shows_both_sides_and_what_can_be_done(page: BrowsePage) -> 
 
 def test_a_card_is_rewritten_from_its_row(page: BrowsePage) -> None:
     found = results(search(page, words="target_modules argument"))
-    form = page.act({**press(found, "open"), "act": "edit"}, opened("b1"))
+    form = page.act({**of_row(found, "typed-target-modules"), "act": "edit"}, opened("b1"))
     fields = {"front": ["Mine"], "back": ["target_modules"], "why": ["so"]}
     saved = page.act(press(results(form), "save-edit", fields=fields, query="?words=Mine"), opened("b1"))
     assert saved["say"].startswith("Saved.")

@@ -162,8 +162,11 @@ def test_a_cram_leaves_every_schedule_alone(reviews: Reviews, ana: str, now: dat
     assert found.known == found.total == found.tries > 0
     assert reviews.log(ana, now=now) == before
     assert reviews.store.cards.history(ana) == []
-    undo(reviews, ana, now=now)
-    assert reviews.cram(ana, run, now=now, wanted=wanted).known == found.total - 1
+    taken_back = undo(reviews, ana, now=now).subject
+    again = reviews.cram(ana, run, now=now, wanted=wanted)
+    assert again.card is not None
+    assert (again.card.id, again.known) == (taken_back, found.total - 1)
+    assert reviews.session(ana, now=now).queue == "new"
 
 
 def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, now: datetime) -> None:
