@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from flashcards.deck import Decks
 from flashcards.note import Note
@@ -18,6 +18,7 @@ from flashcards.session import CardFilter
 from flashcards.standing import FLAGS
 from study.evidence import Evidence
 from study.store import Store, open_store
+from study.store.cards import CardReview
 from study.store.verbs import record
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -39,6 +40,11 @@ DECKS = Decks(
 )
 CARDS = st.sampled_from([card.id for card in DECKS.cards])
 WAITS = st.sampled_from([timedelta(seconds=5), timedelta(minutes=12), timedelta(days=1), timedelta(days=9)])
+
+
+def shown_at(review: CardReview) -> datetime:
+    """The buttons' intervals count from the flip, which in this test is the moment the card was shown."""
+    return review.reviewed_at - timedelta(milliseconds=review.duration_ms)
 
 
 class Learner(RuleBasedStateMachine):
@@ -69,16 +75,23 @@ class Learner(RuleBasedStateMachine):
     def time_passes(self, wait: timedelta) -> None:
         self.now += wait
 
-    @rule(rating=st.sampled_from(RATINGS))
-    def rate_the_next_card(self, rating: int) -> None:
-        card = self.reviews.session(self.ana, now=self.now).card
-        if card is None:
-            return
-        self.past.append(self.stored())
-        _, review_id = self.reviews.memory(self.ana, card.id)
-        seen = Shown(card_id=card.id, expected_review_id=review_id, shown_at=self.now, flipped_at=self.now)
-        outcome = self.reviews.rate(self.ana, seen, rating=rating, now=self.now)
-        assert self.reviews.memory(self.ana, card.id)[0] == outcome.after
+    @rule(ratings=st.lists(st.sampled_from(RATINGS), min_size=1, max_size=4))
+    def rate_the_next_cards(self, ratings: list[int]) -> None:
+        self._rate(ratings)
+
+    def _rate(self, ratings: list[int]) -> None:
+        for rating in ratings:
+            card = self.reviews.session(self.ana, now=self.now).card
+            if card is None:
+                return
+            self.past.append(self.stored())
+            _, review_id = self.reviews.memory(self.ana, card.id)
+            seen = Shown(
+                card_id=card.id, expected_review_id=review_id, shown_at=self.now, flipped_at=self.now
+            )
+            self.now += timedelta(seconds=5)
+            outcome = self.reviews.rate(self.ana, seen, rating=rating, now=self.now)
+            assert self.reviews.memory(self.ana, card.id)[0] == outcome.after
 
     @rule(card=CARDS, act=st.sampled_from(["bury", "suspend", "resume", "unbury", "flag", "cram"]))
     def do_something_to_a_card(self, card: str, act: str) -> None:
@@ -102,19 +115,28 @@ class Learner(RuleBasedStateMachine):
         self.reviews.edit(self.ana, note.id, texts, expected_id=last.id if last else 0, now=self.now)
         assert self.reviews.store.cards.latest(self.ana) == schedule
 
+    @rule(ratings=st.lists(st.sampled_from(RATINGS), min_size=1, max_size=4), times=st.integers(1, 6))
+    def change_ones_mind(self, ratings: list[int], times: int) -> None:
+        self._rate(ratings)
+        self._undo(times)
+
     @rule(days=st.integers(2, 5))
     def spread_the_backlog(self, days: int) -> None:
         if self.reviews.session(self.ana, now=self.now).waiting:
             self.past.append(self.stored())
             self.reviews.spread(self.ana, over_days=days, now=self.now, wanted=CardFilter())
 
-    @precondition(lambda self: self.past)
-    @rule()
-    def undo(self) -> None:
-        last = self.reviews.store.verbs.last(self.ana)
-        assert last is not None
-        self.reviews.undo(self.ana, expected_id=last.id, now=self.now)
-        assert self.stored() == self.past.pop()
+    @rule(times=st.integers(1, 3))
+    def undo(self, times: int) -> None:
+        self._undo(times)
+
+    def _undo(self, times: int) -> None:
+        while self.past and times:
+            last = self.reviews.store.verbs.last(self.ana)
+            assert last is not None
+            self.reviews.undo(self.ana, expected_id=last.id, now=self.now)
+            assert self.stored() == self.past.pop()
+            times -= 1
 
     @rule()
     def reload(self) -> None:
@@ -145,7 +167,7 @@ class Learner(RuleBasedStateMachine):
         memories: dict[str, Memory] = {}
         for review in self.reviews.store.cards.history(self.ana):
             seed = f"{review.card_id} {counts.get(review.card_id, 0)}"
-            outcomes = preview(memories.get(review.card_id), now=review.reviewed_at, fuzz_seed=seed)
+            outcomes = preview(memories.get(review.card_id), now=shown_at(review), fuzz_seed=seed)
             memories[review.card_id] = outcomes[review.rating - 1].after
             counts[review.card_id] = counts.get(review.card_id, 0) + 1
         assert memories == self.reviews.log(self.ana, now=self.now).memories
@@ -160,5 +182,5 @@ class Learner(RuleBasedStateMachine):
         assert session.card is None or session.card.id not in hidden
 
 
-Learner.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
+Learner.TestCase.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
 TestALearnerLosesNothing = Learner.TestCase
