@@ -85,7 +85,7 @@ def _likeness(expected: str, typed: str) -> float:
 
 
 def _changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
-    matcher = SequenceMatcher(None, expected.casefold(), typed.casefold(), autojunk=False)
+    matcher = SequenceMatcher(None, _letters(expected), _letters(typed), autojunk=False)
     pieces: list[tuple[Change, str]] = []
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag == "equal":
@@ -96,3 +96,8 @@ def _changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
         if m > k:
             pieces.append(("extra", typed[k:m]))
     return tuple(pieces)
+
+
+def _letters(text: str) -> list[str]:
+    """Letters without case, one for one: lower() alone makes two of some."""
+    return [letter.casefold() for letter in text]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from flashcards.backlog import Backlog, room
 from flashcards.deck import Decks
+from flashcards.note import Card
 from flashcards.scheduler import Memory, Scheduling
 from flashcards.session import CardFilter, Log, Rules, Session, next_card
 from flashcards.sitting import sitting_seconds
@@ -64,17 +65,25 @@ class Desk:
         review = self.latest.get(card_id)
         return (self.log.memories[card_id], review.id) if review else (None, 0)
 
-    def fuzz_seed(self, card_id: str) -> str:
-        """What the fuzz of a card's next interval is drawn from."""
-        review = self.latest.get(card_id)
-        return f"{card_id} {review.reviews if review else 0}"
-
     def minutes_left(self, extra: Extra) -> float | None:
         """What is left of the session's minutes; None where there is no limit."""
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
         return None if limit == 0 else limit - sitting_seconds(self.today, now=self.now) / 60
 
-    def backlog(self, session: Session, *, seconds_each: float, extra: Extra) -> Backlog:
+    def waiting(self, wanted: CardFilter) -> list[Card]:
+        """All reviews that are due today and not set aside, whatever the limits, siblings included."""
+        ends, memories = self.preferences.days.end(self.now), self.log.memories
+        return [
+            card
+            for card in self.decks.cards
+            if wanted.matches(card)
+            and card.id in memories
+            and card.id not in self.log.hidden
+            and memories[card.id].phase == "review"
+            and memories[card.id].due <= ends
+        ]
+
+    def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
         """Whether more reviews wait than fit."""
         limit = self.preferences.reviews_a_day if extra.reviews is None else extra.reviews
         fit = room(
@@ -82,7 +91,7 @@ class Desk:
             minutes_left=self.minutes_left(extra),
             seconds_each=seconds_each,
         )
-        return Backlog(waiting=session.waiting, fit=fit)
+        return Backlog(waiting=len(self.waiting(wanted)), fit=fit)
 
     def dues(self) -> dict[str, datetime]:
         """When each card that is not set aside will be shown."""
@@ -160,11 +169,12 @@ def _rated(today: Iterable[CardReview]) -> dict[str, int]:
 def _undone_card(verb: Verb | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
     """The card to show after an undo; that of an edit names a note, whose first card stands for it.
 
-    A card that was only marked or set aside need not be due: then it waits until it is.
+    A card that was only marked or set aside need not be due: then it waits until it is. A cram has an undo of
+    its own kind, see `Reviews.cram`.
     """
-    if verb is None:
+    if verb is None or verb.name == "cram":
         return None
     note = decks.notes.get(verb.subject) if verb.name == "edit" else None
     card_id = note.cards()[0].id if note else verb.subject
     memory = log.memories.get(card_id)
-    return card_id if verb.name in ("rate", "cram") or memory is None or memory.due <= ends else None
+    return card_id if verb.name == "rate" or memory is None or memory.due <= ends else None

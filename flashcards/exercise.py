@@ -87,12 +87,13 @@ class CardExercise:
         focus = "#typed" if card.typed else "#flip"
         return Piece(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
 
-    def back(self, desk: Desk, look: Look, *, cram: bool = False, below: str = "") -> Piece:
+    def back(self, visit: Visit, desk: Desk, look: Look, *, cram: bool = False, below: str = "") -> Piece:
         """The answer, with what each rating would do from this moment; `below` stands in their place."""
         card = self.card(desk, look)
         flipped_at = look.flipped_at or desk.now
         look = Look(**{**vars(look), "flipped_at": flipped_at})
-        outcomes = self.reviews.outcomes(desk, card.id, at=flipped_at)
+        latest = desk.latest.get(card.id)
+        outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
         html = render(
             "flashcards/back.html",
             **self._common(desk, card, look),
@@ -192,7 +193,7 @@ class CardExercise:
         """Flip, rate or undo."""
         match event.get("act"):
             case "flip":
-                return self.back(self.desk(visit), look_of(event))
+                return self.back(visit, self.desk(visit), look_of(event))
             case "rate":
                 self.rate(visit, event)
             case "undo":

@@ -18,7 +18,7 @@ from study.confusable import Lookalikes
 from study.days import StudyDays
 from study.errors import LearnerError, StaleError
 from study.store import Store
-from study.store.cards import CardReview
+from study.store.cards import CardReview, LatestReview
 from study.store.verbs import Verb
 
 PREVIEW_LASTS = timedelta(hours=12)
@@ -78,10 +78,16 @@ class Reviews:
         review = self.store.cards.latest(profile_id).get(card_id)
         return (Memory.from_json(review.after), review.id) if review else (None, 0)
 
-    def outcomes(self, desk: Desk, card_id: str, *, at: datetime) -> tuple[Outcome, ...]:
-        """What the four buttons show for a card that is flipped at a moment, and what they then do."""
-        memory, _ = desk.memory(card_id)
-        return preview(memory, now=at, scheduling=desk.scheduling, fuzz_seed=desk.fuzz_seed(card_id))
+    def outcomes(
+        self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime
+    ) -> tuple[Outcome, ...]:
+        """What the four buttons show for a card that is flipped at a moment, and what they then do.
+
+        The fuzz is drawn from the card and how often it was reviewed, so that both are the same.
+        """
+        memory = Memory.from_json(review.after) if review else None
+        seed = f"{card_id} {review.reviews if review else 0}"
+        return preview(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
 
     def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
         """The ratings of this study day."""
@@ -101,24 +107,22 @@ class Reviews:
 
     def rate(self, profile_id: str, shown: Shown, *, rating: int, now: datetime) -> Outcome:
         """Append the outcome that the pressed button showed; refuse what can't have been on a button."""
-        desk = self.desk(profile_id, now=now)
-        if shown.card_id not in desk.decks.by_id:
-            raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
+        self._known(shown.card_id, profile_id, now)
         if rating not in RATINGS:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
-        memory, review_id = desk.memory(shown.card_id)
-        if review_id != shown.expected_review_id:
+        review = self.store.cards.latest(profile_id).get(shown.card_id)
+        if (review.id if review else 0) != shown.expected_review_id:
             raise StaleError(
                 "That card was rated in another window already.",
                 do_next="Nothing was changed; here is the next one.",
             )
-        earliest = max(now - PREVIEW_LASTS, memory.last_review if memory else now - PREVIEW_LASTS)
-        if not earliest <= shown.flipped_at <= now:
+        last = Memory.from_json(review.after).last_review if review else now - PREVIEW_LASTS
+        if not max(now - PREVIEW_LASTS, last) <= shown.flipped_at <= now:
             raise StaleError(
                 "This answer was open for so long that its intervals are out of date.",
                 do_next="Look at the card again, then rate it.",
             )
-        outcome = self.outcomes(desk, shown.card_id, at=shown.flipped_at)[rating - 1]
+        outcome = self.outcomes(profile_id, shown.card_id, review, at=shown.flipped_at)[rating - 1]
         self.store.cards.append(
             profile_id,
             shown.card_id,
@@ -126,7 +130,7 @@ class Reviews:
             expected_review_id=shown.expected_review_id,
             reviewed_at=now,
             duration_ms=milliseconds(now - shown.shown_at),
-            before=memory.to_json() if memory else None,
+            before=review.after if review else None,
             after=outcome.after.to_json(),
         )
         return outcome
@@ -190,15 +194,9 @@ class Reviews:
     def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
         """Spread the waiting reviews over some days, lowest retrievability first; returns how many."""
         desk = self.desk(profile_id, now=now)
-        ends = desk.preferences.days.end(now)
         recall = {
             card.id: retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
-            for card in desk.decks.cards
-            if wanted.matches(card)
-            and card.id not in desk.log.hidden
-            and (memory := desk.log.memories.get(card.id))
-            and memory.phase == "review"
-            and memory.due <= ends
+            for card in desk.waiting(wanted)
         }
         if not recall:
             raise LearnerError("No review is waiting.", do_next="There is nothing to spread.")
@@ -219,7 +217,9 @@ class Reviews:
             if wanted.matches(card) and card.id not in desk.standing.suspended
         ]
         answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
-        return next_in_cram(sorted(cards, key=_Recall(desk, begun)), answers, first=desk.log.just_undone)
+        undone = self.store.verbs.just_undone(profile_id)
+        first = undone.subject if undone else None
+        return next_in_cram(sorted(cards, key=_Recall(desk, begun)), answers, first=first)
 
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime

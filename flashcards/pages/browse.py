@@ -120,13 +120,16 @@ class BrowsePage:
         query = urlencode({**_filters(view.search), **_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
-            reply["say"] = f"{len(self._find(self.exercise.desk(visit), view.search))} cards found."
+            count = len(self._find(self.exercise.desk(visit), view.search))
+            reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
     def _results(self, visit: Visit, view: View) -> str:
         desk = self.exercise.desk(visit)
         found = self._find(desk, view.search)
-        shown = found if view.all else found[:AT_ONCE]
+        first = found[:AT_ONCE]
+        further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
+        shown = found if view.all or further else first
         return render(
             "flashcards/found.html",
             count=len(found),

@@ -23,10 +23,12 @@ from study.context import Context, Visit
 from study.errors import LearnerError, StaleError
 from study.frame import Reply
 from study.stations import Piece
+from study.store.cards import FORGOTTEN
 from study.templates import render
 
 KEYS = (
-    ("Space", "show the answer; Enter where you type it"),
+    ("Space", "show the answer"),
+    ("Enter", "show it where you type one; Tab leaves the field, so that the other keys work"),
     ("1 to 4", "rate: Again, Hard, Good, Easy"),
     ("u", "undo the last thing you did, again and again"),
     ("e", "edit the card"),
@@ -104,7 +106,7 @@ class CardsPage:
             below, focus = edit_form(desk, card.id, carried=carried(look)), "#edit textarea"
         cram = bool(choice_of(visit.query).cram)
         if act == "flip" or look.flipped_at:
-            piece = self.exercise.back(desk, look, cram=cram, below=below)
+            piece = self.exercise.back(visit, desk, look, cram=cram, below=below)
             look = look if look.flipped_at else Look(**{**vars(look), "flipped_at": desk.now})
         else:
             self.exercise.card(desk, look)
@@ -115,8 +117,9 @@ class CardsPage:
     def _rate(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         said = self.exercise.rate(visit, event)
         card_id = events.text(event, "card")
-        lapses = self.exercise.reviews.lapses(visit.profile.id, card_id)
-        if not lapses or event.get("rating") != "1":
+        forgot = event.get("rating") == str(FORGOTTEN)
+        lapses = self.exercise.reviews.lapses(visit.profile.id, card_id) if forgot else 0
+        if not lapses:
             return self._next(visit, said=said)
         desk = self.exercise.desk(visit)
         card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
@@ -177,10 +180,10 @@ class CardsPage:
         if card is None or time_up:
             return self._finish(visit, desk, session, cram, said=said, notice=notice, time_up=time_up)
         if not notice and not cram:
-            notice = self._offer(visit, desk, session, choice)
+            notice = self._offer(visit, desk, choice)
         piece = self.exercise.front(desk, card)
         look = Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
-        return self._show(visit, desk, piece, look=look, said=said, notice=notice)
+        return self._show(visit, desk, piece, look=look, said=said, notice=notice, session=session)
 
     def _show(
         self,
@@ -191,9 +194,10 @@ class CardsPage:
         look: Look | None,
         said: str = "",
         notice: str = "",
+        session: Session | None = None,
     ) -> Reply:
         choice = choice_of(visit.query)
-        session = desk.session(wanted=choice.wanted, extra=choice.extra)
+        session = session or desk.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         html = render(
             "flashcards/cards.html",
@@ -239,15 +243,16 @@ class CardsPage:
                 "concepts": self.context.concepts.by_id.values(),
                 "hows": HOWS,
                 "waiting": session.waiting if session.waiting > 1 else 0,
-                "days": 2,
             },
         }
 
-    def _offer(self, visit: Visit, desk: Desk, session: Session, choice: Choice) -> str:
+    def _offer(self, visit: Visit, desk: Desk, choice: Choice) -> str:
         """To spread a backlog, before the day's first review."""
+        if desk.log.reviews_today:
+            return ""
         pace = self.exercise.seconds_each(visit)
-        backlog = desk.backlog(session, seconds_each=pace, extra=choice.extra)
-        if desk.log.reviews_today or not backlog.is_too_much:
+        backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
+        if not backlog.is_too_much:
             return ""
         return render("flashcards/backlog.html", backlog=backlog)
 

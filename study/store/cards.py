@@ -149,7 +149,8 @@ class CardLog:
     def last_durations_ms(self, profile_id: str, *, limit: int = 50) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c
-        wanted = _live(profile_id, log.duration_ms).order_by(log.id.desc()).limit(limit)
+        newest_first = (log.reviewed_at.desc(), log.id.desc())
+        wanted = _live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
         with self._database.read() as connection:
             return list(connection.scalars(wanted))
 

@@ -80,6 +80,8 @@ card_reviews = Table(
     Column("before", JSON(none_as_null=True)),  # null: the card was new
     Column("after", JSON, nullable=False),
     Index("card_reviews_by_card", "profile_id", "card_id", "id"),
+    Index("card_reviews_by_time", "profile_id", "reviewed_at"),  # what was done today
+    Index("card_reviews_by_rating", "profile_id", "rating"),  # what was forgotten
 )
 
 review_undos = Table(

@@ -1,4 +1,4 @@
-"""Step 3: what a learner does to cards, one row a verb, so that undo takes back the last one of any kind."""
+"""Step 3: what a learner does to cards, one row a verb, so that undo takes back the last of any kind."""
 
 from sqlalchemy import (
     JSON,
@@ -22,6 +22,8 @@ _METADATA = MetaData()
 def upgrade(connection: Connection) -> None:
     """Create the two tables and fill them from the reviews; `profiles` and `card_reviews` are there."""
     _METADATA.create_all(connection, tables=[VERBS, UNDOS])
+    for index in INDEXES:
+        index.create(connection)
     # The ratings of before become verbs as well: what was rated a minute ago can still be undone.
     rated, undone = REVIEWS.c, REVIEW_UNDOS.c
     ratings = select(
@@ -46,7 +48,12 @@ REVIEWS = Table(
     Column("id", Integer, primary_key=True),
     Column("profile_id", String(32)),
     Column("card_id", String(120)),
+    Column("rating", Integer),
     Column("reviewed_at", DateTime(timezone=True)),
+)
+INDEXES = (
+    Index("card_reviews_by_time", REVIEWS.c.profile_id, REVIEWS.c.reviewed_at),
+    Index("card_reviews_by_rating", REVIEWS.c.profile_id, REVIEWS.c.rating),
 )
 REVIEW_UNDOS = Table(
     "review_undos",
