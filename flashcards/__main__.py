@@ -10,6 +10,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
+from flashcards.lint import lint_cards
 from flashcards.own_decks import LiveDecks
 from flashcards.reviews import Reviews
 from flashcards.session import CardFilter
@@ -17,6 +18,7 @@ from study.backup import BackupExchange
 from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
 from study.content import LEVELS
+from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
 from study.exchange import Exchange
@@ -113,13 +115,15 @@ def card_exchanges(store: Store, home: Path) -> list[Exchange]:
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every deck and compute every claim."""
-    decks = load_decks(load_concepts())
+    """Read every deck, compute every claim, and look at the cards as a whole."""
+    concepts = load_concepts()
+    decks = load_decks(concepts)
     broken = broken_claims((f"card {card.id}", card.evidence) for card in decks.cards)
     if broken:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
+    refuse(lint_cards(decks.cards, concepts))
     checks = sum(len(card.evidence.checks) for card in decks.cards)
     print(
         f"{len(decks.cards)} cards in {len(decks.titles)} decks are in order; {checks} numbers were computed."

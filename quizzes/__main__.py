@@ -11,11 +11,13 @@ from quizzes.bank import Question, load_bank
 from quizzes.explain.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.kinds.charts import ReadChart
+from quizzes.lint import lint_questions
 from quizzes.own_bank import LiveBank
 from quizzes.sittings import Sittings
 from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
 from study.content import LEVELS
+from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
 from study.exchange_commands import add_exchange_commands, export_files, import_file
@@ -112,7 +114,7 @@ def import_questions(options: argparse.Namespace) -> None:
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every question and prompt and compute every claim."""
+    """Read every question and prompt, compute every claim, and look at the questions as a whole."""
     concepts = load_concepts()
     bank, prompts = load_bank(concepts), load_prompts(concepts)
     drawn = [families.question(family, seed) for family in bank.families for seed in range(DRAWN_TO_CHECK)]
@@ -122,6 +124,7 @@ def validate(_options: argparse.Namespace) -> None:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
+    refuse(lint_questions(bank.questions, concepts))
     charts = [question.task.chart for question in bank.questions if isinstance(question.task, ReadChart)]
     checks = sum(len(question.evidence.checks) for question in all_questions)
     computed = checks + sum(len(chart.points) for chart in charts)

@@ -12,6 +12,7 @@ from quizzes.families.drawn import Family
 from quizzes.kinds import KINDS, read_task
 from quizzes.kinds.choices import RIGHT, Option
 from quizzes.question import Question
+from quizzes.shape import read_shape
 from study.checks import read_checks
 from study.concepts import ConceptMap, note_unknown_concepts
 from study.content import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_mapping
@@ -142,6 +143,7 @@ def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
         evidence=evidence_of(fields, checks, printed=" ".join([stem, keep, *steps, *task.texts])),
         hint=fields.text("hint", default=""),
         steps=steps,
+        shape=read_shape(fields),
     )
     note_unknown_concepts(fields, question.concepts, concepts)
     fields.close()

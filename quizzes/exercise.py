@@ -59,6 +59,7 @@ class QuizExercise:
             session=record.id,
             shown_at=visit.now.isoformat(),
             sure=SURE,
+            checked_at_once=rules_of(record).feedback_at_once,
             has_hint=rules_of(record).hints and bool(question.hint),
             hint=self._hint(record, question, shown=question.id in hinted),
             second_attempt_rule=SECOND_ATTEMPT_RULE,
@@ -95,12 +96,15 @@ class QuizExercise:
         self.sittings.hint(record, question.id, now=visit.now)
         return self._hint(record, question, shown=True)
 
-    def explained(self, record: QuizRecord, question: Question, given: QuizAnswer) -> Markup:
+    def explained(
+        self, record: QuizRecord, question: Question, given: QuizAnswer, *, titled: bool = True
+    ) -> Markup:
         """An answer with the reasons for each part of it."""
         grade = question.task.grade(given.given)
         html = render(
             "quizzes/explained.html",
             question=question,
+            titled=titled,
             rows=rows(question, grade, offered(question, seed=record.seed)),
             verdict=verdict(given, grade),
         )

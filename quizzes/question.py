@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from quizzes.kinds import Kind, Task
 from quizzes.kinds.choices import Option, Single
+from quizzes.shape import Shape
 from study.content import Level
 from study.evidence import Evidence
 
@@ -23,6 +24,9 @@ class Question:
     hint: str = ""
     steps: tuple[str, ...] = ()
     """Worked arithmetic, line by line."""
+
+    shape: Shape | None = None
+    """The matrix it is about, to be drawn."""
 
     @property
     def kind(self) -> Kind:

@@ -10,6 +10,11 @@ import yaml
 
 from study.errors import LearnerError
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # a PyYAML built without libyaml reads the same, six times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -50,7 +55,7 @@ class Placed(dict[str, Any]):
     line: int = 0
 
 
-class _PlacedLoader(yaml.SafeLoader):
+class _PlacedLoader(SafeLoader):
     """Builds `Placed` mappings and refuses a key that is written twice."""
 
     def construct_placed(self, node: yaml.MappingNode) -> Placed:
@@ -67,16 +72,6 @@ class _PlacedLoader(yaml.SafeLoader):
 
 
 _PlacedLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _PlacedLoader.construct_placed)
-
-
-class _StrangersLoader(_PlacedLoader):
-    """For files that learners bring: without aliases, by which a few lines can stand for gigabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", event.start_mark)
-        return super().compose_node(parent, index)
 
 
 class Fields:
@@ -167,7 +162,9 @@ class Fields:
         value = self._take(name)
         if not isinstance(value, dict):
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
-        return self._inner(value if isinstance(value, dict) else Placed(), kind)
+        placed = value if isinstance(value, Placed) else Placed()
+        placed.line = placed.line or self.line
+        return self._inner(placed, kind)
 
     def has(self, name: str) -> bool:
         """Whether a field is written at all."""
@@ -223,7 +220,10 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
             return json.loads(text)
         if len(content) > YAML_LIMIT_BYTES:
             raise ValueError(f"YAML files may have {YAML_LIMIT_BYTES:,} bytes")
-        return yaml.load(text, Loader=_StrangersLoader)
+        alias = _first_alias(text)
+        if alias is None:
+            return yaml.load(text, Loader=_PlacedLoader)
+        problems.append(Problem(file=name, line=alias, item="YAML", text="aliases are not read"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problems.append(Problem(file=name, line=line, item="YAML", text=str(error.problem)))
@@ -232,6 +232,12 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         problems.append(Problem(file=name, line=1, item="file", text=f"cannot be read ({error})"))
     return None
+
+
+def _first_alias(text: str) -> int | None:
+    """Its line. By aliases a few lines can stand for gigabytes, and nobody needs them in a deck."""
+    events = yaml.parse(text, Loader=SafeLoader)
+    return next((event.start_mark.line + 1 for event in events if isinstance(event, yaml.AliasEvent)), None)
 
 
 def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | None:

@@ -51,4 +51,4 @@ def render(name: str, /, **values: object) -> str:
 def _computed(asked: Quantity) -> str:
     """The number behind a claim, computed while the page is made."""
     value = evaluate(asked)
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.7g}"

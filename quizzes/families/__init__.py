@@ -45,6 +45,7 @@ def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMI
         evidence=Evidence(source=drawn.source, checks=drawn.checks),
         hint=drawn.hint,
         steps=drawn.steps,
+        shape=drawn.shape,
     )
 
 

@@ -3,6 +3,7 @@
 from random import Random
 
 from quizzes.families.drawn import Drawn, Family, Right, Slip, computed, distinct
+from quizzes.shape import Shape
 
 WIDTHS = (512, 768, 1024, 2048, 4096)
 RANKS = (2, 4, 8, 16, 32, 64)
@@ -58,6 +59,7 @@ def draw_matrix_count(dice: Random) -> Drawn:
         hint="LoRA adds two thin matrices: A takes d_in numbers to rank numbers, B takes those to d_out.",
         keep="A LoRA adapter of one matrix has rank × (d_in + d_out) parameters.",
         checks=(count,),
+        shape=Shape(d_in=d_in, d_out=d_out, rank=rank),
     )
 
 

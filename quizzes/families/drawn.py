@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
+from quizzes.shape import Shape
 from study.checks import Check, evaluate
 from study.content import Level
 
@@ -63,6 +64,9 @@ class Drawn:
 
     tolerance: float = 0.0
     """Numeric only: how far off counts as right, in the unit."""
+
+    shape: Shape | None = None
+    """The matrix it is about, to be drawn beside it."""
 
     def __post_init__(self) -> None:
         apart = distinct(self.right, self.wrong, tolerance=self.tolerance, limit=len(self.wrong))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from quizzes.bank import Bank
@@ -98,6 +98,7 @@ def entry_of(question: Question, topic: str) -> QuestionEntry:
         "keep": question.keep,
         "hint": question.hint,
         "steps": list(question.steps),
+        "shape": asdict(question.shape) if question.shape else "",
         "source": question.evidence.source,
         "check": [_check(check) for check in question.evidence.checks],
     }

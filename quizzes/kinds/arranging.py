@@ -1,6 +1,6 @@
 """Questions answered by arranging: match pairs, or put items in order. Both are done with plain selects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from quizzes.kinds.grade import Form, Grade, Offered, Part, Response, lettered
@@ -65,12 +65,16 @@ class Matching:
         """The share of pairs that are right."""
         given = response.get("pairs", {})
         named = {choice.id: choice for choice in self.choices}
+        owned = {pair.choice for pair in self.pairs}
         parts: list[Part] = []
         for pair in self.pairs:
             right = named[pair.choice]
             wrong = named.get(given.get(pair.id, ""))
             if wrong is not None and wrong.id != right.id:
-                parts.append(_part(pair, wrong, "wrong"))
+                # Why it belongs elsewhere is said there; of one that belongs nowhere, here.
+                parts.append(
+                    _part(pair, wrong if wrong.id not in owned else replace(wrong, feedback=""), "wrong")
+                )
             parts.append(_part(pair, right, "right" if wrong == right else "missed"))
         matched = sum(part.state == "right" for part in parts)
         return Grade(fraction=matched / len(self.pairs), parts=tuple(parts))
@@ -173,10 +177,8 @@ def _note_alike(fields: Fields, items: tuple[Item, ...] | list[Item]) -> None:
 
 
 def _part(pair: Pair, choice: Item, state: Literal["right", "wrong", "missed"]) -> Part:
-    # Why a choice belongs where it does is said once, with the right pair.
-    feedback = "" if state == "wrong" else choice.feedback
     return Part(
-        id=f"{pair.id}-{choice.id}", text=choice.text, state=state, feedback=feedback, about=pair.left
+        id=f"{pair.id}-{choice.id}", text=choice.text, state=state, feedback=choice.feedback, about=pair.left
     )
 
 

@@ -143,7 +143,9 @@ def _how_far(value: float, right: float) -> str:
     if value * right <= 0:
         return "Look at the sign and size again."
     ratio = value / right
-    if ratio >= 1.5 or ratio <= 1 / 1.5:
-        times = ratio if ratio > 1 else 1 / ratio
-        return f"That is {times:,.3g} times too {'large' if ratio > 1 else 'small'}."
-    return f"That is too {'large' if ratio > 1 else 'small'} by {abs(ratio - 1):.1%}."
+    direction, times = ("large", ratio) if ratio > 1 else ("small", 1 / ratio)
+    if times >= 1000:
+        return f"That is more than a thousand times too {direction}."
+    if times >= 1.5:
+        return f"That is {times:.3g} times too {direction}."
+    return f"That is too {direction} by {100 * abs(ratio - 1):.2g} %."

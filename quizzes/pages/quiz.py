@@ -149,6 +149,7 @@ class QuizPage:
             scores=by_concept(bank, answered.values()),
             missed=[bank.by_id[a.question_id] for a in answered.values() if not a.correct],
             comes_back={e.question_id: f"{e.due_on:%A}" for e in sittings.returning(visit.profile.id)},
+            right={answer.question_id for answer in answered.values() if answer.correct},
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
             concepts=self.context.concepts,
@@ -162,7 +163,10 @@ class QuizPage:
     def _explained(self, record: QuizRecord, position: Position) -> list[tuple[Any, Markup]]:
         bank = self.exercise.sittings.bank
         given = [(bank.by_id[answer.question_id], answer) for answer in position.answered.values()]
-        return [(question, self.exercise.explained(record, question, answer)) for question, answer in given]
+        return [
+            (question, self.exercise.explained(record, question, answer, titled=False))
+            for question, answer in given
+        ]
 
     def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> str:
         sittings, profile_id = self.exercise.sittings, visit.profile.id

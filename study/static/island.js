@@ -221,7 +221,7 @@ async function poll() {
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
     find('[data-passing="connection"]')?.remove();
-    if (typeof reply.html === 'string') showPolled(reply.html);
+    if (typeof reply.html === 'string') { showPolled(reply.html); await nextFrame(); focusOn(reply.focus); }
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
     follow(reply);

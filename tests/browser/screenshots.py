@@ -31,6 +31,7 @@ def flip(page: Page) -> None:
 
 def answer(page: Page) -> None:
     """A question with its feedback."""
+    page.get_by_label("Topic").select_option("lora")
     page.get_by_role("button", name="Start").click()
     page.locator(".option").first.click()
     page.get_by_role("button", name="Check answer").click()

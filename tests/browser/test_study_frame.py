@@ -37,6 +37,7 @@ def deeper(page: Page, path: str) -> None:
         page.locator(".found-row").first.click()
         expect(page.locator(".found-body")).to_be_visible()
     if path == "/quiz":
+        page.get_by_label("Topic").select_option("lora")
         page.get_by_role("button", name="Start").click()
         page.locator(".option").first.click()
         page.get_by_role("button", name="Check answer").click()

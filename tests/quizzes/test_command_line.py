@@ -10,6 +10,7 @@ from quizzes.bank import load_bank
 from quizzes.sittings import QuizChoice, Sittings
 from study.concepts import ConceptMap
 from study.store import Store
+from tests.quizzes.answering import wrong_response
 
 
 def test_list_narrows_as_the_page_does(capsys: pytest.CaptureFixture[str], concepts: ConceptMap) -> None:
@@ -65,3 +66,32 @@ def test_questions_go_out_and_come_in_and_what_has_no_form_is_named(
     assert (tmp_path / "data" / "questions" / "mine.imported.json").is_file()
     assert main(["import", str(mine), *data]) == 0
     assert "0 added, 0 updated, 1 the same, 1 skipped" in capsys.readouterr().out
+
+
+def test_due_says_when_a_confident_error_comes_back(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Store,
+    ana: str,
+    concepts: ConceptMap,
+    now: datetime,
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    sittings = Sittings(store=store, bank=load_bank(concepts))
+    record = sittings.start(ana, QuizChoice(topic="families", length=1), now=now)
+    [question_id] = record.question_ids
+    wrong = wrong_response(sittings.bank.by_id[question_id])
+    sittings.answer(record, question_id, wrong, shown_at=now, now=now, confidence="sure")
+    assert main(["due", "--data-folder", str(tmp_path), "--profile", "Ana"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Ana: 1 to ask again"
+    assert lines[1].startswith(f"{question_id}\tfamilies\t")
+    assert lines[2] == f"{question_id}\tcomes back on 2026-03-05, missed on 2026-03-04"
+
+
+def test_list_names_families_and_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--concept", "counting-parameters"]) == 0
+    listed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert ["lora-matrix-count@SEED", "families", "beginner", "family", "Parameters of one adapter"] in listed
+    assert {"single", "numeric", "ordering"} <= {line[3] for line in listed}

@@ -131,6 +131,14 @@ def test_pairs_and_places_count_one_by_one() -> None:
     assert ordering.grade({"order": ["a", "b", "d", "c"]}).fraction == 0.5
 
 
+def test_a_choice_that_belongs_nowhere_says_why_and_one_that_belongs_elsewhere_says_it_there() -> None:
+    items = tuple(Item(id=name, text=name, feedback=f"why {name}") for name in "abx")
+    pairs = tuple(Pair(id=name, left=name.upper(), choice=name) for name in "ab")
+    parts = Matching(pairs=pairs, choices=items).grade({"pairs": {"a": "x", "b": "a"}}).parts
+    wrong = [(part.text, part.feedback) for part in parts if part.state == "wrong"]
+    assert wrong == [("x", "why x"), ("a", "")]
+
+
 def test_one_item_in_two_places_is_asked_about() -> None:
     task = Ordering(items=tuple(Item(id=name, text=name, feedback="why") for name in "abc"))
     form = {"place-1": ["A"], "place-2": ["A"], "place-3": ["B"]}

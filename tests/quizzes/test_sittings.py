@@ -64,6 +64,14 @@ def test_the_newest_quiz_of_a_choice_is_found_again(sittings: Sittings, ana: str
     assert sittings.newest(ana, QuizChoice(length=2, seed=1)) is None
 
 
+def test_a_quiz_from_before_there_were_modes_is_found_by_its_address(
+    sittings: Sittings, ana: str, now: datetime
+) -> None:
+    old = {"topic": "one", "level": "", "concept": "", "length": 2}
+    record = sittings.store.quizzes.start(ana, seed=5, question_ids=("q1", "q2"), choice=old, started_at=now)
+    assert sittings.newest(ana, QuizChoice(topic="one", length=2, seed=5)) == record
+
+
 def test_only_a_quiz_that_was_begun_is_offered_to_go_on_with(
     sittings: Sittings, ana: str, now: datetime
 ) -> None:

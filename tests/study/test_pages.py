@@ -1,6 +1,6 @@
 """Today, the five-minute review, Learn and Settings as functions: what is shown, and what each press does."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,6 +14,7 @@ from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
 from study.pages.today import Corners, TodayPage
+from study.store.quizzes import QuizAnswer
 from tests.flashcards.test_reviews import shown
 from tests.quizzes.answering import right_fields
 from tests.visits import opened, press, query_of, words
@@ -95,6 +96,33 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
     assert "1 miss, last seen today" in html
     assert "1 day in a row" in html
+
+
+def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
+    today: TodayPage, review: ReviewPage, now: datetime
+) -> None:
+    store = today.context.store
+    profile = store.profiles.add("b1", "Ana", now=now).id
+    yesterday = now - timedelta(days=1)
+    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=yesterday)
+    wrong = QuizAnswer(
+        question_id="q-dq-what",
+        option="x",
+        correct=False,
+        answered_at=yesterday,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+    html = today.load(opened("b1"))
+    assert "1 question comes back today : you were sure and missed it." in words(html)
+    assert 'href="/quiz?mode=again"' in html
+    goto = today.act(press(html, "start"), opened("b1"))["goto"]
+    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    assert run is not None
+    record = store.quizzes.session(profile, run.quiz_session_id)
+    assert record is not None
+    assert record.question_ids[0] == "q-dq-what"
 
 
 def test_the_start_button_opens_a_review_at_once(

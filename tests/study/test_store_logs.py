@@ -149,6 +149,40 @@ def test_a_question_is_answered_once_in_a_quiz(store: Store, ana: str, now: date
     assert store.quizzes.answers(quiz.id) == [answer]
 
 
+def test_a_second_attempt_is_kept_beside_the_first_and_is_not_in_the_history(
+    store: Store, ana: str, now: datetime
+) -> None:
+    quiz = store.quizzes.start(ana, seed=1, question_ids=("q",), choice={}, started_at=now)
+    made = [
+        QuizAnswer(
+            question_id="q",
+            option="",
+            correct=attempt == 2,
+            answered_at=now,
+            duration_ms=1,
+            response={"pairs": {"a": "b"}, "number": attempt},
+            points=0.5,
+            confidence="guess",
+            attempt=attempt,
+            hints=attempt - 1,
+        )
+        for attempt in (1, 2)
+    ]
+    for answer in made:
+        store.quizzes.append(quiz.id, answer)
+    with pytest.raises(StaleError, match="Your first answer counts"):
+        store.quizzes.append(quiz.id, made[1])
+    assert store.quizzes.answers(quiz.id) == made
+    assert store.quizzes.history(ana) == made[:1]
+
+
+def test_a_hint_is_shown_once_however_often_it_is_asked_for(store: Store, ana: str, now: datetime) -> None:
+    quiz = store.quizzes.start(ana, seed=1, question_ids=("q", "r"), choice={}, started_at=now)
+    for _ in range(2):
+        store.quizzes.show_hint(quiz.id, "q", at=now)
+    assert store.quizzes.hinted(quiz.id) == {"q"}
+
+
 def test_submitting_an_explanation_ends_its_draft(store: Store, ana: str, now: datetime) -> None:
     store.notes.save_draft(ana, "explain:p", "half", at=now)
     store.notes.save_draft(ana, "explain:other", "keep me", at=now)

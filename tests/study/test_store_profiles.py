@@ -1,5 +1,6 @@
 """Profiles: a guest without asking, names that tell learners apart, and data that goes when it should."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -91,6 +92,8 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     store.cards.request(profile, ["c"], because="q", at=now)
     run = store.runs.start(profile, cards=1, seed=1, question_ids=("q",), prompt_id="p", started_at=now)
     store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))
+    store.quizzes.append(run.quiz_session_id, replace(quiz_answer("q", now=now), attempt=2))
+    store.quizzes.show_hint(run.quiz_session_id, "q", at=now)
     attempt = store.explains.submit(profile, "p", "text", at=now)
     store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
