@@ -236,8 +236,10 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
 
 def _first_alias(text: str) -> int | None:
     """Its line. By aliases a few lines can stand for gigabytes, and nobody needs them in a deck."""
-    events = yaml.parse(text, Loader=SafeLoader)
-    return next((event.start_mark.line + 1 for event in events if isinstance(event, yaml.AliasEvent)), None)
+    for event in yaml.parse(text, Loader=SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return event.start_mark.line + 1 if event.start_mark else 1
+    return None
 
 
 def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | None:
