@@ -1,5 +1,7 @@
 """The real Anki, as far as the tests need it: a collection in a folder, its imports and its exports."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,15 @@ def give_package(anki: Collection, path: Path, *, legacy: bool) -> bytes:
     )
     anki.export_anki_package(out_path=str(path), limit=None, options=options)
     return path.read_bytes()
+
+
+def as_first_generation(package: bytes) -> bytes:
+    """A package of the second generation as the first wrote it: the same tables under the older name."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as given, zipfile.ZipFile(packed, "w") as made:
+        made.writestr("collection.anki2", given.read("collection.anki21"))
+        made.writestr("media", given.read("media"))
+    return packed.getvalue()
 
 
 def _counts(log: Any) -> dict[str, int]:

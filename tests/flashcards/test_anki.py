@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from anki.collection import Collection
 
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.anki_schedule import History, rows_of
 from flashcards.interchange.anki_write import write_apkg
@@ -18,7 +19,13 @@ from study.concepts import ConceptMap
 from study.exchange import File
 from study.imports import Imports
 from study.store import Store
-from tests.flashcards.anki_oracle import collection, give_package, take_package, take_table
+from tests.flashcards.anki_oracle import (
+    as_first_generation,
+    collection,
+    give_package,
+    take_package,
+    take_table,
+)
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 CARDS = (
@@ -108,10 +115,10 @@ def test_what_goes_through_anki_comes_back_as_it_was(tmp_path: Path, legacy: boo
     assert reading.notes[0].endswith(f"{'anki21' if legacy else 'anki21b'}.")
 
 
-@pytest.mark.parametrize("legacy", [True, False], ids=["anki21", "anki21b"])
+@pytest.mark.parametrize("generation", ["anki2", "anki21", "anki21b"])
 @pytest.mark.parametrize("fsrs", [True, False], ids=["fsrs", "sm2"])
 def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(
-    tmp_path: Path, legacy: bool, fsrs: bool
+    tmp_path: Path, generation: str, fsrs: bool
 ) -> None:
     with collection(tmp_path / "anki") as anki:
         anki.set_config("fsrs", fsrs)
@@ -123,7 +130,9 @@ def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(
         due = datetime.fromtimestamp(anki.crt + card.due * 86_400, UTC)
         card.load()
         state = card.memory_state
-        reading = read(give_package(anki, tmp_path / "back.apkg", legacy=legacy))
+        content = give_package(anki, tmp_path / "back.apkg", legacy=generation != "anki21b")
+    reading = read(as_first_generation(content) if generation == "anki2" else content)
+    assert reading.notes[0].endswith(f" {generation}.")
     [entry] = reading.entries
     assert (entry.deck, entry.front, entry.back) == ("Own::Deck", "What is rank?\nSay it.", "$r$")
     assert entry.id == f"anki-{note.guid.encode().hex()}"
