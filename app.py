@@ -50,8 +50,11 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from fastapi import FastAPI
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-    from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
+    from flashcards.interchange.anki_schedule import row_problem
+    from flashcards.interchange.exchange import card_exchange
+    from flashcards.pages import browse as browse_page
+    from flashcards.pages import cards as cards_page
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.lab import Lab
@@ -60,16 +63,21 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
+    from quizzes.interchange.exchange import question_exchange
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
-    from study import frame, web
+    from study import frame, transfer, web
     from study.agenda import Subjects
+    from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
+    from study.exchange import Exchange
+    from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
+    from study.pending import Pending
     from study.store import open_store
 
     context = Context(
@@ -86,6 +94,14 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
+        "questions": question_exchange(settings.home, context.concepts),
+        "cards": card_exchange(context.store, settings.home, context.concepts),
+    }
+    pending = Pending(folder=settings.imports_dir)
+    inout = inout_page.InOutPage(context=context, exchanges=exchanges, pending=pending)
+
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
@@ -94,10 +110,12 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
     cards_page.build(pages, context, cards)
+    browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
+    inout_page.build(pages, context, inout)
     lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -106,7 +124,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(reader.close)
     site.state.close = closing.close
     register(site, lab)
-    site.add_middleware(web.Doorkeeper, hosts=hosts)
+    transfer.register(site, context, exchanges, pending)
+    site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 
 

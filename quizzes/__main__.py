@@ -1,4 +1,4 @@
-"""Quizzes on the command line: `python -m quizzes list`, `due` and `validate`."""
+"""Quizzes on the command line: `python -m quizzes list`, `due`, `validate`, `export` and `import`."""
 
 import argparse
 import sys
@@ -9,15 +9,20 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
 from quizzes.bank import Question, load_bank
 from quizzes.explain.prompts import load_prompts
+from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.kinds.charts import ReadChart
 from quizzes.lint import lint_questions
+from quizzes.own_bank import LiveBank
 from quizzes.sittings import Sittings
-from study.command_line import add_learner_options, exit_status, open_learner
+from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
 from study.content import LEVELS
 from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
+from study.exchange_commands import add_exchange_commands, export_files, import_file
+from study.imports import Imports
+from study.settings import load_settings
 
 DRAWN_TO_CHECK = 20  # variants of each family
 
@@ -38,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     due.set_defaults(command=show_due)
 
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
+
+    out, into = add_exchange_commands(commands, formats=tuple(WRITERS), what="questions")
+    out.set_defaults(command=export_questions)
+    into.set_defaults(command=import_questions)
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -60,13 +69,47 @@ def list_questions(options: argparse.Namespace) -> None:
 def show_due(options: argparse.Namespace) -> None:
     """What to ask again: confident errors whose day has come, then other misses, oldest first."""
     store, profile = open_learner(options)
-    sittings = Sittings(store=store, bank=load_bank(load_concepts()))
+    own = load_settings(home=options.data_folder).questions_dir
+    sittings = Sittings(store=store, bank=LiveBank(load_concepts(), own))
     again = sittings.again(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {len(again)} to ask again")
     for question in again:
         print(_line(question))
     for each in sittings.returning(profile.id):
         print(f"{each.question_id}\tcomes back on {each.due_on}, missed on {each.missed_on}")
+    store.close()
+
+
+def export_questions(options: argparse.Namespace) -> None:
+    """Files of the chosen formats, and what a format has no form for."""
+    now = datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    questions = question_exchange(load_settings(home=options.data_folder).home, load_concepts())
+    written = export_files([questions], profile.id, formats=options.format, folder=options.out, now=now)
+    for path in written:
+        print(path)
+    for name in options.format.split(","):
+        if left_out := questions.writing(name.strip()).left_out:
+            ids = ", ".join(entry.id for entry in left_out)
+            print(f"{name.strip()} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
+    store.close()
+
+
+def import_questions(options: argparse.Namespace) -> None:
+    """What a file added, updated and skipped, and why."""
+    now = datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    home = load_settings(home=options.data_folder).home
+    lines = import_file(
+        [question_exchange(home, load_concepts())],
+        Imports(store=store, home=home),
+        profile.id,
+        path=options.file,
+        dry_run=options.dry_run,
+        now=now,
+    )
+    for line in lines:
+        print(line)
     store.close()
 
 

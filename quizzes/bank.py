@@ -117,7 +117,7 @@ def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
         topics[path.stem] = file.text("topic")
         entries = file.children("questions", kind="question")
         file.close()
-        read.extend((_read_question(entry, path.stem, concepts), entry) for entry in entries)
+        read.extend((read_question(entry, path.stem, concepts), entry) for entry in entries)
     note_repeated_ids((question.id, fields) for question, fields in read)
     if problems:
         raise ContentError(problems)
@@ -126,7 +126,8 @@ def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
     )
 
 
-def _read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
+def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
+    """One entry of a question file; what is wrong with it is noted."""
     kind = fields.choice("kind", KINDS) if fields.has("kind") else KINDS[0]
     checks = read_checks(fields)
     stem, task = read_task(fields, kind, stem=fields.text("stem"), checks=checks)

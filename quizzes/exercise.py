@@ -6,10 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from quizzes.bank import Question, load_bank
+from quizzes.bank import Question
 from quizzes.choice import rules_of
 from quizzes.feedback import rows, spoken, verdict
 from quizzes.modes import SECOND_ATTEMPT_RULE
+from quizzes.own_bank import LiveBank
 from quizzes.session import Position, draw, offered
 from quizzes.sittings import Sittings
 from study import events
@@ -237,8 +238,12 @@ def quiz_exercise(
     ask_for_cards: AskForCards,
     of_card: Mapping[str, tuple[str, ...]] | None = None,
 ) -> QuizExercise:
-    """The questions of an app: its bank, read and checked, on its store."""
-    sittings = Sittings(store=context.store, bank=load_bank(context.concepts), of_card=of_card or {})
+    """The questions of an app: its bank and the learner's own, read and checked, on its store."""
+    sittings = Sittings(
+        store=context.store,
+        bank=LiveBank(context.concepts, context.settings.questions_dir),
+        of_card=of_card or {},
+    )
     return QuizExercise(sittings=sittings, concepts=context.concepts, ask_for_cards=ask_for_cards)
 
 

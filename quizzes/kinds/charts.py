@@ -105,7 +105,7 @@ class ReadChart:
 
 def read_chart(fields: Fields) -> Chart:
     """The figure of a question: `chart: {quantity, vary, over, title, x, y, and other arguments}`."""
-    entry = fields.child("chart", kind="chart")
+    entry = fields.needed_child("chart", kind="chart")
     over, scale, arguments = entry.raw("over"), entry.raw("scale"), entry.raw("arguments")
     if not isinstance(over, list) or not 2 <= len(over) <= 12:
         entry.note(f"`over` must list 2 to 12 values, got {over!r}")

@@ -166,8 +166,10 @@ class TrueFalse:
 def read_single(fields: Fields) -> Single:
     """A question with one right option."""
     options = read_options(fields, "options")
-    if not 3 <= len(options) <= 4:
+    if not fields.own and not 3 <= len(options) <= 4:
         fields.note(f"needs 3 or 4 options, got {len(options)}")
+    if not 2 <= len(options) <= MOST_KEYS:
+        fields.note(f"needs 2 to {MOST_KEYS} options, got {len(options)}")
     _note_one_right(fields, options)
     return Single(options=options)
 

@@ -92,11 +92,12 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
     unit = fields.text("unit", default="")
     if not known(unit):
         fields.note(f"the unit {unit!r} is not known to quizzes/kinds/numbers.py")
-    if not checks:
+    own = _number(fields, "value", default=None) if fields.own and not checks else 0.0
+    if not checks and not fields.own:
         fields.note("a numeric question needs a `check`: its number is the right answer")
     numeric = Numeric(
         # A check counts in bytes, a question may ask for megabytes.
-        value=checks[0].expect / worth(unit) if checks else 0.0,
+        value=checks[0].expect / worth(unit) if checks else own,
         feedback=fields.text("feedback"),
         unit=unit,
         tolerance=_number(fields, "tolerance", default=0.0),

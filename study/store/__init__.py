@@ -9,12 +9,14 @@ from study.errors import LearnerError
 from study.store.cards import CardLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
+from study.store.imports import ImportLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
 from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
 from study.store.quizzes import QuizLog
 from study.store.runs import ReviewRuns
+from study.store.verbs import VerbLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +26,13 @@ class Store:
     database: Database
     profiles: Profiles
     cards: CardLog
+    verbs: VerbLog
     quizzes: QuizLog
     explains: ExplainLog
     notes: Notes
     runs: ReviewRuns
     predictions: PredictionLog
+    imports: ImportLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -53,11 +57,13 @@ def open_store(database_url: str) -> Store:
         database=database,
         profiles=Profiles(database),
         cards=CardLog(database),
+        verbs=VerbLog(database),
         quizzes=QuizLog(database),
         explains=ExplainLog(database),
         notes=Notes(database),
         runs=ReviewRuns(database),
         predictions=PredictionLog(database),
+        imports=ImportLog(database),
     )
 
 

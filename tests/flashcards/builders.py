@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flashcards.deck import Card
+from flashcards.note import Card
 from flashcards.scheduler import Memory, Phase
 from study.content import Level
 from study.evidence import Evidence
@@ -18,6 +18,7 @@ def card(
     level: Level = "beginner",
     tags: tuple[str, ...] = (),
     concepts: tuple[str, ...] = ("rank",),
+    note: str = "",
 ) -> Card:
     return Card(
         id=card_id,
@@ -29,6 +30,7 @@ def card(
         back=f"back of {card_id}",
         why="because",
         evidence=Evidence(source="a book", checks=()),
+        note=note,
     )
 
 

@@ -46,6 +46,28 @@ def test_due_lists_what_was_missed(
     assert [line.split("\t")[0] for line in lines[1:]] == [record.question_ids[0]]
 
 
+def test_questions_go_out_and_come_in_and_what_has_no_form_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    data, out = ["--data-folder", str(tmp_path / "data")], tmp_path / "out"
+    assert main(["export", "--format", "moodle-xml,gift,csv", "--out", str(out), *data]) == 0
+    printed = capsys.readouterr()
+    names = printed.out.split()
+    assert {Path(name).suffix for name in names} == {".xml", ".gift", ".csv"}
+    assert "gift has no form for" in printed.err
+    for name in names:
+        assert main(["import", name, *data]) == 0
+        assert "Questions: 0 added, 0 updated," in capsys.readouterr().out
+    mine = tmp_path / "mine.gift"
+    mine.write_text("::Mine::Is B zero at first? {T}\n\nAn essay. {}\n")
+    assert main(["import", str(mine), *data]) == 0
+    assert "Questions: 1 added, 0 updated, 0 the same, 1 skipped" in capsys.readouterr().out
+    assert (tmp_path / "data" / "questions" / "mine.imported.json").is_file()
+    assert main(["import", str(mine), *data]) == 0
+    assert "0 added, 0 updated, 1 the same, 1 skipped" in capsys.readouterr().out
+
+
 def test_due_says_when_a_confident_error_comes_back(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,

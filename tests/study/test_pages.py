@@ -243,9 +243,26 @@ def test_preferences_are_saved_and_checked(context: Context) -> None:
     [profile] = context.store.profiles.all()
     chosen = context.store.notes.preferences(profile.id)
     assert (chosen.shortcuts, chosen.new_cards_a_day) == (False, 4)
-    with pytest.raises(Exception, match="Choose 0 to 200"):
+    with pytest.raises(Exception, match="'many' is no number"):
         page.act({"act": "prefer", "fields": {"new_cards_a_day": ["many"]}}, opened("b1"))
 
 
 def test_settings_say_where_the_data_is(context: Context) -> None:
     assert str(context.settings.home) in words(SettingsPage(context=context).load(opened("b1")))
+
+
+def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
+    page = SettingsPage(context=context)
+    html = page.load(opened("b1"))
+    chosen = {"reviews_a_day": "30", "session_minutes": "15", "learn_ahead_minutes": "5"}
+    chosen |= {"day_begins_hour": "3", "card_order": "weakest", "time_zone": "Asia/Tokyo"}
+    form = press(html, "prefer", fields={name: [text] for name, text in chosen.items()})
+    page.act(form, opened("b1"))
+    [profile] = context.store.profiles.all()
+    saved = context.store.notes.preferences(profile.id)
+    assert {name: str(getattr(saved, name)) for name in chosen} == chosen
+    again = page.load(opened("b1"))
+    assert '<option value="weakest" selected>' in again
+    assert 'value="Asia/Tokyo"' in again
+    with pytest.raises(Exception, match="No time zone is called 'Moon'"):
+        page.act({**form, "fields": {"time_zone": ["Moon"]}}, opened("b1"))

@@ -7,12 +7,20 @@ from sqlalchemy import Column, Connection, DateTime, Integer, MetaData, Table, f
 
 from study.errors import LearnerError
 from study.store.database import Database
-from study.store.migrations import m0001_first_tables, m0002_predictions, m0005_answers_of_all_kinds
+from study.store.migrations import (
+    m0001_first_tables,
+    m0002_predictions,
+    m0003_card_verbs,
+    m0005_answers_of_all_kinds,
+    m0006_imports,
+)
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (1, m0001_first_tables.upgrade),
     (2, m0002_predictions.upgrade),
+    (3, m0003_card_verbs.upgrade),
     (5, m0005_answers_of_all_kinds.upgrade),
+    (6, m0006_imports.upgrade),
 )
 
 applied_steps = Table(
