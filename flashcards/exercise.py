@@ -1,7 +1,7 @@
 """A card as it is shown: front, then back with four outcomes. What a press on it does to the log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,7 +91,7 @@ class CardExercise:
         """The answer, with what each rating would do from this moment; `below` stands in their place."""
         card = self.card(desk, look)
         flipped_at = look.flipped_at or desk.now
-        look = Look(**{**vars(look), "flipped_at": flipped_at})
+        look = replace(look, flipped_at=flipped_at)
         latest = desk.latest.get(card.id)
         outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
         html = render(

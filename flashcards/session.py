@@ -94,8 +94,6 @@ class Session:
     waiting: int
     """Reviews that wait, whatever the limit of the day lets through."""
 
-    next_due: datetime | None
-
     @property
     def total(self) -> int:
         """Cards of today, done and left."""
@@ -128,7 +126,6 @@ def next_card(
         answers=sum(log.rated_today.get(card.id, 0) for card in chosen),
         answers_left=sum(_answers_left(log.memories.get(card_id)) for card_id in left),
         waiting=waiting,
-        next_due=_next_due(chosen, log, after=now),
     )
 
 
@@ -204,8 +201,3 @@ def _answers_left(memory: Memory | None) -> int:
 
 def _level_of(card: Card) -> int:
     return LEVELS.index(card.level)
-
-
-def _next_due(cards: Iterable[Card], log: Log, *, after: datetime) -> datetime | None:
-    dues = [log.memories[card.id].due for card in cards if card.id in log.memories]
-    return min((due for due in dues if due > after), default=None)

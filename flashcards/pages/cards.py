@@ -1,7 +1,7 @@
 """The Cards page: flip, rate, undo, edit, flag, set aside, cram. It draws what the engines decide."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -107,7 +107,7 @@ class CardsPage:
         cram = bool(choice_of(visit.query).cram)
         if act == "flip" or look.flipped_at:
             piece = self.exercise.back(visit, desk, look, cram=cram, below=below)
-            look = look if look.flipped_at else Look(**{**vars(look), "flipped_at": desk.now})
+            look = replace(look, flipped_at=look.flipped_at or desk.now)
         else:
             self.exercise.card(desk, look)
             piece = self.exercise.front(desk, card, look=look, below=below)

@@ -30,7 +30,7 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
         "asked": asked,
         "learnt": sorted({concept for card_id in last for concept in by_id[card_id].concepts}),
         "shaky": [by_id[card_id] for card_id, rating in last.items() if rating == 1],
-        "next_due": _when(desk, session),
+        "next_due": _when(desk, choice),
         "time_up": minutes if time_up else 0,
         "later": session.counts.left,
         "go_on": address(choice.filters, minutes=str(spent + minutes)),
@@ -42,10 +42,13 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
     }
 
 
-def _when(desk: Desk, session: Session) -> str:
-    if session.next_due is None:
+def _when(desk: Desk, choice: Choice) -> str:
+    """When the next card of this choice comes back, moved and buried ones included."""
+    chosen = {card.id for card in desk.decks.cards if choice.wanted.matches(card)}
+    later = [due for card_id, due in desk.dues().items() if card_id in chosen and due > desk.now]
+    if not later:
         return ""
-    days = desk.preferences.days.between(desk.now, session.next_due)
+    days = desk.preferences.days.between(desk.now, min(later))
     if days <= 0:
-        return f"in {in_words(session.next_due - desk.now)}"
+        return f"in {in_words(min(later) - desk.now)}"
     return "tomorrow" if days == 1 else f"in {days} days"

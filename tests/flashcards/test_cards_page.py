@@ -10,6 +10,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.exercise import card_exercise
 from flashcards.pages.cards import CardsPage
+from flashcards.scheduler import preview
 from flashcards.standing import LEECH_LAPSES
 from study.context import Context
 from study.frame import Reply
@@ -44,8 +45,10 @@ def test_the_answer_is_not_in_the_page_before_the_flip(page: CardsPage) -> None:
 
 
 def test_the_four_buttons_show_when_the_card_would_come_back(page: CardsPage) -> None:
-    back = flip(page, page.load(opened("b1")))
-    assert "1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy 8 d" in words(back)
+    html = page.load(opened("b1"))
+    easy = preview(None, now=NOW, fuzz_seed=f"{press(html, 'flip')['card']} 0")[3].interval.days
+    back = flip(page, html)
+    assert f"1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy {easy} d" in words(back)
 
 
 def test_a_rating_is_stored_before_the_next_card_shows(page: CardsPage) -> None:
@@ -240,6 +243,11 @@ def test_a_backlog_is_offered_and_spread_with_one_press(context: Context) -> Non
     spread = page.act(press(html, "spread", fields={"days": ["3"]}), opened("b1"))
     assert spread["say"].startswith("6 reviews spread over 3 days.")
     assert "2 to review" in words(spread["html"])
+    html = spread["html"]
+    for _ in range(2):
+        html = rate(page, html, 4)["html"]
+    context.store.notes.prefer(profile.id, new_cards_a_day=0)
+    assert "The next card comes back tomorrow." in words(page.load(opened("b1")))
     assert "reviews wait" not in words(spread["html"])
 
 
