@@ -104,6 +104,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing = ExitStack()
     closing.callback(lab.close)
     closing.callback(reader.close)
+    closing.callback(cards.fitting.close)
     site.state.close = closing.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)

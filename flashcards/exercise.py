@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from flashcards.deck import Card, load_decks
+from flashcards.fitting import Fitting
 from flashcards.reviews import Reviews, Shown
 from flashcards.scheduler import preview
 from flashcards.session import Session
@@ -33,6 +34,7 @@ class CardExercise:
 
     reviews: Reviews
     concepts: ConceptMap
+    fitting: Fitting
     label: str = "cards"
 
     @property
@@ -66,6 +68,8 @@ class CardExercise:
             raise StaleError(
                 "That card was rated in another window already.", do_next="Here is the next one."
             )
+        scheduling = self.reviews.scheduling(visit.profile.id)
+        outcomes = preview(memory, now=visit.now, scheduling=scheduling)
         html = render(
             "flashcards/back.html",
             card=card,
@@ -74,7 +78,7 @@ class CardExercise:
             review_id=review_id,
             shown_at=events.moment(event, "shown").isoformat(),
             flipped_at=visit.now.isoformat(),
-            outcomes=[(o.rating, o.name, in_words(o.interval)) for o in preview(memory, now=visit.now)],
+            outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
         )
         return Piece(html=Markup(html), say=f"Answer: {to_plain(card.back)}", focus="#answer")
 
@@ -88,6 +92,7 @@ class CardExercise:
         )
         rating = events.whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
+        self.fitting.consider(visit.profile.id, now=visit.now)
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
@@ -160,7 +165,8 @@ class CardExercise:
 def card_exercise(context: Context) -> CardExercise:
     """The cards of an app: its decks, read and checked, on its store."""
     decks = load_decks(context.concepts)
-    return CardExercise(reviews=Reviews(store=context.store, decks=decks), concepts=context.concepts)
+    reviews = Reviews(store=context.store, decks=decks)
+    return CardExercise(reviews=reviews, concepts=context.concepts, fitting=Fitting(reviews))
 
 
 def in_words(interval: timedelta) -> str:

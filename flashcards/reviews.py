@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flashcards.deck import Card, Decks
-from flashcards.scheduler import RATINGS, Memory, Outcome, preview
+from flashcards.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Outcome, Scheduling, preview
 from flashcards.session import CardFilter, Log, Session, next_card
 from study.agenda import CardsDue
 from study.days import day_end, day_start, study_day
@@ -73,6 +73,17 @@ class Reviews:
             just_undone=self.store.cards.just_undone(profile_id),
         )
 
+    def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
+        """How this learner's cards are scheduled: the parameters fitted to them, and the recall they aim at.
+
+        `at` is when the buttons were shown: parameters kept after that don't change what a press does.
+        """
+        fit = self.store.fits.newest(profile_id, kept=True, until=at)
+        return Scheduling(
+            parameters=fit.parameters if fit else DEFAULT_PARAMETERS,
+            desired_retention=self.store.notes.preferences(profile_id).desired_retention,
+        )
+
     def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
         """What is known about a card, and the id of the review that says so (0 for a new card)."""
         review = self.store.cards.latest(profile_id).get(card_id)
@@ -91,7 +102,8 @@ class Reviews:
                 "This answer was open for so long that its intervals are out of date.",
                 do_next="Look at the card again, then rate it.",
             )
-        outcome = preview(memory, now=shown.flipped_at)[rating - 1]
+        scheduling = self.scheduling(profile_id, at=shown.flipped_at)
+        outcome = preview(memory, now=shown.flipped_at, scheduling=scheduling)[rating - 1]
         self.store.cards.append(
             profile_id,
             shown.card_id,

@@ -84,6 +84,17 @@ def preview(
     return tuple(_outcome(memory, rating, moment, _fsrs(scheduling)) for rating in RATINGS)
 
 
+def rated(memory: Memory | None, rating: Rating, *, now: datetime, scheduling: Scheduling) -> Memory:
+    """What is known after one rating; the same as that button of `preview`, at a quarter of its cost."""
+    return _outcome(memory, rating, now.astimezone(UTC), _fsrs(scheduling)).after
+
+
+def retrievability(memory: Memory, *, now: datetime, scheduling: Scheduling) -> float:
+    """The chance that the card is recalled now, by FSRS, which counts whole days."""
+    card = _to_fsrs(memory, now)
+    return float(_fsrs(scheduling).get_card_retrievability(card, now.astimezone(UTC)))
+
+
 @lru_cache(maxsize=64)
 def _fsrs(scheduling: Scheduling) -> fsrs.Scheduler:
     return fsrs.Scheduler(

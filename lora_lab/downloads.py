@@ -19,6 +19,7 @@ from lora_lab.merged import Merged
 from lora_lab.plots.grid import grid_plots, plane_at
 from lora_lab.preview import preview
 from lora_lab.published_memory import published_memory
+from lora_lab.run_file import run_file
 from lora_lab.runs.table import Table
 from lora_lab.script import script_of
 from study.attachments import attached, file_response, missing, plot_response, table_response
@@ -85,7 +86,7 @@ class Downloads:
 
     def run(self, run_id: str) -> Response:
         """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
-        text = runfile_response(self._lab.run(run_id))
+        text = run_file(self._lab.run(run_id))
         return file_response(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
 
     def script(self, run_id: str) -> Response:

@@ -11,6 +11,7 @@ from study.store import schema as t
 from study.store.database import Database
 from study.store.profiles import lock
 
+RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
 
 
@@ -21,12 +22,19 @@ class Preferences:
     shortcuts: bool = True
     new_cards_a_day: int = 10
     tour_seen: bool = False
+    desired_retention: float = 0.9
+    """The share of due cards to aim to recall."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.new_cards_a_day <= 200:
             raise LearnerError(
                 f"{self.new_cards_a_day} new cards a day is out of range.",
                 do_next="Choose 0 to 200; 10 is a good pace.",
+            )
+        if not RETENTION_LOW <= self.desired_retention <= RETENTION_HIGH:
+            raise LearnerError(
+                f"A desired retention of {self.desired_retention:.0%} is out of range.",
+                do_next=f"Choose {RETENTION_LOW:.0%} to {RETENTION_HIGH:.0%}; 90% is the usual aim.",
             )
 
 
