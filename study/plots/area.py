@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from study.plots.sheet import FAINT, INK, PAPER, Sheet
+from study.plots.sheet import EDGE, FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
 
 Span = tuple[float, float]
 
@@ -34,6 +34,17 @@ class Area:
             self.sheet.text(self.left - 6, y + 4, label, align="right", soft=True)
             self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
         self.sheet.line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
+
+    def below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
+        """Labels under the ground line, as many as fit beside each other, none over the sheet's edge."""
+        widths = [text_width(label) for _, label in labels]
+        places = [
+            min(self.x(value), self.sheet.width - EDGE - width / 2)
+            for (value, _), width in zip(labels, widths, strict=True)
+        ]
+        for index in fitting(places, widths, first=first):
+            y = self.bottom + TEXT_LEADING
+            self.sheet.text(places[index], y, labels[index][1], align="center", soft=True)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
         """Through data points."""

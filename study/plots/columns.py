@@ -4,18 +4,16 @@ from dataclasses import dataclass
 
 from study.plots.area import Area
 from study.plots.axis import nice_span, nice_ticks
+from study.plots.points import BLUE
 from study.plots.sheet import (
     EDGE,
-    INK,
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    fitting,
     text_width,
     wrapped,
 )
 
-BLUE = "#0072B2"
 BODY = 200.0
 ABOVE = TEXT_LEADING + 18  # the name of the vertical axis, and the number on the tallest column
 BELOW = TEXT_LEADING + 18  # tick labels and the name of the horizontal axis
@@ -67,14 +65,13 @@ class Columns:
             area.sheet.shape(corners, fc=BLUE, lw=0)
 
     def _words(self, area: Area) -> None:
-        """Labels and numbers, as many as fit beside each other."""
-        places = [area.x(place + 0.5) for place in range(len(self.values))]
-        last = len(places) - 1
-        for index in fitting(places, [text_width(label) for label in self.labels], first=(0, last)):
-            y = area.bottom + TEXT_LEADING
-            area.sheet.text(places[index], y, self.labels[index], align="center", soft=True)
-        tallest = max(range(len(self.values)), key=self.values.__getitem__)
-        for index in fitting(places, [text_width(number) for number in self.numbers], first=(tallest,)):
-            if self.numbers[index]:
-                y = area.y(self.values[index]) - 4
-                area.sheet.text(places[index], y, self.numbers[index], align="center", colour=INK)
+        """Labels below; above, every number where each fits over its column, else the largest one."""
+        middles = [place + 0.5 for place in range(len(self.values))]
+        area.below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
+        room = area.x(1.0) - area.x(0.0)
+        tallest = self.values.index(max(self.values))
+        all_fit = all(text_width(number) <= room for number in self.numbers)
+        for place in range(len(self.values)) if all_fit else (tallest,):
+            x, y = area.x(middles[place]), area.y(self.values[place]) - 4
+            if self.numbers[place]:
+                area.sheet.text(x, y, self.numbers[place], align="center")

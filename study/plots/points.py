@@ -1,11 +1,11 @@
 """Measured points with their intervals, and computed curves, on two linear scales."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from study.plots.area import Area, Span
 from study.plots.axis import nice_ticks
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, fitting, text_width, wrapped
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 BODY = 220.0
@@ -48,7 +48,9 @@ class Points:
 
     x_label: str
     y_label: str
-    x_ticks: Mapping[float, str]
+    x_ticks: tuple[tuple[float, str], ...]
+    """Values and their labels."""
+
     percent: bool = True
     joined: bool = False
 
@@ -103,11 +105,7 @@ class Points:
         area.dot(point.x, point.y, colour=BLUE, size=7.0)
 
     def _x_words(self, area: Area) -> None:
-        places = [area.x(value) for value in self.x_ticks]
-        labels = list(self.x_ticks.values())
-        for index in fitting(places, [text_width(label) for label in labels], first=(len(labels) - 1, 0)):
-            y = area.bottom + TEXT_LEADING
-            area.sheet.text(places[index], y, labels[index], align="center", soft=True)
+        area.below(self.x_ticks, first=(len(self.x_ticks) - 1, 0))
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
 

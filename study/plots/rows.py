@@ -1,4 +1,4 @@
-"""One line a name: a share with its interval, or an amount as a bar; names on the left, numbers on the right."""
+"""One line a name: a share with its interval, or an amount as a bar; its number on the right."""
 
 from dataclasses import dataclass
 
