@@ -13,9 +13,9 @@ from flashcards.statistics import (
     recall_by_week,
 )
 from study.concepts import ConceptMap
-from study.intervals import Share, share_of
+from study.intervals import Share, percent, share_of
 from study.plots.plot import Plot
-from study.plots.points import Curve, Point, Points
+from study.plots.points import Curve, Points, point_of
 from study.plots.rows import Row, Rows
 
 WEEKS = 12
@@ -30,7 +30,7 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
         return
     target = history.scheduling.desired_retention
     overall = Share(hits=sum(s.hits for s in weeks.values()), trials=sum(s.trials for s in weeks.values()))
-    recalled = f"You recalled {_percent(overall.value)} of {overall.trials:,} cards that came back"
+    recalled = f"You recalled {percent(overall.value)} of {overall.trials:,} cards that came back"
     title = f"{recalled}; {_aim(overall, target)}"
     last = max(weeks)
     places = {day: (day - last).days / 7 for day in weeks}
@@ -39,13 +39,13 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
         title=title,
         subtitle=f"By week over the last {WEEKS}, {scope}; reviews at least a day after the card's last one.",
         header=("week to", "recalled", "asked", "share, %", "95 % from", "95 % to", "aim, %"),
-        rows=tuple((day.isoformat(), *_cells(share), 100 * target) for day, share in weeks.items()),
+        rows=tuple((day.isoformat(), *share.cells, 100 * target) for day, share in weeks.items()),
         alt=f"{title}. " + "; ".join(f"week to {day:%-d %b} {share}" for day, share in weeks.items()) + ".",
         drawing=Points(
-            points=tuple(_point(places[day], share) for day, share in weeks.items()),
+            points=tuple(point_of(places[day], share) for day, share in weeks.items()),
             measured=f"recalled, with its 95 % interval (Wilson): {overall} over all these weeks",
             curves=(Curve(xs=(min(places.values()) - 0.4, 0.4), ys=(target, target)),),
-            computed=f"what you aim at: {_percent(target)}",
+            computed=f"what you aim at: {percent(target)}",
             x_label="week up to",
             y_label="share recalled",
             x_ticks=tuple((place, f"{day:%-d %b}") for day, place in places.items()),
@@ -65,8 +65,8 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
     differs = "less than" if largest.expected > high else "more than"
     fits = "as" if low <= largest.expected <= high else differs
     title = (
-        f"After {largest.label} you recall {_percent(largest.share.value)}, {fits} "
-        f"the model expects: {_percent(largest.expected)}"
+        f"After {largest.label} you recall {percent(largest.share.value)}, {fits} "
+        f"the model expects: {percent(largest.expected)}"
     )
     places = tuple(float(number) for number in range(len(bins)))
     yield Plot(
@@ -74,12 +74,12 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
         title=title,
         subtitle=f"By time since the last review, {scope}; measured on {len(history.recalls):,} reviews.",
         header=("time since", "recalled", "asked", "share, %", "95 % from", "95 % to", "expected, %"),
-        rows=tuple((each.label, *_cells(each.share), 100 * each.expected) for each in bins),
+        rows=tuple((each.label, *each.share.cells, 100 * each.expected) for each in bins),
         alt=f"{title}. "
-        + "; ".join(f"{b.label}: {b.share}, expected {_percent(b.expected)}" for b in bins)
+        + "; ".join(f"{b.label}: {b.share}, expected {percent(b.expected)}" for b in bins)
         + ".",
         drawing=Points(
-            points=tuple(_point(place, each.share) for place, each in zip(places, bins, strict=True)),
+            points=tuple(point_of(place, each.share) for place, each in zip(places, bins, strict=True)),
             measured="recalled, with its 95 % interval (Wilson)",
             curves=(Curve(xs=places, ys=tuple(each.expected for each in bins)),),
             computed="expected by FSRS-6 with your parameters, mean over the same reviews",
@@ -107,14 +107,14 @@ def _recall_rows(
     if not shares:
         return
     weakest, share = next(iter(shares.items()))
-    title = f"Weakest {kind}: {weakest}, {_percent(share.value)} of {share.trials} recalled"
+    title = f"Weakest {kind}: {weakest}, {percent(share.value)} of {share.trials} recalled"
     shown = list(shares.items())[:ROWS_AT_MOST]
     yield Plot(
         name=name,
         title=title,
         subtitle=f"Share recalled by {kind}, {scope}, weakest first; measured.",
         header=(kind, "recalled", "asked", "share, %", "95 % from", "95 % to"),
-        rows=tuple((key, *_cells(each)) for key, each in shares.items()),
+        rows=tuple((key, *each.cells) for key, each in shares.items()),
         alt=f"{title}. " + "; ".join(f"{key} {each}" for key, each in shown) + ".",
         drawing=Rows(
             rows=tuple(
@@ -124,7 +124,7 @@ def _recall_rows(
                 for key, each in shown
             ),
             x_label="share recalled",
-            footnote=f"{DOTS} Dashed: what you aim at, {_percent(target)}.{_rest(len(shares), kind)}",
+            footnote=f"{DOTS} Dashed: what you aim at, {percent(target)}.{_rest(len(shares), kind)}",
             target=target,
         ),
     )
@@ -170,21 +170,7 @@ def _rest(count: int, kind: str) -> str:
 
 def _aim(share: Share, target: float) -> str:
     low, high = share.interval
-    aim = f"the {_percent(target)} you aim at"
+    aim = f"the {percent(target)} you aim at"
     if high < target:
         return f"that is below {aim}"
     return f"that is above {aim}" if low > target else f"that agrees with {aim}"
-
-
-def _point(x: float, share: Share) -> Point:
-    low, high = share.interval
-    return Point(x=x, y=share.value, low=low, high=high)
-
-
-def _cells(share: Share) -> tuple[int, int, float, float, float]:
-    low, high = share.interval
-    return share.hits, share.trials, 100 * share.value, 100 * low, 100 * high
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -26,11 +26,22 @@ class Share:
         half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
         return max(0.0, middle - half), min(1.0, middle + half)
 
+    @property
+    def cells(self) -> tuple[int, int, float, float, float]:
+        """As a table shows it: hits, trials, then the share and its interval in percent."""
+        low, high = self.interval
+        return self.hits, self.trials, 100 * self.value, 100 * low, 100 * high
+
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.value:.0%} ({low:.0%} to {high:.0%})".replace("%", " %")
+        return f"{percent(self.value)} ({percent(low)} to {percent(high)})"
 
 
 def share_of(outcomes: list[bool]) -> Share | None:
     """The share of true outcomes; None without any."""
     return Share(hits=sum(outcomes), trials=len(outcomes)) if outcomes else None
+
+
+def percent(share: float) -> str:
+    """`87 %`: whole percents are as much as a few hundred trials can tell."""
+    return f"{100 * share:.0f} %"

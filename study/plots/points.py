@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from study.intervals import Share, percent
 from study.plots.area import Area, Span
 from study.plots.axis import nice_ticks
 from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
@@ -24,6 +25,12 @@ class Point:
     y: float
     low: float
     high: float
+
+
+def point_of(x: float, share: Share) -> Point:
+    """A measured share as a point."""
+    low, high = share.interval
+    return Point(x=x, y=share.value, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ class Points:
         return low - room, high + room
 
     def _level(self, value: float) -> str:
-        return f"{value:.0%}".replace("%", " %") if self.percent else f"{value:g}"
+        return percent(value) if self.percent else f"{value:g}"
 
     def _point(self, area: Area, point: Point) -> None:
         x, low, high = area.x(point.x), area.y(point.low), area.y(point.high)
