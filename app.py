@@ -23,6 +23,7 @@ MENU = (
     ("Quiz", "/quiz"),
     ("Explain", "/explain"),
     ("Lab", "/lab"),
+    ("Progress", "/progress"),
 )
 STYLES = (
     ROOT / "flashcards/static/cards.css",
@@ -52,8 +53,10 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
     from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
+    from flashcards.progress import CardSection
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
+    from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.pages import every as lab_pages
     from lora_lab.run_panel import last_run
@@ -62,11 +65,13 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
-    from study import frame, web
+    from quizzes.progress import QuizSection
+    from study import frame, progress_files, web
     from study.agenda import Subjects
     from study.concepts import load_concepts
     from study.context import Context
     from study.pages import learn as learn_page
+    from study.pages import progress as progress_page
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
@@ -84,7 +89,13 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
     explain = explain_exercise(context)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
-    subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
+    subjects = Subjects(
+        of_card=cards.subjects,
+        of_question=quiz.subjects,
+        of_prompt=explain.subjects,
+        of_prediction=QUANTITY_CONCEPTS,
+    )
+    sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
@@ -98,6 +109,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
+    progress_page.build(pages, context, subjects=subjects, sections=sections)
     lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -107,6 +119,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(cards.fitting.close)
     site.state.close = closing.close
     register(site, lab)
+    progress_files.register(site, context, sections)
     site.add_middleware(web.Doorkeeper, hosts=hosts)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 

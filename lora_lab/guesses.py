@@ -58,7 +58,7 @@ class Verdict:
     concepts: tuple[str, ...]
 
 
-QUANTITY_CONCEPTS: dict[Quantity, tuple[str, ...]] = {
+QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
     "percent": ("counting-parameters", "lora-rank"),
     "peak": ("activation-memory",),
     "lower": ("held-out-evaluation",),

@@ -14,9 +14,9 @@ Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
 
-# Certainty-based marking (Moodle: +1/+2/+3 when right, 0/-2/-6 when wrong) pays best at "guess" below 67 %, at
-# the middle step from 67 to 80 %, at "sure" above 80 %. Each tap stands for the middle of its range, where the
-# lowest begins at 1/3, a blind guess among three options.
+# Certainty-based marking (Moodle: +1/+2/+3 when right, 0/-2/-6 when wrong) pays best at "guess" below 67 %,
+# at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap stands for the middle of its range, where
+# the lowest begins at 1/3, a blind guess among three options.
 STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
 COIN = 0.25  # the Brier score of saying 50 % to everything
 

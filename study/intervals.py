@@ -43,5 +43,5 @@ def share_of(outcomes: list[bool]) -> Share | None:
 
 
 def percent(share: float) -> str:
-    """`87 %`: whole percents are as much as a few hundred trials can tell."""
-    return f"{100 * share:.0f} %"
+    """`87 %`, never broken between lines: whole percents are as much as a few hundred trials can tell."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

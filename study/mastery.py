@@ -6,7 +6,14 @@ from urllib.parse import urlencode
 
 from study.agenda import Subjects
 from study.concepts import ConceptMap
-from study.progress import Mastery, Outcome, mastery_by_concept, next_to_learn, weakest
+from study.progress import (
+    MASTERY_WINDOW,
+    Mastery,
+    Outcome,
+    mastery_by_concept,
+    next_to_learn,
+    weakest,
+)
 from study.store import Store
 from study.store.explains import ExplainAttempt
 from study.store.quizzes import QuizRecord
@@ -54,9 +61,8 @@ def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Sub
 
 def _repair(concept: str, known: Mastery, subjects: Subjects) -> Step:
     cards, questions = subjects.counts(concept)
-    misses = (
-        f"{known.misses} {'miss' if known.misses == 1 else 'misses'} in your last {min(known.answers, 10)}"
-    )
+    missed = f"{known.misses} {'miss' if known.misses == 1 else 'misses'}"
+    why = f"{missed} in your last {min(known.answers, MASTERY_WINDOW)} answers"
     if cards:
         do, href = _count(cards, "card"), _address("/cards", concept)
     elif questions:
