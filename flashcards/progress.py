@@ -38,7 +38,7 @@ class CardSection:
     name: str = "cards"
 
     def html(self, visit: Visit) -> Markup:
-        """Recall, the slider and what was fitted; before the first rating too, for the aim can be chosen then."""
+        """Recall, the slider and what was fitted; before the first rating, too, one can choose an aim."""
         history = self._history(visit)
         scheduling = history.scheduling
         self.exercise.fitting.consider(visit.profile.id, now=visit.now)
