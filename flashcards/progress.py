@@ -75,15 +75,23 @@ class CardSection:
                 said = f"{percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings a day"
                 return {"parts": {"workload": render("flashcards/workload.html", **values)}, "say": said}
             case "keep-retention":
-                store = self.exercise.reviews.store
-                store.notes.prefer(visit.profile.id, desired_retention=_retention(event))
-                return {"goto": "/progress#memory"}
+                return self._keep(visit, _retention(event))
             case "scope":
                 scope = events.field(event, "scope")
                 return {"goto": f"/progress?scope={scope}#memory" if scope else "/progress#memory"}
             case "poll":
                 return {"parts": {"fit": render("flashcards/fit.html", **self._fit(visit))}}
         return None
+
+    def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
+        """Store an aim; what is said about it changes, and the charts are drawn anew."""
+        self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
+        values = self._workload(visit, aim)
+        parts = {
+            "recall": render("flashcards/recall.html", recall=overall_recall(self._history(visit)), **values),
+            "workload": render("flashcards/workload.html", **values),
+        }
+        return {"parts": parts, "say": f"Saved: you aim at {percent(aim)}.", "then": "draw"}
 
     def _history(self, visit: Visit) -> CardHistory:
         reviews = self.exercise.reviews

@@ -16,6 +16,7 @@ PAGES = {
     "/explain": "Explain",
     "/explain?prompt=explain-lora": "Explain",
     "/review": "Review",
+    "/progress": "Progress",
     "/settings": "Settings",
     "/grid": "Grid",
     "/compare": "Compare",

@@ -24,7 +24,9 @@ def reviews(store: Store) -> Reviews:
 
 
 def log_of_a_fast_forgetter(*, days: int = 75) -> list[CardReview]:
-    return list(study(Plan(cards=110, new_a_day=6, days=days), Scheduling(), learner=fast_forgetter(), seed=1))
+    return list(
+        study(Plan(cards=110, new_a_day=6, days=days), Scheduling(), learner=fast_forgetter(), seed=1)
+    )
 
 
 def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
