@@ -92,7 +92,7 @@ class CardExercise:
         )
         rating = events.whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
-        self.fitting.consider(visit.profile.id, now=visit.now)
+        self.fitting.consider(visit.profile.id)
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
@@ -166,7 +166,8 @@ def card_exercise(context: Context) -> CardExercise:
     """The cards of an app: its decks, read and checked, on its store."""
     decks = load_decks(context.concepts)
     reviews = Reviews(store=context.store, decks=decks)
-    return CardExercise(reviews=reviews, concepts=context.concepts, fitting=Fitting(reviews))
+    fitting = Fitting(reviews, clock=context.clock)
+    return CardExercise(reviews=reviews, concepts=context.concepts, fitting=fitting)
 
 
 def in_words(interval: timedelta) -> str:

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,16 +41,20 @@ class FitState:
 
 
 class Fitting:
-    """Starts fits, one at a time for a learner. Asking whether one is due costs one count."""
+    """Starts fits, one at a time for a learner. Asking whether one is due costs one count.
 
-    def __init__(self, reviews: Reviews) -> None:
+    A fit is dated by `clock` when it is stored: buttons shown before that keep their intervals.
+    """
+
+    def __init__(self, reviews: Reviews, *, clock: Callable[[], datetime]) -> None:
         self._reviews = reviews
+        self._clock = clock
         self._looked_at: dict[str, int] = {}  # profile -> how many ratings there were
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._threads: list[Thread] = []
         self._lock = Lock()
 
-    def consider(self, profile_id: str, *, now: datetime) -> bool:
+    def consider(self, profile_id: str) -> bool:
         """Start a fit if one is due; returns at once, and whether one was started."""
         total = self._reviews.store.cards.count(profile_id)
         if total < NEEDED or total < self._looked_at.get(profile_id, -LOOK_EVERY) + LOOK_EVERY:
@@ -59,7 +63,7 @@ class Fitting:
         state = self.state(profile_id)
         if state.running or state.have < state.next_at:
             return False
-        return self._start(profile_id, now)
+        return self._start(profile_id)
 
     def state(self, profile_id: str) -> FitState:
         """How far this learner is."""
@@ -82,23 +86,23 @@ class Fitting:
             process.kill()
         self.wait()
 
-    def _start(self, profile_id: str, now: datetime) -> bool:
+    def _start(self, profile_id: str) -> bool:
         with self._lock:
             if profile_id in self._running:
                 return False
             self._running[profile_id] = start_worker()
-        thread = Thread(target=self._fit, args=(profile_id, now), daemon=True)
+        thread = Thread(target=self._fit, args=(profile_id,), daemon=True)
         self._threads.append(thread)
         thread.start()
         return True
 
-    def _fit(self, profile_id: str, now: datetime) -> None:
+    def _fit(self, profile_id: str) -> None:
         process = self._running[profile_id]
         try:
             asked = question(self._history(profile_id), self._reviews.scheduling(profile_id).parameters)
             answer, problem = process.communicate(asked, timeout=LIMIT_SECONDS)
             if process.returncode == 0:
-                self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), now))
+                self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), self._clock()))
             elif process.returncode > 0:  # a signal below zero is this app being closed
                 log.warning("Fitting the card scheduler failed: %s", problem.strip().splitlines()[-1:])
         except subprocess.TimeoutExpired:

@@ -9,10 +9,9 @@ from markupsafe import Markup
 from flashcards.exercise import CardExercise
 from flashcards.figures import card_figures
 from flashcards.fitting import NEEDED
-from flashcards.recall_figures import overall_recall
 from flashcards.scheduler import Memory, Scheduling
 from flashcards.simulation import Plan, Workload, workload
-from flashcards.statistics import CardHistory
+from flashcards.statistics import CardHistory, recall_lately
 from flashcards.workload_figure import workload_figure
 from study import events
 from study.context import Visit
@@ -41,10 +40,10 @@ class CardSection:
         """Recall, the slider and what was fitted; before the first rating, too, one can choose an aim."""
         history = self._history(visit)
         scheduling = history.scheduling
-        self.exercise.fitting.consider(visit.profile.id, now=visit.now)
+        self.exercise.fitting.consider(visit.profile.id)
         shown = render(
             "flashcards/progress.html",
-            recall=overall_recall(history),
+            recall=recall_lately(history),
             low=round(100 * RETENTION_LOW),
             high=round(100 * RETENTION_HIGH),
             chosen=round(100 * scheduling.desired_retention),
@@ -88,7 +87,7 @@ class CardSection:
         self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
         values = self._workload(visit, aim)
         parts = {
-            "recall": render("flashcards/recall.html", recall=overall_recall(self._history(visit)), **values),
+            "recall": render("flashcards/recall.html", recall=recall_lately(self._history(visit)), **values),
             "workload": render("flashcards/workload.html", **values),
         }
         return {"parts": parts, "say": f"Saved: you aim at {percent(aim)}.", "then": "draw"}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from flashcards.deck import Decks
 from flashcards.statistics import (
+    WEEKS,
     CardHistory,
     forgetting,
     minutes_by_concept,
@@ -13,19 +14,18 @@ from flashcards.statistics import (
     recall_by_week,
 )
 from study.concepts import ConceptMap
-from study.intervals import Share, percent, share_of
+from study.intervals import Share, percent
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points, point_of
 from study.plots.rows import Row, Rows
 
-WEEKS = 12
 ROWS_AT_MOST = 12
 DOTS = "A dot is a measured share, its line the 95 % interval (Wilson)."
 
 
 def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
     """Recall by week against the target; nothing before a card came back after a day."""
-    weeks = recall_by_week(history, weeks=WEEKS)
+    weeks = recall_by_week(history)
     if not weeks:
         return
     target = history.scheduling.desired_retention
@@ -150,17 +150,6 @@ def _time_rows(name: str, kind: str, spent: Mapping[str, float], scope: str) -> 
             x_label="minutes",
             footnote=f"From seeing a card to rating it.{note}{_rest(len(spent), kind)}",
         ),
-    )
-
-
-def overall_recall(history: CardHistory) -> Share | None:
-    """Over the weeks that the chart shows."""
-    return share_of(
-        [
-            recall.recalled
-            for recall in history.recalls
-            if (history.today - history.day_of(recall.at)).days < 7 * WEEKS
-        ]
     )
 
 

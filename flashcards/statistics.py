@@ -9,13 +9,16 @@ from statistics import fmean
 from typing import TypeVar
 
 from flashcards.deck import Decks
-from flashcards.recalls import Recall, recalls
+from flashcards.recalls import Recall, after_a_day, recalls
 from flashcards.scheduler import Memory, Scheduling, retrievability
 from study.intervals import Share, share_of
+from study.progress import REMEMBERED
 from study.store.cards import CardReview
 
 Subject = TypeVar("Subject", date, str)
 DayOf = Callable[[datetime], date]
+
+WEEKS = 12  # that recall is counted over
 
 # Ends of the elapsed times that are put together, in days: about twice as long each time, as intervals grow.
 ELAPSED_ENDS = (1, 2, 4, 7, 14, 30, 60, 120, 240, 36_500)
@@ -67,14 +70,21 @@ def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
     return spent
 
 
-def recall_by_week(history: CardHistory, *, weeks: int) -> dict[date, Share]:
+def recall_by_week(history: CardHistory) -> dict[date, Share]:
     """The share recalled in each of the last weeks that had a review, by the week's last day."""
     outcomes: dict[date, list[bool]] = defaultdict(list)
     for recall in history.recalls:
         back = (history.today - history.day_of(recall.at)).days // 7
-        if back < weeks:
+        if back < WEEKS:
             outcomes[history.today - timedelta(days=7 * back)].append(recall.recalled)
     return _shares(dict(sorted(outcomes.items())))
+
+
+def recall_lately(history: CardHistory) -> Share | None:
+    """The share recalled in these weeks; needs no prediction, and so no replay of the whole log."""
+    since = history.today - timedelta(days=7 * WEEKS)
+    recent = (r for r in after_a_day(history.reviews) if history.day_of(r.reviewed_at) > since)
+    return share_of([review.rating >= REMEMBERED for review in recent])
 
 
 def recall_by_deck(history: CardHistory, decks: Decks) -> dict[str, Share]:

@@ -1,18 +1,22 @@
-"""Quizzes on the command line: `python -m quizzes list`, `due` and `validate`."""
+"""Quizzes on the command line: `python -m quizzes list`, `due`, `items` and `validate`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank import load_bank
 from quizzes.explain.prompts import load_prompts
+from quizzes.progress import statistics_of
 from quizzes.sittings import Sittings
 from study.command_line import add_learner_options, exit_status, open_learner
 from study.concepts import load_concepts
 from study.content import LEVELS
 from study.errors import LearnerError
 from study.evidence import broken_claims
+from study.settings import load_settings
+from study.store import open_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     due = commands.add_parser("due", help="list the questions that were last answered wrong")
     add_learner_options(due)
     due.set_defaults(command=show_missed)
+
+    items = commands.add_parser("items", help="say how the questions do, once they have ten answers")
+    items.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
+    items.set_defaults(command=show_items)
 
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
     options = parser.parse_args(arguments)
@@ -54,6 +62,16 @@ def show_missed(options: argparse.Namespace) -> None:
     print(f"{profile.name}: {len(missed)} to ask again")
     for question in missed:
         print(f"{question.id}\t{' '.join(question.stem.split())}")
+    store.close()
+
+
+def show_items(options: argparse.Namespace) -> None:
+    """One question a line, hardest first: answers, facility, discrimination, and what to look at."""
+    store = open_store(load_settings(home=options.data_folder).database_url)
+    for item in statistics_of(store, load_bank(load_concepts())):
+        tells = "-" if item.discrimination is None else f"{item.discrimination:.2f}"
+        advice = "; ".join(item.advice) or "nothing stands out"
+        print(f"{item.question_id}\t{item.facility.trials}\t{item.facility}\t{tells}\t{advice}")
     store.close()
 
 

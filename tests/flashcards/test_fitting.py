@@ -23,6 +23,13 @@ def reviews(store: Store) -> Reviews:
     return Reviews(store=store, decks=Decks((card("0"),), {"one": "One"}))
 
 
+def fitting_of(reviews: Reviews, now: datetime) -> Fitting:
+    def clock() -> datetime:
+        return now
+
+    return Fitting(reviews, clock=clock)
+
+
 def log_of_a_fast_forgetter(*, days: int = 75) -> list[CardReview]:
     return list(
         study(Plan(cards=110, new_a_day=6, days=days), Scheduling(), learner=fast_forgetter(), seed=1)
@@ -34,11 +41,11 @@ def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
 ) -> None:
     log = log_of_a_fast_forgetter()
     keep(reviews.store, ana, log)
-    fitting = Fitting(reviews)
+    fitting = fitting_of(reviews, now)
     assert fitting.state(ana).have >= NEEDED
 
-    assert fitting.consider(ana, now=now)
-    assert not fitting.consider(ana, now=now)
+    assert fitting.consider(ana)
+    assert not fitting.consider(ana)
     fitting.wait()
 
     state = fitting.state(ana)
@@ -48,7 +55,7 @@ def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
     assert fit.after["log_loss"] < fit.before["log_loss"]  # type: ignore[operator]
     assert 0.2 <= fit.held_out / fit.reviews < 0.25  # reviews of one moment are held out together
     assert state.next_at == round(1.25 * fit.reviews)
-    assert not Fitting(reviews).consider(ana, now=now)
+    assert not fitting_of(reviews, now).consider(ana)
 
     fitted = reviews.scheduling(ana)
     assert fitted.parameters == fit.parameters
@@ -63,8 +70,8 @@ def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
 
 def test_too_few_reviews_start_nothing(reviews: Reviews, ana: str, now: datetime) -> None:
     keep(reviews.store, ana, log_of_a_fast_forgetter(days=8))
-    fitting = Fitting(reviews)
-    assert not fitting.consider(ana, now=now)
+    fitting = fitting_of(reviews, now)
+    assert not fitting.consider(ana)
     state = fitting.state(ana)
     assert 0 < state.have < NEEDED
     assert state.next_at == NEEDED

@@ -6,11 +6,10 @@ from random import Random
 import pytest
 
 from flashcards.deck import Decks
-from flashcards.recall_figures import overall_recall
 from flashcards.reviews import Reviews, Shown
 from flashcards.scheduler import Memory, Rating, Scheduling, rated, retrievability
 from flashcards.simulation import Plan, study, workload
-from flashcards.statistics import CardHistory
+from flashcards.statistics import CardHistory, recall_lately
 from study.days import study_day
 from study.store import Store
 from tests.flashcards.builders import card, fast_forgetter
@@ -70,7 +69,7 @@ def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains
         now=start + timedelta(days=40),
         day_of=study_day,
     )
-    share = overall_recall(history)
+    share = recall_lately(history)
     assert share is not None
     assert share.trials > 100
     low, high = share.interval

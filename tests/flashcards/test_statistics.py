@@ -22,10 +22,12 @@ from flashcards.statistics import (
     recall_by_concept,
     recall_by_deck,
     recall_by_week,
+    recall_lately,
     recall_now,
     reviews_by_day,
 )
 from study.concepts import ConceptMap
+from study.intervals import Share
 from study.plots.plot import Plot, to_csv
 from study.plots.render import render
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
@@ -82,11 +84,12 @@ def test_days_and_minutes_are_counted() -> None:
 
 
 def test_recall_is_counted_by_week_deck_and_concept_weakest_first() -> None:
-    weeks = recall_by_week(SMALL, weeks=12)
+    weeks = recall_by_week(SMALL)
     assert {day: (s.hits, s.trials) for day, s in weeks.items()} == {
         date(2026, 2, 25): (1, 2),
         date(2026, 3, 4): (1, 1),
     }
+    assert recall_lately(SMALL) == Share(hits=2, trials=3)
     by_deck = recall_by_deck(SMALL, DECKS)
     assert [(name, s.hits, s.trials) for name, s in by_deck.items()] == [("Two", 1, 2), ("One", 1, 1)]
     by_concept = [(name, s.hits, s.trials) for name, s in recall_by_concept(SMALL, DECKS).items()]
