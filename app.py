@@ -51,8 +51,9 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from fastapi import FastAPI
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-    from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
+    from flashcards.pages import browse as browse_page
+    from flashcards.pages import cards as cards_page
     from flashcards.progress import CardSection
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
@@ -105,6 +106,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
     cards_page.build(pages, context, cards)
+    browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)

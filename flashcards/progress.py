@@ -15,7 +15,6 @@ from flashcards.statistics import CardHistory, recall_lately
 from flashcards.workload_figure import workload_figure
 from study import events
 from study.context import Visit
-from study.days import study_day
 from study.intervals import percent
 from study.plots.plot import Plot
 from study.store.notes import RETENTION_HIGH, RETENTION_LOW
@@ -101,7 +100,7 @@ class CardSection:
             memories={id: Memory.from_json(last.after) for id, last in latest.items() if id in known},
             scheduling=reviews.scheduling(visit.profile.id),
             now=visit.now,
-            day_of=study_day,
+            day_of=visit.days.day,
         )
 
     def _part(self, history: CardHistory, scope: str) -> tuple[CardHistory, str]:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from statistics import fmean
 from typing import Literal, get_args
 
+from study.days import StudyDays
 from study.intervals import Share, percent, share_of
 from study.plots.plot import Plot
 from study.plots.points import Curve, Point, Points, point_of
@@ -18,6 +19,7 @@ NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "
 # at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap stands for the middle of its range, where
 # the lowest begins at 1/3, a blind guess among three options.
 STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
+WEEKS = 12
 COIN = 0.25  # the Brier score of saying 50 % to everything
 
 
@@ -41,21 +43,22 @@ def brier(said: Sequence[Said]) -> float:
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
 
-def brier_by_week(said: Sequence[Said], *, today: date, weeks: int) -> dict[date, tuple[float, int]]:
+def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> dict[date, tuple[float, int]]:
     """Brier score and number of answers of each of the last weeks that has one, by the week's last day."""
+    today = days.day(now)
     found: dict[date, list[Said]] = {}
     for each in said:
-        back = (today - each.at.date()).days // 7
-        if 0 <= back < weeks:
+        back = days.between(each.at, now) // 7
+        if 0 <= back < WEEKS:
             found.setdefault(today - timedelta(days=7 * back), []).append(each)
     return {day: (brier(group), len(group)) for day, group in sorted(found.items())}
 
 
-def calibration_figures(said: Sequence[Said], *, today: date) -> Iterator[Plot]:
+def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
     """Calibration, and the Brier score over time; nothing before an answer had a confidence."""
     if said:
         yield _calibration(said)
-        yield _brier_over_time(said, today)
+        yield _brier_over_time(said, now, days)
 
 
 def _calibration(said: Sequence[Said]) -> Plot:
@@ -85,16 +88,16 @@ def _calibration(said: Sequence[Said]) -> Plot:
     )
 
 
-def _brier_over_time(said: Sequence[Said], today: date) -> Plot:
-    weeks = brier_by_week(said, today=today, weeks=12)
+def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Plot:
+    weeks = brier_by_week(said, now=now, days=days)
     overall = brier(said)
     side = "better than" if overall < COIN else "no better than"
     title = f"Your Brier score is {overall:.2f}, {side} a coin toss ({COIN})"
-    places = {day: (day - today).days / 7 for day in weeks}
+    places = {day: (day - days.day(now)).days / 7 for day in weeks}
     return Plot(
         name="brier",
         title=title,
-        subtitle=f"By week over the last 12; {len(said):,} answers in all. Lower is better, 0 is perfect.",
+        subtitle=f"By week over the last {WEEKS}; {len(said):,} answers. Lower is better, 0 is perfect.",
         header=("week to", "Brier score", "answers"),
         rows=tuple((day.isoformat(), score, count) for day, (score, count) in weeks.items()),
         alt=f"{title}. " + "; ".join(f"week to {d:%-d %b}: {s:.2f}" for d, (s, _) in weeks.items()) + ".",

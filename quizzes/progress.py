@@ -10,7 +10,6 @@ from quizzes.bank import Bank
 from quizzes.calibration import CONFIDENCES, Said, calibration_figures
 from quizzes.items import ANSWERS_NEEDED, ItemStatistics, item_statistics
 from study.context import Visit
-from study.days import study_day
 from study.intervals import share_of
 from study.plots.plot import Plot
 from study.store import Store
@@ -43,7 +42,7 @@ class QuizSection:
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Calibration and Brier score, once a confidence was tapped."""
-        yield from calibration_figures(self._said(visit), today=study_day(visit.now))
+        yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
         """Nothing to press."""

@@ -130,6 +130,25 @@ class Fields:
             for entry in value
         ]
 
+    def child(self, name: str, *, kind: str) -> "Fields | None":
+        """One mapping, if it is written."""
+        value = self._take(name)
+        if isinstance(value, dict):
+            owner = f"of {self.item}"
+            return Fields(value, file=self._file, kind=kind, problems=self._problems, owner=owner)
+        if value is not None:
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        return None
+
+    def has(self, name: str) -> bool:
+        """Whether a field is written at all."""
+        return name in self._placed
+
+    def rest(self, *, besides: tuple[str, ...]) -> dict[str, Any]:
+        """All fields but some, for a reader that hands them on by name."""
+        names = [name for name in self._placed if name not in besides]
+        return {name: self._take(name) for name in names}
+
     def raw(self, name: str) -> Any:
         """The value as it stands, for a reader that checks it itself."""
         return self._take(name)

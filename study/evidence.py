@@ -15,11 +15,14 @@ class Evidence:
     checks: tuple[Check, ...]
 
 
-def read_evidence(fields: Fields, *, printed: str) -> Evidence:
-    """An item's source and checks; notes a claim with neither, and a check whose number no text shows."""
+def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Evidence:
+    """An item's source and checks; notes a claim with neither, and a check whose number no text shows.
+
+    A `computed` item shows a number that is never written, so that it needs neither.
+    """
     source = fields.text("source", default="")
     checks = read_checks(fields)
-    if not source and not checks:
+    if not source and not checks and not computed:
         fields.note("no source and no check")
     for check in checks:
         if not prints(printed, check):

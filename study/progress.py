@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from statistics import median
 from typing import Literal
 
 from study.concepts import Concept, ConceptMap
-from study.days import study_day
+from study.days import MACHINE_DAYS, StudyDays
 from study.store.cards import CardReview
 from study.store.quizzes import QuizAnswer
 
@@ -108,11 +108,11 @@ def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Conce
     return next(ready, None)
 
 
-def streak_days(moments: Iterable[datetime], *, today: date, zone: tzinfo | None = None) -> int:
+def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:
     """Study days in a row up to today; a day that is not over yet does not break the row."""
-    days = {study_day(moment, zone=zone) for moment in moments}
-    newest = today if today in days else today - timedelta(days=1)
-    run = takewhile(days.__contains__, (newest - timedelta(days=back) for back in range(len(days) + 1)))
+    studied = {days.day(moment) for moment in moments}
+    newest = today if today in studied else today - timedelta(days=1)
+    run = takewhile(studied.__contains__, (newest - timedelta(days=back) for back in range(len(studied) + 1)))
     return sum(1 for _ in run)
 
 

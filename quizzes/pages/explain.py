@@ -10,7 +10,6 @@ from quizzes.explain.grade import covered
 from quizzes.explain.prompts import Prompt
 from study import events, frame
 from study.context import Context, Visit
-from study.days import study_day
 from study.errors import LearnerError
 from study.frame import Reply
 from study.stations import Piece
@@ -99,5 +98,5 @@ class ExplainPage:
         return self.exercise.store.explains.attempts(visit.profile.id, prompt.id)
 
     def _ago(self, visit: Visit, attempt: ExplainAttempt) -> str:
-        days = (study_day(visit.now) - study_day(attempt.submitted_at)).days
+        days = visit.days.between(attempt.submitted_at, visit.now)
         return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"

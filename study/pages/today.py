@@ -11,7 +11,6 @@ from markupsafe import Markup
 from study import events, frame, progress
 from study.agenda import CardsDue, Subjects
 from study.context import Context, Visit
-from study.days import study_day
 from study.errors import LearnerError
 from study.frame import Reply
 from study.mastery import mastery
@@ -101,7 +100,7 @@ class TodayPage:
             **common,
             due=self.cards_due(visit),
             plan=self.review.plan(visit),
-            streak=progress.streak_days(moments, today=study_day(visit.now)),
+            streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=Markup(self.corners.last_run() or ""),
             weekdays=_weekdays(visit),
@@ -122,16 +121,16 @@ class TodayPage:
 
 
 def _greeting(visit: Visit) -> str:
-    hour = visit.now.astimezone().hour
+    hour = visit.now.astimezone(visit.days.zone).hour
     part = "morning" if 4 <= hour < 12 else "afternoon" if 12 <= hour < 18 else "evening"
     return f"Good {part}"
 
 
 def _days_ago(visit: Visit, known: progress.Mastery) -> str:
-    days = (study_day(visit.now) - study_day(known.last_seen)).days
+    days = visit.days.between(known.last_seen, visit.now)
     return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
 
 
 def _weekdays(visit: Visit) -> list[str]:
-    today = study_day(visit.now)
+    today = visit.days.day(visit.now)
     return ["Today", *((today + timedelta(days=ahead)).strftime("%a") for ahead in range(1, 7))]

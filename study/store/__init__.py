@@ -16,6 +16,7 @@ from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
 from study.store.quizzes import QuizLog
 from study.store.runs import ReviewRuns
+from study.store.verbs import VerbLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Store:
     database: Database
     profiles: Profiles
     cards: CardLog
+    verbs: VerbLog
     quizzes: QuizLog
     explains: ExplainLog
     notes: Notes
@@ -55,6 +57,7 @@ def open_store(database_url: str) -> Store:
         database=database,
         profiles=Profiles(database),
         cards=CardLog(database),
+        verbs=VerbLog(database),
         quizzes=QuizLog(database),
         explains=ExplainLog(database),
         notes=Notes(database),

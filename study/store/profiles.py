@@ -153,7 +153,15 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences, t.predictions)
+    logs = (
+        t.card_verbs,
+        t.card_reviews,
+        t.quiz_sessions,
+        t.explain_attempts,
+        t.drafts,
+        t.preferences,
+        t.predictions,
+    )
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 
@@ -161,6 +169,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
     def ids(table: Table) -> Select[Any]:
         return select(table.c.id).where(table.c.profile_id == profile_id)
 
+    connection.execute(delete(t.verb_undos).where(t.verb_undos.c.verb_id.in_(ids(t.card_verbs))))
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
     connection.execute(delete(t.answers).where(t.answers.c.session_id.in_(ids(t.quiz_sessions))))
     connection.execute(
@@ -172,6 +181,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.parameter_fits,
         t.predictions,
         t.review_runs,
+        t.card_verbs,
         t.card_reviews,
         t.card_requests,
         t.quiz_sessions,

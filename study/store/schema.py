@@ -79,6 +79,8 @@ card_reviews = Table(
     Column("before", JSON(none_as_null=True)),  # null: the card was new
     Column("after", JSON, nullable=False),
     Index("card_reviews_by_card", "profile_id", "card_id", "id"),
+    Index("card_reviews_by_time", "profile_id", "reviewed_at"),  # what was done today
+    Index("card_reviews_by_rating", "profile_id", "rating"),  # what was forgotten
 )
 
 review_undos = Table(
@@ -98,6 +100,28 @@ card_requests = Table(
     Column("because", String(120), nullable=False),  # a question id, or `prediction-peak`
     Column("requested_at", UtcDateTime, nullable=False),
     Index("card_requests_by_profile", "profile_id", "card_id"),
+)
+
+card_verbs = Table(
+    "card_verbs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("verb", String(20), nullable=False),
+    Column("subject", String(120), nullable=False),  # a card; for an edit its note; nothing for a spread
+    Column("review_id", ForeignKey("card_reviews.id")),  # of a rating
+    Column("value", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("card_verbs_by_profile", "profile_id", "verb", "id"),
+    Index("card_verbs_by_review", "review_id"),
+)
+
+verb_undos = Table(
+    "verb_undos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verb_id", ForeignKey("card_verbs.id"), nullable=False, unique=True),
+    Column("undone_at", UtcDateTime, nullable=False),
 )
 
 quiz_sessions = Table(

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flashcards.deck import Card
+from flashcards.note import Card
 from flashcards.scheduler import DEFAULT_PARAMETERS, Memory, Phase, Scheduling
 from flashcards.simulation import Learner
 from study.content import Level
@@ -19,6 +19,7 @@ def card(
     level: Level = "beginner",
     tags: tuple[str, ...] = (),
     concepts: tuple[str, ...] = ("rank",),
+    note: str = "",
 ) -> Card:
     return Card(
         id=card_id,
@@ -30,6 +31,7 @@ def card(
         back=f"back of {card_id}",
         why="because",
         evidence=Evidence(source="a book", checks=()),
+        note=note,
     )
 
 

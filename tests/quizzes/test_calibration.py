@@ -13,10 +13,12 @@ from quizzes.calibration import (
     by_confidence,
     calibration_figures,
 )
+from study.days import StudyDays
 from study.plots.render import render
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TODAY = date(2026, 3, 4)
+UTC_DAYS = StudyDays(zone=UTC)
 
 
 def said(confidence: Confidence, *results: bool, days_ago: int = 0) -> list[Said]:
@@ -46,7 +48,7 @@ def test_shares_are_counted_by_tap_and_scores_by_week() -> None:
         "guess": (0, 1),
         "sure": (2, 3),
     }
-    weeks = brier_by_week(answers, today=TODAY, weeks=12)
+    weeks = brier_by_week(answers, now=NOW, days=UTC_DAYS)
     assert {day: count for day, (_, count) in weeks.items()} == {date(2026, 2, 25): 3, TODAY: 1}
 
 
@@ -55,7 +57,7 @@ def test_shares_are_counted_by_tap_and_scores_by_week() -> None:
 )
 def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -> None:
     answers = said("sure", *([True] * rights * 3 + [False] * (20 - rights) * 3))
-    calibration, score = calibration_figures(answers, today=TODAY)
+    calibration, score = calibration_figures(answers, now=NOW, days=UTC_DAYS)
     assert finding in calibration.title
     assert "Brier score" in score.title
     for plot in (calibration, score):
@@ -63,4 +65,4 @@ def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -
 
 
 def test_without_a_tap_there_is_no_chart() -> None:
-    assert list(calibration_figures([], today=TODAY)) == []
+    assert list(calibration_figures([], now=NOW, days=UTC_DAYS)) == []

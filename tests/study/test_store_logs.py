@@ -55,33 +55,78 @@ def test_a_card_rated_in_another_window_is_not_rated_twice(store: Store, ana: st
     assert len(store.cards.history(ana)) == 1
 
 
+def undo(store: Store, profile: str, *, at: datetime) -> str:
+    last = store.verbs.last(profile)
+    return store.verbs.undo(profile, expected_id=last.id if last else 0, undone_at=at).subject
+
+
 def test_undo_reaches_back_one_rating_at_a_time(store: Store, ana: str, now: datetime) -> None:
-    ids = [rate(store, ana, card, at=now + timedelta(minutes=n)) for n, card in enumerate("aba")]
-    for expected in reversed(ids):
-        store.cards.undo(ana, expected_review_id=expected, undone_at=now)
+    for n, card in enumerate("abc"):
+        rate(store, ana, card, at=now + timedelta(minutes=n))
+    assert [undo(store, ana, at=now) for _ in range(3)] == ["c", "b", "a"]
     assert store.cards.history(ana) == []
-    with pytest.raises(LearnerError, match="no rating to undo"):
-        store.cards.undo(ana, expected_review_id=ids[0], undone_at=now)
+    with pytest.raises(LearnerError, match="nothing to undo"):
+        undo(store, ana, at=now)
 
 
 def test_undo_takes_back_only_what_the_page_showed_as_last(store: Store, ana: str, now: datetime) -> None:
-    first = rate(store, ana, "a", at=now)
+    rate(store, ana, "a", at=now)
+    first = store.verbs.last(ana)
+    assert first is not None
     rate(store, ana, "b", at=now)
-    with pytest.raises(StaleError, match="Another window rated"):
-        store.cards.undo(ana, expected_review_id=first, undone_at=now)
+    with pytest.raises(StaleError, match="Another window did something"):
+        store.verbs.undo(ana, expected_id=first.id, undone_at=now)
     assert len(store.cards.history(ana)) == 2
 
 
 def test_the_card_just_undone_is_known_until_the_next_rating(store: Store, ana: str, now: datetime) -> None:
     for card in "ab":
         rate(store, ana, card, at=now)
-    assert store.cards.just_undone(ana) is None
+    assert store.verbs.just_undone(ana) is None
     for card in "ba":
-        last = store.cards.history(ana)[-1].id
-        store.cards.undo(ana, expected_review_id=last, undone_at=now)
-        assert store.cards.just_undone(ana) == card
+        undo(store, ana, at=now)
+        undone = store.verbs.just_undone(ana)
+        assert undone is not None
+        assert undone.subject == card
     rate(store, ana, "a", at=now)
-    assert store.cards.just_undone(ana) is None
+    assert store.verbs.just_undone(ana) is None
+
+
+def test_one_undo_covers_every_verb_in_the_order_they_were_done(
+    store: Store, ana: str, now: datetime
+) -> None:
+    store.verbs.append(ana, "flag", "a", value="ask", at=now)
+    rate(store, ana, "b", at=now)
+    store.verbs.append(ana, "bury", "c", value=now.isoformat(), at=now)
+    assert [undo(store, ana, at=now) for _ in range(3)] == ["c", "b", "a"]
+    assert store.verbs.live(ana, ["flag", "rate", "bury"]) == []
+
+
+def test_a_verb_that_another_window_has_done_meanwhile_is_refused(
+    store: Store, ana: str, now: datetime
+) -> None:
+    first = store.verbs.append(ana, "edit", "a", value={"front": "x"}, at=now, expected_id=0)
+    with pytest.raises(StaleError, match="Another window changed this"):
+        store.verbs.append(ana, "edit", "a", value={"front": "y"}, at=now, expected_id=0)
+    store.verbs.append(ana, "edit", "a", value=None, at=now, expected_id=first)
+
+
+def test_lapses_are_counted_where_a_learnt_card_was_forgotten(store: Store, ana: str, now: datetime) -> None:
+    for before in (None, {"phase": "learning"}, {"phase": "review"}, {"phase": "review"}):
+        last = store.cards.latest(ana).get("c")
+        store.cards.append(
+            ana,
+            "c",
+            rating=1,
+            expected_review_id=last.id if last else 0,
+            reviewed_at=now,
+            duration_ms=1,
+            before=before,
+            after={},
+        )
+    verbs = store.verbs.live(ana, ["rate"])
+    assert store.cards.lapses(ana) == {"c": [verb.id for verb in verbs[2:]]}
+    assert store.cards.repeats_since(ana, since=now) == 1
 
 
 def test_one_learner_never_sees_the_log_of_another(store: Store, ana: str, now: datetime) -> None:

@@ -7,11 +7,17 @@ from sqlalchemy import Column, Connection, DateTime, Integer, MetaData, Table, f
 
 from study.errors import LearnerError
 from study.store.database import Database
-from study.store.migrations import m0001_first_tables, m0002_predictions, m0004_parameter_fits
+from study.store.migrations import (
+    m0001_first_tables,
+    m0002_predictions,
+    m0003_card_verbs,
+    m0004_parameter_fits,
+)
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (1, m0001_first_tables.upgrade),
     (2, m0002_predictions.upgrade),
+    (3, m0003_card_verbs.upgrade),
     (4, m0004_parameter_fits.upgrade),
 )
 
