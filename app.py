@@ -52,6 +52,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
     from flashcards.exercise import card_exercise
+    from flashcards.interchange.anki_schedule import row_problem
+    from flashcards.interchange.exchange import card_exchange
     from flashcards.pages import browse as browse_page
     from flashcards.pages import cards as cards_page
     from flashcards.progress import CardSection
@@ -64,18 +66,23 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
+    from quizzes.interchange.exchange import question_exchange
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import frame, progress_files, web
+    from study import frame, progress_files, transfer, web
     from study.agenda import Subjects
+    from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
+    from study.exchange import Exchange
+    from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import progress as progress_page
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
+    from study.pending import Pending
     from study.store import open_store
 
     context = Context(
@@ -87,7 +94,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
         menu=MENU,
     )
     cards = card_exercise(context)
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, of_card=cards.subjects)
     explain = explain_exercise(context)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(
@@ -97,6 +104,14 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
         of_prediction=QUANTITY_CONCEPTS,
     )
     sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))
+
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
+        "questions": question_exchange(settings.home, context.concepts),
+        "cards": card_exchange(context.store, settings.home, context.concepts),
+    }
+    pending = Pending(folder=settings.home / "imports")
+    inout = inout_page.InOutPage(context=context, exchanges=exchanges, pending=pending)
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
@@ -112,6 +127,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
     progress_page.build(pages, context, subjects=subjects, sections=sections)
+    inout_page.build(pages, context, inout)
     lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -122,7 +138,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     site.state.close = closing.close
     register(site, lab)
     progress_files.register(site, context, sections)
-    site.add_middleware(web.Doorkeeper, hosts=hosts)
+    transfer.register(site, context, exchanges, pending)
+    site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 
 

@@ -25,12 +25,12 @@ class Decks:
     notes: Mapping[str, Note] = field(default_factory=dict)
 
     @cached_property
-    def by_id(self) -> dict[str, Card]:
+    def by_id(self) -> Mapping[str, Card]:
         """Each card under its id."""
         return {card.id: card for card in self.cards}
 
     @cached_property
-    def concepts_of(self) -> dict[str, tuple[str, ...]]:
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         """Which concepts each card is about."""
         return {card.id: card.concepts for card in self.cards}
 
@@ -60,7 +60,7 @@ def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
         titles[path.stem] = file.text("deck")
         entries = file.children("cards", kind="card")
         file.close()
-        read.extend((_read_note(entry, path.stem, concepts), entry) for entry in entries)
+        read.extend((read_note(entry, path.stem, concepts), entry) for entry in entries)
     note_repeated_ids((card.id, fields) for note, fields in read for card in note.cards())
     if problems:
         raise ContentError(problems)
@@ -68,7 +68,8 @@ def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
     return Decks(cards, titles, {note.id: note for note, _ in read})
 
 
-def _read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
+def read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
+    """One entry of a deck; what is wrong with it is noted."""
     note_id = fields.text("id")
     kind = fields.choice("kind", KINDS) if fields.has("kind") else "basic"
     texts = _read_texts(fields, kind)

@@ -8,10 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from flashcards.answers import compare, shown_back
-from flashcards.deck import load_decks
 from flashcards.desk import Desk
 from flashcards.fitting import Fitting
 from flashcards.note import Card
+from flashcards.own_decks import LiveDecks
 from flashcards.pictures import picture_html
 from flashcards.reviews import Reviews, Shown
 from flashcards.session import Session
@@ -215,10 +215,10 @@ class CardExercise:
 
 
 def card_exercise(context: Context) -> CardExercise:
-    """The cards of an app: its decks, read and checked, on its store."""
+    """The cards of an app: its decks and the learner's own, read and checked, on its store."""
     reviews = Reviews(
         store=context.store,
-        decks=load_decks(context.concepts),
+        decks=LiveDecks(context.concepts, context.settings.decks_dir),
         lookalikes=load_confusable(context.concepts),
     )
     fitting = Fitting(reviews, clock=context.clock)

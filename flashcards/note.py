@@ -155,7 +155,7 @@ def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
     """A learner's own text as it may be stored, or what is wrong with it."""
     cleaned = {name: texts.get(name, "").replace("\r\n", "\n").strip() for name in note.texts}
     for name, text in cleaned.items():
-        if not text:
+        if not text and note.texts[name]:  # an own card may have come without a why
             raise LearnerError(f"The {name} is empty.", do_next="Write something, or take the deck's text.")
         if len(text) > TEXT_LIMIT:
             raise LearnerError(

@@ -4,15 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import fmean
-from typing import Literal, get_args
 
 from study.days import StudyDays
 from study.intervals import Share, percent, share_of
 from study.plots.plot import Plot
 from study.plots.points import Curve, Point, Points, point_of
+from study.store.quizzes import CONFIDENCES, Confidence
 
-Confidence = Literal["guess", "think", "sure"]
-CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
 
 # Certainty-based marking (Moodle: +1/+2/+3 when right, 0/-2/-6 when wrong) pays best at "guess" below 67 %,

@@ -20,8 +20,14 @@ def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Ev
 
     A `computed` item shows a number that is never written, so that it needs neither.
     """
+    return evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
+
+
+def evidence_of(
+    fields: Fields, checks: tuple[Check, ...], *, printed: str, computed: bool = False
+) -> Evidence:
+    """The same, for an item that needed its checks before its texts were known."""
     source = fields.text("source", default="")
-    checks = read_checks(fields)
     if not source and not checks and not computed:
         fields.note("no source and no check")
     for check in checks:

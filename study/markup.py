@@ -10,7 +10,7 @@ from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
 # Kept as one pattern so that a dollar sign inside code, or a backtick inside a formula, is left alone.
-_MARK = re.compile(
+MARK = re.compile(
     r"\n?```(?:\w*\n)?(?P<block>.+?)\n?```\n?|`(?P<code>[^`\n]+)`"
     r"|\$\$(?P<display>[^$]+)\$\$|\$(?P<math>[^$\n]+)\$",
     re.DOTALL,
@@ -22,7 +22,7 @@ def to_html(text: str) -> Markup:
     """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
     pieces: list[str] = []
     end = 0
-    for mark in _MARK.finditer(text):
+    for mark in MARK.finditer(text):
         pieces.append(_lines(text[end : mark.start()]))
         pieces.append(_marked(mark))
         end = mark.end()
@@ -32,7 +32,7 @@ def to_html(text: str) -> Markup:
 
 def to_plain(text: str) -> str:
     """The same text for a screen reader's live region: without marks."""
-    return _MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)
+    return MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)
 
 
 def _lines(text: str) -> str:

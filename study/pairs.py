@@ -23,7 +23,7 @@ class Pair:
 
 
 def own_pairs(*, decks_dir: Path = DECKS_DIR, questions_dir: Path = QUESTIONS_DIR) -> list[Pair]:
-    """Front and back of every card but computed ones; stem, right option and idea to keep of questions."""
+    """Front and back of all cards but computed ones; stem, right option and idea of single choices."""
     problems: list[Problem] = []
     pairs = [*_card_pairs(decks_dir, problems), *_question_pairs(questions_dir, problems)]
     if problems:
@@ -43,6 +43,8 @@ def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
 
 def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
     for question in _items(folder, "questions", kind="question", problems=problems):
+        if question.raw("kind") not in (None, "single"):
+            continue  # what is arranged or picked from a figure makes no text to train on
         right = [
             option.text("text")
             for option in question.children("options", kind="option")

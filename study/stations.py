@@ -78,6 +78,9 @@ class QuizStation(Station, Protocol):
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
         """The ids of the questions."""
 
+    def returning(self, visit: Visit) -> int:
+        """How many questions that were missed with confidence come back today."""
+
 
 class ExplainStation(Station, Protocol):
     """One explanation."""

@@ -10,6 +10,7 @@ from study.store.cards import CardLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.fits import FitLog
+from study.store.imports import ImportLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
 from study.store.predictions import PredictionLog
@@ -33,6 +34,7 @@ class Store:
     runs: ReviewRuns
     predictions: PredictionLog
     fits: FitLog
+    imports: ImportLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -64,6 +66,7 @@ def open_store(database_url: str) -> Store:
         runs=ReviewRuns(database),
         predictions=PredictionLog(database),
         fits=FitLog(database),
+        imports=ImportLog(database),
     )
 
 

@@ -171,10 +171,12 @@ def _erase(connection: Connection, profile_id: str) -> None:
 
     connection.execute(delete(t.verb_undos).where(t.verb_undos.c.verb_id.in_(ids(t.card_verbs))))
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
-    connection.execute(delete(t.answers).where(t.answers.c.session_id.in_(ids(t.quiz_sessions))))
+    for log in (t.answers, t.answer_retries, t.hints_shown):
+        connection.execute(delete(log).where(log.c.session_id.in_(ids(t.quiz_sessions))))
     connection.execute(
         delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
     )
+    connection.execute(delete(t.import_undos).where(t.import_undos.c.import_id.in_(ids(t.imports))))
     for part in (t.prediction_runs, t.prediction_verdicts):
         connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
@@ -188,6 +190,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.explain_attempts,
         t.drafts,
         t.preferences,
+        t.imports,
         t.browsers,
     ):
         connection.execute(delete(table).where(table.c.profile_id == profile_id))

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -146,7 +147,39 @@ answers = Table(
     Column("correct", Boolean, nullable=False),
     Column("answered_at", UtcDateTime, nullable=False),
     Column("duration_ms", Integer, nullable=False),
+    Column("response", JSON(none_as_null=True)),  # null in answers from before step 5, which are options
+    Column("points", Float),
+    Column("confidence", String(10)),  # null: not said
+    Column("hints", Integer),
     UniqueConstraint("session_id", "question_id", name="answers_once"),
+)
+
+answer_retries = Table(  # second attempts; `answers` holds the first ones
+    "answer_retries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
+    Column("question_id", String(120), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("option", String(120), nullable=False),
+    Column("correct", Boolean, nullable=False),
+    Column("answered_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("response", JSON(none_as_null=True)),
+    Column("points", Float),
+    Column("confidence", String(10)),
+    Column("hints", Integer),
+    UniqueConstraint("session_id", "question_id", "attempt", name="answer_retries_once"),
+)
+
+hints_shown = Table(
+    "hints_shown",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
+    Column("question_id", String(120), nullable=False),
+    Column("shown_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "question_id", name="hints_shown_once"),
 )
 
 explain_attempts = Table(
@@ -237,4 +270,23 @@ prediction_verdicts = Table(
     Column("correct", Boolean, nullable=False),
     Column("judged_at", UtcDateTime, nullable=False),
     UniqueConstraint("prediction_id", "quantity", name="prediction_verdicts_once"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("changes", JSON, nullable=False),  # what undo takes away and puts back
+    Column("imported_at", UtcDateTime, nullable=False),
+    Index("imports_by_profile", "profile_id", "imported_at"),
+)
+
+import_undos = Table(
+    "import_undos",
+    metadata,
+    Column("import_id", ForeignKey("imports.id"), primary_key=True),
+    Column("undone_at", UtcDateTime, nullable=False),
 )

@@ -6,7 +6,6 @@ import pytest
 
 from quizzes.calibration import (
     STANDS_FOR,
-    Confidence,
     Said,
     brier,
     brier_by_week,
@@ -15,6 +14,7 @@ from quizzes.calibration import (
 )
 from study.days import StudyDays
 from study.plots.render import render
+from study.store.quizzes import Confidence
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TODAY = date(2026, 3, 4)

@@ -35,11 +35,11 @@ def test_due_lists_what_was_missed(
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     sittings = Sittings(store=store, bank=load_bank(concepts))
-    record = sittings.start(ana, QuizChoice(length=2), now=now)
+    record = sittings.start(ana, QuizChoice(topic="lora", length=2), now=now)
     for question_id, wanted in zip(record.question_ids, (False, True), strict=True):
         options = sittings.bank.by_id[question_id].options
         chosen = next(option for option in options if option.correct is wanted)
-        sittings.answer(record, question_id, chosen.id, shown_at=now, now=now)
+        sittings.answer(record, question_id, {"option": chosen.id}, shown_at=now, now=now)
     assert main(["due", "--data-folder", str(tmp_path), "--profile", "Ana"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Ana: 1 to ask again"

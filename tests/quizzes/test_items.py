@@ -4,7 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from quizzes.bank import load_bank
 from quizzes.items import ANSWERS_NEEDED, item_statistics
+from quizzes.progress import statistics_of
+from study.concepts import ConceptMap
+from study.store import Store
 from study.store.quizzes import QuizAnswer
 
 WRONG = {"item": ("slip", "mix-up", "never-chosen")}
@@ -53,3 +57,17 @@ def test_what_never_varies_has_no_discrimination_and_is_called_easy() -> None:
     [item, _] = item_statistics(sittings(*["right"] * 12), WRONG)
     assert item.discrimination is None
     assert "easy: nearly everyone gets it right" in item.advice
+
+
+def test_a_family_is_one_item_whatever_its_seeds(
+    store: Store, ana: str, now: datetime, concepts: ConceptMap
+) -> None:
+    bank = load_bank(concepts)
+    family = next(iter(bank.families))
+    for seed in range(ANSWERS_NEEDED):
+        question = f"{family}@{seed}"
+        record = store.quizzes.start(ana, seed=seed, question_ids=(question,), choice={}, started_at=now)
+        store.quizzes.append(record.id, answer(question, "right"))
+    [item] = statistics_of(store, bank)
+    assert item.question_id == family
+    assert item.facility.trials == ANSWERS_NEEDED

@@ -8,7 +8,6 @@ import lora_lab.quantities  # noqa: F401 - cards show the numbers they were chec
 from flashcards.exercise import CardExercise, card_exercise
 from quizzes.exercise import quiz_exercise
 from quizzes.explain.exercise import explain_exercise
-from quizzes.session import options_in_order
 from study.agenda import Subjects
 from study.context import Context
 from study.pages.learn import LearnPage
@@ -16,6 +15,7 @@ from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
 from study.pages.today import Corners, TodayPage
 from tests.flashcards.test_reviews import shown
+from tests.quizzes.answering import right_fields
 from tests.visits import opened, press, query_of, words
 
 
@@ -120,7 +120,7 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
         html = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
     for number in range(3):
         assert f"questions {number}/3" in words(html)
-        event = press(html, "answer", query=query, fields={"option": [right_letter(review, html)]})
+        event = press(html, "answer", query=query, fields=right_answer(review, html))
         feedback = review.act(event, opened("b1"))["html"]
         assert "✓ Your answer, right" in words(feedback)
         assert ("Go on Enter" if number == 2 else "Next question Enter") in words(feedback)
@@ -134,13 +134,12 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     assert words(review.load(opened("b1", query[1:]))) == words(done)
 
 
-def right_letter(review: ReviewPage, html: str) -> str:
+def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = press(html, "answer")
     quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
-    options = options_in_order(quiz.bank.by_id[event["question"]], seed=record.seed)
-    return next(letter for letter, option in options if option.correct)
+    return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 
 def test_leaving_a_review_and_coming_back_goes_on(review: ReviewPage) -> None:

@@ -12,6 +12,8 @@ from study.store.migrations import (
     m0002_predictions,
     m0003_card_verbs,
     m0004_parameter_fits,
+    m0005_answers_of_all_kinds,
+    m0006_imports,
 )
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
@@ -19,6 +21,8 @@ STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (2, m0002_predictions.upgrade),
     (3, m0003_card_verbs.upgrade),
     (4, m0004_parameter_fits.upgrade),
+    (5, m0005_answers_of_all_kinds.upgrade),
+    (6, m0006_imports.upgrade),
 )
 
 applied_steps = Table(
