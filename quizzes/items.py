@@ -10,7 +10,7 @@ from study.store.quizzes import QuizAnswer
 
 ANSWERS_NEEDED = 10  # below it chance decides
 DEAD_BELOW = 0.05  # a wrong option chosen by fewer works for nobody (Tarrant 2009, BMC Med Educ 9:40)
-FACILITY_LOW, FACILITY_HIGH = 0.3, 0.7
+FACILITY_LOW, FACILITY_HIGH = 0.3, 0.9
 DISCRIMINATION_LOW = 0.25
 
 
