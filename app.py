@@ -23,6 +23,7 @@ MENU = (
     ("Quiz", "/quiz"),
     ("Explain", "/explain"),
     ("Lab", "/lab"),
+    ("Progress", "/progress"),
 )
 STYLES = (
     ROOT / "flashcards/static/cards.css",
@@ -55,8 +56,10 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from flashcards.interchange.exchange import card_exchange
     from flashcards.pages import browse as browse_page
     from flashcards.pages import cards as cards_page
+    from flashcards.progress import CardSection
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
+    from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.pages import every as lab_pages
     from lora_lab.run_panel import last_run
@@ -66,7 +69,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from quizzes.interchange.exchange import question_exchange
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
-    from study import frame, transfer, web
+    from quizzes.progress import QuizSection
+    from study import frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
@@ -74,6 +78,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from study.exchange import Exchange
     from study.pages import inout as inout_page
     from study.pages import learn as learn_page
+    from study.pages import progress as progress_page
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
@@ -92,7 +97,13 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, of_card=cards.subjects)
     explain = explain_exercise(context)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
-    subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
+    subjects = Subjects(
+        of_card=cards.subjects,
+        of_question=quiz.subjects,
+        of_prompt=explain.subjects,
+        of_prediction=QUANTITY_CONCEPTS,
+    )
+    sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))
 
     exchanges: dict[str, Exchange] = {
         "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
@@ -115,6 +126,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
+    progress_page.build(pages, context, subjects=subjects, sections=sections)
     inout_page.build(pages, context, inout)
     lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
@@ -122,8 +134,10 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing = ExitStack()
     closing.callback(lab.close)
     closing.callback(reader.close)
+    closing.callback(cards.fitting.close)
     site.state.close = closing.close
     register(site, lab)
+    progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)

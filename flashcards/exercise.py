@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from flashcards.answers import compare, shown_back
 from flashcards.desk import Desk
+from flashcards.fitting import Fitting
 from flashcards.note import Card
 from flashcards.own_decks import LiveDecks
 from flashcards.pictures import picture_html
@@ -62,6 +63,7 @@ class CardExercise:
 
     reviews: Reviews
     concepts: ConceptMap
+    fitting: Fitting
     label: str = "cards"
 
     @property
@@ -132,6 +134,7 @@ class CardExercise:
         )
         rating = events.whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
+        self.fitting.consider(visit.profile.id)
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
@@ -218,7 +221,8 @@ def card_exercise(context: Context) -> CardExercise:
         decks=LiveDecks(context.concepts, context.settings.decks_dir),
         lookalikes=load_confusable(context.concepts),
     )
-    return CardExercise(reviews=reviews, concepts=context.concepts)
+    fitting = Fitting(reviews, clock=context.clock)
+    return CardExercise(reviews=reviews, concepts=context.concepts, fitting=fitting)
 
 
 def in_words(interval: timedelta) -> str:

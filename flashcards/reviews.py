@@ -10,7 +10,15 @@ from flashcards.cram import Cram, answers_of, next_in_cram, started_at
 from flashcards.deck import Decks
 from flashcards.desk import Desk, Extra, read_desk
 from flashcards.note import Card, checked_edit
-from flashcards.scheduler import RATINGS, Memory, Outcome, Scheduling, preview, retrievability
+from flashcards.scheduler import (
+    DEFAULT_PARAMETERS,
+    RATINGS,
+    Memory,
+    Outcome,
+    Scheduling,
+    preview,
+    retrievability,
+)
 from flashcards.session import CardFilter, Log, Session
 from flashcards.standing import FLAGS, warned_at
 from study.agenda import CardsDue
@@ -54,10 +62,6 @@ class Reviews:
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
         )
 
-    def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
-        """How this learner's cards are scheduled."""
-        return Scheduling()
-
     def session(
         self,
         profile_id: str,
@@ -72,6 +76,17 @@ class Reviews:
     def log(self, profile_id: str, *, now: datetime) -> Log:
         """The log, read into what a session needs."""
         return self.desk(profile_id, now=now).log
+
+    def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
+        """How this learner's cards are scheduled: the parameters fitted to them, and the recall they aim at.
+
+        `at` is when the buttons were shown: parameters kept after that don't change what a press does.
+        """
+        fit = self.store.fits.newest(profile_id, kept=True, until=at)
+        return Scheduling(
+            parameters=fit.parameters if fit else DEFAULT_PARAMETERS,
+            desired_retention=self.store.notes.preferences(profile_id).desired_retention,
+        )
 
     def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
         """What is known about a card, and the id of the review that says so (0 for a new card)."""

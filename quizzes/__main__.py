@@ -1,9 +1,10 @@
-"""Quizzes on the command line: `python -m quizzes list`, `due`, `validate`, `export` and `import`."""
+"""Quizzes on the command line: `list`, `due`, `items`, `validate`, `export` and `import`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
@@ -13,6 +14,7 @@ from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.kinds.charts import ReadChart
 from quizzes.lint import lint_questions
 from quizzes.own_bank import LiveBank
+from quizzes.progress import statistics_of
 from quizzes.sittings import Sittings
 from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
@@ -23,6 +25,7 @@ from study.evidence import broken_claims
 from study.exchange_commands import add_exchange_commands, export_files, import_file
 from study.imports import Imports
 from study.settings import load_settings
+from study.store import open_store
 
 DRAWN_TO_CHECK = 20  # variants of each family
 
@@ -41,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     due = commands.add_parser("due", help="list the questions to ask again")
     add_learner_options(due)
     due.set_defaults(command=show_due)
+
+    items = commands.add_parser("items", help="say how the questions do, once they have ten answers")
+    items.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
+    items.set_defaults(command=show_items)
 
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
 
@@ -110,6 +117,16 @@ def import_questions(options: argparse.Namespace) -> None:
     )
     for line in lines:
         print(line)
+    store.close()
+
+
+def show_items(options: argparse.Namespace) -> None:
+    """One question a line, hardest first: answers, facility, discrimination, and what to look at."""
+    store = open_store(load_settings(home=options.data_folder).database_url)
+    for item in statistics_of(store, load_bank(load_concepts())):
+        tells = "-" if item.discrimination is None else f"{item.discrimination:.2f}"
+        advice = "; ".join(item.advice) or "nothing stands out"
+        print(f"{item.question_id}\t{item.facility.trials}\t{item.facility}\t{tells}\t{advice}")
     store.close()
 
 

@@ -13,9 +13,8 @@ from study.agenda import CardsDue, Subjects
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
+from study.mastery import mastery
 from study.pages.review import ReviewPage
-from study.store.cards import CardReview
-from study.store.quizzes import QuizAnswer
 from study.templates import render
 
 TOUR_STEPS = 4
@@ -105,19 +104,18 @@ class TodayPage:
             recalled=progress.recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=Markup(self.corners.last_run() or ""),
             weekdays=_weekdays(visit),
-            **self._concepts(visit, reviews, answers),
+            **self._concepts(visit),
         )
 
-    def _concepts(self, visit: Visit, reviews: list[CardReview], answers: list[QuizAnswer]) -> dict[str, Any]:
-        mastery = progress.mastery_by_concept(
-            reviews, answers, of_card=self.subjects.of_card, of_question=self.subjects.of_question
-        )
+    def _concepts(self, visit: Visit) -> dict[str, Any]:
+        known = mastery(self.context.store, visit.profile.id, self.subjects)
         return {
             "weakest": [
-                (concept, known, _days_ago(visit, known), self.subjects.counts(concept)[0])
-                for concept, known in progress.weakest(mastery)
+                (concept, found, _days_ago(visit, found), self.subjects.counts(concept)[0])
+                for concept, found in progress.weakest(known)
             ],
-            "next_concept": progress.next_to_learn(self.context.concepts, mastery),
+            "next_concept": progress.next_to_learn(self.context.concepts, known),
+            "has_progress": self.context.has_page("/progress"),
             "concepts": self.context.concepts,
         }
 

@@ -9,6 +9,7 @@ from study.errors import LearnerError
 from study.store.cards import CardLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
+from study.store.fits import FitLog
 from study.store.imports import ImportLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
@@ -32,6 +33,7 @@ class Store:
     notes: Notes
     runs: ReviewRuns
     predictions: PredictionLog
+    fits: FitLog
     imports: ImportLog
 
     def close(self) -> None:
@@ -63,6 +65,7 @@ def open_store(database_url: str) -> Store:
         notes=Notes(database),
         runs=ReviewRuns(database),
         predictions=PredictionLog(database),
+        fits=FitLog(database),
         imports=ImportLog(database),
     )
 

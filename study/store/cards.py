@@ -146,6 +146,11 @@ class CardLog:
         with self._database.read() as connection:
             return [_review(row) for row in connection.execute(wanted.order_by(log.id))]
 
+    def count(self, profile_id: str) -> int:
+        """How many reviews were not undone."""
+        with self._database.read() as connection:
+            return connection.scalar(_live(profile_id, func.count(t.card_reviews.c.id))) or 0
+
     def last_durations_ms(self, profile_id: str, *, limit: int = 50) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c

@@ -13,6 +13,7 @@ from study.store import schema as t
 from study.store.database import Database
 from study.store.profiles import lock
 
+RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
 
 CardOrder = Literal["due", "weakest", "mixed"]
@@ -41,6 +42,8 @@ class Preferences:
     day_begins_hour: int = 4
     time_zone: str = ""
     tour_seen: bool = False
+    desired_retention: float = 0.9
+    """The share of due cards to aim to recall."""
 
     def __post_init__(self) -> None:
         for field, words, low, high, advice in _RANGES:
@@ -52,6 +55,11 @@ class Preferences:
         if self.card_order not in CARD_ORDERS:
             raise LearnerError(
                 f"There is no order {self.card_order!r}.", do_next=f"Choose {', '.join(CARD_ORDERS)}."
+            )
+        if not RETENTION_LOW <= self.desired_retention <= RETENTION_HIGH:
+            raise LearnerError(
+                f"A desired retention of {self.desired_retention:.0%} is out of range.",
+                do_next=f"Choose {RETENTION_LOW:.0%} to {RETENTION_HIGH:.0%}; 90% is the usual aim.",
             )
         _zone(self.time_zone)
 

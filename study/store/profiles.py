@@ -180,6 +180,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
     for part in (t.prediction_runs, t.prediction_verdicts):
         connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
+        t.parameter_fits,
         t.predictions,
         t.review_runs,
         t.card_verbs,

@@ -154,6 +154,21 @@ class QuizLog:
         with self._database.read() as connection:
             return [_answer(row) for row in connection.execute(wanted)]
 
+    def sittings(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
+        """Every session that has an answer, with its answers, oldest first; of one profile or of all."""
+        sessions = select(t.quiz_sessions).order_by(t.quiz_sessions.c.started_at)
+        answers = select(t.answers).order_by(t.answers.c.id)
+        if profile_id is not None:
+            sessions = sessions.where(t.quiz_sessions.c.profile_id == profile_id)
+            own = select(t.quiz_sessions.c.id).where(t.quiz_sessions.c.profile_id == profile_id)
+            answers = answers.where(t.answers.c.session_id.in_(own))
+        found: dict[str, list[QuizAnswer]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(answers):
+                found.setdefault(row.session_id, []).append(_answer(row))
+            records = [_record(row) for row in connection.execute(sessions)]
+        return [(record, found[record.id]) for record in records if record.id in found]
+
     def show_hint(self, session_id: str, question_id: str, *, at: datetime) -> None:
         """Record that a hint was shown; asking for it again changes nothing."""
         wanted = select(t.hints_shown.c.id).where(

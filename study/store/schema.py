@@ -237,6 +237,21 @@ predictions = Table(
     Index("predictions_by_profile", "profile_id", "made_at"),
 )
 
+parameter_fits = Table(
+    "parameter_fits",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("fitted_at", UtcDateTime, nullable=False),
+    Column("reviews", Integer, nullable=False),  # that the scheduler can learn from
+    Column("held_out", Integer, nullable=False),  # the last of them, predicted only
+    Column("parameters", JSON, nullable=False),
+    Column("before", JSON, nullable=False),  # measures on the held-out reviews
+    Column("after", JSON, nullable=False),
+    Column("kept", Boolean, nullable=False),
+    Index("parameter_fits_by_profile", "profile_id", "id"),
+)
+
 prediction_runs = Table(
     "prediction_runs",
     metadata,

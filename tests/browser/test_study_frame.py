@@ -17,6 +17,7 @@ PAGES = {
     "/explain": "Explain",
     "/explain?prompt=explain-lora": "Explain",
     "/review": "Review",
+    "/progress": "Progress",
     "/settings": "Settings",
     "/io": "In and out",
     "/grid": "Grid",

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from flashcards.note import Card
-from flashcards.scheduler import Memory, Phase
+from flashcards.scheduler import DEFAULT_PARAMETERS, Memory, Phase, Scheduling
+from flashcards.simulation import Learner
 from study.content import Level
 from study.evidence import Evidence
 
@@ -43,3 +44,10 @@ def memory(*, due_in: timedelta, phase: Phase = "review", moment: datetime = NOW
         due=moment + due_in,
         last_review=moment - timedelta(days=3),
     )
+
+
+def fast_forgetter() -> Learner:
+    """Someone who forgets new cards sooner, and gains less from each review, than FSRS's defaults believe."""
+    true = [0.15 * stability for stability in DEFAULT_PARAMETERS[:4]] + list(DEFAULT_PARAMETERS[4:])
+    true[8] -= 1.0
+    return Learner(memory=Scheduling(parameters=tuple(true)))

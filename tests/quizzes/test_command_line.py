@@ -10,6 +10,7 @@ from quizzes.bank import load_bank
 from quizzes.sittings import QuizChoice, Sittings
 from study.concepts import ConceptMap
 from study.store import Store
+from study.store.quizzes import QuizAnswer
 from tests.quizzes.answering import wrong_response
 
 
@@ -95,3 +96,26 @@ def test_list_names_families_and_kinds(capsys: pytest.CaptureFixture[str]) -> No
     listed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert ["lora-matrix-count@SEED", "families", "beginner", "family", "Parameters of one adapter"] in listed
     assert {"single", "numeric", "ordering"} <= {line[3] for line in listed}
+
+
+def test_items_lists_the_questions_that_have_ten_answers(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Store,
+    ana: str,
+    concepts: ConceptMap,
+    now: datetime,
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    question = load_bank(concepts).questions[0].id
+    for seed in range(10):
+        record = store.quizzes.start(ana, seed=seed, question_ids=(question,), choice={}, started_at=now)
+        right = QuizAnswer(
+            question_id=question, option="right", correct=True, answered_at=now, duration_ms=1000
+        )
+        store.quizzes.append(record.id, right)
+    assert main(["items", "--data-folder", str(tmp_path)]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{question}\t10\t100")
+    assert "easy" in line

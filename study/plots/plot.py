@@ -7,7 +7,7 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from lora_lab.plots.sheet import (
+from study.plots.sheet import (
     EDGE,
     NARROW_BELOW_POINTS,
     TEXT_LEADING,
@@ -36,7 +36,7 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """One chart of the lab. Equal settings give equal plots, so that pictures of them can be kept."""
+    """One chart. Equal settings give equal plots, so that pictures of them can be kept."""
 
     name: str
     """Safe in an address and in a file name."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.axis import nice_span, nice_ticks, spread
+from study.plots.axis import nice_span, nice_ticks, spread
 
 values = st.floats(-1e12, 1e12)
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from lora_lab.plots.plot import Plot
-from lora_lab.plots.sheet import INK, PAPER, POINTS_PER_INCH, WIDE_INCHES, drawing_style
+from study.plots.plot import Plot
+from study.plots.sheet import INK, PAPER, POINTS_PER_INCH, WIDE_INCHES, drawing_style
 
 Format = Literal["svg", "png"]
 

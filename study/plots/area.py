@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lora_lab.axis import nice_ticks
-from lora_lab.plots.sheet import FAINT, INK, PAPER, Sheet
+from study.plots.sheet import EDGE, FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
 
 Span = tuple[float, float]
 
@@ -36,6 +35,17 @@ class Area:
             self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
         self.sheet.line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
 
+    def below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
+        """Labels under the ground line, as many as fit beside each other, none over the sheet's edge."""
+        widths = [text_width(label) for _, label in labels]
+        places = [
+            min(self.x(value), self.sheet.width - EDGE - width / 2)
+            for (value, _), width in zip(labels, widths, strict=True)
+        ]
+        for index in fitting(places, widths, first=first):
+            y = self.bottom + TEXT_LEADING
+            self.sheet.text(places[index], y, labels[index][1], align="center", soft=True)
+
     def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
         """Through data points."""
         self.sheet.line([self.x(x) for x in xs], [self.y(y) for y in ys], **style)
@@ -49,20 +59,3 @@ class Area:
         """The area between two lines."""
         edge = [*zip(xs, lows, strict=True), *reversed(list(zip(xs, highs, strict=True)))]
         self.sheet.shape([(self.x(x), self.y(y)) for x, y in edge], **look)
-
-
-def loss_span(values: Sequence[float]) -> Span:
-    """The range of the losses, with some room on both sides."""
-    low, high = min(values), max(values)
-    room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    return low - room, high + room
-
-
-def loss_levels(span: Span, *, about: int = 4) -> dict[float, str]:
-    """Round losses inside the range and their labels, with as many digits as tell them apart."""
-    ticks = nice_ticks(*span, about=about)
-    for digits in range(1, 7):
-        labels = {tick: f"{tick:.{digits}f}" for tick in ticks}
-        if all(abs(float(label) - tick) < 1e-9 for tick, label in labels.items()):
-            break
-    return labels

@@ -35,7 +35,7 @@ LABEL_GAP = 5.0  # between two labels in a row
 
 RC_PARAMS: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, scalable, small
-    "svg.hashsalt": "lora-lab",  # equal charts have equal bytes; render.py makes ids unique on a page
+    "svg.hashsalt": "lora-study",  # equal charts have equal bytes; render.py makes ids unique on a page
     "font.family": "sans-serif",
     "hatch.linewidth": 0.6,
     "path.simplify": False,
