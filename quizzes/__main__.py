@@ -1,4 +1,4 @@
-"""Quizzes on the command line: `python -m quizzes list`, `due` and `validate`."""
+"""Quizzes on the command line: `python -m quizzes list`, `due`, `grade` and `validate`."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank import load_bank
+from quizzes.explain.command import add_grade_options
 from quizzes.explain.prompts import load_prompts
 from quizzes.sittings import Sittings
 from study.command_line import add_learner_options, exit_status, open_learner
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_learner_options(due)
     due.set_defaults(command=show_missed)
 
+    add_grade_options(commands.add_parser("grade", help="say which concepts an explanation states"))
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
