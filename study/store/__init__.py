@@ -11,6 +11,7 @@ from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
+from study.store.own_prompts import OwnPromptLog
 from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
 from study.store.quizzes import QuizLog
@@ -26,6 +27,7 @@ class Store:
     cards: CardLog
     quizzes: QuizLog
     explains: ExplainLog
+    own_prompts: OwnPromptLog
     notes: Notes
     runs: ReviewRuns
     predictions: PredictionLog
@@ -55,6 +57,7 @@ def open_store(database_url: str) -> Store:
         cards=CardLog(database),
         quizzes=QuizLog(database),
         explains=ExplainLog(database),
+        own_prompts=OwnPromptLog(database),
         notes=Notes(database),
         runs=ReviewRuns(database),
         predictions=PredictionLog(database),

@@ -153,7 +153,7 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences, t.predictions)
+    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.own_prompts, t.drafts, t.preferences, t.predictions)
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 
@@ -163,9 +163,12 @@ def _erase(connection: Connection, profile_id: str) -> None:
 
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
     connection.execute(delete(t.answers).where(t.answers.c.session_id.in_(ids(t.quiz_sessions))))
-    connection.execute(
-        delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
-    )
+    explained = ids(t.explain_attempts)
+    verdicts = select(t.explain_verdicts.c.id).where(t.explain_verdicts.c.attempt_id.in_(explained))
+    undos = t.explain_verdict_undos
+    connection.execute(delete(undos).where(undos.c.verdict_id.in_(verdicts)))
+    for part in (t.explain_verdicts, t.explain_replies):
+        connection.execute(delete(part).where(part.c.attempt_id.in_(explained)))
     for part in (t.prediction_runs, t.prediction_verdicts):
         connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
@@ -175,6 +178,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.card_requests,
         t.quiz_sessions,
         t.explain_attempts,
+        t.own_prompts,
         t.drafts,
         t.preferences,
         t.browsers,

@@ -7,11 +7,12 @@ from sqlalchemy import Column, Connection, DateTime, Integer, MetaData, Table, f
 
 from study.errors import LearnerError
 from study.store.database import Database
-from study.store.migrations import m0001_first_tables, m0002_predictions
+from study.store.migrations import m0001_first_tables, m0002_predictions, m0007_explanations
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (1, m0001_first_tables.upgrade),
     (2, m0002_predictions.upgrade),
+    (7, m0007_explanations.upgrade),
 )
 
 applied_steps = Table(
