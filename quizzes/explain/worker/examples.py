@@ -17,7 +17,7 @@ STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted"
 
 PARTS = 10
 SHORT_WORDS = 45
-JOINED_SHARE = 0.35
+JOINED_SHARE = 0.2
 MISTYPED_SHARE = 0.15
 LEAST_LETTERS = 6
 """Short words carry a sentence's meaning (not, no, all, only, 4): a slip in one may change the label."""
