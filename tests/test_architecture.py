@@ -13,6 +13,9 @@ SOURCES = [path for package in sorted(PACKAGES) for path in sorted((ROOT / packa
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"}
 ALSO_DRAW = {ROOT / "study" / "theme.py", ROOT / "study" / "frame.py"}
 
+WORKERS = (ROOT / "lora_lab" / "worker", ROOT / "quizzes" / "explain" / "worker")
+WORKER_NAMES = ("lora_lab.worker", "quizzes.explain.worker")
+
 # A command line is a small app: like app.py, it registers what content may check against.
 REGISTRY = "lora_lab.quantities"
 
@@ -70,7 +73,7 @@ def draws(path: Path) -> bool:
 
 
 def works(path: Path) -> bool:
-    return (ROOT / "lora_lab" / "worker") in path.parents
+    return any(folder in path.parents for folder in WORKERS)
 
 
 def offenders(paths: Iterable[Path], imports: Callable[[Path], Iterable[str]]) -> dict[str, set[str]]:
@@ -107,16 +110,16 @@ def test_engines_neither_draw_nor_import_what_draws() -> None:
     assert offenders([path for path in SOURCES if not draws(path)], drawing) == {}
 
 
-def test_only_the_worker_imports_torch_and_its_like() -> None:
+def test_only_the_workers_import_torch_and_its_like() -> None:
     def heavy(path: Path) -> Iterator[str]:
         return (name for name in imported_at_load(path) if package_of(name) in HEAVY)
 
     assert offenders([ROOT / "app.py", *(path for path in SOURCES if not works(path))], heavy) == {}
 
 
-def test_only_the_worker_imports_the_worker() -> None:
+def test_only_the_workers_import_the_workers() -> None:
     def workers(path: Path) -> Iterator[str]:
-        return (name for name in imported(path) if name.startswith("lora_lab.worker"))
+        return (name for name in imported(path) if name.startswith(WORKER_NAMES))
 
     assert offenders([ROOT / "app.py", *(path for path in SOURCES if not works(path))], workers) == {}
 
@@ -124,6 +127,7 @@ def test_only_the_worker_imports_the_worker() -> None:
 def test_these_rules_see_imports_where_they_are() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == PACKAGES
     assert "torch" in imported_at_load(ROOT / "lora_lab/worker/training.py")
+    assert "torch" in imported_at_load(ROOT / "quizzes/explain/worker/network.py")
     assert "gradio" in imported(ROOT / "app.py")
     assert "gradio" not in imported_at_load(ROOT / "app.py")
     assert "study.errors.LearnerError" in imported(ROOT / "lora_lab/spec.py")

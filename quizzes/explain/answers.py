@@ -1,6 +1,6 @@
 """Labelled answers: what people might write to a prompt, and what each answer says of its four concepts.
 
-One tab-separated file a prompt; docs/grader.md says how they were written. They train the grader and measure it.
+One tab-separated file a prompt; docs/grader.md says how they were written. They train and measure the grader.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,16 @@ HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
 
 NOISE = frozenset(
-    {"keyword-stuffing", "prompt-copy", "hint-copy", "off-topic", "homonym", "gibberish", "injection", "empty-talk"}
+    {
+        "keyword-stuffing",
+        "prompt-copy",
+        "hint-copy",
+        "off-topic",
+        "homonym",
+        "gibberish",
+        "injection",
+        "empty-talk",
+    }
 )
 """Classes of answers that claim nothing."""
 
@@ -47,7 +56,9 @@ def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[L
     """All answers of these prompts, or every problem in their files."""
     problems: list[Problem] = []
     read = [
-        answer for prompt_id in prompt_ids for answer in _read(folder / f"{prompt_id}.tsv", prompt_id, problems)
+        answer
+        for prompt_id in prompt_ids
+        for answer in _read(folder / f"{prompt_id}.tsv", prompt_id, problems)
     ]
     if problems:
         raise ContentError(problems)

@@ -11,7 +11,7 @@ from quizzes.explain.desk import GraderDesk
 from quizzes.explain.grade import covered
 from quizzes.explain.grading import Grading
 from quizzes.explain.passages import READ_CHARACTERS
-from quizzes.explain.prompts import Prompt, own_prompt, load_prompts
+from quizzes.explain.prompts import Prompt, load_prompts, own_prompt
 from study.concepts import load_concepts
 from study.errors import LearnerError
 from study.model_files import Progress
@@ -70,7 +70,8 @@ def _asked(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
         raise LearnerError(f"This line is not JSON ({error}).", do_next="Give one object a line.") from error
     if not isinstance(record, dict) or not isinstance(record.get("answer"), str):
         raise LearnerError(
-            "A line needs `prompt` and `answer`.", do_next='Such as {"prompt": "explain-lora", "answer": "..."}'
+            "A line needs `prompt` and `answer`.",
+            do_next='Such as {"prompt": "explain-lora", "answer": "..."}',
         )
     asked = record.get("prompt")
     prompt = own_prompt(asked) if isinstance(asked, dict) else _known(prompts, asked)

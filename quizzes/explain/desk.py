@@ -76,7 +76,8 @@ class GraderDesk:
         if not line:
             self._end()
             raise LearnerError(
-                "The grader's process ended.", do_next="Try again; if it ends again, tick the concepts yourself."
+                "The grader's process ended.",
+                do_next="Try again; if it ends again, tick the concepts yourself.",
             )
         return cast(dict[str, Any], json.loads(line))
 

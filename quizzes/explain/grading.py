@@ -1,8 +1,8 @@
 """Grading an explanation: which of a prompt's concepts it states, on what words, and how surely.
 
-Each passage is weighed against each concept by itself. What has nothing to say of a concept is left out; the rest
-is weighed once more together, in an order of its own. So the order of unrelated sentences, their number and
-their case cannot change a verdict, and an answer without its evidence states less.
+Each passage is weighed against each concept by itself. What has nothing to say of a concept is left out; the
+rest is weighed once more together, in an order of its own. So the order of unrelated sentences, their number
+and their case cannot change a verdict, and an answer without its evidence states less.
 
     score(concepts, texts) -> for each text, for each concept, four likelihoods: worker/, or a test's own
     grade(prompt, answer, score, limits) -> Grading
@@ -91,28 +91,35 @@ def concept_text(concept: PromptConcept) -> str:
     return f"{concept.label}. {concept.definition}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """What bears on one concept: the passages that say something of it, and how likely each verdict is."""
+
+    passages: tuple[Passage, ...]
+    scores: Scores
+
+
 def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits) -> Grading:
     """Verdict, evidence, confidence and reason for each concept of the prompt."""
-    texts = [concept_text(concept) for concept in prompt.concepts]
-    said = _claims(prompt, answer)
-    rows = score(texts, [passage.text for passage in said])
-    relevant = [
-        _relevant([(passage, row[at]) for passage, row in zip(said, rows, strict=True)], limits)
-        for at in range(len(texts))
+    weighed = weigh(prompt, answer, score, relevant=limits.relevant)
+    grades = [
+        _graded(concept, of_it, limits) for concept, of_it in zip(prompt.concepts, weighed, strict=True)
     ]
-    joined = {_joined(found) for found in relevant if len(found) > 1}
-    together = dict(zip(sorted(joined), score(texts, sorted(joined)), strict=True))
-    grades = []
-    for at, (concept, found) in enumerate(zip(prompt.concepts, relevant, strict=True)):
-        if len(found) > 1:
-            scores = together[_joined(found)][at]
-        else:
-            scores = found[0][1] if found else NOTHING_SAID
-        grades.append(_graded(concept, found, scores, limits))
     return Grading(concepts=tuple(grades), cut=len(answer) > READ_CHARACTERS)
 
 
-Found = Sequence[tuple[Passage, Scores]]
+def weigh(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
+    """Every passage against every concept; then, for each concept, those that bear on it together."""
+    texts = [concept_text(concept) for concept in prompt.concepts]
+    said = _claims(prompt, answer)
+    rows = score(texts, [passage.text for passage in said])
+    found = [_relevant(said, [row[at] for row in rows], relevant) for at in range(len(texts))]
+    several = sorted({_joined(passages_) for passages_, _ in found if len(passages_) > 1})
+    together = dict(zip(several, score(texts, several), strict=True))
+    return [
+        Weighed(passages=chosen, scores=together[_joined(chosen)][at] if len(chosen) > 1 else alone)
+        for at, (chosen, alone) in enumerate(found)
+    ]
 
 
 def _claims(prompt: Prompt, answer: str) -> list[Passage]:
@@ -120,30 +127,30 @@ def _claims(prompt: Prompt, answer: str) -> list[Passage]:
     return [passage for passage in passages(answer) if no_claim(passage.text, given=given) is None]
 
 
-def _relevant(said: Found, limits: Limits) -> Found:
-    """Passages with something to say, in an order that does not depend on where they stand."""
-    found = [(passage, scores) for passage, scores in said if 1 - scores.missing >= limits.relevant]
-    return sorted(found, key=_words_first)
+def _relevant(
+    said: Sequence[Passage], scores: Sequence[Scores], relevant: float
+) -> tuple[tuple[Passage, ...], Scores]:
+    """Passages with something to say, in an order independent of where they stand; the first one's scores."""
+    found = [both for both in zip(said, scores, strict=True) if 1 - both[1].missing >= relevant]
+    found.sort(key=_words_first)
+    return tuple(passage for passage, _ in found), found[0][1] if found else NOTHING_SAID
 
 
 def _words_first(entry: tuple[Passage, Scores]) -> str:
     return entry[0].text.lower()
 
 
-def _joined(found: Found) -> str:
-    return " ".join(
-        passage.text if passage.text[-1] in ".!?" else f"{passage.text}." for passage, _ in found
-    )
+def _joined(found: Sequence[Passage]) -> str:
+    return " ".join(passage.text if passage.text[-1] in ".!?" else f"{passage.text}." for passage in found)
 
 
-def _graded(concept: PromptConcept, found: Found, scores: Scores, limits: Limits) -> ConceptGrade:
-    verdict, confidence = decide(scores, limits)
-    spans = sorted(((passage.start, passage.end) for passage, _ in found))
-    evidence = () if verdict == "missing" else tuple(Span(start=start, end=end) for start, end in spans)
+def _graded(concept: PromptConcept, weighed: Weighed, limits: Limits) -> ConceptGrade:
+    verdict, confidence = decide(weighed.scores, limits)
+    spans = sorted((passage.start, passage.end) for passage in weighed.passages)
     return ConceptGrade(
         concept_id=concept.id,
         verdict=verdict,
-        evidence=evidence,
+        evidence=() if verdict == "missing" else tuple(Span(start=start, end=end) for start, end in spans),
         confidence=round(confidence, 3),
         reason=reason_for(verdict, concept),
     )

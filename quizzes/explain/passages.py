@@ -14,13 +14,15 @@ READ_CHARACTERS = 8_000
 MOST_PASSAGES = 24
 LONGEST_WORDS = 60
 
-_TAG = re.compile(r"<(?:!--.*?--|script\b.*?</script\s*|style\b.*?</style\s*|/?[a-zA-Z][^<>]{0,500})>", re.DOTALL | re.I)
+_TAG = re.compile(
+    r"<(?:!--.*?--|script\b.*?</script\s*|style\b.*?</style\s*|/?[a-zA-Z][^<>]{0,500})>", re.DOTALL | re.I
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?;])[\"')\]]*\s+|\s*[\r\n]+\s*")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|approx|resp|etc|ca|cf|no|fig|z\.B|d\.h)\.$", re.I)
 _LEANS = re.compile(
     r"^\W*(?:and|but|so|because|since|which|it|its|it's|they|their|them|this|that|these|those|there|then|thus|hence|"
     r"therefore|however|instead|also|too|again|otherwise|only|not|no|yes|nope|wrong|false|true|right|in fact|"
-    r"actually|nonsense|rubbish|same|both|neither|either|one|he|she|for example|e\.g|i\.e|das|dies|er|sie|es|"
+    r"actually|nonsense|rubbish|same|both|neither|either|he|she|for example|e\.g|i\.e|das|dies|er|sie|es|"
     r"mais|cela|ce|il|elle|pero|eso|esto|mas|isso|isto|ma|questo|quello)\b",
     re.I,
 )
@@ -39,7 +41,9 @@ class Passage:
 def without_markup(answer: str) -> str:
     """HTML tags and control characters as blanks; every other character keeps its place."""
     text = _TAG.sub(_blank, answer[:READ_CHARACTERS])
-    return "".join(" " if ord(character) < 32 and character not in "\n\r\t" else character for character in text)
+    return "".join(
+        " " if ord(character) < 32 and character not in "\n\r\t" else character for character in text
+    )
 
 
 def passages(answer: str) -> tuple[Passage, ...]:

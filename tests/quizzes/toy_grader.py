@@ -1,4 +1,4 @@
-"""A scorer that needs no model: a concept is stated by its key word, denied by "not" before it, hinted at by "maybe"."""
+"""A scorer without a model: "say" and a concept's key word state it, "not" denies it, "maybe" hints at it."""
 
 from collections.abc import Sequence
 

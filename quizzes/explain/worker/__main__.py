@@ -5,7 +5,8 @@
 First it answers `{"ready": true}`, or `{"what": ..., "do_next": ...}` when the model can't be had, and ends;
 before that, `{"doing": ...}` lines while the model is fetched. Then one line in, one line out:
 
-    {"pairs": [["concept text", "passage"], ...]}  ->  {"scores": [[missing, partial, covered, contradicted], ...]}
+    {"concepts": [four texts], "texts": [...]}
+    {"scores": for each text, for each concept [missing, partial, covered, contradicted]}
 """
 
 import argparse
@@ -41,7 +42,7 @@ def main() -> int:
     except LearnerError as error:
         _say(out, {"what": error.what, "do_next": error.do_next})
         return 1
-    reader.score([("warm", "up")])
+    reader.score(["a", "b", "c", "d"], ["warm up"])
     _say(out, {"ready": True})
     _serve(reader, out)
     return 0
@@ -49,8 +50,8 @@ def main() -> int:
 
 def _serve(reader: Reader, out: TextIO) -> None:
     for line in sys.stdin:
-        pairs = [(concept, text) for concept, text in json.loads(line)["pairs"]]
-        _say(out, {"scores": reader.score(pairs)})
+        asked = json.loads(line)
+        _say(out, {"scores": reader.score(asked["concepts"], asked["texts"])})
 
 
 def _own_output() -> TextIO:

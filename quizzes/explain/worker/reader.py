@@ -1,4 +1,4 @@
-"""The trained network as it is used: pairs in, likelihoods out."""
+"""The trained network as it is used: concepts and texts in, likelihoods out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,44 +8,41 @@ import torch
 from transformers.utils import logging
 
 from quizzes.explain.weights import Weights, read_weights
-from quizzes.explain.worker.network import ConceptReader, build, encode, load_tensors
+from quizzes.explain.worker.network import AnswerReader, Row, build, collate, load_tensors
 
-BATCH_PAIRS = 32
-
-Pair = tuple[str, str]
-"""The text of a concept, and a passage of an answer."""
+BATCH_ROWS = 16
 
 
 class Reader:
-    """Scores pairs; of equal ones only the first costs anything."""
+    """Weighs texts against the four concepts of a prompt."""
 
-    def __init__(self, network: ConceptReader, tokenizer: Any, weights: Weights) -> None:
+    def __init__(self, network: AnswerReader, tokenizer: Any, weights: Weights) -> None:
         self._network = network.eval()
         self._tokenizer = tokenizer
-        self._numbers = {text: number for number, text in enumerate(weights.concepts, start=1)}
-        self._temperature = weights.temperature
+        self._known = {
+            text: (label, at) for at, (text, label) in enumerate(weights.concepts.items(), start=1)
+        }
+        self.temperature = weights.temperature
 
     @torch.inference_mode()
-    def score(self, pairs: Sequence[Pair]) -> list[list[float]]:
-        """Likelihoods of missing, partial, covered and contradicted for each pair."""
-        distinct = sorted(set(pairs), key=_length)
-        known: dict[Pair, list[float]] = {}
-        for begin in range(0, len(distinct), BATCH_PAIRS):
-            batch = distinct[begin : begin + BATCH_PAIRS]
-            numbers = [self._numbers.get(concept, 0) for concept, _ in batch]
-            logits = self._network(encode(self._tokenizer, batch, numbers))
-            rows = (logits.float() / self._temperature).softmax(-1).tolist()
-            known.update(zip(batch, rows, strict=True))
-        return [known[pair] for pair in pairs]
-
-
-def _length(pair: Pair) -> tuple[int, Pair]:
-    return len(pair[0]) + len(pair[1]), pair
+    def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[list[float]]]:
+        """For each text, for each concept: likelihoods of missing, partial, covered, contradicted."""
+        words, numbers = zip(*(self._known.get(concept, (concept, 0)) for concept in concepts), strict=True)
+        rows = [Row(concepts=words, numbers=numbers, text=text) for text in texts]
+        order = sorted(range(len(rows)), key=[len(text) for text in texts].__getitem__)
+        scored: dict[int, list[list[float]]] = {}
+        for begin in range(0, len(order), BATCH_ROWS):
+            chosen = order[begin : begin + BATCH_ROWS]
+            logits = self._network(collate(self._tokenizer, [rows[at] for at in chosen]))
+            likely = (logits.float() / self.temperature).softmax(-1).tolist()
+            scored.update(zip(chosen, likely, strict=True))
+        return [scored[at] for at in range(len(rows))]
 
 
 def load_reader(base: Path, folder: Path) -> Reader:
     """MiniLM from `base` with the trained adapter from `folder` added into its weights."""
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     weights = read_weights(folder)
     network, tokenizer = build(base, known_concepts=len(weights.concepts))
     load_tensors(network, folder, alpha_over_rank=weights.alpha_over_rank)
