@@ -41,10 +41,12 @@ def build_app(
         announce(engine.home, _say)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
-    return _composed(settings, engine, hosts=hosts, projector=projector)
+    return _composed(settings, engine, hosts=hosts, projector=projector, worker=worker)
 
 
-def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool) -> Any:
+def _composed(
+    settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool, worker: bool
+) -> Any:
     """Every page and file route. Gradio takes seconds to import, hence the imports in here."""
     import gradio as gr
     from fastapi import FastAPI
@@ -59,6 +61,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from lora_lab.run_panel import last_run
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
+    from quizzes.explain.desk import GraderDesk
     from quizzes.explain.exercise import explain_exercise
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
@@ -82,7 +85,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     )
     cards = card_exercise(context)
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
-    explain = explain_exercise(context)
+    grader = GraderDesk(settings.models_dir) if worker else None
+    explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
@@ -104,6 +108,9 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing = ExitStack()
     closing.callback(lab.close)
     closing.callback(reader.close)
+    if grader is not None:
+        closing.callback(grader.close)
+    closing.callback(explain.room.close)  # runs before the grader's: what waits must not start it anew
     site.state.close = closing.close
     register(site, lab)
     site.add_middleware(web.Doorkeeper, hosts=hosts)

@@ -1,5 +1,4 @@
-"""What a learner reads beside a verdict: per concept a sentence for what is missing, one for the usual mistake,
-and one question for when the grader can't tell; and the study concept to go to."""
+"""What a learner reads beside a verdict: what is missing, the usual mistake put right, or one question."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

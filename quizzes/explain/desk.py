@@ -45,7 +45,10 @@ class GraderDesk:
             self._start(report)
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker, whatever it is doing: it may be fetching its model."""
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
         with self._lock:
             self._end()
 

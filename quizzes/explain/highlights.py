@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from study.store.explains import Span
 
@@ -27,6 +28,6 @@ def marked(text: str, evidence: Mapping[int, Iterable[Span]]) -> list[Marked]:
             text=text[start:end],
             numbers=tuple(sorted({n for n, first, last in spans if first <= start and end <= last})),
         )
-        for start, end in zip(cuts, cuts[1:], strict=False)
+        for start, end in pairwise(cuts)
         if 0 <= start < end
     ]

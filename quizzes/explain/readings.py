@@ -62,9 +62,12 @@ class ReadingRoom:
     def read(self, attempt_id: int, prompt: Prompt, said: str, keep: Keep, *, again: bool = False) -> None:
         """Ask for an answer to be read and kept, unless that was asked already."""
         with self._lock:
-            if self._desk is None or (attempt_id in self._asked and not again):
+            asked = self._asked.get(attempt_id)
+            if self._desk is None or (asked is not None and not (again and asked.done())):
                 return
-            self._asked[attempt_id] = self._thread.submit(self._read, self._desk, prompt, said, keep)
+            self._asked[attempt_id] = self._thread.submit(
+                self._read, self._desk, attempt_id, prompt, said, keep
+            )
 
     def trouble(self, attempt_id: int) -> Trouble | None:
         """Why this answer is not going to be read; None while it is on its way, or read."""
@@ -78,25 +81,21 @@ class ReadingRoom:
             return Trouble(what=error.what, do_next=error.do_next)
         return BROKEN
 
-    def forget(self, attempt_id: int) -> None:
-        """Once its reading is kept, an answer may be asked for again: after a reply, or a changed concept."""
-        with self._lock:
-            asked = self._asked.get(attempt_id)
-            if asked is not None and asked.done() and asked.exception() is None:
-                del self._asked[attempt_id]
-
     def finish(self) -> None:
         """Wait until everything that was asked for is read."""
-        wait(list(self._asked.values()))
+        with self._lock:
+            asked = list(self._asked.values())
+        wait(asked)
 
     def close(self) -> None:
         """Read nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, desk: Desk, prompt: Prompt, said: str, keep: Keep) -> None:
+    def _read(self, desk: Desk, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
         try:
-            grading = desk.grade(prompt, said, report=self._report)
-            keep(grading)
+            keep(desk.grade(prompt, said, report=self._report))
+            with self._lock:
+                del self._asked[attempt_id]  # what is added or reworded later is asked for anew
         except LearnerError:
             raise
         except Exception:

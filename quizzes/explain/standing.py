@@ -1,8 +1,8 @@
-"""Where an explanation stands: per concept what grader, learner and teacher say, and what changed since last time."""
+"""Where an explanation stands: what grader, learner and teacher say of each concept, and what is new."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,12 +13,14 @@ from quizzes.explain.highlights import Marked, marked
 from quizzes.explain.prompts import Prompt, PromptConcept
 from study.store.explains import ExplainAttempt, Judgement, Opinion
 
-ENGLISH = frozenset(
-    "the a an of to in and is are it its be by not that this as for with on only than from which so because has "
-    "have while when you we they their them at or but does do can no each more less every into what all".split()
+_ENGLISH = re.compile(
+    r"(?:the|a|an|of|to|in|and|is|are|it|its|be|by|not|that|this|as|for|with|on|only|than|from|"
+    r"which|so|because|has|have|while|when|you|we|they|their|them|at|or|but|does|do|can|no|"
+    r"each|more|less|every|into|what|all)"
 )
 FEW_WORDS = 6
-ENGLISH_SHARE = 0.12  # of an English text; of the twelve prompts' 12 model answers the least has 0.30
+ENGLISH_SHARE = 0.12
+"""Of 179 labelled answers in other languages 169 have less; of the English ones 2 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,26 +109,38 @@ def fingerprint(concept: PromptConcept) -> str:
 
 
 def unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
-    """Concepts, as they are worded now, on which the attempt has no verdict of the grader."""
-    read = {(each.concept_id, each.rubric) for each in attempt.judgements if each.by == "grader"}
-    return {concept.id for concept in prompt.concepts if (concept.id, fingerprint(concept)) not in read}
+    """Concepts on which the grader has not judged all that was said, by their wording of now."""
+    answered = {reply.concept_id: number for number, reply in enumerate(attempt.replies, start=1)}
+    read = {
+        (each.concept_id, each.rubric): each.replies or 0
+        for each in attempt.judgements
+        if each.by == "grader"
+    }
+    return {
+        concept.id
+        for concept in prompt.concepts
+        if read.get((concept.id, fingerprint(concept)), -1) < answered.get(concept.id, 0)
+    }
 
 
-def opinions(prompt: Prompt, grading: Grading, wanted: Iterable[str]) -> list[Opinion]:
-    """The grader's verdicts on the wanted concepts, as the log keeps them."""
-    rubrics: Mapping[str, str] = {concept.id: fingerprint(concept) for concept in prompt.concepts}
-    keep = set(wanted)
-    return [
-        Opinion(
-            concept_id=graded.concept_id,
-            verdict=graded.verdict,
-            rubric=rubrics[graded.concept_id],
-            confidence=graded.confidence,
-            evidence=tuple((span.start, span.end) for span in graded.evidence),
-        )
-        for graded in grading.concepts
-        if graded.concept_id in keep
-    ]
+def opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
+    """The grader's verdicts, where they are the first, or say something new."""
+    missing = unread(prompt, attempt)
+    rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
+    found = []
+    for graded in grading.concepts:
+        last = attempt.newest(graded.concept_id, "grader")
+        if graded.concept_id in missing or last is None or last.verdict != graded.verdict:
+            opinion = Opinion(
+                concept_id=graded.concept_id,
+                verdict=graded.verdict,
+                rubric=rubrics[graded.concept_id],
+                confidence=graded.confidence,
+                evidence=tuple((span.start, span.end) for span in graded.evidence),
+                replies=len(attempt.replies),
+            )
+            found.append(opinion)
+    return found
 
 
 def reads_as_english(text: str) -> bool:
@@ -134,4 +148,4 @@ def reads_as_english(text: str) -> bool:
     words = re.findall(r"[^\W\d_]+", text.lower())
     if len(words) < FEW_WORDS:
         return True
-    return sum(word in ENGLISH for word in words) >= ENGLISH_SHARE * len(words)
+    return sum(bool(_ENGLISH.fullmatch(word)) for word in words) >= ENGLISH_SHARE * len(words)

@@ -220,7 +220,7 @@ async function poll() {
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
     find('[data-passing="connection"]')?.remove();
-    if (typeof reply.html === 'string') showPolled(reply.html);
+    if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
     follow(reply);
@@ -230,7 +230,8 @@ async function poll() {
   schedulePoll();
 }
 
-function showPolled(html) {
+// What was waited for has come when other parts come: only then may it take the focus.
+function showPolled(html, focus) {
   const fresh = document.createElement('template');
   fresh.innerHTML = html;
   const parts = Object.fromEntries([...fresh.content.querySelectorAll('[data-part]')]
@@ -238,7 +239,7 @@ function showPolled(html) {
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
   if (same) replaceParts(parts);
-  else { props.value = html; nextFrame().then(settle); }
+  else { props.value = html; nextFrame().then(settle).then(() => focusOn(focus)); }
 }
 
 function replaceParts(parts) {

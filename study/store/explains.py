@@ -31,6 +31,8 @@ class Opinion:
     """Parts of what was said: `attempt.said[start:end]`."""
 
     reason: str = ""
+    replies: int | None = None
+    """How many replies the grader read together with the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +88,7 @@ class ExplainAttempt:
 
     def counted(self, concept_id: str) -> str | None:
         """The verdict that counts: the teacher's, or what grader and learner do not disagree on."""
-        teacher, grader, learner = (
-            self.newest(concept_id, by) for by in ("teacher", "grader", "learner")
-        )
+        teacher, grader, learner = (self.newest(concept_id, by) for by in ("teacher", "grader", "learner"))
         if teacher:
             return teacher.verdict
         if grader and learner and grader.verdict != "unsure":
@@ -151,6 +151,7 @@ class ExplainLog:
                 "confidence": opinion.confidence,
                 "evidence": [list(span) for span in opinion.evidence] or None,
                 "reason": opinion.reason or None,
+                "replies": opinion.replies,
             }
             for opinion in opinions
         ]
@@ -255,6 +256,7 @@ def _judgement(row: Row[tuple[object, ...]]) -> Judgement:
         confidence=row.confidence,
         evidence=tuple((start, end) for start, end in row.evidence or ()),
         reason=row.reason or "",
+        replies=row.replies,
         undone=row.undo_id is not None,
     )
 

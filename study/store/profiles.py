@@ -153,7 +153,15 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.own_prompts, t.drafts, t.preferences, t.predictions)
+    logs = (
+        t.card_reviews,
+        t.quiz_sessions,
+        t.explain_attempts,
+        t.own_prompts,
+        t.drafts,
+        t.preferences,
+        t.predictions,
+    )
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 

@@ -150,6 +150,7 @@ explain_verdicts = Table(
     Column("confidence", Float),  # of the grader
     Column("evidence", JSON(none_as_null=True)),  # [start, end] in what was said
     Column("reason", Text),  # of a teacher
+    Column("replies", Integer),  # that the grader read with the text
     Index("explain_verdicts_by_attempt", "attempt_id"),
 )
 

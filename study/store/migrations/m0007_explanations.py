@@ -21,13 +21,18 @@ _METADATA = MetaData()
 
 def upgrade(connection: Connection) -> None:
     """Add what a verdict may say besides itself; what was judged before stays as it is."""
-    for column in ("rubric VARCHAR(16)", "confidence FLOAT", "evidence JSON", "reason TEXT"):
+    added = ("rubric VARCHAR(16)", "confidence FLOAT", "evidence JSON", "reason TEXT", "replies INTEGER")
+    for column in added:
         connection.execute(text(f"ALTER TABLE explain_verdicts ADD COLUMN {column}"))
     _METADATA.create_all(connection, tables=[UNDOS, REPLIES, OWN_PROMPTS])
 
 
 # Only named, for the foreign keys.
-for name, kind in (("profiles", String(32)), ("explain_attempts", Integer()), ("explain_verdicts", Integer())):
+for name, kind in (
+    ("profiles", String(32)),
+    ("explain_attempts", Integer()),
+    ("explain_verdicts", Integer()),
+):
     Table(name, _METADATA, Column("id", kind, primary_key=True))
 
 UNDOS = Table(

@@ -1,0 +1,55 @@
+"""How good the grader was when it was measured, in one sentence for a learner."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from quizzes.explain.weights import WEIGHTS
+
+CARD = "card.json"
+
+UNMEASURED = "How often this grader is right has not been measured."
+UNMEASURED_OWN = (
+    "How often the grader is right on your own prompts is not known: it was trained and measured on the app's "
+    "prompts only."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Shares on labelled answers that the grader had not learnt from (docs/grader.md)."""
+
+    answers: int
+    precision: float
+    """Of the concepts it called covered, how many were."""
+
+    recall: float
+    """Of the concepts that were covered, how many it called so."""
+
+    false_accepted: float
+    """Of the false statements, how many it took for covered."""
+
+    unsure: float
+
+
+def read_measured(folder: Path = WEIGHTS) -> Measured | None:
+    """The measurement that was committed with the weights; None when there is none."""
+    try:
+        found = json.loads((folder / CARD).read_text("utf-8"))["measured"]
+    except FileNotFoundError:
+        return None
+    return Measured(**{name: found[name] for name in Measured.__dataclass_fields__})
+
+
+def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:
+    """What a learner should know before trusting a verdict."""
+    if own:
+        return UNMEASURED_OWN
+    if measured is None:
+        return UNMEASURED
+    return (
+        f"On {measured.answers:,} answers that it had not seen, {measured.precision:.0%} of what it called "
+        f"covered was, it found {measured.recall:.0%} of what was said, it took "
+        f"{measured.false_accepted:.0%} of false statements for right, and it could not tell in "
+        f"{measured.unsure:.0%} of cases."
+    )
