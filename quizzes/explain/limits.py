@@ -10,8 +10,8 @@ CARD = "card.json"
 
 UNMEASURED = "How often this grader is right has not been measured."
 UNMEASURED_OWN = (
-    "How often the grader is right on your own prompts is not known: it was trained and measured on the app's "
-    "prompts only."
+    "How often the grader is right on your own prompts is not known: it was trained and measured on the "
+    "app's prompts only."
 )
 
 
