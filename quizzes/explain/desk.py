@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from quizzes.explain.grading import Grading, Scores, grade
+from quizzes.explain.minilm import minilm_folder
 from quizzes.explain.prompts import Prompt
 from quizzes.explain.weights import read_weights
 from study.errors import LearnerError
-from study.model_files import Progress, Report
+from study.model_files import Progress, Report, is_ready
 
 THREADS = 2
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,11 @@ class GraderDesk:
         with self._lock:
             self._start(report)
             return grade(prompt, answer, self._score, self._limits)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the model is on this machine; without it, grading begins by fetching it."""
+        return is_ready(minilm_folder(self._models_dir))
 
     def prepare(self, report: Report = quietly) -> None:
         """Load the model before it is needed. Raises LearnerError when it can't be had."""

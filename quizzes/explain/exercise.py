@@ -103,7 +103,8 @@ class ExplainExercise:
     # ---- what is shown
 
     def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
-        """The prompt with a box to write in, holding the draft."""
+        """The prompt with a box to write in, holding the draft; the grader gets ready meanwhile."""
+        self.room.prepare()
         html = render(
             "quizzes/box.html",
             prompt=prompt,
@@ -156,6 +157,7 @@ class ExplainExercise:
             attempt=attempt,
             standings=found,
             pieces=evidence(attempt, found),
+            contradicting=[one.number for one in found if one.verdict == "contradicted"],
             count=count,
             gained=gained(found) if before else None,
             trouble=trouble if self.room.open else None,

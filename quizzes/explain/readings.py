@@ -1,5 +1,6 @@
 """Answers on their way through the grader: read one after the other in a thread of their own."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -20,6 +21,13 @@ class Desk(Protocol):
 
     def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
         """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its model is on this machine."""
+
+    def prepare(self, report: Report) -> None:
+        """Load the model before it is needed. Raises LearnerError when it can't be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,7 @@ class ReadingRoom:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader")
         self._asked: dict[int, Future[None]] = {}
         self._step = ""
+        self._prepared = False
 
     @property
     def open(self) -> bool:
@@ -58,6 +67,13 @@ class ReadingRoom:
     def step(self) -> str:
         """What the grader does before it can read, such as fetching its model; empty while it reads."""
         return self._step
+
+    def prepare(self) -> None:
+        """Have the model loaded while the first answer is written; it is fetched only when one is sent."""
+        with self._lock:
+            if self._desk is not None and not self._prepared:
+                self._prepared = True
+                self._thread.submit(self._prepare, self._desk)
 
     def read(self, attempt_id: int, prompt: Prompt, said: str, keep: Keep, *, again: bool = False) -> None:
         """Ask for an answer to be read and kept, unless that was asked already."""
@@ -90,6 +106,12 @@ class ReadingRoom:
     def close(self) -> None:
         """Read nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(self, desk: Desk) -> None:
+        with contextlib.suppress(LearnerError):  # it is said when an answer is to be read
+            if desk.has_files:
+                desk.prepare(self._report)
+        self._step = ""
 
     def _read(self, desk: Desk, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
         try:

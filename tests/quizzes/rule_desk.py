@@ -26,6 +26,9 @@ class RuleDesk:
         self.read: list[str] = []
         self.has_files = True
 
+    def prepare(self, report: Report) -> None:
+        """There is nothing to load."""
+
     def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
         if not self.has_files:
             raise LearnerError("The grader's model is not here.", do_next="Connect once, then try again.")

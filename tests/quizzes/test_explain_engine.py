@@ -60,6 +60,11 @@ def test_all_model_answers_read_as_english(concepts: ConceptMap) -> None:
 class BrokenDesk:
     """A bug in the grader."""
 
+    has_files = True
+
+    def prepare(self, report: Report) -> None:
+        """Nothing to load."""
+
     def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
         raise KeyError("scores")
 
