@@ -138,7 +138,8 @@ def test_the_limits_keep_false_statements_out_where_that_can_be_done() -> None:
 
 def test_an_overconfident_network_is_cooled_down() -> None:
     sure = Scores(0.01, 0.01, 0.97, 0.01)
-    labelled: list[tuple[Verdict, Scores]] = [("covered", sure)] * 6 + [("missing", sure)] * 4
+    labels: list[Verdict] = ["covered"] * 6 + ["missing"] * 4
+    labelled = [(label, sure) for label in labels]
     temperature = fitting_temperature(labelled)
     assert temperature > 1.5
     assert cooled(sure, temperature).covered < 0.85
@@ -148,9 +149,12 @@ def test_the_figures_count_what_their_names_say() -> None:
     judged = [
         Judged(answer=answer("cxmm"), verdicts=("covered", "covered", "missing", "unsure")),
         Judged(
-            answer=answer("cmmm", kind="correct-with-negation"), verdicts=("contradicted", *["missing"] * 3)
+            answer=answer("cmmm", kind="correct-with-negation"),
+            verdicts=("contradicted", "missing", "missing", "missing"),
         ),
-        Judged(answer=answer("mmmm", kind="off-topic"), verdicts=("covered", *["missing"] * 3)),
+        Judged(
+            answer=answer("mmmm", kind="off-topic"), verdicts=("covered", "missing", "missing", "missing")
+        ),
     ]
     found = report(judged)
     assert found.precision.value == pytest.approx(1 / 3)
