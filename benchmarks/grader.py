@@ -12,7 +12,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from copy import copy
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
@@ -24,7 +25,7 @@ from torch.nn import functional
 from quizzes.explain.answers import ANSWERS, LabelledAnswer, load_answers
 from quizzes.explain.desk import GraderDesk
 from quizzes.explain.grade import Verdict
-from quizzes.explain.grading import concept_text, grade
+from quizzes.explain.grading import Limits, Scorer, concept_text, decide, grade
 from quizzes.explain.guards import words_of
 from quizzes.explain.measures import Judged, Report, by, confusion, report
 from quizzes.explain.minilm import fetch_minilm
@@ -33,7 +34,7 @@ from quizzes.explain.weights import WEIGHTS, read_weights
 from quizzes.explain.worker.calibration import scorer
 from quizzes.explain.worker.examples import held_out
 from quizzes.explain.worker.network import build
-from quizzes.explain.worker.reader import load_reader
+from quizzes.explain.worker.reader import Reader, load_reader
 from study.concepts import load_concepts
 from study.model_files import Progress
 from study.settings import load_settings
@@ -60,9 +61,13 @@ def main() -> None:
     answers = _answers(options.answers, prompts)
     models_dir = load_settings().models_dir
     base = fetch_minilm(models_dir, _silent)
-    judged = _judged(answers, prompts, base, options.weights)
+    reader, limits = load_reader(base, options.weights), read_weights(options.weights).limits
+    judged = _judged(answers, prompts, scorer(reader), limits)
     print(f"{len(answers)} answers, {4 * len(answers)} pairs ({options.answers})\n")
-    _table("all", {"grader": report(judged)} | ({} if options.quick else _baselines(answers, prompts, base)))
+    rows = {"grader": report(judged)}
+    if not options.quick:
+        rows |= _parts(answers, prompts, reader, limits) | _baselines(answers, prompts, base)
+    _table("all", rows)
     for title, name in (("class", _kind), ("prompt", _prompt), ("voice", _voice)):
         _table(title, by(judged, name))
     _confusion(judged)
@@ -98,9 +103,8 @@ def _from_json(record: Mapping[str, object], prompts: Mapping[str, Prompt]) -> L
 
 
 def _judged(
-    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], base: Path, weights: Path
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
 ) -> list[Judged]:
-    score, limits = scorer(load_reader(base, weights)), read_weights(weights).limits
     return [
         Judged(
             answer=answer,
@@ -108,6 +112,35 @@ def _judged(
         )
         for answer in answers
     ]
+
+
+# ---- what each part brings
+
+
+def _parts(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, limits: Limits
+) -> dict[str, Report]:
+    """The grader without one of its parts, at the same limits."""
+    by_words_alone = copy(reader)
+    by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
+    likeliest = replace(limits, covered=0.5, contradicted=0.5, missing=0.5, partial=0.4)
+    return {
+        "whole answers": report(_whole(answers, prompts, scorer(reader), limits)),
+        "no own parts": report(_judged(answers, prompts, scorer(by_words_alone), limits)),
+        "no limits set": report(_judged(answers, prompts, scorer(reader), likeliest)),
+    }
+
+
+def _whole(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
+) -> list[Judged]:
+    """One look at the whole answer: no passages, no rules."""
+    judged = []
+    for answer in answers:
+        concepts = [concept_text(concept) for concept in prompts[answer.prompt_id].concepts]
+        [row] = score(concepts, [answer.text])
+        judged.append(Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row)))
+    return judged
 
 
 # ---- baselines

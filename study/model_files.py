@@ -32,7 +32,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPackage:
-    """A package that carries a model. `title` and `without_it` are what a learner reads when it can't be had."""
+    """A package that carries a model. `title` and `without_it` are read when it can't be had."""
 
     name: str
     version: str

@@ -153,7 +153,7 @@ def test_a_megabyte_of_markup_is_answered(desk: GraderDesk) -> None:
 
 
 def test_answers_of_another_writer_are_graded_as_docs_say(desk: GraderDesk) -> None:
-    """Floors well under the figures of docs/grader.md, on every fourth answer: they fall when something breaks."""
+    """Floors well under docs/grader.md, on every fourth answer: something broke when they don't hold."""
     answers = load_answers(PROMPTS, folder=ANSWERS / "dev")[::4]
     judged = [
         Judged(answer=one, verdicts=tuple(verdicts(desk, one.text, PROMPTS[one.prompt_id]).values()))

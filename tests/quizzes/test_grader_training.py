@@ -61,7 +61,7 @@ def test_no_answer_of_the_other_writer_was_learnt_from(answers: list[LabelledAns
     learnt = {one.text.lower() for one in answers}
     other = load_answers(PROMPTS, folder=ANSWERS / "dev")
     assert other
-    assert [one.text for one in other if one.text.lower() in learnt] == []
+    assert [one.text for one in other if one.kind not in NOISE and one.text.lower() in learnt] == []
 
 
 def test_a_bad_line_is_reported_with_file_and_line(tmp_path: Path) -> None:
@@ -138,8 +138,9 @@ def test_the_limits_keep_false_statements_out_where_that_can_be_done() -> None:
 
 def test_an_overconfident_network_is_cooled_down() -> None:
     sure = Scores(0.01, 0.01, 0.97, 0.01)
-    labelled: list[tuple[Verdict, Scores]] = [("covered", sure)] * 6 + [("missing", sure)] * 4
-    temperature = fitting_temperature(labelled)
+    right: Verdict = "covered"
+    wrong: Verdict = "missing"
+    temperature = fitting_temperature([(right, sure)] * 6 + [(wrong, sure)] * 4)
     assert temperature > 1.5
     assert cooled(sure, temperature).covered < 0.85
 
@@ -148,9 +149,12 @@ def test_the_figures_count_what_their_names_say() -> None:
     judged = [
         Judged(answer=answer("cxmm"), verdicts=("covered", "covered", "missing", "unsure")),
         Judged(
-            answer=answer("cmmm", kind="correct-with-negation"), verdicts=("contradicted", *["missing"] * 3)
+            answer=answer("cmmm", kind="correct-with-negation"),
+            verdicts=("contradicted", "missing", "missing", "missing"),
         ),
-        Judged(answer=answer("mmmm", kind="off-topic"), verdicts=("covered", *["missing"] * 3)),
+        Judged(
+            answer=answer("mmmm", kind="off-topic"), verdicts=("covered", "missing", "missing", "missing")
+        ),
     ]
     found = report(judged)
     assert found.precision.value == pytest.approx(1 / 3)

@@ -19,15 +19,13 @@ class Reader:
     def __init__(self, network: AnswerReader, tokenizer: Any, weights: Weights) -> None:
         self._network = network.eval()
         self._tokenizer = tokenizer
-        self._known = {
-            text: (label, at) for at, (text, label) in enumerate(weights.concepts.items(), start=1)
-        }
+        self.known = {text: (label, at) for at, (text, label) in enumerate(weights.concepts.items(), start=1)}
         self.temperature = weights.temperature
 
     @torch.inference_mode()
     def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[list[float]]]:
         """For each text, for each concept: likelihoods of missing, partial, covered, contradicted."""
-        words, numbers = zip(*(self._known.get(concept, (concept, 0)) for concept in concepts), strict=True)
+        words, numbers = zip(*(self.known.get(concept, (concept, 0)) for concept in concepts), strict=True)
         rows = [Row(concepts=words, numbers=numbers, text=text) for text in texts]
         order = sorted(range(len(rows)), key=[len(text) for text in texts].__getitem__)
         scored: dict[int, list[list[float]]] = {}
