@@ -106,6 +106,17 @@ class ExplainAttempt:
         return {concept_id: verdict for concept_id, verdict in counted.items() if verdict}
 
 
+@dataclass(frozen=True, kw_only=True)
+class CountedVerdict:
+    """The verdict that counts on one concept of one explanation."""
+
+    prompt_id: str
+    concept_id: str
+    verdict: str
+    at: datetime
+    """When the explanation was written."""
+
+
 class ExplainLog:
     """Explanations and judgements, appended, never changed."""
 
@@ -187,6 +198,17 @@ class ExplainLog:
                 )
         except IntegrityError as error:
             raise StaleError("That mark was taken back already.", do_next="This is how it stands.") from error
+
+    def counted(self, profile_id: str) -> list[CountedVerdict]:
+        """What all explanations of a profile say about its knowledge, newest first; unsure says nothing."""
+        return [
+            CountedVerdict(
+                prompt_id=attempt.prompt_id, concept_id=concept_id, verdict=verdict, at=attempt.submitted_at
+            )
+            for attempt in self.attempts(profile_id)
+            for concept_id, verdict in (attempt.verdicts or {}).items()
+            if verdict != "unsure"
+        ]
 
     def attempts(self, profile_id: str, prompt_id: str | None = None) -> list[ExplainAttempt]:
         """The attempts of a profile, newest first, for one prompt or for all."""

@@ -100,7 +100,7 @@ def test_while_an_answer_is_read_the_page_says_so_and_then_shows_each_verdict(
 def test_the_evidence_is_marked_in_the_learners_own_escaped_words(page: ExplainPage) -> None:
     html = explained(page)
     assert "<mark>We say frozen &amp; &lt;b&gt;bold&lt;/b&gt;.<sup" in html
-    assert "<mark>We do not product.<sup" in html
+    assert '<mark class="against">We do not product.<sup' in html
     assert "<b>bold" not in html
 
 

@@ -120,6 +120,10 @@ def test_where_learner_and_grader_disagree_nothing_counts_until_a_teacher_decide
     store.explains.judge(ana, attempt, {"a": "missing", "b": "covered", "c": "unsure"}, by="grader", at=now)
     store.explains.judge(ana, attempt, {"a": "covered", "b": "covered", "c": "covered"}, by="learner", at=now)
     assert store.explains.attempts(ana, "p")[0].verdicts == {"b": "covered", "c": "covered"}
+    assert [(one.concept_id, one.verdict, one.at) for one in store.explains.counted(ana)] == [
+        ("b", "covered", now),
+        ("c", "covered", now),
+    ]
     store.explains.judge(ana, attempt, {"a": "partial"}, by="teacher", at=now)
     found = store.explains.attempts(ana, "p")[0]
     assert found.verdicts == {"a": "partial", "b": "covered", "c": "covered"}
