@@ -6,37 +6,26 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from markupsafe import Markup
-
+from quizzes.explain import pieces
 from quizzes.explain.advice import Advices, load_advice
-from quizzes.explain.agreement import LABELS_NEEDED, agreement
-from quizzes.explain.grade import SelfGrader, Verdict, covered
+from quizzes.explain.agreement import agreement
+from quizzes.explain.grade import SelfGrader, covered
 from quizzes.explain.grading import Grading
 from quizzes.explain.limits import Measured, limits_sentence, read_measured
 from quizzes.explain.marks import Marks
 from quizzes.explain.own import OwnPrompts
+from quizzes.explain.pieces import NEED_WORK
 from quizzes.explain.prompts import Prompt, load_prompts
 from quizzes.explain.readings import Desk, ReadingRoom, Trouble
-from quizzes.explain.standing import (
-    Standing,
-    evidence,
-    fingerprint,
-    gained,
-    opinions,
-    reads_as_english,
-    standings,
-    unread,
-)
+from quizzes.explain.standing import fingerprint, opinions, standings, unread
 from study import events
 from study.concepts import ConceptMap
 from study.context import Context, Visit
 from study.errors import LearnerError
-from study.markup import to_plain
 from study.stations import AskForCards, Piece, Steps
 from study.store import Store
 from study.store.explains import ExplainAttempt, Opinion, draft_key
 from study.store.runs import ReviewRun
-from study.templates import render
 
 SECONDS_AN_EXPLANATION = 90.0
 ANSWER_LIMIT = 5_500
@@ -44,15 +33,6 @@ ANSWER_LIMIT = 5_500
 
 ANY_LENGTH = 4_000_000
 """What the door lets in (study/web.py): a text over its limit is refused in words, not as a broken press."""
-
-NEED_WORK = ("missing", "contradicted")
-SPOKEN: Mapping[Verdict, str] = {
-    "covered": "said",
-    "partial": "partly said",
-    "contradicted": "contradicted",
-    "missing": "missing",
-    "unsure": "unsure",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,75 +85,53 @@ class ExplainExercise:
     def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
         """The prompt with a box to write in, holding the draft; the grader gets ready meanwhile."""
         self.room.prepare()
-        html = render(
-            "quizzes/box.html",
-            prompt=prompt,
+        return pieces.box(
+            prompt,
             draft=self.store.notes.draft(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
             limit=ANSWER_LIMIT,
             hint=hint,
             graded=self.room.open,
         )
-        said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
-        return Piece(html=Markup(html), say=said, focus="#answer")
 
-    def look(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Piece:
-        """Where an explanation stands: being read, read, or to be judged by the learner alone."""
+    def look(
+        self,
+        visit: Visit,
+        prompt: Prompt,
+        attempt: ExplainAttempt,
+        *,
+        alone: bool = True,
+        waiting: bool = False,
+    ) -> Piece:
+        """Where an explanation stands: being read, read, or judged by the learner alone.
+
+        A learner who would not wait and ticked sees that result, unless `waiting` for the grader again.
+        """
         trouble = self._have_read(visit, prompt, attempt)
-        if self.room.open and trouble is None and unread(prompt, attempt):
-            return self._reading(prompt, attempt)
+        ticked = attempt.verdicts is not None and not any(one.by == "grader" for one in attempt.judgements)
+        on_its_way = self.room.open and trouble is None and unread(prompt, attempt)
+        if on_its_way and (waiting or not ticked):
+            return pieces.reading(prompt, attempt, step=self.room.step)
         if attempt.verdicts is None:
-            return self._rubric(prompt, attempt, trouble)
+            return pieces.rubric(prompt, attempt, trouble, can_retry=self.room.open)
         return self._result(visit, prompt, attempt, trouble, alone=alone)
-
-    def _reading(self, prompt: Prompt, attempt: ExplainAttempt) -> Piece:
-        html = render("quizzes/reading.html", prompt=prompt, attempt=attempt, step=self.room.step)
-        return Piece(html=Markup(html), say="Reading your answer.", focus="#reading", key=str(attempt.id))
-
-    def _rubric(self, prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None) -> Piece:
-        html = render(
-            "quizzes/rubric.html", prompt=prompt, attempt=attempt, trouble=trouble, can_retry=self.room.open
-        )
-        return Piece(
-            html=Markup(html),
-            say="Saved. Now tick what your explanation says.",
-            focus="#rubric",
-            key=str(attempt.id),
-        )
 
     def _result(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, alone: bool
     ) -> Piece:
         attempts = self.store.explains.attempts(visit.profile.id)
-        before = next(
-            (one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id and one.verdicts),
-            None,
-        )
-        found = standings(prompt, attempt, before=before, advices=self.advices)
-        count = covered(one.counted or "" for one in found)
-        html = render(
-            "quizzes/result.html",
-            prompt=prompt,
-            attempt=attempt,
-            standings=found,
-            pieces=evidence(attempt, found),
-            contradicting=[one.number for one in found if one.verdict == "contradicted"],
-            count=count,
-            gained=gained(found) if before else None,
-            trouble=trouble if self.room.open else None,
-            graded=any(one.grader for one in found),
-            silent=_silent(attempt, found),
-            to_cards=self._to_cards(found),
-            limits=limits_sentence(self.measured, own=prompt.own),
+        tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
+        before = next((one for one in tries if one.verdicts), None)
+        return pieces.result(
+            prompt,
+            attempt,
+            standings(prompt, attempt, before=before, advices=self.advices),
             agreement=agreement(attempts),
-            labels_needed=LABELS_NEEDED,
+            limits=limits_sentence(self.measured, own=prompt.own),
+            trouble=trouble if self.room.open else None,
             concepts=self.concepts,
             alone=alone,
         )
-        return Piece(html=Markup(html), say=_spoken(found, count), focus="#result", key=str(attempt.id))
-
-    def _to_cards(self, found: list[Standing]) -> bool:
-        return any(one.advice and one.verdict in NEED_WORK for one in found)
 
     # ---- what a press does
 
@@ -193,13 +151,16 @@ class ExplainExercise:
         attempt = self.attempt(visit, prompt, events.whole(event, "attempt"))
         if act == "edit":
             return self.edit(visit, prompt, attempt)
+        if act == "self":
+            return pieces.rubric(prompt, attempt, None, can_retry=False)
         if act == "retry":
             self._have_read(visit, prompt, attempt, again=True)
         elif act == "judge":
             self.judge(visit, prompt, attempt, event)
         elif act != "poll" and not self.marks.press(visit, prompt, attempt, event):
             return None
-        return self.look(visit, prompt, self.attempt(visit, prompt, attempt.id), alone=alone)
+        attempt = self.attempt(visit, prompt, attempt.id)
+        return self.look(visit, prompt, attempt, alone=alone, waiting=act in ("retry", "poll"))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Keep what is typed so far."""
@@ -280,7 +241,9 @@ class ExplainExercise:
     @property
     def acts(self) -> frozenset[str]:
         """The presses that its pieces send."""
-        return frozenset({"draft", "hint", "submit", "judge", "edit", "retry", "poll"}) | self.marks.acts
+        return (
+            frozenset({"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}) | self.marks.acts
+        )
 
     def seconds_each(self, visit: Visit) -> float:
         """What an explanation takes; a text is not timed."""
@@ -346,15 +309,3 @@ def explain_exercise(
 
 def _since(attempt: ExplainAttempt, moment: datetime) -> bool:
     return attempt.submitted_at >= moment
-
-
-def _silent(attempt: ExplainAttempt, found: list[Standing]) -> bool:
-    """Whether the grader found nothing and the text does not read as English."""
-    read = [one.grader.verdict for one in found if one.grader]
-    nothing = bool(read) and set(read) <= {"missing", "unsure"}
-    return nothing and not reads_as_english(attempt.said)
-
-
-def _spoken(found: list[Standing], count: int) -> str:
-    parts = [f"{one.concept.label}: {SPOKEN[one.verdict]}" for one in found]
-    return f"{count} of {len(found)} concepts. {'; '.join(parts)}."

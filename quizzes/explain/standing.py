@@ -35,7 +35,9 @@ class Standing:
     teacher: Judgement | None
     counted: str | None
     before: str | None
-    """What counted in the attempt before; None when there was none."""
+    """What counted in the attempt before."""
+
+    tried_before: bool
 
     asked: bool
     """Whether the learner was asked about it already."""
@@ -79,6 +81,7 @@ def standings(
             teacher=attempt.newest(concept.id, "teacher"),
             counted=attempt.counted(concept.id),
             before=before.counted(concept.id) if before else None,
+            tried_before=before is not None,
             asked=concept.id in asked,
             history=attempt.of(concept.id),
         )
@@ -94,7 +97,7 @@ def evidence(attempt: ExplainAttempt, found: Iterable[Standing]) -> list[Marked]
 
 def gained(found: Iterable[Standing]) -> tuple[list[str], list[str]]:
     """Labels of the concepts covered now and not the time before, and the other way round."""
-    compared = [one for one in found if one.before is not None]
+    compared = [one for one in found if one.tried_before]
     new = [one.concept.label for one in compared if one.counted == "covered" != one.before]
     lost = [one.concept.label for one in compared if one.before == "covered" != one.counted]
     return new, lost

@@ -217,8 +217,10 @@ async function poll() {
   pollTimer = null;
   const place = find('[data-poll]');
   if (!place || document.hidden) return; // `visibilitychange` starts it again
+  const before = pressed;
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
+    if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     find('[data-passing="connection"]')?.remove();
     if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);

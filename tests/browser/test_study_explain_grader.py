@@ -10,9 +10,10 @@ pytestmark = pytest.mark.browser
 
 OFF_TOPIC = "My uncle sells <b>boats</b> & the weather was fine on Sunday."
 SECOND = (
-    "The pretrained weights stay frozen and receive no updates. What is learned is the product of two small "
-    "low-rank matrices, which is added to the original weight. Only a very small share of the parameters is "
-    "trained. Gradients and optimizer states are kept for the adapters only, so it needs much less GPU memory."
+    "The pretrained weights stay frozen and receive no updates. What is learned is the product of two "
+    "small low-rank matrices, which is added to the original weight. Only a very small share of the "
+    "parameters is trained. Gradients and optimizer states are kept for the adapters only, so it needs much "
+    "less GPU memory."
 )
 READ_MS = 120_000  # the first answer waits for the model to load, and on a fresh machine to be fetched
 

@@ -4,6 +4,7 @@ The key word of an own prompt's concept is the name before its colon. See toy_gr
 """
 
 from collections.abc import Sequence
+from threading import Lock
 
 from quizzes.explain.grading import Grading, Scores, grade
 from quizzes.explain.prompts import Prompt
@@ -25,6 +26,7 @@ class RuleDesk:
     def __init__(self) -> None:
         self.read: list[str] = []
         self.has_files = True
+        self.busy = Lock()
 
     def prepare(self, report: Report) -> None:
         """There is nothing to load."""
@@ -32,8 +34,9 @@ class RuleDesk:
     def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
         if not self.has_files:
             raise LearnerError("The grader's model is not here.", do_next="Connect once, then try again.")
-        self.read.append(answer)
-        return grade(prompt, answer, _score, LIMITS)
+        with self.busy:
+            self.read.append(answer)
+            return grade(prompt, answer, _score, LIMITS)
 
 
 def _score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:

@@ -8,6 +8,7 @@ from quizzes.explain.exercise import ANSWER_LIMIT, explain_exercise
 from quizzes.explain.limits import Measured, limits_sentence
 from quizzes.explain.marks import TEACHER_VERDICTS
 from quizzes.pages.explain import ExplainPage
+from study import frame
 from study.context import Context, Visit
 from study.store.explains import ExplainAttempt
 from tests.quizzes.rule_desk import RuleDesk
@@ -191,6 +192,17 @@ def test_without_the_models_files_the_learner_ticks_and_can_ask_again(
     assert "The grader's model is not here." not in words(html)
 
 
+def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(page: ExplainPage, desk: RuleDesk) -> None:
+    with desk.busy:
+        reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
+        assert "Reading your answer" in words(reading)
+        rubric = act(page, reading, "self")
+        html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
+        assert "1 of 4 concepts" in words(html)
+    page.exercise.room.finish()
+    assert "Contradicted" in idea(page.load(opened("b1", f"{QUERY}&attempt=1")), 2)
+
+
 def test_ticks_have_a_way_back_to_the_text(page: ExplainPage, desk: RuleDesk) -> None:
     desk.has_files = False
     box = act(page, explained(page), "edit")
@@ -235,6 +247,30 @@ def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: Exp
     assert "did not leave it" in html
     assert limits_sentence(measured) in html
     assert "took 10% of false statements for right" in html
+
+
+def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
+    page: ExplainPage, context: Context
+) -> None:
+    visit = frame.visit_of(context, opened("b1"))
+    run = context.store.runs.start(
+        visit.profile.id, cards=0, seed=1, question_ids=(), prompt_id="explain-lora", started_at=visit.now
+    )
+    exercise = page.exercise
+    box = exercise.show(visit, run)
+    piece = exercise.act(press(box.html, "submit", fields={"answer": [TEXT]}), visit, run)
+    assert piece is not None
+    exercise.room.finish()
+    piece = exercise.act({"act": "poll", "attempt": piece.key}, visit, run)
+    assert piece is not None
+    assert "Go on Enter" in words(piece.html)
+    assert "Contradicted" in idea(piece.html, 2)
+    assert exercise.steps(visit, run).finished
+    assert exercise.summary(visit, run) == "1 of 4 concepts explained."
+    press_of_ours = press(piece.html, "claim")
+    assert press_of_ours["act"] in exercise.acts
+    assert exercise.act(press_of_ours, visit, run) is not None
+    assert exercise.act({"act": "draft", "prompt": "explain-lora", "value": "x"}, visit, run) is None
 
 
 # ---- prompts of one's own
