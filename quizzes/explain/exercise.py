@@ -160,7 +160,8 @@ class ExplainExercise:
         elif act != "poll" and not self.marks.press(visit, prompt, attempt, event):
             return None
         attempt = self.attempt(visit, prompt, attempt.id)
-        return self.look(visit, prompt, attempt, alone=alone, waiting=act in ("retry", "poll"))
+        piece = self.look(visit, prompt, attempt, alone=alone, waiting=act in ("retry", "poll"))
+        return pieces.at_concept(piece, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Keep what is typed so far."""

@@ -45,6 +45,15 @@ class Marks:
                 return False
         return True
 
+    def concept_of(self, event: Mapping[str, Any]) -> str:
+        """Which concept a press of ours is about; empty for any other."""
+        match event.get("act"):
+            case "claim" | "clarify":
+                return events.text(event, "concept")
+            case "override":
+                return events.field(event, "concept")
+        return ""
+
     def _claim(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """ "I did say this", or "this isn't what I meant"; the same press again takes it back."""
         concept_id = _known(prompt, events.text(event, "concept"))

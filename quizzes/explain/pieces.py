@@ -1,6 +1,7 @@
 """The pieces of HTML in which an explanation is asked for, waited for, judged and shown."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -15,6 +16,7 @@ from study.stations import Piece
 from study.store.explains import ExplainAttempt
 from study.templates import render
 
+RESULT = "#result"
 NEED_WORK = ("missing", "contradicted")
 SPOKEN: Mapping[Verdict, str] = {
     "covered": "said",
@@ -85,7 +87,15 @@ def result(
         concepts=concepts,
         alone=alone,
     )
-    return Piece(html=Markup(html), say=_spoken(found, count), focus="#result", key=str(attempt.id))
+    return Piece(html=Markup(html), say=_spoken(found, count), focus=RESULT, key=str(attempt.id))
+
+
+def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
+    """The same piece, with the focus where the learner pressed rather than at its top."""
+    for number, concept in enumerate(prompt.concepts, start=1):
+        if concept.id == concept_id and piece.focus == RESULT:
+            return replace(piece, focus=f"#idea-{number}", say=f"Kept. {piece.say}")
+    return piece
 
 
 def _silent(attempt: ExplainAttempt, found: Sequence[Standing]) -> bool:

@@ -1,4 +1,4 @@
-"""A desk that grades by rule, for tests of what is done with a grading: "We say frozen." covers what is about "frozen".
+"""A desk that grades by rule, for tests of what is done with a grading: "We say frozen." covers "frozen".
 
 The key word of an own prompt's concept is the name before its colon. See toy_grader.py for the rules.
 """

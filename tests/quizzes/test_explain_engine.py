@@ -1,4 +1,4 @@
-"""What stands behind the Explain page: highlights, agreement, the verdicts that count, the reading room, advice."""
+"""What stands behind the Explain page: highlights, agreement, the reading room, advice for every concept."""
 
 import pytest
 from hypothesis import given, settings

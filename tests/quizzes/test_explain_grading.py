@@ -144,7 +144,9 @@ def test_the_learners_word_stands_beside_the_graders_and_settles_nothing_alone(p
 
 
 def test_where_the_grader_is_unsure_the_learners_word_counts(page: ExplainPage) -> None:
-    html = act(page, explained(page), "claim", nth=4)
+    reply = page.act(press(explained(page), "claim", nth=4), opened("b1"))
+    assert reply["focus"] == "#idea-3"
+    html = reply["html"]
     assert "2 of 4 concepts" in words(html)
     assert "your own judgement counts here" in idea(html, 3)
 
