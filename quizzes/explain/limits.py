@@ -1,9 +1,11 @@
 """How good the grader was when it was measured, in one sentence for a learner."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from quizzes.explain.measures import Judged, report
 from quizzes.explain.weights import WEIGHTS
 
 CARD = "card.json"
@@ -39,6 +41,20 @@ def read_measured(folder: Path = WEIGHTS) -> Measured | None:
     except FileNotFoundError:
         return None
     return Measured(**{name: found[name] for name in Measured.__dataclass_fields__})
+
+
+def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured:
+    """Keep with the weights how good they were on answers that they had not learnt from."""
+    found = report(judged)
+    measured = Measured(
+        answers=len(judged),
+        precision=round(found.precision.value, 3),
+        recall=round(found.recall.value, 3),
+        false_accepted=round(found.false_accepted.value, 3),
+        unsure=round(found.unsure.value, 3),
+    )
+    (folder / CARD).write_text(json.dumps({"measured": asdict(measured)}, indent=1) + "\n", "utf-8")
+    return measured
 
 
 def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:

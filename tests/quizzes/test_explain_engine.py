@@ -1,13 +1,18 @@
 """What stands behind the Explain page: highlights, agreement, the reading room, advice for every concept."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quizzes.explain.advice import load_advice
 from quizzes.explain.agreement import kappa
+from quizzes.explain.answers import LabelledAnswer
 from quizzes.explain.grading import Grading
 from quizzes.explain.highlights import marked
+from quizzes.explain.limits import limits_sentence, read_measured, write_measured
+from quizzes.explain.measures import Judged
 from quizzes.explain.prompts import Prompt, load_prompts
 from quizzes.explain.readings import BROKEN, NO_GRADER, ReadingRoom
 from quizzes.explain.standing import reads_as_english
@@ -55,6 +60,26 @@ def test_all_model_answers_read_as_english(concepts: ConceptMap) -> None:
     assert all(reads_as_english(prompt.model_answer) for prompt in load_prompts(concepts).values())
     assert not reads_as_english("Les poids du modèle restent gelés pendant tout l'entraînement.")
     assert not reads_as_english("Los pesos originales quedan congelados mientras aprende el adaptador.")
+
+
+def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp_path: Path) -> None:
+    assert read_measured(tmp_path) is None
+    assert limits_sentence(None) == "How often this grader is right has not been measured."
+    answer = LabelledAnswer(
+        prompt_id="p",
+        kind="mixed",
+        voice="v",
+        pair="",
+        verdicts=("covered", "covered", "contradicted", "missing"),
+        text="t",
+    )
+    judged = [Judged(answer=answer, verdicts=("covered", "unsure", "covered", "missing"))]
+    measured = write_measured(judged, tmp_path)
+    assert read_measured(tmp_path) == measured
+    assert limits_sentence(measured) == (
+        "On 1 answers that it had not seen, 50% of what it called covered was, it found 50% of what was said, "
+        "it took 100% of false statements for right, and it could not tell in 25% of cases."
+    )
 
 
 class BrokenDesk:
