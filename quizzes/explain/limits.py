@@ -64,8 +64,8 @@ def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:
     if measured is None:
         return UNMEASURED
     return (
-        f"On {measured.answers:,} answers that it had not seen, {measured.precision:.0%} of what it called "
-        f"covered was, it found {measured.recall:.0%} of what was said, it took "
+        f"On {measured.answers:,} answers that it had not seen, {measured.precision:.0%} of the concepts it "
+        f"called covered were, it found {measured.recall:.0%} of those that were said, it took "
         f"{measured.false_accepted:.0%} of false statements for right, and it could not tell in "
         f"{measured.unsure:.0%} of cases."
     )

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
 from quizzes.explain.grade import Verdict, covered
+from quizzes.explain.passages import MOST_PASSAGES, passages
 from quizzes.explain.prompts import Prompt
 from quizzes.explain.readings import Trouble
 from quizzes.explain.standing import Standing, evidence, gained, reads_as_english
@@ -80,6 +81,7 @@ def result(
         trouble=trouble,
         graded=any(one.grader for one in found),
         silent=_silent(attempt, found),
+        cut=_cut(attempt.said),
         to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
         limits=limits,
         agreement=agreement,
@@ -96,6 +98,12 @@ def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
         if concept.id == concept_id and piece.focus == RESULT:
             return replace(piece, focus=f"#idea-{number}", say=f"Kept. {piece.say}")
     return piece
+
+
+def _cut(said: str) -> bool:
+    """Whether there are more sentences than the grader reads."""
+    read = passages(said)
+    return len(read) == MOST_PASSAGES and bool(said[max(one.end for one in read) :].strip())
 
 
 def _silent(attempt: ExplainAttempt, found: Sequence[Standing]) -> bool:

@@ -224,6 +224,12 @@ def test_a_text_over_the_limit_is_refused_whole_and_a_megabyte_as_well(
     assert desk.read == []
 
 
+def test_sentences_that_were_not_read_are_mentioned(page: ExplainPage) -> None:
+    many = " ".join(f"Boat {number} is white." for number in range(30))
+    assert "the last ones were left out" in words(explained(page, f"{many} We say frozen."))
+    assert "the last ones were left out" not in words(explained(page, "We say frozen."))
+
+
 def test_what_does_not_read_as_english_is_said_to_be_so(page: ExplainPage) -> None:
     html = explained(page, "Die Gewichte bleiben eingefroren und nur kleine Matrizen lernen dazu.")
     assert "This does not read as English sentences." in words(html)
