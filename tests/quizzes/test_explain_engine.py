@@ -78,7 +78,8 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     assert read_measured(tmp_path) == measured
     assert limits_sentence(measured) == (
         "On 1 answers that it had not seen, 50% of the concepts it called covered were, it found 50% of "
-        "those that were said, it took 100% of false statements for right, and it could not tell in 25% of cases."
+        "those that were said, it took 100% of false statements for right, and it could not tell in 25% of "
+        "cases."
     )
 
 
