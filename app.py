@@ -27,6 +27,7 @@ MENU = (
 STYLES = (
     ROOT / "flashcards/static/cards.css",
     ROOT / "quizzes/static/quiz.css",
+    ROOT / "quizzes/static/explain.css",
     ROOT / "lora_lab/static/lab.css",
 )
 
