@@ -102,10 +102,12 @@ class ExplainExercise:
         *,
         alone: bool = True,
         waiting: bool = False,
+        marking: bool = False,
     ) -> Piece:
         """Where an explanation stands: being read, read, or judged by the learner alone.
 
-        A learner who would not wait and ticked sees that result, unless `waiting` for the grader again.
+        A learner who would not wait and ticked sees that result, unless `waiting` for the grader again. While
+        `marking`, the teacher's part stays open.
         """
         trouble = self._have_read(visit, prompt, attempt)
         ticked = attempt.verdicts is not None and not any(one.by == "grader" for one in attempt.judgements)
@@ -114,10 +116,17 @@ class ExplainExercise:
             return pieces.reading(prompt, attempt, step=self.room.step)
         if attempt.verdicts is None:
             return pieces.rubric(prompt, attempt, trouble, can_retry=self.room.open)
-        return self._result(visit, prompt, attempt, trouble, alone=alone)
+        return self._result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
 
     def _result(
-        self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, alone: bool
+        self,
+        visit: Visit,
+        prompt: Prompt,
+        attempt: ExplainAttempt,
+        trouble: Trouble | None,
+        *,
+        alone: bool,
+        marking: bool,
     ) -> Piece:
         attempts = self.store.explains.attempts(visit.profile.id)
         tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
@@ -131,6 +140,7 @@ class ExplainExercise:
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,
             alone=alone,
+            marking=marking,
         )
 
     # ---- what a press does
@@ -160,7 +170,14 @@ class ExplainExercise:
         elif act != "poll" and not self.marks.press(visit, prompt, attempt, event):
             return None
         attempt = self.attempt(visit, prompt, attempt.id)
-        piece = self.look(visit, prompt, attempt, alone=alone, waiting=act in ("retry", "poll"))
+        piece = self.look(
+            visit,
+            prompt,
+            attempt,
+            alone=alone,
+            waiting=act in ("retry", "poll"),
+            marking=act in ("override", "take-back"),
+        )
         return pieces.at_concept(piece, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:

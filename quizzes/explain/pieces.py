@@ -66,6 +66,7 @@ def result(
     trouble: Trouble | None,
     concepts: ConceptMap,
     alone: bool,
+    marking: bool,
 ) -> Piece:
     """What everyone says of each concept, the words it rests on, what is new, and a model answer."""
     count = covered(one.counted or "" for one in found)
@@ -88,6 +89,7 @@ def result(
         labels_needed=LABELS_NEEDED,
         concepts=concepts,
         alone=alone,
+        marking=marking,
     )
     return Piece(html=Markup(html), say=_spoken(found, count), focus=RESULT, key=str(attempt.id))
 
