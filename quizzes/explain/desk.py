@@ -32,13 +32,12 @@ class GraderDesk:
         self._models_dir = models_dir
         self._lock = threading.Lock()
         self._worker: subprocess.Popen[bytes] | None = None
-        self._limits = read_weights().limits
 
     def grade(self, prompt: Prompt, answer: str, *, report: Report = quietly) -> Grading:
         """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
         with self._lock:
             self._start(report)
-            return grade(prompt, answer, self._score, self._limits)
+            return grade(prompt, answer, self._score, read_weights().limits)
 
     @property
     def has_files(self) -> bool:
