@@ -28,6 +28,7 @@ MENU = (
 STYLES = (
     ROOT / "flashcards/static/cards.css",
     ROOT / "quizzes/static/quiz.css",
+    ROOT / "quizzes/static/explain.css",
     ROOT / "lora_lab/static/lab.css",
 )
 
@@ -42,10 +43,12 @@ def build_app(
         announce(engine.home, _say)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
-    return _composed(settings, engine, hosts=hosts, projector=projector)
+    return _composed(settings, engine, hosts=hosts, projector=projector, worker=worker)
 
 
-def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool) -> Any:
+def _composed(
+    settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool, worker: bool
+) -> Any:
     """Every page and file route. Gradio takes seconds to import, hence the imports in here."""
     import gradio as gr
     from fastapi import FastAPI
@@ -65,6 +68,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from lora_lab.run_panel import last_run
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
+    from quizzes.explain.desk import GraderDesk
     from quizzes.explain.exercise import explain_exercise
     from quizzes.interchange.exchange import question_exchange
     from quizzes.pages import explain as explain_page
@@ -95,7 +99,8 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     )
     cards = card_exercise(context)
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, of_card=cards.subjects)
-    explain = explain_exercise(context)
+    grader = GraderDesk(settings.models_dir) if worker else None
+    explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     subjects = Subjects(
         of_card=cards.subjects,
@@ -135,6 +140,9 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(lab.close)
     closing.callback(reader.close)
     closing.callback(cards.fitting.close)
+    if grader is not None:
+        closing.callback(grader.close)
+    closing.callback(explain.room.close)  # runs before the grader's: what waits must not start it anew
     site.state.close = closing.close
     register(site, lab)
     progress_files.register(site, context, sections)

@@ -1,4 +1,4 @@
-"""Quizzes on the command line: `list`, `due`, `items`, `validate`, `export` and `import`."""
+"""Quizzes on the command line: `list`, `due`, `items`, `grade`, `validate`, `export` and `import`."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
 from quizzes.bank import Question, load_bank
+from quizzes.explain.command import add_grade_options
 from quizzes.explain.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.kinds.charts import ReadChart
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     items.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
     items.set_defaults(command=show_items)
 
+    add_grade_options(commands.add_parser("grade", help="say which concepts an explanation states"))
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
 
     out, into = add_exchange_commands(commands, formats=tuple(WRITERS), what="questions")

@@ -17,6 +17,8 @@ class Piece:
     html: Markup
     say: str = ""
     focus: str = ""
+    key: str = ""
+    """Which of its kind it is, where an address can name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,10 @@ class QuizStation(Station, Protocol):
 
 class ExplainStation(Station, Protocol):
     """One explanation."""
+
+    @property
+    def acts(self) -> frozenset[str]:
+        """The presses that its pieces send."""
 
     def chosen(self, visit: Visit) -> str:
         """The id of the prompt."""

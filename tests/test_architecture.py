@@ -10,10 +10,12 @@ ROOT = Path(__file__).parents[1]
 SIBLINGS = {"flashcards", "quizzes", "lora_lab"}
 PACKAGES = {"study", *SIBLINGS}
 SOURCES = [path for package in sorted(PACKAGES) for path in sorted((ROOT / package).rglob("*.py"))]
-WORKERS = ("lora_lab.worker", "flashcards.optimizing_worker")
 FITS_CARDS = ROOT / "flashcards" / "optimizing_worker.py"
 HEAVY = {"torch", "fsrs.optimizer", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"}
 ALSO_DRAW = {ROOT / "study" / "theme.py", ROOT / "study" / "frame.py"}
+
+WORKERS = (ROOT / "lora_lab" / "worker", ROOT / "quizzes" / "explain" / "worker")
+WORKER_NAMES = ("lora_lab.worker", "quizzes.explain.worker", "flashcards.optimizing_worker")
 
 # A command line is a small app: like app.py, it registers what content may check against.
 REGISTRY = "lora_lab.quantities"
@@ -72,7 +74,7 @@ def draws(path: Path) -> bool:
 
 
 def works(path: Path) -> bool:
-    return (ROOT / "lora_lab" / "worker") in path.parents or path == FITS_CARDS
+    return any(folder in path.parents for folder in WORKERS) or path == FITS_CARDS
 
 
 def offenders(paths: Iterable[Path], imports: Callable[[Path], Iterable[str]]) -> dict[str, set[str]]:
@@ -109,16 +111,16 @@ def test_engines_neither_draw_nor_import_what_draws() -> None:
     assert offenders([path for path in SOURCES if not draws(path)], drawing) == {}
 
 
-def test_only_the_worker_imports_torch_and_its_like() -> None:
+def test_only_the_workers_import_torch_and_its_like() -> None:
     def heavy(path: Path) -> Iterator[str]:
         return (name for name in imported_at_load(path) if {name, package_of(name)} & HEAVY)
 
     assert offenders([ROOT / "app.py", *(path for path in SOURCES if not works(path))], heavy) == {}
 
 
-def test_only_the_worker_imports_the_worker() -> None:
+def test_only_the_workers_import_the_workers() -> None:
     def workers(path: Path) -> Iterator[str]:
-        return (name for name in imported(path) if name.startswith(WORKERS))
+        return (name for name in imported(path) if name.startswith(WORKER_NAMES))
 
     assert offenders([ROOT / "app.py", *(path for path in SOURCES if not works(path))], workers) == {}
 
@@ -126,6 +128,7 @@ def test_only_the_worker_imports_the_worker() -> None:
 def test_these_rules_see_imports_where_they_are() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == PACKAGES
     assert "torch" in imported_at_load(ROOT / "lora_lab/worker/training.py")
+    assert "torch" in imported_at_load(ROOT / "quizzes/explain/worker/network.py")
     assert "gradio" in imported(ROOT / "app.py")
     assert "gradio" not in imported_at_load(ROOT / "app.py")
     assert "study.errors.LearnerError" in imported(ROOT / "lora_lab/spec.py")

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from study.concepts import ConceptMap, note_unknown_concepts
 from study.content import ContentError, Fields, Problem, note_repeated_ids, read_mapping
+from study.errors import LearnerError
 
 PROMPTS_FILE = Path(__file__).parent / "prompts.yaml"
+CONCEPTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class Prompt:
     links: tuple[str, ...]
     model_answer: str
     source: str
+    own: bool = False
+    """Whether a learner wrote it: its texts are plain and it has neither links nor a model answer."""
 
 
 def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[str, Prompt]:
@@ -44,6 +49,34 @@ def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[
     return {prompt.id: prompt for prompt, _ in read}
 
 
+def own_prompt(given: Mapping[str, Any]) -> Prompt:
+    """Somebody's own prompt: a text, a hint and four one-line concepts are enough to be graded."""
+    problems: list[Problem] = []
+    written = {name: value for name, value in given.items() if value != ""}
+    fields = Fields({"id": "own", **written}, file="own prompt", kind="prompt", problems=problems)
+    prompt_id, text, hint = fields.text("id"), fields.text("text"), fields.text("hint", default="")
+    lines = fields.texts("concepts")
+    if len(lines) != CONCEPTS:
+        fields.note(f"needs {CONCEPTS} concepts, one line each, got {len(lines)}")
+    if problems:
+        what = "; ".join(problem.text for problem in problems)
+        raise LearnerError(f"This prompt can't be graded: {what}.", do_next="Give text, hint and concepts.")
+    concepts = tuple(
+        PromptConcept(id=f"concept-{number}", label=line.partition(":")[0], definition=line)
+        for number, line in enumerate(lines, start=1)
+    )
+    return Prompt(
+        id=prompt_id,
+        text=text,
+        hint=hint,
+        concepts=concepts,
+        links=(),
+        model_answer="",
+        source="own prompt",
+        own=True,
+    )
+
+
 def _read_prompt(fields: Fields, concepts: ConceptMap) -> Prompt:
     parts = [(_read_concept(entry), entry) for entry in fields.children("concepts", kind="concept")]
     note_repeated_ids((part.id, entry) for part, entry in parts)
@@ -56,8 +89,8 @@ def _read_prompt(fields: Fields, concepts: ConceptMap) -> Prompt:
         model_answer=fields.text("model_answer"),
         source=fields.text("source"),
     )
-    if len(prompt.concepts) != 4:
-        fields.note(f"needs 4 concepts, got {len(prompt.concepts)}")
+    if len(prompt.concepts) != CONCEPTS:
+        fields.note(f"needs {CONCEPTS} concepts, got {len(prompt.concepts)}")
     note_unknown_concepts(fields, prompt.links, concepts)
     fields.close()
     return prompt

@@ -114,7 +114,7 @@ class ReviewPage:
         owners: dict[Any, Station] = {
             **dict.fromkeys(("flip", "rate", "undo"), self.cards),
             "answer": self.quiz,
-            **dict.fromkeys(("draft", "hint", "submit", "judge"), self.explain),
+            **dict.fromkeys(self.explain.acts, self.explain),
         }
         owner = owners.get(event.get("act"))
         if owner is None:

@@ -218,10 +218,12 @@ async function poll() {
   pollTimer = null;
   const place = find('[data-poll]');
   if (!place || document.hidden) return; // `visibilitychange` starts it again
+  const before = pressed;
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
+    if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     find('[data-passing="connection"]')?.remove();
-    if (typeof reply.html === 'string') { showPolled(reply.html); await nextFrame(); focusOn(reply.focus); }
+    if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
     follow(reply);
@@ -231,7 +233,8 @@ async function poll() {
   schedulePoll();
 }
 
-function showPolled(html) {
+// What was waited for has come when other parts come: only then may it take the focus.
+function showPolled(html, focus) {
   const fresh = document.createElement('template');
   fresh.innerHTML = html;
   const parts = Object.fromEntries([...fresh.content.querySelectorAll('[data-part]')]
@@ -239,7 +242,7 @@ function showPolled(html) {
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
   if (same) replaceParts(parts);
-  else { props.value = html; nextFrame().then(settle); }
+  else { props.value = html; nextFrame().then(settle).then(() => focusOn(focus)); }
 }
 
 function replaceParts(parts) {

@@ -13,6 +13,7 @@ from study.store.fits import FitLog
 from study.store.imports import ImportLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
+from study.store.own_prompts import OwnPromptLog
 from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
 from study.store.quizzes import QuizLog
@@ -30,6 +31,7 @@ class Store:
     verbs: VerbLog
     quizzes: QuizLog
     explains: ExplainLog
+    own_prompts: OwnPromptLog
     notes: Notes
     runs: ReviewRuns
     predictions: PredictionLog
@@ -62,6 +64,7 @@ def open_store(database_url: str) -> Store:
         verbs=VerbLog(database),
         quizzes=QuizLog(database),
         explains=ExplainLog(database),
+        own_prompts=OwnPromptLog(database),
         notes=Notes(database),
         runs=ReviewRuns(database),
         predictions=PredictionLog(database),

@@ -158,6 +158,7 @@ def _did_anything(connection: Connection, profile_id: str) -> bool:
         t.card_reviews,
         t.quiz_sessions,
         t.explain_attempts,
+        t.own_prompts,
         t.drafts,
         t.preferences,
         t.predictions,
@@ -173,9 +174,12 @@ def _erase(connection: Connection, profile_id: str) -> None:
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
     for log in (t.answers, t.answer_retries, t.hints_shown):
         connection.execute(delete(log).where(log.c.session_id.in_(ids(t.quiz_sessions))))
-    connection.execute(
-        delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
-    )
+    explained = ids(t.explain_attempts)
+    verdicts = select(t.explain_verdicts.c.id).where(t.explain_verdicts.c.attempt_id.in_(explained))
+    undos = t.explain_verdict_undos
+    connection.execute(delete(undos).where(undos.c.verdict_id.in_(verdicts)))
+    for part in (t.explain_verdicts, t.explain_replies):
+        connection.execute(delete(part).where(part.c.attempt_id.in_(explained)))
     connection.execute(delete(t.import_undos).where(t.import_undos.c.import_id.in_(ids(t.imports))))
     for part in (t.prediction_runs, t.prediction_verdicts):
         connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
@@ -188,6 +192,7 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.card_requests,
         t.quiz_sessions,
         t.explain_attempts,
+        t.own_prompts,
         t.drafts,
         t.preferences,
         t.imports,

@@ -202,7 +202,45 @@ explain_verdicts = Table(
     Column("verdict", String(20), nullable=False),
     Column("by", String(20), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("rubric", String(16)),  # fingerprint of the concept's wording; null before step 7
+    Column("confidence", Float),  # of the grader
+    Column("evidence", JSON(none_as_null=True)),  # [start, end] in what was said
+    Column("reason", Text),  # of a teacher
+    Column("replies", Integer),  # that the grader read with the text
     Index("explain_verdicts_by_attempt", "attempt_id"),
+)
+
+explain_verdict_undos = Table(
+    "explain_verdict_undos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verdict_id", ForeignKey("explain_verdicts.id"), nullable=False, unique=True),
+    Column("undone_at", UtcDateTime, nullable=False),
+)
+
+explain_replies = Table(  # to the grader's questions, read together with the text
+    "explain_replies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("attempt_id", ForeignKey("explain_attempts.id"), nullable=False),
+    Column("concept_id", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("replied_at", UtcDateTime, nullable=False),
+    Index("explain_replies_by_attempt", "attempt_id"),
+)
+
+own_prompts = Table(  # one row a version
+    "own_prompts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("prompt_id", String(40), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("concepts", JSON, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+    Index("own_prompts_by_profile", "profile_id", "prompt_id"),
 )
 
 drafts = Table(

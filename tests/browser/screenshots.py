@@ -59,6 +59,15 @@ def tick(page: Page) -> None:
     page.wait_for_selector("#compare-speed svg")
 
 
+def explain(page: Page) -> None:
+    """An explanation with its verdicts."""
+    page.locator("#answer").fill(
+        "The pretrained weights are frozen. All of the parameters are trained, so it takes more memory."
+    )
+    page.get_by_role("button", name="Compare with the concepts").click()
+    page.wait_for_selector("#result", timeout=RUN_MS)
+
+
 def nothing(page: Page) -> None:
     """The page as it opens."""
 
@@ -72,6 +81,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "quiz-feedback": ("/quiz", answer),
     "explain": ("/explain", nothing),
     "explain-prompt": ("/explain?prompt=explain-lora", nothing),
+    "explain-verdicts": ("/explain?prompt=explain-lora", explain),
+    "explain-own": ("/explain?own=new", nothing),
     "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),

@@ -16,6 +16,7 @@ PAGES = {
     "/quiz": "Quiz",
     "/explain": "Explain",
     "/explain?prompt=explain-lora": "Explain",
+    "/explain?own=new": "Explain",
     "/review": "Review",
     "/progress": "Progress",
     "/settings": "Settings",
@@ -43,6 +44,12 @@ def deeper(page: Page, path: str) -> None:
         page.locator(".option").first.click()
         page.get_by_role("button", name="Check answer").click()
         expect(page.locator("#next")).to_be_visible()
+    if path == "/explain?prompt=explain-lora":
+        page.locator("#answer").fill("The base is frozen.")
+        page.get_by_role("button", name="Compare with the concepts").click()
+        page.get_by_role("button", name="Keep this").click()
+        expect(page.locator("#result")).to_be_visible()
+        page.get_by_text("Mark as teacher, and history").click()
 
 
 @pytest.mark.parametrize("path", PAGES)

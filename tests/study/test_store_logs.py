@@ -191,11 +191,25 @@ def test_submitting_an_explanation_ends_its_draft(store: Store, ana: str, now: d
     assert store.notes.draft(ana, "explain:other") == "keep me"
 
 
-def test_the_newest_verdict_on_a_concept_counts(store: Store, ana: str, now: datetime) -> None:
+def test_where_learner_and_grader_disagree_nothing_counts_until_a_teacher_decides(
+    store: Store, ana: str, now: datetime
+) -> None:
     attempt = store.explains.submit(ana, "p", "text", at=now)
-    store.explains.judge(ana, attempt, {"a": "missing", "b": "covered"}, by="grader", at=now)
-    store.explains.judge(ana, attempt, {"a": "covered"}, by="learner", at=now)
-    assert store.explains.attempts(ana, "p")[0].verdicts == {"a": "covered", "b": "covered"}
+    assert store.explains.attempts(ana, "p")[0].verdicts is None
+    store.explains.judge(ana, attempt, {"a": "missing", "b": "covered", "c": "unsure"}, by="grader", at=now)
+    store.explains.judge(ana, attempt, {"a": "covered", "b": "covered", "c": "covered"}, by="learner", at=now)
+    assert store.explains.attempts(ana, "p")[0].verdicts == {"b": "covered", "c": "covered"}
+    assert [(one.concept_id, one.verdict, one.at) for one in store.explains.counted(ana)] == [
+        ("b", "covered", now),
+        ("c", "covered", now),
+    ]
+    store.explains.judge(ana, attempt, {"a": "partial"}, by="teacher", at=now)
+    found = store.explains.attempts(ana, "p")[0]
+    assert found.verdicts == {"a": "partial", "b": "covered", "c": "covered"}
+    store.explains.take_back(ana, attempt, found.judgements[-1].id, at=now)
+    assert "a" not in (store.explains.attempts(ana, "p")[0].verdicts or {})
+    with pytest.raises(LearnerError, match="That mark is not on this explanation"):
+        store.explains.take_back(ana, attempt, found.judgements[0].id, at=now)  # the grader's
 
 
 def test_a_draft_is_overwritten_and_has_a_limit(store: Store, ana: str, now: datetime) -> None:

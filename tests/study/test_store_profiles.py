@@ -96,6 +96,10 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     store.quizzes.show_hint(run.quiz_session_id, "q", at=now)
     attempt = store.explains.submit(profile, "p", "text", at=now)
     store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
+    mark = store.explains.attempts(profile)[0].judgements[-1].id
+    store.explains.take_back(profile, attempt, mark, at=now)
+    store.explains.reply(profile, attempt, "idea", "more", at=now)
+    store.own_prompts.save(profile, "", text="Why?", hint="", concepts=("a", "b", "c", "d"), at=now)
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": True}, at=now)

@@ -1,0 +1,289 @@
+"""The explain grader on labelled answers: by class, prompt and verdict, beside three baselines; latency.
+
+    python -m benchmarks.grader [--answers held-out|dev|FILE.jsonl] [--details FILE]
+
+`held-out` is the tenth of the training answers that the network has not learnt from, `dev` are answers of
+another writer, and a JSON-lines file in the public contract's format is read as well. A baseline gets the
+threshold that suits it best on the very answers it is measured on; the grader has no such help.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from statistics import median, quantiles
+from typing import get_args
+
+import torch
+from torch.nn import functional
+
+from quizzes.explain.answers import ANSWERS, LabelledAnswer, load_answers
+from quizzes.explain.desk import GraderDesk
+from quizzes.explain.grade import Verdict
+from quizzes.explain.grading import Limits, Scorer, concept_text, decide, grade
+from quizzes.explain.guards import words_of
+from quizzes.explain.measures import Judged, Report, by, confusion, report
+from quizzes.explain.minilm import fetch_minilm
+from quizzes.explain.prompts import Prompt, load_prompts
+from quizzes.explain.weights import WEIGHTS, read_weights
+from quizzes.explain.worker.calibration import scorer
+from quizzes.explain.worker.examples import held_out
+from quizzes.explain.worker.network import build
+from quizzes.explain.worker.reader import Reader, load_reader
+from study.concepts import load_concepts
+from study.model_files import Progress
+from study.settings import load_settings
+
+STOP_WORDS = frozenset(
+    words_of("a an and are as at be by for from in is it its of on or so such that the this to with")
+)
+LATENCY_ANSWERS = 200
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+Similarity = Callable[[Prompt, str], list[float]]
+"""How near an answer is to each concept of its prompt."""
+
+
+def main() -> None:
+    """Print every table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grader")
+    parser.add_argument("--answers", default="held-out")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--details", type=Path, help="write every wrong pair here, tab-separated")
+    parser.add_argument("--quick", action="store_true", help="no baselines, no latency")
+    options = parser.parse_args()
+    prompts = load_prompts(load_concepts())
+    answers = _answers(options.answers, prompts)
+    models_dir = load_settings().models_dir
+    base = fetch_minilm(models_dir, _silent)
+    reader, limits = load_reader(base, options.weights), read_weights(options.weights).limits
+    judged = _judged(answers, prompts, scorer(reader), limits)
+    print(f"{len(answers)} answers, {4 * len(answers)} pairs ({options.answers})\n")
+    rows = {"grader": report(judged)}
+    if not options.quick:
+        rows |= _parts(answers, prompts, reader, limits) | _baselines(answers, prompts, base)
+    _table("all", rows)
+    for title, name in (("class", _kind), ("prompt", _prompt), ("voice", _voice)):
+        _table(title, by(judged, name))
+    _confusion(judged)
+    if not options.quick:
+        _latency(answers, prompts, models_dir)
+    if options.details:
+        _write_details(judged, prompts, options.details)
+
+
+def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:
+    if source == "dev":
+        return load_answers(
+            [one for one in prompts if (ANSWERS / "dev" / f"{one}.tsv").exists()], folder=ANSWERS / "dev"
+        )
+    if source == "held-out":
+        part = json.loads((WEIGHTS / "grader.json").read_text("utf-8"))["recipe"]["part"]
+        return [answer for answer in load_answers(prompts) if held_out(answer, part=part)]
+    return [_from_json(json.loads(line), prompts) for line in Path(source).read_text("utf-8").splitlines()]
+
+
+def _from_json(record: Mapping[str, object], prompts: Mapping[str, Prompt]) -> LabelledAnswer:
+    gold = record["gold"]
+    assert isinstance(gold, dict)
+    prompt = prompts[str(record["prompt"])]
+    return LabelledAnswer(
+        prompt_id=prompt.id,
+        kind=str(record["class"]),
+        voice="",
+        pair="",
+        verdicts=tuple(gold[concept.id] for concept in prompt.concepts),
+        text=str(record["answer"]),
+    )
+
+
+def _judged(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
+) -> list[Judged]:
+    return [
+        Judged(
+            answer=answer,
+            verdicts=tuple(grade(prompts[answer.prompt_id], answer.text, score, limits).verdicts.values()),
+        )
+        for answer in answers
+    ]
+
+
+# ---- what each part brings
+
+
+def _parts(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, limits: Limits
+) -> dict[str, Report]:
+    """The grader without one of its parts, at the same limits."""
+    by_words_alone = copy(reader)
+    by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
+    likeliest = replace(limits, covered=0.5, contradicted=0.5, missing=0.5, partial=0.4)
+    return {
+        "whole answers": report(_whole(answers, prompts, scorer(reader), limits)),
+        "no own parts": report(_judged(answers, prompts, scorer(by_words_alone), limits)),
+        "no limits set": report(_judged(answers, prompts, scorer(reader), likeliest)),
+    }
+
+
+def _whole(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
+) -> list[Judged]:
+    """One look at the whole answer: no passages, no rules."""
+    judged = []
+    for answer in answers:
+        concepts = [concept_text(concept) for concept in prompts[answer.prompt_id].concepts]
+        [row] = score(concepts, [answer.text])
+        judged.append(Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row)))
+    return judged
+
+
+# ---- baselines
+
+
+def _baselines(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], base: Path
+) -> dict[str, Report]:
+    whole, clause = _cosines(base)
+    named: dict[str, Similarity] = {
+        "lexical overlap": _overlap,
+        "whole-answer cosine": whole,
+        "best-clause cosine": clause,
+    }
+    return {name: _best_cut(answers, prompts, similarity) for name, similarity in named.items()}
+
+
+def _best_cut(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], similarity: Similarity
+) -> Report:
+    """Covered from a threshold on, missing below; of all thresholds the one with the best F1."""
+    near = [similarity(prompts[answer.prompt_id], answer.text) for answer in answers]
+
+    def cut(threshold: float) -> Report:
+        return report(
+            [
+                Judged(answer=answer, verdicts=tuple("covered" if x >= threshold else "missing" for x in row))
+                for answer, row in zip(answers, near, strict=True)
+            ]
+        )
+
+    return max((cut(step / 40) for step in range(1, 40)), key=_f1)
+
+
+def _f1(found: Report) -> float:
+    return found.f1.value
+
+
+def _overlap(prompt: Prompt, answer: str) -> list[float]:
+    said = set(words_of(answer))
+    wanted = [set(words_of(concept_text(concept))) - STOP_WORDS for concept in prompt.concepts]
+    return [len(words & said) / len(words) for words in wanted]
+
+
+def _cosines(base: Path) -> tuple[Similarity, Similarity]:
+    network, tokenizer = build(base, known_concepts=0)
+    encoder = network.encoder.eval()
+
+    @cache
+    @torch.inference_mode()
+    def embedded(text: str) -> torch.Tensor:
+        tokens = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
+        return functional.normalize(encoder(**tokens).last_hidden_state[0].mean(0), dim=0)
+
+    def whole(prompt: Prompt, answer: str) -> list[float]:
+        return [float(embedded(concept_text(concept)) @ embedded(answer)) for concept in prompt.concepts]
+
+    def clause(prompt: Prompt, answer: str) -> list[float]:
+        parts = [part for part in re.split(r"[.;,!?\n]+", answer) if part.strip()] or [answer]
+        rows = [whole(prompt, part) for part in parts]
+        return [max(column) for column in zip(*rows, strict=True)]
+
+    return whole, clause
+
+
+# ---- latency
+
+
+def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], models_dir: Path) -> None:
+    """Through the worker process, as the page and the command line ask it."""
+    desk = GraderDesk(models_dir)
+    begun = time.perf_counter()
+    desk.prepare(_silent)
+    loaded = time.perf_counter() - begun
+    chosen = answers[:: max(1, len(answers) // LATENCY_ANSWERS)]
+    took = [_seconds(desk, prompts[answer.prompt_id], answer.text) for answer in chosen]
+    many = _seconds(desk, prompts[chosen[0].prompt_id], " ".join(answer.text for answer in chosen) * 100)
+    desk.close()
+    cuts = quantiles(took, n=20)
+    print(
+        f"latency over {len(took)} answers: median {1000 * median(took):.0f} ms, "
+        f"95 % under {1000 * cuts[-1]:.0f} ms"
+    )
+    print(
+        f"to load {loaded:.1f} s; the longest answer that is read (8,000 characters) {1000 * many:.0f} ms\n"
+    )
+
+
+def _seconds(desk: GraderDesk, prompt: Prompt, answer: str) -> float:
+    begun = time.perf_counter()
+    desk.grade(prompt, answer)
+    return time.perf_counter() - begun
+
+
+# ---- tables
+
+
+def _table(title: str, rows: Mapping[str, Report]) -> None:
+    names = [field.name for field in fields(Report)]
+    print(f"{title:24}" + "".join(f"{name:>19}" for name in names))
+    for row, found in rows.items():
+        print(f"{row[:23]:24}" + "".join(f"{_cell(found, name):>19}" for name in names))
+    print()
+
+
+def _cell(found: Report, name: str) -> str:
+    figure = getattr(found, name)
+    return f"{figure.value:.3f} [{figure.low:.2f},{figure.high:.2f}]" if figure.pairs else "-"
+
+
+def _confusion(judged: Sequence[Judged]) -> None:
+    print(f"{'label, then verdicts':24}" + "".join(f"{name:>14}" for name in VERDICTS))
+    for label, row in confusion(judged).items():
+        print(f"{label:24}" + "".join(f"{row.get(name, 0):14}" for name in VERDICTS))
+    print()
+
+
+def _write_details(judged: Sequence[Judged], prompts: Mapping[str, Prompt], path: Path) -> None:
+    lines = ["prompt\tclass\tvoice\tconcept\tlabel\tverdict\tanswer"]
+    for one in judged:
+        answer = one.answer
+        for concept, (label, verdict) in zip(prompts[answer.prompt_id].concepts, one.pairs, strict=True):
+            if label != verdict:
+                row = (answer.prompt_id, answer.kind, answer.voice, concept.id, label, verdict, answer.text)
+                lines.append("\t".join(row))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _kind(answer: LabelledAnswer) -> str:
+    return answer.kind
+
+
+def _prompt(answer: LabelledAnswer) -> str:
+    return answer.prompt_id
+
+
+def _voice(answer: LabelledAnswer) -> str:
+    return answer.voice
+
+
+def _silent(progress: Progress) -> None:
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What counts as no claim: the prompt or hint said back, a list of keywords, orders to the grader.
+
+The network learns most of this from answers; these rules hold for prompts it has never met as well.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+NoClaim = Literal["repeats-prompt", "keyword-list", "addresses-grader", "no-words"]
+
+COPIED_SHARE = 0.75
+"""Of a passage's three-word runs: from there on it says the prompt or the hint back."""
+
+COPY_FROM_WORDS = 5
+LIST_FROM_ITEMS = 4
+LIST_ITEM_WORDS = 2
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_ORDER = re.compile(
+    r"\b(?:(?:ignore|disregard|forget)\b.{0,40}\b(?:instructions?|rules?|rubric|prompt|above|previous)"
+    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept)\b.{0,40}\b(?:covered|correct|verdicts?"
+    r"|full (?:marks|points|credit)|all (?:four|concepts|verdicts|points|marks)|top marks|100 ?%|passed)\b"
+    r"|(?:you are|act as|dear|hey|attention),? (?:now )?(?:an? |the )?(?:automatic |strict |helpful )?"
+    r"(?:grader|grading|examiner|assistant|teacher)"
+    r"|all (?:four )?concepts (?:are|were) (?:covered|correct))|^\W*(?:system|grader|assistant|admin)\s*[:,]",
+    re.I,
+)
+_VERBS = re.compile(
+    r"\b(?:is|are|was|were|be|been|am|isn't|aren't|isnt|arent|has|have|had|do|does|did|doesn't|don't|can|can't|will|won't|"
+    r"would|must|should|may|stays?|keeps?|kept|gets?|goes|go|makes?|needs?|uses?|learns?|trains?|saves?|costs?|adds?|"
+    r"means?|holds?|runs?|grows?|not|no|never|only|nothing|none|without|instead|than|because|so|when|if)\b",
+    re.I,
+)
+_NEGATED = re.compile(r"\b(?:not|no|never|nothing|none|n't|cannot)\b|n['’]t\b", re.I)
+
+
+def words_of(text: str) -> list[str]:
+    """Words and numbers in lower case."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
+    """Why a passage claims nothing, or None. `given` are the texts that the learner was shown."""
+    words = words_of(text)
+    if not any(character.isalpha() for character in text):
+        return "no-words"
+    if _ORDER.search(text):
+        return "addresses-grader"
+    if any(_copies(words, words_of(shown)) for shown in given) and not _NEGATED.search(text):
+        return "repeats-prompt"
+    if _is_list(text):
+        return "keyword-list"
+    return None
+
+
+def _copies(words: list[str], shown: list[str]) -> bool:
+    if len(words) < COPY_FROM_WORDS:
+        return False
+    runs = _runs(words)
+    return sum(run in _runs(shown) for run in runs) >= COPIED_SHARE * len(runs)
+
+
+def _runs(words: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + 3]) for at in range(len(words) - 2)]
+
+
+def _is_list(text: str) -> bool:
+    """Four or more items, two words each on average, and nothing that could be a statement."""
+    items = [item for item in re.split(r"[,;|\n•/]+|\s[-–]\s", text) if item.strip()]
+    if len(items) < LIST_FROM_ITEMS or "=" in text or _VERBS.search(text):
+        return False
+    return sum(len(item.split()) for item in items) <= LIST_ITEM_WORDS * len(items)

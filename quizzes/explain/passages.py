@@ -1,0 +1,93 @@
+"""An answer cut into passages: a sentence, together with those that lean on it ("It ...", "But ...").
+
+Passages are what the grader weighs one by one, so that an unrelated sentence changes nothing and the order of
+unrelated sentences does not matter. Each knows where it stands in the answer as it was typed.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+READ_CHARACTERS = 8_000
+"""About 1,300 words. What comes after is not read, and the result says so."""
+
+MOST_PASSAGES = 24
+LONGEST_WORDS = 60
+
+_TAG = re.compile(
+    r"<(?:!--.*?--|script\b.*?</script\s*|style\b.*?</style\s*|/?[a-zA-Z][^<>]{0,500})>", re.DOTALL | re.I
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?;])[\"')\]]*\s+|\s*[\r\n]+\s*")
+_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|approx|resp|etc|ca|cf|no|fig|z\.B|d\.h)\.$", re.I)
+_LEANS = re.compile(
+    r"^\W*(?:and|but|so|because|since|which|it|its|it's|they|their|them|this|that|these|those|there|then|thus|hence|"
+    r"therefore|however|instead|also|too|again|otherwise|only|not|no|yes|nope|wrong|false|true|right|in fact|"
+    r"actually|nonsense|rubbish|same|both|neither|either|he|she|for example|e\.g|i\.e|das|dies|er|sie|es|"
+    r"mais|cela|ce|il|elle|pero|eso|esto|mas|isso|isto|ma|questo|quello)\b",
+    re.I,
+)
+_ASKS = re.compile(r"\?\W*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """Text with its place in the answer: `answer[start:end]` is where it was typed."""
+
+    text: str
+    start: int
+    end: int
+
+
+def without_markup(answer: str) -> str:
+    """HTML tags and control characters as blanks; every other character keeps its place."""
+    text = _TAG.sub(_blank, answer[:READ_CHARACTERS])
+    return "".join(
+        " " if ord(character) < 32 and character not in "\n\r\t" else character for character in text
+    )
+
+
+def passages(answer: str) -> tuple[Passage, ...]:
+    """What an answer says, piece by piece, each piece once."""
+    text = without_markup(answer)
+    found: dict[str, Passage] = {}
+    for start, end in _grouped(text, list(_sentences(text))):
+        said = " ".join(text[start:end].split())
+        if re.search(r"\w", said):
+            found.setdefault(said.lower(), Passage(text=said, start=start, end=end))
+    return tuple(found.values())[:MOST_PASSAGES]
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Where each sentence begins and ends, without the blanks around it."""
+    begin = 0
+    for match in _SENTENCE_END.finditer(text):
+        if not _ABBREVIATION.search(text[begin : match.start()]):
+            yield from _trimmed(text, begin, match.start())
+            begin = match.end()
+    yield from _trimmed(text, begin, len(text))
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    piece = text[start:end]
+    if piece.strip():
+        lead = len(piece) - len(piece.lstrip())
+        yield start + lead, start + len(piece.rstrip())
+
+
+def _grouped(text: str, sentences: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Sentences that lean on the one before, or answer its question, stay with it, up to LONGEST_WORDS."""
+    group: tuple[int, int] | None = None
+    for start, end in sentences:
+        if group is not None:
+            leans = _LEANS.match(text[start:end]) or _ASKS.search(text[slice(*group)])
+            if leans and len(text[group[0] : end].split()) <= LONGEST_WORDS:
+                group = (group[0], end)
+                continue
+            yield group
+        group = (start, end)
+    if group is not None:
+        yield group
