@@ -106,6 +106,7 @@ def _composed(
         of_card=cards.subjects,
         of_question=quiz.subjects,
         of_prompt=explain.subjects,
+        of_idea=explain.idea_subjects,
         of_prediction=QUANTITY_CONCEPTS,
     )
     sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))

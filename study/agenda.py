@@ -31,6 +31,9 @@ class Subjects:
     of_card: Mapping[str, tuple[str, ...]]
     of_question: Mapping[str, tuple[str, ...]]
     of_prompt: Mapping[str, tuple[str, ...]]
+    of_idea: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """By prompt, and by what a good explanation of it says."""
+
     of_prediction: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the quantity that was guessed."""
 

@@ -15,11 +15,9 @@ from study.progress import (
     weakest,
 )
 from study.store import Store
-from study.store.explains import ExplainAttempt
 from study.store.quizzes import QuizRecord
 
 MIXED_CONCEPTS = 3  # a quiz about fewer is practice of these, not a mixed set
-COVERED_SHARE = 0.75  # an explanation is right when it holds three of its four concepts
 STEPS = 4
 
 Sourced = Iterator[tuple[tuple[str, ...], Outcome]]
@@ -98,16 +96,9 @@ def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
 
 
 def _explanations(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
-    for attempt in store.explains.attempts(profile_id):
-        if attempt.verdicts:
-            outcome = Outcome(at=attempt.submitted_at, right=_explained(attempt))
-            yield subjects.of_prompt.get(attempt.prompt_id, ()), outcome
-
-
-def _explained(attempt: ExplainAttempt) -> bool:
-    verdicts = list((attempt.verdicts or {}).values())
-    enough = verdicts.count("covered") >= COVERED_SHARE * len(verdicts)
-    return enough and "contradicted" not in verdicts
+    for one in store.explains.counted(profile_id):
+        about = subjects.of_idea.get((one.prompt_id, one.concept_id), ())
+        yield about, Outcome(at=one.at, right=one.verdict == "covered")
 
 
 def _predictions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:

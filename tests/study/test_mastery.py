@@ -14,7 +14,8 @@ from study.store.quizzes import QuizAnswer
 SUBJECTS = Subjects(
     of_card={"card": ("lora-rank",)},
     of_question={"q": ("lora-rank",), "other": ("nf4",), "third": ("qlora",)},
-    of_prompt={"prompt": ("lora-update",)},
+    of_prompt={"prompt": ("lora-update", "nf4")},
+    of_idea={("prompt", "idea"): ("lora-update",), ("prompt", "other"): ("nf4",)},
     of_prediction={"percent": ("counting-parameters",)},
 )
 MIXED = ("q", "other", "third")
@@ -55,20 +56,17 @@ def test_a_quiz_chosen_by_its_concept_is_no_mixed_set(store: Store, ana: str, no
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "misses"),
-    [
-        (("covered", "covered", "covered", "missing"), 0),
-        (("covered", "covered", "missing", "partial"), 1),
-        (("covered", "covered", "covered", "contradicted"), 1),
-    ],
+    ("verdict", "misses"), [("covered", 0), ("partial", 1), ("missing", 1), ("contradicted", 1)]
 )
-def test_an_explanation_counts_when_it_holds_three_of_four_and_contradicts_none(
-    store: Store, ana: str, now: datetime, verdicts: tuple[str, ...], misses: int
+def test_an_explanation_counts_for_the_concept_that_each_part_of_it_is_about(
+    store: Store, ana: str, now: datetime, verdict: str, misses: int
 ) -> None:
     attempt = store.explains.submit(ana, "prompt", "my words", at=now)
     assert "lora-update" not in mastery(store, ana, SUBJECTS)
-    store.explains.judge(ana, attempt, {f"c{n}": v for n, v in enumerate(verdicts)}, by="learner", at=now)
-    assert mastery(store, ana, SUBJECTS)["lora-update"].misses == misses
+    store.explains.judge(ana, attempt, {"idea": verdict, "other": "covered"}, by="learner", at=now)
+    found = mastery(store, ana, SUBJECTS)
+    assert (found["lora-update"].answers, found["lora-update"].misses) == (1, misses)
+    assert found["nf4"].misses == 0
 
 
 def test_a_judged_prediction_counts(store: Store, ana: str, now: datetime) -> None:
