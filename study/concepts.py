@@ -35,6 +35,8 @@ class Concept:
     prerequisites: tuple[str, ...]
     summary: str
     source: str
+    terms: tuple[str, ...] = ()
+    """What texts call it besides its name."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def _read_concept(fields: Fields) -> Concept:
         prerequisites=fields.texts("prerequisites", default=()),
         summary=fields.text("summary"),
         source=fields.text("source"),
+        terms=fields.texts("terms", default=()),
     )
     fields.close()
     return concept

@@ -161,6 +161,8 @@ def _did_anything(connection: Connection, profile_id: str) -> bool:
         t.drafts,
         t.preferences,
         t.predictions,
+        t.mode_marks,
+        t.project_entries,
     )
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
@@ -190,6 +192,9 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.explain_attempts,
         t.drafts,
         t.preferences,
+        t.mode_marks,
+        t.reading_places,
+        t.project_entries,
         t.imports,
         t.browsers,
     ):

@@ -14,6 +14,7 @@ from study.store.migrations import (
     m0004_parameter_fits,
     m0005_answers_of_all_kinds,
     m0006_imports,
+    m0008_lessons,
 )
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
@@ -23,6 +24,7 @@ STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (4, m0004_parameter_fits.upgrade),
     (5, m0005_answers_of_all_kinds.upgrade),
     (6, m0006_imports.upgrade),
+    (8, m0008_lessons.upgrade),
 )
 
 applied_steps = Table(
