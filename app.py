@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -57,13 +57,18 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from flashcards.pages import browse as browse_page
     from flashcards.pages import cards as cards_page
     from flashcards.progress import CardSection
+    from lora_lab import project_files
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
     from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
+    from lora_lab.lesson_preset import lab_door
     from lora_lab.pages import every as lab_pages
+    from lora_lab.pages import projects as projects_page
+    from lora_lab.project_desk import ProjectDesk
     from lora_lab.run_panel import last_run
     from lora_lab.shape_reader import ShapeReader
+    from quizzes.challenge import Challenges
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.exercise import explain_exercise
     from quizzes.interchange.exchange import question_exchange
@@ -75,7 +80,11 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
+    from study.doors import Doors
     from study.exchange import Exchange
+    from study.lesson import Lessons
+    from study.lesson_text import terms_of
+    from study.pages import concept as concept_page
     from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import progress as progress_page
@@ -115,11 +124,23 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
+    projects = ProjectDesk(store=context.store, lab=lab)
+    lessons = Lessons(concepts=context.concepts, check_preset=lab_door)
+    doors = Doors(
+        lab=lab_door,
+        challenge=Challenges(sittings=quiz.sittings, dice=context.dice).door,
+        project=projects.door,
+        figure=_figure,
+    )
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
+    concept_page.build(
+        pages, context, subjects=subjects, lessons=lessons, terms=terms_of(context.concepts), doors=doors
+    )
+    projects_page.build(pages, context, projects)
     cards_page.build(pages, context, cards)
     browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
@@ -137,10 +158,21 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(cards.fitting.close)
     site.state.close = closing.close
     register(site, lab)
+    project_files.register(site, context, projects)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
+
+
+def _figure(figure_id: str, query: Mapping[str, str]) -> Any:
+    """A live figure as HTML; None where there is none of that name."""
+    try:
+        from lora_lab.figures import FIGURES  # type: ignore[import-not-found]
+    except ModuleNotFoundError:
+        return None
+    found = FIGURES.get(figure_id)
+    return found.fragment(query) if found else None
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""`[[lora_parameters model=llama-7b rank=8 targets=q,v]]` in a text: a number that is computed where it stands.
+"""`[[lora_parameters model=llama-7b rank=8 targets=q,v]]` in a text: a number computed where it stands.
 
 After a bar comes what to print it as: `|GB`, `|MB`, `|kB`, `|percent`, or a number of decimals.
 """

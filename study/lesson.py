@@ -1,4 +1,4 @@
-"""What a concept's nine study modes say: one YAML file a concept in `lessons/`, read when it is first asked for."""
+"""What a concept's study modes say: one YAML file a concept in `lessons/`, read when first asked for."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -1,23 +1,15 @@
-"""Lesson texts as HTML: formulas and code, numbers that say how they were computed, and terms that lead to their concept."""
+"""Lesson texts as HTML: formulas, code, numbers that say how they were computed, terms that lead on."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
 from study.computed_text import PLACEHOLDER, computed, filled
-from study.concepts import ConceptMap
+from study.concepts import ConceptMap, concept_address
 from study.markup import MARK, to_html
 from study.templates import render
-
-CONCEPT_PAGE = "/concept"
-
-
-def concept_address(concept_id: str, mode: str = "") -> str:
-    """The page of a concept, in one of its study modes."""
-    return f"{CONCEPT_PAGE}?{urlencode({'id': concept_id} | ({'mode': mode} if mode else {}))}"
 
 
 @dataclass(frozen=True)

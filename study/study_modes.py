@@ -1,4 +1,4 @@
-"""The nine ways to study a concept, and how far a learner has taken each; derived from the logs, never stored."""
+"""The nine ways to study a concept, and how far a learner is with each; derived from the logs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,9 +7,7 @@ from typing import Literal, get_args
 from study.lesson import Lesson
 from study.store.lessons import ModeMark
 
-StudyMode = Literal[
-    "learn", "why", "deep", "visualize", "metrics", "challenge", "review", "try", "project"
-]
+StudyMode = Literal["learn", "why", "deep", "visualize", "metrics", "challenge", "review", "try", "project"]
 STUDY_MODES: tuple[StudyMode, ...] = get_args(StudyMode)
 
 TITLES: dict[StudyMode, str] = {
@@ -78,8 +76,8 @@ def mode_of(written: str) -> StudyMode | None:
 def states(
     marks: Iterable[ModeMark], *, minutes: Mapping[StudyMode, int], shown_done: Iterable[StudyMode]
 ) -> list[ModeState]:
-    """How far each mode is, in the order of the row. `shown_done` are those that the other logs show as done."""
-    known = {(mark.mode, mark.mark) for mark in marks}
+    """How far each mode is, in the order of the row. `shown_done` are those that other logs prove."""
+    known: set[tuple[str, str]] = {(mark.mode, mark.mark) for mark in marks}
     proven = set(shown_done)
     return [
         ModeState(mode=mode, minutes=minutes[mode], standing=_standing(mode, known, mode in proven))
