@@ -17,7 +17,12 @@ from study.lesson import PROJECT_IDS
 
 PROJECTS_FILE = Path(__file__).with_name("projects.yaml")
 
-CheckName = Literal["differences", "counts", "peaks", "predicted", "parts", "rate-or-rank", "broken"]
+CheckName = Literal[
+    "differences", "counts", "peaks", "predicted", "parts", "rate-or-rank", "broken", "forgotten", "merged"
+]
+MEASURED_AFTERWARDS: frozenset[CheckName] = frozenset({"forgotten", "merged"})
+"""Checks on what is measured only when it is asked for: lora_lab/afterwards.py."""
+
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 
 
@@ -56,6 +61,11 @@ class Project:
 
     grids: tuple[ProjectGrid, ...]
     checks: tuple[ProjectCheck, ...]
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Whether its runs must be measured once more when they have ended."""
+        return any(check.check in MEASURED_AFTERWARDS for check in self.checks)
 
     def answered_by(self, grid: Grid) -> bool:
         """Whether a grid, this one or the learner's own, varies what the question is about."""

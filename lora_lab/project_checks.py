@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lora_lab import counts
@@ -17,6 +17,13 @@ from study.units import as_bytes, as_count
 CLOSE_PERCENT = (
     5.0  # on a CPU they agree within half a percent, on a GPU mostly within 2 (docs/guide/memory.md)
 )
+
+SAME_MODEL = 1e-4  # of the logits' size: rounding in fp32, added up over the layers
+WAYS = {
+    "decoded": "decoded, then merged, kept in fp32",
+    "bf16": "decoded, then merged, kept in bf16",
+    "requantized": "merged and rounded to 4 bits again",
+}
 
 Answer = Literal["yes", "no", "open"]
 
@@ -44,6 +51,9 @@ class Evidence:
     shape: ModelShape
     ledgers: Sequence[Ledger]
     """Computed for each cell, in the same order; empty while the model's data is not read."""
+
+    afterwards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What was measured on finished runs, by the run's id (lora_lab/afterwards.py)."""
 
     @property
     def finished(self) -> list[Cell]:
@@ -149,8 +159,8 @@ def _parts(evidence: Evidence, axis: Axis | None) -> list[Result]:
     sign = "more" if change[moved] > 0 else "less"
     text = (
         f"At {begins} the largest part is {names[largest]}, "
-        f"{100 * getattr(first, largest) / first.total_bytes:.0f} % of the computed peak. From there to {ends}, "
-        f"{names[moved]} change most: {as_bytes(abs(change[moved]))} {sign}."
+        f"{100 * getattr(first, largest) / first.total_bytes:.0f} % of the computed peak. From there to "
+        f"{ends}, {names[moved]} change most: {as_bytes(abs(change[moved]))} {sign}."
     )
     return [Result(title=title, answer="yes" if moved == largest else "no", text=text, rows=rows)]
 
@@ -164,8 +174,8 @@ def _rate_or_rank(evidence: Evidence, axis: Axis | None) -> list[Result]:
         return [_waiting(title)]
     rates, ranks = (max(best.values()) - min(best.values()) for best in (by_rate, by_rank))
     text = (
-        f"With the rank at its best, the loss moves by {rates:.3f} over the learning rates; with the learning "
-        f"rate at its best, by {ranks:.3f} over the ranks."
+        f"With the rank at its best, the loss moves by {rates:.3f} over the learning rates; with the "
+        f"learning rate at its best, by {ranks:.3f} over the ranks."
     )
     if all(len(arm.losses) < 2 for arm in arms):
         text += " One seed each: the seed alone may move it as well."
@@ -190,6 +200,75 @@ def _broken(evidence: Evidence, axis: Axis | None) -> list[Result]:
         text = f"Best at {best.spec.learning_rate:g}: held-out loss {_course(best)}."
         return [*found, Result(title=mend, answer="yes", text=text)]
     return [*found, Result(title=mend, answer="no", text="None did. Go down with the rate.")]
+
+
+def _forgotten(evidence: Evidence, axis: Axis | None) -> list[Result]:
+    title = "Did the runs get worse at general questions that they were not trained on?"
+    known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "general_after")]
+    if not known:
+        return [_waiting(title)]
+    rises = {cell.run_id: values["general_after"] - values["general_before"] for cell, values in known}
+    worse = [rise for rise in rises.values() if rise > 0]
+    rows = tuple(
+        (
+            f"learning rate {cell.spec.learning_rate:g}, r={cell.spec.rank}, seed {cell.spec.seed}",
+            f"general questions {values['general_before']:.3f} → {values['general_after']:.3f}, "
+            f"the cards {values['before']:.3f} → {values['after']:.3f}",
+        )
+        for cell, values in known
+    )
+    text = f"{len(worse)} of {len(known)} did; the loss on them moved by {min(rises.values()):+.3f} to "
+    text += f"{max(rises.values()):+.3f}."
+    answer: Answer = "yes" if len(worse) == len(known) else "open" if worse else "no"
+    found = [Result(title=title, answer=answer, text=text, rows=rows)]
+    if len(known) < 2:
+        return found
+    learnt = {cell.run_id: values["before"] - values["after"] for cell, values in known}
+    most, least = max(learnt, key=learnt.__getitem__), min(learnt, key=learnt.__getitem__)
+    more = rises[most] > rises[least]
+    text = (
+        f"The run that learned most ({learnt[most]:.3f} off its held-out loss) moved by "
+        f"{rises[most]:+.3f} on general questions, the one that learned least ({learnt[least]:.3f}) by {rises[least]:+.3f}."
+    )
+    asked = "Did the run that learned most also forget more than the one that learned least?"
+    return [*found, Result(title=asked, answer="yes" if more else "no", text=text)]
+
+
+def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
+    title = "Is the merged model the trained one?"
+    known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "decoded_error")]
+    if not known:
+        return [_waiting(title)]
+    found = []
+    for cell, values in known:
+        ways = [way for way in WAYS if f"{way}_error" in values]
+        best, worst = (pick(ways, key=lambda way: values[f"{way}_error"]) for pick in (min, max))
+        rows = [("adapter beside its base", f"held-out loss {values['after']:.4f}")]
+        rows += [
+            (
+                WAYS[way],
+                f"logits off by {values[f'{way}_error']:.2g}, held-out loss {values[f'{way}_loss']:.4f}",
+            )
+            for way in ways
+        ]
+        text = (
+            f"{cell.spec.bits}: {WAYS[best]} is off by {values[f'{best}_error']:.2g} of the logits' size, "
+            f"{WAYS[worst]} by {values[f'{worst}_error']:.2g}."
+        )
+        same = values["decoded_error"] < SAME_MODEL
+        found.append(
+            Result(
+                title=f"{title} ({cell.spec.bits})",
+                answer="yes" if same else "no",
+                text=text,
+                rows=tuple(rows),
+            )
+        )
+    return found
+
+
+def _measured(evidence: Evidence, name: str) -> list[Cell]:
+    return [cell for cell in evidence.finished if name in evidence.afterwards.get(cell.run_id, {})]
 
 
 def _is_broken(cell: Cell) -> bool:
@@ -245,4 +324,6 @@ _CHECKS: Mapping[CheckName, Callable[[Evidence, Axis | None], list[Result]]] = {
     "parts": _parts,
     "rate-or-rank": _rate_or_rank,
     "broken": _broken,
+    "forgotten": _forgotten,
+    "merged": _merged,
 }

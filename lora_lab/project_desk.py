@@ -105,14 +105,38 @@ class ProjectDesk:
         if shape is None:
             return []
         found = estimate_here(self.lab.home, standing.sweep.grid, standing.sweep.data_digest, [])
+        cells = self.cells(standing)
         evidence = Evidence(
-            cells=self.cells(standing), shape=shape, ledgers=[cell.ledger for cell in found.cells]
+            cells=cells,
+            shape=shape,
+            ledgers=[cell.ledger for cell in found.cells],
+            afterwards={
+                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in cells if cell.run_id
+            },
         )
         return results(standing.project.checks, evidence)
 
     def cells(self, standing: Standing) -> list[Cell]:
         """Of the grid that is looked at."""
         return self.lab.cells(standing.sweep) if standing.sweep else []
+
+    def unmeasured(self, standing: Standing) -> int:
+        """How many finished runs wait for the measurement that the project's checks need."""
+        if not standing.project.needs_measuring:
+            return 0
+        finished = [cell.run_id for cell in self.cells(standing) if cell.status == "finished"]
+        return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
+
+    def is_measuring(self, standing: Standing) -> bool:
+        """Whether a worker is at it."""
+        return standing.sweep is not None and self.lab.is_measuring(standing.sweep)
+
+    def problems(self, standing: Standing) -> list[str]:
+        """Why runs could not be measured."""
+        if not standing.project.needs_measuring:
+            return []
+        found = (self.lab.afterwards(cell.run_id).problem for cell in self.cells(standing) if cell.run_id)
+        return sorted(set(filter(None, found)))
 
     def write(self, visit: Visit, project: Project, kind: EntryKind, text: str) -> None:
         """Keep a hypothesis or a conclusion, and end its draft."""

@@ -58,6 +58,10 @@ class ProjectsPage:
             case "conclude":
                 self.desk.conclude(visit, standing, events.field(event, "text", limit=TEXT_LIMIT))
                 return self._shown(visit, standing, say="Your report is there.", focus="#conclusion")
+            case "measure":
+                if standing.sweep is not None:
+                    self.desk.lab.measure_afterwards(standing.sweep)
+                return self._shown(visit, standing, say="Measuring.", focus="#results")
             case "choose":
                 chosen = events.field(event, "sweep")
                 fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
@@ -84,16 +88,22 @@ class ProjectsPage:
         standing = self._standing(visit, visit.query.get("id", ""))
         if self._running(standing):
             return {"parts": {"results": self._results(standing)}}
-        return {"html": self._page(visit, standing), "say": "All runs have ended. The results are there."}
+        return {"html": self._page(visit, standing), "say": "All is measured. The results are there."}
 
     def _running(self, standing: Standing) -> bool:
-        return not all(cell.ended for cell in self.desk.cells(standing))
+        """Whether the results can still change by themselves."""
+        ended = all(cell.ended for cell in self.desk.cells(standing))
+        return not ended or self.desk.is_measuring(standing)
 
     def _results(self, standing: Standing) -> str:
         cells = self.desk.cells(standing)
         return render(
             "lora_lab/project_shown.html",
+            project=standing.project,
             results=self.desk.results(standing),
+            unmeasured=self.desk.unmeasured(standing),
+            measuring=self.desk.is_measuring(standing),
+            problems=self.desk.problems(standing),
             done=sum(cell.ended for cell in cells),
             total=len(cells),
         )
