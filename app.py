@@ -29,6 +29,7 @@ STYLES = (
     ROOT / "flashcards/static/cards.css",
     ROOT / "quizzes/static/quiz.css",
     ROOT / "lora_lab/static/lab.css",
+    ROOT / "study/static/figures.css",
 )
 
 
@@ -59,6 +60,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from flashcards.progress import CardSection
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
+    from lora_lab.figures import FIGURES
     from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.pages import every as lab_pages
@@ -70,12 +72,13 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import frame, progress_files, transfer, web
+    from study import figure_route, frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
     from study.exchange import Exchange
+    from study.pages import figures as figures_page
     from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import progress as progress_page
@@ -120,6 +123,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
+    figures_page.build(pages, context, figures=FIGURES)
     cards_page.build(pages, context, cards)
     browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
@@ -137,6 +141,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(cards.fitting.close)
     site.state.close = closing.close
     register(site, lab)
+    figure_route.register(site, FIGURES)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
