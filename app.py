@@ -60,7 +60,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from flashcards.progress import CardSection
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
-    from lora_lab.figures import FIGURES
+    from lora_lab.figures import figures
     from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.pages import every as lab_pages
@@ -118,12 +118,13 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
+    live_figures = figures(settings.models_dir)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
-    figures_page.build(pages, context, figures=FIGURES)
+    figures_page.build(pages, context, figures=live_figures)
     cards_page.build(pages, context, cards)
     browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
@@ -141,7 +142,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     closing.callback(cards.fitting.close)
     site.state.close = closing.close
     register(site, lab)
-    figure_route.register(site, FIGURES)
+    figure_route.register(site, live_figures)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)

@@ -1,7 +1,7 @@
 """What a learner can move on a figure: sliders, choices and a text, each with its limits and its default.
 
-A figure's settings are a frozen dataclass whose fields are made by `slider`, `choice` and `text`; the controls
-on the page and the reading of an address both come from there.
+A figure's settings are a frozen dataclass whose fields are made by `slider`, `choice` and `text`; the
+controls on the page and the reading of an address both come from there.
 
     @dataclass(frozen=True, kw_only=True)
     class Settings:

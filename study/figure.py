@@ -2,7 +2,7 @@
 
     figure = FIGURES["lora-to-scale"]
     figure.fragment({"rank": "16"})       the whole figure, to stand in a page
-    figure.answer({"rank": "17"})         what changes when the slider moves; `GET /figure/lora-to-scale?rank=17`
+    figure.answer({"rank": "17"})         what changes with it: `GET /figure/lora-to-scale?rank=17`
 
 The browser's side is `static/figures.js`.
 """

@@ -82,15 +82,20 @@ def show(settings: Settings) -> Shown:
         ),
         picture=_picture(found),
         alt=(
-            f"To scale: W of {found.d_out:,} by {found.d_in:,}, hatched, plus B of {found.d_out:,} by {found.rank}, "
-            f"tall and orange, times A of {found.rank} by {found.d_in:,}, wide and blue. Any row of the product is "
+            f"To scale: W of {found.d_out:,} by {found.d_in:,}, hatched, plus B of {found.d_out:,} by "
+            f"{found.rank}, "
+            f"tall and orange, times A of {found.rank} by {found.d_in:,}, wide and blue. Any row of the "
+            "product is "
             f"made of {found.rank} numbers of B and the {found.rank} rows of A."
         ),
         origins=(
             Origin(
                 kind="computed",
                 text=f"the {_linear(settings).suffix} matrix of one layer of {settings.model}",
-                formula=f"r × (d_in + d_out) = {found.rank} × ({found.d_in:,} + {found.d_out:,}) = {found.trained:,}",
+                formula=(
+                    f"r × (d_in + d_out) = {found.rank} × ({found.d_in:,} + {found.d_out:,}) = "
+                    f"{found.trained:,}"
+                ),
             ),
         ),
     )
