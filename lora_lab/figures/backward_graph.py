@@ -136,7 +136,7 @@ def _picture(found: Numbers) -> Markup:
             parts.append(words(LEFT + 130, y + 15, "gradients of A, B; x kept"))
         else:
             parts.append(words(LEFT + 130, y + 15, "no gradient, x not needed", soft=True))
-        parts.append(line([(388, y + 20), (388, y)], "line b"))
+        parts.append(line([(388, y + 20), (388, y)], "line good"))
     bottom = 30 + ROW * len(ROLES) + 14
     return drawing(
         bottom + 10,

@@ -108,7 +108,7 @@ def _picture(every: list[Numbers], found: Numbers) -> Markup:
         frame.axes(),
         line(points, "line w"),
         dots(points, "w"),
-        dots([(x, y)], "b", radius=7),
+        dots([(x, y)], "good", radius=7),
         words(x + (-12 if late else 12), y - 8, f"blocks of {found.size:,}", bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip

@@ -134,7 +134,7 @@ def _picture(absmax: float, steps: list[Coded], settings: Settings) -> Markup:
     bars = []
     for number, step in enumerate(steps, start=1):
         height = REACH * step.scaled
-        look = "b" if number == settings.weight else "w"
+        look = "good" if number == settings.weight else "w"
         bars.append(
             box(X.start + (number - 1) * width, MIDDLE - max(0, height), width - 1, max(1, abs(height)), look)
         )
@@ -153,8 +153,8 @@ def _picture(absmax: float, steps: list[Coded], settings: Settings) -> Markup:
         *bars,
         line([(X.start, LINE_AT), (X.end, LINE_AT)], "axis"),
         *levels,
-        line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line b"),
-        dots([(scaled, LINE_AT - 22)], "b"),
+        line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line good"),
+        dots([(scaled, LINE_AT - 22)], "good"),
         words(scaled + (-8 if late else 8), LINE_AT - 22, f"{one.scaled:.4f}",
               anchor="end" if late else "start", bold=True),
         words(level, LINE_AT + 24, f"code {one.code}", bold=True,

@@ -144,7 +144,7 @@ def _picture(without: Run, with_: Run) -> Markup:
         x_label="share of the step's operators, %", y_label="live memory, MB", height=HEIGHT,
     )  # fmt: skip
     parts = []
-    for run, look, name in ((without, "b", "without"), (with_, "a", "with checkpointing")):
+    for run, look, name in ((without, "w", "without"), (with_, "good", "with checkpointing")):
         points = _points(run, frame)
         at = max(range(len(points)), key=lambda number: run.live_bytes[number])
         parts.append(line(points, f"line {look}"))

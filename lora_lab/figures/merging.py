@@ -17,7 +17,7 @@ WAYS = {
     "bf16": "decode, add, keep in 16 bits",
     "nf4": "decode, add, quantize again",
 }
-LOOKS = {"fp32": "good", "bf16": "a", "nf4": "b"}
+LOOKS = {"fp32": "good", "bf16": "w", "nf4": "bad"}
 MEASURES = {
     "logit_error": "error of the logits",
     "weight_error_over_update": "error of the weights, of the update",
@@ -52,6 +52,12 @@ def ways(steps: int) -> tuple[Way, ...]:
     return tuple(Way(id=way, **values) for way, values in snapshot(steps)["ways"].items())
 
 
+def gain_kept(way: Way, taken: dict[str, Any]) -> float:
+    """Of what the adapter takes off the base's loss, the percentage that is left after merging."""
+    base = recorded("merging")["base_loss"]
+    return float(100 * (base - way.loss) / (base - taken["unmerged_loss"]))
+
+
 def snapshot(steps: int) -> dict[str, Any]:
     """The recording after so many steps."""
     found: dict[str, Any] = next(one for one in recorded("merging")["snapshots"] if one["steps"] == steps)
@@ -65,16 +71,15 @@ def show(settings: Settings) -> Shown:
     exact, _, again = found
     return Shown(
         finding=(
-            f"After {settings.steps} steps, keeping the sum in 32 bits leaves the logits as they were "
-            "(relative error "
-            f"{exact.logit_error:.1g}). Quantized again to NF4 they are off by "
-            f"{as_percent(100 * again.logit_error)}, and the "
-            f"weights by {again.weight_error_over_update:.2g} times the update itself."
+            f"After {settings.steps} steps the adapter takes the held-out loss from {kept['base_loss']:.2f} "
+            f"to {taken['unmerged_loss']:.2f}. In 32 bits it stays at {exact.loss:.2f}; quantized again "
+            f"to NF4 it is {again.loss:.2f}, and {as_percent(gain_kept(again, taken))} of the gain is left: "
+            "most of so small an update is rounded away."
         ),
         numbers=(
-            ("held-out loss, not merged", f"{taken['unmerged_loss']:.4f}"),
-            *((f"merged, {_short(way.id)}", f"{way.loss:.4f}") for way in found),
-            ("base without adapter", f"{kept['base_loss']:.4f}"),
+            ("loss, base alone", f"{kept['base_loss']:.3f}"),
+            ("base and adapter", f"{taken['unmerged_loss']:.3f}"),
+            *((f"merged, {_short(way.id)}", f"{way.loss:.3f}") for way in found),
         ),
         picture=_picture(settings, found),
         alt=(
@@ -91,13 +96,20 @@ def show(settings: Settings) -> Shown:
             ),
         ),
         table=Table(
-            columns=("way", "error of the logits", "error of the weights / update", "held-out loss"),
+            columns=(
+                "way",
+                "error of the logits",
+                "error of the weights / update",
+                "held-out loss",
+                "gain kept",
+            ),
             rows=tuple(
                 (
                     WAYS[way.id],
                     f"{way.logit_error:.3g}",
                     f"{way.weight_error_over_update:.3g}",
-                    f"{way.loss:.5f}",
+                    f"{way.loss:.4f}",
+                    as_percent(gain_kept(way, taken)),
                 )
                 for way in found
             ),

@@ -123,7 +123,7 @@ def _picture(matrix: Matrix, every: list[Numbers], found: Numbers) -> Markup:
             (BOTTOM - TOP) * count / most, "w")
         for at, count in enumerate(counts)
     )  # fmt: skip
-    through = "".join(line([(X(level), TOP), (X(level), BOTTOM)], "line b thin") for level in found.levels)
+    through = "".join(line([(X(level), TOP), (X(level), BOTTOM)], "line good thin") for level in found.levels)
     lines = "".join(_line(at, one, chosen=one is found) for at, one in enumerate(every))
     end = FIRST_LINE + LINE_GAP * len(every)
     ticks = "".join(
@@ -138,7 +138,7 @@ def _picture(matrix: Matrix, every: list[Numbers], found: Numbers) -> Markup:
 
 def _line(at: int, one: Numbers, *, chosen: bool) -> str:
     y = FIRST_LINE + LINE_GAP * at
-    ticks = [line([(X(level), y - TICK), (X(level), y + TICK)], "line b" if chosen else "line w")
+    ticks = [line([(X(level), y - TICK), (X(level), y + TICK)], "line good" if chosen else "line w")
              for level in one.levels]  # fmt: skip
     return (
         words(4, y + 4, NAMES[one.scheme], bold=chosen, soft=not chosen)

@@ -145,7 +145,7 @@ def _picture(settings: Settings, found: tuple[Step, ...], highest: Step) -> Mark
     for step in found:
         x, width = frame.x(step.number - 0.36), frame.x(0.72) - frame.x(0)
         top, left_over = frame.y(step.peak_bytes / MB), frame.y((step.peak_bytes - step.moved_bytes) / MB)
-        parts.append(box(x, left_over, width, bottom - left_over, "w" if step.fits else "b"))
+        parts.append(box(x, left_over, width, bottom - left_over, "w" if step.fits else "bad"))
         if step.moved_bytes:
             parts.append(box(x, top, width, left_over - top, "m-optimizer pale"))
             parts.append(box(x, top, width, left_over - top, "outline dashed"))

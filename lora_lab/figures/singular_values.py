@@ -98,17 +98,18 @@ def _picture(found: Numbers) -> Markup:
     values = found.matrix.singular_values
     floor = max(values[0] / 1e4, values[-1])
     frame = chart(
-        x_span=(1, len(values)), y_span=(floor * 0.8, values[0] * 1.3), y_log=True,
+        x_span=(1, len(values)), y_span=(floor * 0.8, values[0] * 1.3), x_log=True, y_log=True,
         x_label="number of the singular value", y_label="singular value", height=HEIGHT,
+        x_ticks=[(tick, str(tick)) for tick in (1, 4, 16, 64, 256) if tick < len(values)],
     )  # fmt: skip
     points = [(frame.x(number), frame.y.clipped(value)) for number, value in enumerate(values, start=1)]
     cut = frame.x(found.rank)
-    late = found.rank > len(values) / 2
+    late = cut > 250
     return drawing(
         HEIGHT,
         frame.axes(),
         line(points[found.rank - 1 :], "line w"),
-        line(points[: found.rank], "line a thick"),
+        line(points[: found.rank], "line good thick"),
         line([(cut, frame.y.end), (cut, frame.y.start)], "line ink dashed"),
         words(cut - 6 if late else cut + 6, frame.y.end + 12, f"r = {found.rank}",
               anchor="end" if late else "start", bold=True),
