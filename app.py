@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +29,7 @@ STYLES = (
     ROOT / "flashcards/static/cards.css",
     ROOT / "quizzes/static/quiz.css",
     ROOT / "lora_lab/static/lab.css",
+    ROOT / "study/static/figures.css",
 )
 
 
@@ -60,6 +61,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from lora_lab import project_files
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
+    from lora_lab.figures import figures
     from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.lesson_preset import lab_door
@@ -75,7 +77,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import frame, progress_files, transfer, web
+    from study import figure_route, frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
@@ -85,6 +87,7 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     from study.lesson import Lessons
     from study.lesson_text import terms_of
     from study.pages import concept as concept_page
+    from study.pages import figures as figures_page
     from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import progress as progress_page
@@ -130,17 +133,24 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
         lab=lab_door,
         challenge=Challenges(sittings=quiz.sittings, dice=context.dice).door,
         project=projects.door,
-        figure=_figure,
     )
+    live_figures = figures(settings.models_dir)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
     concept_page.build(
-        pages, context, subjects=subjects, lessons=lessons, terms=terms_of(context.concepts), doors=doors
+        pages,
+        context,
+        subjects=subjects,
+        lessons=lessons,
+        terms=terms_of(context.concepts),
+        figures=live_figures,
+        doors=doors,
     )
     projects_page.build(pages, context, projects)
+    figures_page.build(pages, context, figures=live_figures)
     cards_page.build(pages, context, cards)
     browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
@@ -159,20 +169,11 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     site.state.close = closing.close
     register(site, lab)
     project_files.register(site, context, projects)
+    figure_route.register(site, live_figures)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
-
-
-def _figure(figure_id: str, query: Mapping[str, str]) -> Any:
-    """A live figure as HTML; None where there is none of that name."""
-    try:
-        from lora_lab.figures import FIGURES  # type: ignore[import-not-found]
-    except ModuleNotFoundError:
-        return None
-    found = FIGURES.get(figure_id)
-    return found.fragment(query) if found else None
 
 
 def _say(line: str) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from study.context import Visit
 
 
@@ -54,5 +52,3 @@ class Doors:
     lab: Callable[[Mapping[str, Any]], LabDoor]
     challenge: Callable[[Visit, str], ChallengeDoor]
     project: Callable[[Visit, str], ProjectDoor]
-    figure: Callable[[str, Mapping[str, str]], Markup | None]
-    """A live figure by its id; None where there is none."""

@@ -13,6 +13,7 @@ from study.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.context import Context, Visit
 from study.doors import Doors
 from study.errors import LearnerError
+from study.figure import Figures
 from study.frame import Reply
 from study.lesson import Lesson, Lessons
 from study.lesson_text import LessonText, Terms
@@ -41,10 +42,13 @@ def build(
     subjects: Subjects,
     lessons: Lessons,
     terms: Terms,
+    figures: Figures,
     doors: Doors,
 ) -> None:
     """Add the page to the app."""
-    page = ConceptPage(context=context, subjects=subjects, lessons=lessons, terms=terms, doors=doors)
+    page = ConceptPage(
+        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, doors=doors
+    )
     with frame.page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
         frame.island(page.act, page.load, "concept", waiting=frame.waiting("Concept"))
 
@@ -71,6 +75,7 @@ class ConceptPage:
     subjects: Subjects
     lessons: Lessons
     terms: Terms
+    figures: Figures
     doors: Doors
 
     def load(self, request: gr.Request) -> str:
@@ -151,7 +156,9 @@ class ConceptPage:
             inside["materials"] = self._materials(concept.id)
             inside["met"] = self._met(visit)
         elif lesson is not None and mode == "visualize":
-            inside["figure"] = self.doors.figure(lesson.visualize.figure, visit.query)
+            figure = self.figures.get(lesson.visualize.figure)
+            settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
+            inside["figure"] = figure.fragment(settings) if figure else None
         elif lesson is not None and mode == "try":
             inside["door"] = self.doors.lab(lesson.try_it.preset)
         elif lesson is not None and mode == "project":
