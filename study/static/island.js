@@ -12,6 +12,7 @@
 // <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
 //                                      most `data-limit` bytes
 // <input type=file data-send="/io/upload"> posts the file there as it is, then act({act: data-then-act})
+// <a href="#part">                     goes to that part of the page, with the focus
 // <button data-confirm="Really?">      asks before the press goes out
 // <article data-track="place">         act({act: "place", place}) some time after scrolling came to rest: the number of the
 //                                      last [data-place] in it that has reached the upper half of the window
@@ -424,7 +425,18 @@ function pressKey(name) {
 
 // ---- wiring --------------------------------------------------------------------------------------------------
 
+// Gradio gives its pages a base address, so that "#part" would lead to another page.
+function goInside(link) {
+  const part = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  if (!part) return;
+  part.tabIndex = -1;
+  part.focus({ preventScroll: true });
+  part.scrollIntoView();
+}
+
 element.addEventListener('click', (event) => {
+  const inside = event.target.closest('a[href^="#"]');
+  if (inside) { event.preventDefault(); return goInside(inside); }
   const pressed = event.target.closest('[data-act]');
   if (!pressed || pressed.disabled) return;
   if (pressed.href && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab or window
