@@ -18,6 +18,7 @@ CLOSE_PERCENT = (
     5.0  # on a CPU they agree within half a percent, on a GPU mostly within 2 (docs/guide/memory.md)
 )
 
+SIDE_BY_SIDE = "were trained side by side, so that none has a measured peak of its own"
 SAME_MODEL = 1e-4  # of the logits' size: rounding in fp32, added up over the layers
 WAYS = {
     "decoded": "decoded, then merged, kept in fp32",
@@ -79,8 +80,8 @@ def _differences(evidence: Evidence, axis: Axis | None) -> list[Result]:
 
 def _peaks(evidence: Evidence, axis: Axis | None) -> list[Result]:
     assert axis is not None
-    title = f"Does the {AXIS_WORDS[axis]} change the measured peak?"
-    peaks = {arm: peak for arm in arms_of(evidence.cells) if (peak := arm.measured_peak_bytes) is not None}
+    title = f"Does the {AXIS_WORDS[axis]} change the peak memory?"
+    peaks = {arm: peak for arm in arms_of(evidence.cells) if (peak := arm.peak_bytes) is not None}
     if len({getattr(arm.setting, axis) for arm in peaks}) < 2:
         return [_waiting(title)]
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
@@ -89,7 +90,15 @@ def _peaks(evidence: Evidence, axis: Axis | None) -> list[Result]:
         f"{level(low.setting, axis)} peaks at {as_bytes(peaks[low])} and {level(high.setting, axis)} at "
         f"{as_bytes(peaks[high])}: {as_bytes(saved)} apart, {100 * saved / peaks[high]:.0f} % of the larger."
     )
-    rows = tuple((level(arm.setting, axis), as_bytes(peak)) for arm, peak in peaks.items())
+    if any(arm.measured_peak_bytes is None for arm in peaks):
+        text += f" Computed where they {SIDE_BY_SIDE}."
+    rows = tuple(
+        (
+            level(arm.setting, axis),
+            f"{as_bytes(peak)} {'measured' if arm.measured_peak_bytes else 'computed'}",
+        )
+        for arm, peak in peaks.items()
+    )
     return [Result(title=title, answer="yes" if saved else "no", text=text, rows=rows)]
 
 
@@ -128,6 +137,9 @@ def _predicted(evidence: Evidence, axis: Axis | None) -> list[Result]:
         if cell.peak_bytes and cell.predicted_bytes
     }
     if not known:
+        if any(cell.shared_by > 1 for cell in evidence.finished):
+            text = f"They {SIDE_BY_SIDE}. Vary bits or adapted matrices only."
+            return [Result(title=title, answer="open", text=text)]
         return [_waiting(title)]
     errors = {name: percent_above(measured, computed) for name, (measured, computed) in known.items()}
     widest = max(errors, key=lambda name: abs(errors[name]))

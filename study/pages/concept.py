@@ -120,7 +120,7 @@ class ConceptPage:
         mode = asked or last_mode(marks) or STUDY_MODES[0]
         if lesson is None and mode in TOLD | {"project"}:
             mode = "review"
-        if not any(mark.mode == mode for mark in marks) or last_mode(marks) != mode:
+        if last_mode(marks) != mode:
             self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)
             marks = self._marks(visit, concept)
         row = self._row(visit, concept, lesson, marks)

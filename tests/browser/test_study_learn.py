@@ -56,9 +56,6 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     number.focus()
     expect(number.locator(".tip")).to_contain_text("computed here:")
     expect(page.locator("#mode a.term").first).to_have_attribute("href", re.compile(r"^/concept\?id="))
-    with page.expect_response(lambda answer: "/component_server" in answer.url):  # the place is kept
-        page.locator("#mode [data-place]").last.scroll_into_view_if_needed()
-        page.mouse.wheel(0, 2000)
     page.get_by_role("button", name="I have read this, on to Why").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#mode-title")).to_contain_text("Why")
@@ -67,6 +64,9 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
 
     mode(page, "Deep")
     expect(page.locator("#mode math").first).to_be_visible()
+    with page.expect_response(lambda answer: "/component_server" in answer.url):  # the place is kept
+        page.locator("#mode [data-place]").last.scroll_into_view_if_needed()
+        page.mouse.wheel(0, 2000)
     mode(page, "Visualize")
     page.get_by_role("slider").first.focus()
     finding = page.locator("[data-finding]").inner_text()
@@ -88,7 +88,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
 
     visitor.open("/concept?id=lora-rank")
     expect(page.locator("#mode-title")).to_contain_text("Challenge")  # the mode that was open last
-    mode(page, "Learn")
+    mode(page, "Deep")
     page.get_by_role("link", name="Go on from there").click()
     expect(page.locator("#mode [data-place]").last).to_be_in_viewport()
 

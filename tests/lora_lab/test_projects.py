@@ -116,6 +116,12 @@ def test_peaks_are_compared_in_bytes_and_with_their_prediction() -> None:
         "yes",
         "nf4 peaks at 491 MB and bf16 at 791 MB: 300 MB apart, 38 % of the larger.",
     )
+    together = [tiny(3, bits=each, shared_by=2) for each in ("bf16", "nf4")]
+    assert (
+        "Computed where they were trained side by side"
+        in answers(ProjectCheck(check="peaks", axis="bits"), *together)[0][1]
+    )
+    assert answers(ProjectCheck(check="predicted"), *together)[0][0] == "open"
     [(answer, text)] = answers(ProjectCheck(check="predicted"), wide, narrow)
     assert answer == "yes"
     assert text.startswith("The largest difference is -1.01 %")
