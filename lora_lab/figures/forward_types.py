@@ -1,5 +1,6 @@
 """The forward pass of one adapted matrix with its number types: where 4 bits end and 16 begin."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -136,45 +137,48 @@ def _picture(settings: Settings, found: tuple[Part, ...]) -> Markup:
     """Left the frozen path, right the adapter's; the dashed line is where the stored type ends."""
     by_name = {part.name: part for part in found}
     weight = by_name.get("W, codes") or by_name["W"]
-    decoded = by_name.get("W, decoded")
-    wide = COMPUTE_NAMES[cast(Compute, settings.compute)]
-    stored = [
-        words(96, 70, f"W: {weight.kind}", anchor="middle", bold=True),
-        hatched(16, 80, 160, 44),
-        words(96, 142, as_bytes(weight.bytes), anchor="middle", soft=True),
-    ]
-    constants = by_name.get("W, constants")
-    if constants:
-        stored.append(words(96, 160, f"+ constants {as_bytes(constants.bytes)}", anchor="middle", soft=True))
-    middle = [
-        line([(8, 176), (192, 176)], "line ink dashed"),
-        words(8, 194, f"below: {wide}" if decoded else "no border: one type throughout", soft=True),
-    ]
-    if decoded:
-        middle += [
-            line([(96, 198), (96, 214)], "line ink"),
-            box(16, 216, 160, 34, "w pale"),
-            words(96, 238, f"decoded {as_bytes(decoded.bytes)}", anchor="middle", bold=True),
-        ]
+    decoded, wide = by_name.get("W, decoded"), 8 * COMPUTE_BYTES[cast(Compute, settings.compute)]
     return drawing(
-        334,
-        words(200, 18, f"x: {wide}, {as_bytes(by_name['x, the input'].bytes)}", anchor="middle", bold=True),
+        366,
+        _labelled(150, 18, "x", wide, by_name["x, the input"]),
         line([(200, 26), (96, 48)], "line ink"),
         line([(200, 26), (304, 48)], "line ink"),
-        *stored,
-        *middle,
-        words(304, 70, "A: 32-bit", anchor="middle", bold=True),
+        *_frozen(weight, by_name.get("W, constants"), decoded, wide),
+        _labelled(224, 70, "A", 32, by_name["A"]),
         box(224, 80, 160, 14, "a"),
-        words(304, 112, as_bytes(by_name["A"].bytes), anchor="middle", soft=True),
-        words(304, 146, f"A x: {wide}, {as_bytes(by_name['A x'].bytes)}", anchor="middle"),
-        box(297, 158, 14, 70, "b"),
-        words(320, 190, "B: 32-bit", bold=True),
-        words(320, 208, as_bytes(by_name["B"].bytes), soft=True),
+        _labelled(224, 140, "A x", wide, by_name["A x"]),
+        box(224, 158, 14, 70, "b"),
+        _labelled(250, 196, "B", 32, by_name["B"]),
         line([(96, 254), (200, 286)], "line ink"),
-        line([(304, 236), (200, 286)], "line ink"),
+        line([(231, 236), (200, 286)], "line ink"),
         words(200, 304, "+", anchor="middle", bold=True),
-        words(200, 326, f"h: {wide}, {as_bytes(by_name['h, the output'].bytes)}", anchor="middle", bold=True),
+        _labelled(150, 324, "h", wide, by_name["h, the output"]),
+        *(box(8 + 98 * at, 344, 12, 12, f"t{bits}") + words(25 + 98 * at, 355, f"{bits}-bit", soft=True)
+          for at, bits in enumerate((4, 8, 16, 32))),
+    )  # fmt: skip
+
+
+def _labelled(x: float, y: float, name: str, bits: int, part: Part) -> str:
+    """A tensor's name and size behind a box in the colour of its type."""
+    return box(x, y - 11, 12, 12, f"t{bits}") + words(
+        x + 18, y, f"{name}: {bits}-bit, {as_bytes(part.bytes)}", bold=True
     )
+
+
+def _frozen(weight: Part, constants: Part | None, decoded: Part | None, wide: int) -> Iterator[str]:
+    """W as it is stored, and below the line as it is multiplied."""
+    yield _labelled(16, 70, "W", int(weight.kind.removesuffix("-bit")), weight)
+    yield hatched(16, 80, 160, 44)
+    if constants:
+        yield words(16, 146, f"+ constants {as_bytes(constants.bytes)}, {constants.kind}", soft=True)
+    if not decoded:
+        yield words(16, 196, "multiplied as it is stored", soft=True)
+        yield line([(96, 206), (96, 254)], "line ink")
+        return
+    yield line([(8, 166), (200, 166)], "line ink dashed")
+    yield words(16, 184, f"{weight.kind} ends, {wide}-bit begins", soft=True)
+    yield _labelled(16, 210, "W decoded", wide, decoded)
+    yield box(16, 220, 160, 34, "w pale")
 
 
 assert set(get_args(Compute)) == set(COMPUTE_NAMES)
