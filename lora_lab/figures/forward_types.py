@@ -139,46 +139,49 @@ def _picture(settings: Settings, found: tuple[Part, ...]) -> Markup:
     weight = by_name.get("W, codes") or by_name["W"]
     decoded, wide = by_name.get("W, decoded"), 8 * COMPUTE_BYTES[cast(Compute, settings.compute)]
     return drawing(
-        366,
-        _labelled(150, 18, "x", wide, by_name["x, the input"]),
+        376,
+        _typed(130, 18, f"x: {wide}-bit, {as_bytes(by_name['x, the input'].bytes)}", wide),
         line([(200, 26), (96, 48)], "line ink"),
-        line([(200, 26), (304, 48)], "line ink"),
+        line([(200, 26), (310, 48)], "line ink"),
         *_frozen(weight, by_name.get("W, constants"), decoded, wide),
-        _labelled(224, 70, "A", 32, by_name["A"]),
-        box(224, 80, 160, 14, "a"),
-        _labelled(224, 140, "A x", wide, by_name["A x"]),
-        box(224, 158, 14, 70, "b"),
-        _labelled(250, 196, "B", 32, by_name["B"]),
-        line([(96, 254), (200, 286)], "line ink"),
-        line([(231, 236), (200, 286)], "line ink"),
-        words(200, 304, "+", anchor="middle", bold=True),
-        _labelled(150, 324, "h", wide, by_name["h, the output"]),
-        *(box(8 + 98 * at, 344, 12, 12, f"t{bits}") + words(25 + 98 * at, 355, f"{bits}-bit", soft=True)
-          for at, bits in enumerate((4, 8, 16, 32))),
-    )  # fmt: skip
-
-
-def _labelled(x: float, y: float, name: str, bits: int, part: Part) -> str:
-    """A tensor's name and size behind a box in the colour of its type."""
-    return box(x, y - 11, 12, 12, f"t{bits}") + words(
-        x + 18, y, f"{name}: {bits}-bit, {as_bytes(part.bytes)}", bold=True
+        _typed(236, 70, "A: 32-bit", 32),
+        box(236, 80, 156, 14, "a"),
+        words(392, 112, as_bytes(by_name["A"].bytes), anchor="end", soft=True),
+        _typed(236, 148, f"A x: {wide}-bit", wide),
+        words(392, 148, as_bytes(by_name["A x"].bytes), anchor="end", soft=True),
+        box(236, 164, 14, 78, "b"),
+        _typed(262, 198, "B: 32-bit", 32),
+        words(392, 218, as_bytes(by_name["B"].bytes), anchor="end", soft=True),
+        line([(96, 262), (200, 294)], "line ink"),
+        line([(243, 246), (200, 294)], "line ink"),
+        words(200, 312, "+", anchor="middle", bold=True),
+        _typed(130, 334, f"h: {wide}-bit, {as_bytes(by_name['h, the output'].bytes)}", wide),
+        *(_typed(8 + 98 * at, 366, f"{bits}-bit", bits, soft=True) for at, bits in enumerate((4, 8, 16, 32))),
     )
+
+
+def _typed(x: float, y: float, label: str, bits: int, *, soft: bool = False) -> str:
+    """A label behind a box in the colour of a number type."""
+    return box(x, y - 11, 12, 12, f"t{bits}") + words(x + 18, y, label, bold=not soft, soft=soft)
 
 
 def _frozen(weight: Part, constants: Part | None, decoded: Part | None, wide: int) -> Iterator[str]:
     """W as it is stored, and below the line as it is multiplied."""
-    yield _labelled(16, 70, "W", int(weight.kind.removesuffix("-bit")), weight)
-    yield hatched(16, 80, 160, 44)
+    yield _typed(16, 70, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
+    yield words(190, 70, as_bytes(weight.bytes), anchor="end", soft=True)
+    yield hatched(16, 80, 174, 40)
     if constants:
-        yield words(16, 146, f"+ constants {as_bytes(constants.bytes)}, {constants.kind}", soft=True)
+        yield words(16, 140, "+ constants", soft=True)
+        yield words(190, 140, as_bytes(constants.bytes), anchor="end", soft=True)
     if not decoded:
         yield words(16, 196, "multiplied as it is stored", soft=True)
-        yield line([(96, 206), (96, 254)], "line ink")
+        yield line([(96, 206), (96, 262)], "line ink")
         return
-    yield line([(8, 166), (200, 166)], "line ink dashed")
-    yield words(16, 184, f"{weight.kind} ends, {wide}-bit begins", soft=True)
-    yield _labelled(16, 210, "W decoded", wide, decoded)
-    yield box(16, 220, 160, 34, "w pale")
+    yield line([(8, 156), (204, 156)], "line ink dashed")
+    yield words(16, 175, f"{weight.kind} ends, {wide}-bit begins", soft=True)
+    yield _typed(16, 206, "W decoded", wide)
+    yield words(190, 206, as_bytes(decoded.bytes), anchor="end", soft=True)
+    yield box(16, 216, 174, 40, "w pale")
 
 
 assert set(get_args(Compute)) == set(COMPUTE_NAMES)
