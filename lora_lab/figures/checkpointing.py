@@ -119,7 +119,7 @@ def show(settings: Settings) -> Shown:
             ),
         ),
         table=Table(
-            columns=("", "peak", "predicted", "operators", "processor time"),
+            columns=("step", "peak", "predicted", "operators", "processor time"),
             rows=tuple(
                 (
                     "with checkpointing" if run.checkpointing else "without",

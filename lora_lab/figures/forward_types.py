@@ -89,13 +89,12 @@ def show(settings: Settings) -> Shown:
     size = {part.name: part.bytes for part in found}
     stored = sum(part.bytes for part in found if part.name.startswith("W") and part.stays)
     decoded = size.get("W, decoded", 0)
-    wide = COMPUTE_NAMES[cast(Compute, settings.compute)]
+    wide, width = COMPUTE_NAMES[cast(Compute, settings.compute)], CODE_WIDTHS[settings.bits]
+    waits = f"as {width}-bit codes with constants" if "W, constants" in size else f"in {width} bits"
     if decoded:
         finding = (
-            f"W waits as {CODE_WIDTHS[settings.bits]}-bit codes ({as_bytes(stored)} with constants). For "
-            "the product it "
-            f"is decoded to {wide}, {as_bytes(decoded)}, used once, and freed. No product is computed in "
-            f"{CODE_WIDTHS[settings.bits]} bits."
+            f"W waits {waits} ({as_bytes(stored)}). For the product it is decoded to {wide}, "
+            f"{as_bytes(decoded)}, used, and freed: the product is not computed in {width} bits."
         )
     else:
         finding = (

@@ -1,6 +1,7 @@
 """Live figures by keyboard: one of each kind, the numbers read as a person and a screen reader get them."""
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
@@ -83,3 +84,11 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
     slider = one.slider("Rank r").bounding_box()
     assert slider is not None
     assert slider["height"] >= 44
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit, scheme: str) -> None:
+    page = visit(color_scheme=scheme, reduced_motion="reduce").open("/figures")
+    page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == []
