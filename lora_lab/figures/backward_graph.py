@@ -82,9 +82,8 @@ def show(settings: Settings) -> Shown:
     return Shown(
         finding=(
             f"{found.trained:,} numbers get a gradient ({as_bytes(found.ledger.gradients)}); "
-            f"{found.frozen:,} do not, yet the "
-            "gradient passes through them. Kept for the backward pass: "
-            f"{as_bytes(found.ledger.activations)}. {kept}"
+            f"{found.frozen:,} do not, though the gradient passes through their matrices. Kept for the "
+            f"backward pass: {as_bytes(found.ledger.activations)}. {kept}"
         ),
         numbers=(
             ("gradients of A and B", as_bytes(found.ledger.gradients)),

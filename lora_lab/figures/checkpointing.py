@@ -119,7 +119,7 @@ def show(settings: Settings) -> Shown:
             ),
         ),
         table=Table(
-            columns=("", "peak", "predicted", "operators", "processor time"),
+            columns=("step", "peak", "predicted", "operators", "processor time"),
             rows=tuple(
                 (
                     "with checkpointing" if run.checkpointing else "without",
@@ -143,21 +143,26 @@ def _picture(without: Run, with_: Run) -> Markup:
         x_span=(0, 100), y_span=(0, without.peak_bytes / MB),
         x_label="share of the step's operators, %", y_label="live memory, MB", height=HEIGHT,
     )  # fmt: skip
-    parts = []
-    for run, look, name in ((without, "w", "without"), (with_, "good", "with checkpointing")):
-        points = _points(run, frame)
-        at = max(range(len(points)), key=lambda number: run.live_bytes[number])
-        parts.append(line(points, f"line {look}"))
-        x, y = points[at]
-        parts.append(
-            words(
-                min(x + 8, 250),
-                y + (4 if run is without else -8),
-                f"{name}: {as_bytes(run.peak_bytes)}",
-                bold=True,
-            )
-        )
-    return drawing(HEIGHT, frame.axes(), *parts)
+    tip = max(_points(without, frame), key=_height)
+    low = frame.y(min(with_.live_bytes) / MB)
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line(_points(without, frame), "line w"),
+        line(_points(with_, frame), "line good"),
+        words(tip[0] + 8, tip[1] + 4, f"without: {as_bytes(without.peak_bytes)}", bold=True),
+        words(
+            frame.x(50),
+            low + 22,
+            f"with checkpointing: {as_bytes(with_.peak_bytes)}",
+            anchor="middle",
+            bold=True,
+        ),
+    )
+
+
+def _height(point: tuple[float, float]) -> float:
+    return -point[1]
 
 
 def _points(run: Run, frame: Chart) -> list[tuple[float, float]]:

@@ -1,5 +1,6 @@
 """The forward pass of one adapted matrix with its number types: where 4 bits end and 16 begin."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -88,13 +89,12 @@ def show(settings: Settings) -> Shown:
     size = {part.name: part.bytes for part in found}
     stored = sum(part.bytes for part in found if part.name.startswith("W") and part.stays)
     decoded = size.get("W, decoded", 0)
-    wide = COMPUTE_NAMES[cast(Compute, settings.compute)]
+    wide, width = COMPUTE_NAMES[cast(Compute, settings.compute)], CODE_WIDTHS[settings.bits]
+    waits = f"as {width}-bit codes with constants" if "W, constants" in size else f"in {width} bits"
     if decoded:
         finding = (
-            f"W waits as {CODE_WIDTHS[settings.bits]}-bit codes ({as_bytes(stored)} with constants). For "
-            "the product it "
-            f"is decoded to {wide}, {as_bytes(decoded)}, used once, and freed. No product is computed in "
-            f"{CODE_WIDTHS[settings.bits]} bits."
+            f"W waits {waits} ({as_bytes(stored)}). For the product it is decoded to {wide}, "
+            f"{as_bytes(decoded)}, used, and freed: the product is not computed in {width} bits."
         )
     else:
         finding = (
@@ -136,45 +136,51 @@ def _picture(settings: Settings, found: tuple[Part, ...]) -> Markup:
     """Left the frozen path, right the adapter's; the dashed line is where the stored type ends."""
     by_name = {part.name: part for part in found}
     weight = by_name.get("W, codes") or by_name["W"]
-    decoded = by_name.get("W, decoded")
-    wide = COMPUTE_NAMES[cast(Compute, settings.compute)]
-    stored = [
-        words(96, 70, f"W: {weight.kind}", anchor="middle", bold=True),
-        hatched(16, 80, 160, 44),
-        words(96, 142, as_bytes(weight.bytes), anchor="middle", soft=True),
-    ]
-    constants = by_name.get("W, constants")
-    if constants:
-        stored.append(words(96, 160, f"+ constants {as_bytes(constants.bytes)}", anchor="middle", soft=True))
-    middle = [
-        line([(8, 176), (192, 176)], "line ink dashed"),
-        words(8, 194, f"below: {wide}" if decoded else "no border: one type throughout", soft=True),
-    ]
-    if decoded:
-        middle += [
-            line([(96, 198), (96, 214)], "line ink"),
-            box(16, 216, 160, 34, "w pale"),
-            words(96, 238, f"decoded {as_bytes(decoded.bytes)}", anchor="middle", bold=True),
-        ]
+    decoded, wide = by_name.get("W, decoded"), 8 * COMPUTE_BYTES[cast(Compute, settings.compute)]
     return drawing(
-        334,
-        words(200, 18, f"x: {wide}, {as_bytes(by_name['x, the input'].bytes)}", anchor="middle", bold=True),
+        376,
+        _typed(130, 18, f"x: {wide}-bit, {as_bytes(by_name['x, the input'].bytes)}", wide),
         line([(200, 26), (96, 48)], "line ink"),
-        line([(200, 26), (304, 48)], "line ink"),
-        *stored,
-        *middle,
-        words(304, 70, "A: 32-bit", anchor="middle", bold=True),
-        box(224, 80, 160, 14, "a"),
-        words(304, 112, as_bytes(by_name["A"].bytes), anchor="middle", soft=True),
-        words(304, 146, f"A x: {wide}, {as_bytes(by_name['A x'].bytes)}", anchor="middle"),
-        box(297, 158, 14, 70, "b"),
-        words(320, 190, "B: 32-bit", bold=True),
-        words(320, 208, as_bytes(by_name["B"].bytes), soft=True),
-        line([(96, 254), (200, 286)], "line ink"),
-        line([(304, 236), (200, 286)], "line ink"),
-        words(200, 304, "+", anchor="middle", bold=True),
-        words(200, 326, f"h: {wide}, {as_bytes(by_name['h, the output'].bytes)}", anchor="middle", bold=True),
+        line([(200, 26), (310, 48)], "line ink"),
+        *_frozen(weight, by_name.get("W, constants"), decoded, wide),
+        _typed(236, 70, "A: 32-bit", 32),
+        box(236, 80, 156, 14, "a"),
+        words(392, 112, as_bytes(by_name["A"].bytes), anchor="end", soft=True),
+        _typed(236, 148, f"A x: {wide}-bit", wide),
+        words(392, 148, as_bytes(by_name["A x"].bytes), anchor="end", soft=True),
+        box(236, 164, 14, 78, "b"),
+        _typed(262, 198, "B: 32-bit", 32),
+        words(392, 218, as_bytes(by_name["B"].bytes), anchor="end", soft=True),
+        line([(96, 262), (200, 294)], "line ink"),
+        line([(243, 246), (200, 294)], "line ink"),
+        words(200, 312, "+", anchor="middle", bold=True),
+        _typed(130, 334, f"h: {wide}-bit, {as_bytes(by_name['h, the output'].bytes)}", wide),
+        *(_typed(8 + 98 * at, 366, f"{bits}-bit", bits, soft=True) for at, bits in enumerate((4, 8, 16, 32))),
     )
+
+
+def _typed(x: float, y: float, label: str, bits: int, *, soft: bool = False) -> str:
+    """A label behind a box in the colour of a number type."""
+    return box(x, y - 11, 12, 12, f"t{bits}") + words(x + 18, y, label, bold=not soft, soft=soft)
+
+
+def _frozen(weight: Part, constants: Part | None, decoded: Part | None, wide: int) -> Iterator[str]:
+    """W as it is stored, and below the line as it is multiplied."""
+    yield _typed(16, 70, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
+    yield words(190, 70, as_bytes(weight.bytes), anchor="end", soft=True)
+    yield hatched(16, 80, 174, 40)
+    if constants:
+        yield words(16, 140, "+ constants", soft=True)
+        yield words(190, 140, as_bytes(constants.bytes), anchor="end", soft=True)
+    if not decoded:
+        yield words(16, 196, "multiplied as it is stored", soft=True)
+        yield line([(96, 206), (96, 262)], "line ink")
+        return
+    yield line([(8, 156), (204, 156)], "line ink dashed")
+    yield words(16, 175, f"{weight.kind} ends, {wide}-bit begins", soft=True)
+    yield _typed(16, 206, "W decoded", wide)
+    yield words(190, 206, as_bytes(decoded.bytes), anchor="end", soft=True)
+    yield box(16, 216, 174, 40, "w pale")
 
 
 assert set(get_args(Compute)) == set(COMPUTE_NAMES)

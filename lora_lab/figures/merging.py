@@ -20,9 +20,10 @@ WAYS = {
 LOOKS = {"fp32": "good", "bf16": "w", "nf4": "bad"}
 MEASURES = {
     "logit_error": "error of the logits",
-    "weight_error_over_update": "error of the weights, of the update",
+    "weight_error_over_update": "error of the weights / update",
 }
 GAP = 58.0
+ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,35 +128,20 @@ def _value(way: Way, settings: Settings) -> float:
 
 def _picture(settings: Settings, found: tuple[Way, ...]) -> Markup:
     """Powers of ten across, because the three errors are far apart."""
-    across = Scale(low=1e-8, high=10, start=8, end=392, log=True)
     bottom = 12 + GAP * len(found)
     grid = "".join(
-        line([(across(tick), 12), (across(tick), bottom)], "rule")
-        + words(
-            across(tick),
-            bottom + 16,
-            f"{tick:.0e}" if tick < 0.01 else f"{tick:g}",
-            anchor="middle",
-            soft=True,
-        )
-        for tick in across.ticks()
-        if round(across(tick)) % 2 == 0 or tick in (1e-8, 1e-6, 1e-4, 0.01, 1.0)
+        line([(ACROSS(10.0**power), 12), (ACROSS(10.0**power), bottom)], "rule")
+        + words(ACROSS(10.0**power), bottom + 16, label, anchor="middle", soft=True)
+        for power, label in ((-6, "one millionth"), (-4, "1/10,000"), (-2, "1/100"), (0, "1"))
     )
     bars = []
     for at, way in enumerate(found):
         y, value = 12 + GAP * at, _value(way, settings)
-        bars.append(
-            words(8, y + 18, WAYS[way.id]) + words(392, y + 18, f"{value:.2g}", anchor="end", bold=True)
-        )
-        bars.append(box(8, y + 26, across.clipped(value) - 8, 20, LOOKS[way.id]))
-    label = words(
-        200,
-        bottom + 36,
-        f"{MEASURES[settings.measure]} (each line: ten times or more)",
-        anchor="middle",
-        soft=True,
-    )
-    return drawing(bottom + 44, grid, *bars, label)
+        bars.append(words(8, y + 18, WAYS[way.id]))
+        bars.append(words(392, y + 18, f"{value:.2g}", anchor="end", bold=True))
+        bars.append(box(8, y + 26, ACROSS.clipped(value) - 8, 20, LOOKS[way.id]))
+    label = f"{MEASURES[settings.measure]}; each line is 100 times the one before"
+    return drawing(bottom + 44, grid, *bars, words(200, bottom + 38, label, anchor="middle", soft=True))
 
 
 FIGURE = Figure(

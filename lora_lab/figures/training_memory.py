@@ -74,50 +74,47 @@ def published(model: str, method: str) -> float | None:
 def show(settings: Settings) -> Shown:
     """The figure at one setting."""
     found = ledgers(settings)
-    full, lora, qlora = (one.total_bytes for one in found)
+    named = [(name, as_bytes(one.total_bytes)) for (_, name), one in zip(METHODS, found, strict=True)]
+    full, lora, qlora = (size for _, size in named)
     stated = settings.model == PUBLISHED_MODEL
     fused = find_shape(settings.model).fused_experts
     return Shown(
         finding=(
-            f"{settings.model}: {as_bytes(full)} to train every weight, {as_bytes(lora)} with LoRA, "
-            f"{as_bytes(qlora)} "
-            f"with QLoRA at rank {settings.rank}."
+            f"{settings.model}: {full} to train every weight, {lora} with LoRA, {qlora} with QLoRA at rank "
+            f"{settings.rank}."
             + (" Its experts are fused tensors, which bitsandbytes does not quantize." if fused else "")
         ),
-        numbers=tuple(
-            (name, as_bytes(one.total_bytes)) for (_, name), one in zip(METHODS, found, strict=True)
-        ),
+        numbers=tuple(named),
         picture=_picture(settings, found),
         alt=(
-            "Three stacked bars. "
-            + " ".join(
-                f"{name}: {as_bytes(one.total_bytes)}." for (_, name), one in zip(METHODS, found, strict=True)
-            )
-            + (" Diamonds: the paper's 780 GB at full fine-tuning and 48 GB at QLoRA." if stated else "")
+            f"Three stacked bars. {' '.join(f'{name}: {size}.' for name, size in named)}"
+            + (f" Diamonds, published: {_as_published()}." if stated else "")
         ),
         origins=(
             Origin(
                 kind="computed",
                 text=(
                     f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit "
-                    "moments, all linear "
-                    f"layers at rank {settings.rank}; derivation: Lab, Memory"
+                    "moments, all "
+                    f"linear layers at rank {settings.rank}; derivation: Lab, Memory"
                 ),
-                formula=(
-                    "full fine-tuning: 2 bytes of weight + 2 of gradient + 8 of moments a parameter, "
-                    "and activations"
-                ),
+                formula="full: 2 bytes of weight + 2 of gradient + 8 of moments a parameter, and activations",
             ),
             Origin(
                 kind="published",
                 text=(
-                    "more than 780 GB for 65B in 16 bits, less than 48 GB with QLoRA: arXiv:2305.14314 "
-                    "section 1" + ("" if stated else f" (drawn for {PUBLISHED_MODEL})")
+                    f"{_as_published()}: arXiv:2305.14314 section 1"
+                    + ("" if stated else f" (drawn for {PUBLISHED_MODEL})")
                 ),
             ),
         ),
         table=Table(columns=("component", *(name for _, name in METHODS)), rows=by_component(found)),
     )
+
+
+def _as_published() -> str:
+    full, qlora = (printed(PAPER, row).printed for row in PUBLISHED.values())
+    return f"more than {full} to fine-tune 65B in 16 bits, less than {qlora} with QLoRA"
 
 
 def _picture(settings: Settings, found: tuple[Ledger, ...]) -> Markup:

@@ -29,7 +29,7 @@ def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train once, then merge every snapshot every way into the dequantized base."""
     updates, held_out = _trained(models_dir, machine)
     plain = dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_silent).eval()
-    layers = dict(_linears(plain))
+    layers = dict(linears(plain))
     base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     base_loss, _ = _asked(plain, held_out)
     trial = Trial(plain, layers, base, held_out)
@@ -72,7 +72,8 @@ def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name.removeprefix("base_model.model."), layer.scaling["default"] * (b @ a)
 
 
-def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """Every linear layer but the head."""
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and ".layers." in name:
             yield name, layer

@@ -65,6 +65,7 @@ def nothing(page: Page) -> None:
 PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "newcomer": ("/", nothing),
     "learn": ("/learn", nothing),
+    "figures": ("/figures", nothing),
     "cards-front": ("/cards", nothing),
     "cards-back": ("/cards", flip),
     "quiz-start": ("/quiz", nothing),

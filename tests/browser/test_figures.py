@@ -1,7 +1,8 @@
 """Live figures by keyboard: one of each kind, the numbers read as a person and a screen reader get them."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 
@@ -16,10 +17,13 @@ class Figure:
         self.place = page.locator(f'[data-figure="{name}"]')
 
     def press(self, label: str, *keys: str) -> None:
-        """Focus the control with that label and press keys."""
-        self.place.get_by_label(label, exact=True).focus()
+        """Focus the slider with that name and press keys."""
+        self.slider(label).focus()
         for key in keys:
             self.page.keyboard.press(key)
+
+    def slider(self, label: str) -> Locator:
+        return self.place.get_by_role("slider", name=label, exact=True)
 
     def says(self, words: str) -> None:
         expect(self.place.locator("[data-finding]")).to_contain_text(words)
@@ -35,7 +39,7 @@ def test_a_slider_moves_numbers_picture_and_alternative_text_and_keeps_the_focus
     one.says("At rank 8")
     one.press("Rank r", "ArrowRight")
     one.says("At rank 12, B and A hold 13,824 numbers")
-    rank = one.place.get_by_label("Rank r", exact=True)
+    rank = one.slider("Rank r")
     expect(rank).to_be_focused()
     expect(rank).to_have_attribute("aria-valuetext", "12")
     one.press("Rank r", "End")
@@ -59,7 +63,7 @@ def test_every_kind_of_figure_answers_the_keyboard(visit: Visit) -> None:
     arithmetic.shows("one 32-bit constant for 64 weights: 32 / 64 = 0.5 bits a weight.")
 
     memory = Figure(page, "training-memory")
-    memory.place.get_by_label("Model", exact=True).select_option("llama-7b")
+    memory.place.get_by_role("combobox", name="Model", exact=True).select_option("llama-7b")
     memory.says("llama-7b: ")
 
     measured = Figure(page, "paged-optimizer")
@@ -74,8 +78,17 @@ def test_every_kind_of_figure_answers_the_keyboard(visit: Visit) -> None:
 def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> None:
     visitor = visit(width=390, height=844)
     page = visitor.open("/figures?figure=lora-to-scale&rank=64")
-    Figure(page, "lora-to-scale").says("At rank 64")
+    one = Figure(page, "lora-to-scale")
+    one.says("At rank 64")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    slider = page.get_by_label("Rank r", exact=True).bounding_box()
+    slider = one.slider("Rank r").bounding_box()
     assert slider is not None
     assert slider["height"] >= 44
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit, scheme: str) -> None:
+    page = visit(color_scheme=scheme, reduced_motion="reduce").open("/figures")
+    page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == []

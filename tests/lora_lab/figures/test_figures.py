@@ -66,6 +66,12 @@ def test_a_figure_can_be_moved_to_its_ends(figure: Figure[Any]) -> None:
 
 
 @EVERY
+def test_a_figure_may_stand_twice_on_a_page_or_inside_the_form_of_a_question(figure: Figure[Any]) -> None:
+    html = figure.fragment({})
+    assert not re.search(r"\s(id|name)=|<form|<script|\son[a-z]+=", html)
+
+
+@EVERY
 def test_every_control_has_a_label_and_says_its_value(figure: Figure[Any]) -> None:
     html = figure.fragment({})
     controls = list(controls_of(figure.settings))

@@ -5,17 +5,20 @@ from pathlib import Path
 import bitsandbytes.functional as bnb
 import pytest
 import torch
+from safetensors import safe_open
 
 from lora_lab.datasets import Example
+from lora_lab.embedded import model_folder
 from lora_lab.figures.recorded import recorded
 from lora_lab.figures.trained_tokens import ANSWER, PROMPT
 from lora_lab.levels import FP4_LEVELS, LEVELS
-from lora_lab.spec import EMBEDDED_MODEL
+from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
 from lora_lab.tokens import EmbeddedTokenizer
+from lora_lab.worker import figure_merging
 from lora_lab.worker.data import encode
 from lora_lab.worker.figure_training import Timeline
-from lora_lab.worker.figure_weights import BLOCK_SIZES, rounded
-from lora_lab.worker.models import load_tokenizer, prepare_embedded
+from lora_lab.worker.figure_weights import BLOCK, BLOCK_SIZES, ROLES, rounded
+from lora_lab.worker.models import load_model, load_tokenizer, prepare_embedded, tiny_tokenizer
 from study.settings import load_settings
 
 OWN_WORDS = [(PROMPT, ANSWER), ("Was ist ΔW?\nKurz.", "B·A, naïvely <|im_end|> 🦙"), ("1", "  two  spaces")]
@@ -55,6 +58,31 @@ def test_a_timeline_has_a_sample_for_every_operator_and_misses_no_peak() -> None
         torch.ones(10).sum()
     assert len(watch.samples) == 5
     assert max(watch.samples) == watch.peak_bytes == 3 * 4000
+
+
+def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path: Path) -> None:
+    cpu = torch.device("cpu")
+    plain = load_model(
+        TINY_MODEL, "fp32", compute_dtype=torch.float32, device=cpu, models_dir=tmp_path, report=silent
+    )
+    dice = torch.Generator().manual_seed(0)
+    layers = dict(figure_merging.linears(plain))
+    base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
+    update = {name: 0.01 * torch.randn(weight.shape, generator=dice) for name, weight in base.items()}
+    held_out = [encode(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
+    found = figure_merging.Trial(plain, layers, base, held_out).of(update)["ways"]
+    assert found["fp32"]["weight_error_over_update"] == 0
+    assert found["fp32"]["logit_error"] < 1e-5 < found["bf16"]["logit_error"] < found["nf4"]["logit_error"]
+
+
+@pytest.mark.embedded
+def test_recorded_blocks_are_weights_of_the_model(models_dir: Path) -> None:
+    with safe_open(model_folder(models_dir) / "model.safetensors", framework="pt") as stored:
+        for matrix in recorded("weights")["matrices"]:
+            role, layer = ROLES[matrix["role"]], matrix["layer"]
+            weight = stored.get_tensor(f"model.layers.{layer}.{role}.weight").float().reshape(-1, BLOCK)
+            for block in matrix["blocks"]:
+                assert weight[block["number"]].tolist() == pytest.approx(block["weights"], rel=1e-6)
 
 
 @pytest.mark.embedded
