@@ -29,7 +29,18 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
-PAGES = ("/", "/learn", "/figures", "/cards", "/quiz", "/explain", "/lab", "/grid")
+PAGES = (
+    "/",
+    "/learn",
+    "/concept?id=lora-rank",
+    "/projects",
+    "/figures",
+    "/cards",
+    "/quiz",
+    "/explain",
+    "/lab",
+    "/grid",
+)
 PRESSES = 8
 
 # One step of a figure's first slider: ms until the new numbers are in the page, and until they are drawn.

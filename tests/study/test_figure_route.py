@@ -55,7 +55,7 @@ def test_the_page_shows_all_figures_and_where_they_belong(context: Context) -> N
     page = FiguresPage(context=context, figures=FIGURES)
     html = page.load(opened("b1"))
     assert html.count("data-figure=") == len(FIGURES)
-    assert 'href="/learn#lora-update"' in html
+    assert 'href="/concept?id=lora-update"' in html
 
 
 def test_one_figure_has_an_address_with_its_setting(context: Context) -> None:
