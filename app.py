@@ -30,6 +30,7 @@ STYLES = (
     ROOT / "quizzes/static/quiz.css",
     ROOT / "quizzes/static/explain.css",
     ROOT / "lora_lab/static/lab.css",
+    ROOT / "study/static/figures.css",
 )
 
 
@@ -60,13 +61,19 @@ def _composed(
     from flashcards.pages import browse as browse_page
     from flashcards.pages import cards as cards_page
     from flashcards.progress import CardSection
+    from lora_lab import project_files
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
+    from lora_lab.figures import figures
     from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
+    from lora_lab.lesson_preset import lab_door
     from lora_lab.pages import every as lab_pages
+    from lora_lab.pages import projects as projects_page
+    from lora_lab.project_desk import ProjectDesk
     from lora_lab.run_panel import last_run
     from lora_lab.shape_reader import ShapeReader
+    from quizzes.challenge import Challenges
     from quizzes.exercise import quiz_exercise
     from quizzes.explain.desk import GraderDesk
     from quizzes.explain.exercise import explain_exercise
@@ -74,12 +81,17 @@ def _composed(
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import frame, progress_files, transfer, web
+    from study import figure_route, frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
+    from study.doors import Doors
     from study.exchange import Exchange
+    from study.lesson import Lessons
+    from study.lesson_text import terms_of
+    from study.pages import concept as concept_page
+    from study.pages import figures as figures_page
     from study.pages import inout as inout_page
     from study.pages import learn as learn_page
     from study.pages import progress as progress_page
@@ -121,11 +133,30 @@ def _composed(
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
+    projects = ProjectDesk(store=context.store, lab=lab)
+    lessons = Lessons(concepts=context.concepts, check_preset=lab_door)
+    doors = Doors(
+        lab=lab_door,
+        challenge=Challenges(sittings=quiz.sittings, dice=context.dice).door,
+        project=projects.door,
+    )
+    live_figures = figures(settings.models_dir)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
+    concept_page.build(
+        pages,
+        context,
+        subjects=subjects,
+        lessons=lessons,
+        terms=terms_of(context.concepts),
+        figures=live_figures,
+        doors=doors,
+    )
+    projects_page.build(pages, context, projects)
+    figures_page.build(pages, context, figures=live_figures)
     cards_page.build(pages, context, cards)
     browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
@@ -146,6 +177,8 @@ def _composed(
     closing.callback(explain.room.close)  # runs before the grader's: what waits must not start it anew
     site.state.close = closing.close
     register(site, lab)
+    project_files.register(site, context, projects)
+    figure_route.register(site, live_figures)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)

@@ -29,8 +29,34 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
-PAGES = ("/", "/learn", "/cards", "/quiz", "/explain", "/lab", "/grid")
+PAGES = (
+    "/",
+    "/learn",
+    "/concept?id=lora-rank",
+    "/projects",
+    "/figures",
+    "/cards",
+    "/quiz",
+    "/explain",
+    "/lab",
+    "/grid",
+)
 PRESSES = 8
+
+# One step of a figure's first slider: ms until the new numbers are in the page, and until they are drawn.
+MOVE_A_SLIDER = """async (id) => {
+  const figure = document.querySelector(`[data-figure="${id}"]`);
+  const slider = figure.querySelector('input[type=range]');
+  const shown = figure.querySelector('[data-figure-shown]');
+  const changed = new Promise((done) => new MutationObserver(done).observe(shown, { childList: true }));
+  const begun = performance.now();
+  slider.value = slider.value === slider.max ? slider.min : Number(slider.value) + 1;
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+  await changed;
+  const number = performance.now() - begun;
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return [number, performance.now() - begun];
+}"""
 
 
 def main() -> None:
@@ -75,6 +101,7 @@ def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page()
         figures |= {f"open {name}, s": _open(page, address + name) for name in PAGES}
+        figures |= _figure_presses(page, address)
         figures |= _lab_presses(page, address, data)
         figures |= _grid_presses(page, address)
         figures |= _card_presses(page, address)
@@ -104,6 +131,22 @@ def _open(page: Page, address: str) -> float:
     page.goto(address)
     page.wait_for_function("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
     return time.perf_counter() - begun
+
+
+def _figure_presses(page: Page, address: str) -> dict[str, float]:
+    """Every live figure with a slider: the middle and the worst of all moves."""
+    _open(page, f"{address}/figures")
+    names = page.evaluate(
+        "[...document.querySelectorAll('[data-figure]:has(input[type=range])')].map((f) => f.dataset.figure)"
+    )
+    moves = [page.evaluate(MOVE_A_SLIDER, name) for name in names for _ in range(PRESSES)]
+    numbers, pictures = zip(*moves, strict=True)
+    return {
+        "figure slider to number, median ms": statistics.median(numbers),
+        "figure slider to number, worst ms": max(numbers),
+        "figure slider to picture, median ms": statistics.median(pictures),
+        "figure slider to picture, worst ms": max(pictures),
+    }
 
 
 def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:

@@ -36,7 +36,6 @@ def sweep_json(sweep: Sweep, cells: Sequence[Cell]) -> str:
 def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
     """One HTML file: figures inlined, every cell, settings, device, versions, how findings are decided."""
     arms = arms_of(cells)
-    plots = [(plot, _drawn(plot, number)) for number, plot in enumerate(_all_plots(cells))]
     return render_template(
         "lora_lab/grid_report.html",
         title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
@@ -45,14 +44,29 @@ def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
         started=datetime.fromtimestamp(sweep.created_at, UTC),
         cells=list(enumerate(cells, start=1)),
         percent_above=percent_above,
-        plots=plots,
+        plots=figures_of(cells),
         findings=findings(arms),
         one_rate=variants_share_one_rate(arms),
         edge=at_the_edge(arms),
-        settings=_settings(sweep),
-        devices=sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device}),
-        versions=sorted({pair for cell in cells for pair in cell.versions}),
+        settings=settings_of(sweep),
+        devices=devices_of(cells),
+        versions=versions_of(cells),
     )
+
+
+def figures_of(cells: Sequence[Cell]) -> list[tuple[Plot, Markup]]:
+    """Every plot of a grid with its picture, to stand in one file."""
+    return [(plot, _drawn(plot, number)) for number, plot in enumerate(_all_plots(cells))]
+
+
+def devices_of(cells: Sequence[Cell]) -> list[str]:
+    """What the cells ran on."""
+    return sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device})
+
+
+def versions_of(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """Libraries and their versions."""
+    return sorted({pair for cell in cells for pair in cell.versions})
 
 
 def _drawn(plot: Plot, number: int) -> Markup:
@@ -71,7 +85,7 @@ def _all_plots(cells: Sequence[Cell]) -> list[Plot]:
     return list(found.values())
 
 
-def _settings(sweep: Sweep) -> list[tuple[str, str]]:
+def settings_of(sweep: Sweep) -> list[tuple[str, str]]:
     """Every setting: the lists of what was varied, and the single values of the rest."""
     grid = sweep.grid
     values: dict[str, Any] = asdict(grid.base)

@@ -5,6 +5,7 @@ import subprocess
 import threading
 from dataclasses import dataclass, field
 
+from lora_lab.afterwards import Afterwards
 from lora_lab.chat import ChatDesk
 from lora_lab.grid_results import Cell, cells_of
 from lora_lab.home import LabHome, write_json
@@ -147,6 +148,26 @@ class Lab:
                 worker = start_worker(self.settings, ["--merge", str(run.path)], 0)
                 write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
                 self._readers["--merge", run.run_id] = worker
+
+    def measure_afterwards(self, sweep: Sweep) -> None:
+        """Let a worker measure every finished run of a sweep that has an adapter and no such measurement."""
+        runs = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
+        left = [str(run.path) for run in runs if Afterwards(run).can_be_measured]
+        with self._lock:
+            busy = self._readers.get(("--afterwards", sweep.sweep_id))
+            if left and (busy is None or busy.poll() is not None):
+                made = start_worker(self.settings, ["--afterwards", *left], 0)
+                self._readers["--afterwards", sweep.sweep_id] = made
+
+    def is_measuring(self, sweep: Sweep) -> bool:
+        """Whether a worker is measuring its finished runs."""
+        with self._lock:
+            worker = self._readers.get(("--afterwards", sweep.sweep_id))
+            return worker is not None and worker.poll() is None
+
+    def afterwards(self, run_id: str) -> Afterwards:
+        """What was measured on a finished run."""
+        return Afterwards(self.run(run_id))
 
     def _working(self, *order: str) -> bool:
         """Whether the one worker with this order is still at it; the first look starts it."""

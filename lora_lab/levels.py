@@ -1,4 +1,6 @@
-"""The 16 values of a 4-bit code."""
+"""The values that the codes of a scheme name, and rounding to them."""
+
+from collections.abc import Sequence
 
 NF4_LEVELS: tuple[float, ...] = (
     -1.0,
@@ -21,3 +23,41 @@ NF4_LEVELS: tuple[float, ...] = (
 """Quantiles of a normal distribution with an exact zero, scaled to [-1, 1] (arXiv:2305.14314 appendix E);
 the test compares them with the table inside bitsandbytes.
 """
+
+FP4_LEVELS: tuple[float, ...] = (
+    -1.0,
+    -0.6666666865348816,
+    -0.5,
+    -0.3333333432674408,
+    -0.25,
+    -0.1666666716337204,
+    -0.0052083334885537624,
+    0.0,
+    0.0052083334885537624,
+    0.1666666716337204,
+    0.25,
+    0.3333333432674408,
+    0.5,
+    0.6666666865348816,
+    1.0,
+)
+"""The 4-bit float of bitsandbytes, scaled to [-1, 1]. Zero has two codes, so 16 codes name 15 values."""
+
+
+def even_levels(steps: int) -> tuple[float, ...]:
+    """Whole numbers from -steps to steps over `steps`: int4 has 7 on each side of zero, int8 has 127."""
+    return tuple(number / steps for number in range(-steps, steps + 1))
+
+
+LEVELS: dict[str, tuple[float, ...]] = {
+    "nf4": NF4_LEVELS,
+    "fp4": FP4_LEVELS,
+    "int4": even_levels(7),
+    "int8": even_levels(127),
+}
+"""By the scheme's name."""
+
+
+def nearest(value: float, levels: Sequence[float]) -> int:
+    """The position of the level that a scaled weight is rounded to."""
+    return min(range(len(levels)), key=lambda at: abs(levels[at] - value))

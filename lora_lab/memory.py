@@ -156,13 +156,13 @@ def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
     """Stored weights: linear layers in `bits`, embedding and head in the compute type, norms and biases in
     fp32; with the rotary frequencies, which are kept twice.
     """
-    codes = sum(linear.count * _code_bytes(linear, bits) for linear in shape.linears)
+    codes = sum(linear.count * code_bytes(linear, bits) for linear in shape.linears)
     outer = (shape.embedding_parameters + shape.head_parameters) * COMPUTE_BYTES[compute]
     rotary = 2 * FP32_BYTES * shape.head_dim // 2
     return codes + outer + shape.other_parameters * FP32_BYTES + rotary
 
 
-def _code_bytes(linear: Linear, bits: Bits) -> int:
+def code_bytes(linear: Linear, bits: Bits) -> int:
     """One matrix without its constants."""
     numbers = linear.d_in * linear.d_out
     match bits:
@@ -180,10 +180,10 @@ def _code_bytes(linear: Linear, bits: Bits) -> int:
 
 def constant_bytes(shape: ModelShape, bits: Bits) -> int:
     """Everything a quantized matrix stores besides its codes."""
-    return sum(linear.count * _constants_of(linear, bits) for linear in shape.linears)
+    return sum(linear.count * matrix_constant_bytes(linear, bits) for linear in shape.linears)
 
 
-def _constants_of(linear: Linear, bits: Bits) -> int:
+def matrix_constant_bytes(linear: Linear, bits: Bits) -> int:
     match bits:
         case "fp32" | "bf16":
             return 0
@@ -220,7 +220,7 @@ def decoding(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
         return Decoding(decoded, decoded + FP32_BYTES * math.ceil(numbers / BLOCK_SIZE))
     if bits in HQQ_BITS:  # unpacked in fp32, beside a masked and a shifted copy of the codes
         wide = FP32_BYTES * (_padded_hqq3(numbers) if bits == "hqq3" else numbers)
-        copies = 0 if bits == "hqq8" else 2 * _code_bytes(linear, bits)
+        copies = 0 if bits == "hqq8" else 2 * code_bytes(linear, bits)
         if compute == "fp32":
             return Decoding(wide, wide + copies)
         return Decoding(decoded, wide + max(copies, decoded))

@@ -125,6 +125,12 @@ def published_tables() -> tuple[Table, ...]:
     return tuple(tables)
 
 
+def printed(table_id: str, row: str) -> Number:
+    """The first number of a row of a table."""
+    table = next(table for table in published_tables() if table.id == table_id)
+    return next(found for found in table.rows if found.name == row).numbers[0]
+
+
 def _table(fields: Fields) -> Table:
     columns = fields.texts("columns")
     rows = tuple(_row(row, columns) for row in fields.children("rows", kind="row"))

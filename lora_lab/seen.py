@@ -58,7 +58,7 @@ def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> 
     limit = spec.seq_len_tokens
     over = [length for length in lengths if length.tokens > limit]
     return Seen(
-        examples=tuple(_tokens(example, limit) for example in examples),
+        examples=tuple(as_tokens(example, limit) for example in examples),
         histogram=Markup(_histogram(lengths, limit, NARROW if narrow else WIDE)),
         total=len(lengths),
         longest=max(length.tokens for length in lengths),
@@ -69,7 +69,8 @@ def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> 
     )
 
 
-def _tokens(example: ReadExample, limit: int) -> tuple[Token, ...]:
+def as_tokens(example: ReadExample, limit: int) -> tuple[Token, ...]:
+    """Every token of an example with what the loss makes of it."""
     prompt_tokens = len(example.pieces) - example.answer_tokens
     return tuple(
         Token(text=piece, kind="cut" if at >= limit else "masked" if at < prompt_tokens else "trained")

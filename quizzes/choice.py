@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from quizzes.modes import MODES, REVIEW, RULES, Mode, Rules
 from quizzes.session import USUAL_LENGTH
@@ -89,3 +90,13 @@ def ends_at(record: QuizRecord) -> datetime | None:
     seconds = choice.seconds_each if paced and choice.seconds_each is not None else choice.rules.seconds_each
     limit = timedelta(seconds=seconds * len(record.question_ids))
     return record.started_at + limit if limit else None
+
+
+def address_of(choice: QuizChoice) -> str:
+    """The Quiz page with this quiz."""
+    named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
+    named = {"mode": "" if choice.mode == "practice" else choice.mode, **named}
+    chosen: dict[str, str | int] = {name: value for name, value in named.items() if value}
+    if choice.seconds_each is not None:
+        chosen["pace"] = choice.seconds_each
+    return "/quiz?" + urlencode({**chosen, "n": choice.length, "seed": choice.seed})

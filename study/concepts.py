@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
+from urllib.parse import urlencode
 
 from study.content import LEVELS, ContentError, Fields, Level, Problem, note_repeated_ids, read_list
 
 CONCEPTS_FILE = Path(__file__).parent / "concepts.yaml"
+CONCEPT_PAGE = "/concept"
 
 Area = Literal[
     "foundations", "low-rank-algebra", "lora", "quantization", "qlora", "training-memory", "practice"
@@ -35,6 +37,8 @@ class Concept:
     prerequisites: tuple[str, ...]
     summary: str
     source: str
+    terms: tuple[str, ...] = ()
+    """What texts call it besides its name."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class ConceptMap:
         """The concepts of each area, in the order of study."""
         grouped = [(AREA_NAMES[area], [c for c in self.by_id.values() if c.area == area]) for area in AREAS]
         return [(name, concepts) for name, concepts in grouped if concepts]
+
+
+def concept_address(concept_id: str, mode: str = "") -> str:
+    """The page of a concept, in one of its study modes or in the one that was open last."""
+    return f"{CONCEPT_PAGE}?{urlencode({'id': concept_id} | ({'mode': mode} if mode else {}))}"
 
 
 def load_concepts(path: Path = CONCEPTS_FILE) -> ConceptMap:
@@ -86,6 +95,7 @@ def _read_concept(fields: Fields) -> Concept:
         prerequisites=fields.texts("prerequisites", default=()),
         summary=fields.text("summary"),
         source=fields.text("source"),
+        terms=fields.texts("terms", default=()),
     )
     fields.close()
     return concept

@@ -185,6 +185,10 @@ class Fields:
             optional=self._optional,
         )
 
+    def peek(self, name: str) -> Any:
+        """The value as it stands, without counting as read."""
+        return self._placed.get(name)
+
     def raw(self, name: str) -> Any:
         """The value as it stands, for a reader that checks it itself."""
         return self._take(name)

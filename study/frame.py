@@ -165,7 +165,8 @@ def head(*styles: Path, projector: bool = False) -> str:
     """
     sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    return f"<style>{sheets}</style><script>{view}{_script('head.js')}</script>"
+    scripts = _script("head.js") + _script("figures.js")
+    return f"<style>{sheets}</style><script>{view}{scripts}</script>"
 
 
 def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector: bool) -> FastAPI:

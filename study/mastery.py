@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from study.agenda import Subjects
-from study.concepts import ConceptMap
+from study.concepts import ConceptMap, concept_address
 from study.progress import (
     MASTERY_WINDOW,
     Mastery,
@@ -66,7 +66,7 @@ def _repair(concept: str, known: Mastery, subjects: Subjects) -> Step:
     elif questions:
         do, href = _count(questions, "question"), _address("/quiz", concept)
     else:
-        do, href = "Read it again", f"/learn#{concept}"
+        do, href = "Read it again", concept_address(concept)
     return Step(concept=concept, do=do, why=why, href=href)
 
 
@@ -77,7 +77,7 @@ def _prove(concept: str) -> Step:
 
 def _learn(concept: str, builds_on_others: bool) -> Step:
     why = "you have met all it builds on" if builds_on_others else "it needs nothing else first"
-    return Step(concept=concept, do="Learn it", why=why, href=f"/learn#{concept}")
+    return Step(concept=concept, do="Learn it", why=why, href=concept_address(concept))
 
 
 def _questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:

@@ -5,6 +5,7 @@
     python -m lora_lab.worker --home H --models-dir M --run FOLDER     one run at once
     python -m lora_lab.worker --home H --models-dir M --shape MODEL    reads a model's shape, ends
     python -m lora_lab.worker --home H --models-dir M --merge FOLDER   writes a run's merged model, ends
+    python -m lora_lab.worker --home H --models-dir M --afterwards FOLDER...   measures finished runs, ends
     python -m lora_lab.worker --home H --models-dir M --read MODEL --data DIGEST    tokenizes a data set, ends
     python -m lora_lab.worker --models-dir M --chat                    answers questions, a line each
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
@@ -32,6 +33,7 @@ from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.process import DONE
 from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
+from lora_lab.worker import afterwards
 from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.data import encode, pack
 from lora_lab.worker.group_run import execute_group
@@ -63,6 +65,9 @@ def main() -> int:
         return 0
     if options.merge:
         return 0 if merge(RunFolder(options.merge), options.models_dir) else 1
+    if options.afterwards:
+        measured = [afterwards.measure(RunFolder(path), options.models_dir) for path in options.afterwards]
+        return 0 if all(measured) else 1
     home = LabHome(options.home)
     if options.shape:
         shape_for(options.shape, home)
@@ -85,6 +90,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shapes", action="store_true", help="answer shape requests on standard input")
     parser.add_argument("--chat", action="store_true", help="answer questions on standard input")
     parser.add_argument("--merge", type=Path, help="merge this run's adapter into its base and end")
+    parser.add_argument("--afterwards", type=Path, nargs="+", help="measure these finished runs and end")
     parser.add_argument("--read", help="tokenize a data set with this model's tokenizer and end")
     parser.add_argument("--data", default=OWN_DATA, help="which data set to tokenize")
     parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")

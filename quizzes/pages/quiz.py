@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
 
-from quizzes.choice import QuizChoice, ends_at, rules_of
+from quizzes.choice import QuizChoice, address_of, ends_at, rules_of
 from quizzes.exercise import QuizExercise
 from quizzes.modes import EXAM_PACES, MODES, RULES, Mode
 from quizzes.session import SEEDS, USUAL_LENGTH, Position, by_concept
@@ -86,7 +85,7 @@ class QuizPage:
     def _next(self, visit: Visit) -> Reply:
         choice = _named(visit)
         record = self.exercise.sittings.newest(visit.profile.id, choice)
-        return self._onward(visit, record, choice) if record else {"goto": _address(choice)}
+        return self._onward(visit, record, choice) if record else {"goto": address_of(choice)}
 
     def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         """The clock, or the end once it has run out."""
@@ -118,7 +117,7 @@ class QuizPage:
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
         record = self.exercise.sittings.start(visit.profile.id, choice, now=visit.now)
-        return {**self._onward(visit, record, choice), "url": _address(choice)}
+        return {**self._onward(visit, record, choice), "url": address_of(choice)}
 
     def _onward(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
         position = self.exercise.sittings.position(record, now=visit.now)
@@ -193,7 +192,7 @@ class QuizPage:
 
     def _unfinished(self, visit: Visit) -> dict[str, Any] | None:
         found = self.exercise.sittings.unfinished(visit.profile.id, now=visit.now)
-        return {"address": _address(found[0]), "position": found[1]} if found else None
+        return {"address": address_of(found[0]), "position": found[1]} if found else None
 
 
 def _named(visit: Visit) -> QuizChoice:
@@ -217,15 +216,6 @@ def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
         seconds_each=_pace(query.get("pace", "")) if mode == "exam" else None,
         seed=events.number(query["seed"], default=0, low=0, high=SEEDS - 1),
     )
-
-
-def _address(choice: QuizChoice) -> str:
-    named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
-    named = {"mode": "" if choice.mode == "practice" else choice.mode, **named}
-    chosen: dict[str, str | int] = {name: value for name, value in named.items() if value}
-    if choice.seconds_each is not None:
-        chosen["pace"] = choice.seconds_each
-    return "/quiz?" + urlencode({**chosen, "n": choice.length, "seed": choice.seed})
 
 
 def _mode(written: str) -> Mode:

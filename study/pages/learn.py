@@ -1,23 +1,29 @@
-"""Learn: the concept map as a list by area, with prerequisites and how well each concept is known."""
+"""Learn: the concept map with how well each concept is known, and a search in it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gradio as gr
 
-from study import frame, progress
+from study import events, frame, progress
 from study.agenda import Subjects
-from study.context import Context
+from study.concept_graph import CELL, MARGIN_X, MARGIN_Y, NODE_HEIGHT, NODE_WIDTH, Graph, graph_of
+from study.concepts import Concept
+from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
 from study.mastery import mastery
+from study.study_modes import STUDY_MODES, TITLES, mode_of, told
 from study.templates import render
+
+PATH = "/learn"
 
 
 def build(app: gr.Blocks, context: Context, *, subjects: Subjects) -> None:
     """Add the page to the app."""
     page = LearnPage(context=context, subjects=subjects)
-    with frame.page(app, context, title="Learn", path="/learn"):
+    with frame.page(app, context, title="Learn", path=PATH):
         frame.island(page.act, page.load, "learn", waiting=frame.waiting("Learn"))
 
 
@@ -28,23 +34,59 @@ class LearnPage:
     context: Context
     subjects: Subjects
 
+    @cached_property
+    def graph(self) -> Graph:
+        """Concepts don't change while the app runs."""
+        return graph_of(self.context.concepts)
+
     def load(self, request: gr.Request) -> str:
         """The map with this learner's mastery."""
         visit = frame.visit_of(self.context, request)
+        graph, known = self.graph, mastery(self.context.store, visit.profile.id, self.subjects)
+        wanted = visit.query.get("q", "")
         return render(
             "study/learn.html",
-            areas=self.context.concepts.areas(),
+            graph=graph,
+            place={"width": NODE_WIDTH, "height": NODE_HEIGHT, "x": MARGIN_X, "y": MARGIN_Y, "cell": CELL},
             concepts=self.context.concepts,
-            mastery=mastery(self.context.store, visit.profile.id, self.subjects),
-            counts={concept: self.subjects.counts(concept) for concept in self.context.concepts.by_id},
-            prompts={
-                concept: [prompt for prompt, about in self.subjects.of_prompt.items() if concept in about]
-                for concept in self.context.concepts.by_id
-            },
+            mastery=known,
+            told=told(self.context.store.lessons.marks(visit.profile.id)),
+            modes=len(STUDY_MODES),
+            last=self._last(visit),
+            wanted=wanted,
+            found=self.found(wanted),
             rule=progress.MASTERY_RULE,
             level_rule=progress.LEVEL_RULE,
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """The list has nothing to press but links."""
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        """A search, while it is typed."""
+        frame.visit_of(self.context, request, event)
+        if event.get("act") != "search":
+            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        wanted = events.field(event, "q").strip()
+        found = self.found(wanted)
+        said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
+        return {"parts": {"found": render("study/learn_found.html", wanted=wanted, found=found)}, "say": said}
+
+    def found(self, wanted: str) -> list[Concept]:
+        """Concepts whose name, summary or other names hold every word that is typed; names first."""
+        asked = wanted.lower().split()
+        if not asked:
+            return []
+        concepts = self.context.concepts.by_id.values()
+        hits = [concept for concept in concepts if all(word in _searched(concept) for word in asked)]
+        return sorted(hits, key=lambda concept: not all(word in concept.name.lower() for word in asked))
+
+    def _last(self, visit: Visit) -> tuple[Concept, str, str] | None:
+        """Where the learner was last."""
+        marks = self.context.store.lessons.marks(visit.profile.id)
+        for mark in reversed(marks):
+            concept, mode = self.context.concepts.by_id.get(mark.concept_id), mode_of(mark.mode)
+            if concept and mode:
+                return concept, mode, TITLES[mode]
+        return None
+
+
+def _searched(concept: Concept) -> str:
+    return " ".join((concept.name, concept.summary, *concept.terms)).lower()

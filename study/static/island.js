@@ -12,7 +12,10 @@
 // <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
 //                                      most `data-limit` bytes
 // <input type=file data-send="/io/upload"> posts the file there as it is, then act({act: data-then-act})
+// <a href="#part">                     goes to that part of the page, with the focus
 // <button data-confirm="Really?">      asks before the press goes out
+// <article data-track="place">         act({act: "place", place}) some time after scrolling came to rest: the number of the
+//                                      last [data-place] in it that has reached the upper half of the window
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 //
 // What Python answers, all optional: html (show this), say (announce this), focus (a selector), url (put this into
@@ -256,6 +259,30 @@ function replaceParts(parts) {
   }
 }
 
+// ---- where reading stopped -------------------------------------------------------------------------------------
+
+const PLACE_MS = 1200;
+let placeTimer = null;
+let keptPlace = ''; // the last one that was sent, with what it belongs to
+
+function trackSoon() {
+  if (!element.isConnected || !find('[data-track]')) return;
+  clearTimeout(placeTimer);
+  placeTimer = setTimeout(keepPlace, PLACE_MS);
+}
+
+// A page that was never scrolled tells nothing about reading, hence only after a scroll.
+function keepPlace() {
+  const text = find('[data-track]');
+  if (!text) return;
+  const reached = [...text.querySelectorAll('[data-place]')].filter((one) => one.getBoundingClientRect().top < innerHeight / 2).pop();
+  const place = reached ? reached.dataset.place : '1';
+  const event = { ...text.dataset, act: text.dataset.track, place };
+  if (JSON.stringify(event) === keptPlace) return;
+  keptPlace = JSON.stringify(event);
+  tell(event).catch(() => { keptPlace = ''; });
+}
+
 // ---- live forms: numbers follow the control, pictures follow the numbers -----------------------------------
 
 const asking = {}; // act -> 'once' while a question is out, 'again' when the form has changed since
@@ -401,9 +428,21 @@ function pressKey(name) {
 
 // ---- wiring --------------------------------------------------------------------------------------------------
 
+// Gradio gives its pages a base address, so that "#part" would lead to another page.
+function goInside(link) {
+  const part = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  if (!part) return;
+  part.tabIndex = -1;
+  part.focus({ preventScroll: true });
+  part.scrollIntoView();
+}
+
 element.addEventListener('click', (event) => {
+  const inside = event.target.closest('a[href^="#"]');
+  if (inside) { event.preventDefault(); return goInside(inside); }
   const pressed = event.target.closest('[data-act]');
   if (!pressed || pressed.disabled) return;
+  if (pressed.href && (event.ctrlKey || event.metaKey || event.shiftKey)) return; // a new tab or window
   // A whole card can be pressed; a link in it, or marking some of its words, is no press on the card.
   const control = event.target.closest('a, button, summary, input, label, select, textarea');
   if (control && control !== pressed && pressed.contains(control)) return;
@@ -435,7 +474,7 @@ element.addEventListener('change', (event) => {
 
 element.addEventListener('keydown', stepSlider);
 
-const listeners = { keydown: onKey, visibilitychange: () => { if (!document.hidden) poll(); } };
+const listeners = { keydown: onKey, scroll: trackSoon, visibilitychange: () => { if (!document.hidden) poll(); } };
 const registry = (window.__islands ||= {});
 const place = element.closest('.block')?.id || element.id;
 for (const [name, listener] of Object.entries(registry[place] || {})) document.removeEventListener(name, listener);

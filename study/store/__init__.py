@@ -11,11 +11,13 @@ from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.fits import FitLog
 from study.store.imports import ImportLog
+from study.store.lessons import LessonLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
 from study.store.own_prompts import OwnPromptLog
 from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
+from study.store.projects import ProjectLog
 from study.store.quizzes import QuizLog
 from study.store.runs import ReviewRuns
 from study.store.verbs import VerbLog
@@ -37,6 +39,8 @@ class Store:
     predictions: PredictionLog
     fits: FitLog
     imports: ImportLog
+    lessons: LessonLog
+    projects: ProjectLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -70,6 +74,8 @@ def open_store(database_url: str) -> Store:
         predictions=PredictionLog(database),
         fits=FitLog(database),
         imports=ImportLog(database),
+        lessons=LessonLog(database),
+        projects=ProjectLog(database),
     )
 
 

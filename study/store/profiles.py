@@ -162,6 +162,8 @@ def _did_anything(connection: Connection, profile_id: str) -> bool:
         t.drafts,
         t.preferences,
         t.predictions,
+        t.mode_marks,
+        t.project_entries,
     )
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
@@ -195,6 +197,9 @@ def _erase(connection: Connection, profile_id: str) -> None:
         t.own_prompts,
         t.drafts,
         t.preferences,
+        t.mode_marks,
+        t.reading_places,
+        t.project_entries,
         t.imports,
         t.browsers,
     ):

@@ -328,3 +328,37 @@ import_undos = Table(
     Column("import_id", ForeignKey("imports.id"), primary_key=True),
     Column("undone_at", UtcDateTime, nullable=False),
 )
+
+mode_marks = Table(
+    "mode_marks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("concept_id", String(120), nullable=False),
+    Column("mode", String(20), nullable=False),
+    Column("mark", String(20), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("mode_marks_by_profile", "profile_id", "concept_id", "id"),
+)
+
+reading_places = Table(
+    "reading_places",
+    metadata,
+    Column("profile_id", ForeignKey("profiles.id"), primary_key=True),
+    Column("concept_id", String(120), primary_key=True),
+    Column("mode", String(20), primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+project_entries = Table(
+    "project_entries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("project_id", String(120), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("text", Text, nullable=False),  # words, or the id of a sweep
+    Column("at", UtcDateTime, nullable=False),
+    Index("project_entries_by_profile", "profile_id", "project_id", "id"),
+)

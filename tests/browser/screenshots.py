@@ -75,6 +75,13 @@ def nothing(page: Page) -> None:
 PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "newcomer": ("/", nothing),
     "learn": ("/learn", nothing),
+    **{
+        f"concept-{mode}": (f"/concept?id=lora-rank&mode={mode}", nothing)
+        for mode in ("learn", "why", "deep", "visualize", "metrics", "review", "try", "project")
+    },
+    "projects": ("/projects", nothing),
+    "project": ("/projects?id=does-rank-matter", nothing),
+    "figures": ("/figures", nothing),
     "cards-front": ("/cards", nothing),
     "cards-back": ("/cards", flip),
     "quiz-start": ("/quiz", nothing),

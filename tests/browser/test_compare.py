@@ -137,7 +137,7 @@ def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Vi
     expect(verdict).to_contain_text("✗ Not quite", timeout=RUN_MS)
     expect(verdict).to_contain_text("you said 90.0 %, it is 8.30 %. Rank 4 gives the adapters 8,192 numbers")
     expect(verdict.get_by_role("link", name="Counting trainable parameters")).to_have_attribute(
-        "href", "/learn#counting-parameters"
+        "href", "/concept?id=counting-parameters"
     )
     expect(verdict).to_contain_text("Cards about it are due")
 

@@ -142,7 +142,7 @@ def test_a_wrong_guess_asks_for_its_cards_once(learner: Visitor, lab: Lab, desk:
     end(run)
     html = learner.opens(f"/lab?run={run.run_id}")
     assert "✗ Not quite Percent trainable: you said 50.0 %, it is 4.48 %." in words(html)
-    assert 'href="/learn#counting-parameters"' in html
+    assert 'href="/concept?id=counting-parameters"' in html
     assert desk.asked == [(("counting-parameters", "lora-rank"), "prediction-percent")]
     learner.opens(f"/lab?run={run.run_id}")
     assert len(desk.asked) == 1

@@ -10,7 +10,6 @@ from quizzes.exercise import quiz_exercise
 from quizzes.explain.exercise import explain_exercise
 from study.agenda import Subjects
 from study.context import Context
-from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
 from study.pages.today import Corners, TodayPage
@@ -203,20 +202,6 @@ def test_a_card_rated_elsewhere_does_not_stop_a_review(review: ReviewPage) -> No
     again = review.act(press(back, "rate", nth=2, query=query), opened("b1"))
     assert "another window" in again["error"]
     assert "Show the answer" in words(again["html"])
-
-
-# ---- Learn ----
-
-
-def test_learn_lists_every_concept_with_its_way_on(context: Context, subjects: Subjects) -> None:
-    html = LearnPage(context=context, subjects=subjects).load(opened("b1"))
-    for concept in context.concepts.by_id.values():
-        assert concept.name in words(html)
-        assert f'id="{concept.id}"' in html
-        assert f'href="/cards?concept={concept.id}"' in html
-        assert f'href="/quiz?concept={concept.id}"' in html
-    assert "Mastery is the share of right answers among your last 10" in words(html)
-    assert words(html).count("not met yet") == len(context.concepts.by_id)
 
 
 # ---- Settings ----

@@ -1,5 +1,6 @@
 """Starting the app: fast help, and a taken port in one sentence."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -34,6 +35,26 @@ def _never_built(*_: object, **__: object) -> None:
 def test_a_port_that_does_not_exist_is_no_traceback(port: int) -> None:
     with pytest.raises(LearnerError, match="7860"):
         take_port("127.0.0.1", port)
+
+
+def test_an_answer_is_sent_at_once_and_not_held_back_for_a_full_packet() -> None:
+    async def no_delay() -> int:
+        with take_port("127.0.0.1", 0) as listening:
+            seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                taken = writer.get_extra_info("socket")
+                seen.set_result(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                writer.close()
+
+            server = await asyncio.start_server(connected, sock=listening)
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            answer = await seen
+            writer.close()
+            server.close()
+            return answer
+
+    assert asyncio.run(no_delay()) == 1
 
 
 def test_help_is_there_at_once_and_without_gradio() -> None:

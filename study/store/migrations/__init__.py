@@ -15,6 +15,7 @@ from study.store.migrations import (
     m0005_answers_of_all_kinds,
     m0006_imports,
     m0007_explanations,
+    m0008_lessons,
 )
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
@@ -25,6 +26,7 @@ STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (5, m0005_answers_of_all_kinds.upgrade),
     (6, m0006_imports.upgrade),
     (7, m0007_explanations.upgrade),
+    (8, m0008_lessons.upgrade),
 )
 
 applied_steps = Table(

@@ -1,0 +1,51 @@
+"""Live figures by id: each a small module from settings to numbers, and from numbers to a picture.
+
+    from lora_lab.figures import FIGURES
+    FIGURES["lora-to-scale"].fragment({"rank": "16"})
+
+`figures(models_dir)` are the same, with the tokenizer of the embedded model for a learner's own words.
+"""
+
+from pathlib import Path
+
+from lora_lab.figures import (
+    backward_graph,
+    block_size,
+    block_steps,
+    checkpointing,
+    double_quantization,
+    forward_types,
+    lora_to_scale,
+    merging,
+    number_lines,
+    paged_optimizer,
+    scaling_over_ranks,
+    singular_values,
+    trained_tokens,
+    training_memory,
+)
+from study.figure import Figures
+
+
+def figures(models_dir: Path | None = None) -> Figures:
+    """All of them, in the order of the concepts they belong to."""
+    every = (
+        lora_to_scale.FIGURE,
+        singular_values.FIGURE,
+        scaling_over_ranks.FIGURE,
+        number_lines.FIGURE,
+        block_steps.FIGURE,
+        block_size.FIGURE,
+        double_quantization.FIGURE,
+        training_memory.FIGURE,
+        forward_types.FIGURE,
+        backward_graph.FIGURE,
+        paged_optimizer.FIGURE,
+        checkpointing.FIGURE,
+        merging.FIGURE,
+        trained_tokens.figure(models_dir),
+    )
+    return {figure.id: figure for figure in every}
+
+
+FIGURES: Figures = figures()

@@ -1,0 +1,165 @@
+"""The backward pass: which tensors get gradients, and why activations stay until then."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.activations import TrainingPass
+from lora_lab.batches import even_row
+from lora_lab.counts import lora_parameters
+from lora_lab.figures.drawing import box, drawing, hatched, line, words
+from lora_lab.figures.models import RANKS, ROLES, usual_models
+from lora_lab.memory import COMPUTE_BYTES, MODELLED_TYPES, Compute, Ledger, predict_adapted
+from lora_lab.shapes import catalogue, find_shape
+from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown, Table
+from study.units import as_bytes
+
+TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
+COMPUTE: Compute = "bf16"
+ROW, LEFT = 27.0, 96.0
+
+
+def modelled_models() -> list[tuple[str, str]]:
+    """Those whose activations the lab predicts to the byte."""
+    return [option for option in usual_models() if catalogue()[option[0]].model_type in MODELLED_TYPES]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is adapted, and how long the row is."""
+
+    targets: str = choice("Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear")
+    tokens: int = slider("Tokens in a row", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
+    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    checkpointing: str = choice("Checkpointing", [("off", "off"), ("on", "on")], default="off")
+    model: str = choice("Model", modelled_models, default=EMBEDDED_MODEL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """A step of the lab's own loop on an NF4 base."""
+
+    ledger: Ledger
+    trained: int
+    frozen: int
+    saved_bytes: int
+    """What the forward pass keeps for the backward pass when nothing is computed again."""
+
+    adapted: tuple[str, ...]
+    """Roles."""
+
+
+def numbers(settings: Settings) -> Numbers:
+    """From the lab's memory functions."""
+    shape = find_shape(settings.model)
+    chosen = shape.select(settings.targets)
+    row = even_row(tokens=settings.tokens, answer_tokens=settings.tokens // 2, examples=1)
+    work = TrainingPass(
+        shape=shape, adapted=chosen, rank=settings.rank, dora=False, row=row, c=COMPUTE_BYTES[COMPUTE]
+    )
+    return Numbers(
+        ledger=predict_adapted(
+            shape, chosen, bits="nf4-dq", rank=settings.rank, row=row, compute=COMPUTE,
+            checkpointing=settings.checkpointing == "on",
+        ),
+        trained=lora_parameters(chosen, rank=settings.rank),
+        frozen=shape.total_parameters,
+        saved_bytes=work.saved_bytes,
+        adapted=tuple(linear.role for linear in chosen),
+    )  # fmt: skip
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found = numbers(settings)
+    kept = (
+        "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."
+        if settings.checkpointing == "on"
+        else "The gradient of A is (Bᵀ δ) xᵀ: it needs the input x, so x stays until the backward pass."
+    )
+    return Shown(
+        finding=(
+            f"{found.trained:,} numbers get a gradient ({as_bytes(found.ledger.gradients)}); "
+            f"{found.frozen:,} do not, though the gradient passes through their matrices. Kept for the "
+            f"backward pass: {as_bytes(found.ledger.activations)}. {kept}"
+        ),
+        numbers=(
+            ("gradients of A and B", as_bytes(found.ledger.gradients)),
+            ("gradients of W", "none"),
+            ("activations kept", as_bytes(found.ledger.activations)),
+            ("without checkpointing", as_bytes(found.saved_bytes)),
+        ),
+        picture=_picture(found),
+        alt=(
+            "The seven matrices of a layer, the backward pass going from the last to the first. "
+            + " ".join(_said(role, found) for role in reversed(ROLES))
+            + f" Activations kept: {as_bytes(found.ledger.activations)}."
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text=(
+                    f"one row of {settings.tokens:,} tokens through {settings.model}, NF4 base, bf16, one "
+                    "example, in the "
+                    "lab's own loop; its tests hold these bytes against measured ones"
+                ),
+                formula="δ is the gradient at the output. dB = δ (A x)ᵀ, dA = (Bᵀ δ) xᵀ, dx = Wᵀ δ + Aᵀ Bᵀ δ",
+            ),
+        ),
+        table=Table(columns=("matrix", "W", "A and B"), rows=tuple(_row(role, found) for role in ROLES)),
+    )
+
+
+def _said(role: str, found: Numbers) -> str:
+    return f"{role}: {'A and B get gradients' if role in found.adapted else 'frozen, no gradient'}."
+
+
+def _row(role: str, found: Numbers) -> tuple[str, str, str]:
+    adapted = role in found.adapted
+    return role, "no gradient, passes it on", "gradients; keep x and A x" if adapted else "not there"
+
+
+def _picture(found: Numbers) -> Markup:
+    """Matrices from the layer's input at the top to its output; the gradient runs upwards."""
+    parts = [words(LEFT, 16, "forward ↓", soft=True), words(392, 16, "↑ gradient δ", anchor="end", soft=True)]
+    for at, role in enumerate(ROLES):
+        y = 30 + ROW * at
+        adapted = role in found.adapted
+        parts.append(words(LEFT - 12, y + 15, role, anchor="end", bold=adapted))
+        parts.append(hatched(LEFT, y, 60, 20))
+        if adapted:
+            parts.append(box(LEFT + 70, y + 6, 34, 8, "a"))
+            parts.append(box(LEFT + 110, y, 8, 20, "b"))
+            parts.append(words(LEFT + 130, y + 15, "gradients of A, B; x kept"))
+        else:
+            parts.append(words(LEFT + 130, y + 15, "no gradient, x not needed", soft=True))
+        parts.append(line([(388, y + 20), (388, y)], "line good"))
+    bottom = 30 + ROW * len(ROLES) + 14
+    return drawing(
+        bottom + 10,
+        *parts,
+        words(
+            LEFT,
+            bottom,
+            f"W: frozen, δ passes through Wᵀ; {as_bytes(found.ledger.activations)} kept",
+            soft=True,
+        ),
+    )
+
+
+FIGURE = Figure(
+    id="backward-graph",
+    title="The backward pass: who gets a gradient",
+    minutes=4,
+    concepts=(
+        "backprop-through-quantized",
+        "activation-memory",
+        "training-step",
+        "frozen-base",
+        "target-modules",
+    ),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,124 @@
+"""Block size against stored bits and error: smaller blocks cost constants and save error."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import chart, dots, drawing, line, words
+from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.memory import BLOCK_SIZE, bits_per_param
+from lora_lab.spec import BITS_LABELS, Bits
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown, Table
+from study.units import as_percent
+
+SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
+HEIGHT = 260
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Weights a block, which scheme, which matrix."""
+
+    block_size: int = slider(
+        "Weights in a block", SIZES[0], SIZES[-1], default=BLOCK_SIZE, stops=SIZES, only_stops=True
+    )
+    scheme: str = choice("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
+    matrix: str = choice("Matrix", matrix_options, default=FIRST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """One block size."""
+
+    size: int
+    bits: float
+    error_percent: float
+
+
+def numbers(scheme: str, size: int, matrix: Matrix) -> Numbers:
+    """Bits from the formula, the error as it was measured."""
+    return Numbers(
+        size=size,
+        bits=bits_per_param(cast(Bits, scheme), block_size=size),
+        error_percent=100 * matrix.errors[scheme][str(size)],
+    )
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    matrix = matrices()[settings.matrix]
+    every = [numbers(settings.scheme, size, matrix) for size in SIZES]
+    found = next(one for one in every if one.size == settings.block_size)
+    usual = next(one for one in every if one.size == BLOCK_SIZE)
+    beside = (
+        f" Blocks of {BLOCK_SIZE} take {usual.bits:.4g} bits and miss by {as_percent(usual.error_percent)}."
+        if found is not usual
+        else " This is the usual size."
+    )
+    return Shown(
+        finding=(
+            f"In blocks of {found.size:,}, a weight takes {found.bits:.4g} bits and is missed by "
+            f"{as_percent(found.error_percent)}.{beside}"
+        ),
+        numbers=(
+            ("bits a weight", f"{found.bits:.4f}".rstrip("0").rstrip(".")),
+            ("of these for constants", f"{found.bits - 4:.4f}".rstrip("0").rstrip(".")),
+            ("relative error", as_percent(found.error_percent)),
+        ),
+        picture=_picture(every, found),
+        alt=(
+            f"Error against stored bits for blocks of {SIZES[0]} to {SIZES[-1]:,}: from "
+            f"{every[0].bits:.4g} bits and "
+            f"{as_percent(every[0].error_percent)} to {every[-1].bits:.4g} bits and "
+            f"{as_percent(every[-1].error_percent)}. "
+            f"Chosen: {found.size:,}, {found.bits:.4g} bits, {as_percent(found.error_percent)}."
+        ),
+        origins=(
+            measured_here("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
+            Origin(kind="computed", text="stored bits a weight", formula=_formula(settings)),
+        ),
+        table=Table(
+            columns=("block", "bits", "error"),
+            rows=tuple((f"{one.size:,}", f"{one.bits:.4f}", as_percent(one.error_percent)) for one in every),
+        ),
+    )
+
+
+def _formula(settings: Settings) -> str:
+    if settings.scheme == "nf4-dq":
+        return f"4 + 8 / {settings.block_size} + 32 / ({settings.block_size} × 256)"
+    return f"4 + 32 / {settings.block_size}"
+
+
+def _picture(every: list[Numbers], found: Numbers) -> Markup:
+    bits, errors = [one.bits for one in every], [one.error_percent for one in every]
+    frame = chart(
+        x_span=(4, max(bits) * 1.01), y_span=(min(errors), max(errors)),
+        x_label="stored bits a weight", y_label="relative error, %", height=HEIGHT, right=24,
+    )  # fmt: skip
+    points = frame.at((one.bits, one.error_percent) for one in every)
+    x, y = frame.at([(found.bits, found.error_percent)])[0]
+    late = x > 280
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line(points, "line w"),
+        dots(points, "w"),
+        dots([(x, y)], "good", radius=7),
+        words(x + (-12 if late else 12), y - 8, f"blocks of {found.size:,}", bold=True,
+              anchor="end" if late else "start"),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="block-size",
+    title="Block size: bits against error",
+    minutes=3,
+    concepts=("blockwise-absmax", "double-quantization", "weight-memory"),
+    settings=Settings,
+    show=show,
+)

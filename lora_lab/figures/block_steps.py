@@ -1,0 +1,173 @@
+"""One block of 64 real weights through 4-bit quantization, step by step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import Scale, box, dots, drawing, line, words
+from lora_lab.figures.matrices import matrices
+from lora_lab.figures.number_lines import NAMES
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.levels import LEVELS, nearest
+from lora_lab.memory import BLOCK_SIZE
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown, Table
+
+FOUR_BIT = ("nf4", "fp4", "int4")
+X = Scale(low=-1, high=1, start=14, end=386)
+MIDDLE, REACH, LINE_AT = 96.0, 66.0, 214.0
+
+
+def block_options() -> list[tuple[str, str]]:
+    """Every recorded block."""
+    return [
+        (f"{key}-{number}", f"{matrix.name}, block {block['number'] + 1:,}")
+        for key, matrix in matrices().items()
+        for number, block in enumerate(matrix.blocks)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Which block, which of its weights, which levels."""
+
+    weight: int = slider("Weight number", 1, BLOCK_SIZE, default=4)
+    scheme: str = choice("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
+    block: str = choice("Block", block_options, default="0-q-0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """One weight through all steps."""
+
+    weight: float
+    scaled: float
+    code: int
+    """The position of its level."""
+
+    level: float
+    decoded: float
+
+    @property
+    def error(self) -> float:
+        """What decoding gives beyond the weight."""
+        return self.decoded - self.weight
+
+
+def coded(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
+    """The block's largest magnitude, and every weight scaled by it, rounded to a level and scaled back."""
+    levels, absmax = LEVELS[scheme], max(map(abs, weights))
+    steps = []
+    for weight in weights:
+        scaled = weight / absmax
+        code = nearest(scaled, levels)
+        steps.append(
+            Coded(weight=weight, scaled=scaled, code=code, level=levels[code], decoded=levels[code] * absmax)
+        )
+    return absmax, steps
+
+
+def weights_of(block: str) -> Sequence[float]:
+    """The recorded weights."""
+    key, _, number = block.rpartition("-")
+    found: Sequence[float] = matrices()[key].blocks[int(number)]["weights"]
+    return found
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    absmax, steps = coded(weights_of(settings.block), settings.scheme)
+    one = steps[settings.weight - 1]
+    name = dict(block_options())[settings.block]
+    scheme = NAMES[settings.scheme]
+    distinct = len({step.code for step in steps})
+    return Shown(
+        finding=(
+            f"Weight {settings.weight} is {one.weight:.4g}. Divided by {absmax:.4g} it is "
+            f"{one.scaled:.4f}, the nearest "
+            f"level is {one.level:.4f} with code {one.code}, and decoding gives {one.decoded:.4g}: an "
+            f"error of {one.error:+.2g}."
+        ),
+        numbers=(
+            ("1 largest magnitude", f"{absmax:.4g}"),
+            ("2 scaled", f"{one.scaled:.4f}"),
+            ("3 nearest level", f"{one.level:.4f}"),
+            ("4 code", f"{one.code} ({one.code:04b})"),
+            ("5 decoded", f"{one.decoded:.4g}"),
+            ("6 error", f"{one.error:+.3g}"),
+        ),
+        picture=_picture(absmax, steps, settings),
+        alt=(
+            f"{len(steps)} weights of {name} as bars, the largest magnitude {absmax:.4g}; {distinct} "
+            "different codes. "
+            f"Below, the levels of {scheme}: the scaled weight {one.scaled:.4f} moves to {one.level:.4f}."
+        ),
+        origins=(
+            measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
+            Origin(
+                kind="computed",
+                text="the six steps, which are those of bitsandbytes",
+                formula="code = nearest(w / absmax); decoded = level[code] × absmax",
+            ),
+        ),
+        table=Table(
+            columns=("weight", "value", "scaled", "code", "decoded", "error"),
+            rows=tuple(
+                (
+                    str(number),
+                    f"{step.weight:.4g}",
+                    f"{step.scaled:.4f}",
+                    str(step.code),
+                    f"{step.decoded:.4g}",
+                    f"{step.error:+.2g}",
+                )
+                for number, step in enumerate(steps, start=1)
+            ),
+        ),
+    )
+
+
+def _picture(absmax: float, steps: list[Coded], settings: Settings) -> Markup:
+    one = steps[settings.weight - 1]
+    width = (X.end - X.start) / len(steps)
+    bars = []
+    for number, step in enumerate(steps, start=1):
+        height = REACH * step.scaled
+        look = "good" if number == settings.weight else "w"
+        bars.append(
+            box(X.start + (number - 1) * width, MIDDLE - max(0, height), width - 1, max(1, abs(height)), look)
+        )
+    levels = [
+        line([(X(level), LINE_AT - 8), (X(level), LINE_AT + 8)], "line w")
+        for level in LEVELS[settings.scheme]
+    ]
+    scaled, level = X(one.scaled), X(one.level)
+    late = scaled > 250
+    return drawing(
+        262,
+        words(4, 16, f"the {len(steps)} weights; dashed: ± {absmax:.4g}", soft=True),
+        line([(X.start, MIDDLE), (X.end, MIDDLE)], "axis"),
+        line([(X.start, MIDDLE - REACH), (X.end, MIDDLE - REACH)], "line ink dashed thin"),
+        line([(X.start, MIDDLE + REACH), (X.end, MIDDLE + REACH)], "line ink dashed thin"),
+        *bars,
+        line([(X.start, LINE_AT), (X.end, LINE_AT)], "axis"),
+        *levels,
+        line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line good"),
+        dots([(scaled, LINE_AT - 22)], "good"),
+        words(scaled + (-8 if late else 8), LINE_AT - 22, f"{one.scaled:.4f}",
+              anchor="end" if late else "start", bold=True),
+        words(level, LINE_AT + 24, f"code {one.code}", bold=True,
+              anchor="start" if level < 40 else "end" if level > 360 else "middle"),
+        words(200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, -1 to 1", anchor="middle", soft=True),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="block-step-by-step",
+    title="One block of 64 weights, step by step",
+    minutes=4,
+    concepts=("blockwise-absmax", "dequantization", "quantization-levels"),
+    settings=Settings,
+    show=show,
+)

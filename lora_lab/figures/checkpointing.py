@@ -1,0 +1,180 @@
+"""Memory inside one real step with and without checkpointing, and the operators that are run again."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.batches import RowSize
+from lora_lab.figures.drawing import Chart, chart, drawing, line, words
+from lora_lab.figures.recorded import measured_here, recorded
+from lora_lab.memory import Compute, predict
+from lora_lab.shapes import find_shape
+from lora_lab.spec import RunSpec
+from study.controls import slider
+from study.figure import Figure, Origin, Shown, Table
+from study.units import MB, as_bytes, as_percent
+
+HEIGHT = 270
+LENGTHS = (64, 128, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How long the examples are."""
+
+    seq_len: int = slider(
+        "Tokens in an example", LENGTHS[0], LENGTHS[-1], default=256, stops=LENGTHS, only_stops=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One recorded step."""
+
+    checkpointing: bool
+    peak_bytes: int
+    predicted_bytes: int
+    operators: int
+    cpu_seconds: float
+    turn: float
+    """Where the backward pass begins, as a share of the operators."""
+
+    live_bytes: tuple[int, ...]
+
+
+def runs(settings: Settings) -> tuple[Run, Run]:
+    """Without and with checkpointing, each beside the lab's prediction."""
+    kept = recorded("training")["inside_a_step"]
+    compute: Compute = recorded("training")["provenance"]["compute_dtype"]
+    found = []
+    for one in kept["runs"]:
+        if one["seq_len"] != settings.seq_len:
+            continue
+        spec = RunSpec(
+            model=recorded("training")["model"], bits=kept["bits"], rank=kept["rank"], batch=kept["batch"],
+            checkpointing=one["checkpointing"],
+        )  # fmt: skip
+        row = RowSize(lengths=(one["seq_len"],) * kept["batch"], answer_tokens=one["answer_tokens"])
+        found.append(
+            Run(
+                checkpointing=one["checkpointing"],
+                peak_bytes=one["peak_bytes"],
+                predicted_bytes=predict(find_shape(spec.model), spec, row, compute).total_bytes,
+                operators=one["operators"],
+                cpu_seconds=one["cpu_seconds"],
+                turn=one["turn"],
+                live_bytes=tuple(one["live_bytes"]),
+            )
+        )
+    without, with_ = sorted(found, key=_checkpointing)
+    return without, with_
+
+
+def _checkpointing(run: Run) -> bool:
+    return run.checkpointing
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    without, with_ = runs(settings)
+    saved = 100 * (1 - with_.peak_bytes / without.peak_bytes)
+    again = 100 * (with_.operators / without.operators - 1)
+    kept = recorded("training")["inside_a_step"]
+    return Shown(
+        finding=(
+            f"With {kept['batch']} examples of {settings.seq_len} tokens, checkpointing lowers the peak from "
+            f"{as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}, {as_percent(saved)} less, "
+            "and runs "
+            f"{as_percent(again)} more operators, because each layer is computed again."
+        ),
+        numbers=(
+            ("peak without", as_bytes(without.peak_bytes)),
+            ("peak with", as_bytes(with_.peak_bytes)),
+            ("operators", f"{without.operators:,} → {with_.operators:,}"),
+            ("processor time", f"{without.cpu_seconds:.2f} s → {with_.cpu_seconds:.2f} s"),
+        ),
+        picture=_picture(without, with_),
+        alt=(
+            "Live memory through one step. Without checkpointing it climbs to "
+            f"{as_bytes(without.peak_bytes)} and falls as "
+            "the backward pass frees what it has used. With it, it stays below "
+            f"{as_bytes(with_.peak_bytes)}, with one "
+            "small tooth for each layer that is computed again."
+        ),
+        origins=(
+            measured_here(
+                "training",
+                f"Step 2 of SmolLM2-135M-Instruct, {kept['bits']}, rank {kept['rank']}, all linear layers, "
+                "batch "
+                f"{kept['batch']}, seed {kept['seed']}, every tensor counted. Time: the fastest of four "
+                "steps.",
+            ),
+            Origin(
+                kind="computed",
+                text=(
+                    f"the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
+                    f"{as_bytes(with_.predicted_bytes)}: "
+                    f"{_off(without)} and {_off(with_)} bytes off"
+                ),
+            ),
+        ),
+        table=Table(
+            columns=("step", "peak", "predicted", "operators", "processor time"),
+            rows=tuple(
+                (
+                    "with checkpointing" if run.checkpointing else "without",
+                    f"{run.peak_bytes:,} B",
+                    f"{run.predicted_bytes:,} B",
+                    f"{run.operators:,}",
+                    f"{run.cpu_seconds:.2f} s",
+                )
+                for run in (without, with_)
+            ),
+        ),
+    )
+
+
+def _off(run: Run) -> str:
+    return f"{abs(run.predicted_bytes - run.peak_bytes):,}"
+
+
+def _picture(without: Run, with_: Run) -> Markup:
+    frame = chart(
+        x_span=(0, 100), y_span=(0, without.peak_bytes / MB),
+        x_label="share of the step's operators, %", y_label="live memory, MB", height=HEIGHT,
+    )  # fmt: skip
+    tip = max(_points(without, frame), key=_height)
+    low = frame.y(min(with_.live_bytes) / MB)
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line(_points(without, frame), "line w"),
+        line(_points(with_, frame), "line good"),
+        words(tip[0] + 8, tip[1] + 4, f"without: {as_bytes(without.peak_bytes)}", bold=True),
+        words(
+            frame.x(50),
+            low + 22,
+            f"with checkpointing: {as_bytes(with_.peak_bytes)}",
+            anchor="middle",
+            bold=True,
+        ),
+    )
+
+
+def _height(point: tuple[float, float]) -> float:
+    return -point[1]
+
+
+def _points(run: Run, frame: Chart) -> list[tuple[float, float]]:
+    last = len(run.live_bytes) - 1
+    return frame.at((100 * at / last, size / MB) for at, size in enumerate(run.live_bytes))
+
+
+FIGURE = Figure(
+    id="checkpointing",
+    title="Checkpointing: memory against recomputation",
+    minutes=3,
+    concepts=("gradient-checkpointing", "activation-memory"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,46 @@
+"""Memory components in a drawing: their stacked bar, colours and names, bottom of a bar first."""
+
+from collections.abc import Iterable, Sequence
+
+from lora_lab.figures.drawing import Scale, box, words
+from lora_lab.memory import COMPONENTS, Ledger
+from study.units import as_bytes
+
+PER_ROW = 3
+LEADING = 20.0
+
+
+def stacked(ledger: Ledger, across: Scale, y: float, height: float) -> str:
+    """One horizontal bar from left to right, with the dashed outline of what is computed."""
+    parts, done = [], 0
+    for field, _ in COMPONENTS:
+        size = getattr(ledger, field)
+        start, done = across(done), done + size
+        parts.append(box(start, y, across(done) - start, height, f"m-{field}"))
+    outline = box(across(0), y, across(done) - across(0), height, "outline dashed")
+    return "".join(parts) + outline
+
+
+def legend(ledgers: Iterable[Ledger], y: float) -> tuple[str, float]:
+    """Swatches with names for every component that is there, and how far down they reach."""
+    found = list(ledgers)
+    present = [(field, name) for field, name in COMPONENTS if any(getattr(one, field) for one in found)]
+    parts = []
+    for at, (field, name) in enumerate(present):
+        x, row = 8 + (at % PER_ROW) * 132, y + (at // PER_ROW) * LEADING
+        parts.append(box(x, row - 10, 11, 11, f"m-{field}") + words(x + 16, row, _short(name)))
+    return "".join(parts), y + LEADING * ((len(present) + PER_ROW - 1) // PER_ROW)
+
+
+def _short(name: str) -> str:
+    return {"quantization constants": "constants", "logits and loss": "logits, loss"}.get(name, name)
+
+
+def by_component(ledgers: Sequence[Ledger]) -> tuple[tuple[str, ...], ...]:
+    """Rows of a table: a component, and its bytes in each ledger."""
+    rows = [
+        (name, *(as_bytes(getattr(one, field)) for one in ledgers))
+        for field, name in COMPONENTS
+        if any(getattr(one, field) for one in ledgers)
+    ]
+    return (*rows, ("together", *(as_bytes(one.total_bytes) for one in ledgers)))

@@ -1,0 +1,151 @@
+"""Double quantization as arithmetic that unfolds line by line."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import Scale, box, drawing, hatched, line, words
+from lora_lab.figures.models import every_model
+from lora_lab.memory import NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
+from lora_lab.papers import printed
+from lora_lab.shapes import find_shape
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown
+from study.units import as_bytes, as_percent
+
+SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+LEADING = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How far it is unfolded, the block size, and a model to save bytes of."""
+
+    lines: int = slider("Lines of the arithmetic", 1, 5, default=5)
+    block_size: int = slider(
+        "Weights in a block", SIZES[0], SIZES[-1], default=64, stops=SIZES, only_stops=True
+    )
+    model: str = choice("Model", every_model, default="llama-65b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Bits for constants a weight, and what the model saves."""
+
+    single: float
+    first: float
+    """The 8-bit codes of the constants."""
+
+    second: float
+    """The 32-bit constants of those codes."""
+
+    saved_bytes: int
+    """For blocks of 64, as bitsandbytes stores them."""
+
+    @property
+    def double(self) -> float:
+        """With double quantization."""
+        return self.first + self.second
+
+    @property
+    def saved(self) -> float:
+        """Bits a weight."""
+        return self.single - self.double
+
+
+def numbers(settings: Settings) -> Numbers:
+    """From the lab's memory functions."""
+    size, shape = settings.block_size, find_shape(settings.model)
+    double = overhead_bits(double_quantization=True, block_size=size)
+    first = 8 / size
+    return Numbers(
+        single=overhead_bits(double_quantization=False, block_size=size),
+        first=first,
+        second=double - first,
+        saved_bytes=constant_bytes(shape, "nf4") - constant_bytes(shape, "nf4-dq"),
+    )
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found = numbers(settings)
+    arithmetic = _arithmetic(settings, found)[: settings.lines]
+    return Shown(
+        finding=(
+            f"Constants take {found.single:.4g} bits a weight in blocks of {settings.block_size:,}, and "
+            f"{found.double:.4g} once they are quantized themselves: {found.saved:.4g} bits less."
+        ),
+        numbers=(
+            ("single", f"{found.single:.6g} bits"),
+            ("double", f"{found.double:.6g} bits"),
+            ("saved", f"{found.saved:.6g} bits"),
+            (f"saved in {settings.model}, blocks of 64", as_bytes(found.saved_bytes)),
+        ),
+        picture=_picture(settings, found, arithmetic),
+        alt=" ".join(f"{left} = {right}." for left, right in arithmetic),
+        origins=(
+            Origin(
+                kind="computed",
+                text="arXiv:2305.14314 section 3, and bytes as bitsandbytes stores them, tables included",
+                formula=(
+                    f"32/{settings.block_size} - (8/{settings.block_size} + 32/({settings.block_size} × 256))"
+                ),
+            ),
+            Origin(kind="published", text=_as_published()),
+        ),
+    )
+
+
+def _as_published() -> str:
+    rows = (
+        "Bits per weight for constants, blocks of 64",
+        "The same with double quantization",
+        "Saving, bits per weight",
+    )
+    single, double, saved = (printed("qlora-memory", row).printed for row in rows)
+    return f"{single} and {double} bits, {saved} saved: arXiv:2305.14314 section 3"
+
+
+def _arithmetic(settings: Settings, found: Numbers) -> list[tuple[str, str]]:
+    size, nested = settings.block_size, NESTED_BLOCK_SIZE
+    share = as_percent(100 * found.saved / found.single)
+    return [
+        (f"one 32-bit constant for {size:,} weights: 32 / {size}", f"{found.single:.6g} bits a weight"),
+        (f"the constant as an 8-bit code: 8 / {size}", f"{found.first:.6g}"),
+        (f"one 32-bit constant for {nested} codes: 32 / ({size} × {nested})", f"{found.second:.6g}"),
+        (f"both: {found.first:.6g} + {found.second:.6g}", f"{found.double:.6g} bits a weight"),
+        (f"saved: {found.single:.6g} - {found.double:.6g}", f"{found.saved:.6g} ({share})"),
+    ]  # fmt: skip
+
+
+def _picture(settings: Settings, found: Numbers, arithmetic: list[tuple[str, str]]) -> Markup:
+    """The arithmetic, then both overheads to scale; the second bar when its lines are there."""
+    across = Scale(low=0, high=found.single, start=8, end=392)
+    lines = "".join(
+        words(8, 20 + 2 * LEADING * at, left, soft=True)
+        + words(8, 38 + 2 * LEADING * at, f"= {right}", bold=True)
+        for at, (left, right) in enumerate(arithmetic)
+    )
+    y = 20 + 2 * LEADING * len(arithmetic)
+    bars = words(8, y, "constants, single", soft=True) + hatched(8, y + 6, across(found.single) - 8, 20)
+    if len(arithmetic) >= 2:
+        edge = across(found.first)
+        bars += words(8, y + 48, "constants, double: codes in green, their constants dark", soft=True)
+        bars += box(8, y + 54, edge - 8, 20, "good")
+    if len(arithmetic) >= 3:
+        bars += box(edge, y + 54, max(1.5, across(found.double) - edge), 20, "ink")
+    if len(arithmetic) >= 5:
+        end = across(found.double) + 4
+        bars += line([(end, y + 64), (392, y + 64)], "line ink dashed")
+        bars += words(392, y + 92, f"saved {found.saved:.4g}", anchor="end", bold=True)
+    return drawing(y + 100, lines, bars)
+
+
+FIGURE = Figure(
+    id="double-quantization",
+    title="Double quantization, line by line",
+    minutes=2,
+    concepts=("double-quantization", "blockwise-absmax"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,140 @@
+"""W + B·A drawn to scale: how many numbers an adapter adds to one matrix."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.counts import lora_parameters_matrix
+from lora_lab.figures.drawing import box, drawing, hatched, words
+from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
+from lora_lab.shapes import Linear, find_shape
+from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown
+from study.units import as_percent
+
+SIDE = 126.0
+THINNEST = 1.0
+TOP = 44.0
+ROW_AT = 0.62  # how far down the row that is singled out lies
+LINE = 17.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Which matrix, and the rank."""
+
+    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    model: str = choice("Model", usual_models, default=EMBEDDED_MODEL)
+    matrix: str = choice("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """One matrix and its adapter."""
+
+    rank: int
+    d_in: int
+    d_out: int
+    trained: int
+
+    @property
+    def full(self) -> int:
+        """Numbers in W."""
+        return self.d_in * self.d_out
+
+    @property
+    def percent(self) -> float:
+        """Trained numbers for each hundred frozen ones."""
+        return 100 * self.trained / self.full
+
+
+def numbers(settings: Settings) -> Numbers:
+    """Counts of one A and one B beside their W."""
+    linear = _linear(settings)
+    return Numbers(
+        rank=settings.rank,
+        d_in=linear.d_in,
+        d_out=linear.d_out,
+        trained=lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=settings.rank),
+    )
+
+
+def _linear(settings: Settings) -> Linear:
+    return next(one for one in find_shape(settings.model).linears if one.role == settings.matrix)
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found = numbers(settings)
+    finding = (
+        f"At rank {found.rank}, B and A hold {found.trained:,} numbers beside {found.full:,} frozen ones: "
+        f"{as_percent(found.percent)}."
+    )
+    if found.trained >= found.full:
+        finding += " At this rank the pair is no smaller than W itself."
+    return Shown(
+        finding=finding,
+        numbers=(
+            ("in W, frozen", f"{found.full:,}"),
+            ("in B and A, trained", f"{found.trained:,}"),
+            ("for each 100 in W", as_percent(found.percent).replace(" %", "")),
+        ),
+        picture=_picture(found),
+        alt=(
+            f"To scale: W of {found.d_out:,} by {found.d_in:,}, hatched, plus B of {found.d_out:,} by "
+            f"{found.rank}, "
+            f"tall and orange, times A of {found.rank} by {found.d_in:,}, wide and blue. Any row of the "
+            "product is "
+            f"made of {found.rank} numbers of B and the {found.rank} rows of A."
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text=f"the {_linear(settings).suffix} matrix of one layer of {settings.model}",
+                formula=(
+                    f"r × (d_in + d_out) = {found.rank} × ({found.d_in:,} + {found.d_out:,}) = "
+                    f"{found.trained:,}"
+                ),
+            ),
+        ),
+    )
+
+
+def _picture(found: Numbers) -> Markup:
+    scale = SIDE / max(found.d_in, found.d_out)
+    wide, high, thin = found.d_in * scale, found.d_out * scale, max(THINNEST, found.rank * scale)
+    x_w, x_b = 8.0, 8.0 + wide + 34
+    x_a = x_b + thin + 10
+    row = TOP + ROW_AT * high
+    bottom = TOP + max(high, thin)
+    lines = [
+        f"One row of B·A: {found.rank} numbers of B, each times one row of A.",
+        f"Without the pair, that row would be {found.d_in:,} numbers of its own.",
+    ]
+    if found.rank * scale < THINNEST:
+        lines.append(f"To scale, r is {found.rank * scale:.2f} of a unit; drawn as one.")
+    return drawing(
+        bottom + 14 + LINE * (len(lines) + 1),
+        words(x_w, 16, "W, frozen", bold=True),
+        words(x_w, 34, f"{found.d_out:,} × {found.d_in:,}", soft=True),
+        hatched(x_w, TOP, wide, high),
+        words(x_w + wide + 17, TOP + high / 2 + 5, "+", anchor="middle", bold=True),
+        words(x_b, 16, "B · A, trained", bold=True),
+        words(x_b, 34, f"{found.d_out:,} × {found.rank} · {found.rank} × {found.d_in:,}", soft=True),
+        box(x_b, TOP, thin, high, "b"),
+        box(x_a, TOP, wide, thin, "a"),
+        box(x_w, row - 2, wide, 4, "outline"),
+        box(x_b - 2, row - 2, thin + 4, 4, "outline"),
+        *(words(x_w, bottom + 26 + LINE * at, text, soft=at > 0) for at, text in enumerate(lines)),
+    )
+
+
+FIGURE = Figure(
+    id="lora-to-scale",
+    title="W + B·A, drawn to scale",
+    minutes=2,
+    concepts=("lora-update", "low-rank-factorization", "lora-rank", "counting-parameters", "frozen-base"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,154 @@
+"""One trained adapter merged three ways, and how far each merged model is from base plus adapter."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import Scale, box, drawing, line, words
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, recorded
+from study.controls import choice, slider
+from study.figure import Figure, Shown, Table
+from study.units import as_percent
+
+STEPS = (5, 10, 20, 40)
+WAYS = {
+    "fp32": "decode, add, keep in 32 bits",
+    "bf16": "decode, add, keep in 16 bits",
+    "nf4": "decode, add, quantize again",
+}
+LOOKS = {"fp32": "good", "bf16": "w", "nf4": "bad"}
+MEASURES = {
+    "logit_error": "error of the logits",
+    "weight_error_over_update": "error of the weights / update",
+}
+GAP = 58.0
+ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """After how many steps of training, and which error."""
+
+    steps: int = slider("Steps trained", STEPS[0], STEPS[-1], default=STEPS[-1], stops=STEPS, only_stops=True)
+    measure: str = choice("Bars show", list(MEASURES.items()), default="logit_error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way of merging."""
+
+    id: str
+    logit_error: float
+    """||logits - logits of base plus adapter|| / ||the latter||, at answer tokens of held-out examples."""
+
+    weight_error_over_update: float
+    """||merged - (W + ΔW)|| / ||ΔW|| over all adapted matrices: 1 means that the update drowns."""
+
+    loss: float
+
+
+def ways(steps: int) -> tuple[Way, ...]:
+    """As recorded."""
+    return tuple(Way(id=way, **values) for way, values in snapshot(steps)["ways"].items())
+
+
+def gain_kept(way: Way, taken: dict[str, Any]) -> float:
+    """Of what the adapter takes off the base's loss, the percentage that is left after merging."""
+    base = recorded("merging")["base_loss"]
+    return float(100 * (base - way.loss) / (base - taken["unmerged_loss"]))
+
+
+def snapshot(steps: int) -> dict[str, Any]:
+    """The recording after so many steps."""
+    found: dict[str, Any] = next(one for one in recorded("merging")["snapshots"] if one["steps"] == steps)
+    return found
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    kept, taken = recorded("merging"), snapshot(settings.steps)
+    found = ways(settings.steps)
+    exact, _, again = found
+    return Shown(
+        finding=(
+            f"After {settings.steps} steps the adapter takes the held-out loss from {kept['base_loss']:.2f} "
+            f"to {taken['unmerged_loss']:.2f}. In 32 bits it stays at {exact.loss:.2f}; quantized again "
+            f"to NF4 it is {again.loss:.2f}, and {as_percent(gain_kept(again, taken))} of the gain is left: "
+            "most of so small an update is rounded away."
+        ),
+        numbers=(
+            ("loss, base alone", f"{kept['base_loss']:.3f}"),
+            ("base and adapter", f"{taken['unmerged_loss']:.3f}"),
+            *((f"merged, {_short(way.id)}", f"{way.loss:.3f}") for way in found),
+        ),
+        picture=_picture(settings, found),
+        alt=(
+            f"{MEASURES[settings.measure].capitalize()} on a logarithmic scale. "
+            + " ".join(f"{WAYS[way.id]}: {_value(way, settings):.2g}." for way in found)
+        ),
+        origins=(
+            measured_here(
+                "merging",
+                f"SmolLM2-135M-Instruct in {kept['bits']}, rank {kept['rank']}, alpha {kept['alpha']:g}, "
+                "all linear layers, "
+                f"batch {kept['batch']}, learning rate {kept['learning_rate']:g}, seed {kept['seed']}, "
+                f"{kept['held_out_examples']} held-out examples of the app's own cards. {ROUNDED_BEFORE}",
+            ),
+        ),
+        table=Table(
+            columns=(
+                "way",
+                "error of the logits",
+                "error of the weights / update",
+                "held-out loss",
+                "gain kept",
+            ),
+            rows=tuple(
+                (
+                    WAYS[way.id],
+                    f"{way.logit_error:.3g}",
+                    f"{way.weight_error_over_update:.3g}",
+                    f"{way.loss:.4f}",
+                    as_percent(gain_kept(way, taken)),
+                )
+                for way in found
+            ),
+        ),
+    )
+
+
+def _short(way: str) -> str:
+    return {"fp32": "32 bits", "bf16": "16 bits", "nf4": "NF4"}[way]
+
+
+def _value(way: Way, settings: Settings) -> float:
+    return float(getattr(way, settings.measure))
+
+
+def _picture(settings: Settings, found: tuple[Way, ...]) -> Markup:
+    """Powers of ten across, because the three errors are far apart."""
+    bottom = 12 + GAP * len(found)
+    grid = "".join(
+        line([(ACROSS(10.0**power), 12), (ACROSS(10.0**power), bottom)], "rule")
+        + words(ACROSS(10.0**power), bottom + 16, label, anchor="middle", soft=True)
+        for power, label in ((-6, "one millionth"), (-4, "1/10,000"), (-2, "1/100"), (0, "1"))
+    )
+    bars = []
+    for at, way in enumerate(found):
+        y, value = 12 + GAP * at, _value(way, settings)
+        bars.append(words(8, y + 18, WAYS[way.id]))
+        bars.append(words(392, y + 18, f"{value:.2g}", anchor="end", bold=True))
+        bars.append(box(8, y + 26, ACROSS.clipped(value) - 8, 20, LOOKS[way.id]))
+    label = f"{MEASURES[settings.measure]}; each line is 100 times the one before"
+    return drawing(bottom + 44, grid, *bars, words(200, bottom + 38, label, anchor="middle", soft=True))
+
+
+FIGURE = Figure(
+    id="merging",
+    title="Merging three ways",
+    minutes=3,
+    concepts=("quantized-merging", "adapter-merging", "adapter-files"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,41 @@
+"""The models that figures offer, from the catalogue."""
+
+from functools import cache
+from typing import get_args
+
+from lora_lab.shapes import ModelShape, Role, catalogue
+from study.units import as_short
+
+ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "gate", "up", "down")
+ROLE_NAMES = {
+    "q": "query (q)",
+    "k": "key (k)",
+    "v": "value (v)",
+    "o": "output (o)",
+    "gate": "gate",
+    "up": "up",
+    "down": "down",
+}
+RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Where a rank slider halts."""
+
+assert set(ROLES) <= set(get_args(Role))
+
+
+def every_model() -> list[tuple[str, str]]:
+    """All of the catalogue, smallest first, with their sizes."""
+    return [_named(shape) for shape in catalogue().values()]
+
+
+@cache
+def usual_models() -> list[tuple[str, str]]:
+    """Those built of the seven matrices a layer that the figures draw."""
+    return [_named(shape) for shape in catalogue().values() if _is_usual(shape)]
+
+
+def _is_usual(shape: ModelShape) -> bool:
+    return sorted(linear.role for linear in shape.linears) == sorted(ROLES)
+
+
+def _named(shape: ModelShape) -> tuple[str, str]:
+    return shape.name, f"{shape.name} ({as_short(shape.total_parameters)})"

@@ -1,0 +1,170 @@
+"""Memory over the steps of a real run with one long row, and what a paged optimizer could move out of the "
+"way."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import box, chart, drawing, line, words
+from lora_lab.figures.recorded import measured_here, recorded
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown, Table
+from study.units import MB, as_bytes
+
+HEIGHT = 280
+LIMITS = tuple(range(400, 1501, 50))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How much memory a device would have, and whether the optimizer is paged."""
+
+    limit: int = slider("Memory of the device", LIMITS[0], LIMITS[-1], default=1250, stops=LIMITS, unit="MB")
+    paging: str = choice("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of the recorded run on a device of a certain size."""
+
+    number: int
+    tokens: int
+    peak_bytes: int
+    moved_bytes: int
+    """Moments that would have to leave, as many as there are."""
+
+    fits: bool
+
+
+def steps(settings: Settings) -> tuple[Step, ...]:
+    """Every step; paging can move the moments, and nothing else."""
+    run, limit_bytes = _run(), settings.limit * MB
+    movable = run["optimizer_bytes"] if settings.paging == "on" else 0
+    found = []
+    for step in run["steps"]:
+        over = max(0, step["peak_bytes"] - limit_bytes)
+        # The first step's moments are only made at its end, so there is nothing to move before.
+        moved = min(over, movable if step["step"] > 1 else 0)
+        found.append(
+            Step(
+                number=step["step"],
+                tokens=step["tokens"],
+                peak_bytes=step["peak_bytes"],
+                moved_bytes=moved,
+                fits=over <= moved,
+            )
+        )
+    return tuple(found)
+
+
+def _run() -> dict[str, Any]:
+    run: dict[str, Any] = recorded("training")["spike"]
+    return run
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found, run = steps(settings), _run()
+    highest = max(found, key=_peak)
+    usual = sorted(step.peak_bytes for step in found)[len(found) // 2]
+    failing = [step for step in found if not step.fits]
+    return Shown(
+        finding=_finding(settings, found, highest, failing),
+        numbers=(
+            ("usual peak", as_bytes(usual)),
+            (f"peak of step {highest.number}", as_bytes(highest.peak_bytes)),
+            ("optimizer moments", as_bytes(run["optimizer_bytes"])),
+            ("would move", as_bytes(max(step.moved_bytes for step in found))),
+        ),
+        picture=_picture(settings, found, highest),
+        alt=(
+            f"Peak memory of {len(found)} steps: about {as_bytes(usual)} each, "
+            f"{as_bytes(highest.peak_bytes)} at step "
+            f"{highest.number}, whose row has {highest.tokens} tokens. A line at {settings.limit:,} MB; "
+            f"{len(failing)} steps do not fit below it."
+        ),
+        origins=(
+            measured_here(
+                "training",
+                f"Peaks of {len(found)} real steps of SmolLM2-135M-Instruct, {run['bits']}, rank "
+                f"{run['rank']}, all linear "
+                f"layers, batch {run['batch']}, seed {run['seed']}.",
+            ),
+            Origin(
+                kind="computed",
+                text=(
+                    "what paging would move. On a GPU the driver does it between GPU and main memory "
+                    "(arXiv:2305.14314 section 3); how long that takes was not measured: it needs a GPU"
+                ),
+                formula="moved = min(peak - memory, moments); the moments are the only thing that may leave",
+            ),
+        ),
+        table=Table(
+            columns=("step", "tokens", "peak", "would move", "fits"),
+            rows=tuple(
+                (
+                    str(step.number),
+                    str(step.tokens),
+                    as_bytes(step.peak_bytes),
+                    as_bytes(step.moved_bytes),
+                    "yes" if step.fits else "no",
+                )
+                for step in found
+            ),
+        ),
+    )
+
+
+def _peak(step: Step) -> int:
+    return step.peak_bytes
+
+
+def _finding(settings: Settings, found: tuple[Step, ...], highest: Step, failing: list[Step]) -> str:
+    what = f"Step {highest.number}, with {highest.tokens} tokens, peaks at {as_bytes(highest.peak_bytes)}."
+    if failing:
+        more = "moving all moments is not enough" if settings.paging == "on" else "nothing can move"
+        return f"{what} With {settings.limit:,} MB the run stops at step {failing[0].number}: {more}."
+    if highest.moved_bytes:
+        return (
+            f"{what} With {settings.limit:,} MB, paging moves {as_bytes(highest.moved_bytes)} of moments "
+            "out for that step, "
+            "and the run goes on."
+        )
+    return f"{what} With {settings.limit:,} MB every step fits, and nothing has to move."
+
+
+def _picture(settings: Settings, found: tuple[Step, ...], highest: Step) -> Markup:
+    frame = chart(
+        x_span=(0.4, len(found) + 0.6), y_span=(0, max(highest.peak_bytes / MB, settings.limit) * 1.02),
+        x_label="step", y_label="peak memory, MB", height=HEIGHT,
+        x_ticks=[(step.number, str(step.number)) for step in found],
+    )  # fmt: skip
+    bottom, limit = frame.y(0), frame.y(settings.limit)
+    parts = []
+    for step in found:
+        x, width = frame.x(step.number - 0.36), frame.x(0.72) - frame.x(0)
+        top, left_over = frame.y(step.peak_bytes / MB), frame.y((step.peak_bytes - step.moved_bytes) / MB)
+        parts.append(box(x, left_over, width, bottom - left_over, "w" if step.fits else "bad"))
+        if step.moved_bytes:
+            parts.append(box(x, top, width, left_over - top, "m-optimizer pale"))
+            parts.append(box(x, top, width, left_over - top, "outline dashed"))
+        if not step.fits:
+            parts.append(words(x + width / 2, top - 4, "✕", anchor="middle", bold=True))
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        *parts,
+        line([(frame.x.start, limit), (frame.x.end, limit)], "line ink dashed"),
+        words(frame.x.start + 4, limit - 6, f"{settings.limit:,} MB", bold=True),
+    )
+
+
+FIGURE = Figure(
+    id="paged-optimizer",
+    title="Paged optimizer: a run with a spike",
+    minutes=3,
+    concepts=("paged-optimizers", "trainable-state"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,109 @@
+"""alpha/r against alpha/√r over ranks: how strongly an adapter's product is scaled."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import chart, dots, drawing, line, words
+from lora_lab.figures.models import RANKS
+from lora_lab.spec import RANK_LIMITS, RunSpec
+from study.controls import slider
+from study.figure import Figure, Origin, Shown, Table
+
+HEIGHT = 260
+ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A rank and an alpha."""
+
+    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    alpha: int = slider("alpha", 1, 256, default=16, stops=ALPHAS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Both factors, as a run uses them."""
+
+    rank: int
+    lora: float
+    rslora: float
+
+
+def numbers(rank: int, alpha: int) -> Numbers:
+    """From the settings of a run."""
+    return Numbers(
+        rank=rank,
+        lora=RunSpec(rank=rank, alpha=alpha).scaling,
+        rslora=RunSpec(rank=rank, alpha=alpha, variant="rslora").scaling,
+    )
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found = numbers(settings.rank, settings.alpha)
+    curve = [numbers(rank, settings.alpha) for rank in RANKS]
+    far = curve[-1]
+    return Shown(
+        finding=(
+            f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies B·A·x by {found.lora:.3g}, "
+            "rsLoRA by "
+            f"{found.rslora:.3g}. By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
+        ),
+        numbers=(
+            ("alpha / r", f"{found.lora:.3g}"),
+            ("alpha / √r", f"{found.rslora:.3g}"),
+            ("rsLoRA is larger by", f"{found.rslora / found.lora:.3g} times"),
+        ),
+        picture=_picture(found, curve),
+        alt=(
+            f"Two falling lines over ranks 1 to {far.rank}, both {settings.alpha} at rank 1. At rank "
+            f"{found.rank}, "
+            f"alpha/r is {found.lora:.3g} and alpha/√r is {found.rslora:.3g}."
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text="the factor that a run of the lab uses; arXiv:2106.09685 section 4.1, arXiv:2312.03732",
+                formula=f"{settings.alpha} / {found.rank} and {settings.alpha} / √{found.rank}",
+            ),
+        ),
+        table=Table(
+            columns=("rank", "alpha / r", "alpha / √r"),
+            rows=tuple((str(one.rank), f"{one.lora:.3g}", f"{one.rslora:.3g}") for one in curve),
+        ),
+    )
+
+
+def _picture(found: Numbers, curve: list[Numbers]) -> Markup:
+    frame = chart(
+        x_span=(1, curve[-1].rank), y_span=(curve[-1].lora * 0.7, curve[0].lora * 1.5),
+        x_log=True, y_log=True,
+        x_label="rank r", y_label="factor on B·A·x", height=HEIGHT, right=66,
+        x_ticks=[(rank, str(rank)) for rank in (1, 4, 16, 64, 256)],
+    )  # fmt: skip
+    lora = frame.at((one.rank, one.lora) for one in curve)
+    rslora = frame.at((one.rank, one.rslora) for one in curve)
+    at = frame.x(found.rank)
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line([(at, frame.y.start), (at, frame.y.end)], "rule"),
+        line(lora, "line w dashed"),
+        line(rslora, "line good dashed"),
+        dots([(at, frame.y(found.lora))], "ring w", radius=5),
+        dots([(at, frame.y(found.rslora))], "ring good", radius=5),
+        words(lora[-1][0] + 6, lora[-1][1] + 4, "alpha/r"),
+        words(rslora[-1][0] + 6, rslora[-1][1] + 4, "alpha/√r"),
+    )
+
+
+FIGURE = Figure(
+    id="scaling-over-ranks",
+    title="alpha/r against alpha/√r",
+    minutes=2,
+    concepts=("lora-alpha", "lora-rank", "lora-learning-rate"),
+    settings=Settings,
+    show=show,
+)

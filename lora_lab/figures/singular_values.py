@@ -1,0 +1,126 @@
+"""Singular values of real weight matrices, and what the best matrix of rank r keeps of them."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+from markupsafe import Markup
+
+from lora_lab.counts import lora_parameters_matrix
+from lora_lab.figures.drawing import chart, drawing, line, words
+from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
+from lora_lab.figures.models import RANKS
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown
+from study.units import as_percent
+
+HEIGHT = 270
+WIDEST = 576
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Which matrix, and the rank that is kept."""
+
+    rank: int = slider("Rank kept", 1, WIDEST, default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
+    matrix: str = choice("Matrix", matrix_options, default=FIRST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """A matrix cut to a rank."""
+
+    matrix: Matrix
+    rank: int
+
+    @property
+    def kept_percent(self) -> float:
+        """Of the sum of squares, which is the matrix's squared norm."""
+        values = self.matrix.singular_values
+        return 100 * sum(s * s for s in values[: self.rank]) / sum(s * s for s in values)
+
+    @property
+    def error_percent(self) -> float:
+        """||W - best W of this rank|| / ||W|| (Eckart and Young)."""
+        return 100 * sqrt(max(0.0, 1 - self.kept_percent / 100))
+
+    @property
+    def factors(self) -> int:
+        """Numbers in the two factors."""
+        return lora_parameters_matrix(d_in=self.matrix.d_in, d_out=self.matrix.d_out, rank=self.rank)
+
+
+def numbers(settings: Settings) -> Numbers:
+    """A rank beyond the matrix's own is its own."""
+    matrix = matrices()[settings.matrix]
+    return Numbers(matrix=matrix, rank=min(settings.rank, len(matrix.singular_values)))
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found = numbers(settings)
+    matrix = found.matrix
+    full = matrix.d_in * matrix.d_out
+    return Shown(
+        finding=(
+            f"The best matrix of rank {found.rank} keeps {as_percent(found.kept_percent)} of this one and "
+            "misses it by "
+            f"{as_percent(found.error_percent)}. LoRA does not cut W like this: it assumes that the change "
+            "of W "
+            "needs few directions."
+        ),
+        numbers=(
+            ("largest value", f"{matrix.singular_values[0]:.3g}"),
+            (f"value {found.rank}", f"{matrix.singular_values[found.rank - 1]:.3g}"),
+            ("kept", as_percent(found.kept_percent)),
+            ("error", as_percent(found.error_percent)),
+            ("numbers in both factors", f"{found.factors:,} for {full:,}"),
+        ),
+        picture=_picture(found),
+        alt=(
+            f"{len(matrix.singular_values)} singular values of {matrix.name}, falling from "
+            f"{matrix.singular_values[0]:.3g} to {matrix.singular_values[-1]:.3g}. The first {found.rank} "
+            "keep "
+            f"{as_percent(found.kept_percent)} of the sum of squares."
+        ),
+        origins=(
+            measured_here("weights", f"{matrix.name} of SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
+            Origin(
+                kind="computed",
+                text="kept and error, from these values",
+                formula="kept = Σ s² of the first r / Σ s² of all; error = √(1 - kept)",
+            ),
+        ),
+    )
+
+
+def _picture(found: Numbers) -> Markup:
+    values = found.matrix.singular_values
+    floor = max(values[0] / 1e4, values[-1])
+    frame = chart(
+        x_span=(1, len(values)), y_span=(floor * 0.8, values[0] * 1.3), x_log=True, y_log=True,
+        x_label="number of the singular value", y_label="singular value", height=HEIGHT,
+        x_ticks=[(tick, str(tick)) for tick in (1, 4, 16, 64, 256) if tick < len(values)],
+    )  # fmt: skip
+    points = [(frame.x(number), frame.y.clipped(value)) for number, value in enumerate(values, start=1)]
+    cut = frame.x(found.rank)
+    late = cut > 250
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line(points[found.rank - 1 :], "line w"),
+        line(points[: found.rank], "line good thick"),
+        line([(cut, frame.y.end), (cut, frame.y.start)], "line ink dashed"),
+        words(cut - 6 if late else cut + 6, frame.y.end + 12, f"r = {found.rank}",
+              anchor="end" if late else "start", bold=True),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="singular-values",
+    title="Singular values of real weights",
+    minutes=3,
+    concepts=("svd-truncation", "matrix-rank", "low-rank-factorization", "intrinsic-dimension"),
+    settings=Settings,
+    show=show,
+)

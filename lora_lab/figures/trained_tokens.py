@@ -1,0 +1,121 @@
+"""Which tokens of a learner's own example are trained on, and which are only read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup, escape
+
+from lora_lab.figures.recorded import measured_here, recorded
+from lora_lab.home import ReadExample
+from lora_lab.seen import Token, as_tokens
+from lora_lab.tokens import EmbeddedTokenizer
+from study.controls import slider, text
+from study.errors import LearnerError
+from study.figure import Figure, Origin, Shown
+from study.units import as_percent
+
+LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+PROMPT = "Why is B set to zero at the start of training?"
+ANSWER = "So that B·A is zero, and the model starts out exactly as it was."
+Read = Callable[[str, str], ReadExample]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """An example, and where it is cut."""
+
+    prompt: str = text("Prompt", default=PROMPT, most=600)
+    answer: str = text("Answer", default=ANSWER, most=600)
+    seq_len: int = slider("Cut at", LENGTHS[0], LENGTHS[-1], default=128, stops=LENGTHS, unit="tokens")
+
+
+def tokens_of(read: Read, settings: Settings) -> tuple[Token, ...]:
+    """Every token with what the loss makes of it."""
+    return as_tokens(read(settings.prompt, settings.answer), settings.seq_len)
+
+
+def read_recorded(prompt: str, answer: str) -> ReadExample:
+    """The default example as the worker once read it. Raises LearnerError on any other."""
+    if (prompt, answer) != (PROMPT, ANSWER):
+        raise LearnerError(
+            "Your own words need the model's tokenizer, which is not here yet.",
+            do_next="Open the Lab once and wait until it says that it is ready.",
+        )
+    kept = recorded("tokens")
+    return ReadExample(pieces=tuple(kept["pieces"]), answer_tokens=kept["answer_tokens"])
+
+
+@dataclass(frozen=True)
+class Shower:
+    """Draws with the embedded model's tokenizer where it is, else the recorded example."""
+
+    tokenizer: EmbeddedTokenizer | None
+
+    def show(self, settings: Settings) -> Shown:
+        """The figure at one setting."""
+        if self.tokenizer and self.tokenizer.is_ready:
+            return _shown(tokens_of(self.tokenizer.read, settings), live=True)
+        return _shown(tokens_of(read_recorded, settings), live=False)
+
+
+def _shown(tokens: tuple[Token, ...], *, live: bool) -> Shown:
+    count = {kind: sum(token.kind == kind for token in tokens) for kind in ("masked", "trained", "cut")}
+    kept = count["masked"] + count["trained"]
+    trained = "".join(token.text for token in tokens if token.kind == "trained")
+    lost = f" {count['cut']} are cut off." if count["cut"] else ""
+    nothing = " Nothing of the answer is left: such an example is left out." if not count["trained"] else ""
+    return Shown(
+        finding=(
+            f"Of {kept} tokens that the model reads, {count['trained']} are trained on "
+            f"({as_percent(100 * count['trained'] / kept)}): the answer and the end of turn. The other "
+            f"{count['masked']} are masked from the loss.{lost}{nothing}"
+        ),
+        numbers=(
+            ("tokens", str(len(tokens))),
+            ("masked", str(count["masked"])),
+            ("trained on", str(count["trained"])),
+            ("cut off", str(count["cut"])),
+        ),
+        picture=_picture(tokens),
+        alt=(
+            f"{len(tokens)} tokens: {count['masked']} masked, {count['trained']} trained on, "
+            f"{count['cut']} cut off. "
+            f"Trained on: {trained or 'nothing'}"
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text="by SmolLM2-135M-Instruct's own tokenizer and chat template, as the lab reads data",
+            )
+            if live
+            else measured_here("tokens", "This example, read by SmolLM2-135M-Instruct's tokenizer."),
+        ),
+    )
+
+
+def _picture(tokens: tuple[Token, ...]) -> Markup:
+    spans = Markup("").join(
+        Markup('<span class="{}">{}</span>').format(
+            token.kind, Markup(str(escape(token.text)).replace("\n", "↵\n"))
+        )
+        for token in tokens
+    )
+    key = Markup(
+        '<p class="small"><span class="masked">masked</span> <span class="trained">trained on</span> '
+        '<span class="cut">cut off</span></p>'
+    )
+    return Markup('<div class="fig-tokens">{}<p>{}</p></div>').format(key, spans)
+
+
+def figure(models_dir: Path | None) -> Figure[Settings]:
+    """With the tokenizer of a models folder, or with the recorded example alone."""
+    tokenizer = EmbeddedTokenizer(models_dir) if models_dir else None
+    return Figure(
+        id="trained-tokens",
+        title="Which tokens are trained on",
+        minutes=2,
+        concepts=("training-step", "fine-tuning", "held-out-evaluation"),
+        settings=Settings,
+        show=Shower(tokenizer).show,
+    )

@@ -1,0 +1,143 @@
+"""Training memory of full fine-tuning, LoRA and QLoRA for any catalogue model, with what papers report."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from markupsafe import Markup
+
+from lora_lab.figures.components import by_component, legend, stacked
+from lora_lab.figures.drawing import Scale, diamond, drawing, words
+from lora_lab.figures.models import RANKS, every_model
+from lora_lab.forecast import forecast
+from lora_lab.memory import Ledger
+from lora_lab.papers import printed
+from lora_lab.setting import Setting
+from lora_lab.shapes import find_shape
+from lora_lab.spec import RANK_LIMITS
+from study.controls import choice, slider
+from study.figure import Figure, Origin, Shown, Table
+from study.units import as_bytes
+
+METHODS = (
+    ("full", "Full fine-tuning, 16-bit"),
+    ("lora", "LoRA, 16-bit base"),
+    ("qlora", "QLoRA, NF4 + double quant"),
+)
+PUBLISHED_MODEL = "llama-65b"
+PAPER = "qlora-memory"
+PUBLISHED = {
+    "full": "Full fine-tuning of 65B in 16 bits: more than",
+    "qlora": "QLoRA fine-tuning of 65B: less than",
+}
+OPTIMIZER = "paged_adamw_32bit"  # two fp32 moments a parameter, as in arXiv:2305.14314
+LENGTHS = (128, 256, 512, 1024, 2048, 4096)
+BAR, GAP = 26.0, 62.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A model, a rank, and the tokens of a step."""
+
+    rank: int = slider("Rank r", *RANK_LIMITS, default=64, stops=RANKS)
+    seq_len: int = slider("Tokens in a step", LENGTHS[0], LENGTHS[-1], default=512, stops=LENGTHS)
+    model: str = choice("Model", every_model, default=PUBLISHED_MODEL)
+    checkpointing: str = choice("Checkpointing", [("on", "on"), ("off", "off")], default="on")
+
+
+@lru_cache(maxsize=512)
+def ledgers(settings: Settings) -> tuple[Ledger, ...]:
+    """One for each method, as the lab forecasts a step on a GPU."""
+    return tuple(forecast(_setting(settings, method)) for method, _ in METHODS)
+
+
+def _setting(settings: Settings, method: str) -> Setting:
+    shape = find_shape(settings.model)
+    return Setting(
+        shape=shape,
+        adapted=() if method == "full" else shape.linears,
+        rank=settings.rank,
+        bits="nf4-dq" if method == "qlora" else "bf16",
+        framework="trl",
+        seq_len=settings.seq_len,
+        checkpointing=settings.checkpointing == "on",
+        optimizer=OPTIMIZER,
+    )
+
+
+def published(model: str, method: str) -> float | None:
+    """Bytes that the QLoRA paper states for this model and method."""
+    if model != PUBLISHED_MODEL or method not in PUBLISHED:
+        return None
+    return printed(PAPER, PUBLISHED[method]).value
+
+
+def show(settings: Settings) -> Shown:
+    """The figure at one setting."""
+    found = ledgers(settings)
+    named = [(name, as_bytes(one.total_bytes)) for (_, name), one in zip(METHODS, found, strict=True)]
+    full, lora, qlora = (size for _, size in named)
+    stated = settings.model == PUBLISHED_MODEL
+    fused = find_shape(settings.model).fused_experts
+    return Shown(
+        finding=(
+            f"{settings.model}: {full} to train every weight, {lora} with LoRA, {qlora} with QLoRA at rank "
+            f"{settings.rank}."
+            + (" Its experts are fused tensors, which bitsandbytes does not quantize." if fused else "")
+        ),
+        numbers=tuple(named),
+        picture=_picture(settings, found),
+        alt=(
+            f"Three stacked bars. {' '.join(f'{name}: {size}.' for name, size in named)}"
+            + (f" Diamonds, published: {_as_published()}." if stated else "")
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text=(
+                    f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit "
+                    "moments, all "
+                    f"linear layers at rank {settings.rank}; derivation: Lab, Memory"
+                ),
+                formula="full: 2 bytes of weight + 2 of gradient + 8 of moments a parameter, and activations",
+            ),
+            Origin(
+                kind="published",
+                text=(
+                    f"{_as_published()}: arXiv:2305.14314 section 1"
+                    + ("" if stated else f" (drawn for {PUBLISHED_MODEL})")
+                ),
+            ),
+        ),
+        table=Table(columns=("component", *(name for _, name in METHODS)), rows=by_component(found)),
+    )
+
+
+def _as_published() -> str:
+    full, qlora = (printed(PAPER, row).printed for row in PUBLISHED.values())
+    return f"more than {full} to fine-tune 65B in 16 bits, less than {qlora} with QLoRA"
+
+
+def _picture(settings: Settings, found: tuple[Ledger, ...]) -> Markup:
+    most = max(one.total_bytes for one in found)
+    across = Scale(low=0, high=most * 1.02, start=8, end=392)
+    parts = []
+    for at, ((method, name), ledger) in enumerate(zip(METHODS, found, strict=True)):
+        y = 8 + GAP * at
+        parts.append(words(8, y + 12, name))
+        parts.append(words(392, y + 12, as_bytes(ledger.total_bytes), anchor="end", bold=True))
+        parts.append(stacked(ledger, across, y + 18, BAR))
+        stated = published(settings.model, method)
+        if stated is not None:
+            parts.append(diamond(across.clipped(stated), y + 18 + BAR / 2))
+    names, bottom = legend(found, 8 + GAP * len(METHODS) + 22)
+    return drawing(bottom, *parts, names)
+
+
+FIGURE = Figure(
+    id="training-memory",
+    title="Training memory: full, LoRA, QLoRA",
+    minutes=3,
+    concepts=("qlora", "trainable-state", "weight-memory", "fine-tuning", "frozen-base"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,135 @@
+"""Projects: `/projects` lists them, `/projects?id=does-rank-matter` is one, from hypothesis to report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from lora_lab.grid_form import AXIS_LABELS, address_of_grid
+from lora_lab.plots.conditions import model_name
+from lora_lab.project import projects
+from lora_lab.project_desk import PROJECTS, ProjectDesk, Standing, draft_key, project_address
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.sweep_view import title_of
+from study import events, frame
+from study.context import Context, Visit
+from study.errors import LearnerError
+from study.frame import Reply
+from study.store.projects import TEXT_LIMIT, EntryKind
+from study.templates import render
+
+
+def build(app: gr.Blocks, context: Context, desk: ProjectDesk) -> None:
+    """Add the page to the app."""
+    page = ProjectsPage(context=context, desk=desk)
+    with frame.page(app, context, title="Projects", path=PROJECTS, under="/learn"):
+        frame.island(page.act, page.load, "projects", waiting=frame.waiting("Projects"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectsPage:
+    """Handlers of the page."""
+
+    context: Context
+    desk: ProjectDesk
+
+    def load(self, request: gr.Request) -> str:
+        """The list, or the project that the address names."""
+        visit = frame.visit_of(self.context, request)
+        project_id = visit.query.get("id", "")
+        return self._page(visit, self._standing(visit, project_id)) if project_id else self._list(visit)
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press, or a look at how the runs stand."""
+        visit = frame.visit_of(self.context, request, event)
+        if event.get("act") == "poll":
+            return self._polled(visit)
+        standing = self._standing(visit, events.text(event, "project"))
+        match event.get("act"):
+            case "draft":
+                return self._draft(visit, standing, event)
+            case "hypothesis":
+                text = events.field(event, "text", limit=TEXT_LIMIT)
+                self.desk.write(visit, standing.project, "hypothesis", text)
+                return self._shown(
+                    visit, standing, say="Your hypothesis is kept. Now run a grid.", focus="#runs"
+                )
+            case "conclude":
+                self.desk.conclude(visit, standing, events.field(event, "text", limit=TEXT_LIMIT))
+                return self._shown(visit, standing, say="Your report is there.", focus="#conclusion")
+            case "measure":
+                if standing.sweep is not None:
+                    self.desk.lab.measure_afterwards(standing.sweep)
+                return self._shown(visit, standing, say="Measuring.", focus="#results")
+            case "choose":
+                chosen = events.field(event, "sweep")
+                fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
+                url = project_address(standing.project.id, sweep_id=chosen)
+                return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _standing(self, visit: Visit, project_id: str) -> Standing:
+        project = self.desk.find(project_id)
+        return self.desk.standing(visit, project, sweep_id=visit.query.get("sweep", ""))
+
+    def _shown(self, visit: Visit, standing: Standing, *, say: str, focus: str) -> Reply:
+        html = self._page(visit, self._standing(visit, standing.project.id))
+        return {"html": html, "say": say, "focus": focus}
+
+    def _draft(self, visit: Visit, standing: Standing, event: dict[str, Any]) -> Reply:
+        kind: EntryKind = "hypothesis" if event.get("kind") == "hypothesis" else "conclusion"
+        text = events.text(event, "value", limit=TEXT_LIMIT)
+        key = draft_key(standing.project, kind)
+        self.context.store.notes.save_draft(visit.profile.id, key, text, at=visit.now)
+        return {}
+
+    def _polled(self, visit: Visit) -> Reply:
+        standing = self._standing(visit, visit.query.get("id", ""))
+        if self._running(standing):
+            return {"parts": {"results": self._results(standing)}}
+        return {"html": self._page(visit, standing), "say": "All is measured. The results are there."}
+
+    def _running(self, standing: Standing) -> bool:
+        """Whether the results can still change by themselves."""
+        ended = all(cell.ended for cell in self.desk.cells(standing))
+        return not ended or self.desk.is_measuring(standing)
+
+    def _results(self, standing: Standing) -> str:
+        cells = self.desk.cells(standing)
+        return render(
+            "lora_lab/project_shown.html",
+            project=standing.project,
+            results=self.desk.results(standing),
+            unmeasured=self.desk.unmeasured(standing),
+            measuring=self.desk.is_measuring(standing),
+            problems=self.desk.problems(standing),
+            done=sum(cell.ended for cell in cells),
+            total=len(cells),
+        )
+
+    def _page(self, visit: Visit, standing: Standing) -> str:
+        project, notes = standing.project, self.context.store.notes
+        kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
+        return render(
+            "lora_lab/project.html",
+            project=project,
+            standing=standing,
+            concepts=self.context.concepts,
+            grids=[(each, address_of_grid(each.grid)) for each in project.grids],
+            varies=" and ".join(AXIS_LABELS[axis].lower() for axis in project.varies),
+            titles={sweep.sweep_id: _title(sweep) for sweep in standing.sweeps},
+            running=self._running(standing),
+            results=Markup(self._results(standing)) if standing.sweep else "",
+            profile=visit.profile.id,
+            drafts={kind: notes.draft(visit.profile.id, draft_key(project, kind)) for kind in kinds},
+            limit=TEXT_LIMIT,
+        )
+
+    def _list(self, visit: Visit) -> str:
+        standings = [self.desk.standing(visit, project) for project in projects().values()]
+        return render("lora_lab/projects.html", standings=standings, address=project_address)
+
+
+def _title(sweep: Sweep) -> str:
+    return title_of(sweep.grid, model_name(sweep.grid.base.model))

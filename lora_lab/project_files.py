@@ -1,0 +1,38 @@
+"""A project's report as a file, for the learner whose browser asks."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from lora_lab.project_desk import ProjectDesk
+from lora_lab.project_report import project_report
+from study.attachments import missing
+from study.context import Context, visit
+from study.errors import LearnerError
+from study.web import COOKIE
+
+
+def register(site: FastAPI, context: Context, desk: ProjectDesk) -> None:
+    """Add the route; it stands before the pages."""
+    site.get("/projects/{project_id}/report.html")(ProjectFiles(context, desk).report)
+
+
+class ProjectFiles:
+    """One method a route."""
+
+    def __init__(self, context: Context, desk: ProjectDesk) -> None:
+        self._context = context
+        self._desk = desk
+
+    def report(self, project_id: str, request: Request) -> Response:
+        """Opened in the browser, kept with its Save."""
+        browser_id = request.cookies.get(COOKIE, "")
+        if not 0 < len(browser_id) <= 64:
+            return missing("Your browser did not send its cookie, so your project can't be found.")
+        visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
+        try:
+            standing = self._desk.standing(visitor, self._desk.find(project_id))
+            html = project_report(self._desk, standing, by=visitor.profile.name)
+        except LearnerError as error:
+            return missing(str(error))
+        named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}
+        return Response(html, media_type="text/html; charset=utf-8", headers=named)

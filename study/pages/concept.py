@@ -1,0 +1,217 @@
+"""A concept: its place on the map and its nine study modes, one of them open. `/concept?id=nf4&mode=why`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from study import events, frame
+from study.agenda import Subjects
+from study.concept_graph import builds_on
+from study.concepts import CONCEPT_PAGE, Concept, concept_address
+from study.context import Context, Visit
+from study.doors import Doors
+from study.errors import LearnerError
+from study.figure import Figures
+from study.frame import Reply
+from study.lesson import Lesson, Lessons
+from study.lesson_text import LessonText, Terms
+from study.mastery import mastery
+from study.store.lessons import ModeMark
+from study.study_modes import (
+    STUDY_MODES,
+    TOLD,
+    ModeState,
+    StudyMode,
+    last_mode,
+    minutes_of,
+    mode_of,
+    next_mode,
+    states,
+)
+from study.templates import render
+
+PLACES = 100
+
+
+def build(
+    app: gr.Blocks,
+    context: Context,
+    *,
+    subjects: Subjects,
+    lessons: Lessons,
+    terms: Terms,
+    figures: Figures,
+    doors: Doors,
+) -> None:
+    """Add the page to the app."""
+    page = ConceptPage(
+        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, doors=doors
+    )
+    with frame.page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
+        frame.island(page.act, page.load, "concept", waiting=frame.waiting("Concept"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Materials:
+    """What there is to review about a concept."""
+
+    cards: tuple[str, ...]
+    questions: tuple[str, ...]
+    prompts: tuple[str, ...]
+
+    def reviewed(self, met: set[str]) -> bool:
+        """Whether every card was met, a question answered, and a prompt, if there is one, explained."""
+        some = (part for part in (self.questions, self.prompts) if part)
+        return met.issuperset(self.cards) and all(met.intersection(part) for part in some)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptPage:
+    """Handlers of a concept's page."""
+
+    context: Context
+    subjects: Subjects
+    lessons: Lessons
+    terms: Terms
+    figures: Figures
+    doors: Doors
+
+    def load(self, request: gr.Request) -> str:
+        """The mode that the address names, else the one that was open last, else the explanation."""
+        visit = frame.visit_of(self.context, request)
+        concept = self._concept(visit.query.get("id", ""))
+        return self._opened(visit, concept, mode_of(visit.query.get("mode", "")))[0]
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Open a mode, be done with one, or keep where reading stopped."""
+        visit = frame.visit_of(self.context, request, event)
+        concept = self._concept(events.text(event, "concept"))
+        mode = mode_of(events.text(event, "mode"))
+        if mode is None:
+            raise LearnerError("There is no such study mode.", do_next="Choose one of the row.")
+        store, profile_id = self.context.store.lessons, visit.profile.id
+        match event.get("act"):
+            case "mode":
+                return self._went(visit, concept, mode)
+            case "done":
+                store.mark(profile_id, concept.id, mode, "done", at=visit.now)
+                return self._went(visit, concept, self._after(visit, concept, mode))
+            case "place":
+                place = events.number(events.text(event, "place"), default=1, low=1, high=PLACES)
+                store.stop_at(profile_id, concept.id, mode, place, at=visit.now)
+                return {}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _went(self, visit: Visit, concept: Concept, mode: StudyMode) -> Reply:
+        html, shown = self._opened(visit, concept, mode)
+        said = f"{shown.title}: {shown.about}, about {shown.minutes} minutes."
+        return {"html": html, "url": concept_address(concept.id, mode), "say": said, "focus": "#mode"}
+
+    def _after(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
+        row = self._row(visit, concept, self.lessons.find(concept.id), self._marks(visit, concept))
+        following = next_mode(row, mode)
+        return following.mode if following else mode
+
+    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[str, ModeState]:
+        lesson = self.lessons.find(concept.id)
+        marks = self._marks(visit, concept)
+        mode = asked or last_mode(marks) or STUDY_MODES[0]
+        if lesson is None and mode in TOLD | {"project"}:
+            mode = "review"
+        if last_mode(marks) != mode:
+            self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)
+            marks = self._marks(visit, concept)
+        row = self._row(visit, concept, lesson, marks)
+        shown = next(state for state in row if state.mode == mode)
+        known = mastery(self.context.store, visit.profile.id, self.subjects)
+        html = render(
+            "study/concept.html",
+            concept=concept,
+            concepts=self.context.concepts,
+            after=builds_on(self.context.concepts, concept.id),
+            known=known.get(concept.id),
+            mastery=known,
+            row=row,
+            shown=shown,
+            following=next_mode(row, mode),
+            lesson=lesson,
+            told=mode in TOLD,
+            address=concept_address,
+            text=LessonText(self.terms, concept.id),
+            place=self.context.store.lessons.place(visit.profile.id, concept.id, mode),
+            **self._inside(visit, concept, lesson, mode),
+        )
+        return html, shown
+
+    def _inside(
+        self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
+    ) -> dict[str, Any]:
+        """What a mode shows besides the lesson's texts."""
+        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None}
+        if mode == "challenge":
+            inside["door"] = self.doors.challenge(visit, concept.id)
+        elif mode == "review":
+            inside["materials"] = self._materials(concept.id)
+            inside["met"] = self._met(visit)
+        elif lesson is not None and mode == "visualize":
+            figure = self.figures.get(lesson.visualize.figure)
+            settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
+            inside["figure"] = figure.fragment(settings) if figure else None
+        elif lesson is not None and mode == "try":
+            inside["door"] = self.doors.lab(lesson.try_it.preset)
+        elif lesson is not None and mode == "project":
+            inside["door"] = self.doors.project(visit, lesson.project.project)
+        return inside
+
+    def _row(
+        self, visit: Visit, concept: Concept, lesson: Lesson | None, marks: list[ModeMark]
+    ) -> list[ModeState]:
+        materials = self._materials(concept.id)
+        minutes = minutes_of(
+            lesson,
+            cards=len(materials.cards),
+            questions=len(materials.questions),
+            prompts=len(materials.prompts),
+        )
+        done: list[StudyMode] = []
+        if self.doors.challenge(visit, concept.id).done:
+            done.append("challenge")
+        if materials.reviewed(self._met(visit)):
+            done.append("review")
+        if lesson is not None and self.doors.project(visit, lesson.project.project).done:
+            done.append("project")
+        return states(marks, minutes=minutes, shown_done=done)
+
+    def _materials(self, concept_id: str) -> Materials:
+        return Materials(
+            cards=_about(self.subjects.of_card, concept_id),
+            questions=_about(self.subjects.of_question, concept_id),
+            prompts=_about(self.subjects.of_prompt, concept_id),
+        )
+
+    def _met(self, visit: Visit) -> set[str]:
+        """Every card, question and prompt that this learner has answered."""
+        store, profile_id = self.context.store, visit.profile.id
+        return (
+            {review.card_id for review in store.cards.history(profile_id)}
+            | {answer.question_id for answer in store.quizzes.history(profile_id)}
+            | {attempt.prompt_id for attempt in store.explains.attempts(profile_id)}
+        )
+
+    def _marks(self, visit: Visit, concept: Concept) -> list[ModeMark]:
+        return self.context.store.lessons.marks(visit.profile.id, concept.id)
+
+    def _concept(self, concept_id: str) -> Concept:
+        concept = self.context.concepts.by_id.get(concept_id)
+        if concept is None:
+            raise LearnerError(
+                f"There is no concept {concept_id!r}." if concept_id else "This address names no concept.",
+                do_next="Choose one on the Learn page.",
+            )
+        return concept
+
+
+def _about(subjects: Mapping[str, tuple[str, ...]], concept_id: str) -> tuple[str, ...]:
+    return tuple(item for item, concepts in subjects.items() if concept_id in concepts)

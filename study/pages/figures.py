@@ -1,0 +1,49 @@
+"""Figures: all live figures on one page, or one by its address, for a class or a link."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from study import frame
+from study.context import Context
+from study.errors import LearnerError
+from study.figure import Figures
+from study.frame import Reply
+from study.templates import render
+
+PATH = "/figures"
+
+
+def build(app: gr.Blocks, context: Context, *, figures: Figures) -> None:
+    """Add the page to the app."""
+    page = FiguresPage(context=context, figures=figures)
+    with frame.page(app, context, title="Figures", path=PATH, under="/learn"):
+        frame.island(page.act, page.load, "figures", waiting=frame.waiting("Figures"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresPage:
+    """Handlers of Figures."""
+
+    context: Context
+    figures: Figures
+
+    def load(self, request: gr.Request) -> str:
+        """`?figure=lora-to-scale&rank=16` shows that one alone, at that setting."""
+        query = frame.visit_of(self.context, request).query
+        chosen = query.get("figure", "")
+        if chosen and chosen not in self.figures:
+            raise LearnerError(f"There is no figure named {chosen}.", do_next="Open Figures for all of them.")
+        shown = [self.figures[chosen]] if chosen else list(self.figures.values())
+        return render(
+            "study/figures.html",
+            figures=shown,
+            alone=bool(chosen),
+            query=query,
+            concepts=self.context.concepts,
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """The figures answer their own controls."""
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")

@@ -1,0 +1,91 @@
+// Live figures: a control moves, the server answers with new numbers and a new picture, the control keeps its focus.
+//
+// <figure data-figure="lora-to-scale">      asks GET /figure/lora-to-scale?rank=8
+//   <input data-setting="rank">             one setting; `data-stops` are the values a slider halts at
+//   <div data-figure-shown>                 what the answer replaces; [data-finding] in it is announced at rest
+//
+// At most one request a figure is on its way; what moved meanwhile is asked for next, so the newest always arrives
+// and an older answer never replaces a newer one. Works wherever such HTML stands: a page, a card, a question.
+
+(() => {
+  const REST_MS = 700;
+  const asking = new WeakMap(); // figure -> {again}
+  const resting = new WeakMap(); // figure -> timer
+
+  const valueOf = (control) => {
+    if (control.type !== 'range') return control.value;
+    const stops = control.dataset.stops;
+    return stops ? stops.split(' ')[Number(control.value)] : control.value;
+  };
+
+  // A slider that nobody has moved keeps a value that lies between two of its stops.
+  const settingOf = (control) => control.dataset.value ?? valueOf(control);
+
+  function addressOf(figure) {
+    const query = new URLSearchParams();
+    figure.querySelectorAll('[data-setting]').forEach((control) => query.set(control.dataset.setting, settingOf(control)));
+    return `/figure/${encodeURIComponent(figure.dataset.figure)}?${query}`;
+  }
+
+  function showValue(control) {
+    delete control.dataset.value;
+    const words = `${Number(valueOf(control)).toLocaleString('en')} ${control.dataset.unit}`.trim();
+    control.setAttribute('aria-valuetext', words);
+    control.closest('label').querySelector('.fig-value').textContent = words;
+  }
+
+  async function ask(figure) {
+    const underWay = asking.get(figure);
+    if (underWay) { underWay.again = true; return; }
+    const state = { again: false };
+    asking.set(figure, state);
+    try {
+      const answer = await fetch(addressOf(figure));
+      const text = await answer.text();
+      if (answer.ok) show(figure, text); else trouble(figure, text);
+    } catch {
+      trouble(figure, 'The app did not answer. Move the control again to ask once more.');
+    }
+    asking.delete(figure);
+    if (state.again) ask(figure);
+  }
+
+  function show(figure, html) {
+    figure.querySelector(':scope > .trouble')?.remove();
+    const place = figure.querySelector('[data-figure-shown]');
+    const open = [...place.querySelectorAll('details')].map((one) => one.open);
+    place.innerHTML = html;
+    place.querySelectorAll('details').forEach((one, at) => { one.open = Boolean(open[at]); });
+  }
+
+  function trouble(figure, text) {
+    let box = figure.querySelector(':scope > .trouble');
+    if (!box) {
+      box = document.createElement('p');
+      box.className = 'trouble';
+      box.setAttribute('role', 'alert');
+      figure.prepend(box);
+    }
+    box.textContent = text;
+  }
+
+  // Once the control has come to rest, and not for each value it passes.
+  function announceSoon(figure) {
+    clearTimeout(resting.get(figure));
+    resting.set(figure, setTimeout(() => {
+      const region = document.getElementById('live');
+      const finding = figure.querySelector('[data-finding]');
+      if (region && finding) region.textContent = finding.textContent;
+    }, REST_MS));
+  }
+
+  document.addEventListener('input', (event) => {
+    const control = event.target.closest?.('[data-setting]');
+    const figure = control?.closest('[data-figure]');
+    if (!figure) return;
+    event.stopPropagation(); // a figure inside a form or an island is no answer to it
+    if (control.type === 'range') showValue(control);
+    ask(figure);
+    announceSoon(figure);
+  }, true);
+})();

@@ -1,0 +1,68 @@
+"""The log of study modes: which were opened and done, and where reading stopped."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import delete, insert, select
+
+from study.store import schema as t
+from study.store.database import Database
+from study.store.profiles import lock
+
+Mark = Literal["opened", "done"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeMark:
+    """A study mode of a concept was opened, or the learner said that they are done with it."""
+
+    concept_id: str
+    mode: str
+    mark: Mark
+    at: datetime
+
+
+class LessonLog:
+    """Marks are appended; a reading place is overwritten, as only the last one means anything."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark(self, profile_id: str, concept_id: str, mode: str, mark: Mark, *, at: datetime) -> None:
+        """Record that a mode was opened or done."""
+        with self._database.write() as connection:
+            connection.execute(
+                insert(t.mode_marks).values(
+                    profile_id=profile_id, concept_id=concept_id, mode=mode, mark=mark, at=at
+                )
+            )
+
+    def marks(self, profile_id: str, concept_id: str | None = None) -> list[ModeMark]:
+        """The marks of one concept or of all, oldest first."""
+        wanted = select(t.mode_marks).where(t.mode_marks.c.profile_id == profile_id)
+        if concept_id is not None:
+            wanted = wanted.where(t.mode_marks.c.concept_id == concept_id)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted.order_by(t.mode_marks.c.id)).all()
+        return [ModeMark(concept_id=row.concept_id, mode=row.mode, mark=row.mark, at=row.at) for row in rows]
+
+    def stop_at(self, profile_id: str, concept_id: str, mode: str, place: int, *, at: datetime) -> None:
+        """Keep where reading stopped, counted in paragraphs from 1."""
+        key = {"profile_id": profile_id, "concept_id": concept_id, "mode": mode}
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            columns = t.reading_places.c
+            connection.execute(
+                delete(t.reading_places).where(*(columns[name] == value for name, value in key.items()))
+            )
+            connection.execute(insert(t.reading_places).values(**key, place=place, at=at))
+
+    def place(self, profile_id: str, concept_id: str, mode: str) -> int:
+        """Where reading stopped; 0 if it never began."""
+        columns = t.reading_places.c
+        wanted = select(columns.place).where(
+            columns.profile_id == profile_id, columns.concept_id == concept_id, columns.mode == mode
+        )
+        with self._database.read() as connection:
+            return connection.scalar(wanted) or 0

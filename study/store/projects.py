@@ -1,0 +1,56 @@
+"""The log of projects: hypotheses, the grids that were run for them, conclusions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import insert, select
+
+from study.errors import LearnerError
+from study.store import schema as t
+from study.store.database import Database
+
+EntryKind = Literal["hypothesis", "sweep", "conclusion"]
+TEXT_LIMIT = 4_000  # characters; a page of a report
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectEntry:
+    """A text that a learner wrote for a project, or the grid that they chose as its result."""
+
+    kind: EntryKind
+    text: str
+    """The words; for a sweep its id."""
+
+    at: datetime
+
+
+class ProjectLog:
+    """Entries, appended, never changed; the newest of a kind counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, profile_id: str, project_id: str, kind: EntryKind, text: str, *, at: datetime) -> None:
+        """Append an entry."""
+        if len(text) > TEXT_LIMIT:
+            raise LearnerError(
+                f"This text has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
+            )
+        with self._database.write() as connection:
+            connection.execute(
+                insert(t.project_entries).values(
+                    profile_id=profile_id, project_id=project_id, kind=kind, text=text, at=at
+                )
+            )
+
+    def entries(self, profile_id: str) -> dict[str, list[ProjectEntry]]:
+        """All entries by project, oldest first."""
+        columns = t.project_entries.c
+        wanted = select(t.project_entries).where(columns.profile_id == profile_id).order_by(columns.id)
+        found: dict[str, list[ProjectEntry]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(wanted):
+                entry = ProjectEntry(kind=row.kind, text=row.text, at=row.at)
+                found.setdefault(row.project_id, []).append(entry)
+        return found

@@ -1,0 +1,138 @@
+"""Learn as a person uses it: a concept's modes by keyboard, and a project from hypothesis to report."""
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import StartApp, Visit
+
+pytestmark = pytest.mark.browser
+
+RUNS_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def address(start_app: StartApp, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An app whose worker starts with the first run."""
+    return start_app("--no-worker", folder=tmp_path_factory.mktemp("learn"))
+
+
+def serious(page: Page) -> list[object]:
+    """What axe objects to."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+
+
+def mode(page: Page, name: str) -> None:
+    """Open a study mode by keyboard and wait until it is there."""
+    page.get_by_role("navigation", name="Study modes").get_by_role("link", name=re.compile(name)).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#mode-title")).to_contain_text(name)
+    expect(page.locator("#mode")).to_be_focused()
+    expect(page).to_have_url(re.compile(f"mode={name.lower()}"))
+
+
+def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, address: str) -> None:
+    visitor = visit(address=address)
+    page = visitor.open("/learn")
+    expect(page.locator("svg.lines")).to_be_visible()
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type("rank r of")
+    expect(page.locator("#live")).to_contain_text("concept")
+    page.locator("[data-part=found]").get_by_role("link", name="Rank r of an adapter").focus()
+    page.keyboard.press("Enter")
+    visitor.settled()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rank r of an adapter")
+
+    number = page.locator(".num").first
+    expect(number.locator(".tip")).to_be_hidden()
+    number.focus()
+    expect(number.locator(".tip")).to_contain_text("computed here:")
+    expect(page.locator("#mode a.term").first).to_have_attribute("href", re.compile(r"^/concept\?id="))
+    page.get_by_role("button", name="I have read this, on to Why").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#mode-title")).to_contain_text("Why")
+    row = page.get_by_role("navigation", name="Study modes")
+    expect(row.get_by_role("link", name=re.compile("Learn"))).to_contain_text("read")
+
+    mode(page, "Deep")
+    expect(page.locator("#mode math").first).to_be_visible()
+    with page.expect_response(lambda answer: "/component_server" in answer.url):  # the place is kept
+        page.locator("#mode [data-place]").last.scroll_into_view_if_needed()
+        page.mouse.wheel(0, 2000)
+    mode(page, "Visualize")
+    page.get_by_role("slider").first.focus()
+    finding = page.locator("[data-finding]").inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-finding]")).not_to_have_text(finding)
+    mode(page, "Metrics")
+    assert serious(page) == []
+    mode(page, "Try")
+    expect(page.get_by_role("link", name="Open the lab with this")).to_have_attribute(
+        "href", re.compile(r"^/lab\?.*rank=")
+    )
+    mode(page, "Review")
+    mode(page, "Challenge")
+    page.get_by_role("link", name="Open the challenge").focus()
+    page.keyboard.press("Enter")
+    visitor.settled()
+    page.get_by_role("button", name="Start this quiz").click()
+    expect(page.locator(".clock")).to_be_visible()
+
+    visitor.open("/concept?id=lora-rank")
+    expect(page.locator("#mode-title")).to_contain_text("Challenge")  # the mode that was open last
+    mode(page, "Deep")
+    page.get_by_role("link", name="Go on from there").click()
+    expect(page.locator("#mode [data-place]").last).to_be_in_viewport()
+
+
+def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address: str) -> None:
+    visitor = visit(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
+    page = visitor.open("/learn")
+    expect(page.locator("svg.lines")).to_be_hidden()
+    expect(page.locator(".map .about").first).to_be_visible()
+    for path in ("/learn", "/concept?id=nf4&mode=why", "/concept?id=nf4&mode=visualize", "/projects"):
+        visitor.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert serious(page) == [], path
+
+
+def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tmp_path: Path) -> None:
+    visitor = visit(address=address)
+    page = visitor.open("/projects")
+    page.get_by_role("link", name="Merge it").click()
+    visitor.settled()
+    page.get_by_role("textbox").fill("Only fp32 gives the trained model back.")
+    page.get_by_role("button", name="Keep this hypothesis").click()
+    expect(page.locator("#runs")).to_be_focused()
+    page.get_by_role("link", name="In seconds").click()
+    visitor.settled()
+    expect(page.locator("#cells")).to_have_text("2 cells")
+    page.get_by_role("button", name="Start the grid").click()
+    expect(page.locator("#sweep-state")).to_contain_text("of 2 cells")
+
+    page = visitor.open("/projects?id=merge-it")
+    page.get_by_role("button", name="Measure 2 finished runs").click(timeout=RUNS_MS)
+    expect(page.get_by_text("Is the merged model the trained one? (nf4-dq)")).to_be_visible(timeout=RUNS_MS)
+    expect(page.locator(".results .answer").first).to_have_text("Yes.")
+    page.get_by_text("The numbers").first.click()
+    expect(page.get_by_text("merged and rounded to 4 bits again").first).to_be_visible()
+    assert serious(page) == []
+
+    page.get_by_label(re.compile("Was your hypothesis right")).fill("It was: rounding again costs most.")
+    page.get_by_role("button", name="Keep this conclusion").click()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Report as one HTML file").click()
+    report = opened.value
+    report.wait_for_load_state()
+    expect(report.get_by_text("Only fp32 gives the trained model back.")).to_be_visible()
+    expect(report.get_by_text("It was: rounding again costs most.")).to_be_visible()
+    expect(report.locator("figure svg").first).to_be_visible()
+    assert serious(report) == []

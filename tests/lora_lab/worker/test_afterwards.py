@@ -1,0 +1,54 @@
+"""What a worker measures on a finished run: decoding first keeps the model, rounding again does not."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lora_lab.afterwards import Afterwards
+from lora_lab.home import LabHome
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.state import fold
+from lora_lab.spec import Bits
+from lora_lab.worker.afterwards import measure
+from lora_lab.worker.run import execute
+from tests.lora_lab.worker.builders import TINY, never, small_dataset
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+
+
+def trained(tmp_path: Path, models_dir: Path, bits: Bits) -> RunFolder:
+    spec = replace(TINY, bits=bits, steps=5, learning_rate=0.02)
+    run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
+    assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    return run
+
+
+@pytest.mark.parametrize("bits", ["nf4-dq", "bf16"])
+def test_a_finished_run_is_measured_on_general_questions_and_merged_in_every_way(
+    bits: Bits, tmp_path: Path, models_dir: Path
+) -> None:
+    run = trained(tmp_path, models_dir, bits)
+    assert Afterwards(run).can_be_measured
+    assert measure(run, models_dir)
+    values, ended = Afterwards(run).values, fold(run.events())
+    assert not Afterwards(run).can_be_measured
+    assert values["before"] == pytest.approx(ended.loss_before, rel=0.01)
+    assert values["after"] == pytest.approx(ended.loss_after, rel=0.01)
+    assert values["general_before"] != values["general_after"]
+    assert values["decoded_error"] < 1e-5
+    assert values["decoded_loss"] == pytest.approx(values["after"], abs=1e-4)
+    assert values["decoded_error"] < values["bf16_error"] < 0.02
+    assert ("requantized_error" in values) == (bits == "nf4-dq")
+    if bits == "nf4-dq":
+        assert values["requantized_error"] > 10 * values["bf16_error"]
+
+
+def test_a_run_without_a_readable_adapter_says_why_it_is_not_measured(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    run = create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW)
+    assert not measure(run, models_dir)
+    assert Afterwards(run).problem
+    assert Afterwards(run).values == {}
