@@ -22,6 +22,7 @@ from lora_lab.spec import HQQ_BITS, Bits, Optimizer, RunSpec, Variant
 from lora_lab.trained_state import optimizer_bytes, parameter_bytes, step_bytes, trained_tensors
 
 BLOCK_SIZE = 64  # weights per absmax constant; bitsandbytes default and arXiv:2305.14314 section 3
+BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # that bitsandbytes 0.50.2 takes
 NESTED_BLOCK_SIZE = 256  # absmax constants per second-level constant, same section
 CODE_TABLE_BYTES = 16 * 4  # one fp32 level for each 4-bit code, kept per matrix
 NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, kept per matrix

@@ -8,13 +8,12 @@ from markupsafe import Markup
 from lora_lab.figures.drawing import chart, dots, drawing, line, words
 from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
-from lora_lab.memory import BLOCK_SIZE, bits_per_param
+from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
 from lora_lab.spec import BITS_LABELS, Bits
 from study.controls import choice, slider
 from study.figure import Figure, Origin, Shown, Table
 from study.units import as_percent
 
-SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 HEIGHT = 260
 
@@ -24,7 +23,12 @@ class Settings:
     """Weights a block, which scheme, which matrix."""
 
     block_size: int = slider(
-        "Weights in a block", SIZES[0], SIZES[-1], default=BLOCK_SIZE, stops=SIZES, only_stops=True
+        "Weights in a block",
+        BLOCK_SIZES[0],
+        BLOCK_SIZES[-1],
+        default=BLOCK_SIZE,
+        stops=BLOCK_SIZES,
+        only_stops=True,
     )
     scheme: str = choice("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
     matrix: str = choice("Matrix", matrix_options, default=FIRST)
@@ -51,7 +55,7 @@ def numbers(scheme: str, size: int, matrix: Matrix) -> Numbers:
 def show(settings: Settings) -> Shown:
     """The figure at one setting."""
     matrix = matrices()[settings.matrix]
-    every = [numbers(settings.scheme, size, matrix) for size in SIZES]
+    every = [numbers(settings.scheme, size, matrix) for size in BLOCK_SIZES]
     found = next(one for one in every if one.size == settings.block_size)
     usual = next(one for one in every if one.size == BLOCK_SIZE)
     beside = (
@@ -71,7 +75,7 @@ def show(settings: Settings) -> Shown:
         ),
         picture=_picture(every, found),
         alt=(
-            f"Error against stored bits for blocks of {SIZES[0]} to {SIZES[-1]:,}: from "
+            f"Error against stored bits for blocks of {BLOCK_SIZES[0]} to {BLOCK_SIZES[-1]:,}: from "
             f"{every[0].bits:.4g} bits and "
             f"{as_percent(every[0].error_percent)} to {every[-1].bits:.4g} bits and "
             f"{as_percent(every[-1].error_percent)}. "

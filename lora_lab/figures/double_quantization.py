@@ -6,14 +6,13 @@ from markupsafe import Markup
 
 from lora_lab.figures.drawing import Scale, box, drawing, hatched, line, words
 from lora_lab.figures.models import every_model
-from lora_lab.memory import NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
+from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
 from lora_lab.papers import printed
 from lora_lab.shapes import find_shape
 from study.controls import choice, slider
 from study.figure import Figure, Origin, Shown
 from study.units import as_bytes, as_percent
 
-SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 LEADING = 24.0
 
 
@@ -23,7 +22,12 @@ class Settings:
 
     lines: int = slider("Lines of the arithmetic", 1, 5, default=5)
     block_size: int = slider(
-        "Weights in a block", SIZES[0], SIZES[-1], default=64, stops=SIZES, only_stops=True
+        "Weights in a block",
+        BLOCK_SIZES[0],
+        BLOCK_SIZES[-1],
+        default=BLOCK_SIZE,
+        stops=BLOCK_SIZES,
+        only_stops=True,
     )
     model: str = choice("Model", every_model, default="llama-65b")
 

@@ -54,7 +54,7 @@ def show(settings: Settings) -> Shown:
         numbers=(
             ("alpha / r", f"{found.lora:.3g}"),
             ("alpha / √r", f"{found.rslora:.3g}"),
-            ("rsLoRA is larger by", f"{found.rslora / found.lora:.3g} times"),
+            ("rsLoRA / LoRA", f"{found.rslora / found.lora:.3g}"),
         ),
         picture=_picture(found, curve),
         alt=(

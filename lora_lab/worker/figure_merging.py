@@ -10,16 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_lab.datasets import own_dataset
+from lora_lab.figures.merging import STEPS
+from lora_lab.memory import BLOCK_SIZE
 from lora_lab.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.data import Encoded, cut_to, encode
-from lora_lab.worker.figure_weights import BLOCK, rounded
+from lora_lab.worker.figure_weights import rounded
 from lora_lab.worker.merge import dequantized
 from lora_lab.worker.session import Machine, attach, meter_for, open_session
 from lora_lab.worker.training import StepResult, train
 
-SNAPSHOTS = (5, 10, 20, 40)
-SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(SNAPSHOTS), seed=0)
+SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
 HELD_OUT = 12  # examples
 Matrices = dict[str, Tensor]
 """By the name of the layer."""
@@ -37,7 +38,7 @@ def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
         "model": EMBEDDED_MODEL,
         "bits": SPEC.bits, "rank": SPEC.rank, "targets": SPEC.targets, "batch": SPEC.batch,
         "alpha": SPEC.alpha, "learning_rate": SPEC.learning_rate, "seed": SPEC.seed, "steps": SPEC.steps,
-        "block_size": BLOCK, "held_out_examples": len(held_out), "base_loss": base_loss,
+        "block_size": BLOCK_SIZE, "held_out_examples": len(held_out), "base_loss": base_loss,
         "snapshots": [{"steps": steps} | trial.of(update) for steps, update in updates.items()],
     }  # fmt: skip
 
@@ -54,7 +55,7 @@ def _trained(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], S
     updates: dict[int, Matrices] = {}
 
     def on_step(result: StepResult) -> None:
-        if result.step in SNAPSHOTS:
+        if result.step in STEPS:
             updates[result.step] = dict(_updates(model))
 
     train(
@@ -88,7 +89,7 @@ def _in_bf16(merged: Tensor) -> Tensor:
 
 
 def _in_nf4(merged: Tensor) -> Tensor:
-    return rounded(merged, "nf4", BLOCK)
+    return rounded(merged, "nf4", BLOCK_SIZE)
 
 
 WAYS: dict[str, Callable[[Tensor], Tensor]] = {"fp32": _as_is, "bf16": _in_bf16, "nf4": _in_nf4}

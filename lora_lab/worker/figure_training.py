@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.datasets import own_dataset
+from lora_lab.figures.checkpointing import LENGTHS
 from lora_lab.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.data import Encoded, Row, encode, pack
@@ -19,7 +20,6 @@ from lora_lab.worker.session import Machine, Session, attach, open_session
 from lora_lab.worker.training import answer_loss, optimizer_of
 
 BATCH = 2
-LENGTHS = (64, 128, 256)
 MEASURED_STEP = 2  # the first comes before there are gradients and moments
 TIMED_STEPS = 4
 """The fastest counts, in processor time: other programs on the machine disturb it least."""

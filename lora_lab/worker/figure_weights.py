@@ -8,16 +8,15 @@ import bitsandbytes.functional as bnb
 import torch
 from torch import Tensor
 
+from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.spec import EMBEDDED_MODEL
 from lora_lab.worker.models import load_model
 from lora_lab.worker.session import Machine
 
 LAYERS = (0, 14, 29)
 ROLES = {"q": "self_attn.q_proj", "v": "self_attn.v_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"}
-BLOCK = 64
 BLOCKS = 4  # of each matrix that shows some
 BINS = 80
-BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 UNIFORM_STEPS = {"int4": 7, "int8": 127}
 """Levels on each side of zero, evenly spaced."""
 
@@ -40,7 +39,7 @@ def weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
 
 def _matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
-    scaled = _scaled(weight, BLOCK)
+    scaled = _scaled(weight, BLOCK_SIZE)
     counts = torch.histc(scaled, bins=BINS, min=-1, max=1)
     return {
         "layer": layer,
@@ -48,7 +47,7 @@ def _matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
         "d_out": weight.shape[0],
         "d_in": weight.shape[1],
         "singular_values": _short(torch.linalg.svdvals(weight)),
-        "histogram": {"bins": BINS, "block_size": BLOCK, "counts": [int(n) for n in counts.tolist()]},
+        "histogram": {"bins": BINS, "block_size": BLOCK_SIZE, "counts": [int(n) for n in counts.tolist()]},
         "errors": {
             scheme: {str(size): _error(weight, scheme, size) for size in BLOCK_SIZES}
             for scheme in ("nf4", "nf4-dq", "fp4", "int4", "int8")
@@ -91,13 +90,13 @@ def rounded(weight: Tensor, scheme: str, block_size: int) -> Tensor:
 
 def _blocks(weight: Tensor) -> Iterator[dict[str, Any]]:
     """The first block, the one with the largest weight, and others; with what bitsandbytes makes of each."""
-    blocks = weight.reshape(-1, BLOCK)
+    blocks = weight.reshape(-1, BLOCK_SIZE)
     picked = dict.fromkeys(
         [0, int(blocks.abs().amax(dim=1).argmax()), len(blocks) // 3, 2 * len(blocks) // 3]
     )
     for number in list(picked)[:BLOCKS]:
         block = blocks[number].clone()
-        codes, state = bnb.quantize_4bit(block[None], blocksize=BLOCK, quant_type="nf4")
+        codes, state = bnb.quantize_4bit(block[None], blocksize=BLOCK_SIZE, quant_type="nf4")
         yield {
             "number": number,
             "weights": [float(f"{value:.9g}") for value in block.tolist()],

@@ -21,10 +21,18 @@
   // A slider that nobody has moved keeps a value that lies between two of its stops.
   const settingOf = (control) => control.dataset.value ?? valueOf(control);
 
-  function addressOf(figure) {
+  function settingsOf(figure) {
     const query = new URLSearchParams();
     figure.querySelectorAll('[data-setting]').forEach((control) => query.set(control.dataset.setting, settingOf(control)));
-    return `/figure/${encodeURIComponent(figure.dataset.figure)}?${query}`;
+    return query;
+  }
+
+  // A page that shows one figure has its setting in the address, to be sent to someone or opened again.
+  function keepAddress(figure) {
+    const query = new URLSearchParams(location.search);
+    if (query.get('figure') !== figure.dataset.figure) return;
+    settingsOf(figure).forEach((value, name) => query.set(name, value));
+    history.replaceState(history.state, '', `?${query}`);
   }
 
   function showValue(control) {
@@ -40,7 +48,7 @@
     const state = { again: false };
     asking.set(figure, state);
     try {
-      const answer = await fetch(addressOf(figure));
+      const answer = await fetch(`/figure/${encodeURIComponent(figure.dataset.figure)}?${settingsOf(figure)}`);
       const text = await answer.text();
       if (answer.ok) show(figure, text); else trouble(figure, text);
     } catch {
@@ -70,9 +78,10 @@
   }
 
   // Once the control has come to rest, and not for each value it passes.
-  function announceSoon(figure) {
+  function restSoon(figure) {
     clearTimeout(resting.get(figure));
     resting.set(figure, setTimeout(() => {
+      keepAddress(figure);
       const region = document.getElementById('live');
       const finding = figure.querySelector('[data-finding]');
       if (region && finding) region.textContent = finding.textContent;
@@ -86,6 +95,6 @@
     event.stopPropagation(); // a figure inside a form or an island is no answer to it
     if (control.type === 'range') showValue(control);
     ask(figure);
-    announceSoon(figure);
+    restSoon(figure);
   }, true);
 })();

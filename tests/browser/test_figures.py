@@ -1,5 +1,7 @@
 """Live figures by keyboard: one of each kind, the numbers read as a person and a screen reader get them."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
@@ -84,6 +86,9 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
     slider = one.slider("Rank r").bounding_box()
     assert slider is not None
     assert slider["height"] >= 44
+    one.press("Rank r", "ArrowRight")
+    one.says("At rank 96")
+    expect(page).to_have_url(re.compile(r"figure=lora-to-scale&rank=96"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,7 +18,7 @@ from lora_lab.figures import (
 )
 from lora_lab.figures.matrices import matrices
 from lora_lab.levels import FP4_LEVELS, LEVELS, NF4_LEVELS, nearest
-from lora_lab.memory import bits_per_param
+from lora_lab.memory import BLOCK_SIZES, bits_per_param
 from lora_lab.quantities import double_quantization_saving_bits, double_quantization_saving_bytes
 from lora_lab.shapes import find_shape
 
@@ -95,7 +95,7 @@ def test_the_figure_names_each_step_of_one_weight() -> None:
     assert steps[3].level == NF4_LEVELS[steps[3].code]
 
 
-@pytest.mark.parametrize("size", block_size.SIZES)
+@pytest.mark.parametrize("size", BLOCK_SIZES)
 def test_block_size_shows_the_labs_bits_and_the_measured_error(size: int) -> None:
     matrix = matrices()["0-q"]
     found = block_size.numbers("nf4-dq", size, matrix)
@@ -105,7 +105,7 @@ def test_block_size_shows_the_labs_bits_and_the_measured_error(size: int) -> Non
 
 def test_larger_blocks_take_fewer_bits_and_miss_more() -> None:
     for matrix in matrices().values():
-        every = [block_size.numbers("nf4", size, matrix) for size in block_size.SIZES]
+        every = [block_size.numbers("nf4", size, matrix) for size in BLOCK_SIZES]
         assert [one.bits for one in every] == sorted((one.bits for one in every), reverse=True)
         assert [one.error_percent for one in every] == sorted(one.error_percent for one in every)
 

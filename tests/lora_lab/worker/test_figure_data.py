@@ -12,12 +12,13 @@ from lora_lab.embedded import model_folder
 from lora_lab.figures.recorded import recorded
 from lora_lab.figures.trained_tokens import ANSWER, PROMPT
 from lora_lab.levels import FP4_LEVELS, LEVELS
+from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
 from lora_lab.tokens import EmbeddedTokenizer
 from lora_lab.worker import figure_merging
 from lora_lab.worker.data import encode
 from lora_lab.worker.figure_training import Timeline
-from lora_lab.worker.figure_weights import BLOCK, BLOCK_SIZES, ROLES, rounded
+from lora_lab.worker.figure_weights import ROLES, rounded
 from lora_lab.worker.models import load_model, load_tokenizer, prepare_embedded, tiny_tokenizer
 from study.settings import load_settings
 
@@ -80,7 +81,7 @@ def test_recorded_blocks_are_weights_of_the_model(models_dir: Path) -> None:
     with safe_open(model_folder(models_dir) / "model.safetensors", framework="pt") as stored:
         for matrix in recorded("weights")["matrices"]:
             role, layer = ROLES[matrix["role"]], matrix["layer"]
-            weight = stored.get_tensor(f"model.layers.{layer}.{role}.weight").float().reshape(-1, BLOCK)
+            weight = stored.get_tensor(f"model.layers.{layer}.{role}.weight").float().reshape(-1, BLOCK_SIZE)
             for block in matrix["blocks"]:
                 assert weight[block["number"]].tolist() == pytest.approx(block["weights"], rel=1e-6)
 
