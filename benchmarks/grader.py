@@ -123,7 +123,7 @@ def _parts(
     """The grader without one of its parts, at the same limits."""
     by_words_alone = copy(reader)
     by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
-    likeliest = replace(limits, covered=0.5, contradicted=0.5, missing=0.5, partial=0.4)
+    likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
     return {
         "whole answers": report(_whole(answers, prompts, scorer(reader), limits)),
         "no own parts": report(_judged(answers, prompts, scorer(by_words_alone), limits)),
