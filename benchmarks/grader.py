@@ -30,7 +30,7 @@ from quizzes.explain.guards import words_of
 from quizzes.explain.measures import Judged, Report, by, confusion, report
 from quizzes.explain.minilm import fetch_minilm
 from quizzes.explain.prompts import Prompt, load_prompts
-from quizzes.explain.weights import WEIGHTS, read_weights
+from quizzes.explain.weights import MADE_OF, WEIGHTS, read_weights
 from quizzes.explain.worker.calibration import scorer
 from quizzes.explain.worker.examples import held_out
 from quizzes.explain.worker.network import build
@@ -83,7 +83,7 @@ def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]
             [one for one in prompts if (ANSWERS / "dev" / f"{one}.tsv").exists()], folder=ANSWERS / "dev"
         )
     if source == "held-out":
-        part = json.loads((WEIGHTS / "grader.json").read_text("utf-8"))["recipe"]["part"]
+        part = json.loads(next(WEIGHTS.glob(MADE_OF.format(seed="*"))).read_text("utf-8"))["recipe"]["part"]
         return [answer for answer in load_answers(prompts) if held_out(answer, part=part)]
     return [_from_json(json.loads(line), prompts) for line in Path(source).read_text("utf-8").splitlines()]
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from quizzes.explain.answers import LabelledAnswer
 from quizzes.explain.calibration import cases, fitting_limits, fitting_temperature
-from quizzes.explain.grading import Scorer, Scores, concept_text, weigh
+from quizzes.explain.grading import Limits, Scorer, Scores, concept_text, decide, weigh
+from quizzes.explain.measures import Judged, report
 from quizzes.explain.prompts import Prompt
 from quizzes.explain.weights import Weights
 from quizzes.explain.worker.reader import Reader
@@ -40,4 +41,23 @@ def calibrated(
         ]
         for answer in answers
     ]
+    for name, figure in vars(report(crossed(answers, weighed, weights.limits))).items():
+        print(f"{name:20}{figure}")  # noqa: T201 - a command line prints
     return replace(weights, limits=fitting_limits(list(cases(answers, weighed)), weights.limits))
+
+
+def crossed(
+    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], start: Limits
+) -> list[Judged]:
+    """Verdicts under limits that were set on the other half of the prompts."""
+    ids = sorted({answer.prompt_id for answer in answers})
+    judged = []
+    for half in (ids[::2], ids[1::2]):
+        set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
+        limits = fitting_limits(list(cases(*zip(*set_on, strict=True))), start)
+        judged += [
+            Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row))
+            for answer, row in zip(answers, weighed, strict=True)
+            if answer.prompt_id in half
+        ]
+    return judged
