@@ -13,7 +13,7 @@ TENSORS = "adapter-{seed}.safetensors"
 MADE_OF = "adapter-{seed}.json"
 SETTINGS = "grader.json"
 
-UNCALIBRATED = Limits(relevant=0.25, covered=0.5, doubt=0.4, contradicted=0.5, missing=0.5, partial=0.4)
+UNCALIBRATED = Limits(relevant=0.5, covered=0.5, doubt=0.4, contradicted=0.5, missing=0.5, partial=0.4)
 
 
 @dataclass(frozen=True, kw_only=True)
