@@ -23,8 +23,8 @@ _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|approx|resp|etc|ca|cf|no|fig|z\.B
 _LEANS = re.compile(
     r"^\W*(?:and|but|so|because|since|which|it|its|it's|they|their|them|this|that|these|those|then|thus|hence|"
     r"therefore|however|instead|otherwise|no|nope|yes|wrong|false|true|not (?:so|true|at all)|in fact|"
-    r"actually|nonsense|rubbish|for example|e\.g|i\.e|das|dies|er|sie|es|mais|cela|ce|il|elle|pero|eso|esto|mas|"
-    r"isso|isto|ma|questo)\b",
+    r"actually|nonsense|rubbish|for example|e\.g|i\.e|das|dies|er|sie|es|mais|cela|ce|il|elle|pero|eso|"
+    r"esto|mas|isso|isto|ma|questo)\b",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\?\W*$")
