@@ -15,6 +15,9 @@ export DISABLE_CUDA := 1
 # Tests, benchmarks and screenshots share one copy of the embedded model.
 CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/models))
 
+# A browser test leaves an event loop running in its process, where later tests could start none: two rounds.
+IN_TWO := --numprocesses 2 --dist loadfile
+
 .PHONY: app test lint fix bench screenshots gpu-check clean
 
 app: $(VENV)/.app-installed
@@ -22,7 +25,9 @@ app: $(VENV)/.app-installed
 
 test: lint
 	./tests/browser/install_chromium.sh
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu"
+	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser" $(IN_TWO)
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m browser $(IN_TWO)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

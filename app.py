@@ -23,10 +23,12 @@ MENU = (
     ("Quiz", "/quiz"),
     ("Explain", "/explain"),
     ("Lab", "/lab"),
+    ("Progress", "/progress"),
 )
 STYLES = (
     ROOT / "flashcards/static/cards.css",
     ROOT / "quizzes/static/quiz.css",
+    ROOT / "quizzes/static/explain.css",
     ROOT / "lora_lab/static/lab.css",
 )
 
@@ -41,35 +43,50 @@ def build_app(
         announce(engine.home, _say)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
-    return _composed(settings, engine, hosts=hosts, projector=projector)
+    return _composed(settings, engine, hosts=hosts, projector=projector, worker=worker)
 
 
-def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool) -> Any:
+def _composed(
+    settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], projector: bool, worker: bool
+) -> Any:
     """Every page and file route. Gradio takes seconds to import, hence the imports in here."""
     import gradio as gr
     from fastapi import FastAPI
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-    from flashcards import page as cards_page
     from flashcards.exercise import card_exercise
+    from flashcards.interchange.anki_schedule import row_problem
+    from flashcards.interchange.exchange import card_exchange
+    from flashcards.pages import browse as browse_page
+    from flashcards.pages import cards as cards_page
+    from flashcards.progress import CardSection
     from lora_lab.charts import first_chart
     from lora_lab.downloads import register
+    from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.pages import every as lab_pages
     from lora_lab.run_panel import last_run
     from lora_lab.shape_reader import ShapeReader
     from quizzes.exercise import quiz_exercise
+    from quizzes.explain.desk import GraderDesk
     from quizzes.explain.exercise import explain_exercise
+    from quizzes.interchange.exchange import question_exchange
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
-    from study import frame, web
+    from quizzes.progress import QuizSection
+    from study import frame, progress_files, transfer, web
     from study.agenda import Subjects
+    from study.backup import BackupExchange
     from study.concepts import load_concepts
     from study.context import Context
+    from study.exchange import Exchange
+    from study.pages import inout as inout_page
     from study.pages import learn as learn_page
+    from study.pages import progress as progress_page
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
+    from study.pending import Pending
     from study.store import open_store
 
     context = Context(
@@ -81,10 +98,26 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
         menu=MENU,
     )
     cards = card_exercise(context)
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
-    explain = explain_exercise(context)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, of_card=cards.subjects)
+    grader = GraderDesk(settings.models_dir) if worker else None
+    explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
-    subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
+    subjects = Subjects(
+        of_card=cards.subjects,
+        of_question=quiz.subjects,
+        of_prompt=explain.subjects,
+        of_idea=explain.idea_subjects,
+        of_prediction=QUANTITY_CONCEPTS,
+    )
+    sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))
+
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
+        "questions": question_exchange(settings.home, context.concepts),
+        "cards": card_exchange(context.store, settings.home, context.concepts),
+    }
+    pending = Pending(folder=settings.imports_dir)
+    inout = inout_page.InOutPage(context=context, exchanges=exchanges, pending=pending)
 
     lab = Lab(settings, engine)
     reader = ShapeReader(lab.home.shape)
@@ -94,19 +127,28 @@ def _composed(settings: Settings, engine: LocalEngine, *, hosts: Sequence[str], 
     today_page.build(pages, context, review=review, cards_due=cards.due, subjects=subjects, corners=corners)
     learn_page.build(pages, context, subjects=subjects)
     cards_page.build(pages, context, cards)
+    browse_page.build(pages, context, cards)
     quiz_page.build(pages, context, quiz)
     explain_page.build(pages, context, explain)
     review_page.build(pages, context, review)
     settings_page.build(pages, context)
+    progress_page.build(pages, context, subjects=subjects, sections=sections)
+    inout_page.build(pages, context, inout)
     lab_pages.build(pages, context, lab, reader, ask_for_cards=cards.ask_for)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     closing = ExitStack()
     closing.callback(lab.close)
     closing.callback(reader.close)
+    closing.callback(cards.fitting.close)
+    if grader is not None:
+        closing.callback(grader.close)
+    closing.callback(explain.room.close)  # runs before the grader's: what waits must not start it anew
     site.state.close = closing.close
     register(site, lab)
-    site.add_middleware(web.Doorkeeper, hosts=hosts)
+    progress_files.register(site, context, sections)
+    transfer.register(site, context, exchanges, pending)
+    site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 
 

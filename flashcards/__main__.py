@@ -1,19 +1,33 @@
-"""Flashcards on the command line: `python -m flashcards list`, `due` and `validate`."""
+"""Flashcards on the command line: `python -m flashcards list`, `due`, `validate`, `export` and `import`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.deck import load_decks
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.exchange import card_exchange
+from flashcards.lint import lint_cards
+from flashcards.own_decks import LiveDecks
 from flashcards.reviews import Reviews
 from flashcards.session import CardFilter
-from study.command_line import add_learner_options, exit_status, open_learner
+from study.backup import BackupExchange
+from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
 from study.content import LEVELS
+from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
+from study.exchange import Exchange
+from study.exchange_commands import add_exchange_commands, export_files, import_file
+from study.imports import Imports
+from study.settings import load_settings
+from study.store import Store
+
+FORMATS = ("apkg", "csv", "json", "md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     due.set_defaults(command=show_due)
 
     commands.add_parser("validate", help="check all decks").set_defaults(command=validate)
+
+    out, into = add_exchange_commands(commands, formats=FORMATS, what="cards and progress")
+    out.set_defaults(command=export_cards)
+    into.set_defaults(command=import_cards)
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -51,20 +69,61 @@ def list_cards(options: argparse.Namespace) -> None:
 def show_due(options: argparse.Namespace) -> None:
     """What waits today and on the coming days."""
     store, profile = open_learner(options)
-    due = Reviews(store=store, decks=load_decks(load_concepts())).due(profile.id, now=datetime.now(UTC))
+    due = Reviews(
+        store=store, decks=LiveDecks(load_concepts(), load_settings(home=options.data_folder).decks_dir)
+    ).due(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {due.due} due, {due.new} new")
     print("Coming days: " + " ".join(str(count) for count in due.coming))
     store.close()
 
 
+def export_cards(options: argparse.Namespace) -> None:
+    """Files of the chosen formats; `json` is the backup of everything."""
+    now = datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    home = load_settings(home=options.data_folder).home
+    written = export_files(
+        card_exchanges(store, home), profile.id, formats=options.format, folder=options.out, now=now
+    )
+    for path in written:
+        print(path)
+    store.close()
+
+
+def import_cards(options: argparse.Namespace) -> None:
+    """What a file added, updated and skipped, and why."""
+    now = datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    home = load_settings(home=options.data_folder).home
+    lines = import_file(
+        card_exchanges(store, home),
+        Imports(store=store, home=home),
+        profile.id,
+        path=options.file,
+        dry_run=options.dry_run,
+        now=now,
+    )
+    for line in lines:
+        print(line)
+    store.close()
+
+
+def card_exchanges(store: Store, home: Path) -> list[Exchange]:
+    """Cards and backups, in the order in which they claim a file."""
+    backup = BackupExchange(store=store, home=home, row_problem=row_problem)
+    return [backup, card_exchange(store, home, load_concepts())]
+
+
 def validate(_options: argparse.Namespace) -> None:
-    """Read every deck and compute every claim."""
-    decks = load_decks(load_concepts())
+    """Read every deck, compute every claim, and look at the cards as a whole."""
+    concepts = load_concepts()
+    decks = load_decks(concepts)
     broken = broken_claims((f"card {card.id}", card.evidence) for card in decks.cards)
     if broken:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
+    refuse(lint_cards(decks.cards, concepts))
     checks = sum(len(card.evidence.checks) for card in decks.cards)
     print(
         f"{len(decks.cards)} cards in {len(decks.titles)} decks are in order; {checks} numbers were computed."

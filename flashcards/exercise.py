@@ -1,19 +1,25 @@
 """A card as it is shown: front, then back with four outcomes. What a press on it does to the log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup
 
-from flashcards.deck import Card, load_decks
+from flashcards.answers import compare, shown_back
+from flashcards.desk import Desk
+from flashcards.fitting import Fitting
+from flashcards.note import Card
+from flashcards.own_decks import LiveDecks
+from flashcards.pictures import picture_html
 from flashcards.reviews import Reviews, Shown
-from flashcards.scheduler import preview
 from flashcards.session import Session
+from flashcards.standing import FLAG_NAMES
 from study import events, units
 from study.agenda import CardsDue
 from study.concepts import ConceptMap
+from study.confusable import load_confusable
 from study.context import Context, Visit
 from study.errors import LearnerError, StaleError
 from study.markup import to_plain
@@ -25,6 +31,30 @@ from study.templates import render
 
 SECONDS_UNTIL_KNOWN = 20.0  # a card, before this learner has rated five
 SECONDS_AT_LEAST = 6.0  # a run of known cards is fast, but the next one may need thought
+TYPED_LIMIT = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A card as a learner has it before them; every button on it carries this along."""
+
+    card_id: str
+    review_id: int
+    shown_at: datetime
+    flipped_at: datetime | None = None
+    typed: str = ""
+
+
+def look_of(event: Mapping[str, Any]) -> Look:
+    """What the pressed button carried."""
+    typed = events.field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
+    return Look(
+        card_id=events.text(event, "card"),
+        review_id=events.whole(event, "review"),
+        shown_at=events.moment(event, "shown"),
+        flipped_at=events.moment(event, "flipped") if event.get("flipped") else None,
+        typed=typed,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +63,7 @@ class CardExercise:
 
     reviews: Reviews
     concepts: ConceptMap
+    fitting: Fitting
     label: str = "cards"
 
     @property
@@ -44,55 +75,71 @@ class CardExercise:
         """What waits for the learner."""
         return self.reviews.due(visit.profile.id, now=visit.now)
 
-    def front(self, visit: Visit, card: Card) -> Piece:
-        """The question. The answer is nowhere in this HTML: neither a search nor a screen reader finds it."""
-        _, review_id = self.reviews.memory(visit.profile.id, card.id)
-        html = render(
-            "flashcards/front.html",
-            card=card,
-            title=self.reviews.decks.titles[card.deck],
-            review_id=review_id,
-            shown_at=visit.now.isoformat(),
-        )
-        return Piece(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus="#flip")
+    def desk(self, visit: Visit) -> Desk:
+        """All that is known of the learner's cards."""
+        return self.reviews.desk(visit.profile.id, now=visit.now)
 
-    def back(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
-        """The answer, with what each rating would do from this moment."""
-        card = self.reviews.decks.by_id.get(events.text(event, "card"))
+    def front(self, desk: Desk, card: Card, *, look: Look | None = None, below: str = "") -> Piece:
+        """The question. The answer is nowhere in this HTML: neither a search nor a screen reader finds it.
+
+        `below` stands where the button to flip would be.
+        """
+        look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
+        html = render("flashcards/front.html", **self._common(desk, card, look), below=Markup(below))
+        focus = "#typed" if card.typed else "#flip"
+        return Piece(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
+
+    def back(self, visit: Visit, desk: Desk, look: Look, *, cram: bool = False, below: str = "") -> Piece:
+        """The answer, with what each rating would do from this moment; `below` stands in their place."""
+        card = self.card(desk, look)
+        flipped_at = look.flipped_at or desk.now
+        look = replace(look, flipped_at=flipped_at)
+        latest = desk.latest.get(card.id)
+        outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
+        html = render(
+            "flashcards/back.html",
+            **self._common(desk, card, look),
+            back=shown_back(card),
+            compared=compare(card, look.typed) if card.typed else None,
+            concepts=self.concepts,
+            outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
+            cram=cram,
+            below=Markup(below),
+        )
+        return Piece(html=Markup(html), say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
+
+    def card(self, desk: Desk, look: Look) -> Card:
+        """The card of a press, unless another window has rated it since it was shown."""
+        card = desk.decks.by_id.get(look.card_id)
         if card is None:
             raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
-        memory, review_id = self.reviews.memory(visit.profile.id, card.id)
-        if review_id != events.whole(event, "review"):
+        if desk.memory(card.id)[1] != look.review_id:
             raise StaleError(
                 "That card was rated in another window already.", do_next="Here is the next one."
             )
-        html = render(
-            "flashcards/back.html",
-            card=card,
-            title=self.reviews.decks.titles[card.deck],
-            concepts=self.concepts,
-            review_id=review_id,
-            shown_at=events.moment(event, "shown").isoformat(),
-            flipped_at=visit.now.isoformat(),
-            outcomes=[(o.rating, o.name, in_words(o.interval)) for o in preview(memory, now=visit.now)],
-        )
-        return Piece(html=Markup(html), say=f"Answer: {to_plain(card.back)}", focus="#answer")
+        return card
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:
         """Store a rating and say what it did."""
+        look = look_of(event)
+        if look.flipped_at is None:
+            raise LearnerError(
+                "A card is rated after its answer was shown.", do_next="Show the answer first."
+            )
         shown = Shown(
-            card_id=events.text(event, "card"),
-            expected_review_id=events.whole(event, "review"),
-            shown_at=events.moment(event, "shown"),
-            flipped_at=events.moment(event, "flipped"),
+            card_id=look.card_id,
+            expected_review_id=look.review_id,
+            shown_at=look.shown_at,
+            flipped_at=look.flipped_at,
         )
         rating = events.whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
+        self.fitting.consider(visit.profile.id)
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        """Take the last rating back and say so."""
-        self.reviews.undo(visit.profile.id, expected_review_id=events.whole(event, "review"), now=visit.now)
+        """Take the last thing done back and say so."""
+        self.reviews.undo(visit.profile.id, expected_id=events.whole(event, "verb"), now=visit.now)
         return "Undone. The card is as it was."
 
     def ask_for(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
@@ -101,20 +148,29 @@ class CardExercise:
         return len(asked)
 
     def undoable(self, visit: Visit, *, since: datetime | None = None) -> int | None:
-        """The id of the rating that undo would take back: the last one of today, or of a run."""
-        today = self.reviews.today(visit.profile.id, now=visit.now)
-        recent = [review for review in today if since is None or review.reviewed_at >= since]
-        return recent[-1].id if recent else None
+        """The id of what undo would take back: the last verb of today; in a run its last rating."""
+        last = self.reviews.undoable(visit.profile.id, now=visit.now, since=since)
+        return last.id if last and (since is None or last.name == "rate") else None
 
     def session(self, visit: Visit) -> Session:
         """Where the learner stands with all cards."""
-        return self.reviews.session(visit.profile.id, now=visit.now)
+        return self.desk(visit).session()
 
     def seconds_each(self, visit: Visit) -> float:
         """What a card takes this learner."""
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
+
+    def _common(self, desk: Desk, card: Card, look: Look) -> dict[str, Any]:
+        """What both sides of a card show."""
+        return {
+            "card": card,
+            "look": look,
+            "title": self.reviews.decks.titles.get(card.deck, card.deck),
+            "picture": picture_html(card.picture) if card.picture else "",
+            "flag": FLAG_NAMES[flag] if (flag := desk.standing.flags.get(card.id)) else "",
+        }
 
     # ---- as a station of the five-minute review ----
 
@@ -130,16 +186,17 @@ class CardExercise:
 
     def show(self, visit: Visit, run: ReviewRun) -> Piece:
         """The next card."""
-        card = self.session(visit).card
+        desk = self.desk(visit)
+        card = desk.session().card
         if card is None:
             raise LearnerError("No card is waiting any more.", do_next="Reload the page to go on.")
-        return self.front(visit, card)
+        return self.front(desk, card)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
         """Flip, rate or undo."""
         match event.get("act"):
             case "flip":
-                return self.back(visit, event)
+                return self.back(visit, self.desk(visit), look_of(event))
             case "rate":
                 self.rate(visit, event)
             case "undo":
@@ -158,9 +215,14 @@ class CardExercise:
 
 
 def card_exercise(context: Context) -> CardExercise:
-    """The cards of an app: its decks, read and checked, on its store."""
-    decks = load_decks(context.concepts)
-    return CardExercise(reviews=Reviews(store=context.store, decks=decks), concepts=context.concepts)
+    """The cards of an app: its decks and the learner's own, read and checked, on its store."""
+    reviews = Reviews(
+        store=context.store,
+        decks=LiveDecks(context.concepts, context.settings.decks_dir),
+        lookalikes=load_confusable(context.concepts),
+    )
+    fitting = Fitting(reviews, clock=context.clock)
+    return CardExercise(reviews=reviews, concepts=context.concepts, fitting=fitting)
 
 
 def in_words(interval: timedelta) -> str:

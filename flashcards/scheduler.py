@@ -1,12 +1,14 @@
 """When a card comes back: FSRS, as pure functions from what is known and a rating to what is known then.
 
-Fuzz is off: it draws from a global random source, and the interval on a button would not be the one applied.
-What `preview` returns is exactly what is stored when its button is pressed.
+The library's own fuzz is off: it draws from a global random source, and the interval on a button would not be
+the one applied. Ours is drawn from a seed, such as the card and how often it was reviewed, so that what
+`preview` returns is exactly what is stored when its button is pressed.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from random import Random
 from typing import Any, Literal, get_args
 
 import fsrs
@@ -25,6 +27,9 @@ _PHASE_OF = {state: phase for phase, state in _PHASES.items()}
 
 DESIRED_RETENTION = 0.9  # FSRS's own default: the share of due cards one can expect to recall
 MAXIMUM_INTERVAL_DAYS = 36_500
+LEARNING_STEPS = len(fsrs.Scheduler().learning_steps)  # good answers until a new card is learnt
+FUZZ_FROM_DAYS = 2.5
+FUZZ_RANGES = ((2.5, 7.0, 0.15), (7.0, 20.0, 0.1), (20.0, float("inf"), 0.05))  # as the library's FUZZ_RANGES
 DEFAULT_PARAMETERS: tuple[float, ...] = tuple(fsrs.Scheduler().parameters)
 
 
@@ -77,11 +82,42 @@ class Outcome:
 
 
 def preview(
-    memory: Memory | None, *, now: datetime, scheduling: Scheduling = Scheduling()
+    memory: Memory | None,
+    *,
+    now: datetime,
+    scheduling: Scheduling = Scheduling(),
+    fuzz_seed: str | None = None,
 ) -> tuple[Outcome, ...]:
-    """The four outcomes of rating a card now; None stands for a card never seen."""
+    """The four outcomes of rating a card now; None stands for a card never seen.
+
+    Without a seed there is no fuzz. One draw serves all four: a better rating never comes back sooner.
+    """
     moment = now.astimezone(UTC)
-    return tuple(_outcome(memory, rating, moment, _fsrs(scheduling)) for rating in RATINGS)
+    draw = None if fuzz_seed is None else Random(fuzz_seed).random()
+    return tuple(_outcome(memory, rating, moment, scheduling, draw) for rating in RATINGS)
+
+
+def retrievability(memory: Memory, *, now: datetime, scheduling: Scheduling = Scheduling()) -> float:
+    """The probability that a card would be recalled now, as FSRS estimates it."""
+    moment = now.astimezone(UTC)
+    return float(_fsrs(scheduling).get_card_retrievability(_to_fsrs(memory, moment), moment))
+
+
+def fuzzed(interval: timedelta, *, draw: float, maximum_days: int) -> timedelta:
+    """An interval moved a little, so that cards learnt together part. `draw` is from 0 to 1."""
+    if interval.days < FUZZ_FROM_DAYS:
+        return interval
+    spread = 1.0 + sum(
+        factor * max(min(float(interval.days), end) - start, 0.0) for start, end, factor in FUZZ_RANGES
+    )
+    longest = min(round(interval.days + spread), maximum_days)
+    shortest = min(max(2, round(interval.days - spread)), longest)
+    return timedelta(days=min(int(shortest + draw * (longest - shortest + 1)), longest))
+
+
+def rated(memory: Memory | None, rating: Rating, *, now: datetime, scheduling: Scheduling) -> Memory:
+    """What is known after one rating; the same as that button of `preview`, at a quarter of its cost."""
+    return _outcome(memory, rating, now.astimezone(UTC), scheduling, None).after
 
 
 @lru_cache(maxsize=64)
@@ -94,19 +130,24 @@ def _fsrs(scheduling: Scheduling) -> fsrs.Scheduler:
     )
 
 
-def _outcome(memory: Memory | None, rating: Rating, now: datetime, scheduler: fsrs.Scheduler) -> Outcome:
-    reviewed, _ = scheduler.review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
+def _outcome(
+    memory: Memory | None, rating: Rating, now: datetime, scheduling: Scheduling, draw: float | None
+) -> Outcome:
+    reviewed, _ = _fsrs(scheduling).review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
     assert reviewed.stability is not None
     assert reviewed.difficulty is not None
+    interval = reviewed.due - now
+    if draw is not None and reviewed.state is fsrs.State.Review:
+        interval = fuzzed(interval, draw=draw, maximum_days=scheduling.maximum_interval_days)
     after = Memory(
         phase=_PHASE_OF[reviewed.state],
         step=reviewed.step,
         stability=reviewed.stability,
         difficulty=reviewed.difficulty,
-        due=reviewed.due,
+        due=now + interval,
         last_review=now,
     )
-    return Outcome(rating=rating, name=RATING_NAMES[rating], after=after, interval=reviewed.due - now)
+    return Outcome(rating=rating, name=RATING_NAMES[rating], after=after, interval=interval)
 
 
 def _to_fsrs(memory: Memory | None, now: datetime) -> fsrs.Card:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from lora_lab.axis import nice_span, nice_ticks, spread
 from lora_lab.svg import element, path_data
+from study.plots.axis import nice_span, nice_ticks, spread
 
 Point = tuple[float, float]
 Colour = Literal["ink", "blue", "orange", "green", "purple", "brown"]

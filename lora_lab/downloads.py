@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from lora_lab.charts import plots_of
 from lora_lab.form import spec_of_address
@@ -16,21 +16,19 @@ from lora_lab.grid_report import report, sweep_json
 from lora_lab.grid_results import arms_of
 from lora_lab.lab import Lab
 from lora_lab.merged import Merged
-from lora_lab.plots import Plot, render, to_csv
 from lora_lab.plots.grid import grid_plots, plane_at
 from lora_lab.preview import preview
 from lora_lab.published_memory import published_memory
 from lora_lab.run_file import run_file
 from lora_lab.runs.table import Table
 from lora_lab.script import script_of
+from study.attachments import attached, file_response, missing, plot_response, table_response
 from study.errors import LearnerError
 
-MEDIA = {"png": "image/png", "svg": "image/svg+xml"}
 STEP_FIELDS = (
     "step", "loss", "learning_rate", "grad_norm", "tokens", "seconds", "live_bytes", "peak_bytes",
     "shared_by", "shared_seconds", "group_live_bytes", "group_peak_bytes",
 )  # fmt: skip
-BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
 
 
 def register(site: FastAPI, lab: Lab) -> None:
@@ -64,42 +62,42 @@ class Downloads:
             found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
             plot = next(plot for plot in plots_of(self._lab, found) if plot.name == name)
         except StopIteration:
-            return _missing(f"There is no plot named {name}.")
-        return _plot(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
+            return missing(f"There is no plot named {name}.")
+        return plot_response(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
         """The adapter folder as PEFT saves it, in a zip."""
         run = self._lab.run(run_id)
         if not run.adapter_path.is_dir():
-            return _missing("This run has saved no adapter.")
+            return missing("This run has saved no adapter.")
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             for path in sorted(run.adapter_path.iterdir()):
                 archive.write(path, f"adapter/{path.name}")
-        return _file(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
+        return file_response(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
 
     def merged(self, run_id: str) -> Response:
         """The merged model, in a zip that is made while it is sent."""
         merged = Merged(self._lab.run(run_id))
         if merged.state["state"] != "done":
-            return _missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
-        headers = _headers(f"merged-{run_id}.zip")
+            return missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
+        headers = attached(f"merged-{run_id}.zip")
         return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
         """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
         text = run_file(self._lab.run(run_id))
-        return _file(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
+        return file_response(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
 
     def script(self, run_id: str) -> Response:
         """The run as one Python script without this project."""
         text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
-        return _file(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
+        return file_response(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
     def steps(self, run_id: str) -> Response:
         """One line a step."""
         state = self._lab.state(self._lab.run(run_id))
-        return _table(_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
+        return table_response(_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:
         """Every published peak beside its prediction."""
@@ -115,7 +113,7 @@ class Downloads:
             }
             for row in published_memory()
         ]
-        return _table(_csv(rows, list(rows[0])), "memory-published")
+        return table_response(_csv(rows, list(rows[0])), "memory-published")
 
     def measured_memory(self) -> Response:
         """Every measured run of this machine beside its prediction."""
@@ -133,19 +131,19 @@ class Downloads:
             for run in self._lab.measured()
         ]
         if not rows:
-            return _missing("No run of this machine has been measured yet.")
-        return _table(_csv(rows, list(rows[0])), "memory-measured")
+            return missing("No run of this machine has been measured yet.")
+        return table_response(_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
         """One line a cell of a sweep."""
         sweep = self._lab.sweep(sweep_id)
-        return _table(Table(self._lab.settings.runs_dir).text(sweep), sweep_id)
+        return table_response(Table(self._lab.settings.runs_dir).text(sweep), sweep_id)
 
     def sweep(self, sweep_id: str) -> Response:
         """Grid, cells and findings, as JSON."""
         sweep = self._lab.sweep(sweep_id)
         text = sweep_json(sweep, self._lab.cells(sweep))
-        return _file(text.encode(), "application/json", f"{sweep_id}.json")
+        return file_response(text.encode(), "application/json", f"{sweep_id}.json")
 
     def report(self, sweep_id: str) -> Response:
         """One HTML file that needs nothing else; opened in the browser, kept with its Save."""
@@ -160,8 +158,8 @@ class Downloads:
             arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
             plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
         except StopIteration:
-            return _missing(f"There is no plot named {name}, or no cell has finished yet.")
-        return _plot(plot, ending, f"{name}-{sweep_id}")
+            return missing(f"There is no plot named {name}, or no cell has finished yet.")
+        return plot_response(plot, ending, f"{name}-{sweep_id}")
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -173,32 +171,7 @@ def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return file.getvalue()
 
 
-def _plot(plot: Plot, ending: str, name: str) -> Response:
-    match ending:
-        case "png" | "svg":
-            return _file(render(plot, ending, on_page=False), MEDIA[ending], f"{name}.{ending}")
-        case "csv":
-            return _table(to_csv(plot), name)
-    return _missing(f"Plots come as png, svg and csv, not as {ending}.")
-
-
-def _table(text: str, name: str) -> Response:
-    return _file((BOM + text).encode(), "text/csv; charset=utf-8", f"{name}.csv")
-
-
-def _file(content: bytes, media: str, name: str) -> Response:
-    return Response(content, media_type=media, headers=_headers(name))
-
-
-def _headers(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-
-
 def _refused(request: Request, error: Exception) -> Response:
     """Whatever a route can't find or make."""
     del request
-    return _missing(str(error))
-
-
-def _missing(text: str) -> Response:
-    return PlainTextResponse(text, status_code=404)
+    return missing(str(error))

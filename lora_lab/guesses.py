@@ -58,6 +58,14 @@ class Verdict:
     concepts: tuple[str, ...]
 
 
+QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
+    "percent": ("counting-parameters", "lora-rank"),
+    "peak": ("activation-memory",),
+    "lower": ("held-out-evaluation",),
+}
+"""What a guess about each quantity is about, whatever the setting."""
+
+
 def guess_of(form: Mapping[str, str]) -> Guess:
     """From the fields of the form. Raises LearnerError when nothing, or nothing readable, was guessed."""
     lower: Lower = "this" if form.get("lower") == "this" else "that" if form.get("lower") == "that" else ""
@@ -119,7 +127,7 @@ def _percent(guess: Guess, ended: Ended) -> Verdict | None:
             f"Rank {ended.spec.rank} gives the adapters {as_count(trainable)} numbers, "
             f"and {frozen / trainable:.0f} times as many, {as_count(frozen)}, stay frozen."
         ),
-        concepts=("counting-parameters", "lora-rank"),
+        concepts=QUANTITY_CONCEPTS["percent"],
     )
 
 
@@ -140,7 +148,7 @@ def _peak(guess: Guess, ended: Ended) -> Verdict | None:
             f"Most of it is {names[largest[0]].lower()}: {as_bytes(predicted[largest[0]])}, {share:.0f} %, "
             f"before {names[largest[1]].lower()} with {as_bytes(predicted[largest[1]])}."
         ),
-        concepts=MEMORY_CONCEPTS.get(largest[0], ("activation-memory",)),
+        concepts=MEMORY_CONCEPTS.get(largest[0], QUANTITY_CONCEPTS["peak"]),
     )
 
 
@@ -194,7 +202,7 @@ def _difference(differing: Sequence[tuple[str, str, str]]) -> str:
 def _concepts_of(names: set[str]) -> tuple[str, ...]:
     """The concepts behind the settings that differ; held-out loss itself where there are none."""
     found = [concept for name, concept in SETTING_CONCEPTS if name in names]
-    return tuple(dict.fromkeys(found)) or ("held-out-evaluation",)
+    return tuple(dict.fromkeys(found)) or QUANTITY_CONCEPTS["lower"]
 
 
 SETTING_CONCEPTS = (

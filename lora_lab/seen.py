@@ -6,13 +6,13 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from lora_lab.axis import nice_ticks
 from lora_lab.batches import Length
 from lora_lab.curve_frame import COLOURS, text
 from lora_lab.curves import NARROW, WIDE
 from lora_lab.home import LabHome, ReadExample
 from lora_lab.spec import RunSpec
 from lora_lab.svg import element, path_data
+from study.plots.axis import nice_ticks
 
 SHOWN_TOKENS = 160
 """Of one example on the page; the rest is counted."""

@@ -1,19 +1,34 @@
-"""Quizzes on the command line: `python -m quizzes list`, `due`, `grade` and `validate`."""
+"""Quizzes on the command line: `list`, `due`, `items`, `grade`, `validate`, `export` and `import`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from quizzes.bank import load_bank
+from quizzes import families
+from quizzes.bank import Question, load_bank
 from quizzes.explain.command import add_grade_options
 from quizzes.explain.prompts import load_prompts
+from quizzes.interchange.exchange import WRITERS, question_exchange
+from quizzes.kinds.charts import ReadChart
+from quizzes.lint import lint_questions
+from quizzes.own_bank import LiveBank
+from quizzes.progress import statistics_of
 from quizzes.sittings import Sittings
-from study.command_line import add_learner_options, exit_status, open_learner
+from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.concepts import load_concepts
 from study.content import LEVELS
+from study.content_lint import refuse
 from study.errors import LearnerError
 from study.evidence import broken_claims
+from study.exchange_commands import add_exchange_commands, export_files, import_file
+from study.imports import Imports
+from study.settings import load_settings
+from study.store import open_store
+
+DRAWN_TO_CHECK = 20  # variants of each family
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,50 +42,118 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listing.add_argument("--concept", default="", help="id of a concept")
     listing.set_defaults(command=list_questions)
 
-    due = commands.add_parser("due", help="list the questions that were last answered wrong")
+    due = commands.add_parser("due", help="list the questions to ask again")
     add_learner_options(due)
-    due.set_defaults(command=show_missed)
+    due.set_defaults(command=show_due)
+
+    items = commands.add_parser("items", help="say how the questions do, once they have ten answers")
+    items.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
+    items.set_defaults(command=show_items)
 
     add_grade_options(commands.add_parser("grade", help="say which concepts an explanation states"))
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
+
+    out, into = add_exchange_commands(commands, formats=tuple(WRITERS), what="questions")
+    out.set_defaults(command=export_questions)
+    into.set_defaults(command=import_questions)
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
 
 def list_questions(options: argparse.Namespace) -> None:
-    """One question a line."""
+    """One question a line, then the families that fit."""
     bank = load_bank(load_concepts())
-    questions = bank.matching(topic=options.topic, level=options.level, concept=options.concept)
-    if not questions:
+    wanted = {"topic": options.topic, "level": options.level, "concept": options.concept}
+    questions, drawn = bank.matching(**wanted), bank.families_matching(**wanted)
+    if not questions and not drawn:
         raise LearnerError(
             "No question matches this choice.", do_next="Leave an option out, or look at all: list"
         )
     for question in questions:
-        print(f"{question.id}\t{question.topic}\t{question.level}\t{' '.join(question.stem.split())}")
+        print(_line(question))
+    for family in drawn:
+        print(f"{family.id}@SEED\t{families.TOPIC}\t{family.level}\tfamily\t{family.title}")
 
 
-def show_missed(options: argparse.Namespace) -> None:
-    """What to ask again, oldest miss first."""
+def show_due(options: argparse.Namespace) -> None:
+    """What to ask again: confident errors whose day has come, then other misses, oldest first."""
     store, profile = open_learner(options)
-    missed = Sittings(store=store, bank=load_bank(load_concepts())).missed(profile.id)
-    print(f"{profile.name}: {len(missed)} to ask again")
-    for question in missed:
-        print(f"{question.id}\t{' '.join(question.stem.split())}")
+    own = load_settings(home=options.data_folder).questions_dir
+    sittings = Sittings(store=store, bank=LiveBank(load_concepts(), own))
+    again = sittings.again(profile.id, now=datetime.now(UTC))
+    print(f"{profile.name}: {len(again)} to ask again")
+    for question in again:
+        print(_line(question))
+    for each in sittings.returning(profile.id):
+        print(f"{each.question_id}\tcomes back on {each.due_on}, missed on {each.missed_on}")
+    store.close()
+
+
+def export_questions(options: argparse.Namespace) -> None:
+    """Files of the chosen formats, and what a format has no form for."""
+    now = datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    questions = question_exchange(load_settings(home=options.data_folder).home, load_concepts())
+    written = export_files([questions], profile.id, formats=options.format, folder=options.out, now=now)
+    for path in written:
+        print(path)
+    for name in options.format.split(","):
+        if left_out := questions.writing(name.strip()).left_out:
+            ids = ", ".join(entry.id for entry in left_out)
+            print(f"{name.strip()} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
+    store.close()
+
+
+def import_questions(options: argparse.Namespace) -> None:
+    """What a file added, updated and skipped, and why."""
+    now = datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    home = load_settings(home=options.data_folder).home
+    lines = import_file(
+        [question_exchange(home, load_concepts())],
+        Imports(store=store, home=home),
+        profile.id,
+        path=options.file,
+        dry_run=options.dry_run,
+        now=now,
+    )
+    for line in lines:
+        print(line)
+    store.close()
+
+
+def show_items(options: argparse.Namespace) -> None:
+    """One question a line, hardest first: answers, facility, discrimination, and what to look at."""
+    store = open_store(load_settings(home=options.data_folder).database_url)
+    for item in statistics_of(store, load_bank(load_concepts())):
+        tells = "-" if item.discrimination is None else f"{item.discrimination:.2f}"
+        advice = "; ".join(item.advice) or "nothing stands out"
+        print(f"{item.question_id}\t{item.facility.trials}\t{item.facility}\t{tells}\t{advice}")
     store.close()
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every question and prompt and compute every claim."""
+    """Read every question and prompt, compute every claim, and look at the questions as a whole."""
     concepts = load_concepts()
     bank, prompts = load_bank(concepts), load_prompts(concepts)
-    broken = broken_claims((f"question {question.id}", question.evidence) for question in bank.questions)
+    drawn = [families.question(family, seed) for family in bank.families for seed in range(DRAWN_TO_CHECK)]
+    all_questions = (*bank.questions, *drawn)
+    broken = broken_claims((f"question {question.id}", question.evidence) for question in all_questions)
     if broken:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
-    checks = sum(len(question.evidence.checks) for question in bank.questions)
-    counted = f"{len(bank.questions)} questions on {len(bank.topics)} topics and {len(prompts)} prompts"
-    print(f"{counted} are in order; {checks} numbers were computed.")
+    refuse(lint_questions(bank.questions, concepts))
+    charts = [question.task.chart for question in bank.questions if isinstance(question.task, ReadChart)]
+    checks = sum(len(question.evidence.checks) for question in all_questions)
+    computed = checks + sum(len(chart.points) for chart in charts)
+    counted = f"{len(bank.questions)} questions on {len(bank.topics)} topics, {len(bank.families)} families"
+    print(f"{counted} and {len(prompts)} prompts are in order; {computed} numbers were computed.")
+
+
+def _line(question: Question) -> str:
+    stem = " ".join(question.stem.split())
+    return f"{question.id}\t{question.topic}\t{question.level}\t{question.kind}\t{stem}"
 
 
 if __name__ == "__main__":

@@ -1,53 +1,50 @@
-"""The question bank: YAML files of multiple-choice questions, read and checked, all problems at once."""
+"""The question bank: YAML files of questions of all kinds, read and checked, all problems at once."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
+from quizzes import families
+from quizzes.families import FAMILIES
+from quizzes.families.drawn import Family
+from quizzes.kinds import KINDS, read_task
+from quizzes.kinds.choices import RIGHT, Option
+from quizzes.question import Question
+from quizzes.shape import read_shape
+from study.checks import read_checks
 from study.concepts import ConceptMap, note_unknown_concepts
-from study.content import LEVELS, ContentError, Fields, Level, Problem, note_repeated_ids, read_mapping
-from study.evidence import Evidence, read_evidence
+from study.content import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_mapping
+from study.evidence import evidence_of
+
+__all__ = ["RIGHT", "Bank", "Option", "Question", "load_bank"]
 
 QUESTIONS_DIR = Path(__file__).parent / "questions"
-RIGHT = "right"  # the right option's id; a wrong one is known by its misconception
 
-_MISCONCEPTION = re.compile(r"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*): (?P<name>.+)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """One choice. A wrong one is wrong for a reason, and the reason has a name."""
-
-    id: str
-    text: str
-    feedback: str
-    misconception: str
-
-    @property
-    def correct(self) -> bool:
-        """Whether it is the right one."""
-        return self.id == RIGHT
+V = TypeVar("V")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """One question with exactly one right option."""
+class ByQuestion(Mapping[str, V]):
+    """Something about each question under its id. Ids of drawn questions are found, but not listed."""
 
-    id: str
-    topic: str
-    concepts: tuple[str, ...]
-    level: Level
-    stem: str
-    options: tuple[Option, ...]
-    keep: str
-    evidence: Evidence
+    def __init__(self, written: Mapping[str, V], drawn: Callable[[str], V | None]) -> None:
+        self._written = written
+        self._drawn = drawn
 
-    @property
-    def right(self) -> Option:
-        """The right option."""
-        return next(option for option in self.options if option.correct)
+    def __getitem__(self, question_id: str) -> V:
+        if question_id in self._written:
+            return self._written[question_id]
+        found = self._drawn(question_id)
+        if found is None:
+            raise KeyError(question_id)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written)
+
+    def __len__(self) -> int:
+        return len(self._written)
 
 
 @dataclass(frozen=True)
@@ -56,25 +53,55 @@ class Bank:
 
     questions: tuple[Question, ...]
     topics: Mapping[str, str]
+    families: Mapping[str, Family] = field(default_factory=dict)
 
     @cached_property
-    def by_id(self) -> dict[str, Question]:
-        """Each question under its id."""
-        return {question.id: question for question in self.questions}
+    def by_id(self) -> Mapping[str, Question]:
+        """Each question under its id, one that a family draws included."""
+
+        def drawn(question_id: str) -> Question | None:
+            return families.find(question_id, self.families)
+
+        return ByQuestion({question.id: question for question in self.questions}, drawn)
 
     @cached_property
-    def concepts_of(self) -> dict[str, tuple[str, ...]]:
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         """Which concepts each question is about."""
-        return {question.id: question.concepts for question in self.questions}
+
+        def drawn(question_id: str) -> tuple[str, ...] | None:
+            family = families.family_of(question_id, self.families)
+            return family.concepts if family else None
+
+        return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
 
     def matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
-        """The questions of a topic, a level, a concept; empty means all."""
+        """The written questions of a topic, a level, a concept; empty means all."""
         return [
             question
             for question in self.questions
             if topic in ("", question.topic)
             and level in ("", question.level)
             and (not concept or concept in question.concepts)
+        ]
+
+    def size(self, topic: str) -> int:
+        """How many questions a topic has; a family counts once."""
+        return len(self.families) if topic == families.TOPIC else len(self.matching(topic=topic))
+
+    def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
+        """The same, and one question of each family that fits, with the numbers that the seed draws."""
+        fitting = self.families_matching(topic=topic, level=level, concept=concept)
+        drawn = [self.by_id[families.variant(family, seed=seed)] for family in fitting]
+        return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
+
+    def families_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Family]:
+        """The families of a topic, a level, a concept; empty means all."""
+        return [
+            family
+            for family in self.families.values()
+            if topic in ("", families.TOPIC)
+            and level in ("", family.level)
+            and (not concept or concept in family.concepts)
         ]
 
 
@@ -90,58 +117,34 @@ def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
         topics[path.stem] = file.text("topic")
         entries = file.children("questions", kind="question")
         file.close()
-        read.extend((_read_question(entry, path.stem, concepts), entry) for entry in entries)
+        read.extend((read_question(entry, path.stem, concepts), entry) for entry in entries)
     note_repeated_ids((question.id, fields) for question, fields in read)
     if problems:
         raise ContentError(problems)
-    return Bank(tuple(question for question, _ in read), topics)
+    return Bank(
+        tuple(question for question, _ in read), {**topics, families.TOPIC: families.TOPIC_TITLE}, FAMILIES
+    )
 
 
-def _read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
-    stem, keep = fields.text("stem"), fields.text("keep")
-    options = tuple(_read_option(entry) for entry in fields.children("options", kind="option"))
-    texts = [stem, keep, *(f"{option.text} {option.feedback}" for option in options)]
+def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
+    """One entry of a question file; what is wrong with it is noted."""
+    kind = fields.choice("kind", KINDS) if fields.has("kind") else KINDS[0]
+    checks = read_checks(fields)
+    stem, task = read_task(fields, kind, stem=fields.text("stem"), checks=checks)
+    keep, steps = fields.text("keep"), fields.texts("steps", default=())
     question = Question(
         id=fields.text("id"),
         topic=topic,
         concepts=fields.texts("concepts"),
         level=fields.choice("level", LEVELS),
         stem=stem,
-        options=options,
+        task=task,
         keep=keep,
-        evidence=read_evidence(fields, printed=" ".join(texts)),
+        evidence=evidence_of(fields, checks, printed=" ".join([stem, keep, *steps, *task.texts])),
+        hint=fields.text("hint", default=""),
+        steps=steps,
+        shape=read_shape(fields),
     )
     note_unknown_concepts(fields, question.concepts, concepts)
-    _note_option_problems(fields, options)
     fields.close()
     return question
-
-
-def _read_option(fields: Fields) -> Option:
-    correct = fields.flag("correct")
-    written = fields.text("misconception", default="")
-    named = _MISCONCEPTION.fullmatch(written)
-    if correct and written:
-        fields.note("the right option cannot have a misconception")
-    if not correct and named is None:
-        fields.note(f'a wrong option needs `misconception: "slug: short name"`, got {written!r}')
-    option = Option(
-        id=RIGHT if correct else named["slug"] if named else "",
-        text=fields.text("text"),
-        feedback=fields.text("feedback"),
-        misconception=named["name"] if named else "",
-    )
-    fields.close()
-    return option
-
-
-def _note_option_problems(fields: Fields, options: tuple[Option, ...]) -> None:
-    ids = [option.id for option in options]
-    if not 3 <= len(options) <= 4:
-        fields.note(f"needs 3 or 4 options, got {len(options)}")
-    if ids.count(RIGHT) != 1:
-        fields.note(f"needs exactly one right option, got {ids.count(RIGHT)}")
-    if len(set(ids)) != len(ids):
-        fields.note("two options share a misconception, so answers could not be told apart")
-    if len({option.text for option in options}) != len(options):
-        fields.note("two options read the same")

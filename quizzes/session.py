@@ -6,11 +6,12 @@ from random import Random
 from typing import TypeVar
 
 from quizzes.bank import Bank, Option, Question
+from quizzes.kinds.grade import Offered, lettered
+from quizzes.modes import CHECK_LEVELS, PROBLEM_KINDS
 from study.store.quizzes import QuizAnswer, QuizRecord
 
 T = TypeVar("T")
 
-LETTERS = "ABCD"
 USUAL_LENGTH = 10
 SEEDS = 10_000  # short enough to read out in a classroom
 
@@ -26,17 +27,27 @@ class ConceptScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where a learner stands in a quiz. `question` is None when all are answered."""
+    """Where a learner stands in a quiz. `question` is None when all are answered, or the time is over."""
 
     number: int
     total: int
     question: Question | None
     answered: Mapping[str, QuizAnswer]
+    """The last attempt at each question that is done with."""
+
+    points: float
+    tried: QuizAnswer | None = None
+    """The first attempt at the open question, if it was not right."""
 
     @property
     def right(self) -> int:
         """Right answers so far."""
         return sum(answer.correct for answer in self.answered.values())
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was answered."""
+        return bool(self.answered) or self.tried is not None
 
 
 def draw(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
@@ -44,21 +55,54 @@ def draw(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Ques
     return tuple(_shuffled(questions, seed=seed, salt="questions")[:length])
 
 
+def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, ...]:
+    """So many of each level, easy ones first."""
+    return tuple(
+        question
+        for level, count in CHECK_LEVELS
+        for question in draw([q for q in questions if q.level == level], seed=seed, length=count)
+    )
+
+
+def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
+    """What has to be worked out comes before what can be recognized."""
+    shuffled = draw(questions, seed=seed, length=len(questions))
+    return tuple(sorted(shuffled, key=_is_recognized)[:length])
+
+
+def offered(question: Question, *, seed: int) -> Offered:
+    """What there is to choose from under its letters, in the order this quiz shows it."""
+    return question.task.offered(f"{seed}/{question.id}")
+
+
 def options_in_order(question: Question, *, seed: int) -> list[tuple[str, Option]]:
-    """The options under their letters, in the order this quiz shows them."""
-    return list(zip(LETTERS, _shuffled(question.options, seed=seed, salt=question.id), strict=False))
+    """The options of a question that has options, under the same letters."""
+    return lettered(question.options, salt=f"{seed}/{question.id}")
 
 
-def position(bank: Bank, record: QuizRecord, answers: Iterable[QuizAnswer]) -> Position:
-    """The first question without an answer; a question that has left the bank meanwhile is passed over."""
+def position(
+    bank: Bank, record: QuizRecord, answers: Iterable[QuizAnswer], *, attempts: int = 1, over: bool = False
+) -> Position:
+    """The first question that is not done with; one that has left the bank meanwhile is passed over."""
     asked = [bank.by_id[question_id] for question_id in record.question_ids if question_id in bank.by_id]
-    answered = {answer.question_id: answer for answer in answers if answer.question_id in bank.by_id}
+    made: dict[str, list[QuizAnswer]] = {}
+    for answer in answers:
+        if answer.question_id in bank.by_id:
+            made.setdefault(answer.question_id, []).append(answer)
+    answered = {
+        question_id: tries[-1]
+        for question_id, tries in made.items()
+        if over or tries[-1].correct or len(tries) >= attempts
+    }
     waiting = [question for question in asked if question.id not in answered]
+    shown = waiting[0] if waiting and not over else None
     return Position(
         number=len(asked) - len(waiting) + (1 if waiting else 0),
         total=len(asked),
-        question=waiting[0] if waiting else None,
+        question=shown,
         answered=answered,
+        points=sum(max(each.score for each in tries) for tries in made.values()),
+        tried=made[shown.id][-1] if shown and shown.id in made else None,
     )
 
 
@@ -87,6 +131,10 @@ def _shuffled(items: Sequence[T], *, seed: int, salt: str) -> list[T]:
     shuffled = list(items)
     Random(f"{seed}/{salt}").shuffle(shuffled)  # a text seeds alike in every process, unlike hash()
     return shuffled
+
+
+def _is_recognized(question: Question) -> bool:
+    return question.kind not in PROBLEM_KINDS and not question.steps
 
 
 def _share(score: ConceptScore) -> tuple[float, str]:

@@ -1,7 +1,7 @@
 """What Today needs to know of each kind of study, so that it need not know the packages behind them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,16 @@ class CardsDue:
 
 @dataclass(frozen=True, kw_only=True)
 class Subjects:
-    """Which concepts each card and each question is about, and which prompts there are."""
+    """Which concepts each card, question, prompt and prediction is about."""
 
     of_card: Mapping[str, tuple[str, ...]]
     of_question: Mapping[str, tuple[str, ...]]
     of_prompt: Mapping[str, tuple[str, ...]]
+    of_idea: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """By prompt, and by what a good explanation of it says."""
+
+    of_prediction: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the quantity that was guessed."""
 
     def counts(self, concept_id: str) -> tuple[int, int]:
         """How many cards and how many questions are about a concept."""

@@ -19,19 +19,25 @@ _NUMBER = re.compile(rf"((?:(?<![\w.])[-−])?\d[\d,]*(?:\.\d+)?)(?:\s*({_UNITS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """A claim the test suite evaluates: `quantity(**arguments)` is `expect`, give or take `tolerance`."""
+class Quantity:
+    """Something the lab can compute: a registered function and its arguments."""
 
     quantity: str
     arguments: Mapping[str, Any]
-    expect: float
-    tolerance: float = 0.0
 
     @property
     def call(self) -> str:
         """What is computed, as a learner can read it: `lora_parameters(model=gpt3-175b, rank=8)`."""
         arguments = ", ".join(f"{name}={_as_word(value)}" for name, value in self.arguments.items())
         return f"{self.quantity}({arguments})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Quantity):
+    """A claim the test suite evaluates: `quantity(**arguments)` is `expect`, give or take `tolerance`."""
+
+    expect: float
+    tolerance: float = 0.0
 
 
 def register(name: str, function: Callable[..., float]) -> None:
@@ -45,13 +51,13 @@ def registered() -> tuple[str, ...]:
     return tuple(sorted(_QUANTITIES))
 
 
-def evaluate(check: Check) -> float:
+def evaluate(asked: Quantity) -> float:
     """The quantity's value, computed now."""
-    function = _QUANTITIES.get(check.quantity)
+    function = _QUANTITIES.get(asked.quantity)
     if function is None:
         known = ", ".join(registered()) or "none"
-        raise LearnerError(f"No quantity is called {check.quantity!r}.", do_next=f"Registered are: {known}.")
-    return float(function(**check.arguments))
+        raise LearnerError(f"No quantity is called {asked.quantity!r}.", do_next=f"Registered are: {known}.")
+    return float(function(**asked.arguments))
 
 
 def holds(check: Check) -> bool:
@@ -62,6 +68,13 @@ def holds(check: Check) -> bool:
 def prints(text: str, check: Check) -> bool:
     """Whether a text shows the expected number, in full or rounded to what it prints (37.7M, 780 GB)."""
     return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
+
+
+def read_quantity(fields: Fields, *, besides: tuple[str, ...] = ()) -> Quantity | None:
+    """A mapping that names a quantity; all its fields but `besides` are the arguments."""
+    name = fields.text("quantity")
+    arguments = fields.rest(besides=("quantity", *besides))
+    return Quantity(quantity=name, arguments=arguments) if name else None
 
 
 def read_checks(fields: Fields) -> tuple[Check, ...]:
@@ -85,6 +98,32 @@ def _read_check(entry: object, fields: Fields) -> Check | None:
     return Check(
         quantity=entry["quantity"], arguments=arguments, expect=float(expect), tolerance=float(tolerance)
     )
+
+
+def read_number(written: str) -> float | None:
+    """The first number of a text, its unit taken in: `37.7M`, `3,5`, `1,024`, `1e-4`, `-2 GB`; or None."""
+    try:
+        return float(written)
+    except ValueError:
+        pass
+    # A comma before three digits groups them, unless a lone 0 is before it; any other is a decimal comma.
+    spelt = re.sub(r"(?<![\d,])0,(?=\d)", "0.", written.replace("−", "-").replace("\u00a0", " "))
+    spelt = re.sub(r",(?!\d{3}(?!\d))", ".", spelt)
+    found = _NUMBER.search(re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", spelt))
+    if found is None:
+        return None
+    return float(found[1].replace(",", "")) * _SCALES.get(found[2] or "", 1.0)
+
+
+def has_unit(written: str) -> bool:
+    """Whether a number was written with a unit that is known here."""
+    found = _NUMBER.search(written)
+    return bool(found and found[2])
+
+
+def scale_of(unit: str) -> float | None:
+    """What one of a unit is: 10^9 for GB; None for a word that is no such unit."""
+    return _SCALES.get(unit)
 
 
 def _is_printed_as(check: Check, digits: str, unit: str) -> bool:

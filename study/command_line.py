@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+import uuid
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from study.errors import LearnerError
@@ -25,6 +27,17 @@ def add_learner_options(parser: argparse.ArgumentParser) -> None:
     """Whose data, and where it is."""
     parser.add_argument("--profile", help="name of the learner; needed where there are several")
     parser.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
+
+
+def open_or_welcome(options: argparse.Namespace, *, now: datetime) -> tuple[Store, Profile]:
+    """The learner that the options name; where nobody has studied yet, a new one."""
+    store = open_store(load_settings(home=options.data_folder).database_url)
+    if not store.profiles.all():
+        made = store.profiles.of_browser(f"command line {uuid.uuid4().hex}", now=now)
+        if options.profile:
+            store.profiles.rename(made.id, options.profile)
+    store.close()
+    return open_learner(options)
 
 
 def open_learner(options: argparse.Namespace) -> tuple[Store, Profile]:

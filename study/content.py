@@ -1,5 +1,6 @@
 """YAML content, read with its line numbers, so that every problem is reported at once and can be found."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,17 @@ import yaml
 
 from study.errors import LearnerError
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # a PyYAML built without libyaml reads the same, six times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 T = TypeVar("T", bound=str)
+
+YAML_LIMIT_BYTES = 2_000_000  # the reader in pure Python takes seconds for a megabyte
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +55,7 @@ class Placed(dict[str, Any]):
     line: int = 0
 
 
-class _PlacedLoader(yaml.SafeLoader):
+class _PlacedLoader(SafeLoader):
     """Builds `Placed` mappings and refuses a key that is written twice."""
 
     def construct_placed(self, node: yaml.MappingNode) -> Placed:
@@ -70,15 +78,28 @@ class Fields:
     """One YAML mapping read field by field: a problem is noted and reading goes on."""
 
     def __init__(
-        self, placed: Mapping[str, Any], *, file: str, kind: str, problems: list[Problem], owner: str = ""
+        self,
+        placed: Mapping[str, Any],
+        *,
+        file: str,
+        kind: str,
+        problems: list[Problem],
+        owner: str = "",
+        optional: tuple[str, ...] = (),
     ) -> None:
         self._placed = placed
         self._file = file
+        self._optional = optional  # texts that a learner's own content may leave out
         self._seen: set[str] = set()
         self._problems = problems
         self.line = getattr(placed, "line", 0)
         named = str(placed.get("id", "")) or owner
         self.item = f"{kind} {named}".strip()
+
+    @property
+    def own(self) -> bool:
+        """Whether a learner brought it: what the app asks of its own content is then not asked."""
+        return bool(self._optional)
 
     def note(self, text: str) -> None:
         """Report a problem of this item."""
@@ -87,8 +108,8 @@ class Fields:
     def text(self, name: str, *, default: str | None = None) -> str:
         """A text; required unless a default is given."""
         value = self._take(name)
-        if value is None and default is not None:
-            return default
+        if value is None and (default is not None or name in self._optional):
+            return default or ""
         if not isinstance(value, str) or not value.strip():
             self.note(f"`{name}` must be a text, got {value!r}")
             return ""
@@ -125,10 +146,44 @@ class Fields:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             self.note(f"`{name}` must be a list of mappings, got {value!r}"[:200])
             return []
-        return [
-            Fields(entry, file=self._file, kind=kind, problems=self._problems, owner=f"of {self.item}")
-            for entry in value
-        ]
+        return [self._inner(entry, kind) for entry in value]
+
+    def child(self, name: str, *, kind: str) -> "Fields | None":
+        """One mapping, if it is written."""
+        value = self._take(name)
+        if isinstance(value, dict):
+            return self._inner(value, kind)
+        if value is not None:
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        return None
+
+    def needed_child(self, name: str, *, kind: str) -> "Fields":
+        """One mapping; an empty one after noting that there is none."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        placed = value if isinstance(value, Placed) else Placed()
+        placed.line = placed.line or self.line
+        return self._inner(placed, kind)
+
+    def has(self, name: str) -> bool:
+        """Whether a field is written at all."""
+        return name in self._placed
+
+    def rest(self, *, besides: tuple[str, ...]) -> dict[str, Any]:
+        """All fields but some, for a reader that hands them on by name."""
+        names = [name for name in self._placed if name not in besides]
+        return {name: self._take(name) for name in names}
+
+    def _inner(self, placed: Mapping[str, Any], kind: str) -> "Fields":
+        return Fields(
+            placed,
+            file=self._file,
+            kind=kind,
+            problems=self._problems,
+            owner=f"of {self.item}",
+            optional=self._optional,
+        )
 
     def raw(self, name: str) -> Any:
         """The value as it stands, for a reader that checks it itself."""
@@ -154,6 +209,36 @@ def read_yaml(path: Path, problems: list[Problem]) -> Any:
         problems.append(Problem(file=path.name, line=line, item="YAML", text=str(error.problem)))
     except (OSError, UnicodeDecodeError) as error:
         problems.append(Problem(file=path.name, line=1, item="file", text=f"cannot be read ({error})"))
+    return None
+
+
+def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
+    """YAML (with its lines kept) or JSON that a learner brought; None after noting what is wrong."""
+    try:
+        text = content.decode("utf-8-sig")
+        if name.endswith(".json"):
+            return json.loads(text)
+        if len(content) > YAML_LIMIT_BYTES:
+            raise ValueError(f"YAML files may have {YAML_LIMIT_BYTES:,} bytes")
+        alias = _first_alias(text)
+        if alias is None:
+            return yaml.load(text, Loader=_PlacedLoader)
+        problems.append(Problem(file=name, line=alias, item="YAML", text="aliases are not read"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problems.append(Problem(file=name, line=line, item="YAML", text=str(error.problem)))
+    except json.JSONDecodeError as error:
+        problems.append(Problem(file=name, line=error.lineno, item="JSON", text=error.msg))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        problems.append(Problem(file=name, line=1, item="file", text=f"cannot be read ({error})"))
+    return None
+
+
+def _first_alias(text: str) -> int | None:
+    """Its line. By aliases a few lines can stand for gigabytes, and nobody needs them in a deck."""
+    for event in yaml.parse(text, Loader=SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return event.start_mark.line + 1 if event.start_mark else 1
     return None
 
 

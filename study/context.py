@@ -6,6 +6,7 @@ from datetime import datetime
 from random import Random
 
 from study.concepts import ConceptMap
+from study.days import StudyDays
 from study.settings import Settings
 from study.store import Store
 from study.store.notes import Preferences
@@ -38,6 +39,11 @@ class Visit:
     preferences: Preferences
     query: Mapping[str, str]
     now: datetime
+
+    @property
+    def days(self) -> StudyDays:
+        """How this learner counts days."""
+        return self.preferences.days
 
 
 def visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -> Visit:

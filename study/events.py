@@ -54,6 +54,12 @@ def fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> list[str
     return values
 
 
+def form(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    """All fields of a submitted form."""
+    sent = event.get("fields")
+    return {name: fields(event, name) for name in sent} if isinstance(sent, dict) else {}
+
+
 def number(written: str, *, default: int, low: int, high: int) -> int:
     """A whole number from an address that anyone may have typed: out of range is brought into range."""
     return min(max(int(written), low), high) if written.removeprefix("-").isdecimal() else default

@@ -15,11 +15,20 @@ class Evidence:
     checks: tuple[Check, ...]
 
 
-def read_evidence(fields: Fields, *, printed: str) -> Evidence:
-    """An item's source and checks; notes a claim with neither, and a check whose number no text shows."""
+def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Evidence:
+    """An item's source and checks; notes a claim with neither, and a check whose number no text shows.
+
+    A `computed` item shows a number that is never written, so that it needs neither.
+    """
+    return evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
+
+
+def evidence_of(
+    fields: Fields, checks: tuple[Check, ...], *, printed: str, computed: bool = False
+) -> Evidence:
+    """The same, for an item that needed its checks before its texts were known."""
     source = fields.text("source", default="")
-    checks = read_checks(fields)
-    if not source and not checks:
+    if not source and not checks and not computed:
         fields.note("no source and no check")
     for check in checks:
         if not prints(printed, check):

@@ -5,7 +5,7 @@ send new HTML. The browser's side of the contract is written at the top of `stat
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
@@ -137,14 +137,19 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
             "Your browser did not send its cookie, so your cards can't be found.",
             do_next="Allow cookies for this address, then reload the page.",
         )
-    asked = str(request.query_params) if event is None else str(event.get("query", "")).removeprefix("?")
-    found = visit(context, browser_id=browser_id, query=dict(parse_qsl(asked)))
+    query = dict(parse_qsl(str(request.query_params))) if event is None else query_of(event)
+    found = visit(context, browser_id=browser_id, query=query)
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
             "Another profile was chosen in another window; nothing was changed here.",
             do_next="Reload the page to go on with that one.",
         )
     return found
+
+
+def query_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """What the address said when a press was made."""
+    return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
 
 
 def waiting(title: str) -> str:

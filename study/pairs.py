@@ -1,11 +1,13 @@
 """The app's own cards and questions as prompt and answer pairs: the data set that the lab fine-tunes on."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from study.content import ContentError, Fields, Problem, read_mapping
 
+_GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
 _ROOT = Path(__file__).parents[1]
 DECKS_DIR = _ROOT / "flashcards" / "decks"
 QUESTIONS_DIR = _ROOT / "quizzes" / "questions"
@@ -21,7 +23,7 @@ class Pair:
 
 
 def own_pairs(*, decks_dir: Path = DECKS_DIR, questions_dir: Path = QUESTIONS_DIR) -> list[Pair]:
-    """Front and back of every card; stem, right option and the idea to keep of every question."""
+    """Front and back of all cards but computed ones; stem, right option and idea of single choices."""
     problems: list[Problem] = []
     pairs = [*_card_pairs(decks_dir, problems), *_question_pairs(questions_dir, problems)]
     if problems:
@@ -31,11 +33,18 @@ def own_pairs(*, decks_dir: Path = DECKS_DIR, questions_dir: Path = QUESTIONS_DI
 
 def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
     for card in _items(folder, "cards", kind="card", problems=problems):
-        yield Pair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
+        kind = card.text("kind", default="basic")
+        if kind == "cloze":
+            text = card.text("text")
+            yield Pair(prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id"))
+        elif kind != "numeric":  # its number is computed when it is shown, and stands nowhere
+            yield Pair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
 
 
 def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
     for question in _items(folder, "questions", kind="question", problems=problems):
+        if question.raw("kind") not in (None, "single"):
+            continue  # what is arranged or picked from a figure makes no text to train on
         right = [
             option.text("text")
             for option in question.children("options", kind="option")

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from statistics import median
+from typing import Literal
 
 from study.concepts import Concept, ConceptMap
-from study.days import study_day
+from study.days import MACHINE_DAYS, StudyDays
 from study.store.cards import CardReview
 from study.store.quizzes import QuizAnswer
 
@@ -16,19 +17,30 @@ MASTERY_WINDOW = 10
 MASTERY_LEAST = 3
 NEWER_COUNTS = 0.8  # each older answer counts four fifths of the one after it
 
+FAMILIAR_FROM = (
+    0.7  # Khan Academy's levels: Familiar from 70 %, Proficient at 100 % (support.khanacademy.org)
+)
+
+Level = Literal["Attempted", "Familiar", "Proficient", "Mastered"]
+
 MASTERY_RULE = (
     f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
-    "remembered and questions you got right. Each older answer counts four fifths of the one after it. "
-    f"Below {MASTERY_LEAST} answers no number is shown."
+    "remembered, and questions, explanations and predictions you got right. Each older answer counts four "
+    f"fifths of the one after it. Below {MASTERY_LEAST} answers no number is shown."
+)
+LEVEL_RULE = (
+    "Attempted: below 70 %. Familiar: 70 to 99 %. Proficient: 100 %. Mastered: Proficient, and right in a "
+    "quiz that mixes concepts. A miss takes you down."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One answer to a card or a question, seen from a concept."""
+    """One answer, seen from a concept; `mixed` when it was given among questions about other concepts."""
 
     at: datetime
     right: bool
+    mixed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +51,17 @@ class Mastery:
     answers: int
     misses: int
     last_seen: datetime
+    mixed_right: bool = False
+    """Whether one of the last answers was right in a mixed quiz."""
+
+    @property
+    def level(self) -> Level:
+        """One of four, by the rule the page prints."""
+        if self.share is None or self.share < FAMILIAR_FROM:
+            return "Attempted"
+        if self.misses:
+            return "Familiar"
+        return "Mastered" if self.mixed_right else "Proficient"
 
     @property
     def percent(self) -> int | None:
@@ -52,9 +75,13 @@ def mastery_by_concept(
     *,
     of_card: Mapping[str, tuple[str, ...]],
     of_question: Mapping[str, tuple[str, ...]],
+    others: Iterable[tuple[tuple[str, ...], Outcome]] = (),
 ) -> dict[str, Mastery]:
-    """Mastery of each concept that was answered at least once."""
+    """Mastery of each concept that was answered at least once; `others` are concepts with an outcome."""
     outcomes: dict[str, list[Outcome]] = {}
+    for concepts, outcome in others:
+        for concept in concepts:
+            outcomes.setdefault(concept, []).append(outcome)
     for review in reviews:
         for concept in of_card.get(review.card_id, ()):
             seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED)
@@ -81,11 +108,11 @@ def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Conce
     return next(ready, None)
 
 
-def streak_days(moments: Iterable[datetime], *, today: date, zone: tzinfo | None = None) -> int:
+def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:
     """Study days in a row up to today; a day that is not over yet does not break the row."""
-    days = {study_day(moment, zone=zone) for moment in moments}
-    newest = today if today in days else today - timedelta(days=1)
-    run = takewhile(days.__contains__, (newest - timedelta(days=back) for back in range(len(days) + 1)))
+    studied = {days.day(moment) for moment in moments}
+    newest = today if today in studied else today - timedelta(days=1)
+    run = takewhile(studied.__contains__, (newest - timedelta(days=back) for back in range(len(studied) + 1)))
     return sum(1 for _ in run)
 
 
@@ -110,6 +137,7 @@ def _mastery(outcomes: list[Outcome]) -> Mastery:
         answers=len(outcomes),
         misses=sum(not outcome.right for outcome in newest_first),
         last_seen=newest_first[0].at,
+        mixed_right=any(outcome.mixed and outcome.right for outcome in newest_first),
     )
 
 

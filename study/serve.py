@@ -78,7 +78,9 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--projector", action="store_true", help="large type and no profile names, for a class"
     )
-    parser.add_argument("--no-worker", dest="worker", action="store_false", help="start no training worker")
+    parser.add_argument(
+        "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
+    )
     return parser.parse_args(arguments)
 
 

@@ -32,6 +32,21 @@ class Settings:
         """One folder per sweep; its runs are in `runs_dir` as all others."""
         return self.home / "sweeps"
 
+    @property
+    def imports_dir(self) -> Path:
+        """Uploaded files that wait to be imported."""
+        return self.home / "imports"
+
+    @property
+    def decks_dir(self) -> Path:
+        """The learner's own decks, beside the app's."""
+        return self.home / "decks"
+
+    @property
+    def questions_dir(self) -> Path:
+        """The learner's own questions, beside the app's."""
+        return self.home / "questions"
+
 
 def load_settings(*, home: Path | None = None) -> Settings:
     """Settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.

@@ -17,6 +17,8 @@ class Piece:
     html: Markup
     say: str = ""
     focus: str = ""
+    key: str = ""
+    """Which of its kind it is, where an address can name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +80,16 @@ class QuizStation(Station, Protocol):
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
         """The ids of the questions."""
 
+    def returning(self, visit: Visit) -> int:
+        """How many questions that were missed with confidence come back today."""
+
 
 class ExplainStation(Station, Protocol):
     """One explanation."""
+
+    @property
+    def acts(self) -> frozenset[str]:
+        """The presses that its pieces send."""
 
     def chosen(self, visit: Visit) -> str:
         """The id of the prompt."""

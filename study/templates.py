@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from study import units
-from study.checks import Check, evaluate
+from study.checks import Quantity, evaluate
 from study.markup import to_html, to_plain
 
 _ROOT = Path(__file__).parents[1]
@@ -34,6 +34,7 @@ def environment() -> Environment:
         rich=to_html,
         plain=to_plain,
         count=units.as_count,
+        short=units.as_short,
         percent=units.as_percent,
         duration=units.as_duration,
         bytes=units.as_bytes,
@@ -47,7 +48,7 @@ def render(name: str, /, **values: object) -> str:
     return environment().get_template(name).render(**values)
 
 
-def _computed(check: Check) -> str:
+def _computed(asked: Quantity) -> str:
     """The number behind a claim, computed while the page is made."""
-    value = evaluate(check)
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    value = evaluate(asked)
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.7g}"

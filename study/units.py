@@ -17,6 +17,14 @@ def as_count(number: int) -> str:
     return f"{number:,}"
 
 
+def as_short(number: float) -> str:
+    """`2.44M`, `37.7M`, `4.5`: three significant digits, for the label of a bar."""
+    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= scale:
+            return f"{_three_digits(number / scale)}{unit}"
+    return f"{number:.3g}"
+
+
 def as_percent(percent: float) -> str:
     """`1.78 %`: three significant digits."""
     return f"{_three_digits(percent)} %"

@@ -3,7 +3,7 @@
 import ipaddress
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,13 +30,16 @@ class Doorkeeper:
     - A request for a foreign host name is refused: that is how a web site elsewhere would reach a server on
       this machine (DNS rebinding). Addresses written as numbers can't be rebound and are let in.
     - A request that changes something must come from one of our own pages (its `Origin` is our host).
-    - A body over the limit is refused.
+    - A body over the limit is refused; `larger` names paths with a limit of their own.
     - A browser gets a random id as a cookie with its first page. `Lax` rather than `Strict`: with `Strict` a
       link from a chat or a course page would arrive without it, and a learner would become a stranger.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str] = (), larger: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
+        self._larger = larger or {}
         self._hosts = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,21 +47,22 @@ class Doorkeeper:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope["method"], headers)
+        limit_bytes = self._larger.get(scope["path"], BODY_LIMIT_BYTES)
+        refusal = self._refusal(scope["method"], headers, limit_bytes)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
         cookie = _new_cookie(scope, headers)
-        await self._app(scope, _limited(receive), _with_headers(send, cookie))
+        await self._app(scope, _limited(receive, limit_bytes), _with_headers(send, cookie))
 
-    def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, method: str, headers: Headers, limit_bytes: int) -> PlainTextResponse | None:
         host = headers.get("host", "")
         if not self._is_ours(host):
             return PlainTextResponse("This app does not answer to that host name.", status_code=400)
         origin = headers.get("origin")
         if method not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
             return PlainTextResponse("This request comes from another site.", status_code=403)
-        if int(headers.get("content-length") or 0) > BODY_LIMIT_BYTES:
+        if int(headers.get("content-length") or 0) > limit_bytes:
             return PlainTextResponse("That is too large.", status_code=413)
         return None
 
@@ -101,7 +105,7 @@ def _with_headers(send: Send, cookie: str | None) -> Send:
     return send_with_headers
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, limit_bytes: int) -> Receive:
     """A body sent in pieces without a length is cut off at the limit, as if the sender had gone."""
     received = 0
 
@@ -109,6 +113,6 @@ def _limited(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if received > BODY_LIMIT_BYTES else message
+        return {"type": "http.disconnect"} if received > limit_bytes else message
 
     return receive_limited

@@ -9,9 +9,9 @@ to_csv(plot)                         # its numbers
 
 from lora_lab.plots.memory import memory_by_bits, memory_by_rank
 from lora_lab.plots.parameters import parameters_by_rank
-from lora_lab.plots.plot import Cell, Plot, shown, to_csv
-from lora_lab.plots.render import Format, render
-from lora_lab.plots.sheet import NARROW_INCHES, WIDE_INCHES
+from study.plots.plot import Cell, Plot, shown, to_csv
+from study.plots.render import Format, render
+from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 
 __all__ = [
     "NARROW_INCHES",

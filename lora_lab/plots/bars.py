@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from lora_lab.plots.sheet import (
+from lora_lab.plots.stack import SWATCH, Bar, Scale, StackArea, diamond, swatch
+from study.plots.sheet import (
     EDGE,
     INK,
     NARROW_BELOW_POINTS,
@@ -12,7 +13,6 @@ from lora_lab.plots.sheet import (
     text_width,
     wrapped,
 )
-from lora_lab.plots.stack import SWATCH, Bar, Scale, StackArea, diamond, swatch
 from study.units import as_bytes
 
 BODY_WIDE = 265.0

@@ -2,9 +2,9 @@
 
 from lora_lab.batches import RowSize
 from lora_lab.memory import Compute
-from lora_lab.plots.sheet import shortened
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import TARGET_LABELS, RunSpec
+from study.plots.sheet import shortened
 
 NAME_POINTS = 190.0  # about 27 characters: hub ids are longer than a title can take
 

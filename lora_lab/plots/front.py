@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from lora_lab.axis import nice_ticks
-from lora_lab.plots.area import Area, Span, loss_levels, loss_span
 from lora_lab.plots.lines import BLUE
-from lora_lab.plots.sheet import (
+from lora_lab.plots.losses import loss_levels, loss_span
+from study.plots.area import Area, Span
+from study.plots.axis import nice_ticks
+from study.plots.sheet import (
     EDGE,
     INK,
     NARROW_BELOW_POINTS,

@@ -7,9 +7,9 @@ from lora_lab.grid_results import Arm, at_best_rate
 from lora_lab.plots.front import LossAgainstMemory, Point, front_of
 from lora_lab.plots.grid_maps import MEASURES, heat_map
 from lora_lab.plots.grid_view import View, grid_conditions, naming
-from lora_lab.plots.plot import Cell, Plot
 from lora_lab.plots.seeds import SeedLine, SeedLines
 from lora_lab.spec import BITS, Variant
+from study.plots.plot import Cell, Plot
 from study.units import MB, as_bytes
 
 Plane = tuple[str, Variant]

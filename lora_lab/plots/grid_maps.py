@@ -7,10 +7,10 @@ from typing import Literal
 
 from lora_lab.grid_results import Arm
 from lora_lab.plots.grid_view import View, name_of
-from lora_lab.plots.plot import Cell, Plot
 from lora_lab.plots.tiles import Tile, TileMap
 from lora_lab.seed_noise import compare
 from lora_lab.spec import BITS
+from study.plots.plot import Cell, Plot
 from study.units import GB, MB, as_bytes
 
 Unit = tuple[str, float, str]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.axis import spread
-from lora_lab.plots.sheet import (
+from study.plots.axis import spread
+from study.plots.sheet import (
     EDGE,
     FAINT,
     INK,

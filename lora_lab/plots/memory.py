@@ -11,10 +11,10 @@ from lora_lab.plots import findings
 from lora_lab.plots.bars import StackedBars
 from lora_lab.plots.conditions import conditions
 from lora_lab.plots.parameters import DRAWN_RANKS
-from lora_lab.plots.plot import Cell, Plot
 from lora_lab.plots.stack import Bar
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import BITS, Bits, RunSpec
+from study.plots.plot import Cell, Plot
 from study.units import MB, as_bytes
 
 KEY_NAMES = {"constants": "quant. constants", "logits": "logits, loss"}  # the table has the full names

@@ -5,10 +5,10 @@ from dataclasses import replace
 from lora_lab import counts
 from lora_lab.plots.conditions import model_name
 from lora_lab.plots.lines import Line, RankLines
-from lora_lab.plots.plot import Plot
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec
 from study.errors import LearnerError
+from study.plots.plot import Plot
 from study.units import as_count, as_percent
 
 DRAWN_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

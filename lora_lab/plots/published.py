@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from lora_lab.axis import nice_span, nice_ticks, spread
 from lora_lab.papers import Drawn, Table
-from lora_lab.plots.plot import Cell, Plot
-from lora_lab.plots.sheet import (
+from study.plots.axis import nice_span, nice_ticks, spread
+from study.plots.plot import Cell, Plot
+from study.plots.sheet import (
     EDGE,
     FAINT,
     INK,

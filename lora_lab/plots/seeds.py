@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lora_lab.axis import spread
-from lora_lab.plots.area import Area, loss_levels, loss_span
-from lora_lab.plots.sheet import (
+from lora_lab.plots.losses import loss_levels, loss_span
+from study.plots.area import Area
+from study.plots.axis import spread
+from study.plots.sheet import (
     EDGE,
     INK,
     NARROW_BELOW_POINTS,

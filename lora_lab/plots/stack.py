@@ -11,9 +11,9 @@ from typing import Any
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from lora_lab.axis import nice_ticks
 from lora_lab.memory import Ledger
-from lora_lab.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
+from study.plots.axis import nice_ticks
+from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
 from study.units import GB, MB, as_bytes
 
 BAR_WIDTH = 0.74  # of the distance between two bars

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lora_lab.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
 
 # Light to dark in one hue, so that order survives any colour blindness and a grey printer.
 LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)

@@ -193,7 +193,8 @@ class Work:
         """Write a step down, and the adapter now and then."""
         self.step = result.step
         self.run.emit("step", **asdict(result))
-        if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS and result.step < self.spec.steps:
+        interval = SAVE_EVERY_SECONDS * (result.shared_by if isinstance(result, SharedStep) else 1)
+        if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
             self.save(result.step)
 
     def _write_samples(self, session: Session, held_out: list[Example]) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from quizzes.explain.grading import Grading, Scores, grade
+from quizzes.explain.minilm import minilm_folder
 from quizzes.explain.prompts import Prompt
 from quizzes.explain.weights import read_weights
 from study.errors import LearnerError
-from study.model_files import Progress, Report
+from study.model_files import Progress, Report, is_ready
 
 THREADS = 2
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,13 +32,17 @@ class GraderDesk:
         self._models_dir = models_dir
         self._lock = threading.Lock()
         self._worker: subprocess.Popen[bytes] | None = None
-        self._limits = read_weights().limits
 
     def grade(self, prompt: Prompt, answer: str, *, report: Report = quietly) -> Grading:
         """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
         with self._lock:
             self._start(report)
-            return grade(prompt, answer, self._score, self._limits)
+            return grade(prompt, answer, self._score, read_weights().limits)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the model is on this machine; without it, grading begins by fetching it."""
+        return is_ready(minilm_folder(self._models_dir))
 
     def prepare(self, report: Report = quietly) -> None:
         """Load the model before it is needed. Raises LearnerError when it can't be had."""
@@ -45,7 +50,10 @@ class GraderDesk:
             self._start(report)
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker, whatever it is doing: it may be fetching its model."""
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
         with self._lock:
             self._end()
 

@@ -33,6 +33,8 @@ class Prompt:
     links: tuple[str, ...]
     model_answer: str
     source: str
+    own: bool = False
+    """Whether a learner wrote it: its texts are plain and it has neither links nor a model answer."""
 
 
 def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[str, Prompt]:
@@ -64,7 +66,14 @@ def own_prompt(given: Mapping[str, Any]) -> Prompt:
         for number, line in enumerate(lines, start=1)
     )
     return Prompt(
-        id=prompt_id, text=text, hint=hint, concepts=concepts, links=(), model_answer="", source="own prompt"
+        id=prompt_id,
+        text=text,
+        hint=hint,
+        concepts=concepts,
+        links=(),
+        model_answer="",
+        source="own prompt",
+        own=True,
     )
 
 

@@ -1,21 +1,25 @@
-"""The Explain page: choose a prompt, write, tick what you said, compare with a model answer."""
+"""The Explain page: choose a prompt, write, see what was read in it, write again; prompts of one's own."""
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
 from quizzes.explain.exercise import ExplainExercise
 from quizzes.explain.grade import covered
-from quizzes.explain.prompts import Prompt
+from quizzes.explain.limits import UNMEASURED_OWN
+from quizzes.explain.own import LINE_LIMIT, TEXT_LIMIT
+from quizzes.explain.prompts import CONCEPTS, Prompt
 from study import events, frame
 from study.context import Context, Visit
-from study.days import study_day
-from study.errors import LearnerError
+from study.errors import LearnerError, StaleError
 from study.frame import Reply
 from study.stations import Piece
-from study.store.explains import ExplainAttempt
+from study.store.explains import ExplainAttempt, draft_key
 from study.templates import render
+
+NEW = "new"
 
 
 def build(app: gr.Blocks, context: Context, exercise: ExplainExercise) -> None:
@@ -27,77 +31,114 @@ def build(app: gr.Blocks, context: Context, exercise: ExplainExercise) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainPage:
-    """Handlers of the Explain page: `/explain` lists the prompts, `/explain?prompt=explain-lora` is one."""
+    """Handlers of the Explain page: the list; `?prompt=explain-lora`, with `&attempt=3`; `?own=new`."""
 
     context: Context
     exercise: ExplainExercise
 
     def load(self, request: gr.Request) -> str:
-        """The list, or the prompt that the address names."""
+        """The list, or what the address names."""
         visit = frame.visit_of(self.context, request)
+        if own := visit.query.get("own", ""):
+            return self._own(visit, own)
         prompt_id = visit.query.get("prompt", "")
         if not prompt_id:
             return self._list(visit)
-        prompt = self.exercise.prompt(prompt_id)
+        prompt = self.exercise.prompt(visit, prompt_id)
+        notice = "Saved. Try it on an answer now." if visit.query.get("saved") else ""
+        return self._wrap(visit, prompt, self._opened(visit, prompt), notice=notice).get("html", "")
+
+    def _opened(self, visit: Visit, prompt: Prompt) -> Piece:
+        """An unfinished text first, then what the address names, then what is not judged yet."""
         attempts = self._attempts(visit, prompt)
-        waiting = [attempt for attempt in attempts[:1] if attempt.verdicts is None]
-        piece = self.exercise.rubric(prompt, waiting[0]) if waiting else self.exercise.box(visit, prompt)
-        return self._wrap(visit, prompt, piece).get("html", "")
+        if self.context.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
+            return self.exercise.box(visit, prompt)
+        asked = visit.query.get("attempt", "")
+        waiting = str(attempts[0].id) if attempts and attempts[0].verdicts is None else ""
+        for attempt in attempts:
+            if str(attempt.id) == (asked or waiting):
+                return self.exercise.look(visit, prompt, attempt)
+        return self.exercise.box(visit, prompt)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """One press."""
         visit = frame.visit_of(self.context, request, event)
-        if event.get("act") == "draft":
-            self.exercise.save_draft(visit, event)
-            return {}
-        prompt = self.exercise.prompt(events.text(event, "prompt"))
         match event.get("act"):
-            case "hint":
-                piece = self.exercise.box(visit, prompt, hint=True)
-            case "submit":
-                piece = self.exercise.submit(visit, event)
-            case "judge":
-                return self._wrap(visit, prompt, self.exercise.judge(visit, event), compared=True)
-            case "again":
-                piece = self.exercise.box(visit, prompt)
-            case other:
-                raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
-        return self._wrap(visit, prompt, piece)
+            case "own-save":
+                return self._save_own(visit, event)
+            case "own-withdraw":
+                self.exercise.own.withdraw(visit.profile.id, events.text(event, "prompt"), at=visit.now)
+                return {"goto": "/explain"}
+        try:
+            piece = self.exercise.press(visit, event)
+        except StaleError as stale:
+            prompt = self.exercise.prompt(visit, events.text(event, "prompt"))
+            return {**self._wrap(visit, prompt, self._opened(visit, prompt)), "error": str(stale)}
+        if piece is None and event.get("act") == "draft":
+            return {}
+        if piece is None:
+            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        return self._wrap(visit, self.exercise.prompt(visit, events.text(event, "prompt")), piece)
 
-    def _wrap(self, visit: Visit, prompt: Prompt, piece: Piece, *, compared: bool = False) -> Reply:
+    def _wrap(self, visit: Visit, prompt: Prompt, piece: Piece, *, notice: str = "") -> Reply:
         html = render(
             "quizzes/explain.html",
             piece=piece.html,
             prompt=prompt,
-            compared=compared,  # the piece shows the model answer itself
+            notice=notice,
+            shown=piece.key,
             history=[
                 (attempt, self._ago(visit, attempt), covered(attempt.verdicts.values()))
                 for attempt in self._attempts(visit, prompt)
-                if attempt.verdicts is not None
+                if attempt.verdicts is not None and str(attempt.id) != piece.key
             ],
         )
-        return {"html": html, "say": piece.say, "focus": piece.focus}
+        place = {"prompt": prompt.id} | ({"attempt": piece.key} if piece.key else {})
+        return {
+            "html": html,
+            "say": piece.say,
+            "focus": piece.focus,
+            "url": f"/explain?{urlencode(place)}",
+        }
 
     def _list(self, visit: Visit) -> str:
-        attempts = self.exercise.store.explains.attempts(visit.profile.id)
+        store, own = self.context.store, self.exercise.own.of(visit.profile.id)
+        prompts = self.exercise.prompts_of(visit)
+        attempts = store.explains.attempts(visit.profile.id)
         best = {
             prompt_id: max(
                 (covered(a.verdicts.values()) for a in attempts if a.prompt_id == prompt_id and a.verdicts),
                 default=None,
             )
-            for prompt_id in self.exercise.prompts
+            for prompt_id in prompts
         }
-        drafts = {
-            prompt_id: bool(self.exercise.store.notes.draft(visit.profile.id, f"explain:{prompt_id}"))
-            for prompt_id in self.exercise.prompts
-        }
+        drafts = {one: bool(store.notes.draft(visit.profile.id, draft_key(one))) for one in prompts}
+        groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
+        return render("quizzes/prompts.html", groups=groups, best=best, drafts=drafts)
+
+    def _own(self, visit: Visit, prompt_id: str) -> str:
+        """The form for a new prompt, or for changing one."""
+        own = self.exercise.own.of(visit.profile.id)
+        if prompt_id != NEW and prompt_id not in own:
+            raise LearnerError("That prompt is not in this profile.", do_next="Choose one from the list.")
+        prompt = own.get(prompt_id)
         return render(
-            "quizzes/prompts.html", prompts=self.exercise.prompts.values(), best=best, drafts=drafts
+            "quizzes/own.html",
+            prompt=prompt,
+            lines=[concept.definition for concept in prompt.concepts] if prompt else [""] * CONCEPTS,
+            warning=UNMEASURED_OWN,
+            text_limit=TEXT_LIMIT,
+            line_limit=LINE_LIMIT,
         )
 
+    def _save_own(self, visit: Visit, event: dict[str, Any]) -> Reply:
+        prompt_id = self.exercise.own.save(visit.profile.id, event, at=visit.now)
+        self.exercise.read_again(visit, self.exercise.prompt(visit, prompt_id))
+        return {"goto": f"/explain?{urlencode({'prompt': prompt_id, 'saved': 'yes'})}"}
+
     def _attempts(self, visit: Visit, prompt: Prompt) -> list[ExplainAttempt]:
-        return self.exercise.store.explains.attempts(visit.profile.id, prompt.id)
+        return self.context.store.explains.attempts(visit.profile.id, prompt.id)
 
     def _ago(self, visit: Visit, attempt: ExplainAttempt) -> str:
-        days = (study_day(visit.now) - study_day(attempt.submitted_at)).days
+        days = visit.days.between(attempt.submitted_at, visit.now)
         return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"

@@ -1,16 +1,19 @@
-"""The Quiz page: choose, answer, read the feedback, see what to review."""
+"""The Quiz page: choose a mode, answer, read the feedback, see what to review and what comes back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from markupsafe import Markup
 
-from quizzes.bank import Question
+from quizzes.choice import QuizChoice, ends_at, rules_of
 from quizzes.exercise import QuizExercise
-from quizzes.session import SEEDS, USUAL_LENGTH, by_concept
-from quizzes.sittings import QuizChoice, new_seed
+from quizzes.modes import EXAM_PACES, MODES, RULES, Mode
+from quizzes.session import SEEDS, USUAL_LENGTH, Position, by_concept
+from quizzes.sittings import new_seed
 from study import events, frame
 from study.content import LEVELS
 from study.context import Context, Visit
@@ -21,6 +24,7 @@ from study.store.quizzes import QuizRecord
 from study.templates import render
 
 LENGTHS = (5, 10, 20)
+CALLS_OUT = (300, 60, 10)  # seconds left that a screen reader is told of
 
 
 def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
@@ -53,37 +57,62 @@ class QuizPage:
         return self._onward(visit, record, choice).get("html", "")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press."""
+        """One press, or a look at the clock."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":
                 return self._start(visit, self._chosen(event))
             case "again":
                 return self._start(visit, _named(visit))
-            case "answer":
+            case "answer" | "give-up":
                 return self._answer(visit, event)
+            case "hint":
+                return {"parts": {"hint": self.exercise.hint(visit, event)}, "say": "Hint shown."}
             case "next":
                 return self._next(visit)
+            case "poll":
+                return self._tick(visit, event)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _answer(self, visit: Visit, event: dict[str, Any]) -> Reply:
+        give = self.exercise.give_up if event.get("act") == "give-up" else self.exercise.answer
         try:
-            return self._wrap(self.exercise.answer(visit, event))
+            piece = give(visit, event)
         except StaleError as stale:
             return {**self._next(visit), "error": str(stale)}
+        record = self.exercise.sittings.record(visit.profile.id, events.text(event, "session"))
+        return self._wrap(visit, piece, record) if rules_of(record).feedback_at_once else self._next(visit)
 
     def _next(self, visit: Visit) -> Reply:
         choice = _named(visit)
         record = self.exercise.sittings.newest(visit.profile.id, choice)
         return self._onward(visit, record, choice) if record else {"goto": _address(choice)}
 
+    def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        """The clock, or the end once it has run out."""
+        choice = _named(visit)
+        record = self.exercise.sittings.newest(visit.profile.id, choice)
+        limit = ends_at(record) if record else None
+        if record is None or limit is None:
+            return {}
+        if visit.now >= limit:
+            return {**self._onward(visit, record, choice), "say": "The time is over. Here is how it went."}
+        left = (limit - visit.now).total_seconds()
+        before = events.number(events.text(event, "left"), default=0, low=0, high=86_400)
+        passed = any(before > mark >= left for mark in CALLS_OUT)
+        return {"parts": {"clock": _clock(left)}, "say": f"{_words(left)} left." if passed else ""}
+
     def _chosen(self, event: Mapping[str, Any]) -> QuizChoice:
-        seed = events.field(event, "seed")
+        mode = _mode(events.field(event, "mode"))
+        pace, seed = events.field(event, "pace"), events.field(event, "seed")
+        length = events.number(events.field(event, "length"), default=USUAL_LENGTH, low=1, high=50)
         return QuizChoice(
+            mode=mode,
             topic=events.field(event, "topic"),
-            level=events.field(event, "level"),
+            level=events.field(event, "level") if mode != "check" else "",
             concept=events.field(event, "concept"),
-            length=events.number(events.field(event, "length"), default=USUAL_LENGTH, low=1, high=50),
+            length=RULES[mode].length or length,
+            seconds_each=_pace(pace) if mode == "exam" else None,
             seed=events.number(seed, default=new_seed(self.context.dice), low=0, high=SEEDS - 1),
         )
 
@@ -92,30 +121,36 @@ class QuizPage:
         return {**self._onward(visit, record, choice), "url": _address(choice)}
 
     def _onward(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
-        position = self.exercise.sittings.position(record)
+        position = self.exercise.sittings.position(record, now=visit.now)
         if position.question is None:
-            return self._summary(record, choice)
-        piece = self.exercise.question(
-            visit, record, position.question, number=position.number, total=position.total
-        )
-        return self._wrap(piece)
+            return self._summary(visit, record, choice, position)
+        return self._wrap(visit, self.exercise.question(visit, record, position), record)
 
-    def _wrap(self, piece: Piece) -> Reply:
+    def _wrap(self, visit: Visit, piece: Piece, record: QuizRecord) -> Reply:
+        limit = ends_at(record)
+        clock = _clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
         return {
-            "html": render("quizzes/quiz.html", piece=piece.html),
+            "html": render("quizzes/quiz.html", piece=piece.html, clock=Markup(clock)),
             "say": piece.say,
             "focus": piece.focus,
         }
 
-    def _summary(self, record: QuizRecord, choice: QuizChoice) -> Reply:
+    def _summary(self, visit: Visit, record: QuizRecord, choice: QuizChoice, position: Position) -> Reply:
         sittings = self.exercise.sittings
-        position = sittings.position(record)
-        missed = [sittings.bank.by_id[a.question_id] for a in position.answered.values() if not a.correct]
+        bank, answered = sittings.bank, position.answered
+        limit = ends_at(record)
         html = render(
             "quizzes/summary.html",
             position=position,
-            scores=by_concept(sittings.bank, position.answered.values()),
-            missed=missed,
+            points=f"{position.points:.2f}".rstrip("0").rstrip("."),
+            time_over=limit is not None and visit.now >= limit and len(answered) < position.total,
+            not_reached=position.total - len(answered),
+            badge=sittings.has_badge(record, now=visit.now),
+            scores=by_concept(bank, answered.values()),
+            missed=[bank.by_id[a.question_id] for a in answered.values() if not a.correct],
+            comes_back={e.question_id: f"{e.due_on:%A}" for e in sittings.returning(visit.profile.id)},
+            right={answer.question_id for answer in answered.values() if answer.correct},
+            explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
             concepts=self.context.concepts,
         )
@@ -125,31 +160,40 @@ class QuizPage:
             "focus": "#main",
         }
 
-    def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> str:
+    def _explained(self, record: QuizRecord, position: Position) -> list[tuple[Any, Markup]]:
         bank = self.exercise.sittings.bank
+        given = [(bank.by_id[answer.question_id], answer) for answer in position.answered.values()]
+        return [
+            (question, self.exercise.explained(record, question, answer, titled=False))
+            for question, answer in given
+        ]
+
+    def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> str:
+        sittings, profile_id = self.exercise.sittings, visit.profile.id
         concept = visit.query.get("concept", "")
         return render(
             "quizzes/choose.html",
-            topics=bank.topics,
+            modes=RULES,
+            asked_mode=_mode(visit.query.get("mode", "")),
+            topics=sittings.bank.topics,
             levels=LEVELS,
             lengths=LENGTHS,
             usual=USUAL_LENGTH,
-            bank=bank,
+            paces=EXAM_PACES,
+            bank=sittings.bank,
             shared=shared,
             concept=concept,
             concept_name=self.context.concepts.name(concept) if concept else "",
             asked_topic=visit.query.get("topic", ""),
             unfinished=self._unfinished(visit),
-            shared_count=min(shared.length, len(self._pool(shared))) if shared else 0,
+            returning=len(sittings.due(profile_id, now=visit.now)),
+            badges=sittings.badges(profile_id, now=visit.now),
+            shared_count=len(sittings.drawn(profile_id, shared, now=visit.now)) if shared else 0,
         )
 
     def _unfinished(self, visit: Visit) -> dict[str, Any] | None:
-        found = self.exercise.sittings.unfinished(visit.profile.id)
+        found = self.exercise.sittings.unfinished(visit.profile.id, now=visit.now)
         return {"address": _address(found[0]), "position": found[1]} if found else None
-
-    def _pool(self, choice: QuizChoice) -> list[Question]:
-        bank = self.exercise.sittings.bank
-        return bank.matching(topic=choice.topic, level=choice.level, concept=choice.concept)
 
 
 def _named(visit: Visit) -> QuizChoice:
@@ -163,16 +207,41 @@ def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
     """The quiz that an address names; one without a seed names none."""
     if not query.get("seed", "").isdecimal():
         return None
+    mode = _mode(query.get("mode", ""))
     return QuizChoice(
+        mode=mode,
         topic=query.get("topic", "")[:120],
         level=query.get("level", "")[:120],
         concept=query.get("concept", "")[:120],
         length=events.number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
+        seconds_each=_pace(query.get("pace", "")) if mode == "exam" else None,
         seed=events.number(query["seed"], default=0, low=0, high=SEEDS - 1),
     )
 
 
 def _address(choice: QuizChoice) -> str:
     named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
-    chosen = {name: value for name, value in named.items() if value}
+    named = {"mode": "" if choice.mode == "practice" else choice.mode, **named}
+    chosen: dict[str, str | int] = {name: value for name, value in named.items() if value}
+    if choice.seconds_each is not None:
+        chosen["pace"] = choice.seconds_each
     return "/quiz?" + urlencode({**chosen, "n": choice.length, "seed": choice.seed})
+
+
+def _mode(written: str) -> Mode:
+    return next((mode for mode in MODES if mode == written), "practice")
+
+
+def _pace(written: str) -> int:
+    return events.number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
+
+
+def _clock(seconds: float) -> str:
+    return render("quizzes/clock.html", seconds=int(seconds), left=_words(seconds))
+
+
+def _words(seconds: float) -> str:
+    """Minutes until the last one, then seconds: a figure that changes all the time only distracts."""
+    if seconds > 60:
+        return f"{math.ceil(seconds / 60)} minutes"
+    return f"{math.ceil(seconds)} second{'' if math.ceil(seconds) == 1 else 's'}"

@@ -7,9 +7,10 @@ import gradio as gr
 
 from study import frame, progress
 from study.agenda import Subjects
-from study.context import Context, Visit
+from study.context import Context
 from study.errors import LearnerError
 from study.frame import Reply
+from study.mastery import mastery
 from study.templates import render
 
 
@@ -34,23 +35,16 @@ class LearnPage:
             "study/learn.html",
             areas=self.context.concepts.areas(),
             concepts=self.context.concepts,
-            mastery=self._mastery(visit),
+            mastery=mastery(self.context.store, visit.profile.id, self.subjects),
             counts={concept: self.subjects.counts(concept) for concept in self.context.concepts.by_id},
             prompts={
                 concept: [prompt for prompt, about in self.subjects.of_prompt.items() if concept in about]
                 for concept in self.context.concepts.by_id
             },
             rule=progress.MASTERY_RULE,
+            level_rule=progress.LEVEL_RULE,
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """The list has nothing to press but links."""
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-
-    def _mastery(self, visit: Visit) -> dict[str, progress.Mastery]:
-        return progress.mastery_by_concept(
-            self.context.store.cards.history(visit.profile.id),
-            self.context.store.quizzes.history(visit.profile.id),
-            of_card=self.subjects.of_card,
-            of_question=self.subjects.of_question,
-        )

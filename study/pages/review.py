@@ -33,6 +33,9 @@ class Plan:
     questions: int
     minutes: int
 
+    returning: int = 0
+    """Questions missed with confidence that come back today."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
@@ -83,7 +86,12 @@ class ReviewPage:
         cards = self.cards.planned(visit, seconds=CARD_SECONDS)
         seconds = cards * self.cards.seconds_each(visit) + self.explain.seconds_each(visit)
         seconds += QUESTIONS * self.quiz.seconds_each(visit)
-        return Plan(cards=cards, questions=QUESTIONS, minutes=max(1, round(seconds / 60)))
+        return Plan(
+            cards=cards,
+            questions=QUESTIONS,
+            minutes=max(1, round(seconds / 60)),
+            returning=self.quiz.returning(visit),
+        )
 
     def start(self, visit: Visit) -> str:
         """Record a new run and return its address."""
@@ -106,7 +114,7 @@ class ReviewPage:
         owners: dict[Any, Station] = {
             **dict.fromkeys(("flip", "rate", "undo"), self.cards),
             "answer": self.quiz,
-            **dict.fromkeys(("draft", "hint", "submit", "judge"), self.explain),
+            **dict.fromkeys(self.explain.acts, self.explain),
         }
         owner = owners.get(event.get("act"))
         if owner is None:

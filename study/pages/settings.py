@@ -1,8 +1,10 @@
-"""Settings: profiles, keyboard shortcuts, the daily number of new cards, and where the data is."""
+"""Settings: profiles, keyboard shortcuts, how cards are studied, and where the data is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+from zoneinfo import available_timezones
 
 import gradio as gr
 
@@ -10,9 +12,18 @@ from study import events, frame
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
+from study.pending import Pending
+from study.store.notes import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.templates import render
 
+NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
+WORDS = ("card_order", "time_zone")
+ORDER_NAMES: dict[CardOrder, str] = {
+    "due": "longest due first",
+    "weakest": "most likely forgotten first",
+    "mixed": "mixed, new ones in between",
+}
 SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may have changed
 
 
@@ -52,22 +63,17 @@ class SettingsPage:
                 return {"html": self._page(visit), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
+                Pending(folder=self.context.settings.imports_dir).drop(visit.profile.id)
                 return {"goto": "/"}
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
         return {"goto": SAVED}
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        written = events.field(event, "new_cards_a_day")
-        if not written.isdecimal():
-            raise LearnerError(
-                f"{written!r} is no number of cards.", do_next="Choose 0 to 200; 10 is a good pace."
-            )
-        self.context.store.notes.prefer(
-            visit.profile.id,
-            shortcuts=bool(events.field(event, "shortcuts")),
-            new_cards_a_day=int(written),
-        )
+        chosen: dict[str, Any] = {name: _whole(event, name) for name in NUMBERS if events.fields(event, name)}
+        words = {name: events.field(event, name).strip() for name in WORDS if events.fields(event, name)}
+        shortcuts = bool(events.field(event, "shortcuts"))  # an empty box is not sent
+        self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
     def _page(self, visit: Visit, *, deleting: bool = False) -> str:
         store = self.context.store
@@ -76,6 +82,8 @@ class SettingsPage:
             profile=visit.profile,
             others=[profile for profile in store.profiles.all() if profile.id != visit.profile.id],
             preferences=visit.preferences,
+            orders=ORDER_NAMES,
+            zones=_zones(),
             name_limit=NAME_LIMIT,
             data_folder=str(self.context.settings.home),
             saved="saved" in visit.query,
@@ -84,3 +92,15 @@ class SettingsPage:
             answers=len(store.quizzes.history(visit.profile.id)),
             explanations=len(store.explains.attempts(visit.profile.id)),
         )
+
+
+def _whole(event: Mapping[str, Any], name: str) -> int:
+    written = events.field(event, name)
+    if not written.isdecimal():
+        raise LearnerError(f"{written!r} is no number.", do_next="Type digits only, or leave what was there.")
+    return int(written)
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    return tuple(sorted(zone for zone in available_timezones() if "/" in zone and "Etc" not in zone))

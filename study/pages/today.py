@@ -11,12 +11,10 @@ from markupsafe import Markup
 from study import events, frame, progress
 from study.agenda import CardsDue, Subjects
 from study.context import Context, Visit
-from study.days import study_day
 from study.errors import LearnerError
 from study.frame import Reply
+from study.mastery import mastery
 from study.pages.review import ReviewPage
-from study.store.cards import CardReview
-from study.store.quizzes import QuizAnswer
 from study.templates import render
 
 TOUR_STEPS = 4
@@ -102,38 +100,37 @@ class TodayPage:
             **common,
             due=self.cards_due(visit),
             plan=self.review.plan(visit),
-            streak=progress.streak_days(moments, today=study_day(visit.now)),
+            streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=Markup(self.corners.last_run() or ""),
             weekdays=_weekdays(visit),
-            **self._concepts(visit, reviews, answers),
+            **self._concepts(visit),
         )
 
-    def _concepts(self, visit: Visit, reviews: list[CardReview], answers: list[QuizAnswer]) -> dict[str, Any]:
-        mastery = progress.mastery_by_concept(
-            reviews, answers, of_card=self.subjects.of_card, of_question=self.subjects.of_question
-        )
+    def _concepts(self, visit: Visit) -> dict[str, Any]:
+        known = mastery(self.context.store, visit.profile.id, self.subjects)
         return {
             "weakest": [
-                (concept, known, _days_ago(visit, known), self.subjects.counts(concept)[0])
-                for concept, known in progress.weakest(mastery)
+                (concept, found, _days_ago(visit, found), self.subjects.counts(concept)[0])
+                for concept, found in progress.weakest(known)
             ],
-            "next_concept": progress.next_to_learn(self.context.concepts, mastery),
+            "next_concept": progress.next_to_learn(self.context.concepts, known),
+            "has_progress": self.context.has_page("/progress"),
             "concepts": self.context.concepts,
         }
 
 
 def _greeting(visit: Visit) -> str:
-    hour = visit.now.astimezone().hour
+    hour = visit.now.astimezone(visit.days.zone).hour
     part = "morning" if 4 <= hour < 12 else "afternoon" if 12 <= hour < 18 else "evening"
     return f"Good {part}"
 
 
 def _days_ago(visit: Visit, known: progress.Mastery) -> str:
-    days = (study_day(visit.now) - study_day(known.last_seen)).days
+    days = visit.days.between(known.last_seen, visit.now)
     return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
 
 
 def _weekdays(visit: Visit) -> list[str]:
-    today = study_day(visit.now)
+    today = visit.days.day(visit.now)
     return ["Today", *((today + timedelta(days=ahead)).strftime("%a") for ahead in range(1, 7))]

@@ -11,6 +11,7 @@
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
 // <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
 //                                      most `data-limit` bytes
+// <input type=file data-send="/io/upload"> posts the file there as it is, then act({act: data-then-act})
 // <button data-confirm="Really?">      asks before the press goes out
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 //
@@ -217,10 +218,12 @@ async function poll() {
   pollTimer = null;
   const place = find('[data-poll]');
   if (!place || document.hidden) return; // `visibilitychange` starts it again
+  const before = pressed;
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
+    if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     find('[data-passing="connection"]')?.remove();
-    if (typeof reply.html === 'string') showPolled(reply.html);
+    if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);
     say(reply.say);
     follow(reply);
@@ -230,7 +233,8 @@ async function poll() {
   schedulePoll();
 }
 
-function showPolled(html) {
+// What was waited for has come when other parts come: only then may it take the focus.
+function showPolled(html, focus) {
   const fresh = document.createElement('template');
   fresh.innerHTML = html;
   const parts = Object.fromEntries([...fresh.content.querySelectorAll('[data-part]')]
@@ -238,7 +242,7 @@ function showPolled(html) {
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
   if (same) replaceParts(parts);
-  else { props.value = html; nextFrame().then(settle); }
+  else { props.value = html; nextFrame().then(settle).then(() => focusOn(focus)); }
 }
 
 function replaceParts(parts) {
@@ -346,6 +350,29 @@ async function upload(input) {
   input.value = '';
 }
 
+// For files that are too large for an event. The server keeps the file and is then asked what to show of it.
+async function sendFile(input) {
+  const file = input.files[0];
+  if (!file) return;
+  const limit = Number(input.dataset.limit);
+  if (file.size > limit) {
+    input.value = '';
+    const size = (file.size / 1e6).toFixed(1);
+    return trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
+  }
+  say(`Sending ${file.name}`);
+  try {
+    const answer = await fetch(`${input.dataset.send}?name=${encodeURIComponent(file.name)}`, { method: 'POST', body: file });
+    const reply = answer.ok ? await answer.json() : { error: `The app did not take ${file.name} (${answer.status}).` };
+    if (reply.error) return trouble(reply.error, {});
+    await send({ act: input.dataset.thenAct });
+  } catch {
+    trouble(UNREACHABLE, { kind: 'unreachable' });
+  } finally {
+    input.value = '';
+  }
+}
+
 // ---- the keyboard --------------------------------------------------------------------------------------------
 
 const KEY_NAMES = { ' ': 'Space' };
@@ -403,6 +430,7 @@ element.addEventListener('input', (event) => {
 
 element.addEventListener('change', (event) => {
   if (event.target.matches('[data-upload]')) upload(event.target);
+  if (event.target.matches('[data-send]')) sendFile(event.target);
 });
 
 element.addEventListener('keydown', stepSlider);

@@ -9,12 +9,16 @@ from study.errors import LearnerError
 from study.store.cards import CardLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
+from study.store.fits import FitLog
+from study.store.imports import ImportLog
 from study.store.migrations import migrate
 from study.store.notes import Notes
+from study.store.own_prompts import OwnPromptLog
 from study.store.predictions import PredictionLog
 from study.store.profiles import Profiles
 from study.store.quizzes import QuizLog
 from study.store.runs import ReviewRuns
+from study.store.verbs import VerbLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +28,15 @@ class Store:
     database: Database
     profiles: Profiles
     cards: CardLog
+    verbs: VerbLog
     quizzes: QuizLog
     explains: ExplainLog
+    own_prompts: OwnPromptLog
     notes: Notes
     runs: ReviewRuns
     predictions: PredictionLog
+    fits: FitLog
+    imports: ImportLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -53,11 +61,15 @@ def open_store(database_url: str) -> Store:
         database=database,
         profiles=Profiles(database),
         cards=CardLog(database),
+        verbs=VerbLog(database),
         quizzes=QuizLog(database),
         explains=ExplainLog(database),
+        own_prompts=OwnPromptLog(database),
         notes=Notes(database),
         runs=ReviewRuns(database),
         predictions=PredictionLog(database),
+        fits=FitLog(database),
+        imports=ImportLog(database),
     )
 
 

@@ -1,4 +1,4 @@
-"""The log of card reviews, their undos, and the cards that a missed question asked for."""
+"""The log of card reviews, and the cards that a missed question asked for."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
 
-from study.errors import LearnerError, StaleError
+from study.errors import StaleError
 from study.store import schema as t
 from study.store.database import Database
 from study.store.profiles import lock
+from study.store.verbs import record
+
+FORGOTTEN = 1  # the rating Again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class LatestReview:
     id: int
     reviewed_at: datetime
     after: dict[str, Any]
+    reviews: int
+    """How often the card was rated until then, this time included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,7 @@ class CardRequest:
 
 
 class CardLog:
-    """Card reviews, appended and undone, never changed."""
+    """Card reviews, appended, never changed; `VerbLog.undo` takes one back."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -82,35 +87,54 @@ class CardLog:
             )
             key = appended.inserted_primary_key
             assert key is not None
-            return int(key[0])
-
-    def undo(self, profile_id: str, *, expected_review_id: int, undone_at: datetime) -> str:
-        """Take back the last rating and return its card, unless another window rated meanwhile."""
-        with self._database.write() as connection:
-            lock(connection, profile_id)
-            log = t.card_reviews.c
-            newest = _live(profile_id, log.id, log.card_id).order_by(log.id.desc()).limit(1)
-            last = connection.execute(newest).first()
-            if last is None:
-                raise LearnerError("There is no rating to undo.", do_next="Rate a card first.")
-            if last.id != expected_review_id:
-                raise StaleError(
-                    "Another window rated a card meanwhile.",
-                    do_next="Press undo again to take that one back.",
-                )
-            connection.execute(insert(t.review_undos).values(review_id=last.id, undone_at=undone_at))
-            return str(last.card_id)
+            review_id = int(key[0])
+            record(connection, profile_id, "rate", card_id, value=None, at=reviewed_at, review_id=review_id)
+            return review_id
 
     def latest(self, profile_id: str) -> dict[str, LatestReview]:
         """The last review of each card that has one: all that the scheduler needs."""
         log = t.card_reviews.c
-        newest = _live(profile_id, func.max(log.id)).group_by(log.card_id)
-        wanted = select(log.id, log.card_id, log.reviewed_at, log.after).where(log.id.in_(newest))
+        newest = (
+            _live(profile_id, func.max(log.id).label("id"), func.count().label("reviews"))
+            .group_by(log.card_id)
+            .subquery()
+        )
+        wanted = select(log.id, log.card_id, log.reviewed_at, log.after, newest.c.reviews).join(
+            newest, newest.c.id == log.id
+        )
         with self._database.read() as connection:
             return {
-                row.card_id: LatestReview(id=row.id, reviewed_at=row.reviewed_at, after=row.after)
+                row.card_id: LatestReview(
+                    id=row.id, reviewed_at=row.reviewed_at, after=row.after, reviews=row.reviews
+                )
                 for row in connection.execute(wanted)
             }
+
+    def lapses(self, profile_id: str) -> dict[str, list[int]]:
+        """For each card that was forgotten after it had been learnt, the verbs by which it was, in order.
+
+        A rating that came with an import is no verb of this app and counts as verb 0.
+        """
+        log = t.card_reviews.c
+        wanted = (
+            _live(profile_id, log.card_id, func.coalesce(t.card_verbs.c.id, 0).label("verb_id"))
+            .outerjoin(t.card_verbs, t.card_verbs.c.review_id == log.id)
+            .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == "review")
+        )
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(wanted.order_by(log.id)):
+                found.setdefault(row.card_id, []).append(row.verb_id)
+        return found
+
+    def repeats_since(self, profile_id: str, *, since: datetime) -> int:
+        """How many learnt cards were repeated since a moment: what a daily limit of reviews counts."""
+        log = t.card_reviews.c
+        wanted = _live(profile_id, func.count(log.card_id.distinct())).where(
+            log.reviewed_at >= since, log.before["phase"].as_string() == "review"
+        )
+        with self._database.read() as connection:
+            return connection.scalar(wanted) or 0
 
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[CardReview]:
         """All reviews that were not undone, oldest first."""
@@ -122,28 +146,18 @@ class CardLog:
         with self._database.read() as connection:
             return [_review(row) for row in connection.execute(wanted.order_by(log.id))]
 
+    def count(self, profile_id: str) -> int:
+        """How many reviews were not undone."""
+        with self._database.read() as connection:
+            return connection.scalar(_live(profile_id, func.count(t.card_reviews.c.id))) or 0
+
     def last_durations_ms(self, profile_id: str, *, limit: int = 50) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c
-        wanted = _live(profile_id, log.duration_ms).order_by(log.id.desc()).limit(limit)
+        newest_first = (log.reviewed_at.desc(), log.id.desc())
+        wanted = _live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
         with self._database.read() as connection:
             return list(connection.scalars(wanted))
-
-    def just_undone(self, profile_id: str) -> str | None:
-        """The card whose rating was taken back last, until another rating follows; it is shown first."""
-        undone = (
-            select(t.card_reviews.c.id, t.card_reviews.c.card_id)
-            .join(t.review_undos, t.review_undos.c.review_id == t.card_reviews.c.id)
-            .where(t.card_reviews.c.profile_id == profile_id)
-            .order_by(t.review_undos.c.id.desc())
-            .limit(1)
-        )
-        with self._database.read() as connection:
-            last = connection.execute(undone).first()
-            if last is None:
-                return None
-            newest = connection.scalar(_live(profile_id, func.max(t.card_reviews.c.id))) or 0
-        return str(last.card_id) if last.id > newest else None
 
     def request(self, profile_id: str, card_ids: Iterable[str], *, because: str, at: datetime) -> None:
         """Make cards due because a question about the same concepts was missed."""

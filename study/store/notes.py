@@ -1,17 +1,32 @@
 """The two things that are overwritten rather than logged: drafts of unfinished texts, and preferences."""
 
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, Table, delete, insert, select
 
+from study.days import StudyDays
 from study.errors import LearnerError
 from study.store import schema as t
 from study.store.database import Database
 from study.store.profiles import lock
 
+RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
+
+CardOrder = Literal["due", "weakest", "mixed"]
+CARD_ORDERS: tuple[CardOrder, ...] = get_args(CardOrder)
+
+# Field, what it is called in an error, lowest, highest, and a word of advice.
+_RANGES = (
+    ("new_cards_a_day", "new cards a day", 0, 200, "10 is a good pace"),
+    ("reviews_a_day", "reviews a day", 0, 9999, "200 is rarely reached"),
+    ("learn_ahead_minutes", "minutes ahead", 0, 120, "20 is a good start"),
+    ("session_minutes", "minutes a session", 0, 240, "0 means no limit"),
+    ("day_begins_hour", "o'clock as the start of a day", 0, 23, "4 suits most people"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +35,38 @@ class Preferences:
 
     shortcuts: bool = True
     new_cards_a_day: int = 10
+    reviews_a_day: int = 200
+    learn_ahead_minutes: int = 20  # as Anki: rather show a learning card early than end the session
+    card_order: CardOrder = "due"
+    session_minutes: int = 0
+    day_begins_hour: int = 4
+    time_zone: str = ""
     tour_seen: bool = False
+    desired_retention: float = 0.9
+    """The share of due cards to aim to recall."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.new_cards_a_day <= 200:
+        for field, words, low, high, advice in _RANGES:
+            chosen = getattr(self, field)
+            if not low <= chosen <= high:
+                raise LearnerError(
+                    f"{chosen} {words} is out of range.", do_next=f"Choose {low} to {high}; {advice}."
+                )
+        if self.card_order not in CARD_ORDERS:
             raise LearnerError(
-                f"{self.new_cards_a_day} new cards a day is out of range.",
-                do_next="Choose 0 to 200; 10 is a good pace.",
+                f"There is no order {self.card_order!r}.", do_next=f"Choose {', '.join(CARD_ORDERS)}."
             )
+        if not RETENTION_LOW <= self.desired_retention <= RETENTION_HIGH:
+            raise LearnerError(
+                f"A desired retention of {self.desired_retention:.0%} is out of range.",
+                do_next=f"Choose {RETENTION_LOW:.0%} to {RETENTION_HIGH:.0%}; 90% is the usual aim.",
+            )
+        _zone(self.time_zone)
+
+    @property
+    def days(self) -> StudyDays:
+        """How this learner counts days."""
+        return StudyDays(zone=_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
 
 
 class Notes:
@@ -74,3 +113,16 @@ def _put(connection: Connection, table: Table, key: dict[str, Any], values: dict
     lock(connection, key["profile_id"])
     connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
     connection.execute(insert(table).values(**key, **values))
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """A time zone by its IANA name; None, the machine's own, for an empty one."""
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise LearnerError(
+            f"No time zone is called {name!r}.",
+            do_next="Write it as in Europe/Berlin, or leave it empty for this machine's own.",
+        ) from error

@@ -24,6 +24,15 @@ class Prediction:
     run_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgedQuantity:
+    """One quantity that was guessed, and whether the guess was right."""
+
+    quantity: str
+    correct: bool
+    at: datetime
+
+
 class PredictionLog:
     """Guesses, the runs they are about, and verdicts: appended, never changed."""
 
@@ -88,6 +97,21 @@ class PredictionLog:
         wanted = select(verdicts.quantity, verdicts.correct).where(verdicts.prediction_id == prediction_id)
         with self._database.read() as connection:
             return {row.quantity: row.correct for row in connection.execute(wanted)}
+
+    def judged(self, profile_id: str) -> list[JudgedQuantity]:
+        """Every judged quantity of a profile, oldest first."""
+        verdicts = t.prediction_verdicts.c
+        wanted = (
+            select(verdicts.quantity, verdicts.correct, verdicts.judged_at)
+            .join(t.predictions, t.predictions.c.id == verdicts.prediction_id)
+            .where(t.predictions.c.profile_id == profile_id)
+            .order_by(verdicts.id)
+        )
+        with self._database.read() as connection:
+            return [
+                JudgedQuantity(quantity=row.quantity, correct=row.correct, at=row.judged_at)
+                for row in connection.execute(wanted)
+            ]
 
     def _where(self, profile_id: str, *conditions: Any) -> list[Prediction]:
         wanted = (

@@ -153,7 +153,16 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (t.card_reviews, t.quiz_sessions, t.explain_attempts, t.drafts, t.preferences, t.predictions)
+    logs = (
+        t.card_verbs,
+        t.card_reviews,
+        t.quiz_sessions,
+        t.explain_attempts,
+        t.own_prompts,
+        t.drafts,
+        t.preferences,
+        t.predictions,
+    )
     return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 
@@ -161,22 +170,32 @@ def _erase(connection: Connection, profile_id: str) -> None:
     def ids(table: Table) -> Select[Any]:
         return select(table.c.id).where(table.c.profile_id == profile_id)
 
+    connection.execute(delete(t.verb_undos).where(t.verb_undos.c.verb_id.in_(ids(t.card_verbs))))
     connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
-    connection.execute(delete(t.answers).where(t.answers.c.session_id.in_(ids(t.quiz_sessions))))
-    connection.execute(
-        delete(t.explain_verdicts).where(t.explain_verdicts.c.attempt_id.in_(ids(t.explain_attempts)))
-    )
+    for log in (t.answers, t.answer_retries, t.hints_shown):
+        connection.execute(delete(log).where(log.c.session_id.in_(ids(t.quiz_sessions))))
+    explained = ids(t.explain_attempts)
+    verdicts = select(t.explain_verdicts.c.id).where(t.explain_verdicts.c.attempt_id.in_(explained))
+    undos = t.explain_verdict_undos
+    connection.execute(delete(undos).where(undos.c.verdict_id.in_(verdicts)))
+    for part in (t.explain_verdicts, t.explain_replies):
+        connection.execute(delete(part).where(part.c.attempt_id.in_(explained)))
+    connection.execute(delete(t.import_undos).where(t.import_undos.c.import_id.in_(ids(t.imports))))
     for part in (t.prediction_runs, t.prediction_verdicts):
         connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
     for table in (
+        t.parameter_fits,
         t.predictions,
         t.review_runs,
+        t.card_verbs,
         t.card_reviews,
         t.card_requests,
         t.quiz_sessions,
         t.explain_attempts,
+        t.own_prompts,
         t.drafts,
         t.preferences,
+        t.imports,
         t.browsers,
     ):
         connection.execute(delete(table).where(table.c.profile_id == profile_id))

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -13,16 +13,40 @@ from study.errors import StaleError
 from study.store import schema as t
 from study.store.database import Database
 
+Confidence = Literal["guess", "think", "sure"]
+CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuizAnswer:
-    """One answer: which option (by its id), whether it was the right one, when, and after how long."""
+    """One attempt at one question: what was said, whether all of it was right, when, and after how long."""
 
     question_id: str
     option: str
+    """The chosen option's id; empty for a kind that is answered otherwise."""
+
     correct: bool
     answered_at: datetime
     duration_ms: int
+    response: Mapping[str, Any] | None = None
+    """The whole answer, as its kind writes it; None in answers from before there were kinds."""
+
+    points: float | None = None
+    """From 0 to 1, penalty taken off; None in the same old answers."""
+
+    confidence: Confidence | None = None
+    attempt: int = 1
+    hints: int = 0
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The whole answer, of old answers too."""
+        return {"option": self.option} if self.response is None else self.response
+
+    @property
+    def score(self) -> float:
+        """The points, of old answers too."""
+        return float(self.correct) if self.points is None else self.points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +108,24 @@ class QuizLog:
             return [_record(row) for row in connection.execute(wanted)]
 
     def append(self, session_id: str, answer: QuizAnswer) -> None:
-        """Append an answer; a question is answered once in a session."""
+        """Append an attempt; each attempt at a question is made once in a session."""
+        values: dict[str, Any] = {
+            "session_id": session_id,
+            "question_id": answer.question_id,
+            "option": answer.option,
+            "correct": answer.correct,
+            "answered_at": answer.answered_at,
+            "duration_ms": answer.duration_ms,
+            "response": None if answer.response is None else dict(answer.response),
+            "points": answer.points,
+            "confidence": answer.confidence,
+            "hints": answer.hints,
+        }
+        first = answer.attempt == 1
+        into = insert(t.answers) if first else insert(t.answer_retries)
         try:
             with self._database.write() as connection:
-                connection.execute(
-                    insert(t.answers).values(
-                        session_id=session_id,
-                        question_id=answer.question_id,
-                        option=answer.option,
-                        correct=answer.correct,
-                        answered_at=answer.answered_at,
-                        duration_ms=answer.duration_ms,
-                    )
-                )
+                connection.execute(into.values(values if first else {**values, "attempt": answer.attempt}))
         except IntegrityError as error:
             raise StaleError(
                 "That question was answered in another window already.",
@@ -104,13 +133,16 @@ class QuizLog:
             ) from error
 
     def answers(self, session_id: str) -> list[QuizAnswer]:
-        """The answers of a session, in the order given."""
-        wanted = select(t.answers).where(t.answers.c.session_id == session_id).order_by(t.answers.c.id)
+        """All attempts of a session: first ones in the order given, then second ones."""
+        wanted = [
+            select(log).where(log.c.session_id == session_id).order_by(log.c.id)
+            for log in (t.answers, t.answer_retries)
+        ]
         with self._database.read() as connection:
-            return [_answer(row) for row in connection.execute(wanted)]
+            return [_answer(row) for statement in wanted for row in connection.execute(statement)]
 
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[QuizAnswer]:
-        """All answers of a profile, oldest first."""
+        """First attempts of a profile, oldest first: a second one, after feedback, tells less."""
         wanted = (
             select(t.answers)
             .join(t.quiz_sessions, t.quiz_sessions.c.id == t.answers.c.session_id)
@@ -121,6 +153,37 @@ class QuizLog:
             wanted = wanted.where(t.answers.c.answered_at >= since)
         with self._database.read() as connection:
             return [_answer(row) for row in connection.execute(wanted)]
+
+    def sittings(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
+        """Every session that has an answer, with its answers, oldest first; of one profile or of all."""
+        sessions = select(t.quiz_sessions).order_by(t.quiz_sessions.c.started_at)
+        answers = select(t.answers).order_by(t.answers.c.id)
+        if profile_id is not None:
+            sessions = sessions.where(t.quiz_sessions.c.profile_id == profile_id)
+            own = select(t.quiz_sessions.c.id).where(t.quiz_sessions.c.profile_id == profile_id)
+            answers = answers.where(t.answers.c.session_id.in_(own))
+        found: dict[str, list[QuizAnswer]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(answers):
+                found.setdefault(row.session_id, []).append(_answer(row))
+            records = [_record(row) for row in connection.execute(sessions)]
+        return [(record, found[record.id]) for record in records if record.id in found]
+
+    def show_hint(self, session_id: str, question_id: str, *, at: datetime) -> None:
+        """Record that a hint was shown; asking for it again changes nothing."""
+        wanted = select(t.hints_shown.c.id).where(
+            t.hints_shown.c.session_id == session_id, t.hints_shown.c.question_id == question_id
+        )
+        row = {"session_id": session_id, "question_id": question_id, "shown_at": at}
+        with self._database.write() as connection:
+            if connection.scalar(wanted) is None:
+                connection.execute(insert(t.hints_shown).values(row))
+
+    def hinted(self, session_id: str) -> set[str]:
+        """The questions of a session whose hint was shown."""
+        wanted = select(t.hints_shown.c.question_id).where(t.hints_shown.c.session_id == session_id)
+        with self._database.read() as connection:
+            return set(connection.scalars(wanted))
 
 
 def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:
@@ -154,4 +217,9 @@ def _answer(row: Row[Any]) -> QuizAnswer:
         correct=row.correct,
         answered_at=row.answered_at,
         duration_ms=row.duration_ms,
+        response=row.response,
+        points=row.points,
+        confidence=row.confidence,
+        attempt=getattr(row, "attempt", 1),
+        hints=row.hints or 0,
     )

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -79,6 +80,8 @@ card_reviews = Table(
     Column("before", JSON(none_as_null=True)),  # null: the card was new
     Column("after", JSON, nullable=False),
     Index("card_reviews_by_card", "profile_id", "card_id", "id"),
+    Index("card_reviews_by_time", "profile_id", "reviewed_at"),  # what was done today
+    Index("card_reviews_by_rating", "profile_id", "rating"),  # what was forgotten
 )
 
 review_undos = Table(
@@ -98,6 +101,28 @@ card_requests = Table(
     Column("because", String(120), nullable=False),  # a question id, or `prediction-peak`
     Column("requested_at", UtcDateTime, nullable=False),
     Index("card_requests_by_profile", "profile_id", "card_id"),
+)
+
+card_verbs = Table(
+    "card_verbs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("verb", String(20), nullable=False),
+    Column("subject", String(120), nullable=False),  # a card; for an edit its note; nothing for a spread
+    Column("review_id", ForeignKey("card_reviews.id")),  # of a rating
+    Column("value", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("card_verbs_by_profile", "profile_id", "verb", "id"),
+    Index("card_verbs_by_review", "review_id"),
+)
+
+verb_undos = Table(
+    "verb_undos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verb_id", ForeignKey("card_verbs.id"), nullable=False, unique=True),
+    Column("undone_at", UtcDateTime, nullable=False),
 )
 
 quiz_sessions = Table(
@@ -122,7 +147,39 @@ answers = Table(
     Column("correct", Boolean, nullable=False),
     Column("answered_at", UtcDateTime, nullable=False),
     Column("duration_ms", Integer, nullable=False),
+    Column("response", JSON(none_as_null=True)),  # null in answers from before step 5, which are options
+    Column("points", Float),
+    Column("confidence", String(10)),  # null: not said
+    Column("hints", Integer),
     UniqueConstraint("session_id", "question_id", name="answers_once"),
+)
+
+answer_retries = Table(  # second attempts; `answers` holds the first ones
+    "answer_retries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
+    Column("question_id", String(120), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("option", String(120), nullable=False),
+    Column("correct", Boolean, nullable=False),
+    Column("answered_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("response", JSON(none_as_null=True)),
+    Column("points", Float),
+    Column("confidence", String(10)),
+    Column("hints", Integer),
+    UniqueConstraint("session_id", "question_id", "attempt", name="answer_retries_once"),
+)
+
+hints_shown = Table(
+    "hints_shown",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
+    Column("question_id", String(120), nullable=False),
+    Column("shown_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "question_id", name="hints_shown_once"),
 )
 
 explain_attempts = Table(
@@ -145,7 +202,45 @@ explain_verdicts = Table(
     Column("verdict", String(20), nullable=False),
     Column("by", String(20), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("rubric", String(16)),  # fingerprint of the concept's wording; null before step 7
+    Column("confidence", Float),  # of the grader
+    Column("evidence", JSON(none_as_null=True)),  # [start, end] in what was said
+    Column("reason", Text),  # of a teacher
+    Column("replies", Integer),  # that the grader read with the text
     Index("explain_verdicts_by_attempt", "attempt_id"),
+)
+
+explain_verdict_undos = Table(
+    "explain_verdict_undos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verdict_id", ForeignKey("explain_verdicts.id"), nullable=False, unique=True),
+    Column("undone_at", UtcDateTime, nullable=False),
+)
+
+explain_replies = Table(  # to the grader's questions, read together with the text
+    "explain_replies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("attempt_id", ForeignKey("explain_attempts.id"), nullable=False),
+    Column("concept_id", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("replied_at", UtcDateTime, nullable=False),
+    Index("explain_replies_by_attempt", "attempt_id"),
+)
+
+own_prompts = Table(  # one row a version
+    "own_prompts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("prompt_id", String(40), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("concepts", JSON, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+    Index("own_prompts_by_profile", "profile_id", "prompt_id"),
 )
 
 drafts = Table(
@@ -180,6 +275,21 @@ predictions = Table(
     Index("predictions_by_profile", "profile_id", "made_at"),
 )
 
+parameter_fits = Table(
+    "parameter_fits",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("fitted_at", UtcDateTime, nullable=False),
+    Column("reviews", Integer, nullable=False),  # that the scheduler can learn from
+    Column("held_out", Integer, nullable=False),  # the last of them, predicted only
+    Column("parameters", JSON, nullable=False),
+    Column("before", JSON, nullable=False),  # measures on the held-out reviews
+    Column("after", JSON, nullable=False),
+    Column("kept", Boolean, nullable=False),
+    Index("parameter_fits_by_profile", "profile_id", "id"),
+)
+
 prediction_runs = Table(
     "prediction_runs",
     metadata,
@@ -198,4 +308,23 @@ prediction_verdicts = Table(
     Column("correct", Boolean, nullable=False),
     Column("judged_at", UtcDateTime, nullable=False),
     UniqueConstraint("prediction_id", "quantity", name="prediction_verdicts_once"),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("changes", JSON, nullable=False),  # what undo takes away and puts back
+    Column("imported_at", UtcDateTime, nullable=False),
+    Index("imports_by_profile", "profile_id", "imported_at"),
+)
+
+import_undos = Table(
+    "import_undos",
+    metadata,
+    Column("import_id", ForeignKey("imports.id"), primary_key=True),
+    Column("undone_at", UtcDateTime, nullable=False),
 )

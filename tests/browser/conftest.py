@@ -93,17 +93,9 @@ def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
         environment: Mapping[str, str] | None = None,
     ) -> str:
         data = folder or tmp_path_factory.mktemp("data")
-        inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-        process = subprocess.Popen(
-            [sys.executable, script, "--port", "0", "--data-folder", str(data), *options],
-            cwd=ROOT,
-            env={**inherited, "PYTHONPATH": str(ROOT), **(environment or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        process, address = launch(data, *options, script=script, environment=environment)
         running.append(process)
-        return _address_of(process)
+        return address
 
     yield start
     for process in running:
@@ -112,6 +104,26 @@ def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
         process.wait(timeout=20)
         assert process.stdout is not None
         process.stdout.close()
+
+
+def launch(
+    folder: Path,
+    *options: str,
+    script: str = "app.py",
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> tuple["subprocess.Popen[str]", str]:
+    """Start the app on a data folder, for a test that ends it itself; returns it and its address."""
+    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    process = subprocess.Popen(
+        [sys.executable, script, "--port", str(port), "--data-folder", str(folder), *options],
+        cwd=ROOT,
+        env={**inherited, "PYTHONPATH": str(ROOT), **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return process, _address_of(process)
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ def flip(page: Page) -> None:
 
 def answer(page: Page) -> None:
     """A question with its feedback."""
+    page.get_by_label("Topic").select_option("lora")
     page.get_by_role("button", name="Start").click()
     page.locator(".option").first.click()
     page.get_by_role("button", name="Check answer").click()
@@ -58,6 +59,15 @@ def tick(page: Page) -> None:
     page.wait_for_selector("#compare-speed svg")
 
 
+def explain(page: Page) -> None:
+    """An explanation with its verdicts."""
+    page.locator("#answer").fill(
+        "The pretrained weights are frozen. All of the parameters are trained, so it takes more memory."
+    )
+    page.get_by_role("button", name="Compare with the concepts").click()
+    page.wait_for_selector("#result", timeout=RUN_MS)
+
+
 def nothing(page: Page) -> None:
     """The page as it opens."""
 
@@ -71,6 +81,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "quiz-feedback": ("/quiz", answer),
     "explain": ("/explain", nothing),
     "explain-prompt": ("/explain?prompt=explain-lora", nothing),
+    "explain-verdicts": ("/explain?prompt=explain-lora", explain),
+    "explain-own": ("/explain?own=new", nothing),
     "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),

@@ -12,11 +12,15 @@ PAGES = {
     "/": "Today",
     "/learn": "Learn",
     "/cards": "Cards",
+    "/browse": "Browse cards",
     "/quiz": "Quiz",
     "/explain": "Explain",
     "/explain?prompt=explain-lora": "Explain",
+    "/explain?own=new": "Explain",
     "/review": "Review",
+    "/progress": "Progress",
     "/settings": "Settings",
+    "/io": "In and out",
     "/grid": "Grid",
     "/compare": "Compare",
     "/claims": "Claims",
@@ -31,11 +35,21 @@ def deeper(page: Page, path: str) -> None:
     if path == "/cards":
         page.keyboard.press("Space")
         expect(page.locator("#answer")).to_be_visible()
+    if path == "/browse":
+        page.locator(".found-row").first.click()
+        expect(page.locator(".found-body")).to_be_visible()
     if path == "/quiz":
+        page.get_by_label("Topic").select_option("lora")
         page.get_by_role("button", name="Start").click()
         page.locator(".option").first.click()
         page.get_by_role("button", name="Check answer").click()
         expect(page.locator("#next")).to_be_visible()
+    if path == "/explain?prompt=explain-lora":
+        page.locator("#answer").fill("The base is frozen.")
+        page.get_by_role("button", name="Compare with the concepts").click()
+        page.get_by_role("button", name="Keep this").click()
+        expect(page.locator("#result")).to_be_visible()
+        page.get_by_text("Mark as teacher, and history").click()
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -45,7 +59,7 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     expect(page.locator("h1")).to_have_count(1)
     assert page.locator("nav:not(.sections):visible").count() == 1
     marked = page.locator('[aria-current="page"]')
-    expect(marked).to_have_count(0 if path == "/review" else 1)
+    expect(marked).to_have_count(0 if path in ("/review", "/browse", "/io") else 1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,72 +1,128 @@
-"""Taking a quiz as a person does, by letter keys and by mouse, through a reload, and sharing its address."""
+"""Taking a quiz as a person does: by keyboard, through reloads, against the clock, on a phone."""
 
 import re
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit
+from tests.browser.answering import answer_by_keyboard
+from tests.browser.conftest import Visit, Visitor
 
 pytestmark = pytest.mark.browser
 
+KINDS = ("kinds-choices", "kinds-numbers", "kinds-words", "kinds-arranging")
 
-def start_quiz(page: Page, *, length: str = "5") -> None:
+
+def start_quiz(page: Page, *, mode: str = "Practice", topic: str = "lora", length: str = "5") -> None:
+    page.get_by_role("radio", name=mode, exact=True).check()
+    page.get_by_label("Topic").select_option(topic)
     page.get_by_label("Questions").select_option(length)
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#stem")).to_be_visible()
 
 
-def answer_by_keyboard(page: Page, letter: str) -> None:
-    page.keyboard.press(letter)
-    expect(page.get_by_role("radio", checked=True)).to_have_count(1)
+def open_quiz(visitor: Visitor, address: str) -> Page:
+    page = visitor.open(f"/quiz?{address}")
+    page.get_by_role("button", name="Start this quiz").click()
+    expect(page.locator("#stem")).to_be_visible()
+    return page
+
+
+def no_serious_violation(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: Visit) -> None:
+    page = open_quiz(visit(), "topic=kinds-numbers&n=5&seed=5")
+    expect(page.locator("#answer")).to_be_focused()
+    page.keyboard.type("1,000,000,000 parameters")
+    page.keyboard.press("Tab")
+    page.keyboard.press("3")
+    expect(page.get_by_role("radio", name="Sure")).to_be_checked()
+    page.keyboard.press("h")
+    expect(page.locator(".hint")).to_be_visible()
+    expect(page.locator("#answer")).to_have_value("1,000,000,000 parameters")
+    expect(page.locator("[aria-busy]")).to_have_count(0)
     page.keyboard.press("Enter")
     expect(page.locator("#next")).to_be_focused()
+    expect(page.locator("#next")).to_contain_text("Try again")
+    expect(page.get_by_text("A second attempt counts two thirds.")).to_be_visible()
+
+    page.reload()
+    expect(page.get_by_text("Second attempt.")).to_be_visible()
+    expect(page.locator(".hint")).to_be_visible()
+    page.locator("#answer").focus()
+    page.keyboard.type("18.9 million")
+    page.keyboard.press("Enter")
+    expect(page.locator("#next")).to_be_focused()
+    expect(page.locator("strong", has_text="Right. It counts 0.67.")).to_be_visible()
+    expect(page.locator(".steps li")).to_have_count(3)
+    expect(page.get_by_text("Checked, computed here").first).to_be_visible()
 
 
-def test_a_quiz_by_keyboard_from_start_to_summary(visit: Visit) -> None:
-    page = visit().open("/quiz")
-    start_quiz(page)
-    for number in range(5):
-        expect(page.locator(".meta")).to_contain_text(f"Question {number + 1} of 5")
-        answer_by_keyboard(page, "abcab"[number])
-        expect(page.locator(".option.right")).to_have_count(1)
-        expect(page.locator(".keep")).to_be_visible()
-        page.keyboard.press("Enter")
-    expect(page.get_by_text(re.compile(r"[0-5] of 5 right\."))).to_be_visible()
+def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
+    visitor = visit(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
+    page = visitor.page
+    seen: set[str] = set()
+    for topic in KINDS:
+        open_quiz(visitor, f"topic={topic}&n=20&seed=5")
+        total = int(re.findall(r"of (\d+)", page.locator(".meta").inner_text())[0])
+        for _ in range(total):
+            kind = page.locator("form.question").get_attribute("data-kind") or ""
+            new = kind not in seen
+            seen.add(kind)
+            if new:
+                no_serious_violation(page)
+                assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
+            answer_by_keyboard(page, sure="2" if new else "")
+            if page.get_by_role("button", name="Show the answer").count():
+                page.keyboard.press("s")
+            expect(page.locator(".keep")).to_be_visible()
+            if new:
+                no_serious_violation(page)
+                assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
+            if topic != "kinds-arranging" and len(seen) == 2 * (1 + KINDS.index(topic)):
+                break
+            page.keyboard.press("Enter")
+            expect(page.locator("#next")).to_have_count(0)
+    assert len(seen) == 9
+    expect(page.locator(".lead", has_text=re.compile(r"\d+ of \d+ right\."))).to_be_visible()
     expect(page.get_by_role("table")).to_be_visible()
+    no_serious_violation(page)
 
 
-def test_options_are_one_radio_group_for_arrow_keys(visit: Visit) -> None:
-    page = visit().open("/quiz")
-    start_quiz(page)
-    page.get_by_role("radio").first.focus()
-    page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("radio").nth(1)).to_be_checked()
-    expect(page.get_by_role("radio", checked=True)).to_have_count(1)
+def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
+    page = open_quiz(visit(), "mode=exam&topic=lora&pace=2&n=1&seed=5")
+    expect(page.locator(".clock")).to_contain_text("Time left")
+    expect(page.locator(".lead", has_text="0 of 1 right.")).to_be_visible()
+    expect(page.get_by_text("The time was over; 1 question was not answered.")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("The time is over. Here is how it went.")
+    expect(page.locator("#main")).to_be_focused()
 
 
-def test_checking_without_a_choice_asks_for_one(visit: Visit) -> None:
+def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:
     page = visit().open("/quiz")
     start_quiz(page)
     page.get_by_role("button", name="Check answer").click()
     expect(page.get_by_role("alert")).to_contain_text("No answer is chosen yet")
+    page.locator("[name=option]").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[name=option]").nth(1)).to_be_checked()
+    expect(page.locator("[name=option]:checked")).to_have_count(1)
     page.keyboard.press("a")
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_a_reload_in_the_middle_goes_on_at_the_same_question(visit: Visit) -> None:
-    page = visit().open("/quiz")
-    start_quiz(page)
-    answer_by_keyboard(page, "a")
-    page.keyboard.press("Enter")
-    expect(page.locator(".meta")).to_contain_text("Question 2 of 5")
-    stem = page.locator("#stem").inner_text()
-    page.reload()
-    expect(page.locator("#stem")).to_have_text(stem)
-
-
-def test_a_shared_address_gives_another_learner_the_same_questions(visit: Visit) -> None:
-    page = visit().open("/quiz")
+def test_a_second_window_and_another_learner_at_the_same_address(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/quiz")
     start_quiz(page)
     stem = page.locator("#stem").inner_text()
     other = visit().page
@@ -74,16 +130,24 @@ def test_a_shared_address_gives_another_learner_the_same_questions(visit: Visit)
     other.get_by_role("button", name="Start this quiz").click()
     expect(other.locator("#stem")).to_have_text(stem)
 
+    second = page.context.new_page()
+    second.goto(page.url)
+    expect(second.locator("#stem")).to_have_text(stem)
+    answer_by_keyboard(second)
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Your first answer counts")
+
 
 def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open("/quiz")
     start_quiz(page, length="20")
     for _ in range(20):
-        answer_by_keyboard(page, "a")
+        answer_by_keyboard(page)
         missed = page.locator(".option.wrong").count() == 1
         if missed:
-            expect(page.get_by_text("are due now")).to_be_visible()
+            expect(page.get_by_text("due now")).to_be_visible()
             break
         page.keyboard.press("Enter")
         expect(page.locator("#stem")).to_be_visible()

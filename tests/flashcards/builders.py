@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flashcards.deck import Card
-from flashcards.scheduler import Memory, Phase
+from flashcards.note import Card
+from flashcards.scheduler import DEFAULT_PARAMETERS, Memory, Phase, Scheduling
+from flashcards.simulation import Learner
 from study.content import Level
 from study.evidence import Evidence
 
@@ -18,6 +19,7 @@ def card(
     level: Level = "beginner",
     tags: tuple[str, ...] = (),
     concepts: tuple[str, ...] = ("rank",),
+    note: str = "",
 ) -> Card:
     return Card(
         id=card_id,
@@ -29,6 +31,7 @@ def card(
         back=f"back of {card_id}",
         why="because",
         evidence=Evidence(source="a book", checks=()),
+        note=note,
     )
 
 
@@ -41,3 +44,10 @@ def memory(*, due_in: timedelta, phase: Phase = "review", moment: datetime = NOW
         due=moment + due_in,
         last_review=moment - timedelta(days=3),
     )
+
+
+def fast_forgetter() -> Learner:
+    """Someone who forgets new cards sooner, and gains less from each review, than FSRS's defaults believe."""
+    true = [0.15 * stability for stability in DEFAULT_PARAMETERS[:4]] + list(DEFAULT_PARAMETERS[4:])
+    true[8] -= 1.0
+    return Learner(memory=Scheduling(parameters=tuple(true)))

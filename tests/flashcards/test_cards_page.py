@@ -1,12 +1,20 @@
 """The Cards page as functions: what it shows before and after the flip, and what each press does."""
 
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.exercise import card_exercise
-from flashcards.page import CardsPage
+from flashcards.pages.cards import CardsPage
+from flashcards.scheduler import preview
+from flashcards.standing import LEECH_LAPSES
 from study.context import Context
 from study.frame import Reply
+from tests.flashcards.builders import NOW
 from tests.visits import opened, press, words
 
 
@@ -37,8 +45,10 @@ def test_the_answer_is_not_in_the_page_before_the_flip(page: CardsPage) -> None:
 
 
 def test_the_four_buttons_show_when_the_card_would_come_back(page: CardsPage) -> None:
-    back = flip(page, page.load(opened("b1")))
-    assert "1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy 8 d" in words(back)
+    html = page.load(opened("b1"))
+    easy = preview(None, now=NOW, fuzz_seed=f"{press(html, 'flip')['card']} 0")[3].interval.days
+    back = flip(page, html)
+    assert f"1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy {easy} d" in words(back)
 
 
 def test_a_rating_is_stored_before_the_next_card_shows(page: CardsPage) -> None:
@@ -129,3 +139,139 @@ def test_a_browser_without_cookies_is_told_what_to_do(page: CardsPage) -> None:
 def test_an_unknown_press_is_no_silent_success(page: CardsPage) -> None:
     with pytest.raises(Exception, match="This page has no 'explode'"):
         page.act({"act": "explode"}, opened("b1"))
+
+
+# ---- more than rating ----
+
+
+def test_bury_suspend_and_flag_are_taken_back_by_the_same_undo(page: CardsPage) -> None:
+    first = page.load(opened("b1"))
+    card = press(first, "flip")["card"]
+    chooser = page.act(press(first, "flags"), opened("b1"))
+    assert chooser["focus"] == "#flags"
+    flagged = page.act(press(chooser["html"], "flag", nth=1), opened("b1"))
+    assert "⚑ May be wrong" in words(flagged["html"])
+    buried = page.act(press(flagged["html"], "bury"), opened("b1"))["html"]
+    suspended = page.act(press(buried, "suspend"), opened("b1"))
+    assert suspended["say"].startswith("Suspended.")
+    html = suspended["html"]
+    for expected in (press(buried, "flip")["card"], card, card):
+        html = page.act(press(html, "undo"), opened("b1"))["html"]
+        assert press(html, "flip")["card"] == expected
+    assert "⚑" not in words(html)
+    assert 'data-act="undo"' not in html
+
+
+def test_an_edit_in_the_middle_of_a_review_keeps_the_schedule_and_the_side_shown(page: CardsPage) -> None:
+    back = flip(page, page.load(opened("b1")))
+    form = page.act(press(back, "edit"), opened("b1"))
+    assert form["focus"] == "#edit textarea"
+    fields = {"front": ["My question"], "back": ["My answer"], "why": ["Mine"]}
+    saved = page.act(press(form["html"], "save-edit", fields=fields), opened("b1"))
+    assert "My answer Why Mine" in words(saved["html"])
+    assert "your own text" in words(saved["html"])
+    assert press(saved["html"], "rate")["flipped"] == press(back, "rate")["flipped"]
+    again = page.act(press(saved["html"], "edit"), opened("b1"))["html"]
+    reverted = page.act(press(again, "revert"), opened("b1"))["html"]
+    assert "My answer" not in words(reverted)
+    stale = press(again, "save-edit", fields=fields)
+    with pytest.raises(Exception, match="Copy what you wrote"):
+        page.act(stale, opened("b1"))
+
+
+def test_a_typed_answer_is_compared_and_rated_by_the_learner(page: CardsPage) -> None:
+    html = page.load(opened("b1", "deck=words-formulas-pictures&tag=peft"))
+    query = {"query": "?deck=words-formulas-pictures&tag=peft"}
+    event = {**press(html, "flip", fields={"typed": ["target_module"]}), **query}
+    back = page.act(event, opened("b1"))["html"]
+    assert "Close target_module missing: s" in words(back)
+    assert press(back, "rate")["typed"] == "target_module"
+
+
+def test_a_number_is_judged_by_what_the_lab_computes(page: CardsPage) -> None:
+    card = "work-out-count"
+    html = page.load(opened("b1", "deck=words-formulas-pictures&tag=counting&new=99"))
+    event = {**press(html, "flip"), "card": card, "fields": {"typed": ["1221120"]}}
+    back = page.act(event, opened("b1"))["html"]
+    assert "You typed 1221120 ✓ right" in words(back)
+    assert "Computed here: lora_parameters(model=smollm2-135m, rank=4, targets=all-linear) = 1,221,120" in (
+        words(back)
+    )
+
+
+def test_a_cram_goes_round_until_all_is_known_and_can_be_undone(page: CardsPage) -> None:
+    start = press(page.load(opened("b1")), "filter", fields={"tag": ["peft"], "how": ["cram"]})
+    query = page.act(start, opened("b1"))["goto"].partition("?")[2]
+    html = page.load(opened("b1", query))
+    assert "0 of 1 known" in words(html)
+    for known in (0, 1):
+        back = page.act(press(html, "flip", query=query), opened("b1"))["html"]
+        assert "no card's schedule moves" in words(back)
+        html = page.act(press(back, "cram", nth=known, query=query), opened("b1"))["html"]
+    assert "You knew all 1 cards, after 2 answers" in words(html)
+    undone = page.act(press(html, "undo", query=query), opened("b1"))["html"]
+    assert "0 of 1 known" in words(undone)
+    [profile] = page.context.store.profiles.all()
+    assert page.context.store.cards.history(profile.id) == []
+
+
+def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context) -> None:
+    moments = iter([NOW + timedelta(minutes=n) for n in range(0, 40, 2)])
+    later = replace(context, clock=moments.__next__)
+    page = CardsPage(context=later, exercise=card_exercise(later))
+    html = page.load(opened("b1"))
+    [profile] = context.store.profiles.all()
+    context.store.notes.prefer(profile.id, session_minutes=5)
+    while "minutes are over" not in (html := rate(page, html, 4)["html"]):
+        assert len(context.store.cards.history(profile.id)) < 5
+    assert words(html).partition("5 minutes are over.")[2].strip().startswith("8 cards are left for later.")
+    [go_on] = re.findall(r'href="/cards\?(minutes=\d+)"', html)
+    assert "Show the answer" in words(page.load(opened("b1", go_on)))
+
+
+def test_a_backlog_is_offered_and_spread_with_one_press(context: Context) -> None:
+    page = CardsPage(context=context, exercise=card_exercise(context))
+    html = page.load(opened("b1"))
+    for _ in range(6):
+        html = rate(page, html, 4)["html"]
+    [profile] = context.store.profiles.all()
+    context.store.notes.prefer(profile.id, reviews_a_day=2)
+    later = replace(context, clock=late)
+    page = CardsPage(context=later, exercise=card_exercise(later))
+    html = page.load(opened("b1"))
+    assert "6 reviews wait, 2 fit today." in words(html)
+    spread = page.act(press(html, "spread", fields={"days": ["3"]}), opened("b1"))
+    assert spread["say"].startswith("6 reviews spread over 3 days.")
+    assert "2 to review" in words(spread["html"])
+    html = spread["html"]
+    for _ in range(2):
+        html = rate(page, html, 4)["html"]
+    context.store.notes.prefer(profile.id, new_cards_a_day=0)
+    assert "The next card comes back tomorrow." in words(page.load(opened("b1")))
+    assert "reviews wait" not in words(spread["html"])
+
+
+def late() -> datetime:
+    return NOW + timedelta(days=60)
+
+
+def test_a_leech_is_announced_with_what_to_do(context: Context) -> None:
+    now, card, html, exercise = NOW, "", "", card_exercise(context)
+    for times in range(2 * LEECH_LAPSES):
+        moment = replace(context, clock=partial(at, now))
+        page = CardsPage(context=moment, exercise=exercise)
+        html = page.load(opened("b1", "tag=peft"))
+        card = press(html, "flip")["card"]
+        flipped = page.act(press(html, "flip", query="?tag=peft"), opened("b1"))["html"]
+        rating = 1 if times % 2 else 4
+        html = page.act(press(flipped, "rate", nth=rating - 1, query="?tag=peft"), opened("b1"))["html"]
+        now += timedelta(days=1500) if rating == 4 else timedelta(minutes=15)
+    assert "8 times, so it is set aside" in words(html)
+    assert "No card is waiting" in words(html)
+    back = page.act(press(html, "resume", query="?tag=peft"), opened("b1"))["html"]
+    assert press(page.act(press(back, "undo", query="?tag=peft"), opened("b1"))["html"], "undo")
+    assert card == "typed-target-modules"
+
+
+def at(moment: datetime) -> datetime:
+    return moment

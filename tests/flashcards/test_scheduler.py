@@ -7,7 +7,16 @@ import fsrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcards.scheduler import MAXIMUM_INTERVAL_DAYS, RATINGS, Memory, Rating, preview
+from flashcards.scheduler import (
+    MAXIMUM_INTERVAL_DAYS,
+    RATINGS,
+    Memory,
+    Rating,
+    Scheduling,
+    fuzzed,
+    preview,
+    retrievability,
+)
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 RATING = st.sampled_from(RATINGS)
@@ -24,13 +33,48 @@ def after(history: list[tuple[Rating, timedelta]]) -> tuple[Memory | None, datet
     return memory, now
 
 
-@given(HISTORY)
+@given(HISTORY, st.none() | st.text(max_size=4), st.sampled_from([30, 365, MAXIMUM_INTERVAL_DAYS]))
 def test_again_is_shorter_than_hard_and_no_rating_beats_a_better_one(
-    history: list[tuple[Rating, timedelta]],
+    history: list[tuple[Rating, timedelta]], seed: str | None, maximum: int
 ) -> None:
     memory, now = after(history)
-    again, hard, good, easy = (outcome.interval for outcome in preview(memory, now=now))
-    assert timedelta() < again < hard <= good <= easy <= timedelta(days=MAXIMUM_INTERVAL_DAYS)
+    scheduling = Scheduling(maximum_interval_days=maximum)
+    outcomes = preview(memory, now=now, scheduling=scheduling, fuzz_seed=seed)
+    again, hard, good, easy = (outcome.interval for outcome in outcomes)
+    assert timedelta() < again < hard <= good <= easy <= timedelta(days=maximum)
+
+
+@given(
+    days=st.integers(1, 1000),
+    longer=st.integers(0, 50),
+    draw=st.floats(0, 1, exclude_max=True),
+    maximum=st.integers(1, 1000),
+)
+def test_fuzz_stays_near_keeps_the_order_and_respects_the_maximum(
+    days: int, longer: int, draw: float, maximum: int
+) -> None:
+    day = timedelta(days=1)
+    short, long = (
+        fuzzed(min(interval, maximum) * day, draw=draw, maximum_days=maximum)
+        for interval in (days, days + longer)
+    )
+    assert short <= long <= maximum * day
+    assert abs(short - min(days, maximum) * day) <= (2 + 0.15 * days) * day
+
+
+def test_the_same_seed_gives_the_same_fuzz_and_others_spread_out() -> None:
+    def easy(seed: str) -> int:
+        return preview(None, now=START, fuzz_seed=seed)[3].interval.days
+
+    assert easy("card 0") == easy("card 0")
+    assert {easy(f"card {number}") for number in range(30)} == {6, 7, 8, 9, 10}
+
+
+def test_a_card_is_recalled_less_likely_the_longer_it_waits() -> None:
+    memory = preview(None, now=START)[3].after
+    chances = [retrievability(memory, now=START + timedelta(days=days)) for days in (0, 8, 80)]
+    assert chances == sorted(chances, reverse=True)
+    assert 0.89 < chances[1] < 0.92
 
 
 @given(HISTORY)

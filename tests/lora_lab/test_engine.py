@@ -79,8 +79,11 @@ def two_steps_done(state: RunState) -> bool:
 
 
 def is_gone(pid: int) -> bool:
-    """No such process, or one that only waits to be collected."""
+    """No such process any more, or one that only waits to be collected; a busy machine takes a moment."""
+    pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
     try:
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            pause.wait(LOOK_AGAIN_SECONDS)
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True

@@ -32,10 +32,10 @@ from lora_lab.plots import (
     render,
     to_csv,
 )
-from lora_lab.plots.sheet import INK, PAPER, text_width, wrapped
 from lora_lab.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS, TARGET_LABELS, TARGET_SETS, Bits, RunSpec
 from study.errors import LearnerError
+from study.plots.sheet import INK, PAPER, text_width, wrapped
 from study.units import MB, as_bytes
 
 SVG = "{http://www.w3.org/2000/svg}"

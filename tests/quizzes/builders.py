@@ -1,6 +1,7 @@
 """Questions for tests, with everything but the point of the test filled in."""
 
 from quizzes.bank import RIGHT, Bank, Option, Question
+from quizzes.kinds.choices import Single
 from study.content import Level
 from study.evidence import Evidence
 
@@ -24,7 +25,7 @@ def question(
         concepts=concepts,
         level=level,
         stem=f"stem of {question_id}",
-        options=(right, *slips),
+        task=Single(options=(right, *slips)),
         keep="keep this",
         evidence=Evidence(source="a book", checks=()),
     )

@@ -51,7 +51,7 @@ def test_the_concepts_and_the_model_answer_come_after_the_text(page: ExplainPage
     assert prompt.model_answer not in words(rubric)
     ticked = {"concept": ["frozen-base", "low-rank-update", "few-trainable-params"]}
     reply = page.act(press(rubric, "judge", fields=ticked), opened("b1"))
-    assert reply["say"] == "3 of 4 concepts."
+    assert reply["say"].startswith("3 of 4 concepts. Base weights stay frozen: said;")
     assert prompt.model_answer in words(reply["html"])
 
 

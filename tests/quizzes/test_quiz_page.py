@@ -1,5 +1,7 @@
 """The Quiz page as functions: choose, answer, feedback, summary, and an address that anyone can open."""
 
+from datetime import datetime
+
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - feedback shows the numbers it was checked against
@@ -7,9 +9,12 @@ from flashcards.exercise import card_exercise
 from quizzes.bank import Question
 from quizzes.exercise import quiz_exercise
 from quizzes.pages.quiz import QuizPage
-from quizzes.session import options_in_order
+from quizzes.session import position
+from study import frame
 from study.context import Context
 from study.frame import Reply
+from study.store.quizzes import QuizAnswer, QuizRecord
+from tests.quizzes.answering import right_fields, wrong_fields, wrong_response
 from tests.visits import opened, press, query_of, words
 
 
@@ -29,9 +34,12 @@ def question_in(page: QuizPage, html: str) -> Question:
 
 
 def answer(page: QuizPage, html: str, query: str, *, correct: bool, seed: int = 7) -> Reply:
-    options = options_in_order(question_in(page, html), seed=seed)
-    letter = next(letter for letter, option in options if option.correct is correct)
-    return page.act(press(html, "answer", query=query, fields={"option": [letter]}), opened("b1"))
+    """Give the right answer; or a wrong one, and then look at the solution instead of trying again."""
+    fields = (right_fields if correct else wrong_fields)(question_in(page, html), seed=seed)
+    reply = page.act(press(html, "answer", query=query, fields=fields), opened("b1"))
+    if correct or "error" in reply:
+        return reply
+    return page.act(press(reply["html"], "give-up", query=query), opened("b1"))
 
 
 def onward(page: QuizPage, query: str) -> Reply:
@@ -45,22 +53,22 @@ def test_the_address_of_a_quiz_holds_its_choice_and_seed(page: QuizPage) -> None
 
 
 def test_the_right_option_is_not_marked_before_the_answer(page: QuizPage) -> None:
-    html = start(page)["html"]
+    html = start(page, topic="lora")["html"]
     question = question_in(page, html)
-    assert "right" not in html
+    assert "right" not in words(html)
     for option in question.options:
         assert option.feedback not in words(html)
 
 
 def test_a_wrong_answer_explains_the_chosen_and_the_right_option(page: QuizPage) -> None:
-    started = start(page)
+    started = start(page, topic="lora")
     question = question_in(page, started["html"])
     reply = answer(page, started["html"], query_of(started["url"]), correct=False)
     shown = words(reply["html"])
     assert "✗ Your answer, not right" in shown
     assert "✓ The right answer" in shown
     assert question.keep in shown or "$" in question.keep or "`" in question.keep
-    assert "is right:" in reply["say"]
+    assert "is right:" in reply["say"] or "The right answer is" in reply["say"]
     assert reply["focus"] == "#next"
 
 
@@ -124,7 +132,7 @@ def test_an_unfinished_quiz_is_offered_again(page: QuizPage) -> None:
 
 
 def test_checking_without_a_choice_says_what_to_do(page: QuizPage) -> None:
-    html = start(page)["html"]
+    html = start(page, topic="lora")["html"]
     with pytest.raises(Exception, match="No answer is chosen yet"):
         page.act(press(html, "answer", fields={}), opened("b1"))
 
@@ -136,3 +144,44 @@ def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) 
     again = answer(page, started["html"], query, correct=True)
     assert "Your first answer counts" in again["error"]
     assert "Question 2 of 5" in words(again["html"])
+
+
+def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
+    page: QuizPage, context: Context, now: datetime
+) -> None:
+    bank = page.exercise.sittings.bank
+    visit = frame.visit_of(context, opened("b1"))
+    for question in bank.pool(seed=1):
+        record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+        html = page.exercise.question(visit, record, position(bank, record, [])).html
+        shown = words(html)
+        grade = question.task.grade(question.task.answer)
+        assert 'value="right"' not in html
+        assert question.keep not in html
+        for part in grade.parts:
+            assert not part.feedback or part.feedback not in shown, question.id
+            assert not part.misconception or part.misconception not in shown, question.id
+        if question.kind in ("numeric", "short-text", "cloze"):
+            for part in grade.parts:
+                assert f'value="{part.text}"' not in html, question.id
+
+
+def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
+    page: QuizPage, context: Context, now: datetime
+) -> None:
+    bank = page.exercise.sittings.bank
+    for question in bank.pool(seed=1):
+        record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+        given = QuizAnswer(
+            question_id=question.id,
+            option="",
+            correct=False,
+            answered_at=now,
+            duration_ms=1,
+            response=wrong_response(question),
+        )
+        shown = words(page.exercise.explained(record, question, given))
+        assert "✗" in shown, question.id
+        assert "✓" in shown or question.kind in ("multiple", "ordering"), question.id
+        assert "Source: " in shown or "Checked, computed here: " in shown, question.id
+        assert ("Worked out" in shown) is bool(question.steps), question.id

@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.checks import Check, evaluate, holds, prints, read_checks, register
+from study.checks import Check, evaluate, holds, prints, read_checks, read_number, register
 from study.content import Fields, Placed, Problem
 from study.errors import LearnerError
 
@@ -68,3 +68,21 @@ def test_a_malformed_check_is_noted(written: object) -> None:
     fields = Fields(Placed(id="c", check=written), file="f.yaml", kind="card", problems=problems)
     assert read_checks(fields) == ()
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("2,442,240", 2_442_240),
+        ("2 442 240 parameters", 2_442_240),
+        ("37.7M", 37_700_000),
+        ("3,5", 3.5),
+        ("0,375", 0.375),
+        ("1e-4", 0.0001),
+        ("−2 GB", -2_000_000_000),
+        ("about 4.127 bits", 4.127),
+        ("none", None),
+    ],
+)
+def test_a_typed_number_is_read_as_people_write_it(written: str, number: float | None) -> None:
+    assert read_number(written) == (number if number is None else pytest.approx(number))

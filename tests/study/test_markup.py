@@ -40,3 +40,10 @@ def test_a_text_without_marks_reads_as_written(text: str) -> None:
     shown = str(to_html(text))
     assert html.unescape(shown.replace("<br>", "\n")) == text
     assert not re.search(r"<(?!br>)", shown)
+
+
+def test_three_backticks_make_a_block_and_two_dollars_a_line_of_its_own() -> None:
+    html = to_html("Before:\n```python\nx < 1\n  y\n```\nafter")
+    assert html == "Before:<pre><code>x &lt; 1\n  y</code></pre>after"
+    assert 'display="block"' in to_html("$$x^2$$")
+    assert to_plain("a ```b``` $$c$$") == "a b c"

@@ -1,6 +1,6 @@
 """Today, the five-minute review, Learn and Settings as functions: what is shown, and what each press does."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,14 +8,15 @@ import lora_lab.quantities  # noqa: F401 - cards show the numbers they were chec
 from flashcards.exercise import CardExercise, card_exercise
 from quizzes.exercise import quiz_exercise
 from quizzes.explain.exercise import explain_exercise
-from quizzes.session import options_in_order
 from study.agenda import Subjects
 from study.context import Context
 from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
 from study.pages.today import Corners, TodayPage
+from study.store.quizzes import QuizAnswer
 from tests.flashcards.test_reviews import shown
+from tests.quizzes.answering import right_fields
 from tests.visits import opened, press, query_of, words
 
 
@@ -97,6 +98,33 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert "1 day in a row" in html
 
 
+def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
+    today: TodayPage, review: ReviewPage, now: datetime
+) -> None:
+    store = today.context.store
+    profile = store.profiles.add("b1", "Ana", now=now).id
+    yesterday = now - timedelta(days=1)
+    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=yesterday)
+    wrong = QuizAnswer(
+        question_id="q-dq-what",
+        option="x",
+        correct=False,
+        answered_at=yesterday,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+    html = today.load(opened("b1"))
+    assert "1 question comes back today : you were sure and missed it." in words(html)
+    assert 'href="/quiz?mode=again"' in html
+    goto = today.act(press(html, "start"), opened("b1"))["goto"]
+    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    assert run is not None
+    record = store.quizzes.session(profile, run.quiz_session_id)
+    assert record is not None
+    assert record.question_ids[0] == "q-dq-what"
+
+
 def test_the_start_button_opens_a_review_at_once(
     today: TodayPage, now: datetime, cards: CardExercise
 ) -> None:
@@ -120,7 +148,7 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
         html = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
     for number in range(3):
         assert f"questions {number}/3" in words(html)
-        event = press(html, "answer", query=query, fields={"option": [right_letter(review, html)]})
+        event = press(html, "answer", query=query, fields=right_answer(review, html))
         feedback = review.act(event, opened("b1"))["html"]
         assert "✓ Your answer, right" in words(feedback)
         assert ("Go on Enter" if number == 2 else "Next question Enter") in words(feedback)
@@ -134,13 +162,12 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     assert words(review.load(opened("b1", query[1:]))) == words(done)
 
 
-def right_letter(review: ReviewPage, html: str) -> str:
+def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = press(html, "answer")
     quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
-    options = options_in_order(quiz.bank.by_id[event["question"]], seed=record.seed)
-    return next(letter for letter, option in options if option.correct)
+    return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 
 def test_leaving_a_review_and_coming_back_goes_on(review: ReviewPage) -> None:
@@ -216,9 +243,26 @@ def test_preferences_are_saved_and_checked(context: Context) -> None:
     [profile] = context.store.profiles.all()
     chosen = context.store.notes.preferences(profile.id)
     assert (chosen.shortcuts, chosen.new_cards_a_day) == (False, 4)
-    with pytest.raises(Exception, match="Choose 0 to 200"):
+    with pytest.raises(Exception, match="'many' is no number"):
         page.act({"act": "prefer", "fields": {"new_cards_a_day": ["many"]}}, opened("b1"))
 
 
 def test_settings_say_where_the_data_is(context: Context) -> None:
     assert str(context.settings.home) in words(SettingsPage(context=context).load(opened("b1")))
+
+
+def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
+    page = SettingsPage(context=context)
+    html = page.load(opened("b1"))
+    chosen = {"reviews_a_day": "30", "session_minutes": "15", "learn_ahead_minutes": "5"}
+    chosen |= {"day_begins_hour": "3", "card_order": "weakest", "time_zone": "Asia/Tokyo"}
+    form = press(html, "prefer", fields={name: [text] for name, text in chosen.items()})
+    page.act(form, opened("b1"))
+    [profile] = context.store.profiles.all()
+    saved = context.store.notes.preferences(profile.id)
+    assert {name: str(getattr(saved, name)) for name in chosen} == chosen
+    again = page.load(opened("b1"))
+    assert '<option value="weakest" selected>' in again
+    assert 'value="Asia/Tokyo"' in again
+    with pytest.raises(Exception, match="No time zone is called 'Moon'"):
+        page.act({**form, "fields": {"time_zone": ["Moon"]}}, opened("b1"))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.concepts import Concept, ConceptMap
+from study.days import StudyDays
 from study.progress import (
     MASTERY_WINDOW,
     Mastery,
@@ -21,6 +22,7 @@ from study.store.cards import CardReview
 from study.store.quizzes import QuizAnswer
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+IN_UTC = StudyDays(zone=UTC)
 
 
 def review(rating: int, *, minutes: int = 0, new: bool = False) -> CardReview:
@@ -86,10 +88,10 @@ def test_the_weakest_concepts_are_those_with_misses_lowest_first() -> None:
 
 def test_a_streak_counts_days_in_a_row_and_today_may_still_come() -> None:
     days = [NOW - timedelta(days=back) for back in (1, 2, 3, 5)]
-    assert streak_days(days, today=date(2026, 3, 4), zone=UTC) == 3
-    assert streak_days([*days, NOW], today=date(2026, 3, 4), zone=UTC) == 4
-    assert streak_days(days, today=date(2026, 3, 6), zone=UTC) == 0
-    assert streak_days([], today=date(2026, 3, 4), zone=UTC) == 0
+    assert streak_days(days, today=date(2026, 3, 4), days=IN_UTC) == 3
+    assert streak_days([*days, NOW], today=date(2026, 3, 4), days=IN_UTC) == 4
+    assert streak_days(days, today=date(2026, 3, 6), days=IN_UTC) == 0
+    assert streak_days([], today=date(2026, 3, 4), days=IN_UTC) == 0
 
 
 def test_a_first_look_at_a_card_is_no_test_of_memory() -> None:

@@ -55,33 +55,78 @@ def test_a_card_rated_in_another_window_is_not_rated_twice(store: Store, ana: st
     assert len(store.cards.history(ana)) == 1
 
 
+def undo(store: Store, profile: str, *, at: datetime) -> str:
+    last = store.verbs.last(profile)
+    return store.verbs.undo(profile, expected_id=last.id if last else 0, undone_at=at).subject
+
+
 def test_undo_reaches_back_one_rating_at_a_time(store: Store, ana: str, now: datetime) -> None:
-    ids = [rate(store, ana, card, at=now + timedelta(minutes=n)) for n, card in enumerate("aba")]
-    for expected in reversed(ids):
-        store.cards.undo(ana, expected_review_id=expected, undone_at=now)
+    for n, card in enumerate("abc"):
+        rate(store, ana, card, at=now + timedelta(minutes=n))
+    assert [undo(store, ana, at=now) for _ in range(3)] == ["c", "b", "a"]
     assert store.cards.history(ana) == []
-    with pytest.raises(LearnerError, match="no rating to undo"):
-        store.cards.undo(ana, expected_review_id=ids[0], undone_at=now)
+    with pytest.raises(LearnerError, match="nothing to undo"):
+        undo(store, ana, at=now)
 
 
 def test_undo_takes_back_only_what_the_page_showed_as_last(store: Store, ana: str, now: datetime) -> None:
-    first = rate(store, ana, "a", at=now)
+    rate(store, ana, "a", at=now)
+    first = store.verbs.last(ana)
+    assert first is not None
     rate(store, ana, "b", at=now)
-    with pytest.raises(StaleError, match="Another window rated"):
-        store.cards.undo(ana, expected_review_id=first, undone_at=now)
+    with pytest.raises(StaleError, match="Another window did something"):
+        store.verbs.undo(ana, expected_id=first.id, undone_at=now)
     assert len(store.cards.history(ana)) == 2
 
 
 def test_the_card_just_undone_is_known_until_the_next_rating(store: Store, ana: str, now: datetime) -> None:
     for card in "ab":
         rate(store, ana, card, at=now)
-    assert store.cards.just_undone(ana) is None
+    assert store.verbs.just_undone(ana) is None
     for card in "ba":
-        last = store.cards.history(ana)[-1].id
-        store.cards.undo(ana, expected_review_id=last, undone_at=now)
-        assert store.cards.just_undone(ana) == card
+        undo(store, ana, at=now)
+        undone = store.verbs.just_undone(ana)
+        assert undone is not None
+        assert undone.subject == card
     rate(store, ana, "a", at=now)
-    assert store.cards.just_undone(ana) is None
+    assert store.verbs.just_undone(ana) is None
+
+
+def test_one_undo_covers_every_verb_in_the_order_they_were_done(
+    store: Store, ana: str, now: datetime
+) -> None:
+    store.verbs.append(ana, "flag", "a", value="ask", at=now)
+    rate(store, ana, "b", at=now)
+    store.verbs.append(ana, "bury", "c", value=now.isoformat(), at=now)
+    assert [undo(store, ana, at=now) for _ in range(3)] == ["c", "b", "a"]
+    assert store.verbs.live(ana, ["flag", "rate", "bury"]) == []
+
+
+def test_a_verb_that_another_window_has_done_meanwhile_is_refused(
+    store: Store, ana: str, now: datetime
+) -> None:
+    first = store.verbs.append(ana, "edit", "a", value={"front": "x"}, at=now, expected_id=0)
+    with pytest.raises(StaleError, match="Another window changed this"):
+        store.verbs.append(ana, "edit", "a", value={"front": "y"}, at=now, expected_id=0)
+    store.verbs.append(ana, "edit", "a", value=None, at=now, expected_id=first)
+
+
+def test_lapses_are_counted_where_a_learnt_card_was_forgotten(store: Store, ana: str, now: datetime) -> None:
+    for before in (None, {"phase": "learning"}, {"phase": "review"}, {"phase": "review"}):
+        last = store.cards.latest(ana).get("c")
+        store.cards.append(
+            ana,
+            "c",
+            rating=1,
+            expected_review_id=last.id if last else 0,
+            reviewed_at=now,
+            duration_ms=1,
+            before=before,
+            after={},
+        )
+    verbs = store.verbs.live(ana, ["rate"])
+    assert store.cards.lapses(ana) == {"c": [verb.id for verb in verbs[2:]]}
+    assert store.cards.repeats_since(ana, since=now) == 1
 
 
 def test_one_learner_never_sees_the_log_of_another(store: Store, ana: str, now: datetime) -> None:
@@ -104,6 +149,40 @@ def test_a_question_is_answered_once_in_a_quiz(store: Store, ana: str, now: date
     assert store.quizzes.answers(quiz.id) == [answer]
 
 
+def test_a_second_attempt_is_kept_beside_the_first_and_is_not_in_the_history(
+    store: Store, ana: str, now: datetime
+) -> None:
+    quiz = store.quizzes.start(ana, seed=1, question_ids=("q",), choice={}, started_at=now)
+    made = [
+        QuizAnswer(
+            question_id="q",
+            option="",
+            correct=attempt == 2,
+            answered_at=now,
+            duration_ms=1,
+            response={"pairs": {"a": "b"}, "number": attempt},
+            points=0.5,
+            confidence="guess",
+            attempt=attempt,
+            hints=attempt - 1,
+        )
+        for attempt in (1, 2)
+    ]
+    for answer in made:
+        store.quizzes.append(quiz.id, answer)
+    with pytest.raises(StaleError, match="Your first answer counts"):
+        store.quizzes.append(quiz.id, made[1])
+    assert store.quizzes.answers(quiz.id) == made
+    assert store.quizzes.history(ana) == made[:1]
+
+
+def test_a_hint_is_shown_once_however_often_it_is_asked_for(store: Store, ana: str, now: datetime) -> None:
+    quiz = store.quizzes.start(ana, seed=1, question_ids=("q", "r"), choice={}, started_at=now)
+    for _ in range(2):
+        store.quizzes.show_hint(quiz.id, "q", at=now)
+    assert store.quizzes.hinted(quiz.id) == {"q"}
+
+
 def test_submitting_an_explanation_ends_its_draft(store: Store, ana: str, now: datetime) -> None:
     store.notes.save_draft(ana, "explain:p", "half", at=now)
     store.notes.save_draft(ana, "explain:other", "keep me", at=now)
@@ -112,11 +191,25 @@ def test_submitting_an_explanation_ends_its_draft(store: Store, ana: str, now: d
     assert store.notes.draft(ana, "explain:other") == "keep me"
 
 
-def test_the_newest_verdict_on_a_concept_counts(store: Store, ana: str, now: datetime) -> None:
+def test_where_learner_and_grader_disagree_nothing_counts_until_a_teacher_decides(
+    store: Store, ana: str, now: datetime
+) -> None:
     attempt = store.explains.submit(ana, "p", "text", at=now)
-    store.explains.judge(ana, attempt, {"a": "missing", "b": "covered"}, by="grader", at=now)
-    store.explains.judge(ana, attempt, {"a": "covered"}, by="learner", at=now)
-    assert store.explains.attempts(ana, "p")[0].verdicts == {"a": "covered", "b": "covered"}
+    assert store.explains.attempts(ana, "p")[0].verdicts is None
+    store.explains.judge(ana, attempt, {"a": "missing", "b": "covered", "c": "unsure"}, by="grader", at=now)
+    store.explains.judge(ana, attempt, {"a": "covered", "b": "covered", "c": "covered"}, by="learner", at=now)
+    assert store.explains.attempts(ana, "p")[0].verdicts == {"b": "covered", "c": "covered"}
+    assert [(one.concept_id, one.verdict, one.at) for one in store.explains.counted(ana)] == [
+        ("b", "covered", now),
+        ("c", "covered", now),
+    ]
+    store.explains.judge(ana, attempt, {"a": "partial"}, by="teacher", at=now)
+    found = store.explains.attempts(ana, "p")[0]
+    assert found.verdicts == {"a": "partial", "b": "covered", "c": "covered"}
+    store.explains.take_back(ana, attempt, found.judgements[-1].id, at=now)
+    assert "a" not in (store.explains.attempts(ana, "p")[0].verdicts or {})
+    with pytest.raises(LearnerError, match="That mark is not on this explanation"):
+        store.explains.take_back(ana, attempt, found.judgements[0].id, at=now)  # the grader's
 
 
 def test_a_draft_is_overwritten_and_has_a_limit(store: Store, ana: str, now: datetime) -> None:

@@ -12,6 +12,7 @@ from study.settings import load_settings
 from study.store import open_store
 from study.store.database import Database, open_database
 from study.store.migrations import STEPS, applied_steps, m0001_first_tables, migrate, version_of
+from study.store.quizzes import QuizLog
 from study.store.schema import metadata
 
 
@@ -46,6 +47,10 @@ def test_what_was_learnt_before_a_step_is_there_after_it(database: Database) -> 
     with database.write() as connection:
         m0001_first_tables.upgrade(connection)
         connection.execute(text("INSERT INTO profiles VALUES ('p', 'Ana', 1, '2026-03-04 10:00:00')"))
+        for number in (1, 2):
+            rating = f"({number}, 'p', 'c', 3, '2026-03-04 10:00:00', 1200, NULL, '{{}}')"
+            connection.execute(text(f"INSERT INTO card_reviews VALUES {rating}"))
+        connection.execute(text("INSERT INTO review_undos VALUES (1, 2, '2026-03-04 10:00:00')"))
         applied_steps.create(connection)
         connection.execute(text("INSERT INTO schema_steps VALUES (1, '2026-03-04 10:00:00')"))
     migrate(database)
@@ -53,6 +58,47 @@ def test_what_was_learnt_before_a_step_is_there_after_it(database: Database) -> 
     with database.read() as connection:
         assert connection.scalar(text("SELECT name FROM profiles")) == "Ana"
         assert connection.scalar(text("SELECT count(*) FROM predictions")) == 0
+
+
+def test_a_rating_of_before_the_verbs_can_still_be_undone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.sqlite3'}"
+    database = open_database(url)
+    test_what_was_learnt_before_a_step_is_there_after_it(database)
+    database.close()
+    store = open_store(url)
+    last = store.verbs.last("p")
+    assert last is not None
+    assert (last.name, last.review_id, last.value) == ("rate", 1, None)
+    store.verbs.undo("p", expected_id=last.id, undone_at=last.at)
+    assert store.cards.history("p") == []
+    store.close()
+
+
+def test_answers_from_before_there_were_kinds_are_read_as_options_with_all_or_no_points(
+    database: Database,
+) -> None:
+    with database.write() as connection:
+        m0001_first_tables.upgrade(connection)
+        moment = "2026-03-04 10:00:00"
+        choice = '{"topic": "lora", "level": "", "concept": "", "length": 10}'
+        for statement in (
+            f"INSERT INTO profiles VALUES ('p', 'Ana', 1, '{moment}')",
+            f"""INSERT INTO quiz_sessions VALUES ('s', 'p', 7, '["q"]', '{choice}', '{moment}')""",
+            f"INSERT INTO answers VALUES (1, 's', 'q', 'right', 1, '{moment}', 900)",
+        ):
+            connection.exec_driver_sql(statement)
+        applied_steps.create(connection)
+        connection.execute(text(f"INSERT INTO schema_steps VALUES (1, '{moment}')"))
+    migrate(database)
+    log = QuizLog(database)
+    [answer] = log.history("p")
+    assert (answer.given, answer.score, answer.confidence, answer.attempt) == (
+        {"option": "right"},
+        1,
+        None,
+        1,
+    )
+    assert log.answers("s") == [answer]
 
 
 def test_data_of_a_newer_app_is_left_alone(database: Database) -> None:

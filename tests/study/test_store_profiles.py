@@ -1,5 +1,6 @@
 """Profiles: a guest without asking, names that tell learners apart, and data that goes when it should."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -85,13 +86,20 @@ def fill(store: Store, profile: str, now: datetime) -> None:
             before=None,
             after={"due": "later"},
         )
-    undone = store.cards.history(profile)[-1].id
-    store.cards.undo(profile, expected_review_id=undone, undone_at=now)
+    done = store.verbs.last(profile)
+    assert done is not None
+    store.verbs.undo(profile, expected_id=done.id, undone_at=now)
     store.cards.request(profile, ["c"], because="q", at=now)
     run = store.runs.start(profile, cards=1, seed=1, question_ids=("q",), prompt_id="p", started_at=now)
     store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))
+    store.quizzes.append(run.quiz_session_id, replace(quiz_answer("q", now=now), attempt=2))
+    store.quizzes.show_hint(run.quiz_session_id, "q", at=now)
     attempt = store.explains.submit(profile, "p", "text", at=now)
     store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
+    mark = store.explains.attempts(profile)[0].judgements[-1].id
+    store.explains.take_back(profile, attempt, mark, at=now)
+    store.explains.reply(profile, attempt, "idea", "more", at=now)
+    store.own_prompts.save(profile, "", text="Why?", hint="", concepts=("a", "b", "c", "d"), at=now)
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": True}, at=now)

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from study.web import BODY_LIMIT_BYTES, COOKIE, Doorkeeper
 
 PAGE = {"accept": "text/html"}
+LARGER = {"/io/upload": BODY_LIMIT_BYTES + 10}
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -22,15 +23,16 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 def ask(
     method: str = "GET",
+    path: str = "/",
     *,
     host: str = "127.0.0.1:7860",
     headers: Mapping[str, str] | None = None,
     content: bytes | AsyncIterator[bytes] = b"",
 ) -> httpx.Response:
     async def one_request() -> httpx.Response:
-        transport = httpx.ASGITransport(Doorkeeper(echo, hosts=["study.example.org"]))
+        transport = httpx.ASGITransport(Doorkeeper(echo, hosts=["study.example.org"], larger=LARGER))
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
-            return await client.request(method, "/", headers=headers, content=content)
+            return await client.request(method, path, headers=headers, content=content)
 
     return asyncio.run(one_request())
 
@@ -53,6 +55,12 @@ def test_a_post_from_another_site_is_refused() -> None:
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
     assert ask("POST", content=b"x" * (BODY_LIMIT_BYTES + 1)).status_code == 413
+
+
+def test_a_path_may_have_a_larger_limit_of_its_own() -> None:
+    more = b"x" * (BODY_LIMIT_BYTES + 1)
+    assert ask("POST", "/io/upload", content=more).text == str(len(more))
+    assert ask("POST", "/io/upload", content=more + b"x" * 10).status_code == 413
 
 
 def test_a_body_sent_in_pieces_is_cut_off_at_the_limit() -> None:

@@ -7,11 +7,24 @@ from sqlalchemy import Column, Connection, DateTime, Integer, MetaData, Table, f
 
 from study.errors import LearnerError
 from study.store.database import Database
-from study.store.migrations import m0001_first_tables, m0002_predictions
+from study.store.migrations import (
+    m0001_first_tables,
+    m0002_predictions,
+    m0003_card_verbs,
+    m0004_parameter_fits,
+    m0005_answers_of_all_kinds,
+    m0006_imports,
+    m0007_explanations,
+)
 
 STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (1, m0001_first_tables.upgrade),
     (2, m0002_predictions.upgrade),
+    (3, m0003_card_verbs.upgrade),
+    (4, m0004_parameter_fits.upgrade),
+    (5, m0005_answers_of_all_kinds.upgrade),
+    (6, m0006_imports.upgrade),
+    (7, m0007_explanations.upgrade),
 )
 
 applied_steps = Table(

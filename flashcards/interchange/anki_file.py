@@ -1,0 +1,283 @@
+"""What is in an Anki package of any generation: notes, cards and their ratings, as plain values.
+
+`collection.anki2` and `collection.anki21` are the same tables with note types and decks as JSON; `anki21b` is
+zstd-compressed and has tables for these, with settings as protobuf.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from flashcards.interchange.archive import Archive
+from study.errors import LearnerError
+from study.exchange import File
+
+GENERATIONS = (
+    "collection.anki21b",
+    "collection.anki21",
+    "collection.anki2",
+)  # newest first: the old one may be empty
+STEPS_AT_MOST = 200_000_000  # of SQLite's machine; an honest collection of 100,000 cards takes a tenth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """How one card of a note type shows its two sides."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteType:
+    """Names of the fields, and the templates by their number."""
+
+    name: str
+    cloze: bool
+    fields: tuple[str, ...]
+    templates: tuple[Template, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnkiReview:
+    """One entry of Anki's review log. Kind 0 learn, 1 review, 2 relearn, 3 ahead or cram, 4 and 5 by hand."""
+
+    at_ms: int
+    rating: int
+    kind: int
+    factor: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnkiCard:
+    """One card. Type 0 new, 1 learning, 2 review, 3 relearning; queue -1 suspended, -2 and -3 buried."""
+
+    number: int
+    """Which template, or which gap of a cloze, from 0."""
+
+    deck: str
+    type: int
+    queue: int
+    due: int
+    interval: int
+    factor: int
+    data: dict[str, Any]
+    reviews: tuple[AnkiReview, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnkiNote:
+    """One note and its cards."""
+
+    guid: str
+    type: NoteType
+    values: tuple[str, ...]
+    tags: tuple[str, ...]
+    cards: tuple[AnkiCard, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnkiFile:
+    """A package, read."""
+
+    generation: str
+    created_at: int
+    """Seconds; due days are counted from here."""
+
+    notes: tuple[AnkiNote, ...]
+    media: int
+
+
+def read_anki(file: File) -> AnkiFile:
+    """Everything that matters in a package, or one sentence on why it can't be read."""
+    archive = Archive(file)
+    generation = next((name for name in GENERATIONS if name in archive.names), None)
+    if generation is None:
+        raise LearnerError(
+            f"{file.name} has no Anki collection in it.",
+            do_next="Export the deck from Anki as .apkg, with scheduling.",
+        )
+    media = sum(name.isdecimal() for name in archive.names)
+    try:
+        with closing(_opened(archive.read(generation))) as collection:
+            return _read(collection, generation.removeprefix("collection."), media)
+    except (
+        sqlite3.Error,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        RecursionError,
+        AttributeError,
+    ) as error:
+        raise LearnerError(
+            f"The collection in {file.name} can't be read ({error}).", do_next="Export it from Anki again."
+        ) from error
+
+
+def _opened(content: bytes) -> sqlite3.Connection:
+    """The database in memory; it can do nothing but answer our few questions."""
+    # Bytes 18 and 19 say how it was written; a journal kept beside the file (2) can't be had in memory.
+    plain = content[:18] + b"\x01\x01" + content[20:]
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(plain)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.create_collation("unicase", _unicase)
+    steps = iter(range(STEPS_AT_MOST // 100_000))
+    connection.set_progress_handler(lambda: int(next(steps, None) is None), 100_000)
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if missing := {"col", "notes", "cards", "revlog"} - tables:
+        raise ValueError(f"no {', '.join(sorted(missing))}")
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _read(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFile:
+    [info] = collection.execute("SELECT * FROM col LIMIT 1")
+    new = generation == "anki21b"
+    types = _types_of_tables(collection) if new else _types_of_json(json.loads(info["models"]))
+    decks = _decks_of_tables(collection) if new else _decks_of_json(json.loads(info["decks"]))
+    cards = _cards(collection, decks)
+    notes = tuple(
+        AnkiNote(
+            guid=str(row["guid"]),
+            type=types[row["mid"]],
+            values=tuple(str(row["flds"]).split("\x1f")),
+            tags=tuple(str(row["tags"]).split()),
+            cards=tuple(sorted(cards[row["id"]], key=_number_of)),
+        )
+        for row in collection.execute("SELECT id, guid, mid, tags, flds FROM notes ORDER BY id")
+        if row["mid"] in types
+    )
+    return AnkiFile(generation=generation, created_at=int(info["crt"]), notes=notes, media=media)
+
+
+def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, list[AnkiCard]]:
+    reviews: dict[int, list[AnkiReview]] = defaultdict(list)
+    for row in collection.execute("SELECT id, cid, ease, type, factor, time FROM revlog ORDER BY id"):
+        reviews[row["cid"]].append(
+            AnkiReview(
+                at_ms=row["id"],
+                rating=row["ease"],
+                kind=row["type"],
+                factor=row["factor"],
+                duration_ms=row["time"],
+            )
+        )
+    cards: dict[int, list[AnkiCard]] = defaultdict(list)
+    for row in collection.execute("SELECT * FROM cards ORDER BY id"):
+        away = bool(row["odid"])  # in a filtered deck: its own deck and due date are kept beside
+        cards[row["nid"]].append(
+            AnkiCard(
+                number=row["ord"],
+                deck=decks.get(row["odid"] if away else row["did"], "Imported"),
+                type=row["type"],
+                queue=row["queue"],
+                due=row["odue"] if away and row["odue"] else row["due"],
+                interval=row["ivl"],
+                factor=row["factor"],
+                data=_data(row["data"]),
+                reviews=tuple(reviews[row["id"]]),
+            )
+        )
+    return cards
+
+
+def _data(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:  # older versions left other things there
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _types_of_json(models: dict[str, Any]) -> dict[int, NoteType]:
+    return {
+        int(number): NoteType(
+            name=model["name"],
+            cloze=model.get("type") == 1,
+            fields=tuple(field["name"] for field in model["flds"]),
+            templates=tuple(Template(question=t["qfmt"], answer=t["afmt"]) for t in model["tmpls"]),
+        )
+        for number, model in models.items()
+    }
+
+
+def _decks_of_json(decks: dict[str, Any]) -> dict[int, str]:
+    return {int(number): deck["name"] for number, deck in decks.items()}
+
+
+def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
+    fields: dict[int, list[str]] = defaultdict(list)
+    for row in collection.execute("SELECT ntid, name FROM fields ORDER BY ntid, ord"):
+        fields[row["ntid"]].append(row["name"])
+    templates: dict[int, list[Template]] = defaultdict(list)
+    for row in collection.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
+        config = dict(protobuf(row["config"]))
+        templates[row["ntid"]].append(
+            Template(question=_words(config.get(1, b"")), answer=_words(config.get(2, b"")))
+        )
+    return {
+        row["id"]: NoteType(
+            name=row["name"],
+            cloze=dict(protobuf(row["config"])).get(1) == 1,
+            fields=tuple(fields[row["id"]]),
+            templates=tuple(templates[row["id"]]),
+        )
+        for row in collection.execute("SELECT id, name, config FROM notetypes")
+    }
+
+
+def _decks_of_tables(collection: sqlite3.Connection) -> dict[int, str]:
+    return {
+        row["id"]: row["name"].replace("\x1f", "::")
+        for row in collection.execute("SELECT id, name FROM decks")
+    }
+
+
+def protobuf(message: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a protobuf message: numbers as int, everything with a length as bytes."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        match key & 7:
+            case 0:
+                value, place = _varint(message, place)
+                yield key >> 3, value
+            case 2:
+                length, place = _varint(message, place)
+                yield key >> 3, message[place : place + length]
+                place += length
+            case 1 | 5 as wire:
+                place += 8 if wire == 1 else 4
+            case other:
+                raise ValueError(f"an unknown kind of protobuf field ({other})")
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, place
+    raise ValueError("a protobuf number has no end")
+
+
+def _words(content: Any) -> str:
+    return content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
+
+
+def _unicase(left: str, right: str) -> int:
+    a, b = left.casefold(), right.casefold()
+    return (a > b) - (a < b)
+
+
+def _number_of(card: AnkiCard) -> int:
+    return card.number

@@ -1,0 +1,158 @@
+"""Anki packages (.apkg) of all three generations, with scheduling: their notes as entries of a deck."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from flashcards.interchange.anki_file import AnkiCard, AnkiFile, AnkiNote, read_anki
+from flashcards.interchange.anki_schedule import History, history_of
+from flashcards.interchange.anki_templates import back_of, front_of, typed_field
+from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
+from flashcards.interchange.entry import CardEntry, Reading, read_tags
+from study.exchange import Entry, File, shorten
+from study.html_text import from_html, images_in
+
+SOURCE = "imported from Anki"
+SUSPENDED = -1  # the queue of such cards
+LONGEST_GUID = 40  # bytes; Anki's own have ten, an id has room for these
+
+
+def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+    """The cards of a package. `known` are the cards here, by id: ours are found again by their guid."""
+    anki = read_anki(file)
+    ours = {guid_of(entry): entry.id for entry in known.values()}
+    entries: list[CardEntry] = []
+    rejected: list[Entry] = []
+    histories: dict[str, History] = {}
+    suspended: list[str] = []
+    concept_ids = tuple(concepts)
+    for note in anki.notes:
+        fields = dict(zip(note.type.fields, note.values, strict=False))
+        note_id = fields.get("Id", "").strip() or ours.get(note.guid) or id_of_guid(note.guid)
+        for entry, card in _entries(note, fields, note_id):
+            if (entry.front and entry.back) or entry.text:
+                deck = (card.deck if card else "Imported").removeprefix(DECK_PREFIX)
+                entries.append(replace(entry, deck=deck, **read_tags(note.tags, concept_ids)))
+            else:
+                rejected.append(Entry(verdict="rejected", item=_shown(note), why=_why_empty(note)))
+        if entries and entries[-1].id.startswith(note_id):
+            kind = entries[-1].kind
+            histories |= _histories(note, note_id, kind, anki.created_at)
+            suspended += [card_id_of(note_id, kind, c.number) for c in note.cards if c.queue == SUSPENDED]
+    return Reading(
+        entries=tuple(entries),
+        rejected=tuple(rejected),
+        notes=_notes(anki, histories, suspended),
+        histories=histories,
+        suspended=tuple(suspended),
+    )
+
+
+def id_of_guid(guid: str) -> str:
+    """The id of a note that was made in Anki: its guid, in letters that an id may have."""
+    encoded = guid.encode()
+    if len(encoded) > LONGEST_GUID:
+        return f"anki-x{hashlib.sha256(encoded).hexdigest()[:32]}"
+    return f"anki-{encoded.hex()}"
+
+
+def card_id_of(note_id: str, kind: str, number: int) -> str:
+    """The id of a note's card by its number in Anki."""
+    if kind == "cloze":
+        return f"{note_id}--c{number + 1}"
+    if kind == "reversed":
+        return f"{note_id}--reversed" if number else note_id
+    return f"{note_id}-{number + 1}" if number else note_id
+
+
+def _entries(
+    note: AnkiNote, fields: Mapping[str, str], note_id: str
+) -> list[tuple[CardEntry, AnkiCard | None]]:
+    first = note.cards[0] if note.cards else None
+    ours = next((kind for kind, our in OUR_TYPES.items() if our.fields == note.type.fields), None)
+    named = next((kind for kind, our in OUR_TYPES.items() if our.name == note.type.name), ours)
+    if ours and named:
+        return [(_ours(named, fields, note_id), first)]
+    if note.type.cloze:
+        rest = [from_html(value) for value in note.values[1:]]
+        why = "\n".join(part for part in rest if part)
+        text = from_html(note.values[0])
+        return [(CardEntry(deck="", id=note_id, kind="cloze", text=text, why=why, source=SOURCE), first)]
+    made = [(_rendered(note, fields, card, note_id), card) for card in note.cards]
+    if len(made) == 2 and _is_mirror(made[0][0], made[1][0]):
+        return [(replace(made[0][0], kind="reversed"), first)]
+    return list(made)
+
+
+def _ours(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
+    """A note of one of our own types: every field has its name."""
+    text: dict[str, Any] = {
+        name.lower(): from_html(value) for name, value in fields.items() if name not in ("Id", "Accept")
+    }
+    accept = tuple(from_html(fields.get("Accept", "")).splitlines())
+    return CardEntry(deck="", id=note_id, kind=kind, accept=accept, **text)
+
+
+def _rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, note_id: str) -> CardEntry:
+    """A card of any note type, as its template shows it."""
+    template = note.type.templates[min(card.number, len(note.type.templates) - 1)]
+    typed = typed_field(template.question)
+    back = from_html(fields.get(typed, "")) if typed else from_html(back_of(template.answer, fields))
+    return CardEntry(
+        deck="",
+        id=card_id_of(note_id, "basic", card.number),
+        kind="typed" if typed else "basic",
+        front=from_html(front_of(template.question, fields)),
+        back=back,
+        source=SOURCE,
+    )
+
+
+def _is_mirror(one: CardEntry, other: CardEntry) -> bool:
+    return (one.kind, one.front, one.back) == (other.kind, other.back, other.front)
+
+
+def _histories(note: AnkiNote, note_id: str, kind: str, created_at: int) -> dict[str, History]:
+    found = {
+        card_id_of(note_id, kind, card.number): history_of(card, created_at=created_at) for card in note.cards
+    }
+    return {card_id: history for card_id, history in found.items() if history is not None}
+
+
+def _shown(note: AnkiNote) -> str:
+    first = next((value for value in note.values if value.strip()), "an empty note")
+    return shorten(from_html(first) or first)
+
+
+def _why_empty(note: AnkiNote) -> str:
+    media = any(images_in(value) for value in note.values)
+    return "a side has only a picture or a sound, which stay in Anki" if media else "a side is empty"
+
+
+def _notes(anki: AnkiFile, histories: Mapping[str, History], suspended: Sequence[str]) -> tuple[str, ...]:
+    """What was mapped and what was not, in sentences."""
+    found = list(histories.values())
+    by_log = [history for history in found if history.ratings]
+    by_fsrs = [history for history in by_log if history.standing.stability]
+    without_log = len(found) - len(by_log)
+    said = [f"An Anki package of the generation {anki.generation}."]
+    if by_log:
+        ratings = sum(len(history.ratings) for history in by_log)
+        said.append(
+            f"{ratings} ratings of {len(by_log)} cards are replayed; due dates are Anki's. Stability and "
+            f"difficulty are Anki's for {len(by_fsrs)} of these cards, "
+            f"and worked out from the ratings for {len(by_log) - len(by_fsrs)}."
+        )
+    if without_log:
+        said.append(
+            f"{without_log} cards have a schedule but no ratings: each gets one Good on the day of its last "
+            "review, with stability and difficulty from Anki's interval and ease."
+        )
+    if left_out := sum(history.left_out for history in found):
+        said.append(f"{left_out} ratings of cramming are left out: they had no say in the schedule.")
+    if suspended:
+        said.append(f"{len(suspended)} cards were suspended in Anki, and stay so if you never saw them here.")
+    if anki.media:
+        said.append(f"{anki.media} pictures and sounds stay in Anki; texts keep their words.")
+    return tuple(said)

@@ -1,0 +1,173 @@
+"""How a card was studied in Anki, as ratings of our log.
+
+Each rating of Anki's review log is replayed by our scheduler, so that the log explains itself. The last state
+then takes what Anki says where Anki knows it: the due date always; stability and difficulty where Anki used
+FSRS. A card with a schedule and no log (SM-2 from a shared deck) gets one rating on the day of its last
+review, with the stability and difficulty under which FSRS would have given Anki's interval and ease.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flashcards.interchange.anki_file import AnkiCard, AnkiReview
+from flashcards.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, preview
+
+PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
+DAY_SECONDS = 86_400
+LEAST_STABILITY = 0.001  # of the fsrs package
+LONGEST = timedelta(days=36_500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rated:
+    """One rating."""
+
+    rating: int
+    at: datetime
+    duration_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where Anki left a card. Stability and difficulty are None where Anki did not use FSRS."""
+
+    phase: Phase
+    due: datetime
+    stability: float | None
+    difficulty: float | None
+    interval_days: int
+    ease: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The ratings since the card was last reset, and where it stands."""
+
+    ratings: tuple[Rated, ...]
+    standing: Standing
+    left_out: int
+    """Ratings of cramming, which had no say in the schedule."""
+
+
+def history_of(card: AnkiCard, *, created_at: int) -> History | None:
+    """How a card was studied; None for a new one."""
+    phase = PHASES.get(card.type)
+    if phase is None:
+        return None
+    resets = [place for place, review in enumerate(card.reviews) if _is_reset(review)]
+    since = card.reviews[resets[-1] + 1 :] if resets else card.reviews
+    counted = [review for review in since if _counts(review)]
+    due = card.due if card.due > 1_000_000_000 else created_at + card.due * DAY_SECONDS
+    return History(
+        ratings=tuple(
+            Rated(
+                rating=r.rating, at=_moment(r.at_ms / 1000), duration_ms=min(max(r.duration_ms, 0), 600_000)
+            )
+            for r in counted
+        ),
+        standing=Standing(
+            phase=phase,
+            due=_moment(due),
+            stability=_number(card.data.get("s")),
+            difficulty=_number(card.data.get("d")),
+            interval_days=max(card.interval, 1),
+            ease=max(card.factor / 1000, 1.3),
+        ),
+        left_out=sum(review.rating in RATINGS for review in since) - len(counted),
+    )
+
+
+def rows_of(
+    card_id: str, history: History, *, memory: Memory | None, newest: datetime | None
+) -> list[dict[str, Any]]:
+    """The ratings that our log does not have, each with what was known before and after it."""
+    fresh = [rated for rated in history.ratings if newest is None or rated.at > newest]
+    if not history.ratings and memory is None:
+        return [_row(card_id, _last_review(history.standing), None, _from_sm2(history.standing))]
+    rows = []
+    for rated in fresh:
+        after = preview(memory, now=rated.at)[rated.rating - 1].after
+        if rated is fresh[-1]:
+            after = _as_anki_says(after, history.standing)
+        rows.append(_row(card_id, rated, memory, after))
+        memory = after
+    return rows
+
+
+def _as_anki_says(memory: Memory, standing: Standing) -> Memory:
+    return replace(
+        memory,
+        phase=standing.phase,
+        step=None if standing.phase == "review" else 0,
+        due=standing.due,
+        stability=max(standing.stability or memory.stability, LEAST_STABILITY),
+        difficulty=min(max(standing.difficulty or memory.difficulty, 1.0), 10.0),
+    )
+
+
+def _from_sm2(standing: Standing) -> Memory:
+    """Stability is the interval (both aim at 90 %); at this difficulty Good grows it by Anki's ease."""
+    stability = standing.stability or float(standing.interval_days)
+    w = DEFAULT_PARAMETERS
+    growth = math.exp(w[8]) * stability ** -w[9] * (math.exp(0.1 * w[10]) - 1)
+    difficulty = standing.difficulty or 11 - (standing.ease - 1) / growth
+    memory = Memory(
+        phase=standing.phase,
+        step=None,
+        stability=stability,
+        difficulty=difficulty,
+        due=standing.due,
+        last_review=_last_review(standing).at,
+    )
+    return _as_anki_says(memory, standing)
+
+
+def _last_review(standing: Standing) -> Rated:
+    back = timedelta(days=standing.interval_days) if standing.phase == "review" else timedelta(days=1)
+    return Rated(rating=3, at=standing.due - min(back, LONGEST), duration_ms=0)
+
+
+def _row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> dict[str, Any]:
+    return {
+        "card_id": card_id,
+        "rating": rated.rating,
+        "reviewed_at": rated.at.isoformat(),
+        "duration_ms": rated.duration_ms,
+        "before": before.to_json() if before else None,
+        "after": after.to_json(),
+    }
+
+
+def row_problem(table: str, row: Mapping[str, Any]) -> str:
+    """What is wrong with a rating of a backup; our scheduler must be able to go on from it."""
+    if table != "card_reviews":
+        return ""
+    try:
+        memory = Memory.from_json(row["after"])
+        whole = memory.phase in PHASES.values() and memory.due.tzinfo and memory.last_review.tzinfo
+        known = _number(memory.stability) and _number(memory.difficulty)
+    except (KeyError, TypeError, ValueError):
+        whole = known = None
+    if not (whole and known):
+        return "the state after a rating can't be read"
+    return "" if row.get("rating") in RATINGS else "a rating must be 1, 2, 3 or 4"
+
+
+def _is_reset(review: AnkiReview) -> bool:
+    return review.kind == 4 and review.factor == 0
+
+
+def _counts(review: AnkiReview) -> bool:
+    return review.rating in RATINGS and (review.kind < 3 or (review.kind == 3 and review.factor != 0))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None
+
+
+def _moment(seconds: float) -> datetime:
+    """Seconds as a moment; what no calendar has becomes its nearest end."""
+    return datetime.fromtimestamp(min(max(seconds, 0), 7_000_000_000), UTC)

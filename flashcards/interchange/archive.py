@@ -1,0 +1,70 @@
+"""Archives from anywhere, opened with care: what they would unpack to is checked before anything is read."""
+
+import io
+import zipfile
+import zlib
+
+import zstandard
+
+from study.errors import LearnerError
+from study.exchange import File
+from study.units import as_bytes
+
+MOST_FILES = 50_000
+ALL_BYTES = 2_000_000_000  # media are counted but never read
+ONE_BYTES = 300_000_000
+MOST_RATIO = 300  # a collection compresses 5 to 50 times, a bomb a thousand times
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+class Archive:
+    """A zip file whose names and sizes have been checked."""
+
+    def __init__(self, file: File) -> None:
+        self._name = file.name
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(file.content))
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise self._refused("is not a whole archive") from error
+        infos = self._zip.infolist()
+        if len(infos) > MOST_FILES:
+            raise self._refused(f"holds {len(infos):,} files; {MOST_FILES:,} are the limit")
+        if any(not _stays_inside(info.filename) for info in infos):
+            raise self._refused("has a file name that leads out of it")
+        whole = sum(info.file_size for info in infos)
+        if whole > ALL_BYTES or whole > MOST_RATIO * max(len(file.content), 100_000):
+            raise self._refused(f"would unpack to {as_bytes(whole)}")
+        self.names = tuple(info.filename for info in infos)
+
+    def read(self, name: str, *, limit_bytes: int = ONE_BYTES) -> bytes:
+        """One file of it; one compressed a second time by zstd is unpacked as well."""
+        try:
+            with self._zip.open(name) as packed:
+                content = packed.read(limit_bytes + 1)
+            if content.startswith(_ZSTD):
+                with zstandard.ZstdDecompressor().stream_reader(content) as stream:
+                    content = stream.read(limit_bytes + 1)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            zstandard.ZstdError,
+            RuntimeError,
+            NotImplementedError,
+            EOFError,
+        ) as error:
+            raise self._refused(f"is damaged at {name}") from error
+        if len(content) > limit_bytes:
+            raise self._refused(f"would unpack {name} to more than {as_bytes(limit_bytes)}")
+        return content
+
+    def _refused(self, why: str) -> LearnerError:
+        return LearnerError(
+            f"{self._name} {why}.", do_next="Nothing was imported. Export it again, or choose another file."
+        )
+
+
+def _stays_inside(name: str) -> bool:
+    """No absolute path, no drive, no way up."""
+    parts = name.replace("\\", "/").split("/")
+    return not name.startswith(("/", "\\")) and ".." not in parts and ":" not in parts[0] and "\0" not in name

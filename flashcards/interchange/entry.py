@@ -1,0 +1,149 @@
+"""A card between two formats: the fields that a deck file has, and where they were read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flashcards.answers import right_number
+from flashcards.deck import Decks
+from flashcards.note import ANSWER_PLACE, Kind, Note
+from study.content import LEVELS
+from study.exchange import Entry
+from study.html_text import normal_html
+from study.own_files import slug
+
+OWN = "your own card"  # where a card comes from if it does not say
+PREFIX = "lora"
+_KINDS_ELSEWHERE: dict[Kind, Kind] = {"numeric": "typed", "image": "basic"}
+TEXTS = ("front", "back", "text", "why")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardEntry:
+    """One entry of a deck. An empty id means that the format has none: `named` gives it one."""
+
+    deck: str
+    """The deck's title."""
+
+    front: str = ""
+    back: str = ""
+    why: str = ""
+    text: str = ""
+    """A cloze text, `{{c1::low rank}}`, in place of front and back."""
+
+    id: str = ""
+    kind: str = "basic"
+    concepts: tuple[str, ...] = ()
+    level: str = ""
+    """Empty if the format does not say."""
+
+    tags: tuple[str, ...] = ()
+    source: str = ""
+    accept: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What only our own schema has, such as `check` or `picture`; the deck reader judges it."""
+
+    line: int = 0
+
+    @property
+    def recognized_by(self) -> str:
+        """What a learner knows it by."""
+        return self.front or self.text
+
+    def written(self) -> dict[str, Any]:
+        """As it stands in a deck file; what is empty is left out."""
+        fields: dict[str, Any] = {
+            "id": self.id,
+            "concepts": list(self.concepts),
+            "level": self.level or LEVELS[0],
+        }
+        fields |= {"kind": self.kind} if self.kind != "basic" else {}
+        fields |= {name: list(values) for name in ("tags", "accept") if (values := getattr(self, name))}
+        fields |= {name: text for name in (*TEXTS, "source") if (text := getattr(self, name))}
+        return {**fields, **self.extra}
+
+    def says(self) -> tuple[Any, ...]:
+        """What two entries of the same card with the same words share; HTML is all that some formats know."""
+        return (self.kind, *(normal_html(getattr(self, name)) for name in TEXTS), tuple(sorted(self.accept)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a file holds: cards, what was refused, and the ratings of each card by its place in `entries`."""
+
+    entries: tuple[CardEntry, ...] = ()
+    rejected: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
+    histories: Mapping[str, Any] = field(default_factory=dict)
+    """Card id -> how it was studied elsewhere (`anki_schedule.History`)."""
+
+    suspended: tuple[str, ...] = ()
+    """The cards that were set aside there."""
+
+
+def entry_of(note: Note, title: str) -> CardEntry:
+    """A note of the app as an entry. Other programs can't compute: they get today's number, to be typed."""
+    shown: dict[str, Any] = {name: _shown(note, text) for name, text in note.texts.items()}
+    if note.picture and "front" in shown:
+        shown["front"] += f"\n[{note.picture.alt}]"
+    return CardEntry(
+        deck=title,
+        id=note.id,
+        kind=_KINDS_ELSEWHERE.get(note.kind, note.kind),
+        concepts=note.concepts,
+        level=note.level,
+        tags=note.tags,
+        source=note.evidence.source,
+        accept=note.accept,
+        **shown,
+    )
+
+
+def entries_of(decks: Decks) -> list[CardEntry]:
+    """All notes of the decks as entries."""
+    return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
+
+
+def _shown(note: Note, text: str) -> str:
+    return text.replace(ANSWER_PLACE, right_number(note.number)) if note.number else text
+
+
+def named(entries: Iterable[CardEntry]) -> list[CardEntry]:
+    """The entries with ids: one that has none is called by its deck and its first words.
+
+    The same words give the same id at the next import, so that a corrected answer keeps its schedule.
+    """
+    taken: set[str] = set()
+    result = []
+    for entry in entries:
+        wanted = entry.id or slug(f"{entry.deck} {entry.recognized_by}", limit=80) or "card"
+        free = wanted
+        number = 2
+        while free in taken and not entry.id:
+            free, number = f"{wanted}-{number}", number + 1
+        taken.add(free)
+        result.append(replace(entry, id=free))
+    return result
+
+
+def tags_of(entry: CardEntry) -> list[str]:
+    """Concepts, level and tags for Anki: `lora::rank`, `lora::level::beginner`, `lora::tag::basics`."""
+    parts = [*entry.concepts, f"level::{entry.level or LEVELS[0]}", *(f"tag::{tag}" for tag in entry.tags)]
+    return [f"{PREFIX}::{part}".replace(" ", "-") for part in parts]
+
+
+def read_tags(tags: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
+    """Back from `tags_of`; tags of other programs stay tags."""
+    parts = [
+        tag.removeprefix(f"{PREFIX}::") if tag.startswith(f"{PREFIX}::") else f"tag::{tag}" for tag in tags
+    ]
+    concepts = set(known)
+    levels = [part.removeprefix("level::") for part in parts if part.startswith("level::")]
+    level = next((level for level in levels if level in LEVELS), "")
+    return {
+        "concepts": tuple(part for part in parts if part in concepts),
+        "level": level,
+        "tags": tuple(
+            dict.fromkeys(part.removeprefix("tag::") for part in parts if part.startswith("tag::"))
+        ),
+    }

@@ -1,0 +1,229 @@
+"""Cards in and out: what a file would do to the learner's decks and log, and the files of an export."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flashcards.interchange.anki_schedule import rows_of
+from flashcards.interchange.anki_write import write_apkg
+from flashcards.interchange.entry import TEXTS, CardEntry, Reading, entries_of, named
+from flashcards.interchange.formats import ENDINGS, READABLE, read_cards
+from flashcards.interchange.markdown import write_markdown
+from flashcards.interchange.schema import read_schema, write_deck
+from flashcards.interchange.table import write_csv
+from flashcards.own_decks import LiveDecks, checked
+from flashcards.scheduler import Memory
+from study.concepts import ConceptMap
+from study.exchange import Entry, File, Format, Group, Plan, shorten
+from study.own_files import IMPORTED, as_bytes, read_own_file, slug
+from study.store import Store
+
+NAME = "lora-study-cards"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardExchange:
+    """Reads and writes cards."""
+
+    store: Store
+    decks: LiveDecks
+    concepts: ConceptMap
+    home: Path
+    title: str = "Cards"
+    readable: str = READABLE
+    formats: Sequence[Format] = (
+        Format(
+            name="apkg", label="an Anki deck", hint="For Anki; importing a later one updates your notes there"
+        ),
+        Format(name="csv", label="a table", hint="CSV with Anki's header lines, for Anki or a spreadsheet"),
+        Format(name="md", label="Markdown", hint="One Q: and A: file a deck, as hashcards reads them"),
+    )
+
+    def own_problems(self) -> tuple[str, ...]:
+        """What is wrong with the files in the learner's folder of decks."""
+        return self.decks.shelf.problems
+
+    def reads(self, file: File) -> bool:
+        """Whether a file may hold cards."""
+        start = file.content[:4000]  # questions in the same forms are claimed by their own exchange before
+        match file.ending:
+            case "yaml" | "yml" | "json":
+                return b"cards" in start or b"deck" in start
+            case ending:
+                return ending in ENDINGS
+
+    def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
+        """All cards, the app's and the learner's own, in the words the learner gave them."""
+        entries = entries_of(self.decks.edited(self._edits(profile_id)))
+        match name:
+            case "apkg":
+                return [File(name=f"{NAME}.apkg", content=write_apkg(entries, now=now))]
+            case "csv":
+                return [File(name=f"{NAME}.csv", content=write_csv(entries))]
+        written = write_markdown(entries)
+        return [File(name=file, content=content) for file, content in written.items()]
+
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+        """What becomes of each card of a file, and which ratings come with it."""
+        edits = self._edits(profile_id)
+        known = {entry.id: entry for entry in entries_of(self.decks.edited(edits))}
+        reading = read_cards(file, known=known, concepts=self.concepts.by_id)
+        judged = self._judged(reading, known)
+        taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
+        wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
+        rewritten = [entry for entry in wanted if entry.id in known and not self._in_import(entry.id, edits)]
+        verbs = [_edit(entry, known[entry.id], now) for entry in rewritten]
+        return Plan(
+            groups=(Group(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
+            notes=reading.notes,
+            files=self._files([entry for entry in wanted if entry not in rewritten]),
+            tables={
+                "card_reviews": self._ratings(profile_id, reading, taken),
+                "card_verbs": [*verbs, *self._suspended(profile_id, reading, taken, now)],
+            },
+        )
+
+    def _edits(self, profile_id: str) -> dict[str, Mapping[str, str]]:
+        """The learner's own words over those of the decks."""
+        last = {verb.subject: verb.value for verb in self.store.verbs.live(profile_id, ["edit"])}
+        return {note: texts for note, texts in last.items() if texts and note in self.decks.notes}
+
+    def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
+        """Whether a note stands in a file of ours; any other is changed by words over it, as an edit is."""
+        shelf = self.decks.shelf
+        return note_id not in self.decks.app.notes and note_id not in shelf.by_hand and note_id not in edits
+
+    def _judged(self, reading: Reading, known: Mapping[str, CardEntry]) -> list[tuple[CardEntry, Entry]]:
+        by_words = {(entry.deck, entry.says()): entry.id for entry in known.values()}
+        seen: set[str] = set()
+        judged = []
+        for entry in named(reading.entries):
+            if entry.id not in known and (same := by_words.get((entry.deck, entry.says()))):
+                entry = replace(entry, id=same)
+            here = known.get(entry.id)
+            entry, problem = checked(_filled(entry, here), self.concepts)
+            result = self._verdict(entry, here, problem)
+            if entry.id in seen:
+                result = replace(result, verdict="rejected", why="the file has this card twice")
+            seen.add(entry.id)
+            judged.append((entry, result))
+        return judged
+
+    def _verdict(self, entry: CardEntry, here: CardEntry | None, problem: str) -> Entry:
+        item = shorten(entry.recognized_by)
+        if problem:
+            return Entry(verdict="rejected", item=item, why=problem)
+        if here is None:
+            return Entry(verdict="new", item=item, why=f"in {entry.deck}")
+        note = self.decks.notes[entry.id]
+        rewritable = self.decks.app.notes.keys() | self.decks.shelf.by_hand.keys()
+        if entry.says() == here.says() and (entry.id in rewritable or _filing(entry) == _filing(here)):
+            return Entry(verdict="same", item=item)
+        if entry.kind != here.kind:
+            why = f"here it is of the kind {note.kind}, there {entry.kind}"
+            return Entry(verdict="rejected", item=item, why=why)
+        if (note.number and entry.back != here.back) or (note.picture and entry.front != here.front):
+            return Entry(verdict="rejected", item=item, why="its number or picture is made here")
+        return Entry(verdict="changed", item=item, why=_difference(entry, here))
+
+    def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
+        """The imported decks with these cards in them."""
+        decks: dict[str, dict[str, CardEntry]] = {}
+        titles: dict[str, str] = {}
+        for entry in entries:
+            key = self._key(entry)
+            name = f"decks/{key}{IMPORTED}"
+            if name not in decks:
+                before = read_own_file(self.home, name)
+                kept = read_schema(File(name=name, content=as_bytes(before))).entries if before else ()
+                decks[name] = {card.id: card for card in kept}
+                titles[name] = kept[0].deck if kept else self.decks.titles.get(key, entry.deck)
+            decks[name][entry.id] = entry
+        return {name: write_deck(titles[name], cards.values()) for name, cards in decks.items()}
+
+    def _key(self, entry: CardEntry) -> str:
+        """The deck a card stays in; a new one goes to the deck of that title."""
+        here = self.decks.notes.get(entry.id)
+        if here is not None:
+            return here.deck
+        titles = self.decks.titles.items()
+        return next((key for key, title in titles if title == entry.deck), slug(entry.deck) or "imported")
+
+    def _ratings(self, profile_id: str, reading: Reading, taken: set[str]) -> list[dict[str, Any]]:
+        latest = self.store.cards.latest(profile_id)
+        rows: list[dict[str, Any]] = []
+        for card_id, history in reading.histories.items():
+            here = latest.get(card_id)
+            if _note_of(card_id) in taken:
+                rows += rows_of(
+                    card_id,
+                    history,
+                    memory=Memory.from_json(here.after) if here else None,
+                    newest=here.reviewed_at if here else None,
+                )
+        return sorted(rows, key=_reviewed_at)
+
+    def _suspended(
+        self, profile_id: str, reading: Reading, taken: set[str], now: datetime
+    ) -> list[dict[str, Any]]:
+        """Cards that were suspended in Anki stay so, if they were never shown here."""
+        rated = self.store.cards.latest(profile_id)
+        verbs = self.store.verbs.live(profile_id, ["suspend", "resume"])
+        decided = {verb.subject for verb in verbs} | rated.keys()
+        return [
+            _verb("suspend", card_id, None, now)
+            for card_id in reading.suspended
+            if _note_of(card_id) in taken and card_id not in decided
+        ]
+
+
+def card_exchange(store: Store, home: Path, concepts: ConceptMap) -> CardExchange:
+    """The cards of a data folder."""
+    return CardExchange(store=store, decks=LiveDecks(concepts, home / "decks"), concepts=concepts, home=home)
+
+
+def _edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:
+    names = [name for name in TEXTS if getattr(entry, name) != getattr(here, name)]
+    return _verb("edit", entry.id, {name: getattr(entry, name) for name in names}, now)
+
+
+def _verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
+    return {"verb": name, "subject": subject, "review_id": None, "value": value, "at": now.isoformat()}
+
+
+def _note_of(card_id: str) -> str:
+    return card_id.partition("--")[0]
+
+
+def _filled(entry: CardEntry, known: CardEntry | None) -> CardEntry:
+    """What a format left out stays as it is here."""
+    if known is None:
+        return entry
+    return replace(
+        entry,
+        deck=known.deck,
+        kind=known.kind if entry.kind == "basic" and entry.front else entry.kind,
+        why=entry.why or known.why,
+        source=entry.source or known.source,
+        concepts=entry.concepts or known.concepts,
+        level=entry.level or known.level,
+        tags=entry.tags or known.tags,
+        accept=entry.accept or known.accept,
+    )
+
+
+def _filing(entry: CardEntry) -> tuple[Any, ...]:
+    return entry.level, sorted(entry.concepts), sorted(tag.replace(" ", "-") for tag in entry.tags)
+
+
+def _difference(entry: CardEntry, known: CardEntry) -> str:
+    names = [
+        name for name in ("front", "back", "text", "why") if getattr(entry, name) != getattr(known, name)
+    ]
+    return f"another {' and '.join(names)}" if names else "other concepts, level or tags"
+
+
+def _reviewed_at(row: Mapping[str, Any]) -> str:
+    return str(row["reviewed_at"])

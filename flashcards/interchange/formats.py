@@ -1,0 +1,53 @@
+"""Which reader takes which file, for uploads and for files that lie in the data folder."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from flashcards.interchange.anki_read import read_apkg
+from flashcards.interchange.archive import Archive
+from flashcards.interchange.entry import CardEntry, Reading
+from flashcards.interchange.markdown import read_markdown
+from flashcards.interchange.schema import read_schema
+from flashcards.interchange.table import read_csv
+from study.errors import LearnerError
+from study.exchange import File
+
+ENDINGS = ("apkg", "colpkg", "csv", "tsv", "txt", "md", "yaml", "yml", "json", "zip")
+READABLE = "Anki decks (.apkg), tables (.csv, .txt), Markdown (.md), and decks in our own form (.yaml, .json)"
+MEMBER_BYTES = 20_000_000
+
+
+def read_cards(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+    """The cards of a file, whatever its format."""
+    match file.ending:
+        case "apkg" | "colpkg":
+            return read_apkg(file, known=known, concepts=concepts)
+        case "csv" | "tsv" | "txt":
+            return read_csv(file, known=known, concepts=concepts)
+        case "md":
+            return read_markdown(file)
+        case "yaml" | "yml" | "json":
+            return read_schema(file)
+        case "zip":
+            return _read_zip(file, known=known, concepts=concepts)
+    raise LearnerError(f"{file.name} is of no kind that holds cards.", do_next=f"Cards come as {READABLE}.")
+
+
+def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+    """Several deck files in one archive, as the Markdown export is."""
+    archive = Archive(file)
+    whole = Reading()
+    for name in archive.names:
+        inside = File(name=name, content=b"")
+        if inside.ending in ENDINGS and inside.ending != "zip":
+            content = archive.read(name, limit_bytes=MEMBER_BYTES)
+            read = read_cards(File(name=name, content=content), known=known, concepts=concepts)
+            whole = replace(
+                whole,
+                entries=whole.entries + read.entries,
+                rejected=whole.rejected + read.rejected,
+                notes=whole.notes + read.notes,
+                histories={**whole.histories, **read.histories},
+                suspended=whole.suspended + read.suspended,
+            )
+    return whole

@@ -1,0 +1,155 @@
+r"""Markdown decks as hashcards reads them: `Q:` and `A:`, or `C:` with `[gaps]`; one file a deck.
+
+What that format has no place for (id, concepts, why, source) stands in an HTML comment under each card, which
+no Markdown shows. A line of a text that would begin a new part has a backslash before its colon: `Q\:`.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from flashcards.interchange.entry import CardEntry, Reading
+from study.content import LEVELS
+from study.exchange import Entry, File, shorten
+from study.own_files import slug
+
+_COMMENT = re.compile(r"<!-- lora-study (?P<json>\{.*\}) -->\s*$")
+_PART = re.compile(r"([QAC]):\s?(.*)")
+_STARTS_PART = re.compile(r"^([QAC])(\\*):", re.MULTILINE)
+_ESCAPED_PART = re.compile(r"^([QAC])\\(\\*):", re.MULTILINE)
+_GAP = re.compile(r"(?<![!\\])\[((?:[^\[\]\\]|\\.)+)\](?!\()")
+_CLOZE = re.compile(r"\{\{c(\d+)::(.+?)(?:::.+?)?\}\}", re.DOTALL)
+_KEPT = ("id", "concepts", "level", "tags", "why", "source", "kind", "accept", "text")
+
+
+def write_markdown(entries: Iterable[CardEntry]) -> dict[str, bytes]:
+    """One file a deck, by its name."""
+    decks: dict[str, list[CardEntry]] = {}
+    for entry in entries:
+        decks.setdefault(entry.deck, []).append(entry)
+    return {f"{slug(deck) or 'deck'}.md": _deck(deck, cards).encode() for deck, cards in decks.items()}
+
+
+def read_markdown(file: File) -> Reading:
+    """The cards of a deck file. Every problem is reported with its line, and the other cards are read."""
+    text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    deck, first_line, lines = _front_matter(text, file.stem)
+    entries: list[CardEntry] = []
+    rejected: list[Entry] = []
+    for line, parts, kept in _cards(lines, first_line):
+        problem = _problem(parts)
+        if problem:
+            item = shorten(next(iter(parts.values()), ""))
+            rejected.append(Entry(verdict="rejected", item=item, why=f"{file.name}:{line}  {problem}"))
+        else:
+            entries.append(_entry(deck, parts, kept, line))
+    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+
+
+def _deck(title: str, cards: list[CardEntry]) -> str:
+    return f"---\nname = {json.dumps(title)}\n---\n\n" + "\n".join(_card(card) for card in cards)
+
+
+def _card(card: CardEntry) -> str:
+    kept = {name: value for name in _KEPT if (value := card.written().get(name))}
+    comment = json.dumps(kept, ensure_ascii=False).replace("--", "-\\u002d")
+    shown = f"C: {_cloze_out(card.text)}" if card.text else f"Q: {_out(card.front)}\nA: {_out(card.back)}"
+    return f"{shown}\n<!-- lora-study {comment} -->\n"
+
+
+def _front_matter(text: str, stem: str) -> tuple[str, int, list[str]]:
+    lines = text.split("\n")
+    if lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
+        return stem, 1, lines
+    end = next(place for place, line in enumerate(lines[1:], 1) if line.strip() == "---")
+    named = re.search(r'^\s*name\s*=\s*(".*")\s*$', "\n".join(lines[1:end]), re.MULTILINE)
+    try:
+        name = str(json.loads(named[1])) if named else stem
+    except ValueError:
+        name = stem
+    return name or stem, end + 2, lines[end + 1 :]
+
+
+def _cards(lines: list[str], first_line: int) -> Iterable[tuple[int, dict[str, str], dict[str, object]]]:
+    """Each card's line, its parts by their letter, and what the comment under it keeps."""
+    began, parts, kept, letter = first_line, dict[str, str](), dict[str, object](), ""
+    for number, line in enumerate(lines, first_line):
+        found = _PART.fullmatch(line)
+        if found and (found[1] in "QC" or found[1] in parts or not parts):
+            if parts:
+                yield began, parts, kept
+            began, parts, kept = number, {}, {}
+        if found:
+            letter = found[1]
+            parts[letter] = found[2]
+        elif comment := _COMMENT.fullmatch(line):
+            kept = _kept(comment["json"])
+        elif parts and not kept:
+            parts[letter] += f"\n{line}"
+    if parts:
+        yield began, parts, kept
+
+
+def _kept(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _problem(parts: dict[str, str]) -> str:
+    if "C" in parts:
+        return "" if "A" not in parts and _GAP.search(parts["C"]) else "a `C:` card needs a [gap] and no `A:`"
+    if "Q" not in parts:
+        return "an `A:` without its `Q:`"
+    if not parts.get("A", "").strip():
+        return "a `Q:` without its `A:`"
+    return "" if parts["Q"].strip() else "the question is empty"
+
+
+def _entry(deck: str, parts: dict[str, str], kept: dict[str, object], line: int) -> CardEntry:
+    def texts(name: str) -> tuple[str, ...]:
+        value = kept.get(name)
+        return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+    level = kept.get("level")
+    entry = CardEntry(
+        deck=deck,
+        id=str(kept.get("id", "")),
+        kind="cloze" if "C" in parts else str(kept.get("kind", "basic")),
+        concepts=texts("concepts"),
+        level=level if isinstance(level, str) and level in LEVELS else "",
+        tags=texts("tags"),
+        accept=texts("accept"),
+        why=str(kept.get("why", "")),
+        source=str(kept.get("source", "")),
+        line=line,
+    )
+    if "C" not in parts:
+        return replace(entry, front=_in(parts["Q"]), back=_in(parts["A"]))
+    # Hints and numbers of gaps have no place in this format; ours are kept beside, if the text is the same.
+    written, text = _in(parts["C"]), str(kept.get("text", ""))
+    return replace(entry, text=text if text and _in(_cloze_out(text)) == written else _cloze_in(written))
+
+
+def _out(text: str) -> str:
+    return _STARTS_PART.sub(r"\1\\\2:", text)
+
+
+def _in(text: str) -> str:
+    return _ESCAPED_PART.sub(r"\1\2:", text.strip())
+
+
+def _cloze_out(text: str) -> str:
+    pieces = _CLOZE.split(text)
+    plain, gaps = pieces[0::3], pieces[2::3]
+    escaped = [re.sub(r"([\[\]])", r"\\\1", piece) for piece in plain]
+    filled = [f"[{gap}]" for gap in gaps] + [""]
+    return _out("".join(piece + gap for piece, gap in zip(escaped, filled, strict=True)))
+
+
+def _cloze_in(text: str) -> str:
+    count = iter(range(1, 100))
+    return re.sub(r"\\([\[\]])", r"\1", _GAP.sub(lambda gap: f"{{{{c{next(count)}::{gap[1]}}}}}", text))

@@ -1,0 +1,166 @@
+"""Cards as CSV or tab-separated text with Anki's header lines.
+
+The header tells Anki which column is which, so that importing the file again updates notes by their guid. A
+cell that a spreadsheet would take for a formula begins with an HTML entity instead, which no spreadsheet
+computes and every reader of HTML turns back.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from html import escape
+
+from flashcards.interchange.anki_read import id_of_guid
+from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
+from flashcards.interchange.entry import CardEntry, Reading, read_tags, tags_of
+from study.errors import LearnerError
+from study.exchange import Entry, File, shorten
+from study.html_text import from_html, plain, to_html
+
+COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind")
+_HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",
+           "tags column": "5", "columns": ",".join(COLUMNS)}  # fmt: skip
+_SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "}
+_HEADER_LINE = re.compile(r"#([a-z ]+):(.*)")
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NAMES = {
+    "front": {"front", "question", "term", "prompt", "q"},
+    "back": {"back", "answer", "definition", "a"},
+    "why": {"why", "extra", "explanation"},
+    "source": {"source"},
+    "id": {"id"},
+    "guid": {"guid"},
+    "deck": {"deck"},
+    "tags": {"tags", "tag"},
+    "kind": {"kind"},
+}
+CELL_LIMIT = 200_000
+
+
+def write_csv(entries: Iterable[CardEntry]) -> bytes:
+    """All entries in one file that Anki, a spreadsheet and this app read."""
+    text = io.StringIO()
+    text.writelines(f"#{name}:{value}\n" for name, value in _HEADER.items())
+    writer = csv.writer(text, lineterminator="\n")
+    for entry in entries:
+        cells = (
+            guid_of(entry),
+            escape(f"{DECK_PREFIX}{entry.deck}", quote=False),
+            to_html(entry.front or entry.text),
+            to_html(entry.back),
+            " ".join(tags_of(entry)),
+            to_html(entry.why),
+            to_html(entry.source),
+            entry.id,
+            entry.kind,
+        )
+        writer.writerow([_harmless(cell) for cell in cells])
+    return text.getvalue().encode()
+
+
+def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+    """The cards of a file with Anki's headers, a row of names, or neither: then front, back, tags."""
+    header, rows = _rows(file)
+    names = _column_names(header, rows)
+    html = header.get("html", "false").strip().lower() == "true"
+    ours = {guid_of(entry): entry.id for entry in known.values()}
+    entries, rejected = [], []
+    for line, row in rows:
+        cells = {name: cell for name, cell in zip(names, row, strict=False) if name}
+        entry = _entry(cells, html=html, line=line, deck=header.get("deck", "").strip() or file.stem)
+        if not (entry.front and entry.back) and entry.kind != "cloze":
+            why = f"{file.name}:{line}  the {'back' if entry.front else 'front'} is empty"
+            rejected.append(Entry(verdict="rejected", item=shorten(entry.front or entry.back), why=why))
+            continue
+        guid = from_html(cells.get("guid", ""))
+        entry_id = entry.id or ours.get(guid) or (id_of_guid(guid) if guid else "")
+        tags = from_html(cells.get("tags", "")).split() + header.get("tags", "").split()
+        entries.append(replace(entry, id=entry_id, **read_tags(tags, concepts)))
+    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+
+
+def _entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -> CardEntry:
+    read = from_html if html else plain
+    text = {name: read(cells.get(name, "")) for name in ("front", "back", "why", "source")}
+    cloze = cells.get("kind") == "cloze"
+    return CardEntry(
+        deck=(from_html(cells.get("deck", "")) or deck).removeprefix(DECK_PREFIX),
+        id=cells.get("id", "").strip(),
+        kind=cells.get("kind", "").strip() or "basic",
+        text=text["front"] if cloze else "",
+        front="" if cloze else text["front"],
+        back=text["back"],
+        why=text["why"],
+        source=text["source"],
+        line=line,
+    )
+
+
+def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
+    try:
+        text = file.content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LearnerError(
+            f"{file.name} is not UTF-8 (byte {error.start:,}).",
+            do_next="Save it as “CSV UTF-8”, then import it again.",
+        ) from error
+    header: dict[str, str] = {}
+    lines = text.splitlines(keepends=True)
+    while len(header) < len(lines) and (found := _HEADER_LINE.fullmatch(lines[len(header)].rstrip())):
+        header[found[1]] = found[2]
+    body = "".join(lines[len(header) :])
+    csv.field_size_limit(CELL_LIMIT)
+    reader = csv.reader(io.StringIO(body), delimiter=_separator(header, file, body))
+    rows = []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row) and not (row[0].startswith("#") and len(row) == 1):
+                rows.append((reader.line_num + len(header), row))
+    except csv.Error as error:
+        line = reader.line_num + len(header)
+        raise LearnerError(
+            f"{file.name}:{line}  {error}.", do_next="Correct that line, then import it again."
+        ) from error
+    return header, rows
+
+
+def _separator(header: Mapping[str, str], file: File, body: str) -> str:
+    named = header.get("separator", "").strip()
+    if named:
+        return _SEPARATORS.get(named.lower(), named[:1])
+    first = body.partition("\n")[0]
+    usual = "\t" if file.ending in ("txt", "tsv") else ","
+    return max((usual, "\t", ";", ","), key=first.count)
+
+
+def _column_names(header: Mapping[str, str], rows: list[tuple[int, list[str]]]) -> list[str]:
+    """What each column holds; a first row of names is taken out of the rows."""
+    if "columns" in header:
+        written = next(csv.reader([header["columns"]], delimiter=_SEPARATORS.get(
+            header.get("separator", "").strip().lower(), ",")))  # fmt: skip
+    elif rows and {_meaning(cell) for cell in rows[0][1]} >= {"front", "back"}:
+        written = rows.pop(0)[1]
+    else:
+        written = ["front", "back", "tags"]
+    names = [_meaning(name) for name in written]
+    for kind in ("guid", "deck", "tags"):
+        column = header.get(f"{kind} column", "").strip()
+        if column.isdecimal() and 0 < int(column) <= 100:
+            names += [""] * (int(column) - len(names))
+            names[int(column) - 1] = kind
+    if "front" not in names:  # the other columns are the fields of a note, in order
+        free = [place for place, name in enumerate(names) if not name]
+        for place, name in zip(free, ("front", "back"), strict=False):
+            names[place] = name
+    return names
+
+
+def _meaning(written: str) -> str:
+    word = written.strip().lower()
+    return next((name for name, words in _NAMES.items() if word in words), "")
+
+
+def _harmless(cell: str) -> str:
+    return f"&#{ord(cell[0])};{cell[1:]}" if _FORMULA.match(cell) else cell

@@ -1,0 +1,1 @@
+"""Cards and their browser: what is drawn of the engines in this package."""

@@ -1,0 +1,196 @@
+"""Browse: search the cards, see how one stands with each, and set aside, mark or rewrite single ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+from markupsafe import Markup
+
+from flashcards.answers import shown_back
+from flashcards.choice import FILTERS, address, how_to
+from flashcards.desk import Desk
+from flashcards.exercise import CardExercise, in_words
+from flashcards.pages.editing import edit_form, save_edit
+from flashcards.pictures import picture_html
+from flashcards.search import STATES, Found, Search, find
+from flashcards.session import CardFilter
+from flashcards.standing import FLAG_NAMES
+from study import events, frame
+from study.content import LEVELS
+from study.context import Context, Visit
+from study.errors import LearnerError
+from study.frame import Reply
+from study.templates import render
+
+AT_ONCE = 40  # rows; more are one press away
+
+
+def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
+    """Add the page to the app."""
+    page = BrowsePage(context=context, exercise=exercise)
+    with frame.page(app, context, title="Browse cards", path="/browse", under="/cards"):
+        frame.island(page.act, page.load, "browse", waiting=frame.waiting("Browse cards"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What is on the page: the search, the row that is open, and whether it is being rewritten."""
+
+    search: Search
+    open: str = ""
+    editing: bool = False
+    all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrowsePage:
+    """Handlers of the card browser."""
+
+    context: Context
+    exercise: CardExercise
+
+    def load(self, request: gr.Request) -> str:
+        """The search of the address, with its results."""
+        visit = frame.visit_of(self.context, request)
+        view = View(search=_search_of(visit.query))
+        decks = self.exercise.reviews.decks
+        return render(
+            "flashcards/browse.html",
+            search=view.search,
+            decks=decks.titles,
+            levels=LEVELS,
+            concepts=self.context.concepts.by_id.values(),
+            tags=sorted({tag for card in decks.cards for tag in card.tags}),
+            states=STATES,
+            results=Markup(self._results(visit, view)),
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """A change of the search, or a press on a row."""
+        visit = frame.visit_of(self.context, request, event)
+        view = View(search=_search_in(event))
+        card_id = str(event.get("card", ""))[:120]
+        match event.get("act"):
+            case "find":
+                return self._reply(visit, view, say=True)
+            case "all":
+                return self._reply(visit, View(search=view.search, all=True))
+            case "open":
+                return self._reply(visit, View(search=view.search, open=card_id), focus="#open")
+            case "edit":
+                rewriting = View(search=view.search, open=card_id, editing=True)
+                return self._reply(visit, rewriting, focus="#edit textarea")
+            case "look" | "close":
+                opened = card_id if event.get("act") == "look" else ""
+                return self._reply(visit, View(search=view.search, open=opened))
+            case "cram":
+                how = how_to("cram", new_today=0, now=visit.now)
+                return {"goto": address(_filters(view.search), **how)}
+        said = self._change(visit, event, card_id)
+        return {**self._reply(visit, View(search=view.search, open=card_id)), "say": said}
+
+    def _change(self, visit: Visit, event: Mapping[str, Any], card_id: str) -> str:
+        reviews, profile_id = self.exercise.reviews, visit.profile.id
+        match event.get("act"):
+            case "suspend":
+                reviews.suspend(profile_id, card_id, now=visit.now)
+                return "Suspended."
+            case "resume":
+                reviews.resume(profile_id, card_id, now=visit.now)
+                return "Brought back, with the schedule it had."
+            case "bury":
+                reviews.bury(profile_id, card_id, now=visit.now)
+                return "Buried until tomorrow."
+            case "unbury":
+                reviews.unbury(profile_id, card_id, now=visit.now)
+                return "Shown again when it is due."
+            case "flag":
+                reviews.flag(profile_id, card_id, events.text(event, "flag"), now=visit.now)
+                return "Flag changed."
+            case "save-edit" | "revert":
+                return save_edit(self.exercise, visit, event)
+            case "undo":
+                return self.exercise.undo(visit, event)
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _reply(self, visit: Visit, view: View, *, focus: str = "", say: bool = False) -> Reply:
+        html = self._results(visit, view)
+        query = urlencode({**_filters(view.search), **_words(view.search)})
+        reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
+        if say:
+            count = len(self._find(self.exercise.desk(visit), view.search))
+            reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
+        return {**reply, "focus": focus} if focus else reply
+
+    def _results(self, visit: Visit, view: View) -> str:
+        desk = self.exercise.desk(visit)
+        found = self._find(desk, view.search)
+        first = found[:AT_ONCE]
+        further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
+        shown = found if view.all or further else first
+        return render(
+            "flashcards/found.html",
+            count=len(found),
+            more=len(found) - len(shown),
+            rows=[(row, _when(desk, row)) for row in shown],
+            view=view,
+            opened=self._opened(desk, view),
+            flags=FLAG_NAMES,
+            study=address(_filters(view.search)),
+            undo=self.exercise.undoable(visit),
+        )
+
+    def _opened(self, desk: Desk, view: View) -> dict[str, Any] | None:
+        """The row that is open: both sides, or the form to rewrite them."""
+        card = desk.decks.by_id.get(view.open)
+        if card is None:
+            return None
+        carried = Markup('data-card="{}"').format(card.id)
+        return {
+            "title": desk.decks.titles.get(card.deck, card.deck),
+            "back": shown_back(card),
+            "picture": picture_html(card.picture) if card.picture else "",
+            "form": Markup(edit_form(desk, card.id, carried=carried)) if view.editing else "",
+            "own": card.own,
+        }
+
+    def _find(self, desk: Desk, search: Search) -> list[Found]:
+        return find(
+            desk.decks.cards,
+            search,
+            log=desk.log,
+            standing=desk.standing,
+            now=desk.now,
+            day_ends=desk.preferences.days.end(desk.now),
+        )
+
+
+def _search_of(query: Mapping[str, str]) -> Search:
+    chosen = {name: query[name][:120] for name in FILTERS if query.get(name)}
+    words, state = query.get("words", "")[:120], query.get("state", "")[:20]
+    return Search(words=words, wanted=CardFilter(**chosen), state=state)
+
+
+def _search_in(event: Mapping[str, Any]) -> Search:
+    names = ("words", "state", *FILTERS)
+    if "fields" not in event or "words" not in event["fields"]:  # a form of its own, such as an edit
+        return _search_of(frame.query_of(event))
+    return _search_of({name: events.field(event, name) for name in names})
+
+
+def _filters(search: Search) -> dict[str, str]:
+    return {name: value for name in FILTERS if (value := getattr(search.wanted, name))}
+
+
+def _words(search: Search) -> dict[str, str]:
+    return {name: value for name, value in (("words", search.words), ("state", search.state)) if value}
+
+
+def _when(desk: Desk, row: Found) -> str:
+    if row.memory is None:
+        return "not seen yet"
+    if row.memory.due <= desk.now:
+        return "due now"
+    return f"due in {in_words(row.memory.due - desk.now)}"

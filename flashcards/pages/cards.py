@@ -1,0 +1,307 @@
+"""The Cards page: flip, rate, undo, edit, flag, set aside, cram. It draws what the engines decide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+from markupsafe import Markup
+
+from flashcards.backlog import LONGEST_DAYS
+from flashcards.choice import HOWS, Choice, address, choice_of, how_to
+from flashcards.cram import Cram
+from flashcards.desk import Desk
+from flashcards.exercise import CardExercise, Look, look_of
+from flashcards.pages.editing import edit_form, save_edit
+from flashcards.pages.finish import finish_values
+from flashcards.session import Session
+from flashcards.standing import FLAG_NAMES
+from study import events, frame
+from study.content import LEVELS
+from study.context import Context, Visit
+from study.errors import LearnerError, StaleError
+from study.frame import Reply
+from study.stations import Piece
+from study.store.cards import FORGOTTEN
+from study.templates import render
+
+KEYS = (
+    ("Space", "show the answer"),
+    ("Enter", "show it where you type one; Tab leaves the field, so that the other keys work"),
+    ("1 to 4", "rate: Again, Hard, Good, Easy"),
+    ("u", "undo the last thing you did, again and again"),
+    ("e", "edit the card"),
+    ("f", "flag it"),
+    ("b", "bury it until tomorrow"),
+    ("s", "suspend it"),
+    ("/", "search"),
+)
+
+
+def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
+    """Add the page to the app."""
+    page = CardsPage(context=context, exercise=exercise)
+    with frame.page(app, context, title="Cards", path="/cards"):
+        frame.island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardsPage:
+    """Handlers of the Cards page. Where a learner stands is read from the log each time."""
+
+    context: Context
+    exercise: CardExercise
+
+    def load(self, request: gr.Request) -> str:
+        """The card that comes next."""
+        return self._next(frame.visit_of(self.context, request)).get("html", "")
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press."""
+        visit = frame.visit_of(self.context, request, event)
+        try:
+            return self._press(visit, event)
+        except StaleError as stale:
+            if event.get("act") in ("save-edit", "revert"):
+                raise  # what was typed stays on the page
+            return {**self._next(visit), "error": str(stale)}
+
+    def _press(self, visit: Visit, event: dict[str, Any]) -> Reply:
+        match event.get("act"):
+            case "flip" | "look" | "flags" | "edit":
+                return self._look(visit, event)
+            case "rate":
+                return self._rate(visit, event)
+            case "undo":
+                return self._next(visit, said=self.exercise.undo(visit, event))
+            case "cram" | "bury" | "suspend" | "resume":
+                return self._next(visit, said=self._set_aside(visit, event))
+            case "flag":
+                self._flag(visit, event)
+                return self._look(visit, {**event, "act": "look"}, said=_flagged(event))
+            case "save-edit" | "revert":
+                said = save_edit(self.exercise, visit, event)
+                return self._look(visit, {**event, "act": "look"}, said=said)
+            case "spread":
+                return self._next(visit, said=self._spread(visit, event))
+            case "filter" | "search":
+                return self._leave(visit, event)
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    # ---- presses ----
+
+    def _look(self, visit: Visit, event: Mapping[str, Any], *, said: str = "") -> Reply:
+        """The same card again: its other side, or with something to choose or write below it."""
+        desk, look, act = self.exercise.desk(visit), look_of(event), event.get("act")
+        card = desk.decks.by_id.get(look.card_id)
+        if card is None or (act == "look" and look.card_id in desk.log.hidden):
+            return self._next(visit, said=said)  # an edit took its gap away, or it was set aside
+        below, focus = "", ""
+        if act == "flags":
+            chosen = desk.standing.flags.get(card.id, "")
+            below = render("flashcards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
+            focus = "#flags"
+        if act == "edit":
+            below, focus = edit_form(desk, card.id, carried=carried(look)), "#edit textarea"
+        cram = bool(choice_of(visit.query).cram)
+        if act == "flip" or look.flipped_at:
+            piece = self.exercise.back(visit, desk, look, cram=cram, below=below)
+            look = replace(look, flipped_at=look.flipped_at or desk.now)
+        else:
+            self.exercise.card(desk, look)
+            piece = self.exercise.front(desk, card, look=look, below=below)
+        shown = Piece(html=piece.html, say=piece.say if not below else "", focus=focus or piece.focus)
+        return self._show(visit, desk, shown, look=None if below else look, said=said)
+
+    def _rate(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        said = self.exercise.rate(visit, event)
+        card_id = events.text(event, "card")
+        forgot = event.get("rating") == str(FORGOTTEN)
+        lapses = self.exercise.reviews.lapses(visit.profile.id, card_id) if forgot else 0
+        if not lapses:
+            return self._next(visit, said=said)
+        desk = self.exercise.desk(visit)
+        card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
+        look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
+        notice = render("flashcards/leech.html", card=card, lapses=lapses, carried=Markup(carried(look)))
+        return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
+
+    def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
+        reviews, profile_id, card_id = self.exercise.reviews, visit.profile.id, events.text(event, "card")
+        match event.get("act"):
+            case "bury":
+                reviews.bury(profile_id, card_id, now=visit.now)
+                return "Buried until tomorrow."
+            case "suspend":
+                reviews.suspend(profile_id, card_id, now=visit.now)
+                return "Suspended. Bring it back under Browse."
+            case "resume":
+                reviews.resume(profile_id, card_id, now=visit.now)
+                return "Brought back."
+        known = event.get("known") == "yes"
+        reviews.answer_cram(
+            profile_id,
+            choice_of(visit.query).cram,
+            card_id,
+            known=known,
+            shown_at=events.moment(event, "shown"),
+            now=visit.now,
+        )
+        return "Known." if known else "It comes again."
+
+    def _flag(self, visit: Visit, event: Mapping[str, Any]) -> None:
+        card_id, flag = events.text(event, "card"), events.text(event, "flag")
+        self.exercise.reviews.flag(visit.profile.id, card_id, flag, now=visit.now)
+
+    def _spread(self, visit: Visit, event: Mapping[str, Any]) -> str:
+        days = events.number(events.field(event, "days"), default=2, low=2, high=LONGEST_DAYS)
+        wanted = choice_of(visit.query).wanted
+        moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
+        return f"{moved} reviews spread over {days} days."
+
+    def _leave(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        if event.get("act") == "search":
+            return {"goto": f"/browse?{urlencode({'words': events.field(event, 'words')})}"}
+        chosen = {name: events.field(event, name) for name in ("deck", "level", "tag", "concept")}
+        new_today = self.exercise.desk(visit).log.new_today
+        how = how_to(events.field(event, "how"), new_today=new_today, now=visit.now)
+        return {"goto": address(chosen, **how)}
+
+    # ---- what is shown ----
+
+    def _next(self, visit: Visit, *, said: str = "", notice: str = "") -> Reply:
+        desk, choice = self.exercise.desk(visit), choice_of(visit.query)
+        session = desk.session(wanted=choice.wanted, extra=choice.extra)
+        cram = self._cram(visit, choice)
+        card = cram.card if cram else session.card
+        minutes_left = desk.minutes_left(choice.extra)
+        time_up = cram is None and minutes_left is not None and minutes_left <= 0
+        if card is None or time_up:
+            return self._finish(visit, desk, session, cram, said=said, notice=notice, time_up=time_up)
+        if not notice and not cram:
+            notice = self._offer(visit, desk, choice)
+        piece = self.exercise.front(desk, card)
+        look = Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
+        return self._show(visit, desk, piece, look=look, said=said, notice=notice, session=session)
+
+    def _show(
+        self,
+        visit: Visit,
+        desk: Desk,
+        piece: Piece,
+        *,
+        look: Look | None,
+        said: str = "",
+        notice: str = "",
+        session: Session | None = None,
+    ) -> Reply:
+        choice = choice_of(visit.query)
+        session = session or desk.session(wanted=choice.wanted, extra=choice.extra)
+        cram = self._cram(visit, choice)
+        html = render(
+            "flashcards/cards.html",
+            piece=piece.html,
+            look=look,
+            cram=cram,
+            notice=Markup(notice),
+            **(_cram_figures(cram) if cram else self._figures(visit, session)),
+            **self.foot(visit, session, choice),
+        )
+        return {"html": html, "say": f"{said} {piece.say}".strip(), "focus": piece.focus}
+
+    def _figures(self, visit: Visit, session: Session) -> dict[str, Any]:
+        """Cards in words; in the bar answers, so that it moves while a card is learnt, too."""
+        minutes = max(1, round(session.answers_left * self.exercise.seconds_each(visit) / 60))
+        total = session.answers + session.answers_left
+        counts = session.counts
+        return {
+            "figures": f"{session.done} of {session.total} done · about {minutes} min left",
+            "done": session.answers,
+            "total": total,
+            "meter": f"{session.answers} of about {total} answers given today",
+            "left": f"Left: {counts.new} new, {counts.learning} learning, {counts.review} to review",
+        }
+
+    def foot(self, visit: Visit, session: Session, choice: Choice) -> dict[str, Any]:
+        """What stands below every view of this page."""
+        decks, chosen = self.exercise.reviews.decks, choice.wanted
+        parts = [
+            decks.titles.get(chosen.deck, ""),
+            chosen.level,
+            chosen.tag,
+            self.context.concepts.name(chosen.concept) if chosen.concept else "",
+        ]
+        return {
+            "undo": self.exercise.undoable(visit),
+            "keys": KEYS,
+            "filters": {
+                "chosen": chosen,
+                "summary": ", ".join(part for part in parts if part),
+                "decks": decks.titles,
+                "levels": LEVELS,
+                "concepts": self.context.concepts.by_id.values(),
+                "hows": HOWS,
+                "waiting": session.waiting if session.waiting > 1 else 0,
+            },
+        }
+
+    def _offer(self, visit: Visit, desk: Desk, choice: Choice) -> str:
+        """To spread a backlog, before the day's first review."""
+        if desk.log.reviews_today:
+            return ""
+        pace = self.exercise.seconds_each(visit)
+        backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
+        if not backlog.is_too_much:
+            return ""
+        return render("flashcards/backlog.html", backlog=backlog)
+
+    def _cram(self, visit: Visit, choice: Choice) -> Cram | None:
+        if not choice.cram:
+            return None
+        reviews = self.exercise.reviews
+        return reviews.cram(visit.profile.id, choice.cram, now=visit.now, wanted=choice.wanted)
+
+    def _finish(
+        self,
+        visit: Visit,
+        desk: Desk,
+        session: Session,
+        cram: Cram | None,
+        *,
+        said: str,
+        notice: str,
+        time_up: bool,
+    ) -> Reply:
+        choice = choice_of(visit.query)
+        html = render(
+            "flashcards/finish.html",
+            cram=cram,
+            notice=Markup(notice),
+            concepts=self.context.concepts,
+            left="",
+            **finish_values(desk, session, choice, time_up=time_up),
+            **self.foot(visit, session, choice),
+        )
+        last = "The minutes of this session are over." if time_up else "No card is waiting."
+        return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}
+
+
+def carried(look: Look) -> str:
+    """What every button on a card brings back, as attributes."""
+    return render("flashcards/carried.html", look=look)
+
+
+def _cram_figures(cram: Cram) -> dict[str, Any]:
+    return {
+        "figures": f"{cram.known} of {cram.total} known",
+        "done": cram.known,
+        "total": cram.total,
+        "meter": f"{cram.known} of {cram.total} cards known",
+        "left": f"{cram.tries} {'answer' if cram.tries == 1 else 'answers'} in this cram",
+    }
+
+
+def _flagged(event: Mapping[str, Any]) -> str:
+    name = next((name for flag, name in FLAG_NAMES.items() if flag == event.get("flag")), "")
+    return f"Flagged: {name}." if name else "Flag taken off."

@@ -1,0 +1,41 @@
+"""The form in which a learner puts their own text over the deck's; two pages show it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from flashcards.desk import Desk
+from flashcards.exercise import CardExercise
+from study import events
+from study.context import Visit
+from study.errors import LearnerError
+from study.templates import render
+
+
+def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
+    """The form, filled with the text as it is now."""
+    card = desk.decks.by_id.get(card_id)
+    note = desk.decks.notes.get(card.note_id) if card else None
+    if note is None:
+        raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
+    last = desk.standing.edits.get(note.id)
+    return render(
+        "flashcards/edit.html",
+        note=note,
+        edit_id=last.id if last else 0,
+        siblings=len(note.cards()),
+        carried=Markup(carried),
+    )
+
+
+def save_edit(exercise: CardExercise, visit: Visit, event: Mapping[str, Any]) -> str:
+    """Store what the form holds, or take the deck's text again; says what was done."""
+    reviews, note_id = exercise.reviews, events.text(event, "note")
+    expected = events.whole(event, "edit")
+    if event.get("act") == "revert":
+        reviews.revert(visit.profile.id, note_id, expected_id=expected, now=visit.now)
+        return "The deck's text is back."
+    texts = {name: events.field(event, name, limit=20_000) for name in ("front", "back", "text", "why")}
+    reviews.edit(visit.profile.id, note_id, texts, expected_id=expected, now=visit.now)
+    return "Saved. The schedule is as it was."

@@ -1,0 +1,54 @@
+"""What the last screen of a session says: what was learnt, what is shaky, what comes next."""
+
+from typing import Any
+
+from flashcards.choice import MORE_NEW, Choice, address
+from flashcards.desk import Desk
+from flashcards.exercise import in_words
+from flashcards.session import Session
+from flashcards.sitting import sitting_seconds
+from study.progress import recalled
+
+
+def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool) -> dict[str, Any]:
+    """The values of `finish.html` that follow from the log."""
+    by_id, today = desk.decks.by_id, desk.today
+    matching = [card for card in desk.decks.cards if choice.wanted.matches(card)]
+    hidden, seen = desk.log.hidden, desk.log.memories
+    unseen = [card for card in matching if card.id not in seen and card.id not in hidden]
+    last = {review.card_id: review.rating for review in today if review.card_id in by_id}
+    remembered, asked = recalled(today)
+    new, reviewed = sum(review.new for review in today), desk.log.reviews_today
+    beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
+    minutes = desk.preferences.session_minutes or 10
+    spent = int(sitting_seconds(today, now=desk.now) / 60)
+    return {
+        "matching": matching,
+        "rated": len({review.card_id for review in today}),
+        "new": new,
+        "remembered": remembered,
+        "asked": asked,
+        "learnt": sorted({concept for card_id in last for concept in by_id[card_id].concepts}),
+        "shaky": [by_id[card_id] for card_id, rating in last.items() if rating == 1],
+        "next_due": _when(desk, choice),
+        "time_up": minutes if time_up else 0,
+        "later": session.counts.left,
+        "go_on": address(choice.filters, minutes=str(spent + minutes)),
+        "beyond": beyond,
+        "go_beyond": address(choice.filters, reviews=str(reviewed + session.waiting)),
+        "back": address(choice.filters),
+        "more": address(choice.filters, new=str(new + MORE_NEW)) if unseen else "",
+        "more_new": min(MORE_NEW, len(unseen)),
+    }
+
+
+def _when(desk: Desk, choice: Choice) -> str:
+    """When the next card of this choice comes back, moved and buried ones included."""
+    chosen = {card.id for card in desk.decks.cards if choice.wanted.matches(card)}
+    later = [due for card_id, due in desk.dues().items() if card_id in chosen and due > desk.now]
+    if not later:
+        return ""
+    days = desk.preferences.days.between(desk.now, min(later))
+    if days <= 0:
+        return f"in {in_words(min(later) - desk.now)}"
+    return "tomorrow" if days == 1 else f"in {days} days"

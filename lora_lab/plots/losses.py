@@ -1,0 +1,23 @@
+"""The scale that losses are drawn on."""
+
+from collections.abc import Sequence
+
+from study.plots.area import Span
+from study.plots.axis import nice_ticks
+
+
+def loss_span(values: Sequence[float]) -> Span:
+    """The range of the losses, with some room on both sides."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def loss_levels(span: Span, *, about: int = 4) -> dict[float, str]:
+    """Round losses inside the range and their labels, with as many digits as tell them apart."""
+    ticks = nice_ticks(*span, about=about)
+    for digits in range(1, 7):
+        labels = {tick: f"{tick:.{digits}f}" for tick in ticks}
+        if all(abs(float(label) - tick) < 1e-9 for tick, label in labels.items()):
+            break
+    return labels

@@ -1,0 +1,68 @@
+"""What a learner reads beside a verdict: what is missing, the usual mistake put right, or one question."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quizzes.explain.feedback import reason_for
+from quizzes.explain.grade import Verdict
+from quizzes.explain.prompts import Prompt, PromptConcept
+from study.concepts import ConceptMap, note_unknown_concepts
+from study.content import ContentError, Fields, Problem, read_mapping
+
+ADVICE_FILE = Path(__file__).parent / "advice.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """About one concept of one prompt."""
+
+    about: str
+    """The study concept."""
+
+    missing: str
+    contradicted: str
+    clarify: str
+
+
+Advices = Mapping[tuple[str, str], Advice]
+"""By prompt id and concept id."""
+
+
+def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Path = ADVICE_FILE) -> Advices:
+    """Advice for every concept of every prompt, or every problem in it."""
+    problems: list[Problem] = []
+    file = read_mapping(path, kind="advice", problems=problems)
+    read = {
+        (entry.text("prompt"), entry.text("concept")): _read_advice(entry, concepts)
+        for entry in (file.children("advice", kind="advice") if file else ())
+    }
+    wanted = {(prompt.id, concept.id) for prompt in prompts.values() for concept in prompt.concepts}
+    if file:
+        for prompt_id, concept_id in sorted(wanted.symmetric_difference(read)):
+            file.note(f"{prompt_id}/{concept_id} must stand here once, as in the prompts")
+    if problems:
+        raise ContentError(problems)
+    return read
+
+
+def sentence(advice: Advice | None, verdict: Verdict, concept: PromptConcept) -> str:
+    """One sentence: what is missing, why what was said isn't so, or a question."""
+    texts = {
+        "missing": advice and advice.missing,
+        "contradicted": advice and advice.contradicted,
+        "unsure": advice and advice.clarify,
+    }
+    return texts.get(verdict) or reason_for(verdict, concept)
+
+
+def _read_advice(fields: Fields, concepts: ConceptMap) -> Advice:
+    advice = Advice(
+        about=fields.text("about"),
+        missing=fields.text("missing"),
+        contradicted=fields.text("contradicted"),
+        clarify=fields.text("clarify"),
+    )
+    note_unknown_concepts(fields, (advice.about,), concepts)
+    fields.close()
+    return advice

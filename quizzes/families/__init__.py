@@ -1,0 +1,119 @@
+"""Families of questions: the same idea with numbers drawn anew. Adding one is adding it to `FAMILIES`.
+
+    question("lora-count@1234")
+
+is the same question for everyone, today and later: sessions, log and feedback know it by this id.
+"""
+
+import re
+from collections.abc import Mapping
+from random import Random
+
+from quizzes.families import (
+    activations,
+    bits,
+    blocks,
+    catalogue_counts,
+    counting,
+    practice,
+    ranks,
+    rounding,
+    scaling,
+    shapes,
+    trained,
+    weights,
+    whole_runs,
+)
+from quizzes.families.drawn import Drawn, Family
+from quizzes.kinds.choices import RIGHT, Option, Single
+from quizzes.kinds.numeric import KnownSlip, Numeric
+from quizzes.question import Question
+from study.evidence import Evidence
+
+TOPIC = "families"
+TOPIC_TITLE = "Arithmetic, drawn anew"
+VARIANTS = 10_000
+
+_SUBJECTS = (
+    counting,
+    catalogue_counts,
+    ranks,
+    shapes,
+    scaling,
+    rounding,
+    bits,
+    blocks,
+    weights,
+    trained,
+    whole_runs,
+    activations,
+    practice,
+)
+FAMILIES: Mapping[str, Family] = {family.id: family for subject in _SUBJECTS for family in subject.FAMILIES}
+
+_ID = re.compile(r"(?P<family>[a-z0-9]+(?:-[a-z0-9]+)*)@(?P<seed>0|[1-9]\d{0,5})")
+
+
+def question_id(family_id: str, seed: int) -> str:
+    """The id that the log keeps."""
+    return f"{family_id}@{seed}"
+
+
+def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMILIES) -> Question:
+    """The question that a seed draws from a family."""
+    family = families[family_id]
+    drawn = family.draw(Random(question_id(family_id, seed)))  # a text seeds alike in every process
+    return Question(
+        id=question_id(family_id, seed),
+        topic=TOPIC,
+        concepts=family.concepts,
+        level=family.level,
+        stem=drawn.stem,
+        task=_single(drawn) if drawn.kind == "single" else _numeric(drawn),
+        keep=drawn.keep,
+        evidence=Evidence(source=drawn.source, checks=drawn.checks),
+        hint=drawn.hint,
+        steps=drawn.steps,
+        shape=drawn.shape,
+    )
+
+
+def family_of(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Family | None:
+    """The family that an id belongs to; None for any other question."""
+    found = _ID.fullmatch(written_id)
+    return families.get(found["family"]) if found else None
+
+
+def find(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Question | None:
+    """The question behind an id such as `lora-count@1234`; None if it is no family's."""
+    found = _ID.fullmatch(written_id)
+    if found is None or found["family"] not in families:
+        return None
+    return question(found["family"], int(found["seed"]), families=families)
+
+
+def variant(family: Family, *, seed: int) -> str:
+    """The id of the variant that a quiz with this seed asks."""
+    return question_id(family.id, Random(f"{seed}/{family.id}").randrange(VARIANTS))
+
+
+def _single(drawn: Drawn) -> Single:
+    right = Option(id=RIGHT, text=drawn.right.text, feedback=drawn.right.feedback, misconception="")
+    wrong = (
+        Option(id=slip.id, text=slip.text, feedback=slip.feedback, misconception=slip.misconception)
+        for slip in drawn.wrong
+    )
+    return Single(options=(right, *wrong))
+
+
+def _numeric(drawn: Drawn) -> Numeric:
+    return Numeric(
+        value=drawn.right.value,
+        feedback=drawn.right.feedback,
+        unit=drawn.unit,
+        tolerance=drawn.tolerance,
+        slips=tuple(
+            KnownSlip(id=s.id, value=s.value, misconception=s.misconception, feedback=s.feedback)
+            for s in drawn.wrong
+        ),
+    )

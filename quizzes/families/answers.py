@@ -1,0 +1,56 @@
+"""The answers of one question, all written alike: the right one, and wrong ones by what leads to them."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from quizzes.families.drawn import WRONG_OPTIONS, Right, Slip, distinct
+from quizzes.kinds.numbers import shown
+from study.units import as_bytes
+
+Write = Callable[[float], str]
+Mistake = tuple[str, float, str, str]
+"""Id of the misconception, the number it leads to, the misconception in words, the feedback."""
+
+
+def answers(write: Write, value: float, feedback: str, *mistakes: Mistake) -> tuple[Right, tuple[Slip, ...]]:
+    """The right answer and the wrong ones, in the order of the mistakes."""
+    right = Right(value=value, text=write(value), feedback=feedback)
+    slips = tuple(
+        Slip(id=slip_id, value=wrong, text=write(wrong), misconception=misconception, feedback=why)
+        for slip_id, wrong, misconception, why in mistakes
+    )
+    return right, slips
+
+
+def some(dice: Random, right: Right, slips: Sequence[Slip], *, near: float = 0.0) -> tuple[Slip, ...]:
+    """Up to three of the wrong options, others each time: else the right number would always be the smallest.
+
+    Of two mistakes that lead to one number, the first is kept.
+    """
+    apart = distinct(right, slips, tolerance=near, limit=len(slips))
+    return tuple(dice.sample(apart, min(WRONG_OPTIONS, len(apart))))
+
+
+def whole(value: float) -> str:
+    """`1,179,648`."""
+    return f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes as `13.5 GB`."""
+    return as_bytes(value)
+
+
+def digits(value: float) -> str:
+    """As many digits as there are."""
+    return shown(value) if abs(value) >= 1e-3 else f"{value:.7f}".rstrip("0").rstrip(".")
+
+
+def four_digits(value: float) -> str:
+    """`0.7071`: for options that nobody has to type."""
+    return f"{value:.4g}"
+
+
+def one_percent(value: float) -> float:
+    """A tolerance of about 1 % that reads well: 0.1 for 13.477."""
+    return float(f"{value / 100:.0e}")

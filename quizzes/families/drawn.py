@@ -1,0 +1,116 @@
+"""A family of questions: one idea, other numbers each time; a seed says which.
+
+    def draw(dice: Random) -> Drawn:
+        rank = dice.choice((4, 8, 16))
+        count = computed("lora_parameters_matrix", d_in=768, d_out=768, rank=rank)
+        right = Right(value=count.expect, text=f"{count.expect:,.0f}", feedback="...")
+        slips = (Slip(id="full-matrix", value=768 * 768, ...), ...)
+        return Drawn(kind="single", stem=..., right=right, wrong=distinct(right, slips), checks=(count,), ...)
+
+The right number comes from a lab function, by its name in the registry of checks; a wrong one from the
+misconception that produces it. Steps are shown line by line after the answer.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from quizzes.shape import Shape
+from study.checks import Check, evaluate
+from study.content import Level
+
+WRONG_OPTIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Right:
+    """The right answer, as a number and as an option shows it."""
+
+    value: float
+    text: str
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slip:
+    """A wrong answer that a misconception leads to; its id names the misconception for the log."""
+
+    id: str
+    value: float
+    text: str
+    misconception: str
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One question of a family. Of a numeric one, `wrong` are the numbers whose mistake is recognized."""
+
+    kind: Literal["single", "numeric"]
+    stem: str
+    right: Right
+    wrong: tuple[Slip, ...]
+    steps: tuple[str, ...]
+    """The arithmetic line by line; the last line shows the answer."""
+
+    hint: str
+    keep: str
+    checks: tuple[Check, ...] = ()
+    source: str = ""
+    unit: str = ""
+    """Numeric only: a unit that `quizzes.kinds.numbers` knows, or nothing."""
+
+    tolerance: float = 0.0
+    """Numeric only: how far off counts as right, in the unit."""
+
+    shape: Shape | None = None
+    """The matrix it is about, to be drawn beside it."""
+
+    def __post_init__(self) -> None:
+        apart = distinct(self.right, self.wrong, tolerance=self.tolerance, limit=len(self.wrong))
+        if apart != self.wrong:
+            raise ValueError(f"two answers are the same, or a wrong one is right: {self.stem}")
+        if self.kind == "single" and not 2 <= len(self.wrong) <= WRONG_OPTIONS:
+            raise ValueError(f"needs 2 or 3 wrong options, got {len(self.wrong)}: {self.stem}")
+        if not self.checks and not self.source:
+            raise ValueError(f"has neither a check nor a source: {self.stem}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A generator of questions about one idea. The id never changes: the log holds `id@seed`."""
+
+    id: str
+    title: str
+    concepts: tuple[str, ...]
+    level: Level
+    draw: Callable[[Random], Drawn]
+
+
+def computed(quantity: str, **arguments: Any) -> Check:
+    """A check whose number is computed now: `.expect` is the lab's value."""
+    found = evaluate(Check(quantity=quantity, arguments=arguments, expect=0.0))
+    return Check(quantity=quantity, arguments=arguments, expect=found)
+
+
+def distinct(
+    right: Right, slips: Sequence[Slip], *, tolerance: float = 0.0, limit: int = WRONG_OPTIONS
+) -> tuple[Slip, ...]:
+    """The first slips that differ from the right answer and from each other, in value and as they read.
+
+    For some numbers two mistakes lead to the same result, or a mistake to the right one.
+    """
+    kept: list[Slip] = []
+    for slip in slips:
+        others: list[Right | Slip] = [right, *kept]
+        if len(kept) < limit and not any(_alike(slip, other, tolerance) for other in others):
+            kept.append(slip)
+    return tuple(kept)
+
+
+def _alike(slip: Slip, other: Right | Slip, tolerance: float) -> bool:
+    # Twice the tolerance: no answer may be within reach of two numbers.
+    near = math.isclose(slip.value, other.value, rel_tol=1e-9, abs_tol=2 * tolerance)
+    return near or slip.text == other.text or (isinstance(other, Slip) and slip.id == other.id)

@@ -1,0 +1,260 @@
+"""A question between two formats: the fields that a question file has, whatever its kind."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from quizzes.bank import Bank
+from quizzes.kinds.arranging import Matching, Ordering
+from quizzes.kinds.charts import ReadChart
+from quizzes.kinds.choices import Multiple, Option, Single, TrueFalse
+from quizzes.kinds.lines import FindTheError
+from quizzes.kinds.numeric import Numeric
+from quizzes.kinds.words import Cloze, ShortText
+from quizzes.question import Question
+from study.checks import Check
+from study.exchange import Entry
+from study.html_text import normal_html
+from study.own_files import slug
+
+OWN = "your own question"  # where a question comes from if it does not say
+UNSAID = "not said by its author"  # the misconception of a wrong option that names none
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionEntry:
+    """One entry of a question file."""
+
+    topic: str
+    """The topic's title."""
+
+    fields: Fields
+    line: int = field(default=0, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Empty if the format has none."""
+        return str(self.fields.get("id", ""))
+
+    @property
+    def kind(self) -> str:
+        """As in `quizzes.kinds`."""
+        return str(self.fields.get("kind", "single"))
+
+    def text(self, name: str) -> str:
+        """A text field, empty if it is not written."""
+        return str(self.fields.get(name, ""))
+
+    def children(self, name: str) -> list[Fields]:
+        """A list of mappings, empty if it is not written."""
+        return [child for child in self.fields.get(name, []) if isinstance(child, Mapping)]
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts, empty if it is not written."""
+        return [str(item) for item in self.fields.get(name, [])]
+
+    def says(self) -> Any:
+        """What two entries of the same question with the same words share."""
+        shown = {name: value for name, value in self.fields.items() if name not in ("check", "id", "source")}
+        return _as_html(shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a file holds: questions, what was refused, and what else to say."""
+
+    entries: tuple[QuestionEntry, ...] = ()
+    rejected: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """A file's text, and the questions that its format has no form for."""
+
+    text: str
+    left_out: tuple[QuestionEntry, ...] = ()
+
+
+def entries_of(bank: Bank) -> list[QuestionEntry]:
+    """All written questions as entries; a family's questions are drawn anew each time."""
+    return [entry_of(question, bank.topics[question.topic]) for question in bank.questions]
+
+
+def entry_of(question: Question, topic: str) -> QuestionEntry:
+    """A question of the app as an entry."""
+    task = question.task
+    stem = _cloze_stem(task) if isinstance(task, Cloze) else question.stem
+    fields: dict[str, Any] = {
+        "id": question.id,
+        "kind": question.kind,
+        "concepts": list(question.concepts),
+        "level": question.level,
+        "stem": stem,
+        **_task(task),
+        "keep": question.keep,
+        "hint": question.hint,
+        "steps": list(question.steps),
+        "shape": asdict(question.shape) if question.shape else "",
+        "source": question.evidence.source,
+        "check": [_check(check) for check in question.evidence.checks],
+    }
+    return QuestionEntry(
+        topic=topic, fields={name: value for name, value in fields.items() if value not in ("", [])}
+    )
+
+
+def named(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
+    """The entries with ids: one that has none is called by its topic and its first words."""
+    taken: set[str] = set()
+    result = []
+    for entry in entries:
+        wanted = entry.id or slug(f"{entry.topic} {entry.text('stem')}", limit=80) or "question"
+        free, number = wanted, 2
+        while free in taken and not entry.id:
+            free, number = f"{wanted}-{number}", number + 1
+        taken.add(free)
+        result.append(QuestionEntry(topic=entry.topic, fields={**entry.fields, "id": free}, line=entry.line))
+    return result
+
+
+def completed(fields: Fields) -> dict[str, Any]:
+    """A question with what other programs do not ask for: ids, and names of the ideas behind slips."""
+    whole = {"concepts": [], "level": "beginner", "source": OWN, **fields}
+    for name in ("options", "reasons"):
+        if isinstance(fields.get(name), Sequence) and not isinstance(fields[name], str):
+            several = whole.get("kind") == "multiple"
+            whole[name] = [_option(option, number, several) for number, option in enumerate(fields[name], 1)]
+    for name, kind in (("pairs", "pair"), ("others", "other"), ("items", "item"), ("lines", "line")):
+        if isinstance(fields.get(name), Sequence) and not isinstance(fields[name], str):
+            whole[name] = [
+                {"id": f"{kind}-{number}", **child} if isinstance(child, Mapping) else child
+                for number, child in enumerate(fields[name], 1)
+            ]
+    return whole
+
+
+def _option(option: Any, number: int, several: bool) -> Any:
+    if not isinstance(option, Mapping):
+        return option
+    if option.get("correct"):
+        return {"id": f"right-{number}", **option} if several else option
+    return {"misconception": f"wrong-{number}: {UNSAID}", **option}
+
+
+def _task(task: Any) -> dict[str, Any]:
+    writers: dict[type, Callable[[Any], dict[str, Any]]] = {
+        Single: _single,
+        Multiple: _multiple,
+        TrueFalse: _true_false,
+        Numeric: _numeric,
+        ShortText: _short_text,
+        Matching: _matching,
+        Ordering: _ordering,
+        Cloze: _cloze,
+        FindTheError: _find_the_error,
+        ReadChart: _chart,
+    }
+    return writers[type(task)](task)
+
+
+def _single(task: Single) -> dict[str, Any]:
+    return {"options": [_written(option) for option in task.options]}
+
+
+def _multiple(task: Multiple) -> dict[str, Any]:
+    return {"options": [_written(option, several=True) for option in task.options]}
+
+
+def _true_false(task: TrueFalse) -> dict[str, Any]:
+    reasons = [_written(option) for option in task.options]
+    return {"answer": task.truth, "feedback": task.feedback, "reasons": reasons}
+
+
+def _numeric(task: Numeric) -> dict[str, Any]:
+    slips = [
+        {"value": s.value, "misconception": f"{s.id}: {s.misconception}", "feedback": s.feedback}
+        for s in task.slips
+    ]
+    return {
+        "value": task.value,
+        "unit": task.unit,
+        "tolerance": task.tolerance,
+        "feedback": task.feedback,
+        "slips": slips,
+    }
+
+
+def _short_text(task: ShortText) -> dict[str, Any]:
+    mistakes = [
+        {"texts": list(m.texts), "misconception": f"{m.id}: {m.misconception}", "feedback": m.feedback}
+        for m in task.mistakes
+    ]
+    return {"accept": list(task.accept), "feedback": task.feedback, "mistakes": mistakes}
+
+
+def _matching(task: Matching) -> dict[str, Any]:
+    by_id = {choice.id: choice for choice in task.choices}
+    paired = {pair.choice for pair in task.pairs}
+    return {
+        "pairs": [
+            {"id": p.id, "left": p.left, "right": by_id[p.choice].text, "feedback": by_id[p.choice].feedback}
+            for p in task.pairs
+        ],
+        "others": [_item(choice) for choice in task.choices if choice.id not in paired],
+    }
+
+
+def _ordering(task: Ordering) -> dict[str, Any]:
+    return {"items": [_item(item) for item in task.items]}
+
+
+def _cloze(task: Cloze) -> dict[str, Any]:
+    return {"feedback": [blank.feedback for blank in task.blanks]}
+
+
+def _cloze_stem(task: Cloze) -> str:
+    blanks = [f"{{{{{'|'.join(blank.accept)}}}}}" for blank in task.blanks]
+    return "".join(text + blank for text, blank in zip(task.segments, [*blanks, ""], strict=True))
+
+
+def _find_the_error(task: FindTheError) -> dict[str, Any]:
+    return {"lines": [{**_item(line), **({"fix": line.fix} if line.error else {})} for line in task.lines]}
+
+
+def _chart(task: ReadChart) -> dict[str, Any]:
+    return _task(task.asked)
+
+
+def _written(option: Option, *, several: bool = False) -> dict[str, Any]:
+    named: dict[str, Any] = {"misconception": f"{option.id}: {option.misconception}"}
+    if option.correct:
+        named = {"correct": True, **({"id": option.id} if several else {})}
+    return {"text": option.text, **named, "feedback": option.feedback}
+
+
+def _item(item: Any) -> dict[str, Any]:
+    return {"id": item.id, "text": item.text, "feedback": item.feedback}
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "quantity": check.quantity,
+        **check.arguments,
+        "expect": check.expect,
+        "tolerance": check.tolerance,
+    }
+
+
+def _as_html(value: Any) -> Any:
+    """Texts as HTML, which is all that some formats know, and numbers as they compare."""
+    if isinstance(value, str):
+        return normal_html(re.sub(r"\s+", " ", value))
+    if isinstance(value, Mapping):
+        return {name: _as_html(inside) for name, inside in value.items() if inside not in ("", [])}
+    if isinstance(value, list | tuple):
+        return [_as_html(inside) for inside in value]
+    return value

@@ -1,0 +1,137 @@
+"""Questions in and out: what a file would do to the learner's own questions, and the files of an export."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from quizzes.interchange.entry import QuestionEntry, Reading, Writing, entries_of, named
+from quizzes.interchange.formats import READABLE, holds_questions, read_questions
+from quizzes.interchange.gift import write_gift
+from quizzes.interchange.jupyterquiz import write_jupyterquiz
+from quizzes.interchange.moodle_xml import write_moodle_xml
+from quizzes.interchange.schema import read_schema, write_questions
+from quizzes.interchange.table import write_table
+from quizzes.own_bank import LiveBank, checked
+from study.concepts import ConceptMap
+from study.exchange import Entry, File, Format, Group, Plan, shorten
+from study.own_files import IMPORTED, as_bytes, read_own_file, slug
+
+NAME = "lora-study-questions"
+WRITERS = {
+    "moodle-xml": (write_moodle_xml, "xml"),
+    "gift": (write_gift, "gift"),
+    "csv": (write_table, "csv"),
+    "jupyterquiz": (write_jupyterquiz, "json"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionExchange:
+    """Reads and writes questions."""
+
+    bank: LiveBank
+    concepts: ConceptMap
+    home: Path
+    title: str = "Questions"
+    readable: str = READABLE
+    formats: Sequence[Format] = (
+        Format(name="moodle-xml", label="Moodle XML", hint="Keeps most; for Moodle's question bank"),
+        Format(name="gift", label="GIFT", hint="Moodle's text format"),
+        Format(name="csv", label="a table", hint="CSV, one question a row"),
+        Format(name="jupyterquiz", label="jupyterquiz", hint="JSON for a quiz inside a notebook"),
+    )
+
+    def own_problems(self) -> tuple[str, ...]:
+        """What is wrong with the files in the learner's folder of questions."""
+        return self.bank.shelf.problems
+
+    def reads(self, file: File) -> bool:
+        """Whether a file may hold questions."""
+        return holds_questions(file)
+
+    def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
+        """All written questions, the app's and the learner's own."""
+        del profile_id, now
+        return [self._file(name, self.writing(name))]
+
+    def writing(self, name: str) -> Writing:
+        """The text of one format, and what that format has no form for."""
+        write, _ = WRITERS[name]
+        return write(entries_of(self.bank))
+
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+        """What becomes of each question of a file."""
+        del profile_id, now
+        reading = read_questions(file)
+        judged = self._judged(reading)
+        wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
+        results = (*(result for _, result in judged), *reading.rejected)
+        return Plan(
+            groups=(Group(title="Questions", entries=results),),
+            notes=reading.notes,
+            files=self._files(wanted),
+        )
+
+    def _file(self, name: str, writing: Writing) -> File:
+        _, ending = WRITERS[name]
+        suffix = f"{name}.{ending}" if name == "jupyterquiz" else ending
+        return File(name=f"{NAME}.{suffix}", content=writing.text.encode())
+
+    def _judged(self, reading: Reading) -> list[tuple[QuestionEntry, Entry]]:
+        known = {entry.id: entry for entry in entries_of(self.bank)}
+        seen: set[str] = set()
+        judged = []
+        for read in named(reading.entries):
+            entry, problem = checked(read, self.concepts)
+            result = self._verdict(entry, known.get(entry.id), problem)
+            if entry.id in seen:
+                result = replace(result, verdict="rejected", why="the file has this question twice")
+            seen.add(entry.id)
+            judged.append((entry, result))
+        return judged
+
+    def _verdict(self, entry: QuestionEntry, here: QuestionEntry | None, problem: str) -> Entry:
+        item = shorten(entry.text("stem"))
+        if here is not None and entry.says() == here.says():
+            return Entry(verdict="same", item=item)
+        if problem:
+            return Entry(verdict="rejected", item=item, why=problem)
+        if here is None:
+            return Entry(verdict="new", item=item, why=f"in {entry.topic}")
+        if entry.id in self.bank.app.by_id:
+            why = f"{entry.id} is a question of the app: give yours another id to keep both"
+            return Entry(verdict="rejected", item=item, why=why)
+        if file := self.bank.shelf.by_hand.get(entry.id):
+            return Entry(verdict="rejected", item=item, why=f"it is in your own file {file}: change it there")
+        return Entry(verdict="changed", item=item)
+
+    def _files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:
+        """The imported topics with these questions in them."""
+        files: dict[str, dict[str, QuestionEntry]] = {}
+        titles: dict[str, str] = {}
+        for entry in entries:
+            key = self._key(entry)
+            name = f"questions/{key}{IMPORTED}"
+            if name not in files:
+                before = read_own_file(self.home, name)
+                kept = read_schema(File(name=name, content=as_bytes(before))).entries if before else ()
+                files[name] = {question.id: question for question in kept}
+                titles[name] = kept[0].topic if kept else self.bank.topics.get(key, entry.topic)
+            files[name][entry.id] = entry
+        return {name: write_questions(titles[name], questions.values()) for name, questions in files.items()}
+
+    def _key(self, entry: QuestionEntry) -> str:
+        """The topic a question stays in; a new one goes to the topic of that title."""
+        here = self.bank.by_id.get(entry.id)
+        if here is not None:
+            return here.topic
+        topics: Mapping[str, str] = self.bank.topics
+        return next(
+            (key for key, title in topics.items() if title == entry.topic), slug(entry.topic) or "imported"
+        )
+
+
+def question_exchange(home: Path, concepts: ConceptMap) -> QuestionExchange:
+    """The questions of a data folder."""
+    return QuestionExchange(bank=LiveBank(concepts, home / "questions"), concepts=concepts, home=home)

@@ -1,0 +1,45 @@
+"""Which reader takes which file of questions, for uploads and for files that lie in the data folder."""
+
+from quizzes.interchange.entry import Reading
+from quizzes.interchange.gift import read_gift
+from quizzes.interchange.moodle_xml import read_moodle_xml
+from quizzes.interchange.schema import read_schema
+from quizzes.interchange.table import read_table
+from study.errors import LearnerError
+from study.exchange import File
+
+ENDINGS = ("xml", "gift", "txt", "csv", "tsv", "yaml", "yml", "json")
+READABLE = (
+    "Moodle XML (.xml), GIFT (.gift, .txt), tables (.csv), and questions in our own form (.yaml, .json)"
+)
+
+
+def read_questions(file: File) -> Reading:
+    """The questions of a file, whatever its format."""
+    match file.ending:
+        case "xml":
+            return read_moodle_xml(file)
+        case "gift" | "txt":
+            return read_gift(file)
+        case "csv" | "tsv":
+            return read_table(file)
+        case "yaml" | "yml" | "json":
+            return read_schema(file)
+    raise LearnerError(
+        f"{file.name} is of no kind that holds questions.", do_next=f"Questions come as {READABLE}."
+    )
+
+
+def holds_questions(file: File) -> bool:
+    """Whether a file looks like one of questions; some endings serve cards as well."""
+    start = file.content[:4000]
+    match file.ending:
+        case "xml" | "gift":
+            return True
+        case "txt":
+            return b"{" in file.content and not start.lstrip(b"\xef\xbb\xbf").startswith(b"#")
+        case "csv" | "tsv":
+            return b"stem" in start.partition(b"\n")[0]
+        case "yaml" | "yml" | "json":
+            return b"questions" in start or b"topic" in start
+    return False

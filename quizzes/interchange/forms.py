@@ -1,0 +1,206 @@
+"""The forms that other programs have for a question, and what of our kinds fits into them.
+
+    form        our kinds                                  in Moodle
+    choice      single, multiple, find-the-error           multichoice
+    truth       true-false                                 truefalse
+    number      numeric                                    numerical
+    words       short-text                                 shortanswer
+    pairs       matching, ordering (place by place)        matching
+    gaps        cloze                                      cloze; in GIFT with one gap only
+
+A chart can't travel, so that a question about one stays here. Our own file of a question goes along beside
+its form: whoever imports it here gets all of it back, unless somebody changed the form meanwhile.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from quizzes.interchange.entry import QuestionEntry
+from study.own_files import slug
+
+Kind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
+
+# The parts of a point that Moodle knows, by the number of right options.
+SHARES = {
+    1: "100", 2: "50", 3: "33.33333", 4: "25", 5: "20",
+    6: "16.66667", 7: "14.28571", 8: "12.5", 9: "11.11111", 10: "10",
+}  # fmt: skip
+_GAP = re.compile(r"\{\{(.+?)\}\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer of a form, in our markup. `right` says whether it counts."""
+
+    text: str
+    right: bool
+    feedback: str = ""
+    left: str = ""
+    """Of a pair: what it belongs to; empty for a choice that belongs to nothing."""
+
+    gap: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A question as other programs have it, in our markup."""
+
+    kind: Kind
+    name: str
+    stem: str
+    answers: tuple[Answer, ...]
+    several: bool = False
+    tolerance: float = 0.0
+    keep: str = ""
+
+
+def form_of(entry: QuestionEntry) -> Form | None:
+    """The form of a question; None for one that has none."""
+    match entry.kind:
+        case "single" | "multiple":
+            return _form(entry, "choice", _options(entry, "options"), several=entry.kind == "multiple")
+        case "find-the-error":
+            lines = [Answer(text=str(c["text"]), right="fix" in c, feedback=str(c.get("feedback", "")))
+                     for c in entry.children("lines")]  # fmt: skip
+            return _form(entry, "choice", lines)
+        case "true-false":
+            truth = entry.fields.get("answer") is True
+            answer = Answer(text="True" if truth else "False", right=truth, feedback=entry.text("feedback"))
+            return _form(entry, "truth", [answer])
+        case "numeric":
+            number = Answer(
+                text=number_text(entry.fields.get("value")), right=True, feedback=entry.text("feedback")
+            )
+            return _form(entry, "number", [number], tolerance=float(entry.fields.get("tolerance", 0)))
+        case "short-text":
+            return _form(entry, "words", _words(entry))
+        case "matching":
+            return _form(entry, "pairs", _pairs(entry))
+        case "ordering":
+            items = enumerate(entry.children("items"), 1)
+            return _form(
+                entry, "pairs", [Answer(left=f"{n}.", text=str(i["text"]), right=True) for n, i in items]
+            )
+        case "cloze":
+            return _form(entry, "gaps", _gaps(entry))
+    return None
+
+
+def fields_of(form: Form) -> dict[str, Any]:
+    """A question of our own from a form that has nothing of ours beside it."""
+    fields: dict[str, Any] = {"stem": form.stem, "keep": form.keep, **_fields_of(form)}
+    return {name: value for name, value in fields.items() if value not in ("", [])}
+
+
+def id_of(name: str, given: str = "") -> str:
+    """The id of a question that another program only gives a name."""
+    return given if re.fullmatch(r"[\w.-]{1,100}", given) else slug(name, limit=80)
+
+
+def number_text(value: Any) -> str:
+    """A number as every program reads it: with a point, and without an exponent where that is short."""
+    number = float(value or 0)
+    return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
+
+
+def shown_stem(entry: QuestionEntry) -> str:
+    """The stem as it must read elsewhere: with the unit that the number is asked in."""
+    unit = entry.text("unit")
+    return f"{entry.text('stem')} (in {unit})" if entry.kind == "numeric" and unit else entry.text("stem")
+
+
+def _form(
+    entry: QuestionEntry,
+    kind: Kind,
+    answers: Sequence[Answer],
+    *,
+    several: bool = False,
+    tolerance: float = 0.0,
+) -> Form:
+    return Form(
+        kind=kind,
+        name=entry.id,
+        stem=shown_stem(entry),
+        answers=tuple(answers),
+        several=several,
+        tolerance=tolerance,
+        keep=entry.text("keep"),
+    )
+
+
+def _options(entry: QuestionEntry, name: str) -> list[Answer]:
+    return [
+        Answer(text=str(o["text"]), right=o.get("correct") is True, feedback=str(o.get("feedback", "")))
+        for o in entry.children(name)
+    ]
+
+
+def _words(entry: QuestionEntry) -> list[Answer]:
+    right = [Answer(text=text, right=True, feedback=entry.text("feedback")) for text in entry.texts("accept")]
+    wrong = [
+        Answer(text=str(text), right=False, feedback=str(mistake.get("feedback", "")))
+        for mistake in entry.children("mistakes")
+        for text in mistake.get("texts", [])
+    ]
+    return right + wrong
+
+
+def _pairs(entry: QuestionEntry) -> list[Answer]:
+    pairs = [Answer(left=str(p["left"]), text=str(p["right"]), right=True) for p in entry.children("pairs")]
+    return pairs + [Answer(text=str(other["text"]), right=False) for other in entry.children("others")]
+
+
+def _gaps(entry: QuestionEntry) -> list[Answer]:
+    feedback = [*entry.texts("feedback"), *[""] * 50]
+    return [
+        Answer(gap=number, text=text.strip(), right=True, feedback=feedback[number - 1])
+        for number, inside in enumerate(_GAP.findall(entry.text("stem")), 1)
+        for text in inside.split("|")
+    ]
+
+
+def _fields_of(form: Form) -> Mapping[str, Any]:
+    match form.kind:
+        case "choice":
+            kind = "multiple" if form.several else "single"
+            return {"kind": kind, "options": [_option(answer) for answer in form.answers]}
+        case "truth":
+            true = any(answer.right for answer in form.answers)
+            feedback = next((a.feedback for a in form.answers if a.feedback), "")
+            texts = (("True", true), ("False", not true))
+            options = [_option(Answer(text=t, right=r, feedback=feedback if r else "")) for t, r in texts]
+            return {"kind": "single", "options": options}
+        case "number":
+            right = next(answer for answer in form.answers if answer.right)
+            value = {"value": float(right.text), "tolerance": form.tolerance}
+            return {"kind": "numeric", **value, "feedback": right.feedback}
+        case "words":
+            right_ones = [answer for answer in form.answers if answer.right]
+            return {
+                "kind": "short-text",
+                "accept": [answer.text for answer in right_ones],
+                "feedback": next((answer.feedback for answer in right_ones if answer.feedback), ""),
+            }
+        case "pairs":
+            pairs = [{"left": a.left, "right": a.text} for a in form.answers if a.left]
+            return {
+                "kind": "matching",
+                "pairs": pairs,
+                "others": [{"text": a.text} for a in form.answers if not a.left],
+            }
+        case "gaps":
+            gaps = sorted({answer.gap for answer in form.answers})
+            return {
+                "kind": "cloze",
+                "feedback": [
+                    next((a.feedback for a in form.answers if a.gap == gap and a.feedback), "-")
+                    for gap in gaps
+                ],
+            }
+
+
+def _option(answer: Answer) -> dict[str, Any]:
+    fields = {"text": answer.text, "correct": True} if answer.right else {"text": answer.text}
+    return {**fields, "feedback": answer.feedback} if answer.feedback else fields

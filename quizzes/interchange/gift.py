@@ -1,0 +1,332 @@
+r"""GIFT, Moodle's text format: one question a block, blocks parted by blank lines.
+
+Escaped by a backslash, everywhere in a text: `~ = # { } :` and the backslash itself; a line break is `\n`.
+Moodle keeps a lone backslash only where no such character (or `n`) follows, so that formulas are always
+escaped whole. Texts are HTML, as `[html]` says. A comment line above each question keeps what has no place.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from quizzes.interchange.entry import QuestionEntry, Reading, Writing
+from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
+from study.exchange import Entry, File, shorten
+from study.html_text import from_html, plain, to_html
+
+CATEGORY = "LoRA study"
+_SPECIAL = "~=#{}:\\"
+_ESCAPED = re.compile(r"\\([~=#{}:\\n])")
+_PRIVATE = {character: chr(0xE100 + place) for place, character in enumerate(_SPECIAL)}
+_BACK = {ord(private): character for character, private in _PRIVATE.items()}
+_KEPT = re.compile(r"^// lora-study (\{.*\})$")
+_TITLE = re.compile(r"::(?P<title>.*?)::", re.DOTALL)
+_FORMAT = re.compile(r"\s*\[(?P<format>html|markdown|moodle|plain)\]", re.IGNORECASE)
+_WEIGHT = re.compile(r"\s*%(-?\d{1,2}\.?\d*|-?100)%")
+_TRUTHS = {"T": True, "TRUE": True, "F": False, "FALSE": False}
+_NUMBER = re.compile(
+    r"\s*(?P<low>-?[\d.]+(?:e[+-]?\d+)?)\s*(?:(?P<sign>:|\.\.)\s*(?P<high>-?[\d.]+(?:e[+-]?\d+)?))?\s*", re.I
+)
+
+
+class GiftError(ValueError):
+    """What is wrong with one block."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    line: int
+    text: str
+    comments: tuple[str, ...]
+
+
+def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
+    """All questions that GIFT has a form for, by topic."""
+    by_topic: dict[str, list[str]] = {}
+    left_out = []
+    for entry in entries:
+        block = _block(entry)
+        if block is None:
+            left_out.append(entry)
+        else:
+            by_topic.setdefault(entry.topic, []).append(f"// lora-study {_kept(entry)}\n{block}")
+    parts = [f"$CATEGORY: {CATEGORY}/{topic.replace('/', '//')}\n\n" + "\n\n".join(blocks)
+             for topic, blocks in by_topic.items()]  # fmt: skip
+    return Writing(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
+
+
+def read_gift(file: File) -> Reading:
+    """The questions of a file; one that can't be read is refused with its line, and the others are read."""
+    text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    topic = file.stem
+    entries: list[QuestionEntry] = []
+    rejected: list[Entry] = []
+    for block in _blocks(text):
+        if block.text.startswith("$CATEGORY:"):
+            topic = _topic(block.text.partition(":")[2])
+            continue
+        try:
+            entries.append(_entry(block, topic))
+        except GiftError as problem:
+            item = shorten(block.text)
+            rejected.append(Entry(verdict="rejected", item=item, why=f"{file.name}:{block.line}  {problem}"))
+    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+
+
+# ---- writing
+
+
+def _kept(entry: QuestionEntry) -> str:
+    return json.dumps({"topic": entry.topic, **entry.fields}, ensure_ascii=True, sort_keys=True)
+
+
+def _block(entry: QuestionEntry) -> str | None:
+    form = form_of(entry)
+    answers = _answers(form) if form else None
+    if form is None or answers is None:
+        return None
+    keep = f"####{_out(form.keep)}" if form.keep else ""
+    if form.kind == "gaps":
+        before, after = re.split(r"\{\{.+?\}\}", form.stem)
+        return f"::{_plain_out(form.name)}::[html]{_out(before)}{{{answers}{keep}}}{_out(after)}"
+    return f"::{_plain_out(form.name)}::[html]{_out(form.stem)}{{{answers}{keep}}}"
+
+
+def _answers(form: Form) -> str | None:
+    match form.kind:
+        case "choice":
+            return _choices(form)
+        case "truth":
+            [answer] = form.answers
+            return f"{'TRUE' if answer.right else 'FALSE'}#{_out(answer.feedback)}#{_out(answer.feedback)}"
+        case "number":
+            [answer] = form.answers
+            return f"#{answer.text}:{number_text(form.tolerance)}{_feedback(answer)}"
+        case "words":
+            return "".join(_word(answer) for answer in form.answers) if _fits(form) else None
+        case "pairs":
+            return "".join(f"={_out(answer.left)} -> {_plain_out(answer.text)} " for answer in form.answers)
+        case "gaps":
+            one = {answer.gap for answer in form.answers} == {1}
+            return "".join(_word(answer) for answer in form.answers) if one and _fits(form) else None
+
+
+def _fits(form: Form) -> bool:
+    """An arrow in a word would make it a pair, and nothing escapes one."""
+    return not any("->" in answer.text for answer in form.answers)
+
+
+def _word(answer: Answer) -> str:
+    weight = "" if answer.right else "%0%"
+    if answer.right and answer.text.startswith("%"):  # or it would be read as a weight
+        weight = "%100%"
+    return f"={weight}{_plain_out(answer.text)}{_feedback(answer)} "
+
+
+def _choices(form: Form) -> str | None:
+    right = sum(answer.right for answer in form.answers)
+    if form.several and right > 1:
+        share = SHARES.get(right)
+        marks = {True: f"~%{share}%", False: f"~%-{share}%"}
+        if share is None:
+            return None
+    else:  # with one right answer GIFT knows no other form than this
+        marks = {True: "=", False: "~"}
+    return "".join(
+        f"{marks[answer.right]}{_option(answer.text)}{_feedback(answer)} " for answer in form.answers
+    )
+
+
+def _option(text: str) -> str:
+    out = _out(text)
+    return f"&\\#37;{out[1:]}" if out.startswith("%") else out  # or it would be read as a weight
+
+
+def _feedback(answer: Answer) -> str:
+    return f"#{_out(answer.feedback)}" if answer.feedback else ""
+
+
+def _out(text: str) -> str:
+    return _escaped(to_html(text))
+
+
+def _plain_out(text: str) -> str:
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    escaped = "".join(f"\\{character}" if character in _SPECIAL else character for character in text)
+    return escaped.replace("\n", "\\n")
+
+
+# ---- reading
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    lines: list[str] = []
+    comments: list[str] = []
+    first = 0
+    for number, line in enumerate([*text.split("\n"), ""], 1):
+        if line.startswith("//"):
+            comments.append(line.strip())
+        elif line.strip():
+            first = first or number
+            lines.append(line)
+        elif lines:
+            yield _Block(first, "\n".join(lines), tuple(comments))
+            lines, comments, first = [], [], 0
+
+
+def _entry(block: _Block, topic: str) -> QuestionEntry:
+    kept = _kept_entry(block)
+    if kept is not None and _block(kept) == block.text:
+        return kept
+    form, tags = _form(block.text), dict(re.findall(r"\[(id|tag):([^\]]+)\]", " ".join(block.comments)))
+    fields = fields_of(form)
+    known: Mapping[str, Any] = kept.fields if kept else {}
+    beside = {name: known[name] for name in ("concepts", "level", "hint", "steps", "source") if name in known}
+    identity = str(known.get("id", "")) or id_of(form.name or form.stem, tags.get("id", form.name))
+    return QuestionEntry(
+        topic=kept.topic if kept else topic, fields={**beside, **fields, "id": identity}, line=block.line
+    )
+
+
+def _kept_entry(block: _Block) -> QuestionEntry | None:
+    found = next((match for comment in block.comments if (match := _KEPT.match(comment))), None)
+    try:
+        fields = json.loads(found[1]) if found else None
+        if not isinstance(fields, dict):
+            return None
+        entry = QuestionEntry(topic=str(fields.pop("topic", "")), fields=fields, line=block.line)
+        form_of(entry)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return entry
+
+
+def _form(text: str) -> Form:
+    hidden = _ESCAPED.sub(_hide, text)
+    titled = _TITLE.match(hidden)
+    name = _shown(titled["title"]).strip() if titled else ""
+    hidden = hidden[titled.end() :] if titled else hidden
+    before, brace, rest = hidden.partition("{")
+    inside, closing, after = rest.partition("}")
+    if not brace:
+        raise GiftError("a description asks nothing")
+    if not closing:
+        raise GiftError("the answers have no closing brace")
+    read, before = _reader(before)
+    answers, _, keep = inside.rpartition("####") if "####" in inside else (inside, "", "")
+    form = _form_of_answers(answers.strip(), read)
+    stem = read(f"{before} _____ {after}") if after.strip() else read(before)
+    if form.kind == "words" and after.strip():
+        gap = "|".join(answer.text for answer in form.answers if answer.right)
+        answers_in_gap = tuple(replace(answer, gap=1) for answer in form.answers if answer.right)
+        form = replace(form, kind="gaps", answers=answers_in_gap)
+        stem = f"{read(before)} {{{{{gap}}}}} {read(after)}".strip()
+    if not stem:
+        raise GiftError("the question is empty")
+    return replace(form, name=name, stem=stem, keep=read(keep))
+
+
+def _form_of_answers(inside: str, read: Any) -> Form:
+    if not inside:
+        raise GiftError("an essay is no question that this app can mark")
+    if inside.startswith("#"):
+        return _number(inside[1:], read)
+    if "~" in inside:
+        return _choice(inside, read)
+    if "=" in inside and "->" in inside:
+        pairs = [part.partition("->") for part in inside.split("=")[1:]]
+        answers = tuple(
+            Answer(left=read(left), text=_plain_in(right), right=bool(left.strip()))
+            for left, _, right in pairs
+        )
+        return Form(kind="pairs", name="", stem="", answers=answers)
+    word, *feedback = inside.split("#")
+    if word.strip() in _TRUTHS:
+        told = next((read(part) for part in feedback if part.strip()), "")
+        right = _TRUTHS[word.strip()]
+        answer = Answer(text="True" if right else "False", right=right, feedback=told)
+        return Form(kind="truth", name="", stem="", answers=(answer,))
+    parts = inside.split("=")[1:] if "=" in inside else [inside]
+    answers = tuple(_answer(part, read, right=True, words=True) for part in parts)
+    return Form(kind="words", name="", stem="", answers=answers)
+
+
+def _choice(inside: str, read: Any) -> Form:
+    parts = re.findall(r"([~=])([^~=]*)", inside)
+    several = all(mark == "~" for mark, _ in parts)
+    answers = tuple(_answer(part, read, right=mark == "=" and not several) for mark, part in parts)
+    if not any(answer.right for answer in answers):
+        raise GiftError("no answer is right")
+    return Form(kind="choice", name="", stem="", answers=answers, several=several)
+
+
+def _number(inside: str, read: Any) -> Form:
+    parts = inside.split("=")[1:] if "=" in inside else [inside]
+    for part in parts:
+        weight = _WEIGHT.match(part)
+        part = part[weight.end() :] if weight else part
+        written, _, told = part.partition("#")
+        # A colon is escaped nowhere in a number, but it is hidden like any other escaped one if it is.
+        found = _NUMBER.fullmatch(written.translate(_BACK))
+        if found and (weight is None or weight[1] == "100"):
+            return _number_form(found, read(told))
+    raise GiftError("there is no number that counts in full")
+
+
+def _number_form(found: re.Match[str], feedback: str) -> Form:
+    try:
+        low, high = float(found["low"]), float(found["high"] or 0)
+    except ValueError as error:
+        raise GiftError("the number can't be read") from error
+    value, tolerance = ((low + high) / 2, (high - low) / 2) if found["sign"] == ".." else (low, high)
+    answer = Answer(text=repr(value), right=True, feedback=feedback)
+    return Form(kind="number", name="", stem="", answers=(answer,), tolerance=tolerance)
+
+
+def _answer(part: str, read: Any, *, right: bool, words: bool = False) -> Answer:
+    weight = _WEIGHT.match(part)
+    text, _, told = (part[weight.end() :] if weight else part).partition("#")
+    counts = float(weight[1]) > 0 if weight else right
+    return Answer(text=_plain_in(text) if words else read(text), right=counts, feedback=read(told))
+
+
+def _reader(before: str) -> tuple[Any, str]:
+    """How the texts of a question are to be read, and its stem without the word that says so."""
+    found = _FORMAT.match(before)
+    kind = found["format"].lower() if found else "moodle"
+    stem = before[found.end() :] if found else before
+    return {"html": _html_in, "moodle": _auto_in}.get(kind, _plain_text_in), stem
+
+
+def _html_in(text: str) -> str:
+    return from_html(_shown(text))
+
+
+def _auto_in(text: str) -> str:
+    return from_html(_shown(text).strip().replace("\n", "<br>"))
+
+
+def _plain_text_in(text: str) -> str:
+    return plain(_shown(text))
+
+
+def _plain_in(text: str) -> str:
+    return " ".join(_shown(text).split())
+
+
+def _hide(found: re.Match[str]) -> str:
+    return "\n" if found[1] == "n" else _PRIVATE[found[1]]
+
+
+def _shown(text: str) -> str:
+    return text.translate(_BACK)
+
+
+def _topic(written: str) -> str:
+    parts = [part.replace("\0", "/") for part in written.strip().replace("//", "\0").split("/")]
+    return (parts[-1] if parts[-1] not in ("", "top") else CATEGORY).strip()

@@ -1,0 +1,67 @@
+"""Questions for notebooks, as jupyterquiz reads them: JSON, one way."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from quizzes.interchange.entry import QuestionEntry, Writing
+from quizzes.interchange.forms import Answer, Form, form_of
+
+PRECISION = 3  # significant digits, as jupyterquiz counts since 2.8
+
+
+def write_jupyterquiz(entries: Iterable[QuestionEntry]) -> Writing:
+    """All questions that jupyterquiz has a form for: choices, numbers and words."""
+    made = [(entry, _question(entry)) for entry in entries]
+    text = json.dumps([question for _, question in made if question], ensure_ascii=False, indent=1)
+    return Writing(text=text + "\n", left_out=tuple(entry for entry, question in made if not question))
+
+
+def _question(entry: QuestionEntry) -> dict[str, Any] | None:
+    form = form_of(entry)
+    if form is None:
+        return None
+    match form.kind:
+        case "choice" | "truth":
+            several = "many_choice" if form.several else "multiple_choice"
+            return _with(form, several, [_choice(answer) for answer in _both(form)])
+        case "number":
+            return {**_with(form, "numeric", _numbers(form)), "precision": PRECISION}
+        case "words":
+            answers = [
+                {"answer": a.text, "correct": a.right, "feedback": _told(a), "match_case": False}
+                for a in form.answers
+            ]
+            return _with(form, "string", answers)
+    return None
+
+
+def _with(form: Form, kind: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"question": form.stem, "type": kind, "answers": answers}
+
+
+def _both(form: Form) -> tuple[Answer, ...]:
+    if form.kind == "choice":
+        return form.answers
+    true = form.answers[0].right
+    told = form.answers[0].feedback
+    return Answer(text="True", right=true, feedback=told), Answer(text="False", right=not true, feedback=told)
+
+
+def _choice(answer: Answer) -> dict[str, Any]:
+    return {"answer": answer.text, "correct": answer.right, "feedback": _told(answer)}
+
+
+def _numbers(form: Form) -> list[dict[str, Any]]:
+    value = float(form.answers[0].text)
+    told = _told(form.answers[0])
+    default = {"type": "default", "feedback": "Not quite. Try again."}
+    if not form.tolerance:
+        return [{"type": "value", "value": value, "correct": True, "feedback": told}, default]
+    # A range leaves its end out, hence the last digit more.
+    ends = [value - form.tolerance, value + form.tolerance * (1 + 1e-9)]
+    return [{"type": "range", "range": ends, "correct": True, "feedback": told}, default]
+
+
+def _told(answer: Answer) -> str:
+    return answer.feedback or ("Right." if answer.right else "Not this one.")

@@ -1,0 +1,343 @@
+"""Moodle XML, both ways. `fraction` is in percent, and must be one of the parts that Moodle knows.
+
+An element of our own, which Moodle passes over, keeps what the format has no place for.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+from defusedxml import ElementTree as SafeET
+from defusedxml.common import DefusedXmlException
+
+from quizzes.interchange.entry import QuestionEntry, Reading, Writing
+from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
+from study.errors import LearnerError
+from study.exchange import Entry, File, shorten
+from study.html_text import from_html, plain, to_html
+
+CATEGORY = "$course$/top/LoRA study"
+KEPT = "lora-study"
+_TYPES = {"choice": "multichoice", "truth": "truefalse", "number": "numerical", "words": "shortanswer",
+          "pairs": "matching", "gaps": "cloze"}  # fmt: skip
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_GAP = re.compile(r"\{\{(.+?)\}\}")
+_CLOZE = re.compile(r"\{\d*:(?:SHORTANSWER(?:_C)?|SAC?|MWC?|MW_C):(?P<answers>(?:[^}\\]|\\.)*)\}", re.DOTALL)
+
+
+class XmlError(ValueError):
+    """What is wrong with one question."""
+
+
+def write_moodle_xml(entries: Iterable[QuestionEntry]) -> Writing:
+    """All questions that Moodle has a form for, with a category a topic."""
+    quiz = ET.Element("quiz")
+    left_out = []
+    topic = None
+    for entry in entries:
+        made = _question(entry)
+        if made is None:
+            left_out.append(entry)
+            continue
+        if entry.topic != topic:
+            topic = entry.topic
+            category = ET.SubElement(quiz, "question", type="category")
+            _text(ET.SubElement(category, "category"), f"{CATEGORY}/{topic.replace('/', '//')}")
+        quiz.append(made)
+    ET.indent(quiz)
+    text = ET.tostring(quiz, encoding="unicode")
+    return Writing(text=f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', left_out=tuple(left_out))
+
+
+def read_moodle_xml(file: File) -> Reading:
+    """The questions of a file; one that can't be read is refused with its number, and the others are read."""
+    try:
+        quiz = SafeET.fromstring(file.content, forbid_dtd=True)
+    except (ET.ParseError, DefusedXmlException, ValueError) as error:
+        raise LearnerError(
+            f"{file.name} can't be read as XML: {error}.",
+            do_next="Export it from Moodle again as “Moodle XML”.",
+        ) from error
+    if quiz.tag != "quiz":
+        raise LearnerError(
+            f"{file.name} is XML, but not of Moodle.", do_next="Choose a file that begins with <quiz>."
+        )
+    topic = file.stem
+    entries: list[QuestionEntry] = []
+    rejected: list[Entry] = []
+    for number, element in enumerate(quiz.iter("question"), 1):
+        if element.get("type") == "category":
+            parts = _plain_of(element, "category").replace("//", "\0").split("/")
+            topic = parts[-1].replace("\0", "/").strip() or topic
+            continue
+        try:
+            entries.append(_entry(element, topic))
+        except (XmlError, ValueError, StopIteration) as problem:
+            name = _plain_of(element, "name") or from_html(_plain_of(element, "questiontext"))
+            why = f"{file.name}, question {number}: {problem}"
+            rejected.append(Entry(verdict="rejected", item=shorten(name), why=why))
+    return Reading(entries=tuple(entries), rejected=tuple(rejected), notes=_notes(quiz))
+
+
+# ---- writing
+
+
+def _question(entry: QuestionEntry) -> ET.Element | None:
+    form = form_of(entry)
+    if form is None or (form.kind == "choice" and sum(a.right for a in form.answers) not in SHARES):
+        return None
+    element = _form_element(form)
+    ET.SubElement(element, "idnumber").text = _clean(entry.id)
+    tags = ET.SubElement(element, "tags")
+    for tag in (*entry.texts("concepts"), f"level:{entry.text('level')}"):
+        _text(ET.SubElement(tags, "tag"), tag)
+    if entry.text("hint"):
+        _html(ET.SubElement(element, "hint", format="html"), entry.text("hint"))
+    kept = {"topic": entry.topic, **entry.fields}
+    ET.SubElement(element, KEPT).text = json.dumps(kept, ensure_ascii=True, sort_keys=True)
+    return element
+
+
+def _form_element(form: Form) -> ET.Element:
+    element = ET.Element("question", type=_TYPES[form.kind])
+    _text(ET.SubElement(element, "name"), form.name)
+    stem = ET.SubElement(element, "questiontext", format="html")
+    if form.kind == "gaps":
+        ET.SubElement(stem, "text").text = _clean(_with_gaps(form))
+    else:
+        _html(stem, form.stem)
+    _html(ET.SubElement(element, "generalfeedback", format="html"), form.keep)
+    ET.SubElement(element, "defaultgrade").text = "1"
+    ET.SubElement(element, "penalty").text = "0.3333333"
+    if form.kind == "choice":
+        ET.SubElement(element, "single").text = "false" if form.several else "true"
+        ET.SubElement(element, "answernumbering").text = "ABCD"
+    if form.kind in ("choice", "pairs"):
+        ET.SubElement(element, "shuffleanswers").text = "true"
+    if form.kind == "words":
+        ET.SubElement(element, "usecase").text = "0"
+    for answer in _all_answers(form):
+        _answer(element, form, answer)
+    return element
+
+
+def _all_answers(form: Form) -> Iterable[Answer]:
+    if form.kind == "truth":  # Moodle writes both
+        [right] = form.answers
+        other = Answer(text="False" if right.right else "True", right=False, feedback=right.feedback)
+        return (replace(right, right=True), other)
+    return () if form.kind == "gaps" else form.answers
+
+
+def _answer(element: ET.Element, form: Form, answer: Answer) -> None:
+    if form.kind == "pairs":
+        pair = ET.SubElement(element, "subquestion", format="html")
+        _html(pair, answer.left)
+        _text(ET.SubElement(pair, "answer"), answer.text)
+        return
+    format_name = (
+        "html" if form.kind == "choice" else "moodle_auto_format" if form.kind == "truth" else "plain_text"
+    )
+    made = ET.SubElement(element, "answer", fraction=_fraction(form, answer), format=format_name)
+    if form.kind == "choice":
+        _html(made, answer.text)
+    else:
+        _text(made, answer.text.lower() if form.kind == "truth" else answer.text)
+    _html(ET.SubElement(made, "feedback", format="html"), answer.feedback)
+    if form.kind == "number":
+        ET.SubElement(made, "tolerance").text = number_text(form.tolerance)
+
+
+def _fraction(form: Form, answer: Answer) -> str:
+    if form.kind != "choice" or not form.several:
+        return "100" if answer.right else "0"
+    share = SHARES[sum(other.right for other in form.answers)]
+    return share if answer.right else f"-{share}"
+
+
+def _with_gaps(form: Form) -> str:
+    pieces = _GAP.split(form.stem)[::2]
+    gaps = sorted({answer.gap for answer in form.answers})
+    written = ["{1:SHORTANSWER:" + "~".join(
+        f"={_cloze_out(a.text)}" + (f"#{_cloze_out(a.feedback)}" if a.feedback else "")
+        for a in form.answers if a.gap == gap) + "}" for gap in gaps]  # fmt: skip
+    return "".join(to_html(piece) + gap for piece, gap in zip(pieces, [*written, ""], strict=True))
+
+
+def _cloze_out(text: str) -> str:
+    return re.sub(r"([}#~/\\\"])", r"\\\1", text)
+
+
+def _text(element: ET.Element, text: str) -> None:
+    ET.SubElement(element, "text").text = _clean(text)
+
+
+def _html(element: ET.Element, text: str) -> None:
+    _text(element, to_html(text))
+
+
+def _clean(text: str) -> str:
+    return _NOT_IN_XML.sub("", text)
+
+
+# ---- reading
+
+
+def _entry(element: ET.Element, topic: str) -> QuestionEntry:
+    kept = _kept_entry(element)
+    if kept is not None and _same(element, kept):
+        return kept
+    form = _form(element)
+    beside = (
+        {name: kept.fields[name] for name in ("hint", "steps", "source") if name in kept.fields}
+        if kept
+        else {}
+    )
+    tags = [_plain_of(tag) for tag in element.iter("tag")]
+    level = next((tag.removeprefix("level:") for tag in tags if tag.startswith("level:")), "")
+    fields = {
+        **beside,
+        **fields_of(form),
+        "id": kept.id if kept else id_of(form.name or form.stem, element.findtext("idnumber") or form.name),
+        "concepts": [tag for tag in tags if not tag.startswith("level:")],
+    }
+    return QuestionEntry(
+        topic=kept.topic if kept else topic, fields={**fields, **({"level": level} if level else {})}
+    )
+
+
+def _kept_entry(element: ET.Element) -> QuestionEntry | None:
+    try:
+        fields = json.loads(element.findtext(KEPT) or "null")
+        if not isinstance(fields, dict):
+            return None
+        entry = QuestionEntry(topic=str(fields.pop("topic", "")), fields=fields)
+        form_of(entry)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return entry
+
+
+def _same(element: ET.Element, kept: QuestionEntry) -> bool:
+    """Whether nobody changed the form since it was written from what is kept."""
+    made = _question(kept)
+    return made is not None and _canonical(made) == _canonical(element)
+
+
+def _canonical(element: ET.Element) -> str:
+    return ET.canonicalize(ET.tostring(element, encoding="unicode"), strip_text=True)
+
+
+def _form(element: ET.Element) -> Form:
+    kinds = {name: kind for kind, name in _TYPES.items()}
+    given = element.get("type", "")
+    if given not in kinds:
+        raise XmlError(f"a question of the type {given or 'unknown'} can't be marked here")
+    if element.find(".//file") is not None:
+        raise XmlError("it shows a picture, which this app does not keep")
+    name = _plain_of(element, "name")
+    stem, keep = _content(element.find("questiontext")), _content(element.find("generalfeedback"))
+    form = {
+        "choice": _choice,
+        "truth": _truth,
+        "number": _number,
+        "words": _words,
+        "pairs": _pairs,
+        "gaps": _gaps,
+    }[kinds[given]](element)
+    form = replace(form, name=name, keep=keep, stem=form.stem or stem)
+    if not form.stem:
+        raise XmlError("the question is empty")
+    if form.kind != "truth" and not any(answer.right for answer in form.answers):
+        raise XmlError("no answer is right")
+    return form
+
+
+def _choice(element: ET.Element) -> Form:
+    several = (element.findtext("single") or "true").strip() == "false"
+    answers = tuple(_answer_of(answer, _content(answer)) for answer in element.findall("answer"))
+    return Form(kind="choice", name="", stem="", answers=answers, several=several)
+
+
+def _truth(element: ET.Element) -> Form:
+    right = next(answer for answer in element.findall("answer") if _fraction_of(answer) > 0)
+    true = _plain_of(right).lower() == "true"
+    answer = Answer(text="True" if true else "False", right=true, feedback=_content(right.find("feedback")))
+    return Form(kind="truth", name="", stem="", answers=(answer,))
+
+
+def _number(element: ET.Element) -> Form:
+    full = next((a for a in element.findall("answer") if _fraction_of(a) == 100), None)
+    if full is None:
+        raise XmlError("no number counts in full")
+    answer = _answer_of(full, repr(float(_plain_of(full))))
+    return Form(
+        kind="number", name="", stem="", answers=(answer,), tolerance=float(full.findtext("tolerance") or 0)
+    )
+
+
+def _words(element: ET.Element) -> Form:
+    answers = tuple(_answer_of(answer, _plain_of(answer)) for answer in element.findall("answer"))
+    return Form(kind="words", name="", stem="", answers=answers)
+
+
+def _pairs(element: ET.Element) -> Form:
+    answers = []
+    for pair in element.findall("subquestion"):
+        left = _content(pair)
+        answers.append(Answer(left=left, text=_plain_of(pair, "answer"), right=bool(left)))
+    return Form(kind="pairs", name="", stem="", answers=tuple(answers))
+
+
+def _gaps(element: ET.Element) -> Form:
+    text = _plain_of(element, "questiontext")
+    answers: list[Answer] = []
+    stem, end = "", 0
+    for gap, found in enumerate(_CLOZE.finditer(text), 1):
+        parts = re.split(r"(?<!\\)~", found["answers"])
+        given = [part for part in parts if part.startswith(("=", "%100%"))]
+        if not given:
+            raise XmlError("a gap has no answer that counts in full")
+        for part in given:
+            word, *told = re.split(r"(?<!\\)#", part.removeprefix("=").removeprefix("%100%"), maxsplit=1)
+            told_text = from_html(_cloze_in(told[0])) if told else ""
+            answers.append(Answer(gap=gap, text=_cloze_in(word), right=True, feedback=told_text))
+        stem += text[end : found.start()] + "{{" + "|".join(a.text for a in answers if a.gap == gap) + "}}"
+        end = found.end()
+    if not answers:
+        raise XmlError("it has no gap that is filled with words")
+    return Form(kind="gaps", name="", stem=from_html(stem + text[end:]), answers=tuple(answers))
+
+
+def _cloze_in(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def _answer_of(element: ET.Element, text: str) -> Answer:
+    return Answer(text=text, right=_fraction_of(element) > 0, feedback=_content(element.find("feedback")))
+
+
+def _fraction_of(element: ET.Element) -> float:
+    return float(element.get("fraction") or 0)
+
+
+def _content(element: ET.Element | None) -> str:
+    """A text in its format, in our markup."""
+    if element is None:
+        return ""
+    text = element.findtext("text") or ""
+    kind = element.get("format", "html")
+    return plain(text) if kind in ("plain_text", "markdown") else from_html(text)
+
+
+def _plain_of(element: ET.Element, name: str = "") -> str:
+    inside = element.find(name) if name else element
+    return ((inside.findtext("text") if inside is not None else "") or "").strip()
+
+
+def _notes(quiz: ET.Element) -> tuple[str, ...]:
+    parts = {answer.get("fraction", "0") for answer in quiz.iter("answer")} - {"0", "100", *SHARES.values()}
+    shared = {part for part in parts if not part.startswith("-")}
+    return ("Parts of a point are not kept: here each right option counts the same.",) if shared else ()

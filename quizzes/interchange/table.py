@@ -1,0 +1,176 @@
+"""Questions as a table: one row each. Choices and words stand in cells; what has no cell, in the last one.
+
+A cell that a spreadsheet would take for a formula begins with an apostrophe, which spreadsheets do not show;
+in our own tables it is taken away again.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from quizzes.interchange.entry import QuestionEntry, Reading, Writing
+from quizzes.interchange.forms import Answer, Form, fields_of, form_of
+from study.content import LEVELS
+from study.errors import LearnerError
+from study.exchange import Entry, File, shorten
+
+MOST_WRONG = 5
+WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))
+COLUMNS = (
+    "id",
+    "topic",
+    "kind",
+    "level",
+    "concepts",
+    "stem",
+    "right",
+    "right_feedback",
+    *WRONG,
+    "keep",
+    "more",
+)
+CELL_LIMIT = 200_000
+_FORMULA = re.compile(r"['=+\-@\t\r]")
+
+
+def write_table(entries: Iterable[QuestionEntry]) -> Writing:
+    """All questions; a BOM lets a spreadsheet read UTF-8."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for entry in entries:
+        more = json.dumps(dict(entry.fields), ensure_ascii=False, sort_keys=True)
+        row = {**_row(entry), "more": more}
+        writer.writerow({name: _harmless(cell) for name, cell in row.items()})
+    return Writing(text="\ufeff" + text.getvalue())
+
+
+def read_table(file: File) -> Reading:
+    """The questions of a table; a row that can't be read is refused with its line, and the others stay."""
+    try:
+        text = file.content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LearnerError(
+            f"{file.name} is not UTF-8 (byte {error.start:,}).",
+            do_next="Save it as “CSV UTF-8”, then try again.",
+        ) from error
+    csv.field_size_limit(CELL_LIMIT)
+    reader = csv.DictReader(io.StringIO(text), delimiter=_separator(text))
+    entries: list[QuestionEntry] = []
+    rejected: list[Entry] = []
+    ours = "more" in (reader.fieldnames or ())
+    try:
+        for row in reader:
+            cells = {name: _plain(cell, ours) for name, cell in row.items() if name and isinstance(cell, str)}
+            entry = _entry(cells, reader.line_num, file.stem)
+            if entry is None:
+                why = f"{file.name}:{reader.line_num}  needs a `stem` and a `right` answer"
+                rejected.append(Entry(verdict="rejected", item=shorten(cells.get("stem", "")), why=why))
+            else:
+                entries.append(entry)
+    except csv.Error as error:
+        raise LearnerError(
+            f"{file.name}:{reader.line_num}  {error}.", do_next="Correct that line, then import it again."
+        ) from error
+    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+
+
+def _row(entry: QuestionEntry) -> dict[str, str]:
+    form = form_of(entry)
+    answers = form.answers if form and form.kind in ("choice", "words", "number") else ()
+    right = [answer for answer in answers if answer.right]
+    wrong = [answer for answer in answers if not answer.right][:MOST_WRONG]
+    row = {
+        "id": entry.id,
+        "topic": entry.topic,
+        "kind": entry.kind,
+        "level": entry.text("level"),
+        "concepts": " ".join(entry.texts("concepts")),
+        "stem": entry.text("stem"),
+        "right": "\n".join(answer.text.replace("\n", " ") for answer in right),
+        "right_feedback": right[0].feedback if right else "",
+        "keep": entry.text("keep"),
+    }
+    for number, answer in enumerate(wrong, 1):
+        row |= {f"wrong_{number}": answer.text, f"wrong_{number}_feedback": answer.feedback}
+    return row
+
+
+def _entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | None:
+    topic = cells.get("topic", "").strip() or stem
+    kept = _kept(cells, topic, line)
+    if kept is not None and {n: c for n, c in _row(kept).items() if c} == _filled(cells):
+        return kept
+    form = _form(cells)
+    if form is None:
+        return None
+    beside = {name: kept.fields[name] for name in ("hint", "steps", "source") if kept and name in kept.fields}
+    level = cells.get("level", "")
+    fields: dict[str, Any] = {
+        **beside,
+        **fields_of(form),
+        "id": cells.get("id", "").strip(),
+        "concepts": cells.get("concepts", "").split(),
+        "level": level if level in LEVELS else LEVELS[0],
+    }
+    return QuestionEntry(topic=topic, fields=fields, line=line)
+
+
+def _kept(cells: Mapping[str, str], topic: str, line: int) -> QuestionEntry | None:
+    try:
+        fields = json.loads(cells.get("more") or "null")
+        if not isinstance(fields, dict):
+            return None
+        entry = QuestionEntry(topic=topic, fields=fields, line=line)
+        _row(entry)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return entry
+
+
+def _form(cells: Mapping[str, str]) -> Form | None:
+    right = [line.strip() for line in cells.get("right", "").split("\n") if line.strip()]
+    feedback = cells.get("right_feedback", "")
+    numbers = range(1, MOST_WRONG + 1)
+    wrong = [
+        Answer(text=cells[f"wrong_{n}"], right=False, feedback=cells.get(f"wrong_{n}_feedback", ""))
+        for n in numbers
+        if cells.get(f"wrong_{n}", "").strip()
+    ]
+    stem, keep, kind = cells.get("stem", ""), cells.get("keep", ""), cells.get("kind", "")
+    answers = (*(Answer(text=text, right=True, feedback=feedback) for text in right), *wrong)
+    if not stem or not right:
+        return None
+    if kind == "numeric" and _is_number(right[0]):
+        return Form(kind="number", name="", stem=stem, keep=keep, answers=answers[:1])
+    if wrong and kind != "short-text":
+        several = len(right) > 1 or kind == "multiple"
+        return Form(kind="choice", name="", stem=stem, keep=keep, answers=answers, several=several)
+    return Form(kind="words", name="", stem=stem, keep=keep, answers=answers)
+
+
+def _filled(cells: Mapping[str, str]) -> dict[str, str]:
+    return {name: cell for name, cell in cells.items() if cell and name != "more"}
+
+
+def _separator(text: str) -> str:
+    return max(",;\t", key=text.partition("\n")[0].count)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def _plain(cell: str, ours: bool) -> str:
+    return cell[1:] if ours and cell.startswith("'") else cell

@@ -1,0 +1,192 @@
+"""Questions answered by arranging: match pairs, or put items in order. Both are done with plain selects."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from quizzes.kinds.grade import Form, Grade, Offered, Part, Response, lettered
+from study.content import Fields
+from study.errors import LearnerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """Something to match with or to put in its place."""
+
+    id: str
+    text: str
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What is asked about, and the id of the choice that belongs to it."""
+
+    id: str
+    left: str
+    choice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """Each left side has one choice; a choice may belong to none."""
+
+    kind: ClassVar[Literal["matching"]] = "matching"
+    pairs: tuple[Pair, ...]
+    choices: tuple[Item, ...]
+
+    @property
+    def rule(self) -> str:
+        """How points are given."""
+        return f"Each right pair counts 1/{len(self.pairs)}."
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return {"pairs": {pair.id: pair.choice for pair in self.pairs}}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return (*(p.left for p in self.pairs), *(f"{c.text} {c.feedback}" for c in self.choices))
+
+    def offered(self, salt: str) -> Offered:
+        """The choices under their letters."""
+        return lettered(self.choices, salt=salt)
+
+    def read(self, form: Form, offered: Offered) -> Response:
+        """Which choice was given to each left side; one may be left open, not all."""
+        ids = {letter: choice.id for letter, choice in offered}
+        given = {pair.id: ids.get(_first(form, f"pair-{pair.id}"), "") for pair in self.pairs}
+        if not any(given.values()):
+            raise LearnerError("Nothing is matched yet.", do_next="Choose a letter for each line.")
+        return {"pairs": {pair: choice for pair, choice in given.items() if choice}}
+
+    def grade(self, response: Response) -> Grade:
+        """The share of pairs that are right."""
+        given = response.get("pairs", {})
+        named = {choice.id: choice for choice in self.choices}
+        owned = {pair.choice for pair in self.pairs}
+        parts: list[Part] = []
+        for pair in self.pairs:
+            right = named[pair.choice]
+            wrong = named.get(given.get(pair.id, ""))
+            if wrong is not None and wrong.id != right.id:
+                # Why it belongs elsewhere is said there; of one that belongs nowhere, here.
+                parts.append(
+                    _part(pair, wrong if wrong.id not in owned else replace(wrong, feedback=""), "wrong")
+                )
+            parts.append(_part(pair, right, "right" if wrong == right else "missed"))
+        matched = sum(part.state == "right" for part in parts)
+        return Grade(fraction=matched / len(self.pairs), parts=tuple(parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordering:
+    """Items in their right order, as written."""
+
+    kind: ClassVar[Literal["ordering"]] = "ordering"
+    items: tuple[Item, ...]
+
+    @property
+    def rule(self) -> str:
+        """How points are given."""
+        return f"Each item in its right place counts 1/{len(self.items)}."
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return {"order": [item.id for item in self.items]}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return tuple(f"{item.text} {item.feedback}" for item in self.items)
+
+    def offered(self, salt: str) -> Offered:
+        """The items under letters."""
+        return lettered(self.items, salt=salt)
+
+    def read(self, form: Form, offered: Offered) -> Response:
+        """The item at each place; each item stands once."""
+        ids = {letter: item.id for letter, item in offered}
+        order = [ids.get(_first(form, f"place-{number}"), "") for number in range(1, len(self.items) + 1)]
+        if not all(order) or len(set(order)) != len(order):
+            twice = [letter for letter, item in offered if order.count(item.id) > 1]
+            raise LearnerError(
+                f"{twice[0]} stands in two places." if twice else "Not every place is filled yet.",
+                do_next="Give each place one letter, and each letter one place.",
+            )
+        return {"order": order}
+
+    def grade(self, response: Response) -> Grade:
+        """The share of items in their right place."""
+        given = list(response.get("order", ()))
+        parts = tuple(
+            Part(
+                id=item.id,
+                text=item.text,
+                state="right" if given[place : place + 1] == [item.id] else "missed",
+                feedback=item.feedback,
+                about=_place(given, item.id, place),
+            )
+            for place, item in enumerate(self.items)
+        )
+        placed = sum(part.state == "right" for part in parts)
+        return Grade(fraction=placed / len(self.items), parts=parts)
+
+
+def read_matching(fields: Fields) -> Matching:
+    """Pairs, and choices that belong to none."""
+    entries = fields.children("pairs", kind="pair")
+    pairs, choices = [], []
+    for entry in entries:
+        item = Item(id=entry.text("id"), text=entry.text("right"), feedback=entry.text("feedback"))
+        pairs.append(Pair(id=item.id, left=entry.text("left"), choice=item.id))
+        choices.append(item)
+        entry.close()
+    choices += [_read_item(entry) for entry in _others(fields)]
+    if not 2 <= len(pairs) <= 8:
+        fields.note(f"needs 2 to 8 pairs, got {len(pairs)}")
+    _note_alike(fields, choices)
+    return Matching(pairs=tuple(pairs), choices=tuple(choices))
+
+
+def read_ordering(fields: Fields) -> Ordering:
+    """Items in the right order."""
+    items = tuple(_read_item(entry) for entry in fields.children("items", kind="item"))
+    if not 3 <= len(items) <= 8:
+        fields.note(f"needs 3 to 8 items, got {len(items)}")
+    _note_alike(fields, items)
+    return Ordering(items=items)
+
+
+def _others(fields: Fields) -> list[Fields]:
+    return fields.children("others", kind="choice") if fields.has("others") else []
+
+
+def _read_item(fields: Fields) -> Item:
+    item = Item(id=fields.text("id"), text=fields.text("text"), feedback=fields.text("feedback"))
+    fields.close()
+    return item
+
+
+def _note_alike(fields: Fields, items: tuple[Item, ...] | list[Item]) -> None:
+    for what in ("id", "text"):
+        if len({getattr(item, what) for item in items}) != len(items):
+            fields.note(f"two items have the same {what}")
+
+
+def _part(pair: Pair, choice: Item, state: Literal["right", "wrong", "missed"]) -> Part:
+    return Part(
+        id=f"{pair.id}-{choice.id}", text=choice.text, state=state, feedback=choice.feedback, about=pair.left
+    )
+
+
+def _place(given: list[str], item_id: str, place: int) -> str:
+    if item_id not in given or given.index(item_id) == place:
+        return f"{place + 1}"
+    return f"{place + 1} (you had it at {given.index(item_id) + 1})"
+
+
+def _first(form: Form, field: str) -> str:
+    return next(iter(form.get(field, ())), "")

@@ -1,0 +1,128 @@
+"""Read the chart: a figure drawn from lab functions, and a question about it answered by choice or number."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from quizzes.kinds.choices import Single
+from quizzes.kinds.grade import Form, Grade, Offered, Response
+from quizzes.kinds.numbers import shown
+from quizzes.kinds.numeric import Numeric
+from study.checks import Check, evaluate
+from study.content import Fields
+
+_TICKS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A quantity of the lab by one of its arguments, as bars."""
+
+    title: str
+    x_label: str
+    y_label: str
+    quantity: str
+    arguments: Mapping[str, Any]
+    vary: str
+    over: tuple[Any, ...]
+    scale: float
+    """What one of the y axis is worth: 1,000,000 for an axis in millions."""
+
+    @property
+    def points(self) -> list[tuple[str, float]]:
+        """Each bar's name and height, computed now."""
+        return [(str(value), evaluate(self._check(value)) / self.scale) for value in self.over]
+
+    @property
+    def call(self) -> str:
+        """What is computed, as a learner can read it."""
+        return self._check(f"{self.over[0]}…{self.over[-1]}").call
+
+    @property
+    def bars(self) -> list[tuple[str, float, str]]:
+        """Name, share of the axis, and number of each bar."""
+        top = self._ticks[-1]
+        return [(name, height / top, shown(height)) for name, height in self.points]
+
+    @property
+    def axis(self) -> list[tuple[float, str]]:
+        """Share of the axis and number of each of its marks."""
+        return [(tick / self._ticks[-1], shown(tick)) for tick in self._ticks]
+
+    @property
+    def alt(self) -> str:
+        """What is drawn, without the answer; the numbers stand in the table below it."""
+        named = f"{self.title}: {self.y_label} by {self.x_label}"
+        return f"{named}, {len(self.over)} bars from {self.over[0]} to {self.over[-1]}."
+
+    @property
+    def _ticks(self) -> list[float]:
+        """Round numbers from nothing to above the highest bar."""
+        top = max(height for _, height in self.points)
+        step = _nice_step(top / _TICKS)
+        return [step * count for count in range(math.ceil(top / step) + 1)]
+
+    def _check(self, value: Any) -> Check:
+        return Check(quantity=self.quantity, arguments={**self.arguments, self.vary: value}, expect=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadChart:
+    """A question whose answer is in the figure."""
+
+    kind: ClassVar[Literal["read-the-chart"]] = "read-the-chart"
+    chart: Chart
+    asked: Single | Numeric
+
+    @property
+    def rule(self) -> str:
+        """How points are given."""
+        return self.asked.rule
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return self.asked.answer
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return self.asked.texts
+
+    def offered(self, salt: str) -> Offered:
+        """What there is to choose from, if it is a choice."""
+        return self.asked.offered(salt)
+
+    def read(self, form: Form, offered: Offered) -> Response:
+        """The choice or the number."""
+        return self.asked.read(form, offered)
+
+    def grade(self, response: Response) -> Grade:
+        """As the choice or the number is graded."""
+        return self.asked.grade(response)
+
+
+def read_chart(fields: Fields) -> Chart:
+    """The figure of a question: `chart: {quantity, vary, over, title, x, y, and other arguments}`."""
+    entry = fields.needed_child("chart", kind="chart")
+    over, scale, arguments = entry.raw("over"), entry.raw("scale"), entry.raw("arguments")
+    if not isinstance(over, list) or not 2 <= len(over) <= 12:
+        entry.note(f"`over` must list 2 to 12 values, got {over!r}")
+    chart = Chart(
+        title=entry.text("title"),
+        x_label=entry.text("x"),
+        y_label=entry.text("y"),
+        quantity=entry.text("quantity"),
+        arguments=dict(arguments) if isinstance(arguments, dict) else {},
+        vary=entry.text("vary"),
+        over=tuple(over) if isinstance(over, list) and over else (0,),
+        scale=float(scale) if isinstance(scale, int | float) and scale > 0 else 1.0,
+    )
+    entry.close()
+    return chart
+
+
+def _nice_step(rough: float) -> float:
+    magnitude = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
+    return next(step * magnitude for step in (1.0, 2.0, 5.0, 10.0) if step * magnitude >= rough)

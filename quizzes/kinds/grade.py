@@ -1,0 +1,80 @@
+"""What grading gives back: a fraction of the full points, and the parts of an answer with their reasons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, Protocol, TypeVar
+
+from study.errors import LearnerError
+
+LETTERS = "ABCDEFGHIJKL"
+MOST_KEYS = 7  # A to G: the key H asks for a hint
+
+State = Literal["right", "wrong", "missed", "left"]
+"""Given and right; given and wrong; right but not given; rightly left out."""
+
+Form = Mapping[str, Sequence[str]]
+"""A submitted form: the values of each field."""
+
+Response = Mapping[str, Any]
+"""An answer as the log keeps it, in JSON: ids and the learner's own words, never letters or positions."""
+
+
+class Choice(Protocol):
+    """Something to choose: known by its id, shown by its text."""
+
+    @property
+    def id(self) -> str:
+        """Stable, written by the author."""
+
+    @property
+    def text(self) -> str:
+        """What the learner reads."""
+
+
+C = TypeVar("C", bound=Choice)
+Offered = Sequence[tuple[str, Choice]]
+"""Choices under their letters, in the order one quiz shows them; none for a kind that is typed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One thing an answer said or left out. `about` names it where the answer has several."""
+
+    id: str
+    text: str
+    state: State
+    feedback: str = ""
+    misconception: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grade:
+    """How much of an answer is right, from 0 to 1, and why."""
+
+    fraction: float
+    parts: tuple[Part, ...]
+
+    @property
+    def correct(self) -> bool:
+        """Whether all of it is right."""
+        return self.fraction == 1.0
+
+
+def lettered(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
+    """The choices under letters, shuffled alike in every process that is given the same salt."""
+    shuffled = list(choices)
+    Random(salt).shuffle(shuffled)  # a text seeds alike in every process, unlike hash()
+    return list(zip(LETTERS, shuffled, strict=False))
+
+
+def chosen(form: Form, field: str, offered: Offered, *, missing: str, do_next: str) -> list[str]:
+    """The ids behind the letters that a form sent; none is an answer that is not complete."""
+    ids = {letter: choice.id for letter, choice in offered}
+    letters = [letter for letter in form.get(field, ()) if letter]
+    if not letters:
+        raise LearnerError(missing, do_next=do_next)
+    if unknown := [letter for letter in letters if letter not in ids]:
+        raise LearnerError(f"There is no option {unknown[0]!r}.", do_next="Choose one that is listed.")
+    return [ids[letter] for letter in letters]

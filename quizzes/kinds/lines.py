@@ -1,0 +1,92 @@
+"""Find the error: one line of a config, or of what a program printed, cannot be right."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, Offered, Part, Response, chosen
+from study.content import Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line; the feedback says why it is fine, or what is wrong with it."""
+
+    id: str
+    text: str
+    feedback: str
+    error: bool
+    fix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindTheError:
+    """Choose the wrong line. Lines keep their order."""
+
+    kind: ClassVar[Literal["find-the-error"]] = "find-the-error"
+    rule: ClassVar[str] = ""
+    lines: tuple[Line, ...]
+
+    @property
+    def wrong(self) -> Line:
+        """The line that cannot be right."""
+        return next(line for line in self.lines if line.error)
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return {"line": self.wrong.id}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return tuple(f"{line.text} {line.fix} {line.feedback}" for line in self.lines)
+
+    def offered(self, _salt: str) -> Offered:
+        """The lines under letters, from the top."""
+        return list(zip(LETTERS, self.lines, strict=False))
+
+    def read(self, form: Form, offered: Offered) -> Response:
+        """The chosen line's id."""
+        missing = "No line is chosen yet."
+        do_next = "Choose the one that cannot be right: press its letter."
+        return {"line": chosen(form, "option", offered, missing=missing, do_next=do_next)[0]}
+
+    def grade(self, response: Response) -> Grade:
+        """All or nothing."""
+        given = response.get("line")
+        parts = tuple(_part(line, chosen=line.id == given) for line in self.lines)
+        return Grade(fraction=1.0 if given == self.wrong.id else 0.0, parts=parts)
+
+
+def read_find_the_error(fields: Fields) -> FindTheError:
+    """The lines, one of them with `fix:`, how it should read."""
+    lines = tuple(_read_line(entry) for entry in fields.children("lines", kind="line"))
+    if not 3 <= len(lines) <= MOST_KEYS:
+        fields.note(f"needs 3 to {MOST_KEYS} lines, got {len(lines)}")
+    if sum(line.error for line in lines) != 1:
+        fields.note("needs exactly one line with a `fix`")
+    if len({line.id for line in lines}) != len(lines):
+        fields.note("two lines have the same id")
+    return FindTheError(lines=lines)
+
+
+def _read_line(fields: Fields) -> Line:
+    fix = fields.text("fix", default="")
+    line = Line(
+        id=fields.text("id"),
+        text=fields.text("text"),
+        feedback=fields.text("feedback"),
+        error=bool(fix),
+        fix=fix,
+    )
+    fields.close()
+    return line
+
+
+def _part(line: Line, *, chosen: bool) -> Part:
+    if line.error:
+        state: Literal["right", "wrong", "missed", "left"] = "right" if chosen else "missed"
+    else:
+        state = "wrong" if chosen else "left"
+    feedback = f"{line.feedback} It should read: `{line.fix}`." if line.fix else line.feedback
+    return Part(id=line.id, text=f"`{line.text}`", state=state, feedback=feedback)

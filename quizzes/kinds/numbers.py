@@ -1,0 +1,147 @@
+"""Numbers as learners type them: `1.2e6`, `1,200,000`, `1.2 million`, `412 MB`."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from study.errors import LearnerError
+
+# What each unit is worth in the smallest of its kind, under every spelling that is accepted. Someone who is
+# asked for bits per weight and writes `4.5 bits` is understood.
+_BYTES: dict[tuple[str, ...], float] = {
+    ("B", "byte", "bytes"): 1.0,
+    ("bytes per parameter", "bytes/parameter", "bytes/param", "bytes per weight", "bytes/weight"): 1.0,
+    ("kB", "KB", "kilobyte", "kilobytes"): 1e3,
+    ("MB", "megabyte", "megabytes"): 1e6,
+    ("GB", "gigabyte", "gigabytes"): 1e9,
+    ("TB", "terabyte", "terabytes"): 1e12,
+    ("KiB", "kibibyte", "kibibytes"): 2.0**10,
+    ("MiB", "mebibyte", "mebibytes"): 2.0**20,
+    ("GiB", "gibibyte", "gibibytes"): 2.0**30,
+}
+_BITS: dict[tuple[str, ...], float] = {
+    ("bits", "bit"): 1.0,
+    ("bits per weight", "bits per parameter", "bits/weight", "bits/parameter", "bits/param", "bpw"): 1.0,
+}
+_KINDS: tuple[dict[tuple[str, ...], float], ...] = (
+    _BYTES,
+    _BITS,
+    {("parameters", "parameter", "params", "param", "weights", "weight", "values", "numbers"): 1.0},
+    {("%", "percent", "per cent", "pct"): 1.0},
+    {("times", "x", "×", "fold"): 1.0},
+    {("tokens", "token"): 1.0},
+    {("steps", "step"): 1.0},
+    {("blocks", "block"): 1.0},
+)
+_WORTH = {
+    spelling: (kind, worth)
+    for kind, units in enumerate(_KINDS)
+    for spellings, worth in units.items()
+    for spelling in spellings
+}
+_COUNTS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9, "trillion": 1e12}
+_CASELESS = {spelling.lower(): spelling for spelling in reversed(_WORTH)}
+
+_NUMBER = re.compile(
+    r"(?P<sign>[-+−]?)\s*(?P<digits>\d[\d,. _'\u00a0\u202f]*|\.\d+)"
+    r"(?:\s*(?:e|[x×*·]\s*10\s*(?:\^|\*\*))\s*(?P<power>[-+−]?\d+))?\s*(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+_SPACES = re.compile(r"[ _'\u00a0\u202f]")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A number as it was typed, and the unit as it is spelled in the table; none if none was typed."""
+
+    value: float
+    unit: str
+
+
+def known(unit: str) -> bool:
+    """Whether a question may ask for this unit; no unit at all is fine."""
+    return unit == "" or unit in _WORTH
+
+
+def worth(unit: str) -> float:
+    """What one of a unit is in the smallest of its kind: 1,000,000 for MB, 1 for what has no multiples."""
+    return _WORTH[unit][1] if unit in _WORTH else 1.0
+
+
+def read_number(text: str) -> Typed:
+    """The number in a text, or a learner's error that shows how to write one."""
+    found = _NUMBER.fullmatch(text.strip())
+    value = _value(found["digits"]) if found else None
+    if found is None or value is None:
+        raise LearnerError(
+            f"{text.strip()[:40]!r} is not a number." if text.strip() else "No number is typed yet.",
+            do_next="Write digits, such as 1200000, 1,200,000 or 1.2e6, and a unit if you like.",
+        )
+    power = int((found["power"] or "0").replace("−", "-"))
+    scale, unit = _scale_and_unit(found["rest"].strip())
+    if abs(power) > 30:
+        raise LearnerError("That number is out of range.", do_next="Write it in another unit.")
+    sign = -1.0 if found["sign"] in ("-", "−") else 1.0
+    return Typed(sign * value * float(f"1e{power}") * scale, unit)
+
+
+def in_unit(text: str, unit: str) -> float:
+    """What was typed, in the unit that a question asks for; a number alone is taken to be in it."""
+    typed = read_number(text)
+    if not typed.unit:
+        return typed.value
+    asked, given = _WORTH.get(unit), _WORTH[typed.unit]
+    if asked is None:
+        raise LearnerError("This question asks for a plain number.", do_next="Leave the unit out.")
+    if asked[0] != given[0]:
+        raise LearnerError(
+            f"This question asks for {unit}, not {typed.unit}.", do_next=f"Give the number in {unit}."
+        )
+    return typed.value * given[1] / asked[1]
+
+
+def within(value: float, expected: float, *, tolerance: float) -> bool:
+    """Whether a value is the expected one; equality leaves room for float rounding only."""
+    return math.isclose(value, expected, rel_tol=1e-9, abs_tol=tolerance)
+
+
+def shown(value: float) -> str:
+    """`1,179,648`, `4.127`: as many digits as there are, at most seven of them behind the point."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.7f}".rstrip("0") if abs(value) >= 1e-3 else f"{value:.6g}"
+
+
+def _value(digits: str) -> float | None:
+    plain = _SPACES.sub("", digits).rstrip(",")
+    if "," in plain:
+        whole, _, decimals = plain.partition(",")
+        # One comma that does not part thousands is a decimal comma: 0,5.
+        if _GROUPED.fullmatch(plain):
+            plain = plain.replace(",", "")
+        elif decimals.isdecimal() and (whole.isdecimal() or not whole):
+            plain = f"{whole}.{decimals}"
+    try:
+        return float(plain)
+    except ValueError:
+        return None
+
+
+def _scale_and_unit(rest: str) -> tuple[float, str]:
+    """What stands behind the digits: a unit, `million`, or both."""
+    if not rest or (unit := _unit(rest)):
+        return 1.0, unit if rest else ""
+    word, _, after = rest.partition(" ")
+    scale = _COUNTS.get(word.lower())
+    unit = _unit(after.strip())
+    if scale is None or (after.strip() and not unit):
+        raise LearnerError(
+            f"The unit {rest[:40]!r} is not known here.", do_next="Leave it out, or use the one asked for."
+        )
+    return scale, unit
+
+
+def _unit(written: str) -> str:
+    """The unit in the table's spelling; case counts only where the table has both."""
+    return written if written in _WORTH else _CASELESS.get(written.lower(), "")

@@ -1,0 +1,151 @@
+"""A question answered by a number with a unit. The right number is the question's check, written once."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from quizzes.kinds.choices import read_misconception
+from quizzes.kinds.grade import Form, Grade, Offered, Part, Response
+from quizzes.kinds.numbers import in_unit, known, read_number, shown, within, worth
+from study.checks import Check
+from study.content import Fields
+from study.errors import LearnerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownSlip:
+    """A wrong number whose mistake is recognized."""
+
+    id: str
+    value: float
+    misconception: str
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numeric:
+    """A number within a tolerance. Another spelling of the unit is fine, and so is a multiple of it."""
+
+    kind: ClassVar[Literal["numeric"]] = "numeric"
+    value: float
+    feedback: str
+    unit: str = ""
+    tolerance: float = 0.0
+    slips: tuple[KnownSlip, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """How near is near enough."""
+        if not self.tolerance:
+            return ""
+        return f"Within {shown(self.tolerance)} {self.unit}".strip() + " counts as right."
+
+    @property
+    def text(self) -> str:
+        """The right number with its unit."""
+        return _with_unit(shown(self.value), self.unit)
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return {"text": self.text}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return (self.text, self.feedback, *(f"{shown(slip.value)} {slip.feedback}" for slip in self.slips))
+
+    def offered(self, _salt: str) -> Offered:
+        """Nothing to choose from."""
+        return ()
+
+    def read(self, form: Form, _offered: Offered) -> Response:
+        """The typed text, if there is a number in it that can be compared."""
+        text = " ".join(next(iter(form.get("number", ())), "").split())
+        in_unit(text, self.unit)
+        return {"text": text}
+
+    def grade(self, response: Response) -> Grade:
+        """Right within the tolerance; a number that a known slip leads to is explained by it."""
+        text = str(response.get("text", ""))
+        try:
+            value = in_unit(text, self.unit)
+        except LearnerError:  # nothing was given
+            return Grade(fraction=0.0, parts=(self._right("missed"),))
+        if within(value, self.value, tolerance=self.tolerance):
+            return Grade(fraction=1.0, parts=(self._right("right"),))
+        slip = next((s for s in self.slips if within(value, s.value, tolerance=self.tolerance)), None)
+        given = Part(
+            id=slip.id if slip else "other",
+            text=text if read_number(text).unit else _with_unit(text, self.unit),
+            state="wrong",
+            feedback=slip.feedback if slip else _how_far(value, self.value),
+            misconception=slip.misconception if slip else "",
+        )
+        return Grade(fraction=0.0, parts=(given, self._right("missed")))
+
+    def _right(self, state: Literal["right", "missed"]) -> Part:
+        return Part(id="right", text=self.text, state=state, feedback=self.feedback)
+
+
+def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
+    """Unit, tolerance and known slips; the number is that of the first check."""
+    unit = fields.text("unit", default="")
+    if not known(unit):
+        fields.note(f"the unit {unit!r} is not known to quizzes/kinds/numbers.py")
+    own = _number(fields, "value", default=None) if fields.own and not checks else 0.0
+    if not checks and not fields.own:
+        fields.note("a numeric question needs a `check`: its number is the right answer")
+    numeric = Numeric(
+        # A check counts in bytes, a question may ask for megabytes.
+        value=checks[0].expect / worth(unit) if checks else own,
+        feedback=fields.text("feedback"),
+        unit=unit,
+        tolerance=_number(fields, "tolerance", default=0.0),
+        slips=tuple(_read_slip(entry) for entry in _slips(fields)),
+    )
+    for slip in numeric.slips:
+        if within(slip.value, numeric.value, tolerance=2 * numeric.tolerance):
+            fields.note(f"the slip {slip.id!r} is the right answer")
+    return numeric
+
+
+def _slips(fields: Fields) -> list[Fields]:
+    return fields.children("slips", kind="slip") if fields.has("slips") else []
+
+
+def _read_slip(fields: Fields) -> KnownSlip:
+    found, named = read_misconception(fields, what="a slip")
+    slip = KnownSlip(
+        id=found,
+        value=_number(fields, "value", default=None),
+        misconception=named,
+        feedback=fields.text("feedback"),
+    )
+    fields.close()
+    return slip
+
+
+def _number(fields: Fields, name: str, *, default: float | None) -> float:
+    value = fields.raw(name)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        fields.note(f"`{name}` must be a number, got {value!r}")
+        return 0.0
+    return float(value)
+
+
+def _with_unit(number: str, unit: str) -> str:
+    return f"{number} {unit}".strip()
+
+
+def _how_far(value: float, right: float) -> str:
+    if value * right <= 0:
+        return "Look at the sign and size again."
+    ratio = value / right
+    direction, times = ("large", ratio) if ratio > 1 else ("small", 1 / ratio)
+    if times >= 1000:
+        return f"That is more than a thousand times too {direction}."
+    if times >= 1.5:
+        return f"That is {times:.3g} times too {direction}."
+    return f"That is too {direction} by {100 * abs(ratio - 1):.2g} %."

@@ -1,0 +1,237 @@
+"""Questions answered in a word or two: a short text, or blanks in a sentence, read with tolerance."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from quizzes.kinds.choices import read_misconception
+from quizzes.kinds.grade import Form, Grade, Offered, Part, Response
+from quizzes.kinds.numbers import read_number, within
+from study.content import Fields
+from study.errors import LearnerError
+
+SPELLING = (
+    "Capital letters, spaces, hyphens and accents do not matter. In a word of five letters or more one slip "
+    "of the keyboard is forgiven, but not in its first letter or in a digit."
+)
+FORGIVING_FROM = 5  # letters; `nf4` and `fp4`, or `lora` and `qlora`, are not spellings of each other
+
+_ARTICLE = re.compile(r"^(the|a|an) ")
+_BLANK = re.compile(r"\{\{(.+?)\}\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownMistake:
+    """A wrong answer that is recognized, under all its spellings."""
+
+    id: str
+    texts: tuple[str, ...]
+    misconception: str
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortText:
+    """A word or two."""
+
+    kind: ClassVar[Literal["short-text"]] = "short-text"
+    rule: ClassVar[str] = SPELLING
+    accept: tuple[str, ...]
+    """All that is right; the first is shown as the answer."""
+
+    feedback: str
+    mistakes: tuple[KnownMistake, ...] = ()
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return {"text": self.accept[0]}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return (self.accept[0], self.feedback, *(mistake.feedback for mistake in self.mistakes))
+
+    def offered(self, _salt: str) -> Offered:
+        """Nothing to choose from."""
+        return ()
+
+    def read(self, form: Form, _offered: Offered) -> Response:
+        """The typed text."""
+        text = _typed(form, "text")
+        if not text:
+            raise LearnerError("Nothing is typed yet.", do_next="Write a word or two first.")
+        return {"text": text}
+
+    def grade(self, response: Response) -> Grade:
+        """All or nothing; a known mistake is explained."""
+        given = str(response.get("text", ""))
+        mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
+        if mistake is None and _one_of(given, self.accept):
+            return Grade(fraction=1.0, parts=(self._right("right"),))
+        wrong = Part(
+            id=mistake.id if mistake else "other",
+            text=given,
+            state="wrong",
+            feedback=mistake.feedback if mistake else "",
+            misconception=mistake.misconception if mistake else "",
+        )
+        return Grade(fraction=0.0, parts=(*([wrong] if given else []), self._right("missed")))
+
+    def _right(self, state: Literal["right", "missed"]) -> Part:
+        return Part(id="right", text=self.accept[0], state=state, feedback=self.feedback)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blank:
+    """A gap in a sentence."""
+
+    accept: tuple[str, ...]
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloze:
+    """A text with blanks; each counts alike."""
+
+    kind: ClassVar[Literal["cloze"]] = "cloze"
+    segments: tuple[str, ...]
+    """The text around the blanks: one more than there are of them."""
+
+    blanks: tuple[Blank, ...]
+
+    @property
+    def rule(self) -> str:
+        """How points are given."""
+        each = f"Each blank counts 1/{len(self.blanks)}. " if len(self.blanks) > 1 else ""
+        return each + SPELLING
+
+    @property
+    def answer(self) -> Response:
+        """The right response."""
+        return {"blanks": [blank.accept[0] for blank in self.blanks]}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner can read, for checks."""
+        return (*self.segments, *(f"{blank.accept[0]} {blank.feedback}" for blank in self.blanks))
+
+    def offered(self, _salt: str) -> Offered:
+        """Nothing to choose from."""
+        return ()
+
+    def read(self, form: Form, _offered: Offered) -> Response:
+        """What stands in each blank; one may be left empty, not all."""
+        given = [_typed(form, f"blank-{number}") for number in range(1, len(self.blanks) + 1)]
+        if not any(given):
+            raise LearnerError("No blank is filled in yet.", do_next="Fill in those you know.")
+        return {"blanks": given}
+
+    def grade(self, response: Response) -> Grade:
+        """The share of blanks that are right."""
+        given = [*response.get("blanks", ()), *("" for _ in self.blanks)]
+        parts = [
+            part
+            for number, (blank, text) in enumerate(zip(self.blanks, given, strict=False), start=1)
+            for part in _blank_parts(blank, str(text), number)
+        ]
+        right = sum(part.state == "right" for part in parts)
+        return Grade(fraction=right / len(self.blanks), parts=tuple(parts))
+
+
+def matches(given: str, accepted: str) -> bool:
+    """Whether two texts are the same by the rule that learners are told."""
+    try:
+        return within(read_number(given).value, read_number(accepted).value, tolerance=0.0)
+    except LearnerError:
+        pass  # not both are numbers
+    mine, right = _plain(given), _plain(accepted)
+    if mine.replace(" ", "") == right.replace(" ", ""):
+        return bool(right)
+    words = list(zip(mine.split(), right.split(), strict=False))
+    return len(mine.split()) == len(right.split()) and all(_same_word(a, b) for a, b in words)
+
+
+def read_short_text(fields: Fields) -> ShortText:
+    """What is accepted, and the mistakes that are known."""
+    entries = fields.children("mistakes", kind="mistake") if fields.has("mistakes") else []
+    task = ShortText(
+        accept=fields.texts("accept") or ("",),
+        feedback=fields.text("feedback"),
+        mistakes=tuple(_read_mistake(entry) for entry in entries),
+    )
+    for mistake in task.mistakes:
+        if any(_one_of(text, task.accept, exactly=True) for text in mistake.texts):
+            fields.note(f"the mistake {mistake.id!r} is a right answer")
+    return task
+
+
+def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
+    """The blanks of a stem such as `Stores {{64|sixty-four}} weights`, and the stem without the answers."""
+    accepted = [tuple(part.strip() for part in inside.split("|")) for inside in _BLANK.findall(stem)]
+    feedback = fields.texts("feedback")
+    if not accepted:
+        fields.note("a cloze needs a blank such as {{answer}} in its stem")
+    if len(feedback) != len(accepted):
+        fields.note(f"needs one feedback a blank, got {len(feedback)} for {len(accepted)}")
+    blanks = tuple(
+        Blank(accept=variants, feedback=why) for variants, why in zip(accepted, feedback, strict=False)
+    )
+    # re.split gives the groups as well: every second piece is the text around the blanks.
+    return _BLANK.sub("…", stem), Cloze(segments=tuple(_BLANK.split(stem)[::2]), blanks=blanks)
+
+
+def _read_mistake(fields: Fields) -> KnownMistake:
+    found, named = read_misconception(fields, what="a mistake")
+    mistake = KnownMistake(
+        id=found, texts=fields.texts("texts"), misconception=named, feedback=fields.text("feedback")
+    )
+    fields.close()
+    return mistake
+
+
+def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[Part]:
+    about = f"Blank {number}"
+    right = blank.accept[0]
+    if given and _one_of(given, blank.accept):
+        return [Part(id=f"blank-{number}", text=right, state="right", feedback=blank.feedback, about=about)]
+    missed = Part(id=f"blank-{number}", text=right, state="missed", feedback=blank.feedback, about=about)
+    wrong = Part(id=f"given-{number}", text=given, state="wrong", about=about)
+    return [wrong, missed] if given else [missed]
+
+
+def _typed(form: Form, field: str) -> str:
+    return " ".join(next(iter(form.get(field, ())), "").split())
+
+
+def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:
+    if exactly:
+        return any(_plain(given) == _plain(text) for text in accepted)
+    return any(matches(given, text) for text in accepted)
+
+
+def _plain(text: str) -> str:
+    """Small letters without accents; a point stays only inside a number."""
+    bare = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(c for c in bare if not unicodedata.combining(c))
+    bare = re.sub(r"(?<!\d)\.|\.(?!\d)|[^\w.%/+]|_", " ", bare)
+    return _ARTICLE.sub("", " ".join(bare.split()))
+
+
+def _same_word(given: str, right: str) -> bool:
+    if given == right:
+        return True
+    digits = [[c for c in word if c.isdigit()] for word in (given, right)]
+    forgiving = len(right) >= FORGIVING_FROM and given[:1] == right[:1] and digits[0] == digits[1]
+    return forgiving and _one_slip_apart(given, right)
+
+
+def _one_slip_apart(one: str, other: str) -> bool:
+    """One letter too many, missing or changed, or two neighbours swapped."""
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1])

@@ -1,0 +1,70 @@
+"""The ways to take a quiz, and the rules of each: feedback, attempts, hints, time."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Mode = Literal["practice", "check", "challenge", "exam", "weak", "again"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+SECOND_ATTEMPT = 2 / 3  # of the points: Moodle's usual penalty of 0.3333333 a try
+SECOND_ATTEMPT_RULE = "A second attempt counts two thirds. The hint costs nothing."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How a quiz of one mode goes."""
+
+    title: str
+    about: str
+    attempts: int = 1
+    hints: bool = False
+    feedback_at_once: bool = True
+    seconds_each: int = 0
+    """What the time limit allows a question; 0 is no limit."""
+
+    length: int = 0
+    """How many questions it always has; 0 leaves it to the learner."""
+
+
+RULES: dict[Mode, Rules] = {
+    "practice": Rules(
+        title="Practice",
+        about=f"Feedback after each answer, a hint, and a second attempt. {SECOND_ATTEMPT_RULE}",
+        attempts=2,
+        hints=True,
+    ),
+    "check": Rules(
+        title="10-question check",
+        about="Four easy, three medium and three hard ones. One attempt, feedback after each.",
+        length=10,
+    ),
+    "challenge": Rules(
+        title="Timed challenge",
+        about="Five problems in ten minutes, two attempts each, a hint; a badge if all come out right.",
+        attempts=2,
+        hints=True,
+        seconds_each=120,
+        length=5,
+    ),
+    "exam": Rules(
+        title="Exam",
+        about="One attempt each against the clock; feedback at the end.",
+        feedback_at_once=False,
+        seconds_each=60,
+    ),
+    "weak": Rules(
+        title="Weak concepts",
+        about="Questions about the concepts you missed most lately.",
+        attempts=2,
+        hints=True,
+    ),
+    "again": Rules(
+        title="Again",
+        about="What you were sure of and got wrong, after 1 and 7 days; then what you last got wrong.",
+    ),
+}
+REVIEW = Rules(title="Five-minute review", about="")
+
+CHECK_LEVELS = (("beginner", 4), ("intermediate", 3), ("advanced", 3))
+EXAM_PACES = ((60, "1 minute a question"), (120, "2 minutes a question"), (0, "no limit"))
+PROBLEM_KINDS = frozenset({"numeric", "find-the-error", "read-the-chart", "ordering"})

@@ -1,0 +1,125 @@
+"""The learner's own decks and questions: files in the data folder, read again whenever one changes."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+FOLDERS = ("decks", "questions")
+IMPORTED = ".imported.json"  # written by imports; what a learner writes by hand is never overwritten by cards
+FILE_LIMIT_BYTES = 20_000_000
+
+_SAFE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w][\w .+-]{{0,150}}")
+
+
+class Watched(Generic[T]):
+    """Something made from a folder's files, made anew when a file was added, changed or removed.
+
+    The command line, another window and a text editor all change these files while the app runs.
+    """
+
+    def __init__(self, make: Callable[[], T], folder: Path) -> None:
+        self._make = make
+        self._folder = folder
+        self._seen: tuple[tuple[str, int, int], ...] | None = None
+        self._made: T | None = None
+
+    @property
+    def now(self) -> T:
+        """The thing as the files are now."""
+        state = _state(self._folder)
+        made = self._made
+        if made is None or state != self._seen:
+            made = self._make()
+            self._seen, self._made = state, made
+        return made
+
+
+class LiveMapping(Mapping[str, T]):
+    """A mapping that is asked for anew each time, for pages that keep it from start to end."""
+
+    def __init__(self, source: Callable[[], Mapping[str, T]]) -> None:
+        self._source = source
+
+    def __getitem__(self, key: str) -> T:
+        return self._source()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source())
+
+    def __len__(self) -> int:
+        return len(self._source())
+
+
+def read_own_files(home: Path) -> dict[str, str]:
+    """All own files as texts; bytes that are no text are kept as surrogates, so that they survive JSON."""
+    paths = [path for folder in FOLDERS for path in sorted((home / folder).glob("*")) if path.is_file()]
+    named = ((f"{path.parent.name}/{path.name}", path) for path in paths)
+    return {name: as_text(path.read_bytes()) for name, path in named if is_safe(name)}
+
+
+def read_own_file(home: Path, name: str) -> str | None:
+    """One own file, or None if it is not there."""
+    try:
+        return as_text((home / name).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def write_own_file(home: Path, name: str, text: str | None) -> None:
+    """Replace a file whole, or remove it (None); whoever reads it meanwhile sees the old or the new one."""
+    if not is_safe(name):
+        raise ValueError(f"not a name for an own file: {name!r}")
+    path = home / name
+    if text is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(as_bytes(text))
+    beside.replace(path)
+
+
+def is_safe(name: str) -> bool:
+    """Whether a name stays in the two folders and hides nothing."""
+    return _SAFE.fullmatch(name) is not None and ".." not in name
+
+
+def digest(text: str | None) -> str:
+    """To tell whether a file is still as an import left it; empty for a file that is not there."""
+    return "" if text is None else hashlib.sha256(as_bytes(text)).hexdigest()
+
+
+def as_text(content: bytes) -> str:
+    """Bytes as a text that gives the same bytes back."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def as_bytes(text: str) -> bytes:
+    """Back from `as_text`."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def key_of(path: Path) -> str:
+    """The deck or topic that a file belongs to: `lora.imported.json` and `lora.yaml` are both of `lora`."""
+    return path.name.partition(".")[0]
+
+
+def slug(text: str, *, limit: int = 60) -> str:
+    """A readable id: `What is rank?` becomes `what-is-rank`."""
+    words = re.sub(r"[^\w]+", "-", text.lower().replace("_", "-")).strip("-")
+    return words[:limit].strip("-")
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    try:
+        entries = [
+            (entry.name, entry.stat()) for entry in os.scandir(folder) if not entry.name.startswith(".")
+        ]
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in entries))

@@ -1,0 +1,136 @@
+"""In and out: downloads of everything, and imports that show what they would do before they do it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from study import events, frame
+from study.context import Context, Visit
+from study.errors import LearnerError
+from study.exchange import VERDICTS, Exchange, Plan, Report
+from study.exchange_commands import exchange_for
+from study.frame import Reply
+from study.imports import Imports
+from study.pending import UPLOAD_LIMIT_BYTES, Pending, Waiting
+from study.templates import render
+
+PATH = "/io"
+SHOWN_AT_MOST = 200  # entries of a preview; the counts are always of all
+WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
+
+
+def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
+    """Add the page to the app."""
+    with frame.page(app, context, title="In and out", path=PATH, under="/cards"):
+        frame.island(page.act, page.load, "inout", waiting=frame.waiting("In and out"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InOutPage:
+    """Handlers of In and out. A file that waits is shown again whenever the page opens."""
+
+    context: Context
+    exchanges: Mapping[str, Exchange]
+    pending: Pending
+
+    def load(self, request: gr.Request) -> str:
+        """The page, with the file that waits if there is one."""
+        return self._page(frame.visit_of(self.context, request))
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press."""
+        visit = frame.visit_of(self.context, request, event)
+        match event.get("act"):
+            case "uploaded":
+                return self._preview(visit)
+            case "apply":
+                return self._apply(visit, event)
+            case "cancel":
+                self.pending.drop(visit.profile.id)
+                return {"html": self._page(visit), "say": "Put away. Nothing was changed.", "focus": "#file"}
+            case "undo":
+                record = self._imports.undo(visit.profile.id, events.whole(event, "import"), now=visit.now)
+                said = f"The import of {record.file_name} is taken back."
+                return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    @property
+    def _imports(self) -> Imports:
+        return Imports(store=self.context.store, home=self.context.settings.home)
+
+    def _preview(self, visit: Visit) -> Reply:
+        waiting = self._waiting(visit)
+        try:
+            shown = self._shown(visit, waiting)
+        except LearnerError:
+            self.pending.drop(visit.profile.id)
+            raise
+        report = shown["report"]
+        counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
+        said = f"{waiting.file.name}: {counts}. Nothing has been changed yet."
+        return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
+
+    def _apply(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        waiting = self._waiting(visit)
+        plan = self._plan(visit, waiting)
+        planned = self._imports.report(visit.profile.id, plan)
+        shown = events.text(event, "digest"), events.text(event, "report")
+        if shown != (waiting.digest, _digest(planned)):
+            error = "Your cards or this file changed since the preview. Nothing was imported: look again."
+            return {"html": self._page(visit), "error": error, "focus": "#preview"}
+        report = self._imports.apply(visit.profile.id, plan, file_name=waiting.file.name, now=visit.now)
+        self.pending.drop(visit.profile.id)
+        counts = report.counts
+        said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
+        return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+
+    def _waiting(self, visit: Visit) -> Waiting:
+        waiting = self.pending.of(visit.profile.id)
+        if waiting is None:
+            raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
+        return waiting
+
+    def _plan(self, visit: Visit, waiting: Waiting) -> Plan:
+        exchange = exchange_for(waiting.file, list(self.exchanges.values()))
+        return exchange.plan(visit.profile.id, waiting.file, now=visit.now)
+
+    def _page(self, visit: Visit, *, said: str = "", preview: dict[str, Any] | None = None) -> str:
+        return render(
+            "study/inout.html",
+            said=said,
+            preview=preview or self._still_waiting(visit),
+            exchanges=self.exchanges,
+            imports=self._imports.standing(visit.profile.id),
+            limit_bytes=UPLOAD_LIMIT_BYTES,
+            data_folder=str(self.context.settings.home),
+            own_problems=[
+                problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
+            ],
+            profile=visit.profile,
+            words=WORDS,
+            verdicts=VERDICTS,
+        )
+
+    def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:
+        waiting = self.pending.of(visit.profile.id)
+        try:
+            return self._shown(visit, waiting) if waiting else None
+        except LearnerError:  # it was said when the file came
+            return None
+
+    def _shown(self, visit: Visit, waiting: Waiting) -> dict[str, Any]:
+        report = self._imports.report(visit.profile.id, self._plan(visit, waiting))
+        return {
+            "file": waiting.file.name,
+            "digest": waiting.digest,
+            "report": report,
+            "report_digest": _digest(report),
+            "at_most": SHOWN_AT_MOST,
+        }
+
+
+def _digest(report: Report) -> str:
+    return hashlib.sha256(repr(report.groups).encode()).hexdigest()[:16]

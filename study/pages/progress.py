@@ -1,0 +1,86 @@
+"""Progress: mastery, what to do next, and the sections of each kind of study; charts are drawn afterwards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import gradio as gr
+from markupsafe import Markup
+
+from study import events, frame
+from study.agenda import Subjects
+from study.context import Context, Visit
+from study.errors import LearnerError
+from study.frame import Reply
+from study.mastery import mastery, next_steps
+from study.plots.plot import Plot
+from study.plots.render import render as picture
+from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
+from study.progress import LEVEL_RULE, MASTERY_RULE
+from study.sections import Section
+from study.templates import render
+
+
+def build(app: gr.Blocks, context: Context, *, subjects: Subjects, sections: Sequence[Section]) -> None:
+    """Add the page to the app."""
+    page = ProgressPage(context=context, subjects=subjects, sections=sections)
+    with frame.page(app, context, title="Progress", path="/progress"):
+        frame.island(page.act, page.load, "progress", waiting=frame.waiting("Progress"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressPage:
+    """Handlers of Progress."""
+
+    context: Context
+    subjects: Subjects
+    sections: Sequence[Section]
+
+    def load(self, request: gr.Request) -> str:
+        """All but the charts."""
+        return self._page(frame.visit_of(self.context, request))
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Draw the charts, or hand a press to the section it belongs to."""
+        visit = frame.visit_of(self.context, request, event)
+        if event.get("act") == "draw":
+            return {"parts": self._drawn(visit, narrow=events.field(event, "narrow") == "yes")}
+        for section in self.sections:
+            reply = section.act(event, visit)
+            if reply is not None:
+                return cast(Reply, reply)
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _page(self, visit: Visit) -> str:
+        known = mastery(self.context.store, visit.profile.id, self.subjects)
+        concepts = self.context.concepts
+        parts = {section.name: section.html(visit) for section in self.sections}
+        return render(
+            "study/progress.html",
+            mastery=known,
+            met=[
+                (name, [concept for concept in found if concept.id in known])
+                for name, found in concepts.areas()
+                if any(concept.id in known for concept in found)
+            ],
+            concepts=concepts,
+            steps=next_steps(concepts, known, self.subjects) if known else [],
+            sections={name: html for name, html in parts.items() if html},
+            mastery_rule=MASTERY_RULE,
+            level_rule=LEVEL_RULE,
+        )
+
+    def _drawn(self, visit: Visit, *, narrow: bool) -> dict[str, str]:
+        return {f"figures-{section.name}": _figures(section, visit, narrow) for section in self.sections}
+
+
+def _figures(section: Section, visit: Visit, narrow: bool) -> str:
+    width = NARROW_INCHES if narrow else WIDE_INCHES
+    query = urlencode({"scope": visit.query["scope"]}) if visit.query.get("scope") else ""
+    plots = [(plot, _svg(plot, width)) for plot in section.figures(visit)]
+    return render("study/progress_figures.html", plots=plots, query=query)
+
+
+def _svg(plot: Plot, width_inches: float) -> Markup:
+    return Markup(picture(plot, "svg", on_page=True, width_inches=width_inches, titled=False).decode())

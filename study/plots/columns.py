@@ -1,0 +1,77 @@
+"""Columns: one number for each place on the horizontal axis, drawn from zero, with the number above it."""
+
+from dataclasses import dataclass
+
+from study.plots.area import Area
+from study.plots.axis import nice_span, nice_ticks
+from study.plots.points import BLUE
+from study.plots.sheet import (
+    EDGE,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    text_width,
+    wrapped,
+)
+
+BODY = 200.0
+ABOVE = TEXT_LEADING + 18  # the name of the vertical axis, and the number on the tallest column
+BELOW = TEXT_LEADING + 18  # tick labels and the name of the horizontal axis
+FILLED = 0.72  # share of its place that a column takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Counts, minutes or shares."""
+
+    labels: tuple[str, ...]
+    values: tuple[float, ...]
+    numbers: tuple[str, ...]
+    """What stands above each column; empty for none."""
+
+    x_label: str
+    y_label: str
+    footnote: str = ""
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        return ABOVE + BODY + BELOW + self._foot_height(width) + EDGE
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        _, highest = nice_span(0.0, max(max(self.values), 1e-9), about=4)
+        ticks = {tick: f"{tick:g}" for tick in nice_ticks(0.0, highest, about=4)}
+        left = EDGE + max(text_width(label) for label in ticks.values()) + 8
+        box = (left, top + ABOVE, sheet.width - EDGE, top + ABOVE + BODY)
+        area = Area(sheet, box, across=(0.0, float(len(self.values))), upwards=(0.0, highest))
+        sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
+        area.levels(ticks)
+        for place, value in enumerate(self.values):
+            self._column(area, place, value)
+        self._words(area)
+        sheet.text((left + area.right) / 2, area.bottom + BELOW, self.x_label, align="center", soft=True)
+        if self.footnote:
+            sheet.paragraph(area.bottom + BELOW + 20, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+
+    def _foot_height(self, width: float) -> float:
+        lines = len(wrapped(self.footnote, width - 2 * EDGE)) if self.footnote else 0
+        return lines * TEXT_LEADING + (8 if lines else 0)
+
+    def _column(self, area: Area, place: int, value: float) -> None:
+        if value:
+            start, end = area.x(place + (1 - FILLED) / 2), area.x(place + (1 + FILLED) / 2)
+            height, ground = area.y(value), area.bottom
+            corners = [(start, ground), (start, height), (end, height), (end, ground)]
+            area.sheet.shape(corners, fc=BLUE, lw=0)
+
+    def _words(self, area: Area) -> None:
+        """Labels below; above, every number where each fits over its column, else the largest one."""
+        middles = [place + 0.5 for place in range(len(self.values))]
+        area.below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
+        room = area.x(1.0) - area.x(0.0)
+        tallest = self.values.index(max(self.values))
+        all_fit = all(text_width(number) <= room for number in self.numbers)
+        for place in range(len(self.values)) if all_fit else (tallest,):
+            x, y = area.x(middles[place]), area.y(self.values[place]) - 4
+            if self.numbers[place]:
+                area.sheet.text(x, y, self.numbers[place], align="center")

@@ -1,0 +1,107 @@
+"""A plot as a value: what it says, the numbers it says it with, and how it is drawn."""
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import Protocol
+
+from matplotlib.figure import Figure
+
+from study.plots.sheet import (
+    EDGE,
+    NARROW_BELOW_POINTS,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    TITLE_LEADING,
+    TITLE_SIZE,
+    Sheet,
+    drawing_style,
+    wrapped,
+)
+
+Cell = str | int | float
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run (OWASP, "CSV injection")
+
+
+class Drawing(Protocol):
+    """The part of a plot below its title."""
+
+    def body_height(self, width: float) -> float:
+        """Points it takes on a sheet of `width` points."""
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """Draw from `top` to the lower edge of the sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One chart. Equal settings give equal plots, so that pictures of them can be kept."""
+
+    name: str
+    """Safe in an address and in a file name."""
+
+    title: str
+    """What the chart shows, as a sentence with this setting's numbers."""
+
+    subtitle: str
+    """The conditions under which that is true."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    """Exactly what is drawn; the units stand in the header."""
+
+    alt: str
+    drawing: Drawing
+
+    @property
+    def shown_rows(self) -> tuple[tuple[str, ...], ...]:
+        """The rows as a learner reads them: 2,442,240 and three significant digits."""
+        return tuple(tuple(shown(cell) for cell in row) for row in self.rows)
+
+    def height(self, width: float, *, titled: bool = True) -> float:
+        """Points the whole chart takes at `width` points."""
+        return self.drawing.body_height(width) + (self._header_height(width) if titled else EDGE)
+
+    def draw(self, figure: Figure, *, titled: bool = True) -> None:
+        """Draw onto an empty figure as large as `height` says."""
+        with drawing_style():
+            sheet = Sheet(figure)
+            if titled:
+                below = sheet.paragraph(
+                    EDGE + TITLE_SIZE, self.title, size=TITLE_SIZE, leading=TITLE_LEADING, bold=True
+                )
+                sheet.paragraph(below, self.subtitle, size=TEXT_SIZE, leading=TEXT_LEADING)
+            self.drawing.draw(sheet, self._header_height(sheet.width) if titled else EDGE)
+
+    def _header_height(self, width: float) -> float:
+        """Room for title and subtitle, the same for most settings: nothing jumps while a slider moves."""
+        room = width - 2 * EDGE
+        reserved = 2 if width >= NARROW_BELOW_POINTS else 3
+        titles = max(reserved, len(wrapped(self.title, room, size=TITLE_SIZE, bold=True)))
+        subtitles = max(reserved, len(wrapped(self.subtitle, room)))
+        return EDGE + titles * TITLE_LEADING + subtitles * TEXT_LEADING + 8
+
+
+def shown(cell: Cell) -> str:
+    """One cell as text."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if abs(cell) >= 100:
+        return f"{cell:,.0f}"
+    return f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"
+
+
+def to_csv(plot: Plot) -> str:
+    """The table with its exact numbers. Texts that a spreadsheet would run get an apostrophe in front."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(plot.header)
+    writer.writerows([_neutral(cell) for cell in row] for row in plot.rows)
+    return file.getvalue()
+
+
+def _neutral(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell

@@ -1,0 +1,137 @@
+"""Measured points with their intervals, and computed curves, on two linear scales."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from study.intervals import Share, percent
+from study.plots.area import Area, Span
+from study.plots.axis import nice_ticks
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+BODY = 220.0
+ABOVE = TEXT_LEADING + 8
+BELOW = TEXT_LEADING + 18
+KEY_GAP = 18.0
+DASHES = (0, (5, 3))
+CAP = 3.5  # half the width of an interval's ends, in points
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One measured value; `low` and `high` bound its 95 % interval."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+def point_of(x: float, share: Share) -> Point:
+    """A measured share as a point."""
+    low, high = share.interval
+    return Point(x=x, y=share.value, low=low, high=high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A computed line; a target is one that is level."""
+
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Points and curves; filled and joined is measured, dashed is computed."""
+
+    points: tuple[Point, ...]
+    measured: str
+    """What the points are, for the key."""
+
+    curves: tuple[Curve, ...]
+    computed: str
+    """What the dashed lines are, for the key; empty when there are none."""
+
+    x_label: str
+    y_label: str
+    x_ticks: tuple[tuple[float, str], ...]
+    """Values and their labels."""
+
+    percent: bool = True
+    joined: bool = False
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        return ABOVE + BODY + BELOW + KEY_GAP + len(self._key(width)) * TEXT_LEADING + EDGE
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        upwards = self._upwards()
+        levels = {tick: self._level(tick) for tick in nice_ticks(*upwards, about=4)}
+        left = EDGE + max(text_width(label) for label in levels.values()) + 8
+        box = (left, top + ABOVE, sheet.width - EDGE - 8, top + ABOVE + BODY)
+        area = Area(sheet, box, across=self._across(), upwards=upwards)
+        sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
+        area.levels(levels)
+        for curve in self.curves:
+            area.line(curve.xs, curve.ys, color=ORANGE, lw=2.0, ls=DASHES)
+        if self.joined:
+            area.line([p.x for p in self.points], [p.y for p in self.points], color=BLUE, lw=1.4)
+        for point in self.points:
+            self._point(area, point)
+        self._x_words(area)
+        self._draw_key(sheet, area.bottom + BELOW + KEY_GAP + 6)
+
+    def _values(self) -> Iterator[float]:
+        for point in self.points:
+            yield from (point.low, point.high)
+        for curve in self.curves:
+            yield from curve.ys
+
+    def _upwards(self) -> Span:
+        low, high = min(self._values()), max(self._values())
+        room = (high - low) * 0.08 or 0.05
+        bottom, top = low - room, high + room
+        return (max(bottom, 0.0), min(top, 1.0) if self.percent else top)
+
+    def _across(self) -> Span:
+        xs = [point.x for point in self.points] + [x for curve in self.curves for x in curve.xs]
+        low, high = min(xs), max(xs)
+        room = (high - low) * 0.04 or 0.5
+        return low - room, high + room
+
+    def _level(self, value: float) -> str:
+        return percent(value) if self.percent else f"{value:g}"
+
+    def _point(self, area: Area, point: Point) -> None:
+        x, low, high = area.x(point.x), area.y(point.low), area.y(point.high)
+        area.sheet.line([x, x], [low, high], color=BLUE, lw=1.2)
+        for end in (low, high):
+            area.sheet.line([x - CAP, x + CAP], [end, end], color=BLUE, lw=1.2)
+        area.dot(point.x, point.y, colour=BLUE, size=7.0)
+
+    def _x_words(self, area: Area) -> None:
+        area.below(self.x_ticks, first=(len(self.x_ticks) - 1, 0))
+        middle = (area.left + area.right) / 2
+        area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
+
+    def _key(self, width: float) -> list[tuple[str, bool]]:
+        """Lines of the key, and whether each starts an entry of what was measured."""
+        entries = [(self.measured, True)] if self.points else []
+        entries += [(self.computed, False)] if self.curves else []
+        return [
+            (line if number == 0 else f" {line}", measured)
+            for words, measured in entries
+            for number, line in enumerate(wrapped(words, width - 2 * EDGE - 26))
+        ]
+
+    def _draw_key(self, sheet: Sheet, y: float) -> None:
+        for line, measured in self._key(sheet.width):
+            if not line.startswith(" "):
+                if measured:
+                    sheet.line([EDGE + 8], [y - 4], color=BLUE, marker="o", ms=7)
+                else:
+                    sheet.line([EDGE, EDGE + 18], [y - 4, y - 4], color=ORANGE, lw=2.0, ls=DASHES)
+            sheet.text(EDGE + 26, y, line.strip(), colour=INK)
+            y += TEXT_LEADING

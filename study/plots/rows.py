@@ -1,0 +1,94 @@
+"""One line a name: a share with its interval, or an amount as a bar; its number on the right."""
+
+from dataclasses import dataclass
+
+from study.plots.area import Area
+from study.plots.axis import nice_span, nice_ticks
+from study.plots.points import BLUE, DASHES, ORANGE
+from study.plots.sheet import (
+    EDGE,
+    FAINT,
+    INK,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    shortened,
+    text_width,
+    wrapped,
+)
+
+ROW = 22.0
+ABOVE = 10.0
+BELOW = TEXT_LEADING + 18
+NAMES_AT_MOST = 0.42  # of the sheet's width
+FOOT_GAP = 18.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One name. Without an interval the value is drawn as a bar from zero."""
+
+    name: str
+    value: float
+    number: str
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows from top to bottom; `target` is a dashed line across them."""
+
+    rows: tuple[Row, ...]
+    x_label: str
+    footnote: str
+    target: float | None = None
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        return ABOVE + ROW * len(self.rows) + BELOW + FOOT_GAP + foot + EDGE
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        names = min(max(text_width(row.name) for row in self.rows), NAMES_AT_MOST * sheet.width)
+        numbers = max(text_width(row.number) for row in self.rows)
+        bottom = top + ABOVE + ROW * len(self.rows)
+        box = (EDGE + names + 10, top + ABOVE, sheet.width - EDGE - numbers - 10, bottom)
+        area = Area(sheet, box, across=self._across(), upwards=(0.0, 1.0))
+        self._scale(area)
+        for place, row in enumerate(self.rows):
+            y = area.top + ROW * (place + 0.5)
+            sheet.text(EDGE, y + 4, shortened(row.name, names))
+            sheet.text(sheet.width - EDGE, y + 4, row.number, align="right", soft=True)
+            _mark(area, row, y)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 2, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+
+    def _across(self) -> tuple[float, float]:
+        if all(row.interval is None for row in self.rows):
+            return nice_span(0.0, max(row.value for row in self.rows), about=4)
+        ends = [end for row in self.rows for end in row.interval or (row.value,)]
+        ends += [self.target] if self.target is not None else []
+        return max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03)
+
+    def _scale(self, area: Area) -> None:
+        shares = any(row.interval for row in self.rows)
+        for tick in nice_ticks(*area.across, about=3 if area.sheet.narrow else 5):
+            x = area.x(tick)
+            area.sheet.line([x, x], [area.top, area.bottom], color=INK, alpha=FAINT, lw=0.8)
+            label = f"{100 * tick:g} %" if shares else f"{tick:g}"
+            area.sheet.text(x, area.bottom + TEXT_LEADING, label, align="center", soft=True)
+        if self.target is not None:
+            x = area.x(self.target)
+            area.sheet.line([x, x], [area.top, area.bottom], color=ORANGE, lw=2.0, ls=DASHES)
+        middle = (area.left + area.right) / 2
+        area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
+
+
+def _mark(area: Area, row: Row, y: float) -> None:
+    if row.interval is None:
+        start, end = area.x(0.0), area.x(row.value)
+        area.sheet.shape([(start, y - 7), (end, y - 7), (end, y + 7), (start, y + 7)], fc=BLUE, lw=0)
+        return
+    low, high = (area.x(end) for end in row.interval)
+    area.sheet.line([low, high], [y, y], color=BLUE, lw=1.4)
+    area.sheet.line([area.x(row.value)], [y], color=BLUE, marker="o", ms=7)

@@ -1,0 +1,195 @@
+"""The paper a chart is drawn on: a matplotlib figure addressed in points from its top left corner.
+
+One point is one unit of the SVG, so 12-point text is 12/504 of a 7-inch chart's width wherever it is shown.
+Margins are fixed numbers: matplotlib's layout engines cost more time than all the drawing.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+
+POINTS_PER_INCH = 72
+WIDE_INCHES = 7.0
+NARROW_INCHES = 4.2  # a phone shows its 302 points at 390 px, so that 12-point text is 14 px there
+NARROW_BELOW_POINTS = 400.0
+
+INK = "#1d2329"  # replaced by `currentColor` on a page
+PAPER = "#ffffff"  # replaced by the page's own background
+SOFT = 0.78  # opacity of secondary text: more than 4.5 : 1 on paper and on the dark page
+FAINT = 0.16  # opacity of grid lines
+
+TITLE_SIZE, TEXT_SIZE = 14.0, 12.0
+TITLE_LEADING, TEXT_LEADING = 18.0, 15.0
+EDGE = 6.0  # margin all around
+LABEL_GAP = 5.0  # between two labels in a row
+
+RC_PARAMS: dict[str, Any] = {
+    "svg.fonttype": "none",  # text stays text: selectable, scalable, small
+    "svg.hashsalt": "lora-study",  # equal charts have equal bytes; render.py makes ids unique on a page
+    "font.family": "sans-serif",
+    "hatch.linewidth": 0.6,
+    "path.simplify": False,
+    "axes.unicode_minus": True,
+}
+
+# matplotlib's settings and its font cache belong to the process, and pages are answered by many threads.
+_ONE_AT_A_TIME = threading.RLock()
+
+# Spaces at which a line may break: "rank 8", "381 tokens" and "1.78 %" stay whole.
+_BREAK = re.compile(
+    r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) "
+    r"(?!(?:%|B|kB|MB|GB|s|ms|tokens|times|steps|seeds|threads)(?:\W|$))"
+)
+
+Align = Literal["left", "center", "right"]
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """The settings that charts are drawn and saved under; one thread at a time."""
+    with _ONE_AT_A_TIME, matplotlib.rc_context(RC_PARAMS):
+        yield
+
+
+class Sheet:
+    """A figure addressed in points, y downwards as in SVG."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+        self.width, self.height = (float(side) * POINTS_PER_INCH for side in figure.get_size_inches())
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there is no room beside the plot."""
+        return self.width < NARROW_BELOW_POINTS
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        align: Align = "left",
+        size: float = TEXT_SIZE,
+        bold: bool = False,
+        soft: bool = False,
+        colour: str = INK,
+    ) -> None:
+        """One line whose baseline is at `y`. Never a formula: a model's name may hold a dollar sign."""
+        self.figure.text(
+            x / self.width,
+            1 - y / self.height,
+            words,
+            ha=align,
+            va="baseline",
+            fontsize=size,
+            fontweight="bold" if bold else "normal",
+            color=colour,
+            alpha=SOFT if soft else None,
+            parse_math=False,
+        )
+
+    def paragraph(self, y: float, words: str, *, size: float, leading: float, bold: bool = False) -> float:
+        """Wrapped lines from `y` down, over the whole width; returns where the next line would stand."""
+        for line in wrapped(words, self.width - 2 * EDGE, size=size, bold=bold):
+            self.text(EDGE, y, line, size=size, bold=bold, soft=not bold)
+            y += leading
+        return y
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
+        """A line, or with `marker=` a mark, anywhere on the sheet."""
+        across, down = [x / self.width for x in xs], [1 - y / self.height for y in ys]
+        self.figure.add_artist(Line2D(across, down, transform=self.figure.transFigure, **style))
+
+    def shape(self, corners: Sequence[tuple[float, float]], **look: Any) -> None:
+        """A closed shape anywhere on the sheet."""
+        points = [(x / self.width, 1 - y / self.height) for x, y in corners]
+        outline = Path([*points, points[0]], closed=True)
+        self.figure.add_artist(PathPatch(outline, transform=self.figure.transFigure, **look))
+
+    def axes(self, *, left: float, top: float, right: float, bottom: float) -> Any:
+        """A bare plotting area between these edges: no frame, no ticks, nothing that costs time unasked."""
+        box = (
+            left / self.width,
+            1 - bottom / self.height,
+            (right - left) / self.width,
+            (bottom - top) / self.height,
+        )
+        axes = self.figure.add_axes(box)
+        axes.set_axis_off()
+        return axes
+
+
+def text_width(words: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
+    """Points that a line takes in the downloaded picture; a browser's own font is a little narrower."""
+    return _width_of_one_point(words, bold) * size
+
+
+@lru_cache(maxsize=4096)
+def _width_of_one_point(words: str, bold: bool) -> float:
+    with _ONE_AT_A_TIME:
+        font = get_font(findfont(FontProperties(family="sans-serif", weight="bold" if bold else "normal")))
+        font.set_size(100, POINTS_PER_INCH)
+        font.set_text(words)
+        width, _ = font.get_width_height()  # in 64ths of a point
+    return float(width) / 6400
+
+
+def wrapped(words: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> list[str]:
+    """As few lines as fit into `width`, then as even as they can be; a number stays with its unit."""
+    chunks = _BREAK.split(words)
+    widths = [text_width(chunk, size=size, bold=bold) for chunk in chunks]
+    space = text_width(" ", size=size, bold=bold)
+    lines = _filled(chunks, widths, space, width)
+    narrowest = (sum(widths) + space * len(chunks)) / len(lines)
+    for step in range(8):
+        evener = _filled(chunks, widths, space, narrowest + (width - narrowest) * step / 8)
+        if len(evener) == len(lines):
+            return evener
+    return lines
+
+
+def _filled(chunks: Sequence[str], widths: Sequence[float], space: float, room: float) -> list[str]:
+    """Greedy lines no wider than `room`; a chunk wider than that stands alone."""
+    lines, taken = [chunks[0]], widths[0]
+    for chunk, width in zip(chunks[1:], widths[1:], strict=True):
+        if taken + space + width <= room:
+            lines[-1] += f" {chunk}"
+            taken += space + width
+        else:
+            lines.append(chunk)
+            taken = width
+    return lines
+
+
+def shortened(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
+    """The words, or their beginning and an ellipsis when they are wider than `width`."""
+    if text_width(words, size=size) <= width:
+        return words
+    kept = words
+    while kept and text_width(f"{kept}…", size=size) > width:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…"
+
+
+def fitting(positions: Sequence[float], widths: Sequence[float], *, first: Sequence[int]) -> list[int]:
+    """Which centred labels can stand in a row without touching: those in `first`, then from the right."""
+    kept: list[int] = []
+    for index in (*first, *reversed(range(len(positions)))):
+        clear = (
+            abs(positions[index] - positions[other]) >= (widths[index] + widths[other]) / 2 + LABEL_GAP
+            for other in kept
+        )
+        if index not in kept and all(clear):
+            kept.append(index)
+    return kept

@@ -1,0 +1,79 @@
+"""The log of fits: card-scheduler parameters tried on a learner's own reviews, and whether they were kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+
+from study.store import schema as t
+from study.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterFit:
+    """One fit, with how well parameters predicted the held-out reviews before and after it.
+
+    `before` and `after` map the name of a measure to its value; a measure that can't be computed is None.
+    """
+
+    fitted_at: datetime
+    reviews: int
+    """Reviews that the scheduler can learn from, when the fit was made."""
+
+    held_out: int
+    """The last of them, which were only predicted."""
+
+    parameters: tuple[float, ...]
+    before: Mapping[str, float | None]
+    after: Mapping[str, float | None]
+    kept: bool
+
+
+class FitLog:
+    """Fits, appended, never changed; the newest one that was kept schedules the cards."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, profile_id: str, fit: ParameterFit) -> None:
+        """Record a fit, kept or not."""
+        with self._database.write() as connection:
+            connection.execute(
+                insert(t.parameter_fits).values(
+                    profile_id=profile_id,
+                    fitted_at=fit.fitted_at,
+                    reviews=fit.reviews,
+                    held_out=fit.held_out,
+                    parameters=list(fit.parameters),
+                    before=dict(fit.before),
+                    after=dict(fit.after),
+                    kept=fit.kept,
+                )
+            )
+
+    def newest(
+        self, profile_id: str, *, kept: bool = False, until: datetime | None = None
+    ) -> ParameterFit | None:
+        """The last fit, or the last one that was kept; `until` leaves out what came later."""
+        wanted = select(t.parameter_fits).where(t.parameter_fits.c.profile_id == profile_id)
+        if kept:
+            wanted = wanted.where(t.parameter_fits.c.kept)
+        if until is not None:
+            wanted = wanted.where(t.parameter_fits.c.fitted_at <= until)
+        with self._database.read() as connection:
+            row = connection.execute(wanted.order_by(t.parameter_fits.c.id.desc()).limit(1)).first()
+        return _fit(row) if row else None
+
+
+def _fit(row: Row[Any]) -> ParameterFit:
+    return ParameterFit(
+        fitted_at=row.fitted_at,
+        reviews=row.reviews,
+        held_out=row.held_out,
+        parameters=tuple(row.parameters),
+        before=row.before,
+        after=row.after,
+        kept=row.kept,
+    )

@@ -1,0 +1,72 @@
+"""The log of imports: what each brought, and what takes it back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, exists, insert, select
+
+from study.store import schema as t
+from study.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRecord:
+    """One import of one file. `changes` is what undo reads."""
+
+    id: int
+    file_name: str
+    counts: Mapping[str, int]
+    changes: Mapping[str, Any]
+    imported_at: datetime
+
+
+class ImportLog:
+    """Imports and their undos, appended, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def standing(self, profile_id: str) -> list[ImportRecord]:
+        """The imports that were not undone, newest first."""
+        undone = exists().where(t.import_undos.c.import_id == t.imports.c.id)
+        wanted = select(t.imports).where(t.imports.c.profile_id == profile_id, ~undone)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted.order_by(t.imports.c.id.desc())).all()
+        return [
+            ImportRecord(
+                id=row.id,
+                file_name=row.file_name,
+                counts=row.counts,
+                changes=row.changes,
+                imported_at=row.imported_at,
+            )
+            for row in rows
+        ]
+
+
+def record_import(
+    connection: Connection,
+    profile_id: str,
+    *,
+    file_name: str,
+    counts: Mapping[Any, int],
+    changes: Mapping[str, Any],
+    at: datetime,
+) -> None:
+    """Record an import inside the transaction that makes its changes."""
+    connection.execute(
+        insert(t.imports).values(
+            profile_id=profile_id,
+            file_name=file_name[:200],
+            counts=dict(counts),
+            changes=dict(changes),
+            imported_at=at,
+        )
+    )
+
+
+def record_undo(connection: Connection, import_id: int, *, at: datetime) -> None:
+    """Record an undo inside the transaction that makes it."""
+    connection.execute(insert(t.import_undos).values(import_id=import_id, undone_at=at))

@@ -1,0 +1,80 @@
+"""Prompts that a learner wrote: every version is kept, the newest counts."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from study.store import schema as t
+from study.store.database import Database
+from study.store.profiles import lock
+
+OWN = "own-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPrompt:
+    """The newest version of a prompt; its concepts are lines such as "Frozen base: the weights stay"."""
+
+    id: str
+    text: str
+    hint: str
+    concepts: tuple[str, ...]
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """As `own_prompt` reads it."""
+        return {"id": self.id, "text": self.text, "hint": self.hint, "concepts": list(self.concepts)}
+
+
+class OwnPromptLog:
+    """Versions of own prompts, appended, never changed; a withdrawn prompt is not listed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(
+        self,
+        profile_id: str,
+        prompt_id: str,
+        *,
+        text: str,
+        hint: str,
+        concepts: tuple[str, ...],
+        at: datetime,
+        withdrawn: bool = False,
+    ) -> str:
+        """Append a version; a new prompt (without an id) gets one. Returns its id."""
+        prompt_id = prompt_id or f"{OWN}{uuid.uuid4().hex[:12]}"
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            connection.execute(
+                insert(t.own_prompts).values(
+                    profile_id=profile_id,
+                    prompt_id=prompt_id,
+                    text=text,
+                    hint=hint,
+                    concepts=list(concepts),
+                    withdrawn=withdrawn,
+                    saved_at=at,
+                )
+            )
+        return prompt_id
+
+    def all(self, profile_id: str) -> list[OwnPrompt]:
+        """The prompts of a profile, oldest first."""
+        wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
+        newest: dict[str, OwnPrompt | None] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(wanted.order_by(t.own_prompts.c.id)):
+                newest[row.prompt_id] = (
+                    None
+                    if row.withdrawn
+                    else OwnPrompt(
+                        id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts)
+                    )
+                )
+        return [prompt for prompt in newest.values() if prompt]

@@ -1,0 +1,108 @@
+"""The rows of one profile in every table that has some, read from the schema: a new table needs nothing here.
+
+A row is a JSON object under the column names, without `profile_id`. Numbers that the database gave out, and
+what points to them, are those of the database it was read from; `merge.py` finds or makes their rows.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, ColumnElement, Connection, ForeignKey, Table, select
+
+from study.store import schema as t
+
+Row = Mapping[str, Any]
+Tables = Mapping[str, Iterable[Row]]
+
+# A profile is what rows are put into; browsers and records of imports mean something in one place only.
+LEFT_OUT = {"profiles", "browsers", "imports", "import_undos"}
+
+
+def owned_tables() -> list[Table]:
+    """The tables whose rows belong to a profile, directly or through a parent; parents first."""
+    owned = [t.profiles]
+    for table in t.metadata.sorted_tables:
+        if table.name not in LEFT_OUT and any(key.column.table in owned for key in table.foreign_keys):
+            owned.append(table)
+    return owned[1:]
+
+
+def of_profile(table: Table, profile_id: str) -> ColumnElement[bool]:
+    """The condition that a row belongs to a profile."""
+    if "profile_id" in table.c:
+        return table.c.profile_id == profile_id
+    key = parents(table)[0]
+    return key.parent.in_(select(key.column).where(of_profile(key.column.table, profile_id)))
+
+
+def parents(table: Table) -> list[ForeignKey]:
+    """The columns that point to another row of the profile."""
+    keys = [key for key in table.foreign_keys if key.column.table is not t.profiles]
+    return sorted(keys, key=lambda key: key.parent.name)
+
+
+def read_rows(connection: Connection, profile_id: str) -> dict[str, list[dict[str, Any]]]:
+    """All rows of a profile, in the order they were written."""
+    return {
+        table.name: [encoded(table, row) for row in connection.execute(_all(table, profile_id)).mappings()]
+        for table in owned_tables()
+    }
+
+
+def encoded(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row as JSON."""
+    return {column.name: _as_json(row[column.name]) for column in table.c if column.name != "profile_id"}
+
+
+def decoded(table: Table, row: Row) -> dict[str, Any]:
+    """A row as the database takes it; raises `ValueError` on a value that does not fit its column."""
+    unknown = sorted(set(row) - {column.name for column in table.c})
+    if unknown:
+        raise ValueError(f"this app has no {', '.join(unknown)} there")
+    return {name: _from_json(table.c[name], value) for name, value in row.items() if name != "profile_id"}
+
+
+def _all(table: Table, profile_id: str) -> Any:
+    return select(table).where(of_profile(table, profile_id)).order_by(*table.primary_key.columns)
+
+
+def _as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _from_json(column: Column[Any], value: Any) -> Any:
+    if value is None:
+        if not column.nullable and not isinstance(column.type, JSON):  # JSON has a null of its own
+            raise ValueError(f"{column.name} is missing")
+        return None
+    if isinstance(column.type, t.UtcDateTime):
+        return _moment(column.name, value)
+    kinds: dict[str, Any] = {"INTEGER": int, "BOOLEAN": bool, "FLOAT": (int, float), "JSON": object}
+    expected = kinds.get(_kind(column), str)
+    fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
+    longest = getattr(column.type, "length", None)
+    if not fits or (isinstance(value, str) and longest and len(value) > longest):
+        raise ValueError(f"{column.name} can't be {str(value)[:40]!r}")
+    return value
+
+
+def _moment(name: str, value: Any) -> datetime:
+    try:
+        read = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        read = None
+    if read is None or read.tzinfo is None:
+        raise ValueError(f"{name} is no moment with a time zone")
+    return read.astimezone(UTC)
+
+
+def _kind(column: Column[Any]) -> str:
+    name = column.type.__visit_name__.upper()
+    if isinstance(column.type, t.UtcDateTime):
+        return "MOMENT"
+    if name not in ("INTEGER", "BOOLEAN", "FLOAT", "JSON", "STRING", "TEXT"):
+        raise TypeError(
+            f"{column} is of a kind that backups do not know: teach study/store/rows.py to write it"
+        )
+    return name

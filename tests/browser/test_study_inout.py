@@ -1,0 +1,75 @@
+"""In and out in a real browser: look before importing, import, study, take back, download everything."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+DECK = """Q: What is the rank of $B A$?
+A: At most r.
+
+Q: Nobody answers this?
+
+C: NF4 has [16] levels.
+"""
+
+
+def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "my own.md"
+    file.write_text(DECK)
+    visitor = visit(width=390, height=844, color_scheme="dark")
+    page = visitor.open("/cards?new=1")
+    page.get_by_role("link", name="Import or export cards").click()
+    visitor.settled()
+
+    page.get_by_label("A file with cards, questions or a backup").set_input_files(file)
+    preview = page.locator("#preview")
+    expect(preview).to_be_focused()
+    expect(preview.get_by_role("row", name="Cards")).to_have_text("Cards2001")
+    expect(preview.get_by_text("my own.md:4 a Q: without its A:")).to_be_visible()
+    page.reload()
+    visitor.settled()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    page.get_by_role("button", name="Import into Guest learner").click()
+    expect(page.get_by_text("my own.md is imported: 2 new, 0 changed.")).to_be_visible()
+    visitor.open("/cards?deck=my-own&new=2")
+    expect(page.locator(".card .front")).to_contain_text("What is the rank of")
+
+    visitor.open("/io")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Take back my own.md").click()
+    expect(page.locator("#said")).to_have_text("The import of my own.md is taken back.")
+    visitor.open("/cards?deck=my-own&new=2")
+    expect(page.get_by_text("No card matches this choice")).to_be_visible()
+
+
+def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visit, tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=2")
+    page.keyboard.press("Space")
+    page.keyboard.press("4")
+    expect(page.get_by_text("1 of 2 done")).to_be_visible()
+    visitor.open("/io")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download everything").click()
+    backup = tmp_path / waiting.value.suggested_filename
+    waiting.value.save_as(backup)
+    assert len(json.loads(backup.read_text())["tables"]["card_reviews"]) == 1
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Cards as an Anki deck").click()
+    assert waiting.value.suggested_filename == "lora-study-cards.apkg"
+
+    other = visit()
+    page = other.open("/io")
+    page.get_by_label("A file with cards, questions or a backup").set_input_files(backup)
+    expect(page.get_by_role("row", name="Card reviews")).to_have_text("Card reviews1000")
+    page.get_by_role("button", name="Import into").click()
+    expect(page.locator("#said")).to_contain_text("is imported")
+    other.open("/cards?new=2")
+    expect(page.get_by_text("1 of 2 done")).to_be_visible()

@@ -1,0 +1,13 @@
+"""Writes the model files that tests share before two processes ask for them: `python -m tests.prepare`."""
+
+import os
+from pathlib import Path
+
+import tests.conftest  # noqa: F401 - where these files are kept
+from lora_lab.worker.models import prepare_embedded, tiny_folder
+
+if __name__ == "__main__":
+    folder = Path(os.environ["LORA_STUDY_MODELS"])
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare_embedded(folder, print)
+    tiny_folder(folder)
