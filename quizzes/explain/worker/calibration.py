@@ -6,7 +6,7 @@ from dataclasses import replace
 from quizzes.explain.answers import LabelledAnswer
 from quizzes.explain.calibration import cases, fitting_limits, fitting_temperature
 from quizzes.explain.grading import Limits, Scorer, Scores, concept_text, decide, weigh
-from quizzes.explain.measures import Judged, report
+from quizzes.explain.measures import Judged
 from quizzes.explain.prompts import Prompt
 from quizzes.explain.weights import Weights
 from quizzes.explain.worker.reader import Reader
@@ -23,8 +23,11 @@ def scorer(reader: Reader) -> Scorer:
 
 def calibrated(
     reader: Reader, weights: Weights, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
-) -> Weights:
-    """The weights with the temperature and the limits that suit these answers."""
+) -> tuple[Weights, list[Judged]]:
+    """The weights with the temperature and limits that suit these answers.
+
+    And the verdicts on each half of the prompts under limits that suit the other half, to measure by.
+    """
     score = scorer(reader)
     labelled = []
     for answer in answers:
@@ -34,16 +37,13 @@ def calibrated(
         labelled += list(zip(answer.verdicts, row, strict=True))
     weights = replace(weights, temperature=round(fitting_temperature(labelled), 2))
     reader.temperature = weights.temperature
+    relevant = weights.limits.relevant
     weighed = [
-        [
-            one.scores
-            for one in weigh(prompts[answer.prompt_id], answer.text, score, relevant=weights.limits.relevant)
-        ]
+        [one.scores for one in weigh(prompts[answer.prompt_id], answer.text, score, relevant=relevant)]
         for answer in answers
     ]
-    for name, figure in vars(report(crossed(answers, weighed, weights.limits))).items():
-        print(f"{name:20}{figure}")  # noqa: T201 - a command line prints
-    return replace(weights, limits=fitting_limits(list(cases(answers, weighed)), weights.limits))
+    limits = fitting_limits(list(cases(answers, weighed)), weights.limits)
+    return replace(weights, limits=limits), crossed(answers, weighed, weights.limits)
 
 
 def crossed(

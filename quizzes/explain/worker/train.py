@@ -26,6 +26,8 @@ from transformers.utils import logging
 
 from quizzes.explain.answers import OTHER_WRITER, LabelledAnswer, load_answers
 from quizzes.explain.grading import concept_text
+from quizzes.explain.limits import write_measured
+from quizzes.explain.measures import report
 from quizzes.explain.minilm import fetch_minilm
 from quizzes.explain.prompts import CONCEPTS, Prompt, load_prompts
 from quizzes.explain.weights import TENSORS, WEIGHTS, Weights, write_made_of, write_weights
@@ -94,8 +96,11 @@ def main() -> int:
     weights = Weights(concepts=concepts, alpha_over_rank=ALPHA_OVER_RANK)
     write_weights(weights, options.out)
     other = load_answers(prompts, folder=OTHER_WRITER)
-    weights = calibrated(load_reader(base, options.out), weights, prompts, other)
+    weights, judged = calibrated(load_reader(base, options.out), weights, prompts, other)
     write_weights(weights, options.out)
+    write_measured(judged, options.out)
+    for name, figure in vars(report(judged)).items():
+        print(f"{name:20}{figure}")  # noqa: T201 - a command line prints
     return 0
 
 
