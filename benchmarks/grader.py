@@ -30,7 +30,7 @@ from quizzes.explain.guards import words_of
 from quizzes.explain.measures import Judged, Report, by, confusion, report
 from quizzes.explain.minilm import fetch_minilm
 from quizzes.explain.prompts import Prompt, load_prompts
-from quizzes.explain.weights import WEIGHTS, read_weights
+from quizzes.explain.weights import MADE_OF, WEIGHTS, read_weights
 from quizzes.explain.worker.calibration import scorer
 from quizzes.explain.worker.examples import held_out
 from quizzes.explain.worker.network import build
@@ -83,7 +83,7 @@ def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]
             [one for one in prompts if (ANSWERS / "dev" / f"{one}.tsv").exists()], folder=ANSWERS / "dev"
         )
     if source == "held-out":
-        part = json.loads((WEIGHTS / "grader.json").read_text("utf-8"))["recipe"]["part"]
+        part = json.loads(next(WEIGHTS.glob(MADE_OF.format(seed="*"))).read_text("utf-8"))["recipe"]["part"]
         return [answer for answer in load_answers(prompts) if held_out(answer, part=part)]
     return [_from_json(json.loads(line), prompts) for line in Path(source).read_text("utf-8").splitlines()]
 
@@ -123,7 +123,7 @@ def _parts(
     """The grader without one of its parts, at the same limits."""
     by_words_alone = copy(reader)
     by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
-    likeliest = replace(limits, covered=0.5, contradicted=0.5, missing=0.5, partial=0.4)
+    likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
     return {
         "whole answers": report(_whole(answers, prompts, scorer(reader), limits)),
         "no own parts": report(_judged(answers, prompts, scorer(by_words_alone), limits)),

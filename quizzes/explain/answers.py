@@ -12,6 +12,9 @@ from quizzes.explain.grade import Verdict
 from study.content import ContentError, Problem
 
 ANSWERS = Path(__file__).parent / "answers"
+OTHER_WRITER = ANSWERS / "dev"
+"""Answers of a writer who wrote none of the others: limits are set on them."""
+
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
 

@@ -9,13 +9,14 @@ and their case cannot change a verdict, and an answer without its evidence state
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quizzes.explain.feedback import reason_for
 from quizzes.explain.grade import Verdict
 from quizzes.explain.guards import no_claim
 from quizzes.explain.passages import READ_CHARACTERS, Passage, passages
 from quizzes.explain.prompts import Prompt, PromptConcept
+from quizzes.explain.rejections import rejection_in
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Scores:
     partial: float
     covered: float
     contradicted: float
+
+    def speaks(self, relevant: float) -> bool:
+        """Whether something is said at all."""
+        return 1 - self.missing >= relevant
+
+    def turned(self) -> "Scores":
+        """Of a statement that is rejected: what it covers is contradicted, and the other way round."""
+        return replace(self, covered=self.contradicted, contradicted=self.covered)
 
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[Scores]]]
@@ -42,6 +51,9 @@ class Limits:
     """A passage says something of a concept unless it is missing with more than 1 - this."""
 
     covered: float
+    doubt: float
+    """Covered is not given when contradicted is likelier than this."""
+
     contradicted: float
     missing: float
     partial: float
@@ -112,14 +124,65 @@ def weigh(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> lis
     """Every passage against every concept; then, for each concept, those that bear on it together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
     said = _claims(prompt, answer)
-    rows = score(texts, [passage.text for passage in said])
-    found = [_relevant(said, [row[at] for row in rows], relevant) for at in range(len(texts))]
-    several = sorted({_joined(passages_) for passages_, _ in found if len(passages_) > 1})
+    opinions = _opinions(said, texts, score)
+    found = [
+        [(passage, row[at]) for passage, row in zip(said, opinions, strict=True) if row[at].speaks(relevant)]
+        for at in range(len(texts))
+    ]
+    for entries in found:
+        entries.sort(key=_words_first)
+    several = sorted({_joined(entries) for entries in found if _read_together(entries)})
     together = dict(zip(several, score(texts, several), strict=True))
     return [
-        Weighed(passages=chosen, scores=together[_joined(chosen)][at] if len(chosen) > 1 else alone)
-        for at, (chosen, alone) in enumerate(found)
+        Weighed(
+            passages=tuple(passage for passage, _ in entries),
+            scores=together[_joined(entries)][at]
+            if _read_together(entries)
+            else strongest([scores for _, scores in entries]),
+        )
+        for at, entries in enumerate(found)
     ]
+
+
+Entries = Sequence[tuple[Passage, Scores]]
+
+
+def _read_together(entries: Entries) -> bool:
+    """Several plain statements are read as one text; a rejection among them would be misread."""
+    return len(entries) > 1 and not any(rejection_in(passage.text) for passage, _ in entries)
+
+
+def _opinions(said: Sequence[Passage], concepts: Sequence[str], score: Scorer) -> list[list[Scores]]:
+    """For each passage its scores; of a rejected statement they are turned round."""
+    pieces = [_pieces(passage.text) for passage in said]
+    rows = iter(score(concepts, [text for parts in pieces for text, _ in parts]))
+    opinions = []
+    for parts in pieces:
+        read = [[s.turned() if rejected else s for s in next(rows)] for _, rejected in parts]
+        opinions.append([strongest(column) for column in zip(*read, strict=True)])
+    return opinions
+
+
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    """What a passage says, and whether it says so to reject it."""
+    rejection = rejection_in(text)
+    if rejection is None:
+        return [(text, False)]
+    instead = [(rejection.instead, False)] if rejection.instead else []
+    return [(rejection.statement, True), *instead]
+
+
+def strongest(opinions: Sequence[Scores]) -> Scores:
+    """Of several statements each verdict at its likeliest; missing only where all miss it."""
+    if not opinions:
+        return NOTHING_SAID
+    values = (
+        min(one.missing for one in opinions),
+        max(one.partial for one in opinions),
+        max(one.covered for one in opinions),
+        max(one.contradicted for one in opinions),
+    )
+    return Scores(*(value / sum(values) for value in values))
 
 
 def _claims(prompt: Prompt, answer: str) -> list[Passage]:
@@ -127,21 +190,14 @@ def _claims(prompt: Prompt, answer: str) -> list[Passage]:
     return [passage for passage in passages(answer) if no_claim(passage.text, given=given) is None]
 
 
-def _relevant(
-    said: Sequence[Passage], scores: Sequence[Scores], relevant: float
-) -> tuple[tuple[Passage, ...], Scores]:
-    """Passages with something to say, in an order independent of where they stand; the first one's scores."""
-    found = [both for both in zip(said, scores, strict=True) if 1 - both[1].missing >= relevant]
-    found.sort(key=_words_first)
-    return tuple(passage for passage, _ in found), found[0][1] if found else NOTHING_SAID
-
-
 def _words_first(entry: tuple[Passage, Scores]) -> str:
     return entry[0].text.lower()
 
 
-def _joined(found: Sequence[Passage]) -> str:
-    return " ".join(passage.text if passage.text[-1] in ".!?" else f"{passage.text}." for passage in found)
+def _joined(entries: Entries) -> str:
+    return " ".join(
+        passage.text if passage.text[-1] in ".!?" else f"{passage.text}." for passage, _ in entries
+    )
 
 
 def _graded(concept: PromptConcept, weighed: Weighed, limits: Limits) -> ConceptGrade:
@@ -160,7 +216,7 @@ def decide(scores: Scores, limits: Limits) -> tuple[Verdict, float]:
     """The verdict that the likelihoods allow, and its likelihood."""
     if scores.contradicted >= limits.contradicted:
         return "contradicted", scores.contradicted
-    if scores.covered >= limits.covered:
+    if scores.covered >= limits.covered and scores.contradicted <= limits.doubt:
         return "covered", scores.covered
     if scores.missing >= limits.missing:
         return "missing", scores.missing

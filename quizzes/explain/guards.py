@@ -19,7 +19,8 @@ LIST_ITEM_WORDS = 2
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ORDER = re.compile(
     r"\b(?:(?:ignore|disregard|forget)\b.{0,40}\b(?:instructions?|rules?|rubric|prompt|above|previous)"
-    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept)\b.{0,40}\b(?:covered|correct|verdicts?"
+    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept|return|output|print|reply|respond)\b"
+    r".{0,40}\b(?:covered|correct|verdicts?"
     r"|full (?:marks|points|credit)|all (?:four|concepts|verdicts|points|marks)|top marks|100 ?%|passed)\b"
     r"|(?:you are|act as|dear|hey|attention),? (?:now )?(?:an? |the )?(?:automatic |strict |helpful )?"
     r"(?:grader|grading|examiner|assistant|teacher)"

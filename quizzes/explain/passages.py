@@ -15,16 +15,17 @@ MOST_PASSAGES = 24
 LONGEST_WORDS = 60
 
 _TAG = re.compile(
-    r"<(?:!--.*?--|script\b.*?</script\s*|style\b.*?</style\s*|/?[a-zA-Z][^<>]{0,500})>", re.DOTALL | re.I
+    r"<(?:!--.*?--|script\b.*?</script\s*|style\b.*?</style\s*|/?[a-zA-Z][^<>]{0,500})>",
+    re.DOTALL | re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?;])[\"')\]]*\s+|\s*[\r\n]+\s*")
+_SENTENCE_END = re.compile(r"(?<=[.!?;])[\"')\]]*\s+")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|approx|resp|etc|ca|cf|no|fig|z\.B|d\.h)\.$", re.I)
 _LEANS = re.compile(
-    r"^\W*(?:and|but|so|because|since|which|it|its|it's|they|their|them|this|that|these|those|there|then|thus|hence|"
-    r"therefore|however|instead|also|too|again|otherwise|only|not|no|yes|nope|wrong|false|true|right|in fact|"
-    r"actually|nonsense|rubbish|same|both|neither|either|he|she|for example|e\.g|i\.e|das|dies|er|sie|es|"
-    r"mais|cela|ce|il|elle|pero|eso|esto|mas|isso|isto|ma|questo|quello)\b",
-    re.I,
+    r"^\W*(?:and|but|so|because|since|which|it|its|it's|they|their|them|this|that|these|those|then|thus|hence|"
+    r"therefore|however|instead|otherwise|no|nope|yes|wrong|false|true|not (?:so|true|at all)|in fact|"
+    r"actually|nonsense|rubbish|for example|e\.g|i\.e|das|dies|er|sie|es|mais|cela|ce|il|elle|pero|eso|"
+    r"esto|mas|isso|isto|ma|questo)\b",
+    re.IGNORECASE,
 )
 _ASKS = re.compile(r"\?\W*$")
 

@@ -28,7 +28,7 @@ def verdicts(answer: str) -> list[str]:
 
 
 def test_each_concept_gets_its_verdict_with_the_words_that_show_it() -> None:
-    answer = "We say apple. The sun is out.\nWe do not brick. Maybe cloud, one day. We have daisy."
+    answer = "We say apple. The sun is out.\n\nWe do not brick. Maybe cloud, one day. We have daisy."
     found = graded(answer)
     assert list(found.verdicts.values()) == ["covered", "contradicted", "partial", "unsure"]
     shown = [answer[span.start : span.end] for concept in found.concepts for span in concept.evidence]

@@ -9,10 +9,11 @@ from typing import Any
 from quizzes.explain.grading import Limits
 
 WEIGHTS = Path(__file__).parent
-TENSORS = "adapter.safetensors"
+TENSORS = "adapter-{seed}.safetensors"
+MADE_OF = "adapter-{seed}.json"
 SETTINGS = "grader.json"
 
-UNCALIBRATED = Limits(relevant=0.1, covered=0.5, contradicted=0.5, missing=0.5, partial=0.4)
+UNCALIBRATED = Limits(relevant=0.5, covered=0.5, doubt=0.4, contradicted=0.5, missing=0.5, partial=0.4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,20 @@ def read_weights(folder: Path = WEIGHTS) -> Weights:
     )
 
 
-def write_weights(weights: Weights, folder: Path, **made_of: Any) -> None:
-    """With the recipe and versions it was `made_of`."""
-    text = json.dumps(asdict(weights) | made_of, indent=1, ensure_ascii=False)
-    (folder / SETTINGS).write_text(f"{text}\n", "utf-8")
+def adapters(folder: Path = WEIGHTS) -> list[Path]:
+    """The trained networks, one a seed; the grader goes by their mean."""
+    return sorted(folder.glob(TENSORS.format(seed="*")))
+
+
+def write_weights(weights: Weights, folder: Path) -> None:
+    """What all networks share."""
+    _write(folder / SETTINGS, asdict(weights))
+
+
+def write_made_of(folder: Path, *, seed: int, **made_of: Any) -> None:
+    """Recipe, number of answers and versions that one network was made of."""
+    _write(folder / MADE_OF.format(seed=seed), made_of)
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(f"{json.dumps(values, indent=1, ensure_ascii=False)}\n", "utf-8")

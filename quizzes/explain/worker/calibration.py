@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from quizzes.explain.answers import LabelledAnswer
 from quizzes.explain.calibration import cases, fitting_limits, fitting_temperature
-from quizzes.explain.grading import Scorer, Scores, concept_text, weigh
+from quizzes.explain.grading import Limits, Scorer, Scores, concept_text, decide, weigh
+from quizzes.explain.measures import Judged
 from quizzes.explain.prompts import Prompt
 from quizzes.explain.weights import Weights
 from quizzes.explain.worker.reader import Reader
@@ -22,8 +23,11 @@ def scorer(reader: Reader) -> Scorer:
 
 def calibrated(
     reader: Reader, weights: Weights, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
-) -> Weights:
-    """The weights with the temperature and the limits that suit these answers."""
+) -> tuple[Weights, list[Judged]]:
+    """The weights with the temperature and limits that suit these answers.
+
+    And the verdicts on each half of the prompts under limits that suit the other half, to measure by.
+    """
     score = scorer(reader)
     labelled = []
     for answer in answers:
@@ -33,11 +37,27 @@ def calibrated(
         labelled += list(zip(answer.verdicts, row, strict=True))
     weights = replace(weights, temperature=round(fitting_temperature(labelled), 2))
     reader.temperature = weights.temperature
+    relevant = weights.limits.relevant
     weighed = [
-        [
-            one.scores
-            for one in weigh(prompts[answer.prompt_id], answer.text, score, relevant=weights.limits.relevant)
-        ]
+        [one.scores for one in weigh(prompts[answer.prompt_id], answer.text, score, relevant=relevant)]
         for answer in answers
     ]
-    return replace(weights, limits=fitting_limits(list(cases(answers, weighed)), weights.limits))
+    limits = fitting_limits(list(cases(answers, weighed)), weights.limits)
+    return replace(weights, limits=limits), crossed(answers, weighed, weights.limits)
+
+
+def crossed(
+    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], start: Limits
+) -> list[Judged]:
+    """Verdicts under limits that were set on the other half of the prompts."""
+    ids = sorted({answer.prompt_id for answer in answers})
+    judged = []
+    for half in (ids[::2], ids[1::2]):
+        set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
+        limits = fitting_limits(list(cases(*zip(*set_on, strict=True))), start)
+        judged += [
+            Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row))
+            for answer, row in zip(answers, weighed, strict=True)
+            if answer.prompt_id in half
+        ]
+    return judged

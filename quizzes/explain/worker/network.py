@@ -21,7 +21,6 @@ from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
 from quizzes.explain.prompts import CONCEPTS
-from quizzes.explain.weights import TENSORS
 
 VERDICTS = 4
 LONGEST_TEXT_TOKENS = 220
@@ -144,19 +143,19 @@ def _tokens(tokenizer: Any, row: Row) -> tuple[list[int], list[int], list[int], 
     return ids, slots + rest, own + rest, begin
 
 
-def save_tensors(network: AnswerReader, folder: Path) -> None:
+def save_tensors(network: AnswerReader, path: Path) -> None:
     """What training changed, in 16 bits: the encoder's adapter and norms, and the concepts' own parts."""
     changed = {
         name.replace("base_model.model.", "").replace(".default", ""): parameter.detach().half().contiguous()
         for name, parameter in network.named_parameters()
         if parameter.requires_grad
     }
-    save_file(changed, folder / TENSORS)
+    save_file(changed, path)
 
 
-def load_tensors(network: AnswerReader, folder: Path, *, alpha_over_rank: float) -> None:
+def load_tensors(network: AnswerReader, path: Path, *, alpha_over_rank: float) -> None:
     """Put what training changed into a fresh reader; the adapter is merged: W' = W + (alpha/r) B A."""
-    stored = {name: tensor.float() for name, tensor in load_file(folder / TENSORS).items()}
+    stored = {name: tensor.float() for name, tensor in load_file(path).items()}
     own = dict(network.named_parameters())
     with torch.no_grad():
         for name, tensor in stored.items():

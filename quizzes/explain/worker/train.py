@@ -1,9 +1,12 @@
 """Training of the grader: LoRA on all linear layers of MiniLM, from labelled answers, in one command.
 
-    python -m quizzes.explain.worker.train --models-dir M [--out FOLDER] [--threads 2] [--epochs 8] ...
+    python -m quizzes.explain.worker.train [--seed 0] [--out FOLDER] [--threads 2]
 
-Writes the adapter, its limits and what it was made of. A tenth of the groups of answers is held out: the
-network never learns from it, and temperature and limits are set on it (calibration.py).
+Each seed makes one network; the grader goes by the mean of those that lie in the folder.
+
+Writes the adapter, its limits and what it was made of. A tenth of the groups of answers is held out, to
+measure on. Temperature and limits are set on answers of another writer (calibration.py), and what comes of
+limits that were set on half of the prompts is measured on the other half.
 """
 
 import argparse
@@ -21,11 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils import logging
 
-from quizzes.explain.answers import LabelledAnswer, load_answers
+from quizzes.explain.answers import OTHER_WRITER, LabelledAnswer, load_answers
 from quizzes.explain.grading import concept_text
+from quizzes.explain.limits import write_measured
+from quizzes.explain.measures import report
 from quizzes.explain.minilm import fetch_minilm
 from quizzes.explain.prompts import CONCEPTS, Prompt, load_prompts
-from quizzes.explain.weights import WEIGHTS, Weights, write_weights
+from quizzes.explain.weights import TENSORS, WEIGHTS, Weights, write_made_of, write_weights
 from quizzes.explain.worker.calibration import calibrated
 from quizzes.explain.worker.examples import STRENGTH, epoch, held_out, mistyped
 from quizzes.explain.worker.network import AnswerReader, Row, build, collate, save_tensors
@@ -78,18 +83,24 @@ def main() -> int:
     answers = load_answers(prompts)
     base = fetch_minilm(options.models_dir, _tell)
     learnt = [answer for answer in answers if not held_out(answer, part=recipe.part)]
-    kept = [answer for answer in answers if held_out(answer, part=recipe.part)]
-    print(f"{len(learnt)} answers to learn from, {len(kept)} held out")  # noqa: T201 - a command line prints
-    network = train(recipe, base, prompts, learnt)
-    options.out.mkdir(parents=True, exist_ok=True)
-    save_tensors(network, options.out)
+    print(f"{len(learnt)} of {len(answers)} answers to learn from", flush=True)  # noqa: T201
+    if not options.limits_only:
+        network = train(recipe, base, prompts, learnt)
+        options.out.mkdir(parents=True, exist_ok=True)
+        save_tensors(network, options.out / TENSORS.format(seed=recipe.seed))
+        made_of = {"recipe": asdict(recipe), "answers": len(learnt), "versions": versions()}
+        write_made_of(options.out, seed=recipe.seed, **made_of)
     concepts = {
         concept_text(concept): concept.label for prompt in prompts.values() for concept in prompt.concepts
     }
     weights = Weights(concepts=concepts, alpha_over_rank=ALPHA_OVER_RANK)
     write_weights(weights, options.out)
-    weights = calibrated(load_reader(base, options.out), weights, prompts, kept)
-    write_weights(weights, options.out, recipe=asdict(recipe), answers=len(learnt), versions=versions())
+    other = load_answers(prompts, folder=OTHER_WRITER)
+    weights, judged = calibrated(load_reader(base, options.out), weights, prompts, other)
+    write_weights(weights, options.out)
+    write_measured(judged, options.out)
+    for name, figure in vars(report(judged)).items():
+        print(f"{name:20}{figure}")  # noqa: T201 - a command line prints
     return 0
 
 
@@ -198,6 +209,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=standard.epochs)
     parser.add_argument("--rank", type=int, default=standard.rank)
     parser.add_argument("--contrast", type=float, default=standard.contrast)
+    parser.add_argument("--limits-only", action="store_true", help="keep the weights, set their limits anew")
     parser.add_argument("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
     return parser.parse_args()
 

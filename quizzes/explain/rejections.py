@@ -1,0 +1,73 @@
+"""Statements rejected as a whole: "It's a myth that ...", "People say ..., not so", "... is simply wrong".
+
+Rejecting a false statement asserts its opposite. A small network sees the false words and misses the frame
+around them, so the frame is taken off by rule: the network reads the statement alone, its opinion is turned.
+"""
+
+import re
+from dataclasses import dataclass
+
+LONGEST_CHARACTERS = 600
+"""The patterns try many ways to cut a text; this bounds what they cost."""
+
+_WRONG = (
+    r"(?:(?:simply|just|plainly|plain|completely|totally|all|flat|quite|dead|clearly|really|a|an|the|common|"
+    r"widespread|popular|old|big|typical|frequent|complete|total|classic)\s+)*"
+    r"(?:wrong|false|untrue|incorrect|mistaken|nonsense|rubbish|bogus|bs|myth|mistake|misconception|misbelief|"
+    r"misunderstanding|error|fallacy|lie|legend|not (?:at all )?(?:true|so|the case|correct|right)|"
+    r"far from (?:true|the truth))"
+)
+_IS = r"(?:'s|’s|s|\s+(?:is|are|was|were|remains|would be))"
+_STATEMENT = r"(?P<said>[^.;:!?\n\"“”]{8,}?)"
+_SAY = (
+    r"(?:say|says|said|saying|think|thinks|thinking|believe|believes|believing|claim|claims|claiming|assume|assumes|"
+    r"suppose|promise|state|argue|reckons?|writes?|reads?|hears?|told(?: me| you| us)?|tells? (?:me|you|us))"
+)
+_PEOPLE = (
+    r"(?:some|many|most|lots of|people|others|someone|somebody|they|you|we|my|our|a|the|one|everyone|"
+    r"everybody|i|textbooks|it is often)"
+)
+_END = (
+    r"(?:\W*$|(?:\s*[.;:!]+\s*|\s+[–—-]+\s+|\s*,\s*(?=(?:it|its|it's|they|they're|theyre|this|that|he|she|you|we|"
+    r"the|only|but|instead|all|none|and)\b))(?P<rest>.+)$)"
+)
+"""Nothing more, or what is said instead."""
+
+_FRAMES = [
+    re.compile(rf"^\W*{pattern}{_END}", re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        rf"(?:(?:no|nope|well|sorry|actually|so|but|and)\W+)*(?:(?:it|that|this){_IS}?|is)\s+{_WRONG}"
+        rf"(?:\s+to {_SAY})?(?:\s+that)?\s+(?!because\b|since\b|as\b){_STATEMENT}",
+        rf"(?:the|this|that)\s+(?:common |popular |old |whole )?(?:idea|claim|belief|notion|rumou?r|"
+        rf"statement|assumption|story|view|opinion)\s+that\s+{_STATEMENT}{_IS}\s+{_WRONG}",
+        rf"that\s+{_STATEMENT}{_IS}\s+{_WRONG}",
+        rf"{_PEOPLE}\b[^.;:!?]{{0,40}}?\b{_SAY}(?:\s+that)?\s+{_STATEMENT}\s*[,.;:!–—-]+\s*(?:but |and )?"
+        rf"(?:(?:that|this|it|which|they){_IS}\s+)?{_WRONG}",
+        rf"(?:whoever|(?:anyone|everyone|those|people|anybody)(?: who)?)\s+{_SAY}(?:\s+that)?\s+{_STATEMENT}"
+        rf"{_IS}\s+{_WRONG}",
+        rf"(?:do not|don't|don’t|dont|never)\s+(?:believe|think|say|assume|trust|listen to|write)\s+"
+        rf"(?:(?:people|those|anyone|anybody|them)\s+(?:who\s+)?{_SAY}\s+)?(?:that\s+)?{_STATEMENT}",
+        rf"{_STATEMENT}\?\s*(?:no|nope|(?:(?:that|this|it){_IS}\s+)?{_WRONG})",
+        rf"{_WRONG}\s*[:,]\s*[\"“]{_STATEMENT}[\"”]",
+        rf"[\"“]{_STATEMENT}[\"”]\W*(?:no+pe\W+|nah\W+|no+\W+)?(?:(?:that|this|it)?{_IS}?\s*)?{_WRONG}",
+    )
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """The statement that a passage rejects, and what it says instead, if anything."""
+
+    statement: str
+    instead: str
+
+
+def rejection_in(text: str) -> Rejection | None:
+    """What a passage rejects, where all of it is a rejection and what is said instead; or None."""
+    if len(text) > LONGEST_CHARACTERS:
+        return None
+    for frame in _FRAMES:
+        if match := frame.match(text):
+            instead = (match["rest"] or "").strip()
+            return Rejection(statement=match["said"].strip(" ,"), instead=instead if " " in instead else "")
+    return None
