@@ -53,7 +53,7 @@ class Recipe:
     """What decides a training; equal recipes on one machine give equal weights."""
 
     seed: int = 0
-    epochs: int = 6
+    epochs: int = 4
     rows: int = 32
     rank: int = 24
     learning_rate: float = 1e-3
