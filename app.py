@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -110,17 +111,17 @@ def _composed(
         menu=MENU,
     )
     cards = card_exercise(context)
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, of_card=cards.subjects)
     grader = GraderDesk(settings.models_dir) if worker else None
     explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
-    review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
-    subjects = Subjects(
+    beside_quizzes = Subjects(
         of_card=cards.subjects,
-        of_question=quiz.subjects,
         of_prompt=explain.subjects,
         of_idea=explain.idea_subjects,
         of_prediction=QUANTITY_CONCEPTS,
     )
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, elsewhere=beside_quizzes)
+    subjects = replace(beside_quizzes, of_question=quiz.subjects)
+    review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))
 
     exchanges: dict[str, Exchange] = {

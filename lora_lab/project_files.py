@@ -8,7 +8,7 @@ from lora_lab.project_report import project_report
 from study.attachments import missing
 from study.context import Context, visit
 from study.errors import LearnerError
-from study.web import COOKIE
+from study.web import browser_of
 
 
 def register(site: FastAPI, context: Context, desk: ProjectDesk) -> None:
@@ -25,11 +25,9 @@ class ProjectFiles:
 
     def report(self, project_id: str, request: Request) -> Response:
         """Opened in the browser, kept with its Save."""
-        browser_id = request.cookies.get(COOKIE, "")
-        if not 0 < len(browser_id) <= 64:
-            return missing("Your browser did not send its cookie, so your project can't be found.")
-        visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
         try:
+            browser_id = browser_of(request.cookies)
+            visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
             standing = self._desk.standing(visitor, self._desk.find(project_id))
             html = project_report(self._desk, standing, by=visitor.profile.name)
         except LearnerError as error:

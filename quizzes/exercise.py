@@ -14,6 +14,7 @@ from quizzes.own_bank import LiveBank
 from quizzes.session import Position, draw, offered
 from quizzes.sittings import Sittings
 from study import events
+from study.agenda import Subjects
 from study.concepts import ConceptMap
 from study.context import Context, Visit
 from study.errors import LearnerError
@@ -236,13 +237,13 @@ def quiz_exercise(
     context: Context,
     *,
     ask_for_cards: AskForCards,
-    of_card: Mapping[str, tuple[str, ...]] | None = None,
+    elsewhere: Subjects | None = None,
 ) -> QuizExercise:
     """The questions of an app: its bank and the learner's own, read and checked, on its store."""
     sittings = Sittings(
         store=context.store,
         bank=LiveBank(context.concepts, context.settings.questions_dir),
-        of_card=of_card or {},
+        subjects=elsewhere or Subjects(),
     )
     return QuizExercise(sittings=sittings, concepts=context.concepts, ask_for_cards=ask_for_cards)
 

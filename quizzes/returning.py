@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 
-from study.days import study_day
+from study.days import StudyDays
 from study.store.quizzes import QuizAnswer
 
 STAGES = (timedelta(days=1), timedelta(days=7))
@@ -20,12 +20,12 @@ class Returning:
     stage: int
 
 
-def returning(answers: Iterable[QuizAnswer], *, zone: tzinfo | None = None) -> list[Returning]:
+def returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Returning]:
     """What is to come back, soonest first. Being right on both days ends it; being wrong begins it anew."""
     waiting: dict[str, Returning] = {}
     for answer in answers:
         before = waiting.get(answer.question_id)
-        after = _after(before, answer, study_day(answer.answered_at, zone=zone))
+        after = _after(before, answer, days.day(answer.answered_at))
         if after is not None:
             waiting[answer.question_id] = after
         elif before is not None:
@@ -33,9 +33,9 @@ def returning(answers: Iterable[QuizAnswer], *, zone: tzinfo | None = None) -> l
     return sorted(waiting.values(), key=_when)
 
 
-def due(waiting: Iterable[Returning], *, now: datetime, zone: tzinfo | None = None) -> list[Returning]:
+def due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) -> list[Returning]:
     """Those whose day has come."""
-    today = study_day(now, zone=zone)
+    today = days.day(now)
     return [each for each in waiting if each.due_on <= today]
 
 

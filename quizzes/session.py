@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from quizzes.bank import Bank, Option, Question
-from quizzes.kinds.grade import Offered, lettered
+from quizzes.bank import Bank, Question
+from quizzes.kinds.grade import Offered
 from quizzes.modes import CHECK_LEVELS, PROBLEM_KINDS
 from study.store.quizzes import QuizAnswer, QuizRecord
 
@@ -73,11 +73,6 @@ def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> t
 def offered(question: Question, *, seed: int) -> Offered:
     """What there is to choose from under its letters, in the order this quiz shows it."""
     return question.task.offered(f"{seed}/{question.id}")
-
-
-def options_in_order(question: Question, *, seed: int) -> list[tuple[str, Option]]:
-    """The options of a question that has options, under the same letters."""
-    return lettered(question.options, salt=f"{seed}/{question.id}")
 
 
 def position(

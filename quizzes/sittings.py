@@ -1,7 +1,6 @@
 """The verbs of quizzes on the store: start, where am I, answer. Page and command line both call these."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -11,8 +10,11 @@ from quizzes.kinds.grade import Response
 from quizzes.modes import SECOND_ATTEMPT
 from quizzes.returning import Returning, due, returning
 from quizzes.session import SEEDS, Position, draw, draw_check, draw_problems, missed, position
-from study import progress
+from study.agenda import Subjects
+from study.days import StudyDays
 from study.errors import LearnerError, StaleError
+from study.mastery import mastery
+from study.progress import weakest
 from study.store import Store
 from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
 
@@ -29,8 +31,8 @@ class Sittings:
 
     store: Store
     bank: Bank
-    of_card: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Which concepts each card is about: what is weak shows in cards as well."""
+    subjects: Subjects = field(default_factory=Subjects)
+    """What is weak shows in cards, explanations and predictions as well."""
 
     def start(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> QuizRecord:
         """Draw the questions and record the session."""
@@ -139,12 +141,13 @@ class Sittings:
 
     def returning(self, profile_id: str) -> list[Returning]:
         """What was missed by this learner in spite of being sure, and when it is asked again."""
-        found = returning(self.store.quizzes.history(profile_id))
+        found = returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
         return [each for each in found if each.question_id in self.bank.by_id]
 
     def due(self, profile_id: str, *, now: datetime) -> list[Question]:
         """Confident errors whose day has come."""
-        return [self.bank.by_id[each.question_id] for each in due(self.returning(profile_id), now=now)]
+        come = due(self.returning(profile_id), now=now, days=self._days(profile_id))
+        return [self.bank.by_id[each.question_id] for each in come]
 
     def again(self, profile_id: str, *, now: datetime) -> list[Question]:
         """What to ask again: confident errors whose day has come, then what was last missed in other ways."""
@@ -154,13 +157,9 @@ class Sittings:
 
     def weak_concepts(self, profile_id: str) -> list[str]:
         """The concepts that need work most, by the rule of mastery."""
-        mastery = progress.mastery_by_concept(
-            self.store.cards.history(profile_id),
-            self.store.quizzes.history(profile_id),
-            of_card=self.of_card,
-            of_question=self.bank.concepts_of,
-        )
-        return [concept for concept, _ in progress.weakest(mastery)]
+        subjects = replace(self.subjects, of_question=self.bank.concepts_of)
+        known = mastery(self.store, profile_id, subjects)
+        return [concept for concept, _ in weakest(known)]
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
         """How many timed challenges had all answers right."""
@@ -176,6 +175,9 @@ class Sittings:
             return False
         where = self.position(record, now=now)
         return 0 < where.total == where.right
+
+    def _days(self, profile_id: str) -> StudyDays:
+        return self.store.notes.preferences(profile_id).days
 
     def _asked(self, record: QuizRecord, question_id: str, *, attempt: int, now: datetime) -> Question:
         """The question, if it is open in this quiz for this attempt."""

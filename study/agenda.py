@@ -28,9 +28,9 @@ class CardsDue:
 class Subjects:
     """Which concepts each card, question, prompt and prediction is about."""
 
-    of_card: Mapping[str, tuple[str, ...]]
-    of_question: Mapping[str, tuple[str, ...]]
-    of_prompt: Mapping[str, tuple[str, ...]]
+    of_card: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    of_question: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    of_prompt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_idea: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """By prompt, and by what a good explanation of it says."""
 

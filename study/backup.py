@@ -14,6 +14,7 @@ from study.exchange import Entry, File, Format, Plan, gathered
 from study.own_files import is_safe, read_own_file, read_own_files
 from study.store import Store
 from study.store.migrations import STEPS
+from study.store.notes import preference_problem
 from study.store.rows import owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
@@ -73,6 +74,11 @@ class BackupExchange:
         here = read_own_file(self.home, name)
         return Entry(verdict="same" if here == text else "new" if here is None else "changed", item=name)
 
+    def _problem(self, name: str, row: Mapping[str, Any]) -> str:
+        if name == "preferences":  # every page reads them, so one that does not fit would close them all
+            return preference_problem(row.get("name"), row.get("value"))
+        return self.row_problem(name, row)
+
     def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, list[dict[str, Any]]], list[Entry]]:
         tables: dict[str, list[dict[str, Any]]] = {}
         refused: list[Entry] = []
@@ -81,7 +87,7 @@ class BackupExchange:
             if name not in known or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
                 refused.append(Entry(verdict="rejected", item=str(name), why="this app keeps no such list"))
                 continue
-            problems = [(row, self.row_problem(name, row)) for row in rows]
+            problems = [(row, self._problem(name, row)) for row in rows]
             tables[name] = [row for row, problem in problems if not problem]
             refused += [
                 Entry(verdict="rejected", item=name, why=problem) for _, problem in problems if problem

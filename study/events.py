@@ -62,4 +62,5 @@ def form(event: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def number(written: str, *, default: int, low: int, high: int) -> int:
     """A whole number from an address that anyone may have typed: out of range is brought into range."""
-    return min(max(int(written), low), high) if written.removeprefix("-").isdecimal() else default
+    short = written[:18]  # any number that long is out of range, and thousands of digits Python does not read
+    return min(max(int(short), low), high) if written.removeprefix("-").isdecimal() else default

@@ -131,12 +131,7 @@ class _Greeter:
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
     """Who asks, and what the address says of the page being opened, or that an event came from."""
-    browser_id = dict(request.cookies).get(web.COOKIE, "")
-    if not 0 < len(browser_id) <= 64:
-        raise LearnerError(
-            "Your browser did not send its cookie, so your cards can't be found.",
-            do_next="Allow cookies for this address, then reload the page.",
-        )
+    browser_id = web.browser_of(dict(request.cookies))
     query = dict(parse_qsl(str(request.query_params))) if event is None else query_of(event)
     found = visit(context, browser_id=browser_id, query=query)
     if event and event.get("shown_profile") not in (None, found.profile.id):

@@ -7,8 +7,9 @@ from fastapi.responses import Response
 
 from study.attachments import missing, plot_response
 from study.context import Context, visit
+from study.errors import LearnerError
 from study.sections import Section, find_figure
-from study.web import COOKIE
+from study.web import browser_of
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
@@ -26,9 +27,10 @@ class ProgressFiles:
 
     def plot(self, name: str, ending: str, request: Request) -> Response:
         """A chart of the part that the address names."""
-        browser_id = request.cookies.get(COOKIE, "")
-        if not 0 < len(browser_id) <= 64:
-            return missing("Your browser did not send its cookie, so your cards can't be found.")
+        try:
+            browser_id = browser_of(request.cookies)
+        except LearnerError as error:
+            return missing(str(error))
         visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
         plot = find_figure(self._sections, visitor, name)
         if plot is None:

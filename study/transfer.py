@@ -10,12 +10,13 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect, Request
 
-from study import web
+from study.attachments import file_response, missing
 from study.context import Context, visit
 from study.errors import LearnerError
 from study.exchange import Exchange, File
 from study.pending import UPLOAD_LIMIT_BYTES, Pending
 from study.store.profiles import Profile
+from study.web import browser_of
 
 UPLOAD_PATH = "/io/upload"
 LARGER_BODIES = {UPLOAD_PATH: UPLOAD_LIMIT_BYTES}
@@ -50,13 +51,14 @@ class Transfer:
         """The files of one format; several come in a zip."""
         found = self._exchanges.get(exchange)
         if found is None or name not in [offered.name for offered in found.formats]:
-            return PlainTextResponse("There is no such download.", HTTPStatus.NOT_FOUND)
+            return missing("There is no such download.")
         try:
             profile = self._learner(request)
             files = found.export(profile.id, name, now=self._context.clock())
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
-        return _attached(files[0] if len(files) == 1 else _packed(f"lora-study-{exchange}-{name}.zip", files))
+        file = files[0] if len(files) == 1 else _packed(f"lora-study-{exchange}-{name}.zip", files)
+        return file_response(file.content, MEDIA.get(file.ending, "application/octet-stream"), file.name)
 
     async def upload(self, request: Request) -> Response:
         """One file; it waits until the learner has seen what it would do."""
@@ -70,19 +72,7 @@ class Transfer:
         return JSONResponse({})
 
     def _learner(self, request: Request) -> Profile:
-        browser_id = request.cookies.get(web.COOKIE, "")
-        if not 0 < len(browser_id) <= 64:
-            raise LearnerError(
-                "Your browser did not send its cookie.",
-                do_next="Open the page In and out first, then try again.",
-            )
-        return visit(self._context, browser_id=browser_id, query={}).profile
-
-
-def _attached(file: File) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{file.name}"', "Cache-Control": "no-store"}
-    media = MEDIA.get(file.ending, "application/octet-stream")
-    return Response(file.content, media_type=media, headers=headers)
+        return visit(self._context, browser_id=browser_of(request.cookies), query={}).profile
 
 
 def _packed(name: str, files: Sequence[File]) -> File:

@@ -13,6 +13,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from study.errors import LearnerError
+
 COOKIE = "learner"
 COOKIE_SECONDS = 5 * 365 * 24 * 3600
 BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a video does not
@@ -22,6 +24,17 @@ CONTENT_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; "
     "base-uri 'self'; form-action 'self'; object-src 'none'"
 )
+
+
+def browser_of(cookies: Mapping[str, str]) -> str:
+    """The id of the browser that asks."""
+    browser_id = cookies.get(COOKIE, "")
+    if not 0 < len(browser_id) <= 64:
+        raise LearnerError(
+            "Your browser did not send its cookie, so what you did can't be found.",
+            do_next="Allow cookies for this address, then reload the page.",
+        )
+    return browser_id
 
 
 class Doorkeeper:

@@ -14,6 +14,7 @@ from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiReview
 from flashcards.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, preview
+from study.store.verbs import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
 DAY_SECONDS = 86_400
@@ -142,9 +143,16 @@ def _row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> di
 
 
 def row_problem(table: str, row: Mapping[str, Any]) -> str:
-    """What is wrong with a rating of a backup; our scheduler must be able to go on from it."""
-    if table != "card_reviews":
-        return ""
+    """What is wrong with a rating or verb of a backup; the Cards page must be able to go on from it."""
+    match table:
+        case "card_reviews":
+            return _rating_problem(row)
+        case "card_verbs":
+            return "" if _verb_is_whole(row) else "what was done with a card can't be read"
+    return ""
+
+
+def _rating_problem(row: Mapping[str, Any]) -> str:
     try:
         memory = Memory.from_json(row["after"])
         whole = memory.phase in PHASES.values() and memory.due.tzinfo and memory.last_review.tzinfo
@@ -154,6 +162,23 @@ def row_problem(table: str, row: Mapping[str, Any]) -> str:
     if not (whole and known):
         return "the state after a rating can't be read"
     return "" if row.get("rating") in RATINGS else "a rating must be 1, 2, 3 or 4"
+
+
+def _verb_is_whole(row: Mapping[str, Any]) -> bool:
+    value = row.get("value")
+    try:
+        match row.get("verb"):
+            case "bury":
+                return datetime.fromisoformat(value).tzinfo is not None if isinstance(value, str) else False
+            case "spread":
+                return all(datetime.fromisoformat(day).tzinfo for day in dict(value or {}).values())
+            case "edit":
+                return value is None or all(isinstance(text, str) for text in dict(value).values())
+            case "cram":
+                return {"run", "known"} <= dict(value or {}).keys()
+    except (TypeError, ValueError):
+        return False
+    return row.get("verb") in NAMES
 
 
 def _is_reset(review: AnkiReview) -> bool:

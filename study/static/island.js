@@ -361,15 +361,19 @@ function onLiveInput(event) {
   askLive(liveForm().dataset.live);
 }
 
-async function upload(input) {
+function chosenFile(input) {
   const file = input.files[0];
-  if (!file) return;
   const limit = Number(input.dataset.limit);
-  if (file.size > limit) {
-    input.value = '';
-    const size = (file.size / 1e6).toFixed(1);
-    return trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
-  }
+  if (!file || !(file.size > limit)) return file; // without a limit, any size
+  input.value = '';
+  const size = (file.size / 1e6).toFixed(1);
+  trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
+  return null;
+}
+
+async function upload(input) {
+  const file = chosenFile(input);
+  if (!file) return;
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = '';
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
@@ -379,14 +383,8 @@ async function upload(input) {
 
 // For files that are too large for an event. The server keeps the file and is then asked what to show of it.
 async function sendFile(input) {
-  const file = input.files[0];
+  const file = chosenFile(input);
   if (!file) return;
-  const limit = Number(input.dataset.limit);
-  if (file.size > limit) {
-    input.value = '';
-    const size = (file.size / 1e6).toFixed(1);
-    return trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
-  }
   say(`Sending ${file.name}`);
   try {
     const answer = await fetch(`${input.dataset.send}?name=${encodeURIComponent(file.name)}`, { method: 'POST', body: file });

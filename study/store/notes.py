@@ -69,6 +69,17 @@ class Preferences:
         return StudyDays(zone=_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
 
 
+def preference_problem(name: object, value: Any) -> str:
+    """Why a preference from elsewhere can't be taken; one that this app does not know is not read either."""
+    if name not in {field.name for field in fields(Preferences)}:
+        return ""
+    try:
+        Preferences(**{str(name): value})
+    except (LearnerError, TypeError):
+        return f"{name} can't be {str(value)[:40]!r}"
+    return ""
+
+
 class Notes:
     """Drafts and preferences of each profile."""
 

@@ -4,14 +4,14 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
-from typing import Any
 
-from sqlalchemy import Connection, Select, Table, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from study.errors import LearnerError
 from study.store import schema as t
 from study.store.database import Database
+from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
 NAME_LIMIT = 40
@@ -153,55 +153,15 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
 
 
 def _did_anything(connection: Connection, profile_id: str) -> bool:
-    logs = (
-        t.card_verbs,
-        t.card_reviews,
-        t.quiz_sessions,
-        t.explain_attempts,
-        t.own_prompts,
-        t.drafts,
-        t.preferences,
-        t.predictions,
-        t.mode_marks,
-        t.project_entries,
+    return any(
+        connection.scalar(select(exists().where(table.c.profile_id == profile_id)))
+        for table in t.metadata.sorted_tables
+        if "profile_id" in table.c and table is not t.browsers
     )
-    return any(connection.scalar(select(exists().where(log.c.profile_id == profile_id))) for log in logs)
 
 
 def _erase(connection: Connection, profile_id: str) -> None:
-    def ids(table: Table) -> Select[Any]:
-        return select(table.c.id).where(table.c.profile_id == profile_id)
-
-    connection.execute(delete(t.verb_undos).where(t.verb_undos.c.verb_id.in_(ids(t.card_verbs))))
-    connection.execute(delete(t.review_undos).where(t.review_undos.c.review_id.in_(ids(t.card_reviews))))
-    for log in (t.answers, t.answer_retries, t.hints_shown):
-        connection.execute(delete(log).where(log.c.session_id.in_(ids(t.quiz_sessions))))
-    explained = ids(t.explain_attempts)
-    verdicts = select(t.explain_verdicts.c.id).where(t.explain_verdicts.c.attempt_id.in_(explained))
-    undos = t.explain_verdict_undos
-    connection.execute(delete(undos).where(undos.c.verdict_id.in_(verdicts)))
-    for part in (t.explain_verdicts, t.explain_replies):
-        connection.execute(delete(part).where(part.c.attempt_id.in_(explained)))
-    connection.execute(delete(t.import_undos).where(t.import_undos.c.import_id.in_(ids(t.imports))))
-    for part in (t.prediction_runs, t.prediction_verdicts):
-        connection.execute(delete(part).where(part.c.prediction_id.in_(ids(t.predictions))))
-    for table in (
-        t.parameter_fits,
-        t.predictions,
-        t.review_runs,
-        t.card_verbs,
-        t.card_reviews,
-        t.card_requests,
-        t.quiz_sessions,
-        t.explain_attempts,
-        t.own_prompts,
-        t.drafts,
-        t.preferences,
-        t.mode_marks,
-        t.reading_places,
-        t.project_entries,
-        t.imports,
-        t.browsers,
-    ):
-        connection.execute(delete(table).where(table.c.profile_id == profile_id))
+    for table in reversed(t.metadata.sorted_tables):  # what points to a row goes before it
+        if table is not t.profiles:
+            connection.execute(delete(table).where(of_profile(table, profile_id)))
     connection.execute(delete(t.profiles).where(t.profiles.c.id == profile_id))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from flashcards.exercise import card_exercise
 from quizzes.bank import Question
 from quizzes.exercise import quiz_exercise
 from quizzes.pages.quiz import QuizPage
+from study.agenda import Subjects
 from study.context import Context
 from study.frame import Reply
 from study.store.quizzes import QuizAnswer
@@ -72,7 +73,7 @@ def ana(context: Context, now: datetime) -> Learner:
     clock = Clock(now)
     moved = replace(context, clock=clock)
     cards = card_exercise(moved)
-    exercise = quiz_exercise(moved, ask_for_cards=cards.ask_for, of_card=cards.subjects)
+    exercise = quiz_exercise(moved, ask_for_cards=cards.ask_for, elsewhere=Subjects(of_card=cards.subjects))
     return Learner(page=QuizPage(context=moved, exercise=exercise), clock=clock)
 
 
@@ -247,6 +248,18 @@ def test_a_confident_error_comes_back_the_next_day_and_after_a_week(ana: Learner
         ana.start("again")
 
 
+def test_what_comes_back_comes_when_the_learners_own_day_begins(ana: Learner) -> None:
+    ana.start("practice")
+    [profile] = ana.page.context.store.profiles.all()
+    ana.page.context.store.notes.prefer(profile.id, time_zone="Pacific/Kiritimati", day_begins_hour=0)
+    ana.clock.now = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)  # half an hour before midnight there
+    ana.answer(wrong_fields, sure="sure")
+    ana.later(minutes=20)
+    assert not ana.page.exercise.sittings.due(profile.id, now=ana.clock.now)
+    ana.later(minutes=20)
+    assert ana.page.exercise.sittings.due(profile.id, now=ana.clock.now)
+
+
 def test_weak_concepts_are_those_that_were_missed(ana: Learner) -> None:
     with pytest.raises(Exception, match="No concept was missed lately"):
         ana.start("weak")
@@ -255,3 +268,15 @@ def test_weak_concepts_are_those_that_were_missed(ana: Learner) -> None:
     ana.answer(wrong_fields)
     ana.start("weak", length="5")
     assert set(ana.question.concepts) & concepts
+
+
+def test_what_was_guessed_wrong_in_the_lab_is_weak_as_well(ana: Learner, now: datetime) -> None:
+    store = ana.page.context.store
+    sittings = replace(
+        ana.page.exercise.sittings, subjects=Subjects(of_prediction={"percent": ("lora-rank",)})
+    )
+    profile = store.profiles.of_browser("b1", now=now).id
+    guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 50.0}, at=now)
+    store.predictions.start(guess, "run", at=now)
+    store.predictions.judge(guess, {"percent": False}, at=now)
+    assert sittings.weak_concepts(profile) == ["lora-rank"]

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quizzes.returning import due, returning
+from study.days import StudyDays
 from study.store.quizzes import Confidence, QuizAnswer
 
+UTC_DAYS = StudyDays(zone=UTC)
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 
@@ -24,9 +26,9 @@ def answer(day: float, *, correct: bool, confidence: Confidence | None = "sure")
 
 def due_days(*answers: QuizAnswer) -> list[int]:
     """On which of the coming days the question is due."""
-    waiting = returning(answers, zone=UTC)
+    waiting = returning(answers, days=UTC_DAYS)
     days = range(-1, 30)
-    return [day for day in days if due(waiting, now=NOW + timedelta(days=day), zone=UTC)][:1]
+    return [day for day in days if due(waiting, now=NOW + timedelta(days=day), days=UTC_DAYS)][:1]
 
 
 def test_a_confident_error_comes_back_the_next_day() -> None:
@@ -64,7 +66,7 @@ def test_what_waits_was_wrong_last_or_right_only_once_since(
     log: list[tuple[int, bool, Confidence | None]],
 ) -> None:
     answers = [answer(day, correct=correct, confidence=sure) for day, correct, sure in sorted(log, key=first)]
-    for each in returning(answers, zone=UTC):
+    for each in returning(answers, days=UTC_DAYS):
         wrong = [a for a in answers if not a.correct]
         assert each.missed_on == wrong[-1].answered_at.date()
         assert each.due_on > each.missed_on

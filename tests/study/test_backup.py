@@ -51,6 +51,8 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
         return NOW + timedelta(days=day, minutes=number)
     if column.table.name == "card_reviews" and column.name in ("before", "after"):
         return None if column.name == "before" else preview(None, now=NOW)[2].after.to_json()
+    if column.name == "verb":
+        return "flag"
     if column.name == "rating":
         return number + 2
     if isinstance(column.type, JSON):
@@ -146,6 +148,27 @@ def test_restoring_beside_another_learner_leaves_theirs_alone(store: Store, ana:
     assert len(store.cards.latest(ben)) == len(store.cards.latest(ana))
 
 
+def test_erasing_a_learner_empties_every_table_of_them_and_nothing_else(
+    store: Store, ana: str, tmp_path: Path
+) -> None:
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    before = everything(store)
+    eve = store.profiles.add("browser of Eve", "Eve", now=NOW).id
+    fill(store, eve)
+    restore(store, eve, tmp_path, backup_of(store, ana, tmp_path))
+    [record] = Imports(store=store, home=tmp_path).standing(eve)
+    Imports(store=store, home=tmp_path).undo(eve, record.id, now=NOW)
+    store.profiles.erase(eve)
+    assert everything(store) == before
+    assert ben in {profile.id for profile in store.profiles.all()}
+    with store.database.read() as connection:
+        assert (
+            connection.execute(select(t.imports)).all()
+            == connection.execute(select(t.import_undos)).all()
+            == []
+        )
+
+
 def test_what_is_newer_here_is_kept_and_said(store: Store, ana: str, tmp_path: Path) -> None:
     rate(store, ana, "card", NOW)
     store.notes.prefer(ana, new_cards_a_day=5)
@@ -198,6 +221,9 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
     document = json.loads(backup_of(store, ana, tmp_path))
     ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
     document["tables"]["card_reviews"][0]["after"] = {"phase": "?"}
+    document["tables"]["preferences"][0] |= {"name": "new_cards_a_day", "value": -5}
+    document["tables"]["card_verbs"][0] |= {"verb": "bury", "value": "tomorrow"}
+    document["tables"]["card_verbs"][1]["verb"] = "shred"
     document["tables"]["drafts"][0]["saved_at"] = "yesterday"
     document["tables"]["explain_attempts"][0]["colour"] = "red"
     document["tables"]["no_such_table"] = [{}]
@@ -206,6 +232,8 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
     reasons = {reason for group in report.groups for reason, _ in group.reasons}
     assert reasons >= {
         "the state after a rating can't be read",
+        "what was done with a card can't be read",
+        "new_cards_a_day can't be '-5'",
         "saved_at is no moment with a time zone",
         "this app has no colour there",
         "this app keeps no such list",
@@ -213,6 +241,7 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
         "it belongs to something that is left out",
     }
     assert [path.name for path in tmp_path.rglob("*.yaml")] == []
+    assert store.notes.preferences(ben).new_cards_a_day == 10
 
 
 def test_a_bomb_is_not_unpacked(store: Store, ana: str, tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ def test_a_text_over_its_limit_says_by_how_much() -> None:
         events.field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)
 
 
-@pytest.mark.parametrize(("written", "read"), [("5", 5), ("-5", 0), ("99999", 50), ("", 10), ("ten", 10)])
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("5", 5), ("-5", 0), ("99999", 50), ("", 10), ("ten", 10), ("9" * 5000, 50), ("-" + "9" * 5000, 0)],
+)
 def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -> None:
     assert events.number(written, default=10, low=0, high=50) == read

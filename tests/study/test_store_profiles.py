@@ -7,6 +7,7 @@ import pytest
 
 from study.errors import LearnerError
 from study.store import Store
+from study.store.imports import record_import
 from study.store.quizzes import QuizAnswer
 
 
@@ -35,6 +36,16 @@ def test_a_guest_who_did_something_is_kept(store: Store, now: datetime, ana: str
     store.notes.save_draft(guest.id, "explain:x", "half a thought", at=now)
     store.profiles.switch("b2", ana, now=now)
     assert guest in store.profiles.all()
+
+
+def test_a_guest_who_imported_a_file_is_kept_and_can_take_it_back(
+    store: Store, now: datetime, ana: str
+) -> None:
+    guest = store.profiles.of_browser("b2", now=now)
+    with store.database.write() as connection:
+        record_import(connection, guest.id, file_name="deck.csv", counts={}, changes={}, at=now)
+    store.profiles.switch("b2", ana, now=now)
+    assert [record.file_name for record in store.imports.standing(guest.id)] == ["deck.csv"]
 
 
 def test_a_name_is_taken_once_whatever_its_case(store: Store, now: datetime, ana: str) -> None:
