@@ -303,7 +303,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> I
     said = ""
     for line in process.stderr:
         said += line
-        if line.startswith("cell 2 of 3, r=2 nf4: step 2 "):
+        if line.startswith("cell 2 of 3, r=2 nf4: step "):
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
             break
     out, rest = process.communicate()
