@@ -147,10 +147,12 @@ class CardExercise:
         asked = self.reviews.request_about(visit.profile.id, concepts, because=because, now=visit.now)
         return len(asked)
 
-    def undoable(self, visit: Visit, *, since: datetime | None = None) -> int | None:
-        """The id of what undo would take back: the last verb of today; in a run its last rating."""
+    def undoable(self, visit: Visit, *, since: datetime | None = None, cram: bool = False) -> int | None:
+        """The id of what undo would take back: the last verb of today; in a run or a cram its last answer."""
         last = self.reviews.undoable(visit.profile.id, now=visit.now, since=since)
-        return last.id if last and (since is None or last.name == "rate") else None
+        if last is None or (since and last.name != "rate") or (cram and last.name != "cram"):
+            return None
+        return last.id
 
     def session(self, visit: Visit) -> Session:
         """Where the learner stands with all cards."""

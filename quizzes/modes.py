@@ -7,7 +7,7 @@ Mode = Literal["practice", "check", "challenge", "exam", "weak", "again"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 SECOND_ATTEMPT = 2 / 3  # of the points: Moodle's usual penalty of 0.3333333 a try
-SECOND_ATTEMPT_RULE = "A second attempt counts two thirds. The hint costs nothing."
+SECOND_ATTEMPT_RULE = "A second attempt counts two thirds. A hint costs nothing."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Rules:
 RULES: dict[Mode, Rules] = {
     "practice": Rules(
         title="Practice",
-        about=f"Feedback after each answer, a hint, and a second attempt. {SECOND_ATTEMPT_RULE}",
+        about=f"Feedback after each answer and a second attempt, often with a hint. {SECOND_ATTEMPT_RULE}",
         attempts=2,
         hints=True,
     ),

@@ -233,7 +233,7 @@ class CardsPage:
             self.context.concepts.name(chosen.concept) if chosen.concept else "",
         ]
         return {
-            "undo": self.exercise.undoable(visit),
+            "undo": self.exercise.undoable(visit, cram=bool(choice.cram)),
             "keys": KEYS,
             "filters": {
                 "chosen": chosen,

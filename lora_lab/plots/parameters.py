@@ -28,7 +28,7 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
         name="parameters-by-rank",
         title=(
             f"Rank {spec.rank} on {TARGET_LABELS[spec.targets]} trains {trainable} parameters, "
-            f"{percent} of the model"
+            f"{percent} of all"
         ),
         subtitle=(
             f"{model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: "

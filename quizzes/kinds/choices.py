@@ -12,7 +12,7 @@ from study.errors import LearnerError
 RIGHT = "right"  # the right option's id; a wrong one is known by its misconception
 
 _MISCONCEPTION = re.compile(r"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*): (?P<name>.+)")
-_CHOOSE_ONE = "Choose one first: press A, B, C or D."
+_CHOOSE_ONE = "Choose one first, with the key of its letter."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,7 +221,7 @@ def test_target_sets_that_come_to_the_same_matrices_share_a_line() -> None:
 def test_the_parameter_title_states_the_count_that_was_checked_by_hand() -> None:
     plot, _, _ = all_three(RunSpec(rank=8))
 
-    assert plot.title == "Rank 8 on all linear layers trains 2,442,240 parameters, 1.78 % of the model"
+    assert plot.title == "Rank 8 on all linear layers trains 2,442,240 parameters, 1.78 % of all"
 
 
 @given(specs)
