@@ -5,9 +5,11 @@ from pathlib import Path
 
 import tests.conftest  # noqa: F401 - where these files are kept
 from lora_lab.worker.models import prepare_embedded, tiny_folder
+from quizzes.explain.minilm import fetch_minilm
 
 if __name__ == "__main__":
     folder = Path(os.environ["LORA_STUDY_MODELS"])
     folder.mkdir(parents=True, exist_ok=True)
     prepare_embedded(folder, print)
     tiny_folder(folder)
+    fetch_minilm(folder, print)
