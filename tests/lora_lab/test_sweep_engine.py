@@ -275,6 +275,11 @@ class Interrupted:
     printed_after: list[dict[str, Any]]
 
 
+def hear_ctrl_c() -> None:
+    """A shell starts what it runs in the background deaf to Ctrl-C, and tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Interrupted:
     folder = tmp_path_factory.mktemp("interrupted")
@@ -298,6 +303,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> I
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     assert process.stderr is not None
     said = ""
