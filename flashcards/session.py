@@ -15,10 +15,6 @@ from study.store.notes import CardOrder
 Queue = Literal["undone", "learning", "requested", "review", "new", "ahead"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 
-ASKED_BEYOND = (
-    3  # so many unseen cards a day may come beyond the limit because something about them was missed
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CardFilter:
@@ -154,24 +150,16 @@ def _queues(
     undone, due, asked, reviews, fresh, ahead = one_of_each_note(
         [undone, due, asked, reviews, sorted(fresh, key=_level_of), ahead], seen=log.rated_today, cards=cards
     )
-    room = max(0, rules.new_cards - log.new_today)
-    asked_new = _unseen(asked, log)
-    late = {card.id for card in asked_new[max(0, rules.new_cards + ASKED_BEYOND - log.new_today) :]}
-    asked = [card for card in asked if card.id not in late]
     queues: dict[Queue, list[Card]] = {
         "undone": undone,
         "learning": due,
         "requested": asked,
         "review": interleaved(reviews, _last_rated(cards, log), rules.lookalikes),
-        "new": fresh[: max(0, room - len(asked_new))],
+        "new": fresh[: max(0, rules.new_cards - log.new_today)],
         "ahead": ahead,
     }
     queues["review"] = queues["review"][: max(0, rules.reviews - log.reviews_today)]
     return queues, len(reviews)
-
-
-def _unseen(cards: Iterable[Card], log: Log) -> list[Card]:
-    return [card for card in cards if card.id not in log.memories]
 
 
 def _first(queues: Mapping[Queue, list[Card]], log: Log, rules: Rules) -> Queue | None:

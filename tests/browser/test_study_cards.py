@@ -15,6 +15,7 @@ def question(page: Page) -> str:
 
 
 def answer_by_keyboard(page: Page, rating: str) -> None:
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     page.keyboard.press("Space")
     expect(page.locator("#answer")).to_be_visible()
     page.keyboard.press(rating)

@@ -126,11 +126,3 @@ def test_a_card_is_shown_exactly_when_something_is_left(
     found = session([card(name) for name in "abcdef"], log, new=new)
     assert (found.card is None) == (found.counts.left == 0)
     assert found.counts.left <= 6
-
-
-def test_unseen_cards_that_were_asked_for_take_the_new_ones_places_and_three_more_a_day() -> None:
-    cards = [card(name) for name in "abcdefgh"]
-    log = Log(memories={}, requested=frozenset("abcdef"))
-    found = session(cards, log, new=2)
-    assert (found.queue, found.counts.new, found.counts.review) == ("requested", 0, 5)
-    assert session(cards, Log(memories={}, requested=frozenset("a")), new=2).counts.new == 1
