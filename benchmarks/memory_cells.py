@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lora_lab.batches import RowSize, row_sizes
 from lora_lab.cells import CELLS_FILE, Cell, Cells, cells_json
 from lora_lab.datasets import own_dataset
-from lora_lab.memory import Compute
+from lora_lab.memory import Compute, heaviest_row
 from lora_lab.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
 from lora_lab.worker.data import Encoded, cut_to, encode
@@ -112,8 +112,8 @@ def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
 def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
     """Train a few steps as a worker does; the peak is that of live tensors.
 
-    The seed is the first one whose heaviest row does not come first: before the first step there are no
-    gradients and moments, which every longer run has beside its heaviest row.
+    The seed is the first one whose heaviest row, by its predicted peak, does not come first: before the first
+    step there are no gradients and moments, which every longer run has beside its heaviest row.
     """
     machine = Machine(device=CPU, compute_dtype=DTYPES[compute])
     source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
@@ -121,7 +121,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
     shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)
     everything = [encode(session.tokenizer, example) for example in own_dataset().train]
     seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
-    spec, rows = next(each for each in seeds if _size(each[1][0]) < max(map(_size, each[1][1:])))
+    spec, rows = next(each for each in seeds if heaviest_row(shape, *each, compute) != each[1][0])
     adapted = attach(session, spec, shape)
     results: list[StepResult] = []
     train(
@@ -146,10 +146,6 @@ def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpe
         lengths, batch=spec.batch, steps=spec.steps, seed=seed, seq_len_tokens=spec.seq_len_tokens
     )
     return replace(spec, seed=seed), tuple(rows)
-
-
-def _size(row: RowSize) -> tuple[int, int]:
-    return row.tokens, row.answer_tokens
 
 
 def grouped_folder(models_dir: Path) -> str:
