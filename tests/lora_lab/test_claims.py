@@ -1,12 +1,8 @@
 """Claims: verdicts on published lines and on systematic variations, with their arithmetic."""
 
-import ast
 import json
-import operator
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +20,12 @@ from lora_lab.counts import count_adapter
 from lora_lab.matching import adapt
 from lora_lab.shape_reader import ShapeReader
 from lora_lab.shapes import find_shape
+from tests.arithmetic import value_of
 from tests.golden.claim_cases import CASES, Case
 
 GIVEN = json.loads((Path(__file__).parents[1] / "golden" / "claims_given.json").read_text("utf-8"))
 ASKED = ("id", "model", "lora", "quantisation", "printed", "line")
 ANSWERED = ("verdict", "verdict_trainable", "failing", "expected")
-SIGNS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: operator.add,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
 
 
 def judged(reader: ShapeReader, record: dict[str, Any]) -> dict[str, Any]:
@@ -95,16 +87,8 @@ def worked_out(line: str) -> bool:
         left.rpartition(": ")[2].replace(",", "").replace("×", "*").replace("[", "(").replace("]", ")")
     )
     assert re.fullmatch(r"[\d+*/(). ]+", expression), expression
-    given = value_of(ast.parse(expression, mode="eval").body)
+    given = value_of(expression)
     return f"{float(given):.4f}" == f"{float(right.replace(',', '')):.4f}"
-
-
-def value_of(node: ast.expr) -> Fraction:
-    """Of an expression in +, * and /, exactly."""
-    if isinstance(node, ast.Constant):
-        return Fraction(str(node.value))
-    assert isinstance(node, ast.BinOp)
-    return SIGNS[type(node.op)](value_of(node.left), value_of(node.right))
 
 
 @pytest.mark.parametrize(
