@@ -59,6 +59,7 @@ def _composed(
     from flashcards.exercise import card_exercise
     from flashcards.interchange.anki_schedule import row_problem
     from flashcards.interchange.exchange import card_exchange
+    from flashcards.own_decks import LiveDecks
     from flashcards.pages import browse as browse_page
     from flashcards.pages import cards as cards_page
     from flashcards.progress import CardSection
@@ -79,6 +80,7 @@ def _composed(
     from quizzes.explain.desk import GraderDesk
     from quizzes.explain.exercise import explain_exercise
     from quizzes.interchange.exchange import question_exchange
+    from quizzes.own_bank import LiveBank
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
@@ -110,7 +112,9 @@ def _composed(
         dice=SystemRandom(),
         menu=MENU,
     )
-    cards = card_exercise(context)
+    decks = LiveDecks(context.concepts, settings.decks_dir)
+    bank = LiveBank(context.concepts, settings.questions_dir)
+    cards = card_exercise(context, decks)
     grader = GraderDesk(settings.models_dir) if worker else None
     explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
     beside_quizzes = Subjects(
@@ -119,15 +123,15 @@ def _composed(
         of_idea=explain.idea_subjects,
         of_prediction=QUANTITY_CONCEPTS,
     )
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, elsewhere=beside_quizzes)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, elsewhere=beside_quizzes, bank=bank)
     subjects = replace(beside_quizzes, of_question=quiz.subjects)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
-    sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank))
+    sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=bank))
 
     exchanges: dict[str, Exchange] = {
         "backup": BackupExchange(store=context.store, home=settings.home, row_problem=row_problem),
-        "questions": question_exchange(settings.home, context.concepts),
-        "cards": card_exchange(context.store, settings.home, context.concepts),
+        "questions": question_exchange(settings.home, context.concepts, bank),
+        "cards": card_exchange(context.store, settings.home, context.concepts, decks),
     }
     pending = Pending(folder=settings.imports_dir)
     inout = inout_page.InOutPage(context=context, exchanges=exchanges, pending=pending)

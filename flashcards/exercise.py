@@ -216,11 +216,11 @@ class CardExercise:
         return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
 
 
-def card_exercise(context: Context) -> CardExercise:
-    """The cards of an app: its decks and the learner's own, read and checked, on its store."""
+def card_exercise(context: Context, decks: LiveDecks | None = None) -> CardExercise:
+    """The cards of an app: its decks and the learner's own, read here unless they are given, on its store."""
     reviews = Reviews(
         store=context.store,
-        decks=LiveDecks(context.concepts, context.settings.decks_dir),
+        decks=decks or LiveDecks(context.concepts, context.settings.decks_dir),
         lookalikes=load_confusable(context.concepts),
     )
     fitting = Fitting(reviews, clock=context.clock)

@@ -13,7 +13,7 @@ from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
 from study.exchange import File
-from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of
+from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of, own_files
 
 OPTIONAL = ("why",)
 LONGEST_ID = 100  # the log has room for 120, with what tells the cards of a note apart
@@ -87,7 +87,7 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
     by_hand: dict[str, str] = {}
     titles = dict(app.titles)
     known = {entry.id: entry for entry in entries_of(app)}
-    for path in own_deck_files(folder):
+    for path in own_files(folder, endings=ENDINGS):
         reading = _read_file(path, known, concepts, problems)
         key = _key(path, reading, app)
         for note in _notes(named(reading.entries), key, path.name, concepts, problems):
@@ -101,13 +101,6 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
             titles.setdefault(key, reading.entries[0].deck)
     cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
     return Shelf(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
-
-
-def own_deck_files(folder: Path) -> list[Path]:
-    """The files of a folder that may hold cards; what imports wrote comes after what was written by hand."""
-    files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
-    usable = [path for path in files if path.suffix.lower().removeprefix(".") in ENDINGS]
-    return sorted(usable, key=lambda path: (".imported." in path.name, path.name))
 
 
 def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:

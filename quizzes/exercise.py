@@ -238,11 +238,12 @@ def quiz_exercise(
     *,
     ask_for_cards: AskForCards,
     elsewhere: Subjects | None = None,
+    bank: LiveBank | None = None,
 ) -> QuizExercise:
-    """The questions of an app: its bank and the learner's own, read and checked, on its store."""
+    """The questions of an app and the learner's own, read here unless they are given, on its store."""
     sittings = Sittings(
         store=context.store,
-        bank=LiveBank(context.concepts, context.settings.questions_dir),
+        bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
         subjects=elsewhere or Subjects(),
     )
     return QuizExercise(sittings=sittings, concepts=context.concepts, ask_for_cards=ask_for_cards)

@@ -14,7 +14,7 @@ from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
 from study.exchange import File
-from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of
+from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of, own_files
 
 OPTIONAL = ("keep", "feedback", "hint")
 LONGEST_ID = 100
@@ -87,7 +87,7 @@ def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
     own: dict[str, Question] = {}
     by_hand: dict[str, str] = {}
     topics = dict(app.topics)
-    for path in _own_files(folder):
+    for path in own_files(folder, endings=ENDINGS):
         reading = _read_file(path, problems)
         key = _key(path, reading, app)
         for question in _questions(named(reading.entries), key, path.name, concepts, problems):
@@ -114,16 +114,6 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
     list(_questions([entry], "topic", "", concepts, problems))
     return entry, "; ".join(problem.partition(": ")[2] or problem for problem in problems)
-
-
-def _own_files(folder: Path) -> list[Path]:
-    files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
-    usable = [path for path in files if path.suffix.lower().removeprefix(".") in ENDINGS]
-    return sorted(usable, key=_by_hand_first)
-
-
-def _by_hand_first(path: Path) -> tuple[bool, str]:
-    return path.name.endswith(IMPORTED), path.name
 
 
 def _read_file(path: Path, problems: list[str]) -> Reading:

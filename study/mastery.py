@@ -37,9 +37,7 @@ def mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mast
     """Mastery of every concept that this learner has met in a card, question, explanation or prediction."""
     return mastery_by_concept(
         store.cards.history(profile_id),
-        (),
         of_card=subjects.of_card,
-        of_question=subjects.of_question,
         others=[
             *_questions(store, profile_id, subjects),
             *_explanations(store, profile_id, subjects),

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -53,6 +53,13 @@ class LiveMapping(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._source())
+
+
+def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
+    """The files of a folder that may be read; what imports wrote comes after what was written by hand."""
+    files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
+    usable = [path for path in files if path.suffix.lower().removeprefix(".") in endings]
+    return sorted(usable, key=_by_hand_first)
 
 
 def read_own_files(home: Path) -> dict[str, str]:
@@ -113,6 +120,10 @@ def slug(text: str, *, limit: int = 60) -> str:
     """A readable id: `What is rank?` becomes `what-is-rank`."""
     words = re.sub(r"[^\w]+", "-", text.lower().replace("_", "-")).strip("-")
     return words[:limit].strip("-")
+
+
+def _by_hand_first(path: Path) -> tuple[bool, str]:
+    return path.name.endswith(IMPORTED), path.name
 
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -10,7 +10,6 @@ from typing import Literal
 from study.concepts import Concept, ConceptMap
 from study.days import MACHINE_DAYS, StudyDays
 from study.store.cards import CardReview
-from study.store.quizzes import QuizAnswer
 
 REMEMBERED = 2  # Hard, Good and Easy all mean: I remembered it
 MASTERY_WINDOW = 10
@@ -71,10 +70,8 @@ class Mastery:
 
 def mastery_by_concept(
     reviews: Iterable[CardReview],
-    answers: Iterable[QuizAnswer],
     *,
     of_card: Mapping[str, tuple[str, ...]],
-    of_question: Mapping[str, tuple[str, ...]],
     others: Iterable[tuple[tuple[str, ...], Outcome]] = (),
 ) -> dict[str, Mastery]:
     """Mastery of each concept that was answered at least once; `others` are concepts with an outcome."""
@@ -86,9 +83,6 @@ def mastery_by_concept(
         for concept in of_card.get(review.card_id, ()):
             seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED)
             outcomes.setdefault(concept, []).append(seen)
-    for answer in answers:
-        for concept in of_question.get(answer.question_id, ()):
-            outcomes.setdefault(concept, []).append(Outcome(at=answer.answered_at, right=answer.correct))
     return {concept: _mastery(found) for concept, found in outcomes.items()}
 
 

@@ -179,9 +179,12 @@ class CardExchange:
         ]
 
 
-def card_exchange(store: Store, home: Path, concepts: ConceptMap) -> CardExchange:
-    """The cards of a data folder."""
-    return CardExchange(store=store, decks=LiveDecks(concepts, home / "decks"), concepts=concepts, home=home)
+def card_exchange(
+    store: Store, home: Path, concepts: ConceptMap, decks: LiveDecks | None = None
+) -> CardExchange:
+    """The cards of a data folder, read here unless they are given."""
+    decks = decks or LiveDecks(concepts, home / "decks")
+    return CardExchange(store=store, decks=decks, concepts=concepts, home=home)
 
 
 def _edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:

@@ -132,6 +132,7 @@ class QuestionExchange:
         )
 
 
-def question_exchange(home: Path, concepts: ConceptMap) -> QuestionExchange:
-    """The questions of a data folder."""
-    return QuestionExchange(bank=LiveBank(concepts, home / "questions"), concepts=concepts, home=home)
+def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = None) -> QuestionExchange:
+    """The questions of a data folder, read here unless they are given."""
+    bank = bank or LiveBank(concepts, home / "questions")
+    return QuestionExchange(bank=bank, concepts=concepts, home=home)

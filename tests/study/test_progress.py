@@ -11,6 +11,7 @@ from study.days import StudyDays
 from study.progress import (
     MASTERY_WINDOW,
     Mastery,
+    Outcome,
     mastery_by_concept,
     next_to_learn,
     recalled,
@@ -47,9 +48,8 @@ def answer(*, correct: bool, minutes: int) -> QuizAnswer:
 
 
 def mastery(reviews: list[CardReview], answers: list[QuizAnswer]) -> Mastery:
-    return mastery_by_concept(
-        reviews, answers, of_card={"card": ("rank",)}, of_question={"question": ("rank",)}
-    )["rank"]
+    others = [(("rank",), Outcome(at=answer.answered_at, right=answer.correct)) for answer in answers]
+    return mastery_by_concept(reviews, of_card={"card": ("rank",)}, others=others)["rank"]
 
 
 def test_newer_answers_count_more() -> None:
