@@ -37,7 +37,7 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
     page.get_by_role("button", name="Import into Guest learner").click()
-    expect(page.get_by_text("my own.md is imported: 2 new, 0 changed.")).to_be_visible()
+    expect(page.locator("#said")).to_have_text("my own.md is imported: 2 new, 0 changed.")
     visitor.open("/cards?deck=my-own&new=2")
     expect(page.locator(".card .front")).to_contain_text("What is the rank of")
 
