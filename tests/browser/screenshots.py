@@ -1,8 +1,9 @@
 """Pictures of every page at two widths, light and dark, from a real app with a real run: `make screenshots`.
 
-    python -m tests.browser.screenshots [--out FOLDER] [--readme]
+    python -m tests.browser.screenshots [--out FOLDER] [--readme] [--concepts]
 
-`--readme` also makes the README's picture of the lab.
+`--readme` also makes the README's picture of the lab. `--concepts` takes the pages of all concepts instead:
+Learn and Visualize of each, and every study mode of a few (`make screenshots ARGS=--concepts`).
 """
 
 import argparse
@@ -12,15 +13,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from study.concepts import concept_address, load_concepts
+from study.study_modes import STUDY_MODES, StudyMode
 from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, ROOT
 
 WIDTHS = {1280: 900, 390: 844}
 RUN_MS = 300_000
+
+MODES_OF_EACH: tuple[StudyMode, ...] = ("learn", "visualize")
+IN_ALL_MODES = ("lora-rank", "nf4", "activation-memory", "quantized-merging", "training-step")
+"""One concept of each kind: long formulas, tables of numbers, wide listings."""
 
 
 def flip(page: Page) -> None:
@@ -105,28 +112,43 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
 }
 
 
+def concept_pages() -> dict[str, tuple[str, Callable[[Page], None]]]:
+    """Every concept in the modes that are most its own, and some concepts in all nine."""
+    return {
+        f"{concept}-{mode}": (concept_address(concept, mode), nothing)
+        for concept in load_concepts().by_id
+        for mode in (STUDY_MODES if concept in IN_ALL_MODES else MODES_OF_EACH)
+    }
+
+
 def main() -> None:
-    """Make all pictures; a page that logs an error is named at the end."""
+    """Make all pictures; pages that log an error or are wider than the window are named at the end."""
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "screenshots")
     parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--concepts", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        train(Path(data))
+        if not options.concepts:
+            train(Path(data))
+        pages = concept_pages() if options.concepts else PAGES
         server, address = serve(Path(data))
         found = next(path for name in CHROMIUM_NAMES if (path := shutil.which(name)))
         browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        faults: list[str] = []
         try:
             for width, height in WIDTHS.items():
                 for scheme in ("light", "dark"):
-                    visit(browser, address, options.out, width, height, scheme)
+                    faults += visit(browser, address, pages, options.out, (width, height), scheme)
             if options.readme:
                 picture_of_the_lab(browser, address, ROOT / "docs" / "lab.png")
         finally:
             browser.close()
             server.terminate()
             server.wait(timeout=60)
+    if faults:
+        raise SystemExit("\n".join(faults))
 
 
 def train(data: Path) -> None:
@@ -156,20 +178,39 @@ def serve(data: Path) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit("The app did not start.")
 
 
-def visit(browser: Browser, address: str, out: Path, width: int, height: int, scheme: str) -> None:
-    """All pages as one person sees them, in this order, so that Today has something to show at the end."""
+def visit(
+    browser: Browser,
+    address: str,
+    pages: Mapping[str, tuple[str, Callable[[Page], None]]],
+    out: Path,
+    size: tuple[int, int],
+    scheme: str,
+) -> list[str]:
+    """All pages as one person sees them, in this order, so that Today has something to show at the end.
+
+    Returns what is wrong with them, a line each.
+    """
+    faults: list[str] = []
+    width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
     )
     page = context.new_page()
-    for name, (path, go_on) in PAGES.items():
+    page.on(
+        "console", lambda said: faults.append(f"{page.url}: {said.text}") if said.type == "error" else None
+    )
+    for name, (path, go_on) in pages.items():
         page.goto(address + path)
         page.wait_for_function("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
         go_on(page)
         page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            faults.append(f"{name} at {width} px, {scheme}: {wide} px wide")
     context.close()
+    return faults
 
 
 def picture_of_the_lab(browser: Browser, address: str, file: Path) -> None:
