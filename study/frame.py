@@ -39,6 +39,7 @@ class Reply(TypedDict, total=False):
     say: str
     focus: str
     url: str
+    step: str
     goto: str
     error: str
     parts: dict[str, str]
@@ -110,7 +111,9 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str 
             show_progress="hidden",
             api_visibility="private",
         )
-        blocks.load(None, js=f"() => {{ document.title = {title!r} + ' · {APP_NAME}' }}")
+        # What the page shows may have come before this runs.
+        named = f"document.querySelector('[data-title]')?.dataset.title ?? {title!r}"
+        blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
         yield
 
 

@@ -87,6 +87,8 @@ class ConceptPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Open a mode, be done with one, or keep where reading stopped."""
         visit = frame.visit_of(self.context, request, event)
+        if event.get("act") == "here":
+            return self._back(visit)
         concept = self._concept(events.text(event, "concept"))
         mode = mode_of(events.text(event, "mode"))
         if mode is None:
@@ -104,10 +106,16 @@ class ConceptPage:
                 return {}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
+    def _back(self, visit: Visit) -> Reply:
+        """Back or Forward of the browser: the address says what to show."""
+        concept = self._concept(visit.query.get("id", ""))
+        html, shown = self._opened(visit, concept, mode_of(visit.query.get("mode", "")))
+        return {"html": html, "say": _said(shown), "focus": "#mode"}
+
     def _went(self, visit: Visit, concept: Concept, mode: StudyMode) -> Reply:
         html, shown = self._opened(visit, concept, mode)
-        said = f"{shown.title}: {shown.about}, about {shown.minutes} minutes."
-        return {"html": html, "url": concept_address(concept.id, mode), "say": said, "focus": "#mode"}
+        step = concept_address(concept.id, mode)
+        return {"html": html, "step": step, "say": _said(shown), "focus": "#mode"}
 
     def _after(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
         row = self._row(visit, concept, self.lessons.find(concept.id), self._marks(visit, concept))
@@ -139,6 +147,7 @@ class ConceptPage:
             lesson=lesson,
             told=mode in TOLD,
             address=concept_address,
+            unaddressed=asked is None,
             text=LessonText(self.terms, concept.id),
             place=self.context.store.lessons.place(visit.profile.id, concept.id, mode),
             **self._inside(visit, concept, lesson, mode),
@@ -211,6 +220,10 @@ class ConceptPage:
                 do_next="Choose one on the Learn page.",
             )
         return concept
+
+
+def _said(shown: ModeState) -> str:
+    return f"{shown.title}: {shown.about}, about {shown.minutes} minutes."
 
 
 def _about(subjects: Mapping[str, tuple[str, ...]], concept_id: str) -> tuple[str, ...]:

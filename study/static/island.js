@@ -17,9 +17,12 @@
 // <article data-track="place">         act({act: "place", place}) some time after scrolling came to rest: the number of the
 //                                      last [data-place] in it that has reached the upper half of the window
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
+// <section data-title="NF4">           what the browser's tab says, before the app's name
+// <section data-back="here">           act({act: "here", query}) when Back or Forward of the browser leads to a `step`
+// <section data-address="/x?mode=a">   what the address bar should have said when the page opened
 //
 // What Python answers, all optional: html (show this), say (announce this), focus (a selector), url (put this into
-// the address bar), goto (open this page), error (show this, and keep all that is on the page unless there is html
+// the address bar), step (the same, as a step that the browser's Back undoes), goto (open this page), error (show this, and keep all that is on the page unless there is html
 // too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
@@ -32,7 +35,7 @@ let pollTimer = null;
 let arrived = false;
 let pressed = 0; // goes up when a press is sent, and when its answer has been shown
 let waitingKeys = []; // pressed while the answer to the last press was on its way
-let waitingPress = null; // the same for a button that has only just come
+let waitingPress = null; // the same for a button that has only just come, or for Back
 let oldControls = new Set();
 const saving = new Map(); // draft name -> timer of the save that is to come
 let lastSave = Promise.resolve();
@@ -113,6 +116,7 @@ async function show(reply, event) {
   find('[data-passing]')?.remove();
   if (event.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);
+  if (reply.step && reply.step !== location.pathname + location.search) history.pushState(null, '', reply.step);
   if (reply.url) history.replaceState(null, '', reply.url);
   if (typeof reply.html === 'string') props.value = reply.html;
   if (reply.parts) replaceParts(reply.parts);
@@ -143,6 +147,7 @@ function focusOn(selector) {
 
 function settle() {
   shownParts.clear();
+  nameTab();
   drafts().forEach(restore);
   clearTimeout(pollTimer);
   pollTimer = null;
@@ -151,9 +156,24 @@ function settle() {
   if (!arrived && find('.page') && !find('[data-waiting]')) arrive();
 }
 
+// The frame (study/frame.py) has put the app's name at the end.
+function nameTab() {
+  const named = find('[data-title]');
+  if (named) document.title = `${named.dataset.title} · ${document.title.split(' · ').pop()}`;
+}
+
+// The address is already the one that Back or Forward led to.
+function stepBack() {
+  const place = find('[data-back]');
+  if (!place) return;
+  if (busy) waitingPress = stepBack; else send({ act: place.dataset.back });
+}
+
 // The browser looked for the address's #part before the content had come.
 function arrive() {
   arrived = true;
+  const addressed = find('[data-address]');
+  if (addressed) history.replaceState(null, '', addressed.dataset.address);
   const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!part || !element.contains(part)) return;
   part.classList.add('arrived');
@@ -478,6 +498,11 @@ const place = element.closest('.block')?.id || element.id;
 for (const [name, listener] of Object.entries(registry[place] || {})) document.removeEventListener(name, listener);
 for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
 registry[place] = listeners;
+
+const old = registry.popstate; // `popstate` comes to the window, not to the document
+if (old) window.removeEventListener('popstate', old);
+window.addEventListener('popstate', stepBack);
+registry.popstate = stepBack;
 
 // Leaving with a save to come: send it now. It is in sessionStorage too, should the request not arrive.
 window.addEventListener('pagehide', () => drafts().filter((box) => saving.has(draftName(box))).forEach(save));

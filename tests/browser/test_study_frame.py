@@ -62,6 +62,16 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     expect(marked).to_have_count(0 if path in ("/review", "/browse", "/io") else 1)
 
 
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/projects?id=merge-it", "Merge it"), ("/figures?figure=merging", "Merging three ways")],
+)
+def test_a_tab_says_what_its_page_shows(visit: Visit, path: str, title: str) -> None:
+    page = visit().open(path)
+    expect(page).to_have_title(f"{title} · LoRA study")
+    expect(page.locator("h1")).to_have_text(title)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_no_serious_violation(visit: Visit, path: str, scheme: str) -> None:

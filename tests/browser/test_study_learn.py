@@ -93,6 +93,25 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     expect(page.locator("#mode [data-place]").last).to_be_in_viewport()
 
 
+def test_back_and_forward_step_through_the_modes_and_the_tab_says_which(visit: Visit, address: str) -> None:
+    visitor = visit(address=address)
+    page = visitor.open("/learn")
+    expect(page).to_have_title("Learn · LoRA study")
+    visitor.open("/concept?id=nf4")
+    expect(page).to_have_title("NF4: Learn · LoRA study")
+    mode(page, "Why")
+    expect(page).to_have_title("NF4: Why · LoRA study")
+    mode(page, "Deep")
+    for step, name in (("back", "Why"), ("back", "Learn"), ("forward", "Why"), ("back", "Learn")):
+        page.go_back() if step == "back" else page.go_forward()
+        expect(page.locator("#mode-title")).to_contain_text(name)
+        expect(page).to_have_title(f"NF4: {name} · LoRA study")
+        expect(page).to_have_url(re.compile(f"mode={name.lower()}"))
+    page.go_back()
+    visitor.settled()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Learn")
+
+
 def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address: str) -> None:
     visitor = visit(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.open("/learn")

@@ -99,7 +99,7 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
 ) -> None:
     html = ana_reads.opens()
     reply = ana_reads.sends(**press(html, "done"))
-    assert reply["url"] == "/concept?id=lora-rank&mode=why"
+    assert reply["step"] == "/concept?id=lora-rank&mode=why"
     assert reply["focus"] == "#mode"
     assert reply["say"] == "Why: what it is for, about 3 minutes."
     assert "Learn 4 min ✓ read Why 3 min opened" in words(reply["html"])
@@ -107,6 +107,16 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     assert last_mode(store.lessons.marks(ana, CONCEPT)) == "why"
     assert "Why what it is for" in words(ana_reads.opens())
     assert told(store.lessons.marks(ana)) == {CONCEPT: 1}
+
+
+def test_back_shows_the_mode_that_the_address_names(ana_reads: Reader) -> None:
+    html = ana_reads.opens()
+    assert 'data-address="/concept?id=lora-rank&amp;mode=learn"' in html
+    assert "data-address" not in ana_reads.opens("&mode=why")
+    reply = ana_reads.sends("here", "")
+    assert "The problem Too many numbers." in words(reply["html"])
+    assert "step" not in reply
+    assert 'data-title="Rank r of an adapter: Why"' in reply["html"]
 
 
 def test_opening_a_mode_twice_in_a_row_is_one_mark(ana_reads: Reader, store: Store, ana: str) -> None:
