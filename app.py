@@ -84,7 +84,7 @@ def _composed(
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import figure_route, frame, progress_files, transfer, web
+    from study import documents, figure_route, frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
@@ -120,6 +120,7 @@ def _composed(
     beside_quizzes = Subjects(
         of_card=cards.subjects,
         of_prompt=explain.subjects,
+        asked=explain.asked,
         of_idea=explain.idea_subjects,
         of_prediction=QUANTITY_CONCEPTS,
     )
@@ -184,6 +185,7 @@ def _composed(
     register(site, lab)
     project_files.register(site, context, projects)
     figure_route.register(site, live_figures)
+    documents.register(site)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)

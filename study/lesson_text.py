@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from study.computed_text import PLACEHOLDER, computed, filled
 from study.concepts import ConceptMap, concept_address
-from study.markup import MARK, to_html
+from study.markup import DOCUMENT, MARK, cited, to_html
 from study.templates import render
 
 
@@ -57,6 +57,14 @@ class LessonText:
         yield from _with_numbers(text[end:], self._with_links)
 
     def _with_links(self, text: str) -> Markup:
+        """Terms lead to their concept, documents of this repository open."""
+        made, end = Markup(""), 0
+        for document in DOCUMENT.finditer(text):
+            made += self._with_terms(text[end : document.start()]) + cited(document[0])
+            end = document.end()
+        return made + self._with_terms(text[end:])
+
+    def _with_terms(self, text: str) -> Markup:
         made, end = Markup(""), 0
         for term in self.terms.pattern.finditer(text):
             concept = self.terms.concept_of[term[0].lower()]

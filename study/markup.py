@@ -17,6 +17,10 @@ MARK = re.compile(
 )
 
 
+DOCUMENT = re.compile(r"docs/[\w/-]+\.(?:md|json|tsv)(?: (?P<section>\d+)(?![\w.]*\d))?")
+"""A document of this repository, and the number of its section."""
+
+
 @lru_cache(maxsize=4096)  # the same few hundred texts are shown over and over
 def to_html(text: str) -> Markup:
     """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
@@ -30,9 +34,20 @@ def to_html(text: str) -> Markup:
     return Markup("".join(pieces))
 
 
+def cited(text: str) -> Markup:
+    """A source as it is written, with links to the documents that the app holds (study/documents.py)."""
+    return Markup(DOCUMENT.sub(_document_link, str(escape(text))))
+
+
 def to_plain(text: str) -> str:
     """The same text for a screen reader's live region: without marks."""
     return MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)
+
+
+def _document_link(found: re.Match[str]) -> str:
+    path = found[0].split(" ")[0]
+    section = f"#{found['section']}" if found["section"] else ""
+    return f'<a href="/{path}{section}">{found[0]}</a>'
 
 
 def _lines(text: str) -> str:

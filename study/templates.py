@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from study import units
 from study.checks import Quantity, evaluate
-from study.markup import to_html, to_plain
+from study.markup import cited, to_html, to_plain
 
 _ROOT = Path(__file__).parents[1]
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab")
@@ -33,6 +33,7 @@ def environment() -> Environment:
     made.filters.update(
         rich=to_html,
         plain=to_plain,
+        cited=cited,
         count=units.as_count,
         short=units.as_short,
         percent=units.as_percent,
