@@ -204,8 +204,7 @@ def _broken(evidence: Evidence, axis: Axis | None) -> list[Result]:
     bad = [cell for cell in ended if _is_broken(cell)]
     good = [cell for cell in ended if not _is_broken(cell)]
     rows = tuple((f"learning rate {cell.spec.learning_rate:g}", _course(cell)) for cell in ended)
-    lowest = min((cell.spec.learning_rate for cell in bad), default=None)
-    said = f"From a learning rate of {lowest:g} on." if lowest is not None else "None of these did harm."
+    said = _harmful({cell.spec.learning_rate for cell in bad}, {cell.spec.learning_rate for cell in good})
     found = [Result(title=broke, answer="yes" if bad else "no", text=said, rows=rows)]
     if good:
         best = min(good, key=lambda cell: cell.loss_after or 0.0)
@@ -218,7 +217,7 @@ def _forgotten(evidence: Evidence, axis: Axis | None) -> list[Result]:
     title = "Did the runs get worse at general questions that they were not trained on?"
     known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "general_after")]
     if not known:
-        return [_waiting(title)]
+        return [_unmeasured(title, evidence)]
     rises = {cell.run_id: values["general_after"] - values["general_before"] for cell, values in known}
     worse = [rise for rise in rises.values() if rise > 0]
     rows = tuple(
@@ -251,7 +250,7 @@ def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
     title = "Is the merged model the trained one?"
     known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "decoded_error")]
     if not known:
-        return [_waiting(title)]
+        return [_unmeasured(title, evidence)]
     found = []
     for cell, values in known:
         ways = [way for way in WAYS if f"{way}_error" in values]
@@ -287,6 +286,15 @@ def _measured(evidence: Evidence, name: str) -> list[Cell]:
 def _is_broken(cell: Cell) -> bool:
     before, after = cell.loss_before, cell.loss_after
     return after is None or (before is not None and after >= before)
+
+
+def _harmful(broken: set[float], learnt: set[float]) -> str:
+    if not broken:
+        return "None of these did harm."
+    if learnt and max(learnt) >= min(broken):
+        rates = ", ".join(f"{rate:g}" for rate in sorted(broken))
+        return f"At a learning rate of {rates}, but not in every run from {min(broken):g} on."
+    return f"From a learning rate of {min(broken):g} on."
 
 
 def _course(cell: Cell) -> str:
@@ -327,6 +335,12 @@ def _named(setting: Setting) -> str:
 
 def _waiting(title: str) -> Result:
     return Result(title=title, answer="open", text="Too little has finished to say.")
+
+
+def _unmeasured(title: str, evidence: Evidence) -> Result:
+    if not evidence.finished:
+        return _waiting(title)
+    return Result(title=title, answer="open", text="The finished runs are not measured for this yet.")
 
 
 _CHECKS: Mapping[CheckName, Callable[[Evidence, Axis | None], list[Result]]] = {

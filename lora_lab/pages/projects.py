@@ -24,7 +24,7 @@ def build(app: gr.Blocks, context: Context, desk: ProjectDesk) -> None:
     """Add the page to the app."""
     page = ProjectsPage(context=context, desk=desk)
     with frame.page(app, context, title="Projects", path=PROJECTS, under="/learn"):
-        frame.island(page.act, page.load, "projects", waiting=frame.waiting("Projects"))
+        frame.island(page.act, page.load, "projects", waiting=frame.waiting("Projects", "project"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class ProjectsPage:
             standing=standing,
             concepts=self.context.concepts,
             grids=[(each, address_of_grid(each.grid)) for each in project.grids],
-            varies=" and ".join(AXIS_LABELS[axis].lower() for axis in project.varies),
+            varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
             titles={sweep.sweep_id: _title(sweep) for sweep in standing.sweeps},
             running=self._running(standing),
             results=Markup(self._results(standing)) if standing.sweep else "",
