@@ -4,18 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_lab.form import address_of, command_of, typed
-from lora_lab.spec import BITS_LABELS, TARGET_LABELS, spec_from
+from lora_lab.spec import spec_from
+from lora_lab.view import SETTING_NAMES, settings_of
 from study.doors import LabDoor
 
 
 def lab_door(preset: Mapping[str, Any]) -> LabDoor:
     """The Lab page with this preset filled in. Raises LearnerError on one that is no run."""
     spec = spec_from(preset)
-    labels = {"bits": BITS_LABELS[spec.bits], "targets": TARGET_LABELS[spec.targets]}
+    words = dict(settings_of(spec))
+    names = {name: SETTING_NAMES.get(name, name.replace("_", " ")) for name in preset}
     return LabDoor(
         address=address_of(spec),
         settings=tuple(
-            (name.replace("_", " "), labels.get(name, typed(getattr(spec, name)))) for name in preset
+            (shown, words.get(shown, typed(getattr(spec, name)))) for name, shown in names.items()
         ),
         command=command_of(spec),
     )

@@ -45,6 +45,10 @@ def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
     ]
 
 
+SETTING_NAMES = {"bits": "weights", "targets": "adapted", "seq_len_tokens": "length"}
+"""What `settings_of` calls a field of a spec, where it is another word."""
+
+
 def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: bool) -> dict[str, Markup]:
     """Loss and memory over the steps, on axes that are there from the start."""
     shown = window or (1, max(2, spec.steps))

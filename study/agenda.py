@@ -31,6 +31,9 @@ class Subjects:
     of_card: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_question: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_prompt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """What each prompt asks, by its id."""
+
     of_idea: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """By prompt, and by what a good explanation of it says."""
 

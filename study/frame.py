@@ -150,9 +150,12 @@ def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
 
 
-def waiting(title: str) -> str:
-    """What an island shows until its content has come: the right heading, so that nothing jumps."""
-    return render("study/waiting.html", title=title)
+def waiting(title: str, look: str = "") -> str:
+    """What an island shows until its content has come: the right heading and width, so that nothing jumps.
+
+    `look` is the class of the page to come, where that decides its width.
+    """
+    return render("study/waiting.html", title=title, look=look)
 
 
 def head(*styles: Path, projector: bool = False) -> str:

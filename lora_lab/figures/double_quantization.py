@@ -134,7 +134,7 @@ def _picture(settings: Settings, found: Numbers, arithmetic: list[tuple[str, str
     bars = words(8, y, "constants, single", soft=True) + hatched(8, y + 6, across(found.single) - 8, 20)
     if len(arithmetic) >= 2:
         edge = across(found.first)
-        bars += words(8, y + 48, "constants, double: codes in green, their constants dark", soft=True)
+        bars += words(8, y + 48, "constants, double: codes in green, their constants at its end", soft=True)
         bars += box(8, y + 54, edge - 8, 20, "good")
     if len(arithmetic) >= 3:
         bars += box(edge, y + 54, max(1.5, across(found.double) - edge), 20, "ink")

@@ -24,7 +24,7 @@ def build(app: gr.Blocks, context: Context, desk: ClaimDesk) -> None:
     """Add the page to the app."""
     page = ClaimsPage(desk)
     with frame.page(app, context, title="Claims", path=CLAIMS, under=LAB):
-        frame.island(page.act, page.load, "claims", waiting=frame.waiting("Claims"))
+        frame.island(page.act, page.load, "claims", waiting=frame.waiting("Claims", "lab"))
 
 
 class ClaimsPage:

@@ -28,7 +28,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = ComparePage(context, lab)
     with frame.page(app, context, title="Compare", path=COMPARE, under=LAB):
-        frame.island(page.act, page.load, "compare", waiting=frame.waiting("Compare"))
+        frame.island(page.act, page.load, "compare", waiting=frame.waiting("Compare", "lab"))
 
 
 class ComparePage:

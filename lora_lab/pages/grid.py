@@ -41,7 +41,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = GridPage(context, lab)
     with frame.page(app, context, title="Grid", path=GRID, under=LAB):
-        frame.island(page.act, page.load, "grid", waiting=frame.waiting("Grid"))
+        frame.island(page.act, page.load, "grid", waiting=frame.waiting("Grid", "lab"))
 
 
 @dataclass(frozen=True, kw_only=True)

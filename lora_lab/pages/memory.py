@@ -35,7 +35,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = MemoryPage(lab)
     with frame.page(app, context, title="Memory", path=MEMORY, under=LAB):
-        frame.island(page.act, page.load, "memory", waiting=frame.waiting("Memory"))
+        frame.island(page.act, page.load, "memory", waiting=frame.waiting("Memory", "lab"))
 
 
 class MemoryPage:

@@ -24,7 +24,7 @@ def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) 
     """Add the page to the app."""
     page = ModelsPage(home, reader)
     with frame.page(app, context, title="Models", path=MODELS, under=LAB):
-        frame.island(page.act, page.load, "models", waiting=frame.waiting("Models"))
+        frame.island(page.act, page.load, "models", waiting=frame.waiting("Models", "lab"))
 
 
 class ModelsPage:

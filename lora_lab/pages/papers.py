@@ -18,7 +18,7 @@ from study.templates import render
 def build(app: gr.Blocks, context: Context) -> None:
     """Add the page to the app."""
     with frame.page(app, context, title="Published numbers", path=PAPERS, under=LAB):
-        frame.island(act, load, "papers", waiting=frame.waiting("Published numbers"))
+        frame.island(act, load, "papers", waiting=frame.waiting("Published numbers", "lab"))
 
 
 def load(request: gr.Request) -> str:

@@ -53,7 +53,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCa
     """Add the page to the app."""
     page = LabPage(context, lab, ask_for_cards=ask_for_cards)
     with frame.page(app, context, title="Lab", path=LAB):
-        frame.island(page.act, page.load, "lab", waiting=frame.waiting("Lab"))
+        frame.island(page.act, page.load, "lab", waiting=frame.waiting("Lab", "lab"))
 
 
 class LabPage:

@@ -58,6 +58,11 @@ class ExplainExercise:
         return {prompt.id: prompt.links for prompt in self.prompts.values()}
 
     @property
+    def asked(self) -> Mapping[str, str]:
+        """What each prompt asks, by its id."""
+        return {prompt.id: prompt.text for prompt in self.prompts.values()}
+
+    @property
     def idea_subjects(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """Which study concepts each concept of a prompt is about, by prompt id and concept id."""
         return {key: (advice.about,) for key, advice in self.advices.items()}

@@ -50,7 +50,7 @@ def build(
         context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, doors=doors
     )
     with frame.page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
-        frame.island(page.act, page.load, "concept", waiting=frame.waiting("Concept"))
+        frame.island(page.act, page.load, "concept", waiting=frame.waiting("Concept", "concept"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +164,7 @@ class ConceptPage:
         elif mode == "review":
             inside["materials"] = self._materials(concept.id)
             inside["met"] = self._met(visit)
+            inside["words"] = self.subjects.asked
         elif lesson is not None and mode == "visualize":
             figure = self.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}

@@ -24,7 +24,7 @@ def build(app: gr.Blocks, context: Context, *, subjects: Subjects) -> None:
     """Add the page to the app."""
     page = LearnPage(context=context, subjects=subjects)
     with frame.page(app, context, title="Learn", path=PATH):
-        frame.island(page.act, page.load, "learn", waiting=frame.waiting("Learn"))
+        frame.island(page.act, page.load, "learn", waiting=frame.waiting("Learn", "learn"))
 
 
 @dataclass(frozen=True, kw_only=True)

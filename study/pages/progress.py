@@ -26,7 +26,7 @@ def build(app: gr.Blocks, context: Context, *, subjects: Subjects, sections: Seq
     """Add the page to the app."""
     page = ProgressPage(context=context, subjects=subjects, sections=sections)
     with frame.page(app, context, title="Progress", path="/progress"):
-        frame.island(page.act, page.load, "progress", waiting=frame.waiting("Progress"))
+        frame.island(page.act, page.load, "progress", waiting=frame.waiting("Progress", "progress"))
 
 
 @dataclass(frozen=True, kw_only=True)
