@@ -54,6 +54,7 @@ def _composed(
     """Every page and file route. Gradio takes seconds to import, hence the imports in here."""
     import gradio as gr
     from fastapi import FastAPI
+    from starlette.middleware.gzip import GZipMiddleware
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
     from flashcards.exercise import card_exercise
@@ -188,6 +189,7 @@ def _composed(
     documents.register(site)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
+    site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third, in about 2 ms
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 
