@@ -85,7 +85,7 @@ def _composed(
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import documents, figure_route, frame, progress_files, transfer, web
+    from study import documents, figure, figure_route, frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
@@ -115,7 +115,9 @@ def _composed(
     )
     decks = LiveDecks(context.concepts, settings.decks_dir)
     bank = LiveBank(context.concepts, settings.questions_dir)
-    cards = card_exercise(context, decks)
+    live_figures = figures(settings.models_dir)
+    figure_about = figure.about(live_figures)
+    cards = card_exercise(context, decks, figure_about=figure_about)
     grader = GraderDesk(settings.models_dir) if worker else None
     explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
     beside_quizzes = Subjects(
@@ -125,7 +127,13 @@ def _composed(
         of_idea=explain.idea_subjects,
         of_prediction=QUANTITY_CONCEPTS,
     )
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, elsewhere=beside_quizzes, bank=bank)
+    quiz = quiz_exercise(
+        context,
+        ask_for_cards=cards.ask_for,
+        elsewhere=beside_quizzes,
+        bank=bank,
+        figure_about=figure_about,
+    )
     subjects = replace(beside_quizzes, of_question=quiz.subjects)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=bank))
@@ -147,7 +155,6 @@ def _composed(
         challenge=Challenges(sittings=quiz.sittings, dice=context.dice).door,
         project=projects.door,
     )
-    live_figures = figures(settings.models_dir)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))

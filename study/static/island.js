@@ -424,7 +424,7 @@ async function sendFile(input) {
 
 const KEY_NAMES = { ' ': 'Space' };
 const isTyping = (target) => target.isContentEditable
-  || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox]'));
+  || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox], [type=range]'));
 const pressesItself = (target) => target.closest('button, a, summary, input, select, textarea');
 
 function onKey(event) {

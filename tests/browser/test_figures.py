@@ -17,6 +17,7 @@ from lora_lab.setting import Setting
 from lora_lab.shapes import find_shape
 from lora_lab.trained_state import optimizer_bytes, trained_tensors
 from study.units import MB, as_bytes, as_percent
+from tests.browser.answering import answer_by_keyboard
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -119,23 +120,28 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
 ]
 
 
+def drive(page: Page, name: str, control: str, key: str, number: str) -> None:
+    """Press a key on one control of a figure, and read the number."""
+    one = Figure(page, name)
+    shown = one.place.locator("[data-figure-shown]")
+    expect(shown, name).not_to_contain_text(number)
+    if key in ("Home", "End", "ArrowRight"):
+        place = one.slider(control)
+        place.press(key)
+    else:  # a list is chosen from by typing
+        place = one.place.get_by_role("combobox", name=control, exact=True)
+        place.focus()
+        page.keyboard.type(key)
+    expect(shown, name).to_contain_text(number)
+    expect(place, name).to_be_focused()
+    expect(page.locator("#live"), name).to_have_text(one.place.locator("[data-finding]").inner_text())
+
+
 def test_every_figure_answers_the_keyboard_with_the_labs_number(visit: Visit) -> None:
     assert [figure for figure, *_ in DRIVEN] == list(FIGURES)
     page = visit().open("/figures")
-    for name, control, key, number in DRIVEN:
-        one = Figure(page, name)
-        shown = one.place.locator("[data-figure-shown]")
-        expect(shown, name).not_to_contain_text(number)
-        if key in ("Home", "End", "ArrowRight"):
-            place = one.slider(control)
-            place.press(key)
-        else:  # a list is chosen from by typing
-            place = one.place.get_by_role("combobox", name=control, exact=True)
-            place.focus()
-            page.keyboard.type(key)
-        expect(shown, name).to_contain_text(number)
-        expect(place, name).to_be_focused()
-        expect(page.locator("#live"), name).to_have_text(one.place.locator("[data-finding]").inner_text())
+    for driven in DRIVEN:
+        drive(page, *driven)
 
 
 def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> None:
@@ -156,5 +162,35 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
 def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme, reduced_motion="reduce").open("/figures")
     page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
+    assert axe(page) == []
+
+
+def axe(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe objects to, at any impact."""
     found = Axe().run(page).response["violations"]
-    assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == []
+    return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: Visit, scheme: str) -> None:
+    visitor = visit(color_scheme=scheme, reduced_motion="reduce")
+    page = visitor.open("/cards?concept=lora-rank")
+    page.keyboard.press("Space")
+    unfold = page.locator("summary", has_text="Look at it: W + B·A, drawn to scale")
+    unfold.press("Enter")
+    drive(page, *DRIVEN[0])
+    assert axe(page) == []
+    page.keyboard.press("3")  # the slider has no use for it
+    expect(page.locator("#flip")).to_be_visible()
+
+    page = visitor.open("/quiz?concept=double-quantization&length=1&seed=1")
+    page.get_by_role("button", name="Start this quiz").click()
+    answer_by_keyboard(page)
+    if page.get_by_role("button", name="Show the answer").count():
+        page.keyboard.press("s")
+        expect(page.get_by_role("button", name="Show the answer")).to_have_count(0)
+    folded = page.locator("[data-figure-of]")
+    folded.locator("summary").press("Enter")
+    name = folded.get_attribute("data-figure-of")
+    drive(page, *next(driven for driven in DRIVEN if driven[0] == name))
+    assert axe(page) == []
