@@ -44,6 +44,7 @@ bench: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.grid
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.laptop
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.pages
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.page_weight
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.grader
 
 screenshots: $(VENV)/.dev-installed

@@ -54,6 +54,7 @@ def _composed(
     """Every page and file route. Gradio takes seconds to import, hence the imports in here."""
     import gradio as gr
     from fastapi import FastAPI
+    from starlette.middleware.gzip import GZipMiddleware
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
     from flashcards.exercise import card_exercise
@@ -84,7 +85,7 @@ def _composed(
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
     from quizzes.progress import QuizSection
-    from study import documents, figure_route, frame, progress_files, transfer, web
+    from study import documents, figure, figure_route, frame, progress_files, transfer, web
     from study.agenda import Subjects
     from study.backup import BackupExchange
     from study.concepts import load_concepts
@@ -114,7 +115,9 @@ def _composed(
     )
     decks = LiveDecks(context.concepts, settings.decks_dir)
     bank = LiveBank(context.concepts, settings.questions_dir)
-    cards = card_exercise(context, decks)
+    live_figures = figures(settings.models_dir)
+    figure_about = figure.about(live_figures)
+    cards = card_exercise(context, decks, figure_about=figure_about)
     grader = GraderDesk(settings.models_dir) if worker else None
     explain = explain_exercise(context, ask_for_cards=cards.ask_for, desk=grader)
     beside_quizzes = Subjects(
@@ -124,7 +127,13 @@ def _composed(
         of_idea=explain.idea_subjects,
         of_prediction=QUANTITY_CONCEPTS,
     )
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for, elsewhere=beside_quizzes, bank=bank)
+    quiz = quiz_exercise(
+        context,
+        ask_for_cards=cards.ask_for,
+        elsewhere=beside_quizzes,
+        bank=bank,
+        figure_about=figure_about,
+    )
     subjects = replace(beside_quizzes, of_question=quiz.subjects)
     review = review_page.ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
     sections = (CardSection(exercise=cards), QuizSection(store=context.store, bank=bank))
@@ -146,7 +155,6 @@ def _composed(
         challenge=Challenges(sittings=quiz.sittings, dice=context.dice).door,
         project=projects.door,
     )
-    live_figures = figures(settings.models_dir)
     corners = today_page.Corners(first_chart=first_chart, last_run=partial(last_run, lab))
 
     pages = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -188,6 +196,7 @@ def _composed(
     documents.register(site)
     progress_files.register(site, context, sections)
     transfer.register(site, context, exchanges, pending)
+    site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third, in about 2 ms
     site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 

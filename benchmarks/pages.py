@@ -87,7 +87,7 @@ def _silent(progress: object) -> None:
 
 
 def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[str, float]:
-    address = _address(server)
+    address = served_at(server)
     with urllib.request.urlopen(address) as answer:
         answer.read()
     figures = {"command to first page, s": time.perf_counter() - begun}
@@ -109,7 +109,8 @@ def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[
     return figures
 
 
-def _address(server: "subprocess.Popen[str]") -> str:
+def served_at(server: "subprocess.Popen[str]") -> str:
+    """The address that a starting app says it answers at."""
     assert server.stdout is not None
     for line in server.stdout:
         ready = re.search(r"Ready: (http://\S+)", line)

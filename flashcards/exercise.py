@@ -22,6 +22,7 @@ from study.concepts import ConceptMap
 from study.confusable import load_confusable
 from study.context import Context, Visit
 from study.errors import LearnerError, StaleError
+from study.figure import FigureAbout, no_figure
 from study.markup import to_plain
 from study.progress import recalled, typical_seconds
 from study.stations import Piece, Steps
@@ -64,6 +65,7 @@ class CardExercise:
     reviews: Reviews
     concepts: ConceptMap
     fitting: Fitting
+    figure_about: FigureAbout = no_figure
     label: str = "cards"
 
     @property
@@ -102,6 +104,7 @@ class CardExercise:
             back=shown_back(card),
             compared=compare(card, look.typed) if card.typed else None,
             concepts=self.concepts,
+            figure=self.figure_about(card.concepts),
             outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
             cram=cram,
             below=Markup(below),
@@ -216,7 +219,9 @@ class CardExercise:
         return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
 
 
-def card_exercise(context: Context, decks: LiveDecks | None = None) -> CardExercise:
+def card_exercise(
+    context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = no_figure
+) -> CardExercise:
     """The cards of an app: its decks and the learner's own, read here unless they are given, on its store."""
     reviews = Reviews(
         store=context.store,
@@ -224,7 +229,9 @@ def card_exercise(context: Context, decks: LiveDecks | None = None) -> CardExerc
         lookalikes=load_confusable(context.concepts),
     )
     fitting = Fitting(reviews, clock=context.clock)
-    return CardExercise(reviews=reviews, concepts=context.concepts, fitting=fitting)
+    return CardExercise(
+        reviews=reviews, concepts=context.concepts, fitting=fitting, figure_about=figure_about
+    )
 
 
 def in_words(interval: timedelta) -> str:

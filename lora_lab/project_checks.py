@@ -247,7 +247,7 @@ def _forgotten(evidence: Evidence, axis: Axis | None) -> list[Result]:
 
 
 def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
-    title = "Is the merged model the trained one?"
+    title = "Merged and kept in fp32, is it the trained model?"
     known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "decoded_error")]
     if not known:
         return [_unmeasured(title, evidence)]
@@ -259,13 +259,14 @@ def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
         rows += [
             (
                 WAYS[way],
-                f"logits off by {values[f'{way}_error']:.2g}, held-out loss {values[f'{way}_loss']:.4f}",
+                f"logits off by {values[f'{way}_error']:.2g}, held-out loss {values[f'{way}_loss']:.4f}"
+                + _left(values, way),
             )
             for way in ways
         ]
         text = (
-            f"{cell.spec.bits}: {WAYS[best]} is off by {values[f'{best}_error']:.2g} of the logits' size, "
-            f"{WAYS[worst]} by {values[f'{worst}_error']:.2g}."
+            f"{WAYS[best].capitalize()}, the logits are off by {values[f'{best}_error']:.2g} of their size; "
+            f"{WAYS[worst]}, by {values[f'{worst}_error']:.2g}{_left(values, worst)}."
         )
         same = values["decoded_error"] < SAME_MODEL
         found.append(
@@ -277,6 +278,14 @@ def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
             )
         )
     return found
+
+
+def _left(values: Mapping[str, float], way: str) -> str:
+    """How much of what training took off the held-out loss a merged model keeps."""
+    gained = values.get("before", values["after"]) - values["after"]
+    if gained <= 0:
+        return ""
+    return f", {100 * (values['before'] - values[f'{way}_loss']) / gained:.0f} % of what was learned is left"
 
 
 def _measured(evidence: Evidence, name: str) -> list[Cell]:

@@ -11,6 +11,7 @@ from lora_lab.grid_results import Cell
 from lora_lab.lab import Lab
 from lora_lab.project import Project, projects
 from lora_lab.project_checks import Evidence, Result, results
+from lora_lab.project_curves import Curves, loss_curves
 from lora_lab.runs.sweeps import Sweep
 from study.context import Visit
 from study.doors import ProjectDoor
@@ -115,6 +116,11 @@ class ProjectDesk:
             },
         )
         return results(standing.project.checks, evidence)
+
+    def curves(self, standing: Standing) -> Curves | None:
+        """How the loss went, where the question is about that."""
+        asked = any(check.check == "broken" for check in standing.project.checks)
+        return loss_curves(self.lab, self.cells(standing)) if asked else None
 
     def cells(self, standing: Standing) -> list[Cell]:
         """Of the grid that is looked at."""

@@ -19,6 +19,7 @@ def project_report(desk: ProjectDesk, standing: Standing, *, by: str) -> str:
         by=by,
         results=desk.results(standing),
         sweep=standing.sweep,
+        curves=desk.curves(standing),
         plots=figures_of(cells),
         cells=list(enumerate(cells, start=1)),
         percent_above=percent_above,

@@ -18,6 +18,7 @@ from study.agenda import Subjects
 from study.concepts import ConceptMap
 from study.context import Context, Visit
 from study.errors import LearnerError
+from study.figure import FigureAbout, no_figure
 from study.markup import to_plain
 from study.progress import typical_seconds
 from study.stations import AskForCards, Piece, Steps
@@ -37,6 +38,7 @@ class QuizExercise:
     sittings: Sittings
     concepts: ConceptMap
     ask_for_cards: AskForCards
+    figure_about: FigureAbout = no_figure
     label: str = "questions"
 
     @property
@@ -173,6 +175,7 @@ class QuizExercise:
             number=position.number - (1 if position.question else 0),
             total=position.total,
             last=position.question is None,
+            figure=self.figure_about(question.concepts),
             alone=alone,
             asked_for=asked_for,
             comes_back=given.confidence == "sure" and not given.correct and given.attempt == 1,
@@ -239,6 +242,7 @@ def quiz_exercise(
     ask_for_cards: AskForCards,
     elsewhere: Subjects | None = None,
     bank: LiveBank | None = None,
+    figure_about: FigureAbout = no_figure,
 ) -> QuizExercise:
     """The questions of an app and the learner's own, read here unless they are given, on its store."""
     sittings = Sittings(
@@ -246,7 +250,12 @@ def quiz_exercise(
         bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
         subjects=elsewhere or Subjects(),
     )
-    return QuizExercise(sittings=sittings, concepts=context.concepts, ask_for_cards=ask_for_cards)
+    return QuizExercise(
+        sittings=sittings,
+        concepts=context.concepts,
+        ask_for_cards=ask_for_cards,
+        figure_about=figure_about,
+    )
 
 
 def _confidence(event: Mapping[str, Any]) -> Confidence | None:

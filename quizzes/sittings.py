@@ -11,10 +11,11 @@ from quizzes.modes import SECOND_ATTEMPT
 from quizzes.returning import Returning, due, returning
 from quizzes.session import SEEDS, Position, draw, draw_check, draw_problems, missed, position
 from study.agenda import Subjects
+from study.content import LEVELS
 from study.days import StudyDays
 from study.errors import LearnerError, StaleError
 from study.mastery import mastery
-from study.progress import weakest
+from study.progress import Mastery, weakest
 from study.store import Store
 from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
 
@@ -60,7 +61,7 @@ class Sittings:
                 return draw(about, seed=choice.seed, length=choice.count)
             case "again":
                 return tuple(self.again(profile_id, now=now)[: choice.count])
-        return draw(pool, seed=choice.seed, length=choice.count)
+        return self._easy_first_while_new(profile_id, draw(pool, seed=choice.seed, length=choice.count))
 
     def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
         """The last quiz that was drawn by this choice and seed."""
@@ -157,9 +158,20 @@ class Sittings:
 
     def weak_concepts(self, profile_id: str) -> list[str]:
         """The concepts that need work most, by the rule of mastery."""
-        subjects = replace(self.subjects, of_question=self.bank.concepts_of)
-        known = mastery(self.store, profile_id, subjects)
-        return [concept for concept, _ in weakest(known)]
+        return [concept for concept, _ in weakest(self._mastery(profile_id))]
+
+    def _mastery(self, profile_id: str) -> dict[str, Mastery]:
+        return mastery(self.store, profile_id, replace(self.subjects, of_question=self.bank.concepts_of))
+
+    def _easy_first_while_new(self, profile_id: str, drawn: tuple[Question, ...]) -> tuple[Question, ...]:
+        """Who has met less than half of what a quiz is about does not begin with its hardest question.
+
+        The questions stay those of the address, so that a class has the same ones.
+        """
+        about = {concept for question in drawn for concept in question.concepts}
+        if 2 * len(about & self._mastery(profile_id).keys()) >= len(about):
+            return drawn
+        return tuple(sorted(drawn, key=_level))
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
         """How many timed challenges had all answers right."""
@@ -214,3 +226,7 @@ def _nothing_fits(choice: QuizChoice) -> LearnerError:
                 "No concept was missed lately.", do_next="Choose another mode, such as the 10-question check."
             )
     return LearnerError("No question matches this choice.", do_next="Choose another topic or any level.")
+
+
+def _level(question: Question) -> int:
+    return LEVELS.index(question.level)

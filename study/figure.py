@@ -3,11 +3,12 @@
     figure = FIGURES["lora-to-scale"]
     figure.fragment({"rank": "16"})       the whole figure, to stand in a page
     figure.answer({"rank": "17"})         what changes with it: `GET /figure/lora-to-scale?rank=17`
+    about(FIGURES)(["lora-rank"])         a line below an answer that unfolds to the figure of a concept
 
 The browser's side is `static/figures.js`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -94,3 +95,25 @@ class Figure(Generic[S]):
 
 
 Figures = Mapping[str, Figure[Any]]
+
+FigureAbout = Callable[[Iterable[str]], Markup]
+"""From the concepts of a card or a question to the figure that shows one of them."""
+
+
+def about(figures: Figures) -> FigureAbout:
+    """The figure of the first of the concepts that has one, fetched when it is unfolded."""
+
+    def unfolding(concepts: Iterable[str]) -> Markup:
+        for concept in concepts:
+            showing = [figure for figure in figures.values() if concept in figure.concepts]
+            if showing:  # a figure names first what it is mostly about
+                nearest = min(showing, key=lambda figure: figure.concepts.index(concept))
+                return Markup(render("study/figure_unfolds.html", figure=nearest))
+        return Markup("")
+
+    return unfolding
+
+
+def no_figure(concepts: Iterable[str]) -> Markup:
+    """Where there are no figures."""
+    return Markup("")

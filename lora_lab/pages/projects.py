@@ -101,6 +101,7 @@ class ProjectsPage:
             "lora_lab/project_shown.html",
             project=standing.project,
             results=self.desk.results(standing),
+            curves=self.desk.curves(standing),
             unmeasured=self.desk.unmeasured(standing),
             measuring=self.desk.is_measuring(standing),
             problems=self.desk.problems(standing),

@@ -37,7 +37,7 @@ def grid_plots(arms: Sequence[Arm], plane: Plane) -> Iterator[Plot]:
     done = [arm for arm in at_best_rate(arms) if arm.losses and arm.peak_bytes]
     if done:
         yield _loss_against_memory(done, grid_conditions(arms))
-    if any(arm.losses for arm in view.arms):
+    if len({arm.setting.rank for arm in view.arms if arm.losses}) > 1:
         yield _loss_by_rank(view)
 
 

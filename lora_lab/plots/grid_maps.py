@@ -162,7 +162,7 @@ def _memory_title(view: View) -> str:
         return f"Peak memory is {as_bytes(_peak(low))} in every cell"
     return (
         f"From {name_of(low.setting)} to {name_of(high.setting)}, peak memory grows from "
-        f"{as_bytes(_peak(low))} to {as_bytes(_peak(high))}, {_peak(high) / _peak(low):.2g} times as much"
+        f"{as_bytes(_peak(low))} to {as_bytes(_peak(high))}, {_peak(high) / _peak(low):.3g} times as much"
     )
 
 

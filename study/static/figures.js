@@ -3,6 +3,7 @@
 // <figure data-figure="lora-to-scale">      asks GET /figure/lora-to-scale?rank=8
 //   <input data-setting="rank">             one setting; `data-stops` are the values a slider halts at
 //   <div data-figure-shown>                 what the answer replaces; [data-finding] in it is announced at rest
+// <details data-figure-of="merging">        gets GET /figure/merging/whole into its [data-figure-place] when it is unfolded
 //
 // At most one request a figure is on its way; what moved meanwhile is asked for next, so the newest always arrives
 // and an older answer never replaces a newer one. Works wherever such HTML stands: a page, a card, a question.
@@ -77,16 +78,30 @@
     box.textContent = text;
   }
 
-  // Once the control has come to rest, and not for each value it passes.
+  // Once the control has come to rest and its answer has come, and not for each value it passes.
   function restSoon(figure) {
     clearTimeout(resting.get(figure));
     resting.set(figure, setTimeout(() => {
+      if (asking.has(figure)) return restSoon(figure);
       keepAddress(figure);
       const region = document.getElementById('live');
       const finding = figure.querySelector('[data-finding]');
       if (region && finding) region.textContent = finding.textContent;
     }, REST_MS));
   }
+
+  document.addEventListener('toggle', async (event) => {
+    const folded = event.target;
+    const place = folded.matches?.('[data-figure-of]') && folded.open && folded.querySelector('[data-figure-place]');
+    if (!place || place.firstChild) return;
+    try {
+      const answer = await fetch(`/figure/${encodeURIComponent(folded.dataset.figureOf)}/whole`);
+      place.innerHTML = await answer.text();
+    } catch {
+      place.textContent = 'The app did not answer. Fold and unfold this to ask once more.';
+      folded.addEventListener('toggle', () => place.replaceChildren(), { once: true });
+    }
+  }, true); // it does not bubble
 
   document.addEventListener('input', (event) => {
     const control = event.target.closest?.('[data-setting]');

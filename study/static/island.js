@@ -3,7 +3,8 @@
 // In the HTML                          what happens
 // <button data-act="rate" data-n="3">  act({act: "rate", n: "3", query}) when pressed
 // <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted
-// <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name)
+// <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name); a form whose
+//                                      text is being typed in takes Escape too, and Ctrl+Enter hands it in
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
@@ -35,6 +36,7 @@ let pollTimer = null;
 let arrived = false;
 let pressed = 0; // goes up when a press is sent, and when its answer has been shown
 let waitingKeys = []; // pressed while the answer to the last press was on its way
+let byPointer = false; // whether that press came from a mouse or a finger
 let waitingPress = null; // the same for a button that has only just come, or for Back
 let oldControls = new Set();
 const saving = new Map(); // draft name -> timer of the save that is to come
@@ -422,17 +424,36 @@ async function sendFile(input) {
 
 const KEY_NAMES = { ' ': 'Space' };
 const isTyping = (target) => target.isContentEditable
-  || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox]'));
+  || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox], [type=range]'));
 const pressesItself = (target) => target.closest('button, a, summary, input, select, textarea');
 
 function onKey(event) {
-  if (!element.isConnected || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
-  if (document.querySelector('[data-shortcuts="off"]') || isTyping(event.target)) return;
+  if (!element.isConnected || event.altKey || event.repeat || event.isComposing) return;
+  if (isTyping(event.target)) return onKeyInText(event);
+  if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
-  // A focused button, link or field keeps its own Space and Enter.
-  if ((name === 'Space' || name === 'Enter') && pressesItself(event.target)) return;
-  if (busy) waitingKeys.push(name); // Space and 3 in quick succession mean: flip, then rate
-  else if (pressKey(name)) event.preventDefault();
+  // A focused button, link or field keeps its own Space and Enter, unless it was clicked and its answer is on the
+  // way: then the key is meant for what comes.
+  const keeps = (name === 'Space' || name === 'Enter') && pressesItself(event.target);
+  if (keeps && !(busy && byPointer && element.contains(event.target))) return;
+  if (busy) { // Space and 3 in quick succession mean: flip, then rate
+    waitingKeys.push(name);
+    if (keeps) event.preventDefault();
+  } else if (pressKey(name)) event.preventDefault();
+}
+
+// No single letters here: they are being typed.
+function onKeyInText(event) {
+  const form = element.contains(event.target) && event.target.closest('form[data-submit]');
+  if (!form) return;
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    form.requestSubmit();
+  }
+  const cancel = event.key === 'Escape' && form.querySelector('[data-key="Escape"]');
+  if (!cancel) return;
+  const changed = [...form.querySelectorAll('textarea')].some((box) => box.value !== box.defaultValue);
+  if (!changed || window.confirm('Drop what you changed here?')) cancel.click();
 }
 
 function pressKey(name) {
@@ -466,6 +487,7 @@ element.addEventListener('click', (event) => {
   if (control && control !== pressed && pressed.contains(control)) return;
   if (!control && String(window.getSelection())) return;
   event.preventDefault();
+  if (!busy) byPointer = event.detail > 0; // a press by key has no clicks
   if (pressed.dataset.confirm && !window.confirm(pressed.dataset.confirm)) return;
   send({ ...pressed.dataset, ...liveFields() }, pressed);
 });

@@ -6,6 +6,18 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
+from lora_lab.figures import FIGURES, checkpointing, merging
+from lora_lab.figures.matrices import matrices
+from lora_lab.figures.recorded import recorded
+from lora_lab.forecast import forecast
+from lora_lab.levels import LEVELS, NF4_LEVELS, nearest
+from lora_lab.memory import bits_per_param
+from lora_lab.quantities import lora_parameters, lora_parameters_matrix, lora_scaling
+from lora_lab.setting import Setting
+from lora_lab.shapes import find_shape
+from lora_lab.trained_state import optimizer_bytes, trained_tensors
+from study.units import MB, as_bytes, as_percent
+from tests.browser.answering import answer_by_keyboard
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -50,31 +62,86 @@ def test_a_slider_moves_numbers_picture_and_alternative_text_and_keeps_the_focus
     expect(page.locator("#live")).to_contain_text("At rank 256")
 
 
-def test_every_kind_of_figure_answers_the_keyboard(visit: Visit) -> None:
+def weight_after_one_step() -> str:
+    """The fifth weight of the first block, coded by the lab's own table."""
+    block = matrices()["0-q"].blocks[0]["weights"]
+    code = nearest(block[4] / max(map(abs, block)), NF4_LEVELS)
+    return f"the nearest level is {NF4_LEVELS[code]:.4f} with code {code}"
+
+
+def share_of_the_first() -> str:
+    """What the largest singular value holds of the sum of squares."""
+    squares = [value**2 for value in matrices()["0-q"].singular_values]
+    return f"rank 1 keeps {as_percent(100 * squares[0] / sum(squares))}"
+
+
+def step_that_fails(limit_mb: int) -> str:
+    """The first recorded step that does not fit with all moments moved away; the first step has none yet."""
+    run = recorded("training")["spike"]
+    tensors = trained_tensors(find_shape("smollm2-135m").linears, rank=run["rank"], variant="lora")
+    moments = optimizer_bytes(tensors, run["optimizer"])
+    steps = enumerate(run["steps"], 1)
+    needed = ((at, step["peak_bytes"] - (moments if at > 1 else 0)) for at, step in steps)
+    return f"the run stops at step {next(at for at, kept in needed if kept > limit_mb * MB)}"
+
+
+def qlora_bytes(rank: int) -> str:
+    """The lab's forecast of a QLoRA step of LLaMA-65B."""
+    shape = find_shape("llama-65b")
+    setting = Setting(
+        shape=shape, adapted=shape.linears, rank=rank, bits="nf4-dq", framework="trl",
+        seq_len=512, checkpointing=True, optimizer="paged_adamw_32bit",
+    )  # fmt: skip
+    return f"{as_bytes(forecast(setting).total_bytes)} with QLoRA at rank {rank}"
+
+
+def peaks_recorded(tokens: int) -> str:
+    """Of one step without and with checkpointing."""
+    without, with_ = checkpointing.runs(checkpointing.Settings(seq_len=tokens))
+    return f"from {as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}"
+
+
+DOUBLE = bits_per_param("nf4-dq", block_size=128) - 4
+DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number by the lab's functions
+    ("lora-to-scale", "Rank r", "End", f"hold {lora_parameters_matrix(576, 576, 256):,} numbers"),
+    ("singular-values", "Rank kept", "Home", share_of_the_first()),
+    ("scaling-over-ranks", "Rank r", "End", f"multiplies B·A·x by {lora_scaling(16, 256):.4f}"),
+    ("number-lines", "Levels of", "int8", f"int8 names {len(LEVELS['int8'])} values"),
+    ("block-step-by-step", "Weight number", "ArrowRight", weight_after_one_step()),
+    ("block-size", "Weights in a block", "End", f"takes {bits_per_param('nf4', block_size=4096):.4g} bits"),
+    ("double-quantization", "Weights in a block", "ArrowRight", f"{DOUBLE:.4g} once they are quantized"),
+    ("training-memory", "Rank r", "End", qlora_bytes(256)),
+    ("forward-types", "Rank r", "End", as_bytes(4 * lora_parameters_matrix(576, 576, 256))),
+    ("backward-graph", "Rank r", "End", f"{lora_parameters('smollm2-135m', 256, 'all-linear'):,} numbers"),
+    ("paged-optimizer", "Memory of the device", "Home", step_that_fails(400)),
+    ("checkpointing", "Tokens in an example", "Home", peaks_recorded(64)),
+    ("merging", "Steps trained", "Home", f"to NF4 it is {merging.ways(5)[-1].loss:.2f}"),
+    ("trained-tokens", "Cut at", "Home", "Of 16 tokens that the model reads, 0 are trained on"),
+]
+
+
+def drive(page: Page, name: str, control: str, key: str, number: str) -> None:
+    """Press a key on one control of a figure, and read the number."""
+    one = Figure(page, name)
+    shown = one.place.locator("[data-figure-shown]")
+    expect(shown, name).not_to_contain_text(number)
+    if key in ("Home", "End", "ArrowRight"):
+        place = one.slider(control)
+        place.press(key)
+    else:  # a list is chosen from by typing
+        place = one.place.get_by_role("combobox", name=control, exact=True)
+        place.focus()
+        page.keyboard.type(key)
+    expect(shown, name).to_contain_text(number)
+    expect(place, name).to_be_focused()
+    expect(page.locator("#live"), name).to_have_text(one.place.locator("[data-finding]").inner_text())
+
+
+def test_every_figure_answers_the_keyboard_with_the_labs_number(visit: Visit) -> None:
+    assert [figure for figure, *_ in DRIVEN] == list(FIGURES)
     page = visit().open("/figures")
-    chart = Figure(page, "scaling-over-ranks")
-    chart.press("Rank r", "End")
-    chart.says("At rank 256 and alpha 16, LoRA multiplies B·A·x by 0.0625")
-
-    steps = Figure(page, "block-step-by-step")
-    steps.press("Weight number", "ArrowRight")
-    steps.says("Weight 5 is")
-
-    arithmetic = Figure(page, "double-quantization")
-    arithmetic.press("Lines of the arithmetic", "Home")
-    arithmetic.shows("one 32-bit constant for 64 weights: 32 / 64 = 0.5 bits a weight.")
-
-    memory = Figure(page, "training-memory")
-    memory.place.get_by_role("combobox", name="Model", exact=True).select_option("llama-7b")
-    memory.says("llama-7b: ")
-
-    measured = Figure(page, "paged-optimizer")
-    measured.press("Memory of the device", "Home")
-    measured.says("the run stops at step")
-
-    recorded = Figure(page, "merging")
-    recorded.press("Steps trained", "Home")
-    recorded.says("After 5 steps")
+    for driven in DRIVEN:
+        drive(page, *driven)
 
 
 def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> None:
@@ -95,5 +162,35 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
 def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme, reduced_motion="reduce").open("/figures")
     page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
+    assert axe(page) == []
+
+
+def axe(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe objects to, at any impact."""
     found = Axe().run(page).response["violations"]
-    assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == []
+    return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: Visit, scheme: str) -> None:
+    visitor = visit(color_scheme=scheme, reduced_motion="reduce")
+    page = visitor.open("/cards?concept=lora-rank")
+    page.keyboard.press("Space")
+    unfold = page.locator("summary", has_text="Look at it: W + B·A, drawn to scale")
+    unfold.press("Enter")
+    drive(page, *DRIVEN[0])
+    assert axe(page) == []
+    page.keyboard.press("3")  # the slider has no use for it
+    expect(page.locator("#flip")).to_be_visible()
+
+    page = visitor.open("/quiz?concept=double-quantization&length=1&seed=1")
+    page.get_by_role("button", name="Start this quiz").click()
+    answer_by_keyboard(page)
+    if page.get_by_role("button", name="Show the answer").count():
+        page.keyboard.press("s")
+        expect(page.get_by_role("button", name="Show the answer")).to_have_count(0)
+    folded = page.locator("[data-figure-of]")
+    folded.locator("summary").press("Enter")
+    name = folded.get_attribute("data-figure-of")
+    drive(page, *next(driven for driven in DRIVEN if driven[0] == name))
+    assert axe(page) == []

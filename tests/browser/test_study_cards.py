@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visit
 
@@ -152,6 +152,42 @@ def test_keys_pressed_faster_than_the_app_answers_are_not_lost(visit: Visit) -> 
     for key in ("Space", "4", "Space", "4"):
         page.keyboard.press(key)
     expect(page.locator(".head .figures")).to_contain_text("2 of 3 done")
+
+
+def test_a_key_pressed_on_a_clicked_button_while_its_answer_comes_is_for_what_comes(visit: Visit) -> None:
+    page = visit().open("/cards?new=3")
+    first = question(page)
+    page.keyboard.press("Space")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    held: list[Route] = []
+    page.route("**/component_server**", lambda route: held.append(route))
+    page.get_by_role("button", name="Easy").click()  # it keeps the focus until the next card is there
+    page.keyboard.press("Space")
+    expect(page.locator("[aria-busy=true]")).to_have_count(1)
+    page.unroute("**/component_server**")
+    for request in held:
+        request.continue_()
+    expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.locator("#question")).not_to_have_text(first)
+
+
+def test_the_editor_is_saved_and_left_by_key(visit: Visit) -> None:
+    page = visit().open("/cards?new=3")
+    page.keyboard.press("Space")
+    page.keyboard.press("e")
+    front = page.get_by_label("Front")
+    front.focus()
+    page.keyboard.press("Escape")
+    expect(page.locator("#edit")).to_have_count(0)
+    page.keyboard.press("e")
+    front.fill("My own words?")
+    page.once("dialog", lambda asked: asked.dismiss())
+    page.keyboard.press("Escape")
+    expect(front).to_have_value("My own words?")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#edit")).to_have_count(0)
+    expect(page.locator("#main")).to_contain_text("My own words?")
 
 
 def test_a_double_click_on_a_rating_is_one_rating(visit: Visit) -> None:

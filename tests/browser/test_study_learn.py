@@ -139,7 +139,9 @@ def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tm
 
     page = visitor.open("/projects?id=merge-it")
     page.get_by_role("button", name="Measure 2 finished runs").click(timeout=RUNS_MS)
-    expect(page.get_by_text("Is the merged model the trained one? (nf4-dq)")).to_be_visible(timeout=RUNS_MS)
+    expect(page.get_by_text("Merged and kept in fp32, is it the trained model? (nf4-dq)")).to_be_visible(
+        timeout=RUNS_MS
+    )
     expect(page.locator(".results .answer").first).to_have_text("Yes.")
     page.get_by_text("The numbers").first.click()
     expect(page.get_by_text("merged and rounded to 4 bits again").first).to_be_visible()

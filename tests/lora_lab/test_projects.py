@@ -171,10 +171,11 @@ def test_forgetting_and_merging_are_read_from_what_was_measured_afterwards() -> 
     assert more[0] == "yes"
     ways = {"decoded_error": 3e-7, "requantized_error": 0.12, "decoded_loss": 2.5, "requantized_loss": 2.6}
     [(answer, text)] = answers(
-        ProjectCheck(check="merged"), fast, afterwards={fast.run_id: {"after": 2.5, **ways}}
+        ProjectCheck(check="merged"), fast, afterwards={fast.run_id: {"before": 3.0, "after": 2.5, **ways}}
     )
+    assert "by 0.12, 80 % of what was learned is left" in text
     assert answer == "yes"
-    assert "kept in fp32 is off by 3e-07" in text
+    assert "the logits are off by 3e-07 of their size" in text
     unmeasured = ("open", "The finished runs are not measured for this yet.")
     assert answers(ProjectCheck(check="merged"), fast) == [unmeasured]
     assert answers(ProjectCheck(check="forgotten"), fast) == [unmeasured]
@@ -315,7 +316,7 @@ def test_runs_that_must_be_measured_once_more_offer_it_and_show_what_came_of_it(
     Afterwards(runs[0]).path.write_text(json.dumps({"values": ways}))
     Afterwards(runs[1]).path.write_text(json.dumps({"problem": "There was no memory."}))
     said = words(ana_works.opens("id=merge-it"))
-    assert "Is the merged model the trained one? (nf4) Yes." in said
+    assert "Merged and kept in fp32, is it the trained model? (nf4) Yes." in said
     assert "A run could not be measured: There was no memory." in said
     assert {"forgotten", "merged"} == MEASURED_AFTERWARDS
 
@@ -323,3 +324,19 @@ def test_runs_that_must_be_measured_once_more_offer_it_and_show_what_came_of_it(
 def test_a_project_that_is_not_there_is_named(ana_works: Ana) -> None:
     with pytest.raises(LearnerError, match="no project 'fly'"):
         ana_works.opens("id=fly")
+
+
+def test_a_broken_run_shows_its_loss_over_the_steps(
+    desk: ProjectDesk, context: Context, ana_works: Ana
+) -> None:
+    early = NOW - timedelta(days=1)
+    profile = context.store.profiles.of_browser("browser-of-ana", now=early).id
+    context.store.projects.write(profile, "break-and-mend", "hypothesis", "0.2 breaks it.", at=early)
+    sweep = sweep_of(context.settings, later_grid(learning_rates=[0.002, 0.2]), after_seconds=60)
+    assert "<svg" not in ana_works.opens("id=break-and-mend")
+    for run, losses in zip(runs_of(context.settings, sweep), ([3.0, 2.0], [3.0, 9.0]), strict=True):
+        for step, loss in enumerate(losses, start=1):
+            run.emit("step", step=step, loss=loss, tokens=40, seconds=0.5, live_bytes=7, peak_bytes=9)
+    html = ana_works.opens("id=break-and-mend")
+    assert "The training loss ends above its first step at a learning rate of 0.2 measured" in words(html)
+    assert "0.2 9.00" in html  # in the alternative text

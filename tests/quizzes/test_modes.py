@@ -89,6 +89,7 @@ def test_a_second_attempt_after_a_hint_counts_two_thirds_and_the_log_tells_all_o
     assert right not in ana.html
     ana.press("next")
     assert "Second attempt. A second attempt counts two thirds." in words(ana.html)
+    assert words(ana.html).count("tried, not right") == (ana.question.kind == "single")
     ana.answer(right_fields, sure="sure")
     assert "Right. It counts 0.67." in words(ana.html)
     first, second = ana.log

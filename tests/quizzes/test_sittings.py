@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from quizzes.sittings import QuizChoice, Sittings
+from study.content import Level
 from study.errors import LearnerError, StaleError
 from study.store import Store
 from tests.quizzes.builders import bank, question
@@ -84,3 +85,21 @@ def test_only_a_quiz_that_was_begun_is_offered_to_go_on_with(
     assert found[0] == choice
     sittings.answer(record, record.question_ids[1], {"option": "right"}, shown_at=now, now=now)
     assert sittings.unfinished(ana, now=now) is None
+
+
+def test_practice_begins_easy_until_half_of_its_concepts_were_met(
+    store: Store, ana: str, now: datetime
+) -> None:
+    levels: list[Level] = ["advanced", "intermediate", "beginner"]
+    mixed = [question(f"{level}-{n}", level=level, concepts=(level,)) for level in levels for n in range(3)]
+    sittings = Sittings(store=store, bank=bank(*mixed))
+    choice = QuizChoice(length=9, seed=1)
+    record = sittings.start(ana, choice, now=now)
+    assert [each.partition("-")[0] for each in record.question_ids] == [
+        level for level in reversed(levels) for _ in range(3)
+    ]
+    for question_id in record.question_ids[:4]:  # of two of three concepts
+        sittings.answer(record, question_id, {"option": "right"}, shown_at=now, now=now)
+    again = sittings.drawn(ana, choice, now=now)
+    assert {each.id for each in again} == set(record.question_ids)
+    assert [each.id for each in again] != list(record.question_ids)

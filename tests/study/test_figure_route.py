@@ -11,6 +11,7 @@ from study import figure_route
 from study.context import Context
 from study.controls import Choice, Slider, Text
 from study.errors import LearnerError
+from study.figure import about
 from study.pages.figures import FiguresPage
 from tests.visits import opened, words
 
@@ -79,3 +80,17 @@ def test_controls_refuse_in_words_a_learner_understands() -> None:
     with pytest.raises(LearnerError, match=r"Prompt has 4 characters\. Keep it under 3"):
         text.read("four")
     assert slider.position(64) == 1
+
+
+def test_a_figure_is_answered_whole_where_it_unfolds() -> None:
+    answer = ask("/figure/lora-to-scale/whole?rank=64")
+    assert "At rank 64" in answer.text
+    assert "data-setting" in answer.text
+    assert ask("/figure/gone/whole").status_code == 404
+
+
+def test_what_unfolds_below_an_answer_is_the_figure_that_is_most_about_its_concept() -> None:
+    find = about(FIGURES)
+    assert 'data-figure-of="double-quantization"' in find(["double-quantization"])
+    assert 'data-figure-of="merging"' in find(["no-such-concept", "adapter-merging"])
+    assert find(["no-such-concept"]) == ""

@@ -1,0 +1,171 @@
+"""Weight and time to interactive of every page of the app, as a table.
+
+    python -m benchmarks.page_weight [--rounds 3]
+
+Cold is a browser that was never here (its cache is empty), warm the same one opening the page again. Bytes
+are those on the wire, heads of answers included, as Chromium counts them. Interactive is the first moment at
+which the page's content is in, the script that answers its controls has run, and a frame has been drawn
+since; from the start of the navigation, the middle of all rounds.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from benchmarks.pages import CHROMIUM, FLAGS, ROOT, served_at
+from lora_lab.sections import SECTIONS
+from study.concepts import concept_address
+from study.study_modes import STUDY_MODES
+
+CONCEPT = "nf4"
+PATHS = (
+    *("/", "/learn", "/cards", "/quiz", "/explain", "/progress", "/review", "/settings", "/browse", "/io"),
+    *("/figures", "/figures?figure=lora-to-scale", "/projects", "/projects?id=merge-it"),
+    *(address for _, address in SECTIONS),
+    *(concept_address(CONCEPT, mode) for mode in STUDY_MODES),
+)
+KINDS = {"Script": "JS", "Stylesheet": "CSS", "Font": "fonts"}
+COLUMNS = ("HTML and data", "JS", "CSS", "fonts")
+WAIT_MS = 60_000
+STRAGGLERS_MS = 700  # what a page asks for once it stands; its event stream never ends, so there is no idle
+
+WATCH = """(() => {
+  const look = () => {
+    const main = document.querySelector('#main');
+    const wired = Object.keys(window.__islands || {}).length > 0;
+    if (!main || !wired || document.querySelector('[data-waiting]')) return void requestAnimationFrame(look);
+    requestAnimationFrame(() => setTimeout(() => { window.__interactive = performance.now(); }));
+  };
+  look();
+})();"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One opening of a page."""
+
+    bytes_of: dict[str, int]
+    requests: int
+    interactive_ms: float
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything that came over the wire."""
+        return sum(self.bytes_of.values())
+
+
+def main() -> None:
+    """Print the table, then one JSON line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page_weight", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+        server = subprocess.Popen(
+            [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", data],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+        chromium = next(found for name in CHROMIUM if (found := shutil.which(name)))
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        try:
+            address = served_at(server)
+            _cold_and_warm(browser, address + PATHS[0])  # the server's own first time is no page's
+            opened = {
+                path: [_cold_and_warm(browser, address + path) for _ in range(rounds)] for path in PATHS
+            }
+        finally:
+            browser.close()
+            server.terminate()
+            server.wait(timeout=60)
+    _print(opened)
+
+
+def _cold_and_warm(browser: Browser, address: str) -> tuple[Opened, Opened]:
+    context = browser.new_context()
+    cold, warm = _open(context, address), _open(context, address)
+    context.close()
+    return cold, warm
+
+
+def _open(context: BrowserContext, address: str) -> Opened:
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    devtools = context.new_cdp_session(page)
+    kinds: dict[str, str] = {}
+    sizes: dict[str, int] = defaultdict(int)
+    wired: list[str] = []
+
+    def received(event: dict[str, Any]) -> None:
+        kinds[event["requestId"]] = KINDS.get(event["type"], COLUMNS[0])
+        if not event["response"].get("fromDiskCache"):
+            wired.append(event["requestId"])
+
+    def finished(event: dict[str, Any]) -> None:
+        sizes[kinds.get(event["requestId"], COLUMNS[0])] += int(event["encodedDataLength"])
+
+    devtools.on("Network.responseReceived", received)
+    devtools.on("Network.loadingFinished", finished)
+    devtools.send("Network.enable")
+    page.goto(address)
+    page.wait_for_function("window.__interactive", timeout=WAIT_MS)
+    page.wait_for_timeout(STRAGGLERS_MS)
+    interactive = page.evaluate("window.__interactive")
+    page.close()
+    return Opened(bytes_of=dict(sizes), requests=len(wired), interactive_ms=interactive)
+
+
+def _print(found: dict[str, list[tuple[Opened, Opened]]]) -> None:
+    heads = (
+        "page",
+        "cold, kB",
+        *COLUMNS,
+        "requests",
+        "interactive, ms",
+        "warm, kB",
+        "requests",
+        "interactive, ms",
+    )
+    print("| " + " | ".join(heads) + " |")
+    print("|---" * len(heads) + "|")
+    for path, rounds in found.items():
+        cold, warm = rounds[-1]
+        cold_ms, warm_ms = (statistics.median(one[at].interactive_ms for one in rounds) for at in (0, 1))
+        row = [
+            f"`{path}`",
+            _kb(cold.total_bytes),
+            *(_kb(cold.bytes_of.get(kind, 0)) for kind in COLUMNS),
+            str(cold.requests),
+            f"{cold_ms:,.0f}",
+            _kb(warm.total_bytes),
+            str(warm.requests),
+            f"{warm_ms:,.0f}",
+        ]
+        print("| " + " | ".join(row) + " |")
+    numbers = {
+        path: {
+            name: {**each.bytes_of, "requests": each.requests, "interactive_ms": round(each.interactive_ms)}
+            for name, each in zip(("cold", "warm"), rounds[-1], strict=True)
+        }
+        for path, rounds in found.items()
+    }
+    print(json.dumps(numbers))
+
+
+def _kb(size_bytes: int) -> str:
+    return f"{size_bytes / 1000:,.0f}"
+
+
+if __name__ == "__main__":
+    main()
