@@ -133,7 +133,7 @@ class _Rules:
         variant = self.setting.variant
         if group.suffix in self.tree.refused and self.family in ("lora", "adalora"):
             raise LearnerError(
-                f"PEFT refuses {group.suffix} here: this model's fused code reads its weight past the adapter.",
+                f"PEFT refuses {group.suffix} here: fused code reads its weight past any adapter.",
                 do_next="Name other targets.",
             )
         if group.kind == "unknown-layer" or (group.kind == "convolution" and self.family != "lora"):
