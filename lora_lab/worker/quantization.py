@@ -54,8 +54,8 @@ def keep_trainable_layout(model: nn.Module) -> None:
 def keep_row_scales(model: nn.Module) -> None:
     """Let PEFT's own DoRA forward work on int8 layers on a CPU.
 
-    It copies a layer's weight after each forward, and bitsandbytes 0.50.2 copies an int8 weight without the row
-    scales that its first forward has moved away: the next forward fails.
+    It copies a layer's weight after each forward, and bitsandbytes 0.50.2 copies an int8 weight without the
+    row scales, which its first forward has moved away: the next forward fails.
     """
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear8bitLt):
