@@ -17,7 +17,7 @@ import json
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -324,7 +324,7 @@ def _sweep(options: argparse.Namespace) -> int:
     failed = False
     try:
         for run in cells_as_they_end(sweep, settings.runs_dir, _say):
-            summary = summarize(run) | {"table": str(sweep.table_path)}
+            summary = summarize(run) | {"spec": asdict(run.spec), "table": str(sweep.table_path)}
             failed = failed or "error" in summary
             print(json.dumps(summary) if options.json else _cell_line(sweep, run, summary), flush=True)
     except KeyboardInterrupt:

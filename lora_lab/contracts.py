@@ -14,7 +14,7 @@ from lora_lab.counts import count_adapter
 from lora_lab.forecast import forecast
 from lora_lab.memory import Compute, Ledger
 from lora_lab.memory_record import MLP_ROLES
-from lora_lab.records import adapter_of, setting_of, whole
+from lora_lab.records import adapter_of, flag, one_of, setting_of, whole
 from lora_lab.shape_reader import KIND_OF_TASK, ShapeReader
 from lora_lab.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
@@ -59,6 +59,9 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
     if record.get("kind") not in (None, "causal"):
         raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
+    for field in ("gradient_checkpointing", "double_quant"):
+        flag(record, field)
+    one_of(record, "device", memory_record.DEVICES, default="cpu")
     if runs_in_the_lab(record):
         return _ledger_answer(_own_ledger(record, reader))
     return _ledger_answer(forecast(memory_record.setting_of(record, shape_of(record, reader))))

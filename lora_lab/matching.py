@@ -131,6 +131,11 @@ class _Rules:
         2205.05638 (IA3).
         """
         variant = self.setting.variant
+        if group.suffix in self.tree.refused and self.family in ("lora", "adalora"):
+            raise LearnerError(
+                f"PEFT refuses {group.suffix} here: fused code reads its weight past any adapter.",
+                do_next="Name other targets.",
+            )
         if group.kind == "unknown-layer" or (group.kind == "convolution" and self.family != "lora"):
             raise UnsupportedCase(f"{self.setting.variant} on {group.path} is not counted")
         if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):

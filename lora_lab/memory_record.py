@@ -52,6 +52,7 @@ MEASURES: dict[str | None, Measure] = {
     "live storage": "live",
 }
 PHASES: tuple[Phase, ...] = ("train", "load", "generate")
+DEVICES = ("cuda", "cpu")
 METHODS = ("full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora")
 VARIANTS = ("lora", "rslora", "dora")
 NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")

@@ -99,6 +99,9 @@ class ModuleTree:
     has_output_head: bool = False
     """Whether the model has output embeddings, which `all-linear` leaves out."""
 
+    refused: tuple[str, ...] = ()
+    """Layers that PEFT refuses LoRA and AdaLoRA on, since the model's fused code passes them by (Mamba)."""
+
     @cached_property
     def base_parameters(self) -> int:
         """All parameters, shared ones once."""
@@ -160,6 +163,7 @@ def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:
         },
         renamed=dict(values["renamed"]),
         has_output_head=values["has_output_head"],
+        refused=tuple(values.get("refused", ())),
     )
 
 

@@ -47,6 +47,14 @@ def whole(
     return value
 
 
+def flag(record: Mapping[str, Any], field: str) -> bool:
+    """True or false; false when absent."""
+    value = record.get(field)
+    if not isinstance(value, bool | None):
+        raise LearnerError(f"{field} must be true or false, got {value!r}.", do_next="Correct it.")
+    return bool(value)
+
+
 def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
     """The adapter that a record's fields describe. `targets` is how the record calls its target modules."""
     wanted = None if lora.get(targets) == UNKNOWN else names(lora, targets)
@@ -78,8 +86,10 @@ def one_of(
 
 
 def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `lora` object of a record."""
-    adapter = record.get("lora") or {}
+    """The `lora` object of a record; without one, the same fields as `count` has them, beside the others."""
+    adapter = record.get("lora")
+    if adapter is None:
+        adapter = {name: record[name] for name in ("r", "targets", "variant") if name in record}
     if not isinstance(adapter, dict):
         raise LearnerError(f"lora must be an object, got {adapter!r}.", do_next="Correct it.")
     targets = adapter.get("targets")

@@ -44,9 +44,6 @@ def uncovered(spec: RunSpec) -> str:
     """The settings that the template does not know, as `variant=dora`; empty when it knows them all."""
     values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
     lacking = [f"{name}={value}" for name, value, known in values if value not in known]
-    if spec.variant == "dora" and spec.bits == "int8":
-        # On a CPU PEFT's DoRA takes the row scales away from bitsandbytes' layers; their forward then fails.
-        lacking.append("variant=dora together with bits=int8")
     return ", ".join(lacking)
 
 

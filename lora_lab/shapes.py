@@ -211,6 +211,8 @@ class ModelShape:
         values["tree"] = {
             name: getattr(self.tree, name) for name in ("defaults", "renamed", "has_output_head")
         }
+        if self.tree.refused:
+            values["tree"]["refused"] = self.tree.refused
         text = json.dumps(values | {"tree": values["tree"] | {"groups": []}}, indent=1)
         groups = ",\n   ".join(self.tree.to_lines())
         return text.replace('"groups": []', f'"groups": [\n   {groups}\n  ]')

@@ -41,6 +41,8 @@ QUANTIZED = {
 }
 """What a text says of the base's weights; the first kind that it has a sign of."""
 
+IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
+
 RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
 
 
@@ -150,7 +152,7 @@ def _rank_in_prose(text: str) -> str | None:
 
 
 def _targets_of_lines(text: str) -> Any:
-    if _is_true(option(text, "lora_target_linear")):
+    if _is_true(option(text, "lora_target_linear")) or IN_PROSE.search(text):
         return "all-linear"
     listed = yaml_list(text, "lora_target_modules") or yaml_list(text, "target_modules")
     if listed:

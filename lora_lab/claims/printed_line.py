@@ -7,7 +7,7 @@ from lora_lab.claims.claim import Printed
 
 SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion)(?![A-Za-z]))?"
 NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]*\d|\d){SCALED}"
-COLON = r"(?:\*\*|`|\")?\s*(?:[:=]|is|are)\s*(?:\*\*|`)?\s*(?:~|≈|about|approximately|around)?\s*"
+COLON = r"(?:\*\*|`|\"|')?\s*(?:[:=]|is|are)\s*(?:\*\*|`)?\s*(?:~|≈|about|approximately|around)?\s*"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
 
 PARAMETERS = r"[ _]*(?:params|parameters|model parameters|parameter count)"

@@ -90,7 +90,13 @@ def _followed(value: Any, text: str) -> Any:
     if "find_all_linear" in value.text:
         return "all-linear"
     name = value.text.rsplit(".", 1)[-1]
-    found = assigned(text, name) if name.isidentifier() else None
+    if not name.isidentifier():
+        return value
+    found = assigned(text, name)
+    if found is None and name != value.text:  # `args.lora_r = 8`, or a flag beside a script
+        found = assigned(text, value.text)
+        flag = re.search(rf"--{re.escape(name).replace('_', '[_-]')}[ =]+(\d+)", text)
+        found = int(flag[1]) if found is None and flag else found
     return value if found is None else found
 
 
@@ -136,4 +142,4 @@ def yaml_list(text: str, name: str) -> list[str]:
 
 def as_list(written: str) -> list[str]:
     """Names in brackets, or separated by commas or spaces."""
-    return [name for name in re.split(r"[\s,\[\]\"']+", written) if name]
+    return [name.rstrip(".;") for name in re.split(r"[\s,\[\]\"']+", written) if name.rstrip(".;")]

@@ -38,7 +38,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
         return Verdict(
             answer="impossible",
             answer_trainable="impossible",
-            why=f"No rank up to 512 on {_open_targets(claim)} gives {said}.",
+            why=f"No rank up to 512 on {_open_targets(claim)} gives {said}{_half_of(claim, tree)}.",
             failing=_all_printed(claim),
             base_parameters=base,
             others=others_printing(claim),
@@ -54,6 +54,20 @@ def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
         base_parameters=base,
         explanations=tuple(explanation for explanation, _ in failing),
         arithmetic=_arithmetic_of(claim, tree, explanation),
+    )
+
+
+def _half_of(claim: Claim, tree: ModuleTree) -> str:
+    """qlora.py halves the first number of a 4-bit base, adapters and all."""
+    if claim.printed.trainable is None or not claim.quantisation.startswith("4bit"):
+        return ""
+    doubled = replace(claim, printed=replace(claim.printed, trainable=2 * claim.printed.trainable))
+    twice = _candidates(doubled, tree)
+    if not twice:
+        return ""
+    return (
+        f"; it is exactly half of what {_named(twice[0])} trains, as tools print that take a 4-bit base's "
+        "halving for all"
     )
 
 

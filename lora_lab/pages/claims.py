@@ -52,21 +52,27 @@ class ClaimsPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Check the pasted text or the form."""
-        match event.get("act"):
-            case "text":
-                checked = self._desk.check_text(events.field(event, "text", limit=LONGEST_TEXT))
-            case "form":
-                checked = self._desk.check_form(
-                    {name: events.field(event, name, limit=LONGEST_TEXT) for name in FORM}
-                )
-            case other:
-                raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
+        """Check the pasted text or the form; an earlier verdict goes where the new claim can't be read."""
+        try:
+            checked = self._checked(event)
+        except LearnerError as error:
+            return {"error": str(error), "parts": {"verdict": ""}}
         return {
             "parts": {"verdict": _verdict(checked)},
             "say": f"{checked.verdict.answer}. {checked.verdict.why}",
             "focus": "#verdict",
         }
+
+    def _checked(self, event: dict[str, Any]) -> Checked:
+        match event.get("act"):
+            case "text":
+                return self._desk.check_text(events.field(event, "text", limit=LONGEST_TEXT))
+            case "form":
+                return self._desk.check_form(
+                    {name: events.field(event, name, limit=LONGEST_TEXT) for name in FORM}
+                )
+            case other:
+                raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
 
 
 def _verdict(checked: Checked) -> str:

@@ -14,7 +14,7 @@ from lora_lab.form import address_of
 from lora_lab.lab import Lab
 from lora_lab.press import is_narrow
 from lora_lab.sections import COMPARE, LAB, compare_address, sections
-from lora_lab.view import title_of
+from lora_lab.view import detail_of, title_of
 from study import events, frame
 from study.context import Context
 from study.errors import LearnerError
@@ -113,6 +113,7 @@ class ComparePage:
                 "run": run,
                 "state": self._lab.state(run),
                 "title": title_of(run.spec),
+                "detail": detail_of(run.spec),
                 "ticked": run.run_id in chosen,
             }
             for run in listed

@@ -153,6 +153,8 @@ def _loss_title(view: View) -> str:
     close = sum(verdict != "differ" for verdict in verdicts)
     if not close:
         return f"{claim}, lower than the {len(others)} others beyond seed noise"
+    if close == len(others):
+        return f"{claim}, but seeds can't tell any other cell from it"
     return f"{claim}; {close} of the {len(others)} others may be as low: seeds can't tell"
 
 
@@ -162,7 +164,7 @@ def _memory_title(view: View) -> str:
         return f"Peak memory is {as_bytes(_peak(low))} in every cell"
     return (
         f"From {name_of(low.setting)} to {name_of(high.setting)}, peak memory grows from "
-        f"{as_bytes(_peak(low))} to {as_bytes(_peak(high))}, {_peak(high) / _peak(low):.3g} times as much"
+        f"{as_bytes(_peak(low))} to {as_bytes(_peak(high))}, {_times(_peak(high) / _peak(low))} as much"
     )
 
 
@@ -172,8 +174,13 @@ def _seconds_title(view: View) -> str:
         return f"A step takes {_pace(low):.3g} s at {name_of(low.setting)}"
     return (
         f"A step takes {_pace(low):.3g} s at {name_of(low.setting)} and {_pace(high):.3g} s at "
-        f"{name_of(high.setting)}, {_pace(high) / _pace(low):.2g} times as long"
+        f"{name_of(high.setting)}, {_times(_pace(high) / _pace(low))} as long"
     )
+
+
+def _times(ratio: float) -> str:
+    """In words where a factor of 1.0 would be read as none."""
+    return f"{ratio:.2g} times" if ratio >= 1.05 else "about"
 
 
 def _loss_footnote(view: View) -> str:

@@ -1,6 +1,5 @@
 """The summary of a run: the object of the command-line contract, and a line of a sweep's table."""
 
-from dataclasses import asdict
 from typing import Any
 
 from lora_lab.runs.folder import RunFolder
@@ -33,7 +32,6 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
         "seconds": _seconds(state),
         "device": device.get("name"),
         "compute_dtype": device.get("compute_dtype"),
-        "spec": asdict(run.spec),
     }
     if state.shared_by > 1:
         summary["shared_by"] = state.shared_by

@@ -2,9 +2,12 @@
 
 from lora_lab.step.native_step import NativeStep
 from lora_lab.step.operators import FP32
-from lora_lab.step.tape import Tensor
+from lora_lab.step.tape import Tape, Tensor
 
 CHUNK_TOKENS = 128  # lm_head_chunk_size in litgpt/finetune/lora.py
+ROUND_LENGTH = 64
+"""A multiple of it is taken for the length that batches are cut to, so that the batch before was as long; any
+other length for a data set's longest example, which the batch before hardly is."""
 
 
 class LitgptStep(NativeStep):
@@ -12,6 +15,23 @@ class LitgptStep(NativeStep):
 
     saves_quantized_input = True
     """bitsandbytes 0.42, which litgpt asks for, saves a quantized product's input; later versions don't."""
+
+    def play(self) -> Tape:
+        """With what the micro-batch before left, until `logits` and `loss` are assigned again."""
+        before = 0 if self.setting.seq_len % ROUND_LENGTH else self.rows
+        self.old_logits = self.tape.new(before * self.shape.vocab, FP32, "logits")
+        self.old_graph = self.tape.new(before * self._kept_by_graph(), self.width, "activations")
+        return super().play()
+
+    def _kept_by_graph(self) -> int:
+        """Numbers a token that a graph holds although its backward pass is over: the input of each quantized
+        product, which MatMul4Bit of bitsandbytes 0.42 keeps as an attribute instead of a saved tensor.
+        """
+        if not self.setting.quantized:
+            return 0
+        norms = 1 if self.family.norms == 1 else 2
+        layer = norms * self.shape.hidden + self.attention_width + self.shape.intermediate
+        return self.shape.layers * layer + self.shape.hidden
 
     def embed(self) -> Tensor:
         """Quantized, a StableEmbedding: fp32, normed, and trained by oversight, so gradients reach it."""
@@ -96,6 +116,7 @@ class LitgptStep(NativeStep):
         if self.setting.trains_everything:
             logits = self.ops.cast(self.head(x), FP32, "logits")
             self.outputs = logits
+            del self.old_logits
             shifted = self.ops.apply(logits.numbers, FP32, logits, part="logits")
             return self.ops.cross_entropy(shifted, rows=self.rows)
         count = -(-self.setting.seq_len // CHUNK_TOKENS)
@@ -106,8 +127,11 @@ class LitgptStep(NativeStep):
         chunks = [self.ops.cast(piece, FP32, "logits") for piece in pieces]
         del pieces
         self.chunks = chunks
+        del self.old_logits
         losses = [self.ops.cross_entropy(chunk, rows=chunk.numbers // self.shape.vocab) for chunk in chunks]
-        return self.ops.apply(self.rows, FP32, *losses)
+        loss = self.ops.apply(self.rows, FP32, *losses)
+        del self.old_graph
+        return loss
 
     def head(self, x: Tensor) -> Tensor:
         """Quantized like every other matrix."""

@@ -35,7 +35,7 @@ from lora_lab.embedded import Progress
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits, ComputeType
 from lora_lab.worker.data import prompt_text
-from lora_lab.worker.quantization import dense_weight
+from lora_lab.worker.quantization import dense_weight, keep_row_scales
 from lora_lab.worker.session import Session, find_machine, open_session
 from study.errors import LearnerError
 
@@ -74,8 +74,14 @@ def _answer_one(desk: "ChatModel", ask: dict[str, Any], stopped: set[str]) -> No
         say(end="done")
     except LearnerError as error:
         say(end="failed", what=error.what, do_next=error.do_next)
-    except (MemoryError, RuntimeError) as error:
-        say(end="failed", what=f"The models could not answer ({error}).", do_next="Choose fewer runs.")
+    except Exception as error:
+        # The worker's outermost frame: whatever a library raises ends this answer, not the process.
+        short = isinstance(error, MemoryError | RuntimeError)
+        say(
+            end="failed",
+            what=f"The models could not answer ({str(error) or type(error).__name__}).",
+            do_next="Choose fewer runs." if short else "Ask one run alone.",
+        )
 
 
 def _read(asks: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:
@@ -131,6 +137,7 @@ class ChatModel:
         machine = find_machine(compute)
         session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
         decode_once(session.base, machine.compute_dtype)
+        keep_row_scales(session.base)  # where the memory did not allow it
         return session
 
     def _attach(self, run: RunFolder, say: Say) -> None:

@@ -33,9 +33,9 @@ def merge(run: RunFolder, models_dir: Path) -> bool:
 
     try:
         _write(run, models_dir, merged, report)
-    except (LearnerError, OSError, MemoryError, RuntimeError) as error:
+    except (LearnerError, OSError, MemoryError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(merged.partial, ignore_errors=True)  # first: a full disk then has room for the reason
         write_json(merged.state_path, {"state": "failed", "text": _said(error)})
-        shutil.rmtree(merged.partial, ignore_errors=True)
         return False
     write_json(merged.state_path, {"state": "done", "text": ""})
     return True
@@ -82,6 +82,7 @@ def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> Pre
 def _said(error: Exception) -> str:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return "There was not enough memory: merging holds the whole model in fp32, 4 bytes a parameter."
-    if isinstance(error, OSError):
-        return f"A file could not be read or written ({error.strerror or error}). Free some disk space."
+    if isinstance(error, OSError | SafetensorError):
+        said = getattr(error, "strerror", "") or error
+        return f"A file could not be read or written ({said}). Free some disk space."
     return str(error)

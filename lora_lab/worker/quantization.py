@@ -4,7 +4,8 @@ All schemes here are weight-only: a layer's weights are stored in few bits and d
 each matrix product, so quantization saves memory and costs time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import bitsandbytes as bnb
 import torch
@@ -48,6 +49,26 @@ def keep_trainable_layout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False
+
+
+def keep_row_scales(model: nn.Module) -> None:
+    """Let PEFT's own DoRA forward work on int8 layers on a CPU.
+
+    It copies a layer's weight after each forward, and bitsandbytes 0.50.2 copies an int8 weight without the
+    row scales, which its first forward has moved away: the next forward fails.
+    """
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear8bitLt):
+            module.register_forward_pre_hook(_putting_back(module.weight.SCB))
+
+
+def _putting_back(scales: Tensor | None) -> Callable[[nn.Module, Any], None]:
+    def put_back(module: nn.Module, inputs: Any) -> None:
+        weight = module.weight
+        if isinstance(weight, bnb.nn.Int8Params) and weight.CB is not None and weight.SCB is None:
+            weight.SCB = scales
+
+    return put_back
 
 
 def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:

@@ -14,6 +14,7 @@ import peft
 import torch
 import transformers
 from peft import PeftModel
+from safetensors import SafetensorError
 
 from lora_lab import datasets, memory
 from lora_lab.batches import RowSize, row_sizes
@@ -40,7 +41,7 @@ from study.errors import LearnerError
 
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
-FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError)
+FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, SafetensorError)
 """What can go wrong in a run without a mistake of ours; `failure_of` sorts them."""
 
 
@@ -88,10 +89,10 @@ def failure_of(error: Exception, work: "Work") -> Failure:
         return failures.non_finite(work.spec, step=error.step)
     if is_out_of_memory(error):
         return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | SafetensorError):  # the second is what writing to a full disk raises
         return Failure(
             cause="disk",
-            what=f"A file could not be read or written ({error.strerror or error}).",
+            what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
             do_next="Free some disk space, then start again; your settings are kept.",
         )
     raise error
@@ -177,7 +178,11 @@ class Work:
         if self.writer is None or step < 1:
             return
         fresh = self.run.path / "adapter.partial"
-        self.writer(fresh)
+        try:
+            self.writer(fresh)
+        except (OSError, SafetensorError):
+            shutil.rmtree(fresh, ignore_errors=True)  # leaves room to write down what happened
+            raise
         if self.run.adapter_path.exists():
             shutil.rmtree(self.run.adapter_path)
         os.replace(fresh, self.run.adapter_path)

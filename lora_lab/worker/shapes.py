@@ -126,7 +126,7 @@ def shape_of_model(
     total = sum(p.numel() for p in model.parameters())
     head_parameters = 0 if tied or head is None else head.weight.numel()
     in_linears = sum(linear.parameters for linear in linears)
-    heads = text.num_attention_heads
+    heads, hidden = _number(text, "num_attention_heads"), _number(text, "hidden_size")
     tree = tree_of_model(model, own_head=own_head)
     defaults = tree.defaults.get("lora", ())
     return ModelShape(
@@ -138,13 +138,13 @@ def shape_of_model(
         embedding_parameters=embedding_parameters,
         head_parameters=head_parameters,
         other_parameters=total - in_linears - embedding_parameters - head_parameters,
-        layers=text.num_hidden_layers,
-        hidden=text.hidden_size,
+        layers=_number(text, "num_hidden_layers"),
+        hidden=hidden,
         intermediate=_intermediate(text),
         heads=heads,
-        kv_heads=getattr(text, "num_key_value_heads", None) or heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
-        vocab=getattr(text, "vocab_size", None) or 0,
+        kv_heads=_number(text, "num_key_value_heads") or heads,
+        head_dim=_number(text, "head_dim") or hidden // max(1, heads),
+        vocab=_number(text, "vocab_size"),
         fused_experts=any(p.ndim > 2 and "expert" in path for path, p in model.named_parameters()),
         default_targets=() if isinstance(defaults, str) else defaults,
         tree=tree,
@@ -178,7 +178,15 @@ def _role(path: str) -> Role:
 
 def _intermediate(text: Any) -> int:
     for name in ("intermediate_size", "ffn_dim", "n_inner", "d_ff"):
-        value = getattr(text, name, None)
-        if isinstance(value, int):
+        if value := _number(text, name):
             return value
-    return int(4 * text.hidden_size)
+    return 4 * _number(text, "hidden_size")
+
+
+def _number(text: Any, name: str) -> int:
+    """A field of a configuration; 0 where its layers have none (Mamba's heads) or one each (Swin's).
+
+    Counts need only the modules; memory is predicted for families that have all of them.
+    """
+    value = getattr(text, name, None)
+    return value if isinstance(value, int) else 0

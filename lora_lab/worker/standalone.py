@@ -72,6 +72,8 @@ def load_model(source: str) -> Any:
     )
     if BITS.startswith("hqq"):
         into_hqq(model)
+    elif BITS == "int8" and VARIANT == "dora":
+        keep_row_scales(model)
     model.requires_grad_(False)
     for outer in (model.get_input_embeddings(), model.get_output_embeddings()):
         outer.to(COMPUTE_DTYPE)
@@ -97,6 +99,19 @@ def into_hqq(model: Any) -> None:
             coded = HQQLinear(layer, config, compute_dtype=torch.float32, device=str(DEVICE))
             coded.forward = coded.forward_pytorch  # the default's own backward does not work under autocast
             model.set_submodule(name, coded)
+
+
+def keep_row_scales(model: Any) -> None:
+    """PEFT's DoRA copies an int8 weight on a CPU, and bitsandbytes' copy is without its row scales."""
+    for layer in model.modules():
+        if isinstance(layer, bnb.nn.Linear8bitLt):
+            scales = layer.weight.SCB
+
+            def put_back(module: Any, inputs: Any, scales: Tensor = scales) -> None:
+                if module.weight.CB is not None and module.weight.SCB is None:
+                    module.weight.SCB = scales
+
+            layer.register_forward_pre_hook(put_back)
 
 
 def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:

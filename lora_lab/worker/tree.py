@@ -30,6 +30,9 @@ PEFT_DEFAULTS = {
     "ia3-feedforward": constants.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
 }
 
+MAMBA_TYPES = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
+"""Source: peft/tuners/tuners_utils.py, _check_lora_target_modules_mamba."""
+
 
 def tree_of_model(model: PreTrainedModel, *, own_head: bool) -> ModuleTree:
     """The modules of a model that is built on any device and not quantized.
@@ -42,6 +45,7 @@ def tree_of_model(model: PreTrainedModel, *, own_head: bool) -> ModuleTree:
         defaults=_defaults(model_type),
         renamed=_renamed(model_type),
         has_output_head=model.get_output_embeddings() is not None,
+        refused=("conv1d", "out_proj") if model_type in MAMBA_TYPES else (),
     )
 
 
@@ -76,12 +80,12 @@ def _modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
     owners: dict[int, str] = {}
     seen: set[int] = set()
     for name, module in model.named_modules(remove_duplicate=False):
-        if not name:
-            continue
+        if not name and not any(True for _ in module.parameters(recurse=False)):
+            continue  # PEFT adapts nothing at the root; tensors there (wav2vec2's mask) only count
         numbers = tuple(int(number) for number in NUMBER.findall(f".{name}"))
         path = NUMBER.sub("*", f".{name}")[1:]
         group = replace(
-            _sizes(path, module),
+            _sizes(path, module) if name else ModuleGroup(path=""),
             is_head=module is head,
             stays_16_bit=module is head or (bool(unquantized) and f"{name}.".startswith(f"{unquantized}.")),
             is_alias=id(module) in seen,

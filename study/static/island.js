@@ -114,7 +114,10 @@ async function send(event, control = null) {
 }
 
 async function show(reply, event) {
-  if (reply.error && typeof reply.html !== 'string') return trouble(reply.error, {});
+  if (reply.error && typeof reply.html !== 'string') {
+    if (reply.parts) replaceParts(reply.parts); // what no longer belongs to what was typed
+    return trouble(reply.error, {});
+  }
   find('[data-passing]')?.remove();
   if (event.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);

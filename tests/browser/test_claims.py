@@ -49,13 +49,15 @@ def test_the_corrected_text_is_possible(visit: Visit) -> None:
 
 
 def test_a_text_without_a_line_says_what_to_add_and_keeps_what_was_typed(visit: Visit) -> None:
-    page = visit().open("/claims")
+    page = visit().open("/claims?example=open-setting")
+    expect(page.locator("#verdict-title")).to_contain_text("Underdetermined")
     page.get_by_label("Text with the code and the printed line").fill("LoraConfig(r=8) on llama-7b")
     page.get_by_role("button", name="Check the claim").click()
     expect(page.get_by_role("alert")).to_contain_text("There is no printed line in this text")
     expect(page.get_by_label("Text with the code and the printed line")).to_have_value(
         "LoraConfig(r=8) on llama-7b"
     )
+    expect(page.locator("#verdict")).to_be_empty()
 
 
 def test_the_form_leaves_open_what_is_left_empty(visit: Visit) -> None:

@@ -72,7 +72,22 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "t5": {"d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "d_kv": 8, "vocab_size": 64},
 }
+NO_TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "vocab_size": 64},
+    "rwkv": {"hidden_size": 32, "num_hidden_layers": 2, "attention_hidden_size": 32, "vocab_size": 64},
+    "swin": {"embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4], "image_size": 32},
+    "segformer": {"hidden_sizes": [8, 16, 24, 32]},
+    "wav2vec2": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+    },
+}
+"""Without the usual fields of a configuration, or with tensors of the model's own beside its layers."""
+
 KINDS = {
+    **dict.fromkeys(("swin", "segformer", "wav2vec2"), "encoder"),
     "bert": "encoder",
     "roberta": "encoder",
     "deberta-v2": "encoder",
@@ -85,7 +100,7 @@ KINDS = {
 
 def config_of(family: str) -> dict[str, Any]:
     """A whole config for the shape reader."""
-    return FAMILIES[family] | {"model_type": family}
+    return (FAMILIES | NO_TRANSFORMERS)[family] | {"model_type": family}
 
 
 def shape_of(family: str) -> ModelShape:

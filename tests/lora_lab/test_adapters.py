@@ -16,10 +16,10 @@ from lora_lab.catalogue import entries
 from lora_lab.counts import Count, count_adapter
 from lora_lab.layouts import older_tree
 from lora_lab.matching import adapt
-from lora_lab.shapes import ModelShape, find_shape
+from lora_lab.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.worker.shapes import build, shape_of_config
 from study.errors import LearnerError
-from tests.lora_lab.families import FAMILIES, KINDS, config_of
+from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, config_of, shape_of
 
 # PEFT 0.21 asks transformers 5.24 under a name that it has given up, and warns where a head is tied.
 pytestmark = [
@@ -91,6 +91,19 @@ def test_every_variant_on_all_linear_layers_is_what_peft_trains(family: str, var
         targets="all-linear", variant=variant, feedforward=() if variant == "ia3" else None
     )
     assert counted(family, setting) == peft_counts(family, setting)
+
+
+@pytest.mark.parametrize("variant", ["lora", "vera", "ia3"])
+@pytest.mark.parametrize("family", NO_TRANSFORMERS)
+def test_models_without_the_usual_fields_or_with_tensors_of_their_own_are_counted_too(
+    family: str, variant: Any
+) -> None:
+    names = tuple(sorted({group.suffix for group in tree_names(family)} - {"out_proj"})[:3])
+    setting = AdapterSetting(
+        targets=names, variant=variant, feedforward=names[:1] if variant == "ia3" else None
+    )
+    assert counted(family, setting) == peft_counts(family, setting)
+    assert shape_from_json(shape_of(family).to_json()) == shape_of(family)
 
 
 @pytest.mark.parametrize("bias", ["all", "lora_only"])
@@ -209,6 +222,7 @@ REFUSED = [
     ("llama", AdapterSetting(targets=("lm_head",), modules_to_save=("layers",)), "is a list of modules"),
     ("phi3", AdapterSetting(targets=None), "no default lora targets"),
     ("distilbert", AdapterSetting(targets=None, variant="ia3"), "no default ia3 targets"),
+    ("mamba", AdapterSetting(targets=("in_proj", "out_proj")), "PEFT refuses out_proj here"),
     ("mixtral", AdapterSetting(targets=("w1",)), "w1, w3 are one fused tensor"),
     ("llama", AdapterSetting(targets=("k_proj",), variant="ia3", feedforward=("up_proj",)), "must be among"),
 ]

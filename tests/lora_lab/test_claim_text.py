@@ -45,6 +45,8 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
          41_943_040, 8_072_204_288, "0.52"),
         ("Number of trainable parameters = 41,943,040", 41_943_040, None, None),
         ("| **trainable params** | x\ntrainable params: **4,194,304**", 4_194_304, None, None),
+        ("{'trainable params': 4194304, 'all params': 6742609920, 'trainable%': 0.0622}",
+         4_194_304, 6_742_609_920, "0.0622"),
         ("all params: 6,742,609,920", None, 6_742_609_920, None),
     ],
 )  # fmt: skip
@@ -85,6 +87,8 @@ def lora_of(code: str) -> dict[str, Any]:
         ("lora_r: int = 4\nLoraConfig(r=lora_r, lora_alpha=lora_r * 2)", {"r": 4, "variant": "lora"}),
         ("LoraConfig(r=args.rank, target_modules=args.targets)",
          {"r": "unknown", "target_modules": "unknown", "variant": "lora"}),
+        ("args.rank = 4\nLoraConfig(r=args.rank)", {"r": 4, "variant": "lora"}),
+        ("python train.py --lora_r 32\nLoraConfig(r=args.lora_r)", {"r": 32, "variant": "lora"}),
         ("LoraConfig(lora_alpha=16)", {"variant": "lora"}),
         ('LoraConfig(r=8, target_modules="all-linear", use_dora=True)',
          {"r": 8, "target_modules": "all-linear", "variant": "dora"}),
@@ -114,6 +118,9 @@ def lora_of(code: str) -> dict[str, Any]:
          {"r": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM", "variant": "lora"}),
         ("We took rank 16 and the usual matrices.",
          {"r": 16, "target_modules": "unknown", "variant": "lora"}),
+        ("rank 8, target_modules: q_proj, v_proj.",
+         {"r": 8, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
+        ("With rank 16 on all linear layers", {"r": 16, "target_modules": "all-linear", "variant": "lora"}),
         ("Nothing is said.", {"r": "unknown", "target_modules": "unknown", "variant": "lora"}),
     ],
 )  # fmt: skip

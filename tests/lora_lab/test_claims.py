@@ -176,3 +176,18 @@ def test_a_claim_that_can_not_be_read_says_which_field(
     answer = judged(reader, record)
     assert answer["id"] == "x"
     assert said in answer["error"]
+
+
+def test_a_halved_trainable_count_is_named_where_targets_are_open(reader: ShapeReader) -> None:
+    # artidoro/qlora issue 260: qlora.py halves the adapters' own count on a 4-bit base
+    answer = judged(
+        reader,
+        {
+            "model": {"name": "llama-7b"},
+            "lora": {"r": 64, "target_modules": "unknown"},
+            "quantisation": "4bit",
+            "printed": {"trainable": 79_953_920, "all": 3_660_320_768},
+        },
+    )
+    assert (answer["verdict"], answer["failing"]) == ("impossible", ["trainable", "all"])
+    assert "exactly half of what r = 64 on down_proj, gate_proj, k_proj" in answer["why"]

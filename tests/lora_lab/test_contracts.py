@@ -312,6 +312,31 @@ def test_a_size_that_is_no_number_is_named(reader: ShapeReader, field: str) -> N
     assert f"{field} must be a whole number" in weighed(reader, model="llama-7b", **{field: "long"})["error"]
 
 
+@pytest.mark.parametrize("where", [{}, {"device": "cuda"}, {"framework": "litgpt"}])
+def test_without_a_lora_object_the_fields_of_count_are_taken(
+    reader: ShapeReader, where: dict[str, str]
+) -> None:
+    adapter = {"r": 64, "targets": ["q_proj", "v_proj"], "variant": "dora"}
+    assert weighed(reader, model="llama-7b", **where, **adapter) == weighed(
+        reader, model="llama-7b", **where, lora=adapter
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"gradient_checkpointing": "no"}, "gradient_checkpointing must be true or false"),
+        ({"double_quant": 1, "quant": "nf4"}, "double_quant must be true or false"),
+        ({"device": "tpu"}, "device must be one of cuda, cpu"),
+    ],
+)
+@pytest.mark.parametrize("framework", ["lora_lab", "peft"])
+def test_a_word_where_yes_or_no_belongs_is_an_error(
+    reader: ShapeReader, framework: str, change: dict[str, Any], said: str
+) -> None:
+    assert said in weighed(reader, model="llama-7b", framework=framework, **change)["error"]
+
+
 @pytest.mark.parametrize(
     "config",
     [{}, {"model_type": "no-such-model"}, {"model_type": 7}, {"model_type": "llama", "hidden_size": -1}],

@@ -461,7 +461,7 @@ def test_train_prints_the_contracts_object_and_shows_progress_meanwhile(
         "run_dir trainable total loss_first loss_last eval_loss_before eval_loss_after peak_bytes "
         "predicted_bytes tokens_per_second seconds device compute_dtype"
     )
-    assert set(summary) - {"spec"} == set(contract.split())
+    assert set(summary) == set(contract.split())
     assert all(value is not None for value in summary.values())
     assert summary["eval_loss_after"] < summary["eval_loss_before"]
     steps = fold(RunFolder(Path(summary["run_dir"])).events()).steps

@@ -66,6 +66,21 @@ def test_half_of_the_published_peaks_are_predicted_within_two_percent() -> None:
     assert statistics.median(abs(row.error_percent) for row in PUBLISHED if row.use == "check") <= 2
 
 
+def test_litgpts_4_bit_rows_are_explained_by_what_the_graph_before_keeps() -> None:
+    rows = [row for row in PUBLISHED if row.id.startswith("litgpt-hub") and row.id.endswith("-qlora")]
+    assert len(rows) == 11
+    assert all(abs(row.error_percent) <= 2.1 for row in rows), [(row.id, row.error_percent) for row in rows]
+
+
+def test_the_longest_example_of_a_data_set_follows_a_short_one() -> None:
+    record = next(row for row in PUBLISHED if row.id == "litgpt-hub-llama-2-7b-qlora").record
+    shape = find_shape(record["model"])
+    cut, longest = (setting_of({**record, "seq_len": tokens}, shape) for tokens in (512, 513))
+    inputs = 3 * shape.hidden + shape.intermediate  # of the products, gate and up sharing one
+    kept = 2 * 512 * 2 * shape.layers * inputs
+    assert forecast(cut).activations - forecast(longest).activations == pytest.approx(kept, rel=0.03)
+
+
 def test_what_the_allocator_reserves_is_the_mean_of_the_calibration_rows() -> None:
     shares = []
     for row in PUBLISHED:

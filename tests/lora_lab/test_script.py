@@ -77,11 +77,6 @@ def test_what_it_does_not_cover_is_refused_by_name(
         text_of(tmp_path, runs.TINY)
 
 
-def test_dora_on_int8_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LearnerError, match="does not cover variant=dora together with bits=int8"):
-        text_of(tmp_path, replace(runs.TINY, variant="dora", bits="int8"))
-
-
 def test_a_run_that_never_began_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LearnerError, match="never began"):
         script_of(runs.queued(tmp_path / "runs"), LabHome(tmp_path), tmp_path)

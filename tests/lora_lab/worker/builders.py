@@ -1,6 +1,8 @@
 """Models, data and gradients for tests of the worker: the lab's form, and the usual one to compare with."""
 
-from collections.abc import Callable, Sequence
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +39,17 @@ def silent(progress: object) -> None:
 def never() -> bool:
     """Nobody stops the run."""
     return False
+
+
+@contextmanager
+def full_disk(largest_file_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond that; writers meet what they meet on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def machine(compute: Compute, device: torch.device = CPU) -> Machine:

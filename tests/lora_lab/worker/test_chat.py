@@ -1,5 +1,6 @@
 """Base and adapters answer the same prompt in turn: greedily as after a run, sampled as the seed says."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -64,9 +65,10 @@ def test_greedy_answers_begin_as_the_runs_own_before_and_after(
 
 
 @pytest.mark.parametrize(
-    ("bits", "variant", "dense_share"), [("hqq8", "lora", 0), ("nf4-dq", "dora", 1), ("hqq3", "dora", 1)]
+    ("bits", "variant", "dense_share"),
+    [("hqq8", "lora", 0), ("nf4-dq", "dora", 1), ("hqq3", "dora", 1), ("int8", "dora", 0)],
 )
-def test_hqq_bases_and_dora_adapters_answer_as_after_the_run(
+def test_hqq_bases_and_dora_adapters_answer_as_after_the_run_in_much_and_in_little_memory(
     tmp_path: Path,
     models_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,3 +135,23 @@ def test_runs_of_two_bases_and_damaged_adapters_are_refused(
     (other.adapter_path / "adapter_model.safetensors").write_bytes(b"no adapter")
     with pytest.raises(LearnerError, match="can't be read"):
         ChatModel(models_dir).arms([other], said)
+
+
+def test_an_error_that_nobody_foresaw_ends_the_answer_with_a_sentence(
+    models_dir: Path,
+    runs: list[RunFolder],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*given: Any) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'unsqueeze'")
+
+    monkeypatch.setattr(ChatModel, "arms", broken)
+    ask = {"ask": "7", "runs": [str(runs[0].path)], "prompt": "?", "seed": 0, "temperature": 0.0}
+    chat._answer_one(ChatModel(models_dir), ask, set())
+    said = json.loads(capsys.readouterr().out)
+    assert (said["end"], said["what"]) == (
+        "failed",
+        "The models could not answer ('NoneType' object has no attribute 'unsqueeze').",
+    )
+    assert said["do_next"] == "Ask one run alone."

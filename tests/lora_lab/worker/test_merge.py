@@ -19,7 +19,7 @@ from lora_lab.worker.hqq_layers import quantize_linears
 from lora_lab.worker.merge import merge
 from lora_lab.worker.quantization import keep_trainable_layout, quantization_config
 from lora_lab.worker.run import execute
-from tests.lora_lab.worker.builders import TINY, never, small_dataset
+from tests.lora_lab.worker.builders import TINY, full_disk, never, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 IDS = torch.arange(24)[None] % 250
@@ -89,6 +89,18 @@ def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(tmp_path: Path
     assert Merged(run).state["text"].startswith("The run's adapter can't be read")
     assert not Merged(run).partial.exists()
     assert not Merged(run).folder.exists()
+
+
+def test_a_full_disk_while_merging_is_said_and_nothing_half_done_is_left(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    run = trained(tmp_path, models_dir, "nf4-dq")
+    with full_disk(largest_file_bytes=100_000):
+        assert not merge(run, models_dir)
+    text = Merged(run).state["text"]
+    assert text.startswith("A file could not be read or written (")
+    assert text.endswith("Free some disk space.")
+    assert not Merged(run).partial.exists()
 
 
 def test_a_merge_whose_process_is_gone_is_no_longer_waited_for(tmp_path: Path, models_dir: Path) -> None:

@@ -30,7 +30,7 @@ from lora_lab.worker.run import execute
 from lora_lab.worker.session import find_machine, open_session
 from lora_lab.worker.training import learning_rate_at
 from lora_lab.worker.workbench import Workbench
-from tests.lora_lab.worker.builders import CPU, TINY, never, padded_loss, silent, small_dataset
+from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, padded_loss, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 ADAPTER = "adapter_model.safetensors"
@@ -327,6 +327,26 @@ def test_an_adapter_that_cannot_be_written_is_a_failure_of_the_disk(run_it: RunI
     failure = failure_of(run_it(TINY, prepare=block))
     assert failure["cause"] == "disk"
     assert "your settings are kept" in failure["do_next"]
+
+
+def test_a_disk_that_is_full_while_saving_is_said_and_the_last_whole_adapter_stays(
+    run_it: RunIt,
+) -> None:
+    kept = b"of an earlier save"
+
+    def saved_before(run: RunFolder) -> None:
+        run.adapter_path.mkdir()
+        (run.adapter_path / ADAPTER).write_bytes(kept)
+
+    with full_disk(largest_file_bytes=100_000):
+        run = run_it(replace(TINY, rank=64), prepare=saved_before)
+    failure = failure_of(run)
+    assert failure["cause"] == "disk"
+    assert "File too large" in failure["what"]
+    assert failure["do_next"].startswith("Free some disk space")
+    assert [step["step"] for step in state_of(run).steps] == [1, 2, 3]
+    assert (run.adapter_path / ADAPTER).read_bytes() == kept
+    assert not (run.path / "adapter.partial").exists()
 
 
 def test_a_hub_id_that_does_not_answer_says_what_to_check(

@@ -39,6 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rsLoRA": {"variant": "rslora"},
     "DoRA": {"variant": "dora"},
     # Fast enough for 8-bit moments to show: 32-bit ones end 2e-4 away.
+    "DoRA on int8": {"variant": "dora", "bits": "int8"},
     "8-bit AdamW": {"optimizer": "adamw8bit", "learning_rate": 5e-2},
     "paged 8-bit AdamW, names": {
         "optimizer": "paged_adamw8bit", "learning_rate": 5e-2, "targets": "q_proj, mlp.up_proj",
