@@ -3,8 +3,8 @@
     found = read_xray(inspection.found)
     found.find(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
 
-Measures on singular values s: `used` is the least k whose s_1² + ... + s_k² reach 90 % of the sum, which is the squared
-norm; the stable rank is that sum over s_1², never above the rank, and near 1 where one direction is all there is.
+Measures on singular values s: `used` is the least k whose s_1² + ... + s_k² reach 90 % of the sum, which is the
+squared norm; the stable rank is that sum over s_1², never above the rank, near 1 where one direction is all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def directions_for(values: Sequence[float], share: float = SHARE) -> int:
 
 
 def stable_rank(values: Sequence[float]) -> float:
-    """||dW||² / s_1²: 1 where one direction is all there is, the rank where all are equally strong; 0 for zero."""
+    """||dW||² / s_1²: 1 where one direction is all, the rank where all are equally strong; 0 for zero."""
     return sum(value * value for value in values) / values[0] ** 2 if values and values[0] else 0.0
 
 
@@ -150,12 +150,12 @@ class Module:
 
     @property
     def amplification(self) -> float | None:
-        """||dW|| / ||Uᵀ W V|| (LoRA section 7.3): how many times what W has in the update's directions it adds."""
+        """||dW|| / ||Uᵀ W V|| (LoRA section 7.3): it adds so many times what W has in these directions."""
         return self.norm / self.seen.update if self.seen and self.seen.update else None
 
     @property
     def random_expected(self) -> float:
-        """||Uᵀ W V|| for random U and V of `rank` directions: rank ||W|| / sqrt(d_in d_out), root mean square."""
+        """||Uᵀ W V|| of as many random directions, root mean square: k ||W|| / sqrt(d_in d_out)."""
         directions = self.seen.directions if self.seen else self.rank
         return directions * self.weight_norm / sqrt(self.d_in * self.d_out)
 

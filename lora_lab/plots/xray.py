@@ -1,4 +1,4 @@
-"""The charts of an X-ray: singular values of one update, three maps of all matrices, two maps of an overlap."""
+"""The charts of an X-ray: singular values of an update, maps of all matrices, two maps of an overlap."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -62,7 +62,8 @@ def spectrum(module: Module, conditions: str) -> Plot:
             x_label="number of the singular value, the rank's directions",
             y_label="singular value of s·B·A",
             footnote=(
-                f"Computed from the saved factors, exactly. Stable rank ‖ΔW‖² / σ₁²: {module.stable_rank:.2f}."
+                "Computed from the saved factors, exactly. "
+                f"Stable rank ‖ΔW‖² / σ₁²: {module.stable_rank:.2f}."
             ),
         ),
     )
@@ -73,8 +74,8 @@ def _spectrum_title(module: Module) -> str:
         return f"The update of {place_of(module)} is zero: B is still what it was at the start"
     verb = "carries" if module.used == 1 else "carry"
     return (
-        f"{module.used} of {module.rank} directions {verb} {CARRIED} of the update of {place_of(module)}, by its "
-        "squared norm"
+        f"{module.used} of {module.rank} directions {verb} {CARRIED} of the update of {place_of(module)}, "
+        "by its squared norm"
     )
 
 
@@ -211,9 +212,7 @@ def _map(
     )
 
 
-def _by_kind(
-    xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[[float], str]
-) -> str:
+def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[[float], str]) -> str:
     """Medians by matrix: as many numbers as a listener can take."""
     by_kind = {kind: [at for module, at in known if module.kind == kind] for kind in xray.kinds}
     told = ", ".join(f"{short(kind)} {words(median(found))}" for kind, found in by_kind.items() if found)
@@ -234,7 +233,8 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
             f"{first} and {second} to {100 * overlap.at(first, second):.2g} %"
         )
     ours = _overlap_map(
-        overlap.phi, overlap, name="xray-overlap", title=title, conditions=f"{SIDE_WORDS[overlap.side]}; {conditions}",
+        overlap.phi, overlap, name="xray-overlap", title=title,
+        conditions=f"{SIDE_WORDS[overlap.side]}; {conditions}",
         footnote="Computed. 0 is none, 100 is one subspace inside the other.",
     )  # fmt: skip
     first, second = overlap.firsts[-1], overlap.seconds[-1]
@@ -268,7 +268,12 @@ def _overlap_map(
         for j, phi in zip(seconds, row, strict=True)
         if phi is not None
     ]
-    corners = [(firsts[0], seconds[0]), (firsts[0], seconds[-1]), (firsts[-1], seconds[0]), (firsts[-1], seconds[-1])]
+    corners = [
+        (firsts[0], seconds[0]),
+        (firsts[0], seconds[-1]),
+        (firsts[-1], seconds[0]),
+        (firsts[-1], seconds[-1]),
+    ]
     told = {(i, j): phi for i, j, phi, _ in listed}
     words = "; ".join(f"{i} and {j}: {told[i, j]:.1f} %" for i, j in dict.fromkeys(corners) if (i, j) in told)
     return Plot(
@@ -282,9 +287,7 @@ def _overlap_map(
             columns=tuple(str(j) for j in seconds),
             rows=tuple(str(i) for i in firsts),
             tiles=tuple(
-                tuple(
-                    Tile(value=phi, words=("–" if phi is None else f"{100 * phi:.0f}",)) for phi in row
-                )
+                tuple(Tile(value=phi, words=("–" if phi is None else f"{100 * phi:.0f}",)) for phi in row)
                 for row in rows
             ),
             x_label="j, directions of the second run" if name == "xray-overlap" else "j, random directions",

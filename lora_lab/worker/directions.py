@@ -1,7 +1,7 @@
-"""What an update's factors say without multiplying them out: singular values, subspaces, their overlap, its echo in W.
+"""What an update's factors say without multiplying them out: singular values, subspaces, and what W has in them.
 
-dW = s B A with B = Qb Rb and Aᵀ = Qa Ra is s Qb (Rb Raᵀ) Qaᵀ, and the core in the middle is only r x r: its singular
-values are dW's, exactly, and Qb and Qa carry its singular vectors into both spaces.
+dW = s B A with B = Qb Rb and Aᵀ = Qa Ra is s Qb (Rb Raᵀ) Qaᵀ, and the core in the middle is only r x r: its
+singular values are dW's, exactly, and Qb and Qa carry its singular vectors into both spaces.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def solid(values: Tensor, longest_side: int) -> int:
 
 
 def bases(update: Update) -> dict[str, Tensor]:
-    """Orthonormal directions (columns) of each side, the strongest first: of A, of B, of dW's inputs and outputs."""
+    """Orthonormal columns of each side, the strongest first: of A, of B, of dW's inputs and outputs."""
     found = decompose(update)
     kept = solid(found.values, max(len(found.outputs), len(found.inputs)))
     return {
@@ -56,7 +56,9 @@ def bases(update: Update) -> dict[str, Tensor]:
     }
 
 
-def overlap(one: Tensor, other: Tensor, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
+def overlap(
+    one: Tensor, other: Tensor, firsts: Sequence[int], seconds: Sequence[int]
+) -> list[list[float | None]]:
     """phi(i, j) = ||U_iᵀ U_j||² / min(i, j), LoRA section 7.2 equation 4 (arXiv:2106.09685).
 
     `one` (d, k) and `other` (d, l) have orthonormal columns; None where there are fewer than i or j of them.
@@ -64,19 +66,22 @@ def overlap(one: Tensor, other: Tensor, firsts: Sequence[int], seconds: Sequence
     squares = (one.T @ other) ** 2  # (k, l)
     sums = squares.cumsum(0).cumsum(1)
     return [
-        [float(sums[i - 1, j - 1]) / min(i, j) if i <= len(sums) and j <= sums.shape[1] else None for j in seconds]
+        [
+            float(sums[i - 1, j - 1]) / min(i, j) if i <= len(sums) and j <= sums.shape[1] else None
+            for j in seconds
+        ]
         for i in firsts
     ]
 
 
 def random_directions(size: int, count: int, dice: torch.Generator) -> Tensor:
-    """Orthonormal columns (size, count) of a random subspace: a Gaussian matrix has no preferred direction."""
+    """Orthonormal columns (size, count) of a random subspace: Gaussian matrices prefer no direction."""
     drawn = torch.randn(size, min(size, count), generator=dice, dtype=torch.float64)
     return torch.linalg.qr(drawn)[0]
 
 
 def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
-    """||Uᵀ W V||: how much of W lies in these directions. weight (d_out, d_in), outputs (d_out, k), inputs (d_in, k)."""
+    """||Uᵀ W V||: what of W (d_out, d_in) lies in directions U (d_out, k) and V (d_in, k)."""
     kind = weight.dtype
     return float(torch.linalg.norm(outputs.to(kind).T @ (weight @ inputs.to(kind))))
 
@@ -84,15 +89,15 @@ def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
 def spectrum(matrix: Tensor) -> Tensor:
     """All singular values of a dense matrix, the largest first.
 
-    Through the product with its transpose, many times faster than the decomposition; that squares rounding, so that
-    values below a thousandth of the largest are not to be trusted singly. Sums of squares are.
+    Through the product with its transpose, many times faster than the decomposition; that squares rounding, so
+    that values below a thousandth of the largest are not to be trusted singly. Sums of squares are.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     return torch.linalg.eigvalsh(wide @ wide.T).clamp_min(0).sqrt().flip(0)
 
 
 def whole_change(update: Update, weight: Tensor) -> Tensor:
-    """What DoRA adds to a weight: m (W + dW) / ||W + dW|| - W by rows (arXiv:2402.09353), dense (d_out, d_in)."""
+    """What DoRA adds to a weight (d_out, d_in): m (W + dW) / ||W + dW|| - W, by rows (arXiv:2402.09353)."""
     assert update.magnitude is not None
     kind = weight.dtype
     moved = weight + (update.scale * update.left @ update.right).to(kind)

@@ -1,7 +1,7 @@
 """The learnt update of each matrix, read from an adapter's files: scale · left · right, never multiplied out.
 
-LoRA has left = B and right = A. AdaLoRA puts its E onto A's rows, VeRA its two vectors onto A's and B's rows; IA3
-has no update of low rank at all. What PEFT's own layers make of the same files is the tests' oracle.
+LoRA has left = B and right = A. AdaLoRA puts its E onto A's rows, VeRA its two vectors onto A's and B's rows;
+IA3 has no update of low rank at all. What PEFT's own layers make of the same files is the tests' oracle.
 """
 
 import json
@@ -69,13 +69,13 @@ class Adapter:
 
 
 def read_adapter(folder: Path) -> Adapter:
-    """Files as PEFT saves them. Raises LearnerError when they are no adapter, damaged, or without such updates."""
+    """Files as PEFT saves them. Raises LearnerError when they are damaged, or hold no such updates."""
     config, tensors = _files(folder)
     method = str(config.get("peft_type", "LORA"))
     if method == "IA3":
         raise LearnerError(
-            "IA3 multiplies activations by one trained vector a layer. It adds no low-rank update, so there are no "
-            "singular values to look at.",
+            "IA3 multiplies activations by one trained vector a layer. It adds no low-rank update, so there are "
+            "no singular values to look at.",
             do_next="Choose a run of LoRA, rsLoRA or DoRA.",
         )
     if method not in ("LORA", "ADALORA", "VERA"):

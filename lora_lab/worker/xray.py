@@ -1,11 +1,11 @@
-"""Looking into a finished run's adapter: its updates one by one beside their weights, or two runs' directions.
+"""Looking into a finished run's adapter: its updates beside their weights, or two runs' directions.
 
-The base is loaded in the run's own bits and decoded one matrix at a time, so that W is the one that was trained on.
+The base is loaded in the run's own bits and decoded one matrix at a time, so that W is what was trained on.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch import Tensor
 from lora_lab.embedded import Progress
 from lora_lab.home import LabHome
 from lora_lab.runs.folder import RunFolder
-from lora_lab.xray import SIDES, directions_for, stable_rank, stops
 from lora_lab.worker.directions import (
     bases,
     decompose,
@@ -26,10 +25,13 @@ from lora_lab.worker.directions import (
 )
 from lora_lab.worker.models import load_model
 from lora_lab.worker.quantization import dense_weight
-from lora_lab.worker.report import Report
 from lora_lab.worker.session import find_machine
 from lora_lab.worker.updates import Adapter, Update, read_adapter
+from lora_lab.xray import SIDES, directions_for, stable_rank, stops
 from study.errors import LearnerError
+
+if TYPE_CHECKING:  # it names this module's function in its list
+    from lora_lab.worker.inspections import Report
 
 DICE = 0
 """Seed of the drawn baselines, so that an X-ray made again shows the same."""
@@ -39,10 +41,10 @@ DIGITS = 6
 
 
 @torch.no_grad()
-def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: Report) -> dict[str, Any]:
+def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
     """{"run"} looks into one run, {"run", "beside"} compares two; both are folders.
 
-    Raises LearnerError on an adapter that is missing, damaged or of another kind, and on a base it does not fit.
+    Raises LearnerError on an adapter that is missing, damaged, of another kind, or does not fit its base.
     """
     del home
     run = RunFolder(Path(order["run"]))
@@ -51,7 +53,7 @@ def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: R
     return _alone(run, models_dir, report)
 
 
-def _alone(run: RunFolder, models_dir: Path, report: Report) -> dict[str, Any]:
+def _alone(run: RunFolder, models_dir: Path, report: "Report") -> dict[str, Any]:
     def loading(progress: Progress) -> None:
         report(progress.step)
 
@@ -68,8 +70,9 @@ def _alone(run: RunFolder, models_dir: Path, report: Report) -> dict[str, Any]:
         report=loading,
     )
     dice = torch.Generator().manual_seed(DICE)
+    place = {name: number for number, (name, _) in enumerate(base.named_modules())}
     modules = []
-    for done, update in enumerate(adapter.updates):
+    for done, update in enumerate(sorted(adapter.updates, key=lambda update: place.get(update.name, -1))):
         report(f"Looking into {update.name}", done=done, total=len(adapter.updates))
         try:
             layer = base.get_submodule(update.name)
@@ -116,7 +119,7 @@ def _whole(update: Update, weight: Tensor) -> dict[str, Any]:
     return {"norm": float(change.norm()), "used": directions_for(values), "stable_rank": stable_rank(values)}
 
 
-def _pair(run: RunFolder, beside: RunFolder, report: Report) -> dict[str, Any]:
+def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]:
     """No weights are needed: only the adapters are read."""
     if run.spec.model != beside.spec.model:
         raise LearnerError(
