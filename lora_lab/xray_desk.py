@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 from lora_lab.inspections import Inspection
 from lora_lab.lab import Lab
@@ -118,7 +117,7 @@ class XrayDesk:
             pair_look=self._found(run, beside) if beside else None,
             layer=query.get("layer", ""),
             kind=query.get("matrix", ""),
-            side=cast(Side, side) if side in SIDES else "A",
+            side=side if side in SIDES else "A",
         )
 
     def start(self, standing: Standing) -> None:

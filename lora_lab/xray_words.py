@@ -18,20 +18,21 @@ CLEARLY_MORE = 2.0
 """Times what chance gives: below that no claim is made."""
 
 CANNOT_VALUES = (
-    "It can't show whether the weak directions matter for the answers: only a run at a lower rank tells. Nor can "
-    "more than the rank ever differ from zero, whatever the data."
+    "It can't show whether the weak directions matter for the answers: only a run at a lower rank tells. Nor "
+    "can more than the rank ever differ from zero, whatever the data."
 )
 CANNOT_NORMS = (
-    "It can't show which matrices matter for the task. AdamW moves every number by about the learning rate at "
-    "each step, so that a weight of small norm changes by a larger share whatever it does."
+    "It can't show which matrices matter for the task. AdamW moves every number by about the learning rate "
+    "at each step, so that a weight of small norm changes by a larger share whatever it does."
 )
 CANNOT_OVERLAP = (
-    "It can't show that shared directions are useful ones, and large subspaces overlap by chance: read it against "
-    "the baseline. A starts random and moves little in a short run: its directions are mostly those of its start."
+    "It can't show that shared directions are useful ones, and large subspaces overlap by chance: read it "
+    "against the baseline. A starts random and moves little in a short run: its directions are mostly those "
+    "of its start."
 )
 CANNOT_FACTOR = (
-    "It can't show that amplified directions help. The factor is large wherever W is weak, as it is in random "
-    "directions, and it mostly grows with the steps."
+    "It can't show that amplified directions help. The factor is large wherever W is weak, as it is in "
+    "random directions, and it mostly grows with the steps."
 )
 
 
@@ -105,8 +106,9 @@ def amplification_finding(module: Module, place: str) -> str:
         else "less than random directions have"
     )
     return (
-        f"In {count} the update of {place} adds {module.norm:.3g} where W has {seen.update:.3g}, {factor:.2g} "
-        f"times as much; W has {chance} there, and {seen.own:.3g} in as many of its own strongest."
+        f"In {count} the update of {place} adds {module.norm:.3g} where W has {seen.update:.3g}, "
+        f"{factor:.2g} times as much; W has {chance} there, and {seen.own:.3g} in as many of its own "
+        "strongest."
     )
 
 
@@ -114,11 +116,11 @@ def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
     """What the low-rank view leaves out, or how this variant scales; empty for plain LoRA."""
     if module.whole is not None:
         return (
-            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has a norm "
-            f"of {module.whole.norm:.3g} against {module.norm:.3g} of s·B·A, and 90 % of its square needs "
-            f"{module.whole.used} of {min(module.d_in, module.d_out)} directions (stable rank "
-            f"{module.whole.stable_rank:.3g}). Singular values, overlap and amplification are those of s·B·A; the "
-            "map of norms is of the whole change."
+            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has a "
+            f"norm of {module.whole.norm:.3g} against {module.norm:.3g} of s·B·A, and 90 % of its square "
+            f"needs {module.whole.used} of {min(module.d_in, module.d_out)} directions (stable rank "
+            f"{module.whole.stable_rank:.3g}). Singular values, overlap and amplification are those of "
+            "s·B·A; the map of norms is of the whole change."
         )
     if variant == "rslora":
         return (
@@ -153,22 +155,18 @@ def overlap_finding(overlap: Overlap) -> str:
     if whole >= 1 - 1e-4:
         verdict = "one inside the other"
     return (
-        f"All {first} and {second} directions overlap to {100 * whole:.2g} %, {verdict} ({100 * chance:.2g} % "
-        f"on average); the two strongest to {100 * one:.2g} % ({100 * one_chance:.2g} %)."
+        f"All {first} and {second} directions overlap to {100 * whole:.2g} %, {verdict} "
+        f"({100 * chance:.2g} % on average); the two strongest to {100 * one:.2g} % "
+        f"({100 * one_chance:.2g} %)."
     )
 
 
 def same_start(one: RunSpec, other: RunSpec) -> str:
     """Where both runs drew the same A at the start, that is most of their overlap."""
-    alike = (one.model, one.rank, one.seed, one.targets) == (
-        other.model,
-        other.rank,
-        other.seed,
-        other.targets,
-    )
+    first, second = ((spec.model, spec.rank, spec.seed, spec.targets) for spec in (one, other))
     return (
-        "Both runs have the same rank, seed and targets, and so started from the very same A: overlap of A's and "
-        "of the update's input directions shows that first of all."
+        "Both runs have the same rank, seed and targets, and so started from the very same A: overlap of A's "
+        "and of the update's input directions shows that first of all."
         if first == second
         else ""
     )

@@ -97,7 +97,7 @@ class XrayPage:
     def _polled(
         self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
-        """Nothing while nothing goes on; once it has ended, everything, and a wrong guess asks for its cards."""
+        """Nothing while nothing goes on; once it has ended, everything, and the cards of a wrong guess."""
         if events.field(event, "going") != "yes":
             return {}
         if standing.going:
@@ -139,9 +139,7 @@ def _parts(standing: Standing, query: Mapping[str, str], *, narrow: bool) -> dic
         "told": told,
         "short": short,
         "place": place_of(module),
-        "query": xray_address(
-            **{name: query.get(name, "") for name in FIELDS[:5]} | {"run": standing.run.run_id}
-        ).partition("?")[2],
+        "query": urlencode({"run": standing.run.run_id} | place),
         "sides": SIDE_WORDS,
         "table": told.amplification_table(_columns(standing)),
     }

@@ -1,4 +1,4 @@
-"""What an update's factors say without multiplying them out: singular values, subspaces, and what W has in them.
+"""What an update's factors say, never multiplied out: singular values, subspaces, and what W has in them.
 
 dW = s B A with B = Qb Rb and Aᵀ = Qa Ra is s Qb (Rb Raᵀ) Qaᵀ, and the core in the middle is only r x r: its
 singular values are dW's, exactly, and Qb and Qa carry its singular vectors into both spaces.
@@ -33,7 +33,8 @@ def decompose(update: Update) -> Directions:
 def row_directions(matrix: Tensor) -> Tensor:
     """Right singular vectors (columns) of a wide matrix (rank, columns), those of its zeros left out."""
     _, values, vh = torch.linalg.svd(matrix, full_matrices=False)
-    return vh[: solid(values, max(matrix.shape))].T
+    rows: Tensor = vh[: solid(values, max(matrix.shape))].T
+    return rows
 
 
 def solid(values: Tensor, longest_side: int) -> int:
@@ -77,7 +78,8 @@ def overlap(
 def random_directions(size: int, count: int, dice: torch.Generator) -> Tensor:
     """Orthonormal columns (size, count) of a random subspace: Gaussian matrices prefer no direction."""
     drawn = torch.randn(size, min(size, count), generator=dice, dtype=torch.float64)
-    return torch.linalg.qr(drawn)[0]
+    basis: Tensor = torch.linalg.qr(drawn)[0]
+    return basis
 
 
 def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
@@ -89,11 +91,12 @@ def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
 def spectrum(matrix: Tensor) -> Tensor:
     """All singular values of a dense matrix, the largest first.
 
-    Through the product with its transpose, many times faster than the decomposition; that squares rounding, so
+    Through the product with its transpose, many times faster than a decomposition; it squares rounding, so
     that values below a thousandth of the largest are not to be trusted singly. Sums of squares are.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    return torch.linalg.eigvalsh(wide @ wide.T).clamp_min(0).sqrt().flip(0)
+    squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)  # the smallest first
+    return squares.clamp_min(0).sqrt().flip(0)
 
 
 def whole_change(update: Update, weight: Tensor) -> Tensor:
@@ -101,4 +104,5 @@ def whole_change(update: Update, weight: Tensor) -> Tensor:
     assert update.magnitude is not None
     kind = weight.dtype
     moved = weight + (update.scale * update.left @ update.right).to(kind)
-    return moved * (update.magnitude.to(kind).view(-1) / moved.norm(dim=1))[:, None] - weight
+    lengths: Tensor = update.magnitude.to(kind).view(-1) / moved.norm(dim=1)  # (d_out,)
+    return moved * lengths[:, None] - weight

@@ -3,7 +3,7 @@
 The base is loaded in the run's own bits and decoded one matrix at a time, so that W is what was trained on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,24 +141,23 @@ def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]
         one, other = bases(ones[name]), bases(others[name])
         d_out, d_in = len(ones[name].left), ones[name].right.shape[1]
         phis = {side: _rounded(overlap(one[side], other[side], firsts, seconds)) for side in SIDES}
-        modules.append({"name": name, "d_out": d_out, "d_in": d_in, **phis})
+        shape = {"name": name, "d_out": d_out, "d_in": d_in}
+        modules.append(shape | {str(side): phi for side, phi in phis.items()})
     sizes = sorted({size for module in modules for size in (module["d_out"], module["d_in"])})
-    dice = torch.Generator().manual_seed(DICE)
-    drawn = {
-        str(size): _rounded(
-            overlap(
-                random_directions(size, firsts[-1], dice),
-                random_directions(size, seconds[-1], dice),
-                firsts,
-                seconds,
-            )
-        )
-        for size in sizes
-    }
-    only_one = sorted(set(ones) ^ set(others))
     return {
-        "firsts": firsts, "seconds": seconds, "modules": modules, "random": drawn, "only_one": only_one
-    }  # fmt: skip
+        "firsts": firsts,
+        "seconds": seconds,
+        "modules": modules,
+        "random": {str(size): _drawn(size, firsts, seconds) for size in sizes},
+        "only_one": sorted(set(ones) ^ set(others)),
+    }
+
+
+def _drawn(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
+    """The overlap of two independent random subspaces of `size` dimensions, of as many directions."""
+    dice = torch.Generator().manual_seed(DICE)
+    one, other = (random_directions(size, most, dice) for most in (firsts[-1], seconds[-1]))
+    return _rounded(overlap(one, other, firsts, seconds))
 
 
 def _adapter_of(run: RunFolder) -> Adapter:
