@@ -4,7 +4,7 @@
     found.find(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
 
 Measures on singular values s: `used` is the least k whose s_1² + ... + s_k² reach 90 % of the sum, which is
-the squared norm; the stable rank is that sum over s_1², at most the rank, and near 1 where one direction is all.
+the squared norm. The stable rank is that sum over s_1²: at most the rank, near 1 where one direction is all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

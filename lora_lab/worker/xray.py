@@ -141,7 +141,7 @@ def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]
         one, other = bases(ones[name]), bases(others[name])
         d_out, d_in = len(ones[name].left), ones[name].right.shape[1]
         phis = {side: _rounded(overlap(one[side], other[side], firsts, seconds)) for side in SIDES}
-        shape = {"name": name, "d_out": d_out, "d_in": d_in}
+        shape: dict[str, Any] = {"name": name, "d_out": d_out, "d_in": d_in}
         modules.append(shape | {str(side): phi for side, phi in phis.items()})
     sizes = sorted({size for module in modules for size in (module["d_out"], module["d_in"])})
     return {
