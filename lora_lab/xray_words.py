@@ -9,13 +9,10 @@ from lora_lab.papers import published_tables
 from lora_lab.spec import RunSpec, Variant
 from lora_lab.xray import Module, Overlap, Pair, Xray, expected_overlap
 from study.errors import LearnerError
-from study.units import as_count
+from study.units import as_count, as_two_digits
 
 PUBLISHED = "lora-amplification"
 """Table 7 of the LoRA paper, in papers.yaml."""
-
-CLEARLY_MORE = 2.0
-"""Times what chance gives: below that no claim is made."""
 
 CANNOT_VALUES = (
     "It can't show whether the weak directions matter for the answers: only a run at a lower rank tells. Nor "
@@ -98,17 +95,10 @@ def amplification_finding(module: Module, place: str) -> str:
         return f"The update of {place} is zero, so it amplifies nothing."
     count = "its one direction" if seen.directions == 1 else f"its {seen.directions} directions"
     against = seen.update / module.random_expected
-    chance = (
-        f"{against:.2g} times what random directions have"
-        if against >= CLEARLY_MORE
-        else "hardly more than random directions have"
-        if against >= 1 / CLEARLY_MORE
-        else "less than random directions have"
-    )
     return (
         f"In {count} the update of {place} adds {module.norm:.3g} where W has {seen.update:.3g}, "
-        f"{factor:.2g} times as much; W has {chance} there, and {seen.own:.3g} in as many of its own "
-        "strongest."
+        f"{as_two_digits(factor)} times as much. W has {as_two_digits(against)} times there what random "
+        f"directions have, and {seen.own:.3g} in as many of its own strongest."
     )
 
 
@@ -151,13 +141,10 @@ def overlap_finding(overlap: Overlap) -> str:
     first, second = overlap.ends
     whole, chance = overlap.at(first, second), expected_overlap(first, second, overlap.size)
     one, one_chance = overlap.at(1, 1), expected_overlap(1, 1, overlap.size)
-    verdict = "clearly more than chance" if whole >= CLEARLY_MORE * chance else "about what chance gives"
-    if whole >= 1 - 1e-4:
-        verdict = "one inside the other"
     return (
-        f"All {first} and {second} directions overlap to {100 * whole:.2g} %, {verdict} "
-        f"({100 * chance:.2g} % on average); the two strongest to {100 * one:.2g} % "
-        f"({100 * one_chance:.2g} %)."
+        f"All {first} and {second} directions overlap to {as_two_digits(100 * whole)} %, "
+        f"{as_two_digits(whole / chance)} times the average of chance; the two strongest to "
+        f"{as_two_digits(100 * one)} %, {as_two_digits(one / one_chance)} times."
     )
 
 

@@ -7,6 +7,7 @@ from lora_lab.plots.tiles import Tile, TileMap
 from lora_lab.xray import SHARE, Module, Overlap, Side, Xray, expected_overlap
 from study.plots.columns import Columns
 from study.plots.plot import Cell, Plot
+from study.units import as_two_digits
 
 FLAT_TILE = 22.0
 NUMBERS_SHOWN = 16
@@ -56,7 +57,7 @@ def spectrum(module: Module, conditions: str) -> Plot:
             labels=tuple(str(number) for number in range(1, len(module.values) + 1)),
             values=module.values,
             numbers=tuple(
-                f"{value:.2g}" if len(module.values) <= NUMBERS_SHOWN or number == 0 else ""
+                as_two_digits(value) if len(module.values) <= NUMBERS_SHOWN or number == 0 else ""
                 for number, value in enumerate(module.values)
             ),
             x_label="number of the singular value, the rank's directions",
@@ -111,8 +112,8 @@ def norm_map(xray: Xray, conditions: str) -> Plot:
     title = "No weight has changed: all updates are zero"
     if largest.relative_percent:
         title = (
-            f"An update has {median(found):.2g} % of its weight's norm at the median; the largest is "
-            f"{largest.relative_percent:.2g} %, of {place_of(largest)}"
+            f"An update has {as_two_digits(median(found))} % of its weight's norm at the median; the largest "
+            f"is {as_two_digits(largest.relative_percent)} %, of {place_of(largest)}"
         )
     return _map(
         xray,
@@ -121,7 +122,7 @@ def norm_map(xray: Xray, conditions: str) -> Plot:
         conditions=conditions,
         shown="‖ΔW‖ / ‖W‖, %",
         value=_relative,
-        words="{:.2g}".format,
+        words=as_two_digits,
         footnote=(
             "Computed, in Frobenius's norm; W as the run's bits keep it. Lighter is less."
             + (" DoRA's magnitudes are included." if any(m.whole for m in xray.modules) else "")
@@ -135,8 +136,8 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
     title = "No directions are amplified: all updates are zero"
     if found:
         title = (
-            f"At the median an update adds {median(found):.2g} times what W has in its directions; from "
-            f"{min(found):.2g} to {max(found):.2g} over {_matrices(len(found))}"
+            f"At the median an update adds {as_two_digits(median(found))} times what W has in its directions; "
+            f"from {as_two_digits(min(found))} to {as_two_digits(max(found))} over {_matrices(len(found))}"
         )
     return _map(
         xray,
@@ -145,7 +146,7 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
         conditions=conditions,
         shown="‖ΔW‖ / ‖UᵀWV‖",
         value=_factor,
-        words="{:.2g}".format,
+        words=as_two_digits,
         footnote="Computed: U and V are the update's output and input directions. Lighter is less.",
     )
 
@@ -229,8 +230,8 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
     if last:
         first, second = last
         title = (
-            f"{place_of(module)}: the strongest directions overlap to {100 * overlap.at(1, 1):.2g} %, all "
-            f"{first} and {second} to {100 * overlap.at(first, second):.2g} %"
+            f"{place_of(module)}: the strongest directions overlap to "
+            f"{as_two_digits(100 * overlap.at(1, 1))} %, all {first} and {second} to {as_two_digits(100 * overlap.at(first, second))} %"
         )
     ours = _overlap_map(
         overlap.phi, overlap, name="xray-overlap", title=title,
@@ -242,8 +243,8 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
         overlap.random, overlap, name="xray-random",
         title=(
             f"By chance, {first} and {second} directions of {overlap.size:,} dimensions overlap to "
-            f"{100 * overlap.random_at(first, second):.2g} % in one drawn pair, "
-            f"{100 * expected_overlap(first, second, overlap.size):.2g} % on average"
+            f"{as_two_digits(100 * overlap.random_at(first, second))} % in one drawn pair, "
+            f"{as_two_digits(100 * expected_overlap(first, second, overlap.size))} % on average"
         ),
         conditions="The random baseline: two Gaussian matrices, drawn once with seed 0",
         footnote=f"On average max(i, j) / d, here with d = {overlap.size:,}.",

@@ -34,12 +34,12 @@ CONFIGS: dict[str, PeftConfig] = {
 def trained(config: PeftConfig, folder: Path) -> nn.Module:
     """A tiny model whose adapter has moved from its start, saved as PEFT does it."""
     torch.manual_seed(0)
-    model = get_peft_model(LlamaForCausalLM(LlamaConfig(**SHAPE)), config)
+    model: nn.Module = get_peft_model(LlamaForCausalLM(LlamaConfig(**SHAPE)), config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    model.save_pretrained(str(folder))
+    model.save_pretrained(str(folder))  # type: ignore[operator]
     return model
 
 

@@ -114,8 +114,8 @@ def test_random_subspaces_overlap_by_the_larger_dimension_over_all_of_them(
     dice = torch.Generator().manual_seed(6)
     drawn_phis = []
     for _ in range(1500):
-        pair = [random_directions(size, count, dice) for count in (first, second)]
-        drawn_phis.append(overlap(*pair, [first], [second])[0][0])
+        one, other = (random_directions(size, count, dice) for count in (first, second))
+        drawn_phis.append(overlap(one, other, [first], [second])[0][0])
     phis = torch.tensor(drawn_phis)
     error = float(phis.std()) / math.sqrt(len(phis))
     assert abs(float(phis.mean()) - expected_overlap(first, second, size)) < 4 * error
