@@ -9,7 +9,7 @@ from lora_lab.papers import published_tables
 from lora_lab.spec import RunSpec, Variant
 from lora_lab.xray import Module, Overlap, Pair, Xray, expected_overlap
 from study.errors import LearnerError
-from study.units import as_count, as_two_digits
+from study.units import as_count, as_three_digits, as_two_digits
 
 PUBLISHED = "lora-amplification"
 """Table 7 of the LoRA paper, in papers.yaml."""
@@ -85,7 +85,7 @@ def _amplification(module: Module) -> Iterator[tuple[str, str]]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return "–" if value is None else as_three_digits(value)
 
 
 def amplification_finding(module: Module, place: str) -> str:
@@ -94,23 +94,24 @@ def amplification_finding(module: Module, place: str) -> str:
     if seen is None or factor is None:
         return f"The update of {place} is zero, so it amplifies nothing."
     count = "its one direction" if seen.directions == 1 else f"its {seen.directions} directions"
-    against = seen.update / module.random_expected
+    adds, has, own = (as_three_digits(value) for value in (module.norm, seen.update, seen.own))
+    times, by_chance = (as_two_digits(value) for value in (factor, seen.update / module.random_expected))
     return (
-        f"In {count} the update of {place} adds {module.norm:.3g} where W has {seen.update:.3g}, "
-        f"{as_two_digits(factor)} times as much. W has {as_two_digits(against)} times there what random "
-        f"directions have, and {seen.own:.3g} in as many of its own strongest."
+        f"In {count} the update of {place} adds {adds} where W has {has}, {times} times as much. W has "
+        f"{by_chance} times there what random directions have, and {own} in as many of its own strongest."
     )
 
 
 def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
     """What the low-rank view leaves out, or how this variant scales; empty for plain LoRA."""
     if module.whole is not None:
+        numbers = (module.whole.norm, module.norm, module.whole.stable_rank)
+        norm, low_rank, stable = (as_three_digits(number) for number in numbers)
         return (
-            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has a "
-            f"norm of {module.whole.norm:.3g} against {module.norm:.3g} of s·B·A, and 90 % of its square "
-            f"needs {module.whole.used} of {min(module.d_in, module.d_out)} directions (stable rank "
-            f"{module.whole.stable_rank:.3g}). Singular values, overlap and amplification are those of "
-            "s·B·A; the map of norms is of the whole change."
+            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has "
+            f"a norm of {norm} against {low_rank} of s·B·A, and 90 % of its square needs "
+            f"{module.whole.used} of {min(module.d_in, module.d_out)} directions (stable rank {stable}). "
+            "Singular values, overlap and amplification are those of s·B·A; the map of norms is of the whole change."
         )
     if variant == "rslora":
         return (

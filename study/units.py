@@ -27,6 +27,11 @@ def as_short(number: float) -> str:
     return f"{number:.3g}"
 
 
+def as_three_digits(number: float) -> str:
+    """`0.907`, `2.10`, `164`, `1.20e-05`: three significant digits, last zeros kept for a column of them."""
+    return f"{number:#.3g}".removesuffix(".") if number else "0"
+
+
 def as_two_digits(number: float) -> str:
     """`0.30`, `1.2`, `13`, `1.2e-05`: two significant digits, a last zero kept for a column of them."""
     if not 1e-3 <= abs(number) < 1e6:

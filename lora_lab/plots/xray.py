@@ -60,7 +60,7 @@ def spectrum(module: Module, conditions: str) -> Plot:
                 as_two_digits(value) if len(module.values) <= NUMBERS_SHOWN or number == 0 else ""
                 for number, value in enumerate(module.values)
             ),
-            x_label="number of the singular value, the rank's directions",
+            x_label="number of the singular value",
             y_label="singular value of s·B·A",
             footnote=(
                 "Computed from the saved factors, exactly. "
@@ -135,9 +135,10 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
     found = [factor for module in xray.modules if (factor := module.amplification)]
     title = "No directions are amplified: all updates are zero"
     if found:
+        low, middle, high = (as_two_digits(measure(found)) for measure in (min, median, max))
         title = (
-            f"At the median an update adds {as_two_digits(median(found))} times what W has in its directions; "
-            f"from {as_two_digits(min(found))} to {as_two_digits(max(found))} over {_matrices(len(found))}"
+            f"At the median an update adds {middle} times what W has in its directions; from {low} to {high} "
+            f"over {_matrices(len(found))}"
         )
     return _map(
         xray,
@@ -180,13 +181,16 @@ def _map(
 ) -> Plot:
     """Layers down, matrices across."""
     known = [(module, at) for module in xray.modules if (at := value(module)) is not None]
-    highest = max((at for _, at in known), default=None)
+    values = [at for _, at in known]
+    highest = max(values, default=None)
 
     def tile(module: Module | None) -> Tile:
         at = value(module) if module else None
         if module is None or at is None:
             return Tile(value=None, words=("–" if module is None else "0",))
-        return Tile(value=at, words=(words(at),), marked=at == highest and len(known) > 1)
+        return Tile(
+            value=at, words=(words(at),), marked=at == highest and values.count(at) == 1 < len(values)
+        )
 
     rows: list[tuple[Cell, ...]] = [
         (module.layer, module.kind, "" if at is None else at)
@@ -231,7 +235,8 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
         first, second = last
         title = (
             f"{place_of(module)}: the strongest directions overlap to "
-            f"{as_two_digits(100 * overlap.at(1, 1))} %, all {first} and {second} to {as_two_digits(100 * overlap.at(first, second))} %"
+            f"{as_two_digits(100 * overlap.at(1, 1))} %, all {first} and {second} to "
+            f"{as_two_digits(100 * overlap.at(first, second))} %"
         )
     ours = _overlap_map(
         overlap.phi, overlap, name="xray-overlap", title=title,
