@@ -57,7 +57,7 @@ class XrayPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """A choice, a start or a stop, or one look at how far the worker is."""
         visit = frame.visit_of(self._context, request, event)
-        query = {name: events.field(event, name) for name in FIELDS}
+        query = _asked(event, visit.query)
         standing = self._desk.standing(query)
         if standing is None:
             raise LearnerError("There is no finished run any more.", do_next="Train one in the lab.")
@@ -65,22 +65,20 @@ class XrayPage:
             case "draw":
                 return {"parts": _parts(standing, query, narrow=is_narrow(event))}
             case "choose":
+                if visit.query.get("run", query["run"]) != query["run"]:
+                    query["guess"] = ""  # it was about another run
                 return self._chosen(standing, query, narrow=is_narrow(event))
             case "poll":
                 return self._polled(standing, query, event, visit)
             case "start":
                 told.guess_of(query["guess"])  # before seconds are spent on a slip
                 self._desk.start(standing)
-                return self._again(query, narrow=is_narrow(event)) | {
-                    "say": "Looking.",
-                    "focus": "#stop-xray",
-                }
+                shown = self._again(query, narrow=is_narrow(event))
+                return shown | {"say": "Looking.", "focus": "#stop-xray"}
             case "stop":
                 self._desk.stop(standing)
-                return self._again(query, narrow=is_narrow(event)) | {
-                    "say": "Stopped.",
-                    "focus": "#start-xray",
-                }
+                shown = self._again(query, narrow=is_narrow(event))
+                return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _chosen(self, standing: Standing, query: Mapping[str, str], *, narrow: bool) -> Reply:
@@ -97,18 +95,20 @@ class XrayPage:
     def _polled(
         self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
-        """Nothing while nothing goes on; once it has ended, everything, and the cards of a wrong guess."""
+        """Nothing while nothing goes on; once there is an X-ray, all of it, and the cards of a wrong guess."""
         if events.field(event, "going") != "yes":
             return {}
-        if standing.going:
+        fresh = standing.xray is not None and not events.fields(event, "layer")
+        if standing.going and not fresh:
             return {"parts": {"state": _state(standing, query)}}
-        parts = _parts(standing, query, narrow=is_narrow(event))
-        if standing.xray is None:
-            return {"parts": parts}
+        reply: Reply = {"parts": _parts(standing, query, narrow=is_narrow(event))}
+        if standing.xray is None or not fresh:
+            return reply
         found = told.judged(standing.xray, query["guess"])
         if found is not None and not found.right:
             self._ask_for_cards(visit, QUANTITY_CONCEPTS["directions"], because="prediction-directions")
-        return {"parts": parts, "say": "The X-ray is there."}
+        reply["say"] = "The X-ray is there."
+        return reply
 
     def _choices(self, standing: Standing | None) -> list[tuple[str, str, str]]:
         """Runs to choose from: id, title, detail. Those of an address stand there too, however old."""
@@ -121,6 +121,14 @@ class XrayPage:
             (run.run_id, title_of(run.spec), f"{detail_of(run.spec)}, {run.started_at}")
             for run in (*listed, *older)
         ]
+
+
+def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:
+    """What the form says; of what has no control on the page yet, what the address says."""
+    return {
+        name: events.field(event, name) if events.fields(event, name) else address.get(name, "")
+        for name in FIELDS
+    }
 
 
 def _parts(standing: Standing, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
