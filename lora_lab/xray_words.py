@@ -131,9 +131,9 @@ def beside_note(xray: Xray) -> str:
     if not xray.beside:
         return ""
     few = ", ".join(xray.beside[:3]) + (" and more" if len(xray.beside) > 3 else "")
-    return (
-        f"{as_count(len(xray.beside))} more trained tensors are no low-rank updates and are left out: {few}."
-    )
+    if len(xray.beside) == 1:
+        return f"1 more trained tensor is no low-rank update and is left out: {few}."
+    return f"{as_count(len(xray.beside))} more trained tensors are no low-rank updates, and left out: {few}."
 
 
 def overlap_finding(overlap: Overlap) -> str:

@@ -95,7 +95,7 @@ class XrayPage:
     def _polled(
         self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
-        """Nothing while nothing goes on; once there is an X-ray, all of it, and the cards of a wrong guess."""
+        """Nothing while nothing goes on; once there is an X-ray, all of it, and cards for a wrong guess."""
         if events.field(event, "going") != "yes":
             return {}
         fresh = standing.xray is not None and not events.fields(event, "layer")
