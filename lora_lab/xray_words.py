@@ -6,7 +6,7 @@ from math import sqrt
 
 from lora_lab.guesses import FACTOR, within_factor
 from lora_lab.papers import published_tables
-from lora_lab.spec import RunSpec, Variant
+from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
 from lora_lab.xray import Module, Overlap, Pair, Xray, expected_overlap
 from study.errors import LearnerError
 from study.units import as_count, as_three_digits, as_two_digits
@@ -186,23 +186,23 @@ class Judged:
 
 
 def judged(xray: Xray, guess: str) -> Judged | None:
-    """None where nothing was guessed."""
-    number = guess_of(guess)
+    """None where nothing that can be read was guessed; an address may hold anything."""
+    number = _directions(guess)
     return None if number is None else Judged(guess=number, result=xray.median_used, rank=xray.rank)
 
 
-def guess_of(written: str) -> float | None:
-    """None for nothing. Raises LearnerError on what is no number of directions."""
-    written = written.strip().replace(",", ".")
-    if not written:
-        return None
-    try:
-        number = float(written)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 256:
+def refuse_slip(written: str) -> None:
+    """Raises LearnerError on a guess that is no number of directions; none at all is fine."""
+    if written.strip() and _directions(written) is None:
         raise LearnerError(
-            f"A number of directions is above 0 and at most 256, got {written!r}.",
+            f"A number of directions is above 0 and at most {RANK_LIMITS[1]}, got {written!r}.",
             do_next="Correct it, or leave it empty.",
         )
-    return number
+
+
+def _directions(written: str) -> float | None:
+    try:
+        number = float(written.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if 0 < number <= RANK_LIMITS[1] else None

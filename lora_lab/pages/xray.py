@@ -71,7 +71,7 @@ class XrayPage:
             case "poll":
                 return self._polled(standing, query, event, visit)
             case "start":
-                told.guess_of(query["guess"])  # before seconds are spent on a slip
+                told.refuse_slip(query["guess"])  # before seconds are spent on a slip
                 self._desk.start(standing)
                 shown = self._again(query, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}

@@ -24,9 +24,9 @@ from lora_lab.xray_words import (
     amplification_finding,
     amplification_table,
     beside_note,
-    guess_of,
     judged,
     overlap_finding,
+    refuse_slip,
     same_start,
     variant_note,
 )
@@ -227,9 +227,11 @@ def test_a_guess_is_right_within_the_usual_factor(guess: str, right: bool) -> No
 
 def test_no_guess_is_not_judged_and_a_slip_is_refused() -> None:
     assert judged(xray_of(), " ") is None
+    refuse_slip("")
     for slip in ("many", "0", "-1", "nan", "300"):
+        assert judged(xray_of(), slip) is None
         with pytest.raises(LearnerError, match="number of directions is above 0"):
-            guess_of(slip)
+            refuse_slip(slip)
 
 
 # ---- charts
@@ -276,8 +278,8 @@ def test_a_rank_too_wide_for_its_numbers_still_draws() -> None:
     found = xray_of(xrays.module(values=[2.0 / number for number in range(1, 257)]))
     overlap = read_pair(xrays.pair_found(256, 256)).of("model.layers.0.self_attn.q_proj", "A")
     assert overlap is not None
-    for plot in (spectrum(first(found), ""), *overlap_maps(first(found), overlap, "")):
-        assert_drawn(plot)
+    assert_drawn(spectrum(first(found), ""))
+    assert_drawn(overlap_maps(first(found), overlap, "")[0])
 
 
 def test_a_place_that_no_update_stands_in_is_empty() -> None:

@@ -62,5 +62,6 @@ def looked_at(lab: Lab, run: RunFolder, beside: RunFolder | None = None, **becam
     look = Inspection(id=lab.inspections.id_of(KIND, order), kind=KIND, order=order, status="done")
     usual = pair_found() if beside else found()
     done = replace(look, **({"found": usual} | became))
-    lab.inspections.put(done)
+    with lab.inspections._changed:  # as its own thread holds it
+        lab.inspections.put(done)
     return done
