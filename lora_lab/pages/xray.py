@@ -24,7 +24,9 @@ from study.templates import render
 
 FIELDS = ("run", "with", "layer", "matrix", "side", "guess")
 PLACE = ("with", "layer", "matrix", "side")
-PARTS = ("state", "chooser", "values", "norms", "overlap", "factors")
+PARTS = ("state", "chooser", "values", "norms", "sides", "overlap", "factors")
+CONTROLS = ("chooser", "sides")
+"""Parts with selects. One that is replaced while somebody types in it forgets what was typed."""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -65,9 +67,7 @@ class XrayPage:
             case "draw":
                 return {"parts": _parts(standing, query, narrow=is_narrow(event))}
             case "choose":
-                if visit.query.get("run", query["run"]) != query["run"]:
-                    query["guess"] = ""  # it was about another run
-                return self._chosen(standing, query, narrow=is_narrow(event))
+                return self._chosen(standing, query, visit, narrow=is_narrow(event))
             case "poll":
                 return self._polled(standing, query, event, visit)
             case "start":
@@ -81,11 +81,18 @@ class XrayPage:
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _chosen(self, standing: Standing, query: Mapping[str, str], *, narrow: bool) -> Reply:
+    def _chosen(self, standing: Standing, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Two runs' directions need no weights, so that choosing a second run is asking for them."""
+        before = self._desk.standing(visit.query)
+        if before is not None and before.run != standing.run:
+            query["guess"] = ""  # it was about another run
         if standing.xray and standing.pair_look is None:
             self._desk.compare(standing)
-        return self._again(query, narrow=narrow)
+        reply = self._again(query, narrow=narrow)
+        if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
+            for name in CONTROLS:
+                del reply["parts"][name]
+        return reply
 
     def _again(self, query: Mapping[str, str], *, narrow: bool) -> Reply:
         standing = self._desk.standing(query)

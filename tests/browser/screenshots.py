@@ -66,6 +66,15 @@ def tick(page: Page) -> None:
     page.wait_for_selector("#compare-speed svg")
 
 
+def xray(page: Page) -> None:
+    """The newest run's adapter, beside the one before it."""
+    if page.locator("#start-xray").count():
+        page.locator("#start-xray").click()
+    page.wait_for_selector("#plot-xray-values svg", timeout=RUN_MS)
+    page.locator("#xray-with").select_option(index=2)
+    page.wait_for_selector("#plot-xray-overlap svg", timeout=RUN_MS)
+
+
 def explain(page: Page) -> None:
     """An explanation with its verdicts."""
     page.locator("#answer").fill(
@@ -103,6 +112,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "grid": ("/grid", plots),
     "lab-prediction": ("/lab", guess),
     "compare": ("/compare", tick),
+    "xray": ("/xray", xray),
     "claims": ("/claims?example=llama3-attention", nothing),
     "models": ("/models", nothing),
     "papers": ("/papers", nothing),
