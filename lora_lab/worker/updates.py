@@ -35,9 +35,11 @@ class Update:
     """The module in the base model."""
 
     left: Tensor  # (d_out, rank)
-    right: Tensor  # (rank, d_in), or wider for VeRA, whose layers share one matrix: see `narrowed`
+    right: Tensor  # (rank, d_in)
     scale: float
     magnitude: Tensor | None = None  # (d_out,) DoRA's; the whole update is then not of low rank
+    shared: bool = False
+    """VeRA's: all layers use the first columns of one `right`, which is as wide as the widest needs."""
 
     @property
     def rank(self) -> int:
@@ -46,7 +48,7 @@ class Update:
 
     def narrowed(self, d_out: int, d_in: int) -> "Update":
         """For a weight of this shape. Raises LearnerError when it belongs to another one."""
-        right = self.right[:, :d_in]
+        right = self.right[:, :d_in] if self.shared else self.right
         if (len(self.left), right.shape[1]) != (d_out, d_in):
             raise LearnerError(
                 f"The update of {self.name} is for a weight of {len(self.left)} x {self.right.shape[1]}, "
@@ -148,7 +150,12 @@ def _update(
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
         raise ValueError(f"{name} has B {tuple(left.shape)} and A {tuple(right.shape)}")
     return Update(
-        name=name, left=left, right=right, scale=scale, magnitude=found.get("lora_magnitude_vector")
+        name=name,
+        left=left,
+        right=right,
+        scale=scale,
+        magnitude=found.get("lora_magnitude_vector"),
+        shared=method == "VERA",
     )
 
 

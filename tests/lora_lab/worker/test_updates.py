@@ -154,6 +154,8 @@ def test_an_update_of_another_models_weight_is_told(tmp_path: Path) -> None:
     write(tmp_path, a_pair())
     with pytest.raises(LearnerError, match="for a weight of 6 x 5, and the base model has 6 x 7"):
         read_adapter(tmp_path).updates[0].narrowed(6, 7)
+    with pytest.raises(LearnerError, match="for a weight of 6 x 5, and the base model has 6 x 4"):
+        read_adapter(tmp_path).updates[0].narrowed(6, 4)
 
 
 def test_the_files_tensors_are_all_accounted_for(tmp_path: Path) -> None:
