@@ -65,6 +65,11 @@ def expected_overlap(first: int, second: int, size: int) -> float:
     return max(first, second) / size
 
 
+def each_of(first: int, second: int) -> str:
+    """`4 and 16 directions`, `4 directions of each`."""
+    return f"{first} directions of each" if first == second else f"{first} and {second} directions"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Whole:
     """DoRA's whole change of a weight, magnitudes and all: not of low rank."""
@@ -235,6 +240,11 @@ class Overlap:
             if value is not None
         ]
         return max(known) if known else None
+
+    @property
+    def sizes(self) -> str:
+        """How many directions of each that is, in words."""
+        return each_of(*(self.ends or (0, 0)))
 
     def at(self, first: int, second: int) -> float:
         """One phi that there is."""

@@ -144,7 +144,7 @@ def overlap_finding(overlap: Overlap) -> str:
     whole, chance = overlap.at(first, second), expected_overlap(first, second, overlap.size)
     one, one_chance = overlap.at(1, 1), expected_overlap(1, 1, overlap.size)
     return (
-        f"All {first} and {second} directions overlap to {as_two_digits(100 * whole)} %, "
+        f"All {overlap.sizes} overlap to {as_two_digits(100 * whole)} %, "
         f"{as_two_digits(whole / chance)} times the average of chance; the two strongest to "
         f"{as_two_digits(100 * one)} %, {as_two_digits(one / one_chance)} times."
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from lora_lab.plots.tiles import Tile, TileMap
-from lora_lab.xray import SHARE, Module, Overlap, Side, Xray, expected_overlap
+from lora_lab.xray import SHARE, Module, Overlap, Side, Xray, each_of, expected_overlap
 from study.plots.columns import Columns
 from study.plots.plot import Cell, Plot
 from study.units import as_two_digits
@@ -235,7 +235,7 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
         first, second = last
         title = (
             f"{place_of(module)}: the strongest directions overlap to "
-            f"{as_two_digits(100 * overlap.at(1, 1))} %, all {first} and {second} to "
+            f"{as_two_digits(100 * overlap.at(1, 1))} %, {overlap.sizes} to "
             f"{as_two_digits(100 * overlap.at(first, second))} %"
         )
     ours = _overlap_map(
@@ -247,7 +247,7 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
     random = _overlap_map(
         overlap.random, overlap, name="xray-random",
         title=(
-            f"By chance, {first} and {second} directions of {overlap.size:,} dimensions overlap to "
+            f"By chance, {each_of(first, second)} in {overlap.size:,} dimensions overlap to "
             f"{as_two_digits(100 * overlap.random_at(first, second))} % in one drawn pair, "
             f"{as_two_digits(100 * expected_overlap(first, second, overlap.size))} % on average"
         ),

@@ -270,7 +270,7 @@ def test_charts_say_a_finding_with_numbers_and_hold_what_they_draw() -> None:
     assert "4.6 % of its weight's norm at the median" in norms.title
     assert "2.3 times what W has in its directions" in factors.title
     assert len(norms.rows) == 6
-    assert "overlap to 50 %, all 4 and 8 to 50 %" in ours.title
+    assert "overlap to 50 %, 4 and 8 directions to 50 %" in ours.title
     assert "6.0 % in one drawn pair, 6.2 % on average" in drawn.title
 
 

@@ -262,11 +262,11 @@ def test_choosing_a_second_run_asks_for_the_overlap_and_shows_it_beside_chance(
     shown = words(ana.sends("poll")["parts"]["overlap"])
     assert "All 4 and 8 directions overlap to 50 %, 8.0 times the average of chance" in shown
     assert (
-        "By chance, 4 and 8 directions of 128 dimensions overlap to 6.0 % in one drawn pair, 6.2 % on average"
+        "By chance, 4 and 8 directions in 128 dimensions overlap to 6.0 % in one drawn pair, 6.2 % on average"
         in shown
     )
     shown = words(ana.sends("choose", side="outputs")["parts"]["overlap"])
-    assert "4 and 8 directions of 64 dimensions" in shown
+    assert "4 and 8 directions in 64 dimensions" in shown
 
 
 def test_an_address_with_two_runs_waits_for_a_press(
