@@ -25,8 +25,8 @@ from study.templates import render
 FIELDS = ("run", "with", "layer", "matrix", "side", "guess")
 PLACE = ("with", "layer", "matrix", "side")
 PARTS = ("state", "chooser", "values", "norms", "sides", "overlap", "factors")
-CONTROLS = ("chooser", "sides")
-"""Parts with selects. One that is replaced while somebody types in it forgets what was typed."""
+CONTROLS = ("state", "chooser", "sides")
+"""Parts with a field to type in or to choose from. One that is replaced meanwhile forgets what was typed."""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -65,7 +65,7 @@ class XrayPage:
             raise LearnerError("There is no finished run any more.", do_next="Train one in the lab.")
         match event.get("act"):
             case "draw":
-                return {"parts": _parts(standing, query, narrow=is_narrow(event))}
+                return _untouched(self._again(query, narrow=is_narrow(event)))
             case "choose":
                 return self._chosen(standing, query, visit, narrow=is_narrow(event))
             case "poll":
@@ -90,8 +90,7 @@ class XrayPage:
             self._desk.compare(standing)
         reply = self._again(query, narrow=narrow)
         if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
-            for name in CONTROLS:
-                del reply["parts"][name]
+            return _untouched(reply)
         return reply
 
     def _again(self, query: Mapping[str, str], *, narrow: bool) -> Reply:
@@ -128,6 +127,12 @@ class XrayPage:
             (run.run_id, title_of(run.spec), f"{detail_of(run.spec)}, {run.started_at}")
             for run in (*listed, *older)
         ]
+
+
+def _untouched(reply: Reply) -> Reply:
+    """The same without the parts that somebody may be typing in."""
+    reply["parts"] = {name: html for name, html in reply["parts"].items() if name not in CONTROLS}
+    return reply
 
 
 def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:

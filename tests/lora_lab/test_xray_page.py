@@ -214,6 +214,17 @@ def test_another_matrix_changes_columns_and_table_and_the_address(
     assert f"/lab/xray/plots/xray-values.svg?run={run.run_id}&amp;layer=1" in reply["parts"]["values"]
 
 
+def test_what_may_be_typed_in_is_not_replaced_while_the_runs_stay(
+    ana: Visitor, lab: Lab, run: RunFolder, other: RunFolder
+) -> None:
+    xrays.looked_at(lab, run)
+    ana.opens(f"/xray?run={run.run_id}")
+    drawn = {"values", "norms", "overlap", "factors"}
+    assert set(ana.sends("draw")["parts"]) == drawn
+    assert set(ana.sends("choose", matrix="mlp.down_proj")["parts"]) == drawn
+    assert set(ana.sends("choose", **{"with": other.run_id})["parts"]) == set(PARTS)
+
+
 def test_stopping_ends_it_and_it_can_be_started_anew(ana: Visitor, lab: Lab, run: RunFolder) -> None:
     ana.opens()
     ana.sends("start")
