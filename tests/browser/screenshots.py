@@ -67,11 +67,18 @@ def tick(page: Page) -> None:
 
 
 def xray(page: Page) -> None:
-    """The newest run's adapter, beside the one before it."""
+    """Two adapters of the embedded model beside each other."""
+    ours = [
+        option.get_attribute("value")
+        for option in page.locator("#xray-run option").all()
+        if "smollm2" in option.inner_text()
+    ]
+    page.locator("#xray-run").select_option(ours[0])
+    page.wait_for_url(f"**run={ours[0]}**")
     if page.locator("#start-xray").count():
         page.locator("#start-xray").click()
     page.wait_for_selector("#plot-xray-values svg", timeout=RUN_MS)
-    page.locator("#xray-with").select_option(index=2)
+    page.locator("#xray-with").select_option(ours[1])
     page.wait_for_selector("#plot-xray-overlap svg", timeout=RUN_MS)
 
 
