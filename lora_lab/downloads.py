@@ -22,6 +22,7 @@ from lora_lab.published_memory import published_memory
 from lora_lab.run_file import run_file
 from lora_lab.runs.table import Table
 from lora_lab.script import script_of
+from lora_lab.xray_desk import XrayDesk
 from study.attachments import attached, file_response, missing, plot_response, table_response
 from study.errors import LearnerError
 
@@ -45,6 +46,7 @@ def register(site: FastAPI, lab: Lab) -> None:
     site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
     site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
     site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.sweep_plot)
+    site.get("/lab/xray/plots/{name}.{ending}")(files.xray_plot)
     site.get("/lab/memory/published.csv")(files.published_memory)
     site.get("/lab/memory/measured.csv")(files.measured_memory)
 
@@ -160,6 +162,15 @@ class Downloads:
         except StopIteration:
             return missing(f"There is no plot named {name}, or no cell has finished yet.")
         return plot_response(plot, ending, f"{name}-{sweep_id}")
+
+    def xray_plot(self, name: str, ending: str, request: Request) -> Response:
+        """A plot of an X-ray, at the runs and the matrix that the address names."""
+        standing = XrayDesk(self._lab).standing(dict(request.query_params))
+        plots = standing.plots() if standing else iter(())
+        found = next((plot for plot in plots if plot.name == name), None)
+        if standing is None or found is None:
+            return missing(f"There is no plot named {name}, or the run has not been X-rayed yet.")
+        return plot_response(found, ending, f"{name}-{standing.run.run_id}")
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -62,6 +62,7 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
     "percent": ("counting-parameters", "lora-rank"),
     "peak": ("activation-memory",),
     "lower": ("held-out-evaluation",),
+    "directions": ("svd-truncation", "lora-rank"),
 }
 """What a guess about each quantity is about, whatever the setting."""
 

@@ -30,6 +30,16 @@ def add_adapter_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--feedforward-modules", help="IA3: targets scaled at their input")
 
 
+def add_xray_options(xraying: argparse.ArgumentParser) -> None:
+    """Which runs, and which of their matrices."""
+    xraying.add_argument("--run", type=Path, required=True, help="the run's folder")
+    xraying.add_argument("--beside", type=Path, help="a second run's, to compare directions with")
+    xraying.add_argument("--layer", default="", help="which layer is told of; default: the first")
+    xraying.add_argument("--matrix", default="", help="and which of its matrices, such as self_attn.q_proj")
+    xraying.add_argument("--data-folder", type=Path, help="where models and results are kept")
+    xraying.add_argument("--json", action="store_true", help="print all that was found as one object")
+
+
 def add_claim_options(command: argparse.ArgumentParser) -> None:
     """Every field of the `claim` contract as a flag, or a file to read all of it from."""
     command.add_argument(

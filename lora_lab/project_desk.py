@@ -13,6 +13,7 @@ from lora_lab.project import Project, projects
 from lora_lab.project_checks import Evidence, Result, results
 from lora_lab.project_curves import Curves, loss_curves
 from lora_lab.runs.sweeps import Sweep
+from lora_lab.sections import xray_address
 from study.context import Visit
 from study.doors import ProjectDoor
 from study.errors import LearnerError
@@ -126,6 +127,14 @@ class ProjectDesk:
         """Of the grid that is looked at."""
         return self.lab.cells(standing.sweep) if standing.sweep else []
 
+    def xray_of_ranks(self, standing: Standing) -> str:
+        """Address of an X-ray of the lowest and the highest rank; empty where only one has finished."""
+        finished = [cell for cell in self.cells(standing) if cell.status == "finished"]
+        if "ranks" not in standing.project.varies or len({cell.spec.rank for cell in finished}) < 2:
+            return ""
+        ends = (pick(finished, key=_rank).run_id for pick in (min, max))
+        return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
+
     def unmeasured(self, standing: Standing) -> int:
         """How many finished runs wait for the measurement that the project's checks need."""
         if not standing.project.needs_measuring:
@@ -179,3 +188,7 @@ def draft_key(project: Project, kind: EntryKind) -> str:
 
 def _started(sweep: Sweep) -> datetime:
     return datetime.fromtimestamp(sweep.created_at, UTC)
+
+
+def _rank(cell: Cell) -> int:
+    return cell.spec.rank

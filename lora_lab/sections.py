@@ -10,6 +10,7 @@ from study.templates import render
 LAB = "/lab"
 GRID = "/grid"
 COMPARE = "/compare"
+XRAY = "/xray"
 MEMORY = "/memory"
 CLAIMS = "/claims"
 MODELS = "/models"
@@ -18,6 +19,7 @@ SECTIONS = (
     ("Train", LAB),
     ("Grid", GRID),
     ("Compare", COMPARE),
+    ("X-ray", XRAY),
     ("Memory", MEMORY),
     ("Claims", CLAIMS),
     ("Models", MODELS),
@@ -35,3 +37,9 @@ def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:
     """The Compare page with these runs, and a question that was asked there."""
     query = ({"runs": ",".join(run_ids)} if run_ids else {}) | ({"ask": ask_id} if ask_id else {})
     return f"{COMPARE}?{urlencode(query, safe=',')}" if query else COMPARE
+
+
+def xray_address(**query: str) -> str:
+    """The X-ray page of a `run`, `with` a second one, at a `layer` and `matrix`; without what is empty."""
+    given = {name: value for name, value in query.items() if value}
+    return f"{XRAY}?{urlencode(given)}" if given else XRAY

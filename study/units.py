@@ -1,5 +1,7 @@
 """Numbers as a learner reads them. MB is 10^6 bytes and GB 10^9, here and on every page."""
 
+import math
+
 MB = 10**6
 GB = 10**9
 
@@ -23,6 +25,18 @@ def as_short(number: float) -> str:
         if abs(number) >= scale:
             return f"{_three_digits(number / scale)}{unit}"
     return f"{number:.3g}"
+
+
+def as_three_digits(number: float) -> str:
+    """`0.907`, `2.10`, `164`, `1.20e-05`: three significant digits, last zeros kept for a column of them."""
+    return f"{number:#.3g}".removesuffix(".") if number else "0"
+
+
+def as_two_digits(number: float) -> str:
+    """`0.30`, `1.2`, `13`, `1.2e-05`: two significant digits, a last zero kept for a column of them."""
+    if not 1e-3 <= abs(number) < 1e6:
+        return f"{number:.1e}" if number else "0"
+    return f"{number:.{max(0, 1 - math.floor(math.log10(abs(number))))}f}"
 
 
 def as_percent(percent: float) -> str:

@@ -4,7 +4,7 @@ import gradio as gr
 
 from lora_lab.claims.desk import ClaimDesk
 from lora_lab.lab import Lab
-from lora_lab.pages import claims, compare, grid, memory, models, papers, train
+from lora_lab.pages import claims, compare, grid, memory, models, papers, train, xray
 from lora_lab.shape_reader import ShapeReader
 from study.context import Context
 from study.stations import AskForCards
@@ -17,6 +17,7 @@ def build(
     train.build(app, context, lab, ask_for_cards=ask_for_cards)
     grid.build(app, context, lab)
     compare.build(app, context, lab)
+    xray.build(app, context, lab, ask_for_cards=ask_for_cards)
     memory.build(app, context, lab)
     claims.build(app, context, ClaimDesk(reader))
     models.build(app, context, lab.home, reader)

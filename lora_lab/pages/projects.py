@@ -105,6 +105,7 @@ class ProjectsPage:
             unmeasured=self.desk.unmeasured(standing),
             measuring=self.desk.is_measuring(standing),
             problems=self.desk.problems(standing),
+            xray=self.desk.xray_of_ranks(standing),
             done=sum(cell.ended for cell in cells),
             total=len(cells),
         )

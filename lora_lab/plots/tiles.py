@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, shortened, text_width, wrapped
 
 # Light to dark in one hue, so that order survives any colour blindness and a grey printer.
 LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)
@@ -49,12 +49,15 @@ class TileMap:
     """What the tiles hold, with its unit."""
 
     footnote: str
+    tile_height: float = TILE_HEIGHT
+    span: tuple[float, float] | None = None
+    """Values that get the lightest and the darkest tile; None for the lowest and highest there are."""
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
         drawn = self._turned_for(width)
         foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
-        return ABOVE + len(drawn.rows) * TILE_HEIGHT + BELOW + FOOT_GAP + foot + EDGE
+        return ABOVE + len(drawn.rows) * self.tile_height + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
         """See Drawing."""
@@ -65,12 +68,13 @@ class TileMap:
         width = (sheet.width - EDGE - left) / len(drawn.columns)
         y = top + ABOVE
         for name, tiles in zip(drawn.rows, drawn.tiles, strict=True):
-            sheet.text(left - 8, y + TILE_HEIGHT / 2 + 4, name, align="right")
+            sheet.text(left - 8, y + self.tile_height / 2 + 4, name, align="right")
             for number, tile in enumerate(tiles):
                 drawn._tile(sheet, left + number * width, y, width, tile)
-            y += TILE_HEIGHT
+            y += self.tile_height
         for number, name in enumerate(drawn.columns):
-            sheet.text(left + (number + 0.5) * width, y + TEXT_LEADING, name, align="center")
+            words = shortened(name, width - GAP)
+            sheet.text(left + (number + 0.5) * width, y + TEXT_LEADING, words, align="center")
         y += TEXT_LEADING + 16
         sheet.text((left + sheet.width - EDGE) / 2, y, drawn.x_label, align="center", soft=True)
         sheet.paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
@@ -92,9 +96,11 @@ class TileMap:
         )
 
     def _tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
-        left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + TILE_HEIGHT - GAP
+        left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + self.tile_height - GAP
         corners = [(left, high), (right, high), (right, low), (left, low)]
-        words = [tile.words[0], *(line for line in tile.words[1:] if text_width(line) <= right - left - 2)]
+        words = [line for line in tile.words if text_width(line) <= right - left - 2] or [*tile.words[:1]]
+        if tile.value is not None and text_width(words[0]) > width:
+            words = []  # the colour still tells, and the table has the number
         if tile.value is None:
             sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
             colour = INK
@@ -104,7 +110,7 @@ class TileMap:
             width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
             sheet.shape(corners, fc=fill, ec=INK if width else "none", lw=width, ls=style)
             colour = words_on(fill)
-        base = y + TILE_HEIGHT / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
+        base = y + self.tile_height / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
         for number, line in enumerate(words):
             sheet.text(
                 (left + right) / 2,
@@ -118,8 +124,8 @@ class TileMap:
     def _share(self, value: float) -> float:
         """Where a value lies between the lowest and the highest."""
         values = [tile.value for row in self.tiles for tile in row if tile.value is not None]
-        low, high = min(values), max(values)
-        return (value - low) / (high - low) if high > low else 0.25
+        low, high = self.span or (min(values), max(values))
+        return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.25
 
 
 def shade(share: float) -> str:

@@ -66,6 +66,22 @@ def tick(page: Page) -> None:
     page.wait_for_selector("#compare-speed svg")
 
 
+def xray(page: Page) -> None:
+    """Two adapters of the embedded model beside each other."""
+    ours = [
+        option.get_attribute("value")
+        for option in page.locator("#xray-run option").all()
+        if "smollm2" in option.inner_text()
+    ]
+    page.locator("#xray-run").select_option(ours[0])
+    page.wait_for_url(f"**run={ours[0]}**")
+    if page.locator("#start-xray").count():
+        page.locator("#start-xray").click()
+    page.wait_for_selector("#plot-xray-values svg", timeout=RUN_MS)
+    page.locator("#xray-with").select_option(ours[1])
+    page.wait_for_selector("#plot-xray-overlap svg", timeout=RUN_MS)
+
+
 def explain(page: Page) -> None:
     """An explanation with its verdicts."""
     page.locator("#answer").fill(
@@ -103,6 +119,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "grid": ("/grid", plots),
     "lab-prediction": ("/lab", guess),
     "compare": ("/compare", tick),
+    "xray": ("/xray", xray),
     "claims": ("/claims?example=llama3-attention", nothing),
     "models": ("/models", nothing),
     "papers": ("/papers", nothing),

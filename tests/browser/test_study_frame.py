@@ -23,6 +23,7 @@ PAGES = {
     "/io": "In and out",
     "/grid": "Grid",
     "/compare": "Compare",
+    "/xray": "X-ray",
     "/claims": "Claims",
     "/models": "Models",
     "/papers": "Published numbers",

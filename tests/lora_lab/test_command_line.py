@@ -17,9 +17,11 @@ from lora_lab.__main__ import main
 from lora_lab.counts import count, formula
 from lora_lab.datasets import own_dataset
 from lora_lab.form import command_of
+from lora_lab.lab import Lab
 from lora_lab.memory import predict
 from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.local import LocalEngine
 from lora_lab.runs.summary import summarize
 from lora_lab.shapes import catalogue, find_shape
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, Bits, RunSpec, TargetSet, spec_from
@@ -27,7 +29,7 @@ from lora_lab.uploads import Uploads
 from study.settings import Settings
 from study.units import as_bytes, as_count, as_percent
 from tests.golden.counts import EMBEDDED
-from tests.lora_lab import runs
+from tests.lora_lab import runs, xrays
 from tests.lora_lab.settings import any_spec
 from tests.lora_lab.test_run_folder import NOW
 
@@ -279,4 +281,31 @@ def test_a_run_is_printed_as_a_script_or_as_json(
 
 def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
+    assert "is no run's folder" in capsys.readouterr().err
+
+
+# ---- xray
+
+
+def test_an_xray_is_printed_as_sentences_or_as_one_object(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs.finished(settings.runs_dir)
+    other = runs.finished(settings.runs_dir, after_seconds=5)
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    xrays.looked_at(lab, run)
+    xrays.looked_at(lab, run, other)
+    where = ["--run", str(run.path), "--beside", str(other.path), "--data-folder", str(settings.home)]
+    assert main(["xray", *where, "--layer", "1", "--matrix", "mlp.down_proj"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 4 directions carry 90 % of the update of down_proj in layer 1" in printed
+    assert "All 4 and 8 directions overlap to 50 %, 8.0 times the average of chance" in printed
+    assert "the update of down_proj in layer 1 adds 4.61 where W has 2.00" in printed
+    assert main(["xray", *where, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["xray"]["modules"]) == len(found["overlap"]["modules"]) == 6
+
+
+def test_an_xray_of_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["xray", "--run", str(settings.home)]) == 1
     assert "is no run's folder" in capsys.readouterr().err

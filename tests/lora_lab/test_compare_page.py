@@ -131,6 +131,14 @@ def answer(run: RunFolder, *, tuned: str, base: str, prompt: str = "What is W?")
     (run.path / "samples.json").write_text(json.dumps({"samples": [sample]}), "utf-8")
 
 
+def test_two_runs_lead_to_an_xray_of_both(ana: Visitor, lab: Lab) -> None:
+    first, second = some(lab, {"rank": 2}, {"rank": 16})
+    html = ana.opens(address([first, second]))
+    assert f'href="/xray?run={first.run_id}&amp;with={second.run_id}"' in html
+    assert f'href="/xray?run={second.run_id}&amp;with={first.run_id}"' in html
+    assert f'href="/xray?run={first.run_id}"' in ana.opens(address([first]))
+
+
 def test_ticking_changes_address_and_charts_and_letters_stay(ana: Visitor, lab: Lab) -> None:
     first, second, third = some(lab, {"rank": 1}, {"rank": 2}, {"rank": 3})
     ana.opens(address([second]))

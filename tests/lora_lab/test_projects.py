@@ -279,6 +279,20 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     assert "Finished: your report is there." in words(ana_works.opens("view=list"))
 
 
+def test_ranks_that_have_finished_lead_to_an_xray_of_the_lowest_and_the_highest(
+    ana_works: Ana, context: Context
+) -> None:
+    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    early = NOW - timedelta(hours=1)
+    context.store.projects.write(profile, "does-rank-matter", "hypothesis", "First.", at=early)
+    sweep = finished_sweep(context.settings, later_grid())
+    runs = runs_of(context.settings, sweep)
+    low, high = (pick(runs, key=lambda run: run.spec.rank).run_id for pick in (min, max))
+    html = ana_works.opens()
+    assert f'href="/xray?run={low}&amp;with={high}"' in html
+    assert "X-ray the lowest and the highest rank" in words(html)
+
+
 def test_a_hypothesis_written_while_it_runs_is_said_to_be_no_prediction(
     ana_works: Ana, context: Context
 ) -> None:

@@ -1,0 +1,183 @@
+"""The X-ray page: what a finished run's updates look like inside, and beside a second run's."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from lora_lab import xray_words as told
+from lora_lab.charts import drawn
+from lora_lab.guesses import QUANTITY_CONCEPTS
+from lora_lab.lab import Lab
+from lora_lab.plots.xray import SIDE_WORDS, place_of, short
+from lora_lab.press import is_narrow
+from lora_lab.sections import LAB, XRAY, sections, xray_address
+from lora_lab.view import detail_of, title_of
+from lora_lab.xray_desk import Standing, XrayDesk
+from study import events, frame
+from study.context import Context, Visit
+from study.errors import LearnerError
+from study.frame import Reply
+from study.stations import AskForCards
+from study.templates import render
+
+FIELDS = ("run", "with", "layer", "matrix", "side", "guess")
+PLACE = ("with", "layer", "matrix", "side")
+PARTS = ("state", "chooser", "values", "norms", "sides", "overlap", "factors")
+CONTROLS = ("state", "chooser", "sides")
+"""Parts with a field to type in or to choose from. One that is replaced meanwhile forgets what was typed."""
+
+
+def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
+    """Add the page to the app."""
+    page = XrayPage(context, XrayDesk(lab), ask_for_cards=ask_for_cards)
+    with frame.page(app, context, title="X-ray", path=XRAY, under=LAB):
+        frame.island(page.act, page.load, "xray", waiting=frame.waiting("X-ray"))
+
+
+class XrayPage:
+    """Handlers of the page. Everything asked for is in the address; what was found is kept by the desk."""
+
+    def __init__(self, context: Context, desk: XrayDesk, *, ask_for_cards: AskForCards) -> None:
+        self._context = context
+        self._desk = desk
+        self._ask_for_cards = ask_for_cards
+
+    def load(self, request: gr.Request) -> str:
+        """The run that the address names, or the newest."""
+        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        standing = self._desk.standing(query)
+        return render(
+            "lora_lab/xray.html",
+            sections=sections(XRAY),
+            standing=standing,
+            runs=self._choices(standing),
+            parts=_parts(standing, query, narrow=False) if standing else {},
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """A choice, a start or a stop, or one look at how far the worker is."""
+        visit = frame.visit_of(self._context, request, event)
+        query = _asked(event, visit.query)
+        standing = self._desk.standing(query)
+        if standing is None:
+            raise LearnerError("There is no finished run any more.", do_next="Train one in the lab.")
+        match event.get("act"):
+            case "draw":
+                return _untouched(self._again(query, narrow=is_narrow(event)))
+            case "choose":
+                return self._chosen(standing, query, visit, narrow=is_narrow(event))
+            case "poll":
+                return self._polled(standing, query, event, visit)
+            case "start":
+                told.refuse_slip(query["guess"])  # before seconds are spent on a slip
+                self._desk.start(standing)
+                shown = self._again(query, narrow=is_narrow(event))
+                return shown | {"say": "Looking.", "focus": "#stop-xray"}
+            case "stop":
+                self._desk.stop(standing)
+                shown = self._again(query, narrow=is_narrow(event))
+                return shown | {"say": "Stopped.", "focus": "#start-xray"}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _chosen(self, standing: Standing, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
+        """Two runs' directions need no weights, so that choosing a second run is asking for them."""
+        before = self._desk.standing(visit.query)
+        if before is not None and before.run != standing.run:
+            query["guess"] = ""  # it was about another run
+        if standing.xray and standing.pair_look is None:
+            self._desk.compare(standing)
+        reply = self._again(query, narrow=narrow)
+        if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
+            return _untouched(reply)
+        return reply
+
+    def _again(self, query: Mapping[str, str], *, narrow: bool) -> Reply:
+        standing = self._desk.standing(query)
+        assert standing is not None
+        return {"parts": _parts(standing, query, narrow=narrow), "url": xray_address(**query)}
+
+    def _polled(
+        self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
+    ) -> Reply:
+        """Nothing while nothing goes on; once there is an X-ray, all of it, and cards for a wrong guess."""
+        if events.field(event, "going") != "yes":
+            return {}
+        fresh = standing.xray is not None and not events.fields(event, "layer")
+        if standing.going and not fresh:
+            return {"parts": {"state": _state(standing, query)}}
+        reply: Reply = {"parts": _parts(standing, query, narrow=is_narrow(event))}
+        if standing.xray is None or not fresh:
+            return reply
+        found = told.judged(standing.xray, query["guess"])
+        if found is not None and not found.right:
+            self._ask_for_cards(visit, QUANTITY_CONCEPTS["directions"], because="prediction-directions")
+        reply["say"] = "The X-ray is there."
+        return reply
+
+    def _choices(self, standing: Standing | None) -> list[tuple[str, str, str]]:
+        """Runs to choose from: id, title, detail. Those of an address stand there too, however old."""
+        if standing is None:
+            return []
+        named = [run for run in (standing.run, standing.beside) if run is not None]
+        listed = self._desk.runs()
+        older = [run for run in named if run not in listed]
+        return [
+            (run.run_id, title_of(run.spec), f"{detail_of(run.spec)}, {run.started_at}")
+            for run in (*listed, *older)
+        ]
+
+
+def _untouched(reply: Reply) -> Reply:
+    """The same without the parts that somebody may be typing in."""
+    reply["parts"] = {name: html for name, html in reply["parts"].items() if name not in CONTROLS}
+    return reply
+
+
+def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:
+    """What the form says; of what has no control on the page yet, what the address says."""
+    return {
+        name: events.field(event, name) if events.fields(event, name) else address.get(name, "")
+        for name in FIELDS
+    }
+
+
+def _parts(standing: Standing, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
+    """All that stands below the two runs, in pieces that are replaced where they change."""
+    xray, module = standing.xray, standing.module
+    parts = dict.fromkeys(PARTS, "") | {"state": _state(standing, query)}
+    if xray is None or module is None:
+        return parts
+    plots = {plot.name: (plot, drawn(plot, narrow=narrow)) for plot in standing.plots()}
+    place = {name: query[name] for name in PLACE if query.get(name)}
+    values: dict[str, Any] = {
+        "standing": standing,
+        "xray": xray,
+        "module": module,
+        "plots": plots,
+        "told": told,
+        "short": short,
+        "place": place_of(module),
+        "query": urlencode({"run": standing.run.run_id} | place),
+        "sides": SIDE_WORDS,
+        "table": told.amplification_table(_columns(standing)),
+    }
+    return parts | {name: render(f"lora_lab/xray_{name}.html", **values) for name in PARTS[1:]}
+
+
+def _columns(standing: Standing) -> list[tuple[str, Any]]:
+    found = [(f"this run, r = {standing.run.spec.rank}", standing.module)]
+    if standing.beside and standing.beside_module:
+        found.append((f"second run, r = {standing.beside.spec.rank}", standing.beside_module))
+    return found
+
+
+def _state(standing: Standing, query: Mapping[str, str]) -> str:
+    guess = query.get("guess", "")
+    return render(
+        "lora_lab/xray_state.html",
+        standing=standing,
+        guess=guess,
+        judged=told.judged(standing.xray, guess) if standing.xray else None,
+    )

@@ -1,0 +1,129 @@
+"""The X-ray as a person uses it, by keyboard: start, read, choose a matrix, lay a second run beside it."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from lora_lab.datasets import own_dataset
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.local import run_now
+from lora_lab.spec import TINY_MODEL, RunSpec
+from study.settings import load_settings
+from tests.browser.conftest import StartApp, Visit
+
+pytestmark = pytest.mark.browser
+
+RUN_MS = 120_000
+TINY = RunSpec(model=TINY_MODEL, steps=4)
+
+
+@pytest.fixture(scope="module")
+def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("xray")
+
+
+@pytest.fixture(scope="module")
+def run_ids(lab_folder: Path) -> list[str]:
+    """Two real runs of two ranks."""
+    settings = load_settings(home=lab_folder)
+    return [
+        run_now(settings, spec, own_dataset(), now=datetime.now(UTC), watch=wait_a_moment).run_id
+        for spec in (replace(TINY, rank=2), replace(TINY, rank=4, seed=1))
+    ]
+
+
+def wait_a_moment(run: RunFolder) -> None:
+    Event().wait(0.1)
+
+
+@pytest.fixture(scope="module")
+def address(start_app: StartApp, lab_folder: Path, run_ids: list[str]) -> str:
+    """An app whose workers start when they are asked for."""
+    return start_app("--no-worker", folder=lab_folder)
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """With the Tab key alone."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
+            return
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
+def assert_no_serious_violation(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
+    visit: Visit, address: str, run_ids: list[str]
+) -> None:
+    page = visit(address=address).open(f"/lab?run={run_ids[0]}")
+    tab_to(page, f".actions a[href='/xray?run={run_ids[0]}']")
+    page.keyboard.press("Enter")
+    expect(page.locator("#start-xray")).to_be_visible()
+    tab_to(page, "#xray-guess")
+    page.keyboard.type("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#stop-xray, #plot-xray-values")).not_to_have_count(0)
+    expect(page.locator("#plot-xray-values svg")).to_be_visible(timeout=RUN_MS)
+    expect(page.locator("#plot-xray-values h3")).to_contain_text(
+        re.compile(r"[12] of 2 directions carr(y|ies) 90 % of the update of q_proj in layer 0")
+    )
+    expect(page.locator("#main")).to_contain_text("You guessed 2; at the median")
+    expect(page.locator("#main .limit")).to_have_count(4)
+    expect(page.locator("table.figures", has_text="GPT-3").locator("tbody tr")).to_have_count(7)
+
+    tab_to(page, "#xray-matrix")
+    page.keyboard.type("mlp.d")
+    expect(page.locator("#plot-xray-values h3")).to_contain_text("down_proj in layer 0")
+    expect(page).to_have_url(re.compile(r"matrix=mlp\.down_proj"))
+    expect(page.locator("#xray-matrix")).to_be_focused()
+
+    page.locator("#xray-with").focus()
+    page.keyboard.type("r=4")
+    expect(page.locator("#plot-xray-overlap svg")).to_be_visible(timeout=RUN_MS)
+    label = page.locator("#plot-xray-overlap svg").get_attribute("aria-label") or ""
+    assert re.search(r"2 and 4 directions to [\d.]+ %.*At its corners 1 and 1: [\d.]+ %", label)
+    expect(page.locator("#plot-xray-random h3")).to_contain_text("128 dimensions")
+    page.locator("#xray-side").focus()
+    page.keyboard.type("B")
+    expect(page.locator("#plot-xray-random h3")).to_contain_text("64 dimensions")
+    page.reload()
+    expect(page.locator("#plot-xray-random h3")).to_contain_text("64 dimensions")
+    expect(page.locator("#start-xray")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_xray_fits_a_phone_and_axe_finds_nothing_serious(
+    visit: Visit, address: str, run_ids: list[str], scheme: str
+) -> None:
+    options = {"width": 390, "height": 844, "color_scheme": scheme, "reduced_motion": "reduce"}
+    page = visit(address=address, **options).open(f"/xray?run={run_ids[0]}&with={run_ids[1]}")
+    if page.locator("#start-xray").count():
+        page.locator("#start-xray").click()
+    expect(page.locator("#plot-xray-norms svg")).to_have_attribute(
+        "viewBox", re.compile("^0 0 302"), timeout=RUN_MS
+    )
+    for summary in page.locator("#main summary").all():
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert_no_serious_violation(page)
+
+
+def test_before_there_is_a_run_the_page_leads_to_the_lab(visit: Visit) -> None:
+    page = visit().open("/xray")
+    page.get_by_role("link", name="Open the quick demo").click()
+    expect(page).to_have_url(re.compile(r"/lab\?preset=demo"))
