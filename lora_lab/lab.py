@@ -9,6 +9,7 @@ from lora_lab.afterwards import Afterwards
 from lora_lab.chat import ChatDesk
 from lora_lab.grid_results import Cell, cells_of
 from lora_lab.home import LabHome, write_json
+from lora_lab.inspections import InspectionDesk
 from lora_lab.ledger import Measured, measured_runs
 from lora_lab.merged import Merged
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
@@ -33,6 +34,7 @@ class Lab:
     uploads: Uploads = field(init=False)
     paces: Paces = field(init=False)
     chat: ChatDesk = field(init=False)
+    inspections: InspectionDesk = field(init=False)
     _ended: dict[str, RunState] = field(default_factory=dict)
     _cells: dict[tuple[str, ...], list[Cell]] = field(default_factory=dict)
     _measured: dict[str, Measured | None] = field(default_factory=dict)
@@ -44,10 +46,12 @@ class Lab:
         self.uploads = Uploads(self.settings.home / "lab" / "data")
         self.paces = Paces(self.settings.runs_dir)
         self.chat = ChatDesk(self.settings, self.engine)
+        self.inspections = InspectionDesk(self.settings, self.engine)
 
     def close(self) -> None:
         """End every process that works for the lab."""
         self.chat.close()
+        self.inspections.close()
         self.engine.close()
 
     def runs(self) -> list[RunFolder]:

@@ -71,7 +71,7 @@ class LocalEngine:
         self._worker: WorkerProcess | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
-        self.before_run: Callable[[RunFolder], None] = _go_ahead
+        self.before_run: list[Callable[[RunFolder], None]] = []
         """Whatever else computes on this machine makes room here; it may take a while."""
 
     def start(self) -> None:
@@ -267,7 +267,8 @@ class LocalEngine:
 
     def _make_room(self, job: Sequence[RunFolder]) -> bool:
         """Whether to go on: the app may have been closed meanwhile."""
-        self.before_run(job[0])
+        for make_room in self.before_run:
+            make_room(job[0])
         return not self._closing
 
     def _may_go_on(self) -> bool:
@@ -320,10 +321,6 @@ class LocalEngine:
             if fold(run.events()).ended:
                 return
         worker.kill()
-
-
-def _go_ahead(run: RunFolder) -> None:
-    """Nothing else computes."""
 
 
 def run_now(

@@ -8,6 +8,7 @@
     python -m lora_lab.worker --home H --models-dir M --afterwards FOLDER...   measures finished runs, ends
     python -m lora_lab.worker --home H --models-dir M --read MODEL --data DIGEST    tokenizes a data set, ends
     python -m lora_lab.worker --models-dir M --chat                    answers questions, a line each
+    python -m lora_lab.worker --home H --models-dir M --inspect        does inspections, a line each
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 
 A worker that waits reads jobs from standard input, one a line: a run's folder, or several with tabs between
@@ -37,6 +38,7 @@ from lora_lab.worker import afterwards
 from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.data import encode, pack
 from lora_lab.worker.group_run import execute_group
+from lora_lab.worker.inspections import serve_inspections
 from lora_lab.worker.merge import merge
 from lora_lab.worker.models import quiet_libraries
 from lora_lab.worker.reading import keep_read, read
@@ -62,6 +64,9 @@ def main() -> int:
         return 0
     if options.chat:
         serve_chat(options.models_dir)
+        return 0
+    if options.inspect:
+        serve_inspections(options.models_dir, LabHome(options.home))
         return 0
     if options.merge:
         return 0 if merge(RunFolder(options.merge), options.models_dir) else 1
@@ -89,6 +94,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shape", help="read this model's shape and end")
     parser.add_argument("--shapes", action="store_true", help="answer shape requests on standard input")
     parser.add_argument("--chat", action="store_true", help="answer questions on standard input")
+    parser.add_argument("--inspect", action="store_true", help="do inspections named on standard input")
     parser.add_argument("--merge", type=Path, help="merge this run's adapter into its base and end")
     parser.add_argument("--afterwards", type=Path, nargs="+", help="measure these finished runs and end")
     parser.add_argument("--read", help="tokenize a data set with this model's tokenizer and end")

@@ -1,20 +1,14 @@
 """Chat with a base model and adapters on it: all answer the same prompt, each a token at a time in turn.
 
-JSON lines on standard input, one a question or a stop:
+A question is a line as worker/orders.py reads it:
 
-    {"ask": "7", "runs": ["/path/to/run"], "prompt": "...", "seed": 0, "temperature": 0.0}
-    {"stop": "7"}
+    {"job": "7", "runs": ["/path/to/run"], "prompt": "...", "seed": 0, "temperature": 0.0}
 
-and on standard output what there is so far: `{"ask", "doing"}` while a model is loaded, `{"ask", "texts":
-{"base": "...", run id: "..."}}` while it answers, and at the end `{"ask", "end": "done" | "stopped"}` or
-`{"ask", "end": "failed", "what", "do_next"}`.
+and what there is so far is `{"job", "doing"}` while a model is loaded and `{"job", "texts": {"base": "...",
+run id: "..."}}` while it answers.
 """
 
 import inspect
-import json
-import queue
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +29,7 @@ from lora_lab.embedded import Progress
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits, ComputeType
 from lora_lab.worker.data import prompt_text
+from lora_lab.worker.orders import End, Say, serve
 from lora_lab.worker.quantization import dense_weight
 from lora_lab.worker.session import Session, find_machine, open_session
 from study.errors import LearnerError
@@ -42,50 +37,24 @@ from study.errors import LearnerError
 DENSE_SHARE = 0.25
 """Of the free memory: below that, weights are decoded once and not for every token."""
 
-Say = Callable[..., None]
 Wanted = tuple[str, Bits, ComputeType]
 """A base model, its bit width, and the number type to compute in."""
 
 
 def serve_chat(models_dir: Path) -> None:
     """Answer until standard input closes."""
-    asks: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    stopped: set[str] = set()
-    threading.Thread(target=_read, args=(asks, stopped), daemon=True).start()
-    desk = ChatModel(models_dir)
-    while (ask := asks.get()) is not None:
-        _answer_one(desk, ask, stopped)
+    model = ChatModel(models_dir)
 
-
-def _answer_one(desk: "ChatModel", ask: dict[str, Any], stopped: set[str]) -> None:
-    number = ask["ask"]
-
-    def say(**values: Any) -> None:
-        sys.stdout.write(json.dumps({"ask": number, **values}) + "\n")
-        sys.stdout.flush()
-
-    try:
+    def answer(ask: dict[str, Any], say: Say, is_stopped: Callable[[], bool]) -> End:
         runs = [RunFolder(Path(folder)) for folder in ask["runs"]]
-        arms = desk.arms(runs, say)
-        for texts in desk.answers(arms, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]):
+        arms = model.arms(runs, say)
+        for texts in model.answers(arms, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]):
             say(texts=texts)
-            if number in stopped:
-                return say(end="stopped")
-        say(end="done")
-    except LearnerError as error:
-        say(end="failed", what=error.what, do_next=error.do_next)
-    except (MemoryError, RuntimeError) as error:
-        say(end="failed", what=f"The models could not answer ({error}).", do_next="Choose fewer runs.")
+            if is_stopped():
+                return "stopped"
+        return "done"
 
-
-def _read(asks: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:
-    for line in sys.stdin:
-        order = json.loads(line)
-        if "stop" in order:
-            stopped.add(order["stop"])
-        else:
-            asks.put(order)
-    asks.put(None)
+    serve(answer, "The models could not answer", do_next="Choose fewer runs.")
 
 
 @dataclass
