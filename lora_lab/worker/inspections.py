@@ -6,20 +6,11 @@ An order is a line as worker/orders.py reads it: `{"job", "kind", "order": {...}
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lora_lab.home import LabHome
-from lora_lab.worker.orders import End, Say, serve
-
-
-class Report(Protocol):
-    """How an inspection says how far it is."""
-
-    def __call__(
-        self, doing: str = "", *, done: int = 0, total: int = 0, found: Mapping[str, Any] | None = None
-    ) -> None:
-        """What is being done, its place on a progress bar, and what is new among the results."""
-
+from lora_lab.worker import microscope
+from lora_lab.worker.orders import End, Report, Say, serve
 
 Inspect = Callable[[Mapping[str, Any], Path, LabHome, Report], dict[str, Any]]
 """An order, the models' folder and the lab's home; gives the results that were not reported yet.
@@ -27,7 +18,7 @@ Inspect = Callable[[Mapping[str, Any], Path, LabHome, Report], dict[str, Any]]
 Raises LearnerError on an order that can't be done. Stopping ends the process, so nothing need look for it.
 """
 
-KINDS: dict[str, Inspect] = {}
+KINDS: dict[str, Inspect] = {"weights": microscope.inspect}
 
 
 def serve_inspections(models_dir: Path, home: LabHome) -> None:
