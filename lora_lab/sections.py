@@ -11,6 +11,7 @@ LAB = "/lab"
 GRID = "/grid"
 COMPARE = "/compare"
 MEMORY = "/memory"
+MICROSCOPE = "/microscope"
 CLAIMS = "/claims"
 MODELS = "/models"
 PAPERS = "/papers"
@@ -19,6 +20,7 @@ SECTIONS = (
     ("Grid", GRID),
     ("Compare", COMPARE),
     ("Memory", MEMORY),
+    ("Microscope", MICROSCOPE),
     ("Claims", CLAIMS),
     ("Models", MODELS),
     ("Published numbers", PAPERS),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lora_lab.datasets import own_dataset
 from lora_lab.home import LabHome
 from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES
-from lora_lab.microscope import OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
+from lora_lab.microscope.question import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.data import Encoded, cut_to, encode, pack
 from lora_lab.worker.microscope_losses import Losses, linears_of, plain_weight
@@ -27,7 +27,6 @@ from lora_lab.worker.session import Session, find_machine, open_session
 from lora_lab.worker.training import EVALUATION_BATCH, answer_loss
 from study.errors import LearnerError
 
-MAP_CELLS = 48  # along each side of the error map: on a phone a cell is then some four pixels
 BINS = 96
 LARGEST = 8
 COLUMNS = 5

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.memory import BLOCK_SIZE
-from lora_lab.microscope import SIDES, Scheme, Side, can_hold
+from lora_lab.microscope.question import SIDES, Scheme, Side, can_hold
 from lora_lab.spec import HQQ_BITS
 from lora_lab.worker.data import Encoded
 from lora_lab.worker.models import load_model
