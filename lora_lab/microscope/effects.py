@@ -4,7 +4,7 @@ import math
 
 from lora_lab.memory import NESTED_BLOCK_SIZE, overhead_bits
 from lora_lab.microscope import pictures
-from lora_lab.microscope.panel import Found, Panel, both, measured, percent
+from lora_lab.microscope.panel import Found, Panel, both, finely, measured, percent
 from lora_lab.microscope.pictures import Bar
 from lora_lab.microscope.question import OUTLIER_STDS, SIDES, Question
 from study.figure import Origin, Shown, Table
@@ -82,7 +82,7 @@ def double_panel(question: Question, found: Found) -> Panel:
         (
             title,
             [
-                Bar(label="for constants", value=bits, words=f"{bits:.4g} bits a weight"),
+                Bar(label="for constants", value=bits, words=f"{bits:.3g} bits"),
             ],
         )
         for title, bits in (("Constants in 32 bits", plain), ("Double quantization", nested))
@@ -93,7 +93,7 @@ def double_panel(question: Question, found: Found) -> Panel:
         shown=Shown(
             finding=f"In blocks of {block:,}, {double['constants']:,} constants in 8 bits instead of 32 are "
             f"missed by {percent(double['constants_error'])}. NF4's error goes from "
-            f"{percent(double['error_plain'])} to {percent(double['error_double'])}, and "
+            f"{finely(double['error_plain'])} to {finely(double['error_double'])}, and "
             f"{plain - nested:.3g} bits a weight are saved.",
             numbers=(
                 ("bits saved a weight", f"{plain - nested:.3g}"),

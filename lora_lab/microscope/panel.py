@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.figures.recorded import ROUNDED_BEFORE
 from lora_lab.microscope.question import SIDES, Question
-from lora_lab.spec import EMBEDDED_MODEL
 from study.figure import Origin, Shown
 from study.units import as_percent
 
@@ -27,16 +25,20 @@ class Panel:
 def measured(question: Question, found: Found, about: str) -> Origin:
     where = found["where"]
     libraries = ", ".join(f"{name} {where['versions'][name]}" for name in ("torch", "bitsandbytes", "hqq"))
-    before = f" {ROUNDED_BEFORE}" if question.model == EMBEDDED_MODEL else ""
     return Origin(
         kind="measured",
-        text=f"{about}: {found['matrix']['name']} of {question.model}.{before} "
+        text=f"{about}: {found['matrix']['name']} of {question.model}. "
         f"{where['device']}, {where['compute_dtype']}, {libraries}.",
     )
 
 
 def percent(share: float) -> str:
     return as_percent(100 * share)
+
+
+def finely(share: float) -> str:
+    """A share in percent with four digits, for two that differ by little."""
+    return f"{100 * share:.4g} %"
 
 
 def both(question: Question, words: Mapping[str, str]) -> str:

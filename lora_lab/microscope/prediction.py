@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lora_lab.guesses import Verdict
+from lora_lab.microscope.panel import finely, percent
 from lora_lab.microscope.question import SIDES, Question, Side
 from study.errors import LearnerError
-from study.units import as_percent
 
 TIE = 0.01
 """Errors that differ by less than a hundredth count as equal, and either answer as right."""
@@ -89,7 +89,7 @@ def _error(guess: Guess, question: Question, found: Mapping[str, Any]) -> Verdic
         guess=question.side(guess.smaller).name,
         result=(
             f"{'neither' if equal else question.side(smaller).name}: "
-            f"{as_percent(100 * errors['first'])} against {as_percent(100 * errors['second'])}"
+            f"{finely(errors['first'])} against {finely(errors['second'])}"
         ),
         right=equal or guess.smaller == smaller,
         reason=_reason(quantity, question, found),
@@ -107,7 +107,7 @@ def _reason(quantity: str, question: Question, found: Mapping[str, Any]) -> str:
     if quantity == "error-double":
         return (
             "Both have the same sixteen levels; double quantization rounds only the constants, "
-            f"{as_percent(100 * found['double']['constants_error'])} of them."
+            f"{percent(found['double']['constants_error'])} of them."
             if "double" in found
             else "Both have the same sixteen levels; double quantization rounds only the constants."
         )

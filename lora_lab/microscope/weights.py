@@ -42,7 +42,10 @@ def weights_panel(question: Question, found: Found) -> Panel:
                 f"These {matrix['d_out']:,} × {matrix['d_in']:,} weights are missed by "
                 f"{both(question, {side: percent(errors[side]) for side in SIDES})}."
             ),
-            numbers=tuple((f"{rows[3][0]}, {side}", rows[3][at]) for at, side in enumerate(SIDES, start=1)),
+            numbers=tuple(
+                (question.side(side).name, f"{percent(errors[side])}, {rows[4][at]}, {rows[0][at]} bits")
+                for at, side in enumerate(SIDES, start=1)
+            ),
             picture=pictures.pair(*drawn),
             alt="Two histograms of weights on the scale of their block, with the levels: "
             + "; ".join(
@@ -88,12 +91,14 @@ def map_panel(question: Question, found: Found) -> Panel:
     worst = {side: 100 * max(max(row) for row in maps[side]) for side in SIDES}
     usual = {side: 100 * _mean(maps[side]) for side in SIDES}
     drawn = [pictures.error_map(question.side(side).name, maps[side], heat, d_out, d_in) for side in SIDES]
-    said = both(question, {side: f"{usual[side]:.3g} %, at most {worst[side]:.3g} %," for side in SIDES})
+    said = both(
+        question, {side: f"{usual[side]:.3g} on average and {worst[side]:.3g} at most" for side in SIDES}
+    )
     return Panel(
         id="map",
         title="Where the error is",
         shown=Shown(
-            finding=f"A cell of {cell} is missed on average by {said} of a standard deviation.",
+            finding=f"In percent of a standard deviation, cells of {cell} are missed by {said}.",
             numbers=(),
             picture=pictures.pair(*drawn) + pictures.heat_legend(heat),
             alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "

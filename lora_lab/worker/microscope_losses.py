@@ -75,6 +75,8 @@ class Losses:
             problem = self._why_not(schemes[side])
             if problem:
                 self._found[f"cannot_{side}"] = problem
+                self._done += self._batches
+                self._say(f"{Scheme(**schemes[side]).name} can't hold every matrix")
                 continue
             kept = dict(self._replace_all(schemes[side]))
             self._arm(f"all_{side}", f"every matrix in {Scheme(**schemes[side]).name}")
