@@ -6,11 +6,21 @@ An order is a line as worker/orders.py reads it: `{"job", "kind", "order": {...}
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lora_lab.home import LabHome
 from lora_lab.worker import microscope
-from lora_lab.worker.orders import End, Report, Say, serve
+from lora_lab.worker.orders import End, Say, serve
+
+
+class Report(Protocol):
+    """How an inspection says how far it is."""
+
+    def __call__(
+        self, doing: str = "", *, done: int = 0, total: int = 0, found: Mapping[str, Any] | None = None
+    ) -> None:
+        """What is being done, its place on a progress bar, and what is new among the results."""
+
 
 Inspect = Callable[[Mapping[str, Any], Path, LabHome, Report], dict[str, Any]]
 """An order, the models' folder and the lab's home; gives the results that were not reported yet.

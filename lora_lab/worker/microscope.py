@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +20,14 @@ from lora_lab.microscope.question import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.data import Encoded, cut_to, encode, pack
 from lora_lab.worker.microscope_losses import Losses, linears_of, plain_weight
-from lora_lab.worker.orders import Report
 from lora_lab.worker.rounding import Rounded, double_quantized, rounded
 from lora_lab.worker.run import versions
 from lora_lab.worker.session import Session, find_machine, open_session
 from lora_lab.worker.training import EVALUATION_BATCH, answer_loss
 from study.errors import LearnerError
+
+if TYPE_CHECKING:
+    from lora_lab.worker.inspections import Report  # which imports this module
 
 BINS = 96
 LARGEST = 8
@@ -35,7 +37,7 @@ SEARCHED_WEIGHTS = 2**17
 
 
 @torch.no_grad()
-def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: Report) -> dict[str, Any]:
+def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
     """See above. Raises LearnerError on a model, layer or matrix that there is not."""
     report("Loading the model")
     session = _session(order["model"], models_dir)

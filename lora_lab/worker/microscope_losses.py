@@ -6,7 +6,7 @@ Only weights are rounded. The model computes in fp32 throughout, so that nothing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,13 @@ from lora_lab.microscope.question import SIDES, Scheme, Side, can_hold
 from lora_lab.spec import HQQ_BITS
 from lora_lab.worker.data import Encoded
 from lora_lab.worker.models import load_model
-from lora_lab.worker.orders import Report
 from lora_lab.worker.quantization import FROZEN_LINEARS, dense_weight
 from lora_lab.worker.rounding import rounded
 from lora_lab.worker.session import Session
 from lora_lab.worker.training import EVALUATION_BATCH, held_out_loss
+
+if TYPE_CHECKING:
+    from lora_lab.worker.inspections import Report  # which imports this module
 
 ARMS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
 """What the loss is measured with: as it is, this matrix in a scheme, every matrix in a scheme."""
@@ -50,7 +52,7 @@ class Losses:
     """Held-out losses of five arms, with what is done said after each batch."""
 
     def __init__(
-        self, session: Session, examples: Sequence[Encoded], report: Report, models_dir: Path
+        self, session: Session, examples: Sequence[Encoded], report: "Report", models_dir: Path
     ) -> None:
         self._session, self._examples, self._models_dir = session, examples, models_dir
         self._report = report

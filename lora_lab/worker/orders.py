@@ -10,8 +10,8 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal
 
 from study.errors import LearnerError
 
@@ -19,15 +19,6 @@ Say = Callable[..., None]
 End = Literal["done", "stopped"]
 Do = Callable[[dict[str, Any], Say, Callable[[], bool]], End]
 """Does one order, says what there is on the way, and looks now and then whether it was stopped."""
-
-
-class Report(Protocol):
-    """How an inspection says how far it is."""
-
-    def __call__(
-        self, doing: str = "", *, done: int = 0, total: int = 0, found: Mapping[str, Any] | None = None
-    ) -> None:
-        """What is being done, its place on a progress bar, and what is new among the results."""
 
 
 def serve(do: Do, sorry: str, *, do_next: str) -> None:
