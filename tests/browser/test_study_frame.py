@@ -23,6 +23,7 @@ PAGES = {
     "/io": "In and out",
     "/grid": "Grid",
     "/compare": "Compare",
+    "/microscope": "Microscope",
     "/claims": "Claims",
     "/models": "Models",
     "/papers": "Published numbers",

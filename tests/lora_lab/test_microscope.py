@@ -11,6 +11,7 @@ from lora_lab.guesses import Verdict
 from lora_lab.microscope.panels import panels
 from lora_lab.microscope.prediction import QUANTITY_CONCEPTS, Guess, error_quantity, guess_of, verdicts
 from lora_lab.microscope.question import (
+    NAMES,
     SCHEMES,
     Question,
     Scheme,
@@ -23,12 +24,17 @@ from lora_lab.microscope.question import (
 )
 from lora_lab.microscope.weights import signal_to_noise_db
 from lora_lab.shapes import catalogue, find_shape
+from lora_lab.spec import BITS
 from study.concepts import load_concepts
 from study.errors import LearnerError
 from tests.lora_lab.microscope_findings import FOUND, TINY
 from tests.visits import words
 
 SHAPE = find_shape("tiny-random")
+
+
+def test_every_bit_width_that_rounds_is_a_scheme_with_a_name() -> None:
+    assert set(SCHEMES) == set(BITS) - {"fp32", "bf16"} == set(NAMES)
 
 
 @pytest.mark.parametrize("second", [Scheme(bits="int8"), Scheme(bits="hqq2", block=128)])

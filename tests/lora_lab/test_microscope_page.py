@@ -12,6 +12,7 @@ from lora_lab.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.microscope.question import KIND, Question, Scheme, microscope_address
 from lora_lab.pages.microscope import PANELS, MicroscopePage
+from lora_lab.pages.train import LabPage
 from lora_lab.runs.local import LocalEngine
 from study.context import Context, Visit
 from study.errors import LearnerError
@@ -133,6 +134,19 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     ana.sends("look", fields=_form(TINY) | {"smaller": ["first"]})  # the first guess stands
     assert "you said FP4" in words(ana.opens(f"/microscope{ana.query}"))
     assert len(asked.concepts) == 1
+
+
+def test_the_lab_leaves_guesses_about_inspections_alone(
+    ana: Visitor, lab: Lab, asked: Asked, context: Context
+) -> None:
+    finds(lab, status="working", found={})
+    ana.opens(ADDRESS)
+    ana.sends("look", fields=_form(TINY) | {"smaller": ["second"]})
+    assert "Train" in words(LabPage(context, lab, ask_for_cards=asked).load(ana))
+    assert asked.concepts == []
+    finds(lab)
+    ana.opens("/microscope")  # without the inspection in the address
+    assert asked.concepts == [("nf4", "quantization-levels")]
 
 
 def test_nothing_guessed_is_said_and_one_may_look_without(ana: Visitor, lab: Lab) -> None:
