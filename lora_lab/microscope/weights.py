@@ -145,7 +145,7 @@ def errors_panel(question: Question, found: Found) -> Panel:
                 columns=("scheme", "block", "bits a weight", "relative error"),
                 rows=tuple(
                     (
-                        NAMES[bits],
+                        NAMES[bits] + _chosen(question, bits, size),
                         f"{int(size):,}",
                         f"{pictures.stored_bits(bits, size):.4g}",
                         percent(error),
@@ -157,6 +157,13 @@ def errors_panel(question: Question, found: Found) -> Panel:
         ),
         limit=_limit_of_errors(question, sampled, d_out),
     )
+
+
+def _chosen(question: Question, bits: str, size: str) -> str:
+    """Marks the row of a scheme that was asked for."""
+    asked = [(question.side(side).bits, str(question.side(side).block)) for side in SIDES]
+    is_asked = (bits, size) in asked or (bits == "int8" and "int8" in [one for one, _ in asked])
+    return " (chosen)" if is_asked else ""
 
 
 def _range(bits: str, by_size: Mapping[str, float]) -> str:

@@ -6,7 +6,6 @@ come first; the last ones run the model over the held-out examples five times (m
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.datasets import own_dataset
+from lora_lab.embedded import Progress
 from lora_lab.home import LabHome
 from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.question import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
@@ -39,8 +39,7 @@ SEARCHED_WEIGHTS = 2**17
 @torch.no_grad()
 def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
     """See above. Raises LearnerError on a model, layer or matrix that there is not."""
-    report("Loading the model")
-    session = _session(order["model"], models_dir)
+    session = _session(order["model"], models_dir, report)
     name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
     weight = plain_weight(layer)
     schemes = {side: order[side] for side in SIDES}
@@ -60,16 +59,27 @@ def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "
     try:
         Losses(session, examples, report, models_dir).measure(layer, weight, decoded, schemes)
     except BaseException:
-        _session.cache_clear()  # some of its weights may be rounded
+        _kept.clear()  # some of its weights may be rounded
         raise
     return {}
 
 
-@lru_cache(maxsize=1)
-def _session(model: str, models_dir: Path) -> Session:
-    """The model in fp32, kept for the next look: its weights are always put back."""
-    machine = find_machine("fp32")
-    return open_session(model, "fp32", machine, models_dir=models_dir, report=lambda progress: None)
+_kept: dict[tuple[str, Path], Session] = {}
+"""The last model, for the next look: its weights are always put back."""
+
+
+def _session(model: str, models_dir: Path, report: "Report") -> Session:
+    """The model in fp32."""
+    if (model, models_dir) not in _kept:
+        _kept.clear()  # freed before the next one is loaded
+
+        def say(progress: Progress) -> None:
+            report(progress.step)
+
+        report("Loading the model")
+        machine = find_machine("fp32")
+        _kept[model, models_dir] = open_session(model, "fp32", machine, models_dir=models_dir, report=say)
+    return _kept[model, models_dir]
 
 
 def _layer_of(session: Session, number: int, matrix: str) -> tuple[str, nn.Module]:

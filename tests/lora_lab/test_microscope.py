@@ -172,6 +172,14 @@ def test_findings_say_the_numbers() -> None:
     assert "every matrix: FP4, blocks of 64 +0.4000" in found["losses"]
 
 
+def test_the_chosen_schemes_are_marked_in_the_table() -> None:
+    table = next(panel for panel in panels(TINY, FOUND) if panel.id == "errors").shown.table
+    assert table is not None
+    assert [row[:2] for row in table.rows if "chosen" in row[0]] == [
+        ("NF4 (chosen)", "64"), ("FP4 (chosen)", "64")
+    ]  # fmt: skip
+
+
 def test_the_least_error_within_the_chosen_bits_may_be_a_third_schemes() -> None:
     wide = replace(TINY, second=Scheme(bits="hqq4", block=64))  # 5 bits
     assert "HQQ 4-bit in blocks of 64 misses this matrix least: by 9.00 %" in said(wide)["errors"]

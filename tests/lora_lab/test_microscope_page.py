@@ -1,5 +1,6 @@
 """The Microscope page's handlers: choose, guess, look, be told, stop."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -198,3 +199,18 @@ def test_an_address_that_names_no_inspection_or_no_model_opens_the_page(ana: Vis
     assert "Predict first" in words(ana.opens("/microscope?look=../../etc&layer=x&matrix=no"))
     with pytest.raises(LearnerError, match="Reload the page"):
         ana.sends("explode")
+
+
+def test_a_model_that_can_not_be_read_is_said_where_the_guess_would_be(ana: Visitor) -> None:
+    typed = _form(TINY) | {"model": ["other"], "model_other": ["/no/such/folder"]}
+    ana.opens(ADDRESS)
+    reading = ana.sends("change", fields=typed)
+    assert "Reading the shape of /no/such/folder" in words(reading["parts"]["look"])
+    assert "data-poll" in reading["parts"]["look"]
+    for _ in range(600):
+        said = words(ana.sends("poll", fields=typed)["parts"]["look"])
+        if "Reading" not in said:
+            break
+        threading.Event().wait(0.1)
+    assert "/no/such/folder could not be read" in said
+    assert "Predict first" not in said
