@@ -1,4 +1,4 @@
-"""The lab on the command line: count, memory, claim, train, sweep, export, shape.
+"""The lab on the command line: count, memory, claim, train, sweep, export, microscope, shape.
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
     python -m lora_lab claim tutorial.md
@@ -6,6 +6,7 @@
     python -m lora_lab train --rank 8 --bits nf4-dq --steps 20 --json
     python -m lora_lab sweep --ranks 1,4,8 --bits nf4-dq,int8,bf16 --steps 5 --engine local --json
     python -m lora_lab export --run FOLDER --format script > run.py
+    python -m lora_lab microscope --layer 0 --matrix self_attn.q_proj --first nf4 --second hqq4:128
     python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
 
 With --jsonl, count, memory and claim read one JSON object a line and answer one a line.
@@ -34,6 +35,7 @@ from lora_lab.merged import Merged
 from lora_lab.one_case import (
     add_adapter_options,
     add_claim_options,
+    add_microscope_options,
     claim_record,
     claim_text,
     count_text,
@@ -78,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _shape(options)
         if options.command == "export":
             return _export(options)
+        if options.command == "microscope":
+            return _microscope(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except LearnerError as error:
         if getattr(options, "json", False):
@@ -121,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--run", type=Path, required=True, help="the run's folder")
     exporting.add_argument("--format", choices=("script", "json", "merged"), required=True)
     exporting.add_argument("--data-folder", type=Path, help="where models are kept")
+    add_microscope_options(commands.add_parser("microscope", help="one matrix in two schemes, measured"))
     training = commands.add_parser("train", help="one real run")
     _add_spec_options(training)
     _add_sweep_options(
@@ -285,6 +290,13 @@ def _export(options: argparse.Namespace) -> int:
         if merged.state["state"] != "done":
             raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Then try again.")
         print(merged.folder)
+    return 0
+
+
+def _microscope(options: argparse.Namespace) -> int:
+    from lora_lab.microscope.command import microscope_text  # draws, which takes a second to import
+
+    print(microscope_text(options, _say))
     return 0
 
 
