@@ -46,7 +46,7 @@ def histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> Markup:
     below = "weight in codes of its block" if in_codes else "weight / largest of its block"
     return drawing(
         bottom + 52,
-        words(x.start, 18, name, bold=True),
+        words(x.start, 18, name if few else f"{name}: {len(levels)} levels", bold=True),
         bars,
         marks,
         line([(x.start, bottom), (x.end, bottom)], "axis"),

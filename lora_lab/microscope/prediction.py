@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lora_lab.guesses import Verdict
 from lora_lab.microscope.panel import finely, percent
-from lora_lab.microscope.question import SIDES, Question, Side
+from lora_lab.microscope.question import NAMES, SIDES, Question, Side
 from study.errors import LearnerError
 
 TIE = 0.01
@@ -55,7 +55,8 @@ def _rise(written: str) -> float | None:
 
 
 QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
-    "error-format": ("nf4", "quantization-levels"),
+    "error-nf4": ("nf4", "quantization-levels"),
+    "error-levels": ("quantization-levels", "number-formats"),
     "error-block": ("blockwise-absmax",),
     "error-double": ("double-quantization",),
     "loss-rise": ("held-out-evaluation", "quantization-levels"),
@@ -64,12 +65,14 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
 
 
 def error_quantity(question: Question) -> str:
-    """What a comparison of errors is about: a block size, double quantization, or the levels."""
+    """What a comparison of errors is about: block size, double quantization, NF4, or levels as such."""
     first, second = question.first, question.second
     if first.bits == second.bits:
         return "error-block"
     is_double = {first.bits, second.bits} == {"nf4", "nf4-dq"} and first.block == second.block
-    return "error-double" if is_double else "error-format"
+    if is_double:
+        return "error-double"
+    return "error-nf4" if {first.bits, second.bits} & {"nf4", "nf4-dq"} else "error-levels"
 
 
 def verdicts(guess: Guess, question: Question, found: Mapping[str, Any]) -> list[Verdict]:
@@ -113,7 +116,8 @@ def _reason(quantity: str, question: Question, found: Mapping[str, Any]) -> str:
         )
     counts = [len(found[side]["levels"]) for side in SIDES]
     if abs(counts[0] - counts[1]) > 1:
-        return f"The one has {counts[0]} levels in a block, the other {counts[1]}."
+        first, second = NAMES[question.first.bits], NAMES[question.second.bits]
+        return f"{first} has {counts[0]} levels in a block, {second} has {counts[1]}."
     return f"With {max(counts)} levels or one fewer, what counts is where they lie: see them below."
 
 

@@ -19,7 +19,8 @@ from study.store.predictions import Prediction
 from study.templates import render
 
 LABELS = {
-    "error-format": "Smaller error",
+    "error-nf4": "Smaller error",
+    "error-levels": "Smaller error",
     "error-block": "Smaller error",
     "error-double": "Smaller error",
     "loss-rise": "Rise of the loss",

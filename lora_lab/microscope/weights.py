@@ -155,7 +155,7 @@ def errors_panel(question: Question, found: Found) -> Panel:
                 ),
             ),
         ),
-        limit=_limit_of_errors(question, sampled, d_out),
+        limit=_limit_of_errors(question, sweep, sampled, d_out),
     )
 
 
@@ -171,13 +171,15 @@ def _range(bits: str, by_size: Mapping[str, float]) -> str:
     return f"{NAMES[bits]} {percent(low)}" + (f" to {percent(high)}" if high > low else "")
 
 
-def _limit_of_errors(question: Question, sampled: int, d_out: int) -> str:
+def _limit_of_errors(
+    question: Question, sweep: Mapping[str, Mapping[str, float]], sampled: int, d_out: int
+) -> str:
     said = "Blocks that HQQ can't pack are left out."
     if sampled < d_out:
         said += f" HQQ's search takes long: its errors are those of the first {sampled} of {d_out:,} rows."
-    if question.model == EMBEDDED_MODEL:
+    if question.model == EMBEDDED_MODEL and "32" in sweep.get("hqq4", {}):
         said += (
             " The embedded file kept blocks of 32 with sixteen even steps: HQQ 4-bit in blocks of 32 finds "
-            "those values again, which it could not on untouched weights."
+            f"those values again, but for {percent(sweep['hqq4']['32'])}; on untouched weights it could not."
         )
     return said

@@ -59,7 +59,7 @@ def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(vis
     expect(verdicts.first).to_contain_text(
         "✗ Not quite Smaller error: you said NF4, blocks of 64, it is int8"
     )
-    expect(verdicts.first).to_contain_text("The one has 16 levels in a block, the other 255.")
+    expect(verdicts.first).to_contain_text("NF4 has 16 levels in a block, int8 has 255.")
     expect(verdicts.last).to_contain_text("Rise of the loss: you said +0.5")
     expect(page.locator("#live")).to_contain_text("All is measured.")
 

@@ -118,11 +118,11 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     assert "4.5 a weight against 4.125" in judged(Guess(smaller="first"), block)[0].reason
     double = replace(TINY, second=Scheme(bits="nf4-dq"))
     assert "rounds only the constants, 0.50 % of them" in judged(Guess(smaller="first"), double)[0].reason
-    assert [error_quantity(q) for q in (TINY, block, double)] == [
-        "error-format",
-        "error-block",
-        "error-double",
-    ]
+    other = replace(TINY, first=Scheme(bits="hqq4"), second=Scheme(bits="int8"))
+    kinds = [error_quantity(question) for question in (TINY, block, double, other)]
+    assert kinds == ["error-nf4", "error-block", "error-double", "error-levels"]
+    counted = judged(Guess(smaller="first"), other, second=FOUND["second"] | {"levels": [0.0] * 255})
+    assert counted[0].reason == "HQQ 4-bit has 3 levels in a block, int8 has 255."
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_nothing_is_judged_before_it_is_measured() -> None:
     guess = Guess(smaller="first", rise=0.1)
     assert verdicts(guess, TINY, {}) == []
     without = {name: value for name, value in FOUND.items() if name != "losses"}
-    assert [one.quantity for one in verdicts(guess, TINY, without)] == ["error-format"]
+    assert [one.quantity for one in verdicts(guess, TINY, without)] == ["error-nf4"]
 
 
 def test_guesses_are_about_concepts_that_there_are() -> None:
@@ -204,7 +204,10 @@ def test_what_the_embedded_model_can_not_show_is_said() -> None:
     embedded = replace(TINY, model="smollm2-135m")
     limits = {panel.id: panel.limit for panel in panels(embedded, FOUND)}
     assert "4-bit grids before" in limits["weights"]
-    assert "finds those values again" in limits["errors"]
+    assert "finds" not in limits["errors"]  # before that was measured
+    sweep = {"errors": {"nf4": {"64": 0.1}, "hqq4": {"32": 0.004}}, "rows": {"hqq4": 2}}
+    later = {panel.id: panel.limit for panel in panels(embedded, FOUND | {"sweep": sweep})}
+    assert "finds those values again, but for 0.40 %" in later["errors"]
     assert "first 2 of 4 rows" in limits["errors"]
     cannot = FOUND["losses"] | {"cannot_second": "x has 7 weights"}
     last = list(panels(TINY, FOUND | {"losses": cannot}))[-1]

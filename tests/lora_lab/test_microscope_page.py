@@ -130,7 +130,7 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     assert asked.concepts == [("nf4", "quantization-levels")]
     profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
     judged = {one.quantity: one.correct for one in context.store.predictions.judged(profile)}
-    assert judged == {"error-format": False, "loss-rise": True}
+    assert judged == {"error-nf4": False, "loss-rise": True}
 
     ana.sends("look", fields=_form(TINY) | {"smaller": ["first"]})  # the first guess stands
     assert "you said FP4" in words(ana.opens(f"/microscope{ana.query}"))
@@ -172,7 +172,7 @@ def test_results_stream_into_parts_of_their_own_until_all_is_there(ana: Visitor,
     assert "✓ Right Smaller error" in words(look)
     assert "The result stands here when it is measured" in words(look)
     polled = ana.sends("poll", fields=_form(TINY))["parts"]
-    assert 'data-poll="700"' in polled["progress"]
+    assert 'data-poll="1000"' in polled["progress"]
     assert "panel-map" in polled["map"]
     assert polled["losses"] == ""
     finds(lab)
