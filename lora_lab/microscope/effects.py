@@ -17,6 +17,7 @@ def outliers_panel(question: Question, found: Found) -> Panel:
     normal = numbers * math.erfc(OUTLIER_STDS / math.sqrt(2))
     farthest, columns = out["largest"][0], out["columns"]
     shares = {side: out[side]["with_outliers"] / out[side]["blocks"] for side in SIDES}
+    most = ", ".join(f"{one['column']} ({one['count']})" for one in columns[:3])
     held = (
         f" Column {columns[0]['column']} holds {columns[0]['count']} of them, the most; {out['with_any']:,} "
         f"of {found['matrix']['d_in']:,} columns hold any."
@@ -49,6 +50,7 @@ def outliers_panel(question: Question, found: Found) -> Panel:
                 ("farthest weight", f"{farthest['value']:.3g}"),
                 ("standard deviations", f"{farthest['stds']:.3g}"),
                 ("row, column", f"{farthest['row']}, {farthest['column']}"),
+                ("columns with most", most or "none"),
             ),
             picture=pictures.bars(groups, most=1),
             alt="Blocks with an outlier: "

@@ -58,8 +58,8 @@ def weights_panel(question: Question, found: Found) -> Panel:
                 measured(question, found, "Histograms and errors"),
                 Origin(
                     kind="computed",
-                    text="stored bits, constants included; the error is ||W − decoded|| / ||W||",
-                    formula="SNR = 20 log10(||W|| / ||W − decoded||) dB",
+                    text=f"stored bits, constants included{_left_out(question)}; signal to noise",
+                    formula="error = ||W − decoded|| / ||W||, signal to noise = −20 log10(error) dB",
                 ),
             ),
             table=Table(
@@ -69,6 +69,11 @@ def weights_panel(question: Question, found: Found) -> Panel:
         ),
         limit=_limit_of_weights(question),
     )
+
+
+def _left_out(question: Question) -> str:
+    has_int8 = "int8" in (question.first.bits, question.second.bits)
+    return " (but for int8's, one for a whole row)" if has_int8 else ""
 
 
 def _limit_of_weights(question: Question) -> str:
