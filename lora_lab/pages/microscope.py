@@ -1,6 +1,7 @@
 """The Microscope page: a matrix and two schemes, a guess, and what rounding does, as it is measured."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -105,7 +106,7 @@ class MicroscopePage:
             self._predictions.commit(visit, question, fields)
         look = self._lab.inspections.look(KIND, question.order)
         self._predictions.settle(visit)
-        looking = Visit(**{**vars(visit), "query": question.address | {"look": look.id}})
+        looking = replace(visit, query=question.address | {"look": look.id})
         return {
             "parts": self._parts(looking, question),
             "url": microscope_address(MICROSCOPE, question, look=look.id),
@@ -120,16 +121,18 @@ class MicroscopePage:
         if look is None:
             return {"parts": self._parts(visit, question)}
         self._predictions.settle(visit)
-        said = {"say": "All is measured."} if look.status == "done" else {}
-        return {"parts": self._polled(visit), **said}  # type: ignore[typeddict-item]
+        reply: Reply = {"parts": self._polled(visit)}
+        if look.status == "done":
+            reply["say"] = "All is measured."
+        return reply
 
     def _known(self, question: Question) -> Question:
         """With a layer and a matrix that the model has, as far as its shape is known."""
         try:
             shape = self._lab.shape(question.model)
-        except LearnerError:
+            return settled(question, shape) if shape else question
+        except LearnerError:  # the parts of the page say so
             return question
-        return settled(question, shape) if shape else question
 
     def _looked(self, visit: Visit, question: Question) -> str:
         look = self._looked_at(visit, question)

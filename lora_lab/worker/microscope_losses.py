@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from lora_lab.memory import BLOCK_SIZE
 from lora_lab.microscope.question import SIDES, Scheme, Side, can_hold
@@ -105,6 +106,8 @@ class Losses:
     def _why_not(self, scheme: Mapping[str, Any]) -> str:
         """A matrix that the scheme has no form for, in words; empty when there is none."""
         for name, layer in linears_of(self._session):
+            if isinstance(layer, Conv1D) and scheme["bits"] in HQQ_BITS:
+                return f"HQQ has no form for transposed layers such as {name}"
             assert isinstance(layer.weight, Tensor)
             if not can_hold(scheme["bits"], scheme["block"], layer.weight.numel()):
                 return f"{name} has {layer.weight.numel():,} weights, no number of blocks that HQQ can pack"

@@ -201,6 +201,12 @@ def test_an_address_that_names_no_inspection_or_no_model_opens_the_page(ana: Vis
         ana.sends("explode")
 
 
+def test_a_model_without_ordinary_layers_is_said_where_the_guess_would_be(ana: Visitor) -> None:
+    ana.opens(ADDRESS)
+    moved = ana.moves(replace(TINY, model="t5-small"))
+    assert "no linear matrices that every layer has once" in words(moved["parts"]["look"])
+
+
 def test_a_model_that_can_not_be_read_is_said_where_the_guess_would_be(ana: Visitor) -> None:
     typed = _form(TINY) | {"model": ["other"], "model_other": ["/no/such/folder"]}
     ana.opens(ADDRESS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from lora_lab.datasets import own_dataset
 from lora_lab.home import LabHome
@@ -16,6 +17,7 @@ from lora_lab.spec import TINY_MODEL
 from lora_lab.worker import microscope
 from lora_lab.worker.data import encode
 from lora_lab.worker.microscope import error_map, inspect
+from lora_lab.worker.models import tiny_tokenizer
 from lora_lab.worker.quantization import dense_weight
 from lora_lab.worker.rounding import rounded
 from lora_lab.worker.session import open_session
@@ -107,6 +109,25 @@ def test_the_model_is_as_before_for_the_next_look_and_blocks_hqq_can_not_pack_ar
     refused = looked(replace(QUESTION, matrix="self_attn.q_proj"), models_dir).found["losses"]
     assert "model.layers.0.self_attn.k_proj has 2,048 weights" in refused["cannot_second"]
     assert "all_second" not in refused
+
+
+def test_a_model_of_transposed_layers_is_looked_at_the_right_way_round(
+    models_dir: Path, tmp_path: Path
+) -> None:
+    config = GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=300, eos_token_id=256, bos_token_id=257)
+    model = GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path / "gpt2")
+    tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
+    question = Question(model=str(tmp_path / "gpt2"), matrix="mlp.c_fc", second=Scheme(bits="hqq8", block=64))
+    found = looked(question, models_dir).found
+    assert (found["matrix"]["d_out"], found["matrix"]["d_in"]) == (128, 32)
+    weight = model.transformer.h[0].mlp.c_fc.weight.t().detach()
+    decoded = rounded(weight.contiguous(), "nf4", 64).decoded
+    assert found["first"]["error"] == pytest.approx(
+        float((weight - decoded).norm() / weight.norm()), rel=1e-4
+    )
+    assert "transposed layers such as transformer.h.0.attn.c_attn" in found["losses"]["cannot_second"]
+    assert found["losses"]["all_first"] != found["losses"]["base"]
 
 
 def test_a_table_of_errors_has_the_chosen_ones_and_leaves_out_what_can_not_be_packed(found: Watch) -> None:
