@@ -71,6 +71,7 @@ def _composed(
     from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
     from lora_lab.lesson_preset import lab_door
+    from lora_lab.microscope import prediction as microscope
     from lora_lab.pages import every as lab_pages
     from lora_lab.pages import projects as projects_page
     from lora_lab.project_desk import ProjectDesk
@@ -125,7 +126,7 @@ def _composed(
         of_prompt=explain.subjects,
         asked=explain.asked,
         of_idea=explain.idea_subjects,
-        of_prediction=QUANTITY_CONCEPTS,
+        of_prediction=QUANTITY_CONCEPTS | microscope.QUANTITY_CONCEPTS,
     )
     quiz = quiz_exercise(
         context,

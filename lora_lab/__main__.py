@@ -1,4 +1,4 @@
-"""The lab on the command line: count, memory, claim, train, sweep, export, xray, shape.
+"""The lab on the command line: count, memory, claim, train, sweep, export, microscope, xray, shape.
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
     python -m lora_lab claim tutorial.md
@@ -7,6 +7,7 @@
     python -m lora_lab sweep --ranks 1,4,8 --bits nf4-dq,int8,bf16 --steps 5 --engine local --json
     python -m lora_lab export --run FOLDER --format script > run.py
     python -m lora_lab xray --run FOLDER --beside FOLDER
+    python -m lora_lab microscope --layer 0 --matrix self_attn.q_proj --first nf4 --second hqq4:128
     python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
 
 With --jsonl, count, memory and claim read one JSON object a line and answer one a line.
@@ -35,6 +36,7 @@ from lora_lab.merged import Merged
 from lora_lab.one_case import (
     add_adapter_options,
     add_claim_options,
+    add_microscope_options,
     add_xray_options,
     claim_record,
     claim_text,
@@ -82,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _export(options)
         if options.command == "xray":
             return _xray(options)
+        if options.command == "microscope":
+            return _microscope(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except LearnerError as error:
         if getattr(options, "json", False):
@@ -126,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--format", choices=("script", "json", "merged"), required=True)
     exporting.add_argument("--data-folder", type=Path, help="where models are kept")
     add_xray_options(commands.add_parser("xray", help="what a run's updates look like inside"))
+    add_microscope_options(commands.add_parser("microscope", help="one matrix in two schemes, measured"))
     training = commands.add_parser("train", help="one real run")
     _add_spec_options(training)
     _add_sweep_options(
@@ -297,6 +302,13 @@ def _xray(options: argparse.Namespace) -> int:
     from lora_lab.xray_command import xray_text  # draws, which takes a second to import
 
     print(xray_text(options, _say))
+    return 0
+
+
+def _microscope(options: argparse.Namespace) -> int:
+    from lora_lab.microscope.command import microscope_text  # draws, which takes a second to import
+
+    print(microscope_text(options, _say))
     return 0
 
 

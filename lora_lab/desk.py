@@ -183,7 +183,10 @@ class Desk(Generic[J]):
             worker = self._worker
             self.tell({"job": job.id} | self.order_of(job))
         for line in cast(IO[bytes], worker.stdout):
-            said = json.loads(line)
+            try:
+                said = json.loads(line)
+            except ValueError:  # killed in the middle of a line
+                break
             if said["job"] != job.id:  # the rest of a job that nobody waits for
                 continue
             job = self._ended(job, said) if "end" in said else self.after(job, said)

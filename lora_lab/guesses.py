@@ -17,7 +17,6 @@ FACTOR = 1.25
 TIE = 0.01
 """Held-out losses nearer than this count as equal, and either answer as right."""
 
-Quantity = Literal["percent", "peak", "lower"]
 Lower = Literal["this", "that", ""]
 
 
@@ -50,7 +49,7 @@ class Ended:
 class Verdict:
     """One guess beside its result."""
 
-    quantity: Quantity
+    quantity: str
     guess: str
     result: str
     right: bool

@@ -6,6 +6,7 @@
 Equal orders are the same inspection while what they look into is the same.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -68,10 +69,12 @@ class InspectionDesk(Desk[Inspection]):
             raise LearnerError(
                 f"There is no inspection of {kind!r}.", do_next=f"There are: {', '.join(KINDS)}."
             )
-        known = self.find(self.id_of(kind, order))
-        if known is not None and known.status not in ("stopped", "failed"):
-            return known
-        return self.line_up(Inspection(id=self.id_of(kind, order), kind=kind, order=dict(order)))
+        look = self.id_of(kind, order)
+        with self._changed:
+            known = self.find(look)
+            if known is not None and known.status not in ("stopped", "failed"):
+                return known
+            return self.line_up(Inspection(id=look, kind=kind, order=dict(order)))
 
     def find(self, job_id: str) -> Inspection | None:
         """An inspection by its id: waiting, in hand, or done, also before a restart."""
@@ -102,11 +105,12 @@ class InspectionDesk(Desk[Inspection]):
         self.end_worker()
 
     def put(self, job: Inspection) -> None:
-        """A finished one is kept on disk before anyone sees it."""
+        """A finished one is kept on disk before anyone sees it; where the disk is full, in memory alone."""
         if job.status == "done":
-            write_json(self._path(job.id), {"kind": job.kind, "order": job.order, "found": job.found})
-            for old in sorted(self._folder.glob("*.json"), key=_age)[:-KEPT_FILES]:
-                old.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                write_json(self._path(job.id), {"kind": job.kind, "order": job.order, "found": job.found})
+                for old in sorted(self._folder.glob("*.json"), key=_age)[:-KEPT_FILES]:
+                    old.unlink(missing_ok=True)
         super().put(job)
 
     def _kept(self, job_id: str) -> Inspection | None:

@@ -11,6 +11,7 @@ from lora_lab.arithmetic import worked
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.counts import Count, adaptation_of, count_adapter, formula
+from lora_lab.microscope.question import SCHEMES, SIDES, Question
 from lora_lab.records import UNKNOWN, setting_of
 from lora_lab.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
 from lora_lab.shapes import ModelShape
@@ -38,6 +39,20 @@ def add_xray_options(xraying: argparse.ArgumentParser) -> None:
     xraying.add_argument("--matrix", default="", help="and which of its matrices, such as self_attn.q_proj")
     xraying.add_argument("--data-folder", type=Path, help="where models and results are kept")
     xraying.add_argument("--json", action="store_true", help="print all that was found as one object")
+
+
+def add_microscope_options(command: argparse.ArgumentParser) -> None:
+    """Which matrix, and which two schemes."""
+    usual = Question()
+    command.add_argument("--model", default=usual.model, help="a catalogue name, a folder, or a hub id")
+    command.add_argument("--layer", type=int, default=0, help="from 0")
+    command.add_argument("--matrix", default="", help="such as self_attn.q_proj; default: the layer's first")
+    known = ", ".join(SCHEMES)
+    for side in SIDES:
+        default = usual.side(side).bits
+        command.add_argument(f"--{side}", default=default, help=f"{known}; nf4:128 for blocks of 128")
+    command.add_argument("--data-folder", type=Path, help="where models and results are kept")
+    command.add_argument("--json", action="store_true", help="print all that was found as one object")
 
 
 def add_claim_options(command: argparse.ArgumentParser) -> None:

@@ -83,8 +83,10 @@ class Predictions:
     def _verdicts(self, prediction: Prediction) -> list[Verdict]:
         """Nothing while the run goes on, or when it was deleted."""
         ended = self._ended(prediction.run_id)
+        if ended is None:  # it may also be about an inspection (pages/microscope.py)
+            return []
         guess = Guess(**prediction.guess)
-        return verdicts(guess, ended, self._ended(guess.rival)) if ended else []
+        return verdicts(guess, ended, self._ended(guess.rival))
 
     def _ended(self, run_id: str) -> Ended | None:
         try:

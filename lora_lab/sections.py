@@ -12,6 +12,7 @@ GRID = "/grid"
 COMPARE = "/compare"
 XRAY = "/xray"
 MEMORY = "/memory"
+MICROSCOPE = "/microscope"
 CLAIMS = "/claims"
 MODELS = "/models"
 PAPERS = "/papers"
@@ -21,6 +22,7 @@ SECTIONS = (
     ("Compare", COMPARE),
     ("X-ray", XRAY),
     ("Memory", MEMORY),
+    ("Microscope", MICROSCOPE),
     ("Claims", CLAIMS),
     ("Models", MODELS),
     ("Published numbers", PAPERS),

@@ -68,6 +68,8 @@ class Figure(Generic[S]):
     concepts: tuple[str, ...]
     settings: type[S]
     show: Callable[[S], Shown]
+    further: tuple[str, str] | None = None
+    """Where to go on with this by oneself: words and address."""
 
     def fragment(self, query: Mapping[str, str]) -> Markup:
         """Controls, picture and numbers. A setting outside its limits is named, and the default shown."""

@@ -9,6 +9,7 @@ from lora_lab.figures.drawing import chart, dots, drawing, line, words
 from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
+from lora_lab.sections import MICROSCOPE
 from lora_lab.spec import BITS_LABELS, Bits
 from study.controls import choice, slider
 from study.figure import Figure, Origin, Shown, Table
@@ -125,4 +126,5 @@ FIGURE = Figure(
     concepts=("blockwise-absmax", "double-quantization", "weight-memory"),
     settings=Settings,
     show=show,
+    further=("Two block sizes under the microscope", f"{MICROSCOPE}?second=nf4&second_block=256"),
 )

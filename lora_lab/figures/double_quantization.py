@@ -8,6 +8,7 @@ from lora_lab.figures.drawing import Scale, box, drawing, hatched, line, words
 from lora_lab.figures.models import every_model
 from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
 from lora_lab.papers import printed
+from lora_lab.sections import MICROSCOPE
 from lora_lab.shapes import find_shape
 from study.controls import choice, slider
 from study.figure import Figure, Origin, Shown
@@ -152,4 +153,5 @@ FIGURE = Figure(
     concepts=("double-quantization", "blockwise-absmax"),
     settings=Settings,
     show=show,
+    further=("What it changes in a real matrix, under the microscope", f"{MICROSCOPE}?second=nf4-dq"),
 )

@@ -10,6 +10,7 @@ from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.levels import LEVELS
 from lora_lab.memory import BLOCK_SIZE
+from lora_lab.sections import MICROSCOPE
 from study.controls import choice
 from study.figure import Figure, Origin, Shown, Table
 from study.units import as_percent
@@ -154,4 +155,5 @@ FIGURE = Figure(
     concepts=("nf4", "quantization-levels", "number-formats"),
     settings=Settings,
     show=show,
+    further=("Any matrix of any model, under the microscope", MICROSCOPE),
 )

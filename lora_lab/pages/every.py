@@ -4,7 +4,7 @@ import gradio as gr
 
 from lora_lab.claims.desk import ClaimDesk
 from lora_lab.lab import Lab
-from lora_lab.pages import claims, compare, grid, memory, models, papers, train, xray
+from lora_lab.pages import claims, compare, grid, memory, microscope, models, papers, train, xray
 from lora_lab.shape_reader import ShapeReader
 from study.context import Context
 from study.stations import AskForCards
@@ -19,6 +19,7 @@ def build(
     compare.build(app, context, lab)
     xray.build(app, context, lab, ask_for_cards=ask_for_cards)
     memory.build(app, context, lab)
+    microscope.build(app, context, lab, ask_for_cards=ask_for_cards)
     claims.build(app, context, ClaimDesk(reader))
     models.build(app, context, lab.home, reader)
     papers.build(app, context)

@@ -37,11 +37,12 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
 
 def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
     """One layer in `bits`; the given one loses its weight."""
-    return HQQLinear(layer, _config(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
+    return HQQLinear(layer, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
 
 
-def _config(bits: Bits) -> dict[str, Any]:
-    config: dict[str, Any] = BaseQuantizeConfig(nbits=HQQ_BITS[bits], group_size=BLOCK_SIZE, axis=1)
+def config_of(bits: Bits, group_size: int = BLOCK_SIZE) -> dict[str, Any]:
+    """The library's settings: groups along a row, zero points searched."""
+    config: dict[str, Any] = BaseQuantizeConfig(nbits=HQQ_BITS[bits], group_size=group_size, axis=1)
     return config
 
 
@@ -82,7 +83,7 @@ def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch
     packing = Quantizer.bit_to_packing[HQQ_BITS[bits]]
     for name, linear in list(_linears(model)):
         layer = HQQLinear(
-            None, _config(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
+            None, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
         )
         layer.load_state_dict(
             {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}

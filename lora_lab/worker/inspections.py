@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lora_lab.home import LabHome
-from lora_lab.worker import xray
+from lora_lab.worker import microscope, xray
 from lora_lab.worker.orders import End, Say, serve
 
 
@@ -28,7 +28,7 @@ Inspect = Callable[[Mapping[str, Any], Path, LabHome, Report], dict[str, Any]]
 Raises LearnerError on an order that can't be done. Stopping ends the process, so nothing need look for it.
 """
 
-KINDS: dict[str, Inspect] = {"adapter": xray.inspect}
+KINDS: dict[str, Inspect] = {"weights": microscope.inspect, "adapter": xray.inspect}
 
 
 def serve_inspections(models_dir: Path, home: LabHome) -> None:

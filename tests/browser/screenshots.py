@@ -82,6 +82,15 @@ def xray(page: Page) -> None:
     page.wait_for_selector("#plot-xray-overlap svg", timeout=RUN_MS)
 
 
+def look(page: Page) -> None:
+    """The microscope with a guess and all it measured; the first time that takes a minute or two."""
+    page.get_by_role("radio", name="NF4, blocks of 64").check()
+    page.get_by_label("How much does the held-out loss rise").fill("0.1")
+    page.get_by_role("button", name="Keep my guess and look").click()
+    page.wait_for_selector("#panel-losses", timeout=RUN_MS)
+    page.wait_for_function("!document.querySelector('#found .progress')", timeout=RUN_MS)
+
+
 def explain(page: Page) -> None:
     """An explanation with its verdicts."""
     page.locator("#answer").fill(
@@ -120,6 +129,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "lab-prediction": ("/lab", guess),
     "compare": ("/compare", tick),
     "xray": ("/xray", xray),
+    "microscope": ("/microscope", nothing),
+    "microscope-found": ("/microscope?second=nf4-dq", look),
     "claims": ("/claims?example=llama3-attention", nothing),
     "models": ("/models", nothing),
     "papers": ("/papers", nothing),

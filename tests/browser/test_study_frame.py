@@ -24,6 +24,7 @@ PAGES = {
     "/grid": "Grid",
     "/compare": "Compare",
     "/xray": "X-ray",
+    "/microscope": "Microscope",
     "/claims": "Claims",
     "/models": "Models",
     "/papers": "Published numbers",

@@ -19,6 +19,8 @@ from lora_lab.datasets import own_dataset
 from lora_lab.form import command_of
 from lora_lab.lab import Lab
 from lora_lab.memory import predict
+from lora_lab.microscope.panels import panels
+from lora_lab.microscope.question import Question, Scheme
 from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.local import LocalEngine
@@ -309,3 +311,42 @@ def test_an_xray_is_printed_as_sentences_or_as_one_object(
 def test_an_xray_of_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["xray", "--run", str(settings.home)]) == 1
     assert "is no run's folder" in capsys.readouterr().err
+
+
+# ---- under the microscope
+
+
+def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
+    settings: Settings, models_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORA_STUDY_MODELS", str(models_dir))
+    asked = ["microscope", "--model", "tiny-random", "--matrix", "mlp.up_proj", "--second", "hqq4:128"]
+    asked += ["--data-folder", str(settings.home)]
+    assert main(asked) == 0
+    first = capsys.readouterr()
+    assert "These 128 × 64 weights are missed by" in first.out
+    assert "every matrix: HQQ 4-bit, blocks of 128" in first.out
+    assert "Held-out loss, as it is: batch 1 of" in first.err
+    found = json.loads(said(capsys, *asked, "--json"))
+    question = Question(model="tiny-random", matrix="mlp.up_proj", second=Scheme(bits="hqq4", block=128))
+    assert first.out.splitlines() == [
+        f"{panel.title}: {panel.shown.finding}" for panel in panels(question, found)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--first", "nf5"], "nf5 is no scheme"),
+        (["--first", "nf4:65"], "nf4:65 is no scheme"),
+        (["--layer", "2"], "no matrix in layer 2"),
+        (["--matrix", "mlp.up"], "no mlp.up in layer 0"),
+        (["--second", "nf4"], "Both sides are NF4"),
+    ],
+)
+def test_what_the_microscope_can_not_look_at_is_said(
+    settings: Settings, capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+) -> None:
+    asked = ["microscope", "--model", "tiny-random", "--data-folder", str(settings.home), *words]
+    assert main(asked) == 1
+    assert problem in capsys.readouterr().err

@@ -18,14 +18,22 @@ from tests.lora_lab import runs
 
 PATIENCE_SECONDS = 60
 COUNTING = """
-import time
+import os, sys, time
+from types import SimpleNamespace
+for kind in ("microscope", "xray"):  # without torch a worker starts in a moment
+    sys.modules["lora_lab.worker." + kind] = SimpleNamespace(inspect=None)
 from lora_lab.worker import inspections
 from study.errors import LearnerError
+
+answers = os.dup(1)
 
 def count(order, models_dir, home, report):
     if order["to"] < 0:
         raise LearnerError("That is below zero.", do_next="Count upwards.")
     print("a library that talks")
+    if "cut" in order:
+        os.write(answers, b'{"job": "half a li')
+        os._exit(1)
     for number in range(order["to"]):
         report("Counting", done=number + 1, total=order["to"], found={str(number): number ** 2})
         while order.get("hold") == number:
@@ -137,6 +145,19 @@ def test_a_dead_worker_is_said_in_words_and_replaced(desk: CountingDesk) -> None
     assert failed.status == "failed"
     assert "Try again" in failed.problem
     assert until(desk, desk.look("weights", {"to": 2}), is_ended).status == "done"
+
+    cut = until(desk, desk.look("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
+    assert (cut.status, cut.problem) == ("failed", failed.problem)
+    assert until(desk, desk.look("weights", {"to": 4}), is_ended).status == "done"
+
+
+def test_a_full_disk_loses_no_result(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "inspections").write_text("a file where the folder should be")
+    with opened(tmp_path) as desk:
+        ended = until(desk, desk.look("weights", {"to": 2}), is_ended)
+        assert (ended.status, ended.found["sum"]) == ("done", 1)
+        assert desk.find(ended.id) == ended
 
 
 def test_bad_orders_are_said_in_sentences(desk: CountingDesk) -> None:

@@ -154,4 +154,4 @@ def test_an_error_that_nobody_foresaw_ends_the_answer_with_a_sentence(
         "failed",
         "The models could not answer ('NoneType' object has no attribute 'unsqueeze').",
     )
-    assert said["do_next"] == "Ask one run alone."
+    assert said["do_next"] == "Choose fewer runs."

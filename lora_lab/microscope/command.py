@@ -1,0 +1,74 @@
+"""`python -m lora_lab microscope`: the page's findings as lines, from the same desk."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+from lora_lab.inspections import Inspection
+from lora_lab.lab import Lab
+from lora_lab.microscope.panels import panels
+from lora_lab.microscope.question import KIND, SCHEMES, SIDES, Question, checked, question_of, settled
+from lora_lab.runs.local import LocalEngine
+from lora_lab.shapes import ModelShape
+from study.errors import LearnerError
+from study.settings import load_settings
+
+LOOK_SECONDS = 0.2
+
+Say = Callable[[str], None]
+
+
+def microscope_text(options: argparse.Namespace, say: Say) -> str:
+    """What was found. Raises LearnerError when it can't be."""
+    settings = load_settings(home=options.data_folder)
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    try:
+        question = _question(options, _shape(lab, options.model))
+        look = _done(lab, question, say)
+    finally:
+        lab.close()
+    if options.json:
+        return json.dumps(look.found)
+    return "\n".join(f"{panel.title}: {panel.shown.finding}" for panel in panels(question, look.found))
+
+
+def _question(options: argparse.Namespace, shape: ModelShape) -> Question:
+    fields = {"model": options.model, "layer": str(options.layer), "matrix": options.matrix}
+    for side in SIDES:
+        bits, _, block = getattr(options, side).partition(":")
+        fields |= {side: bits, f"{side}_block": block}
+        read = question_of(fields).side(side)
+        if bits not in SCHEMES or (block and str(read.block) != block):
+            raise LearnerError(
+                f"{getattr(options, side)} is no scheme.", do_next=f"Schemes: {', '.join(SCHEMES)}; nf4:128."
+            )
+    asked = question_of(fields)
+    question = settled(asked, shape)
+    if question.layer != options.layer or (options.matrix and question.matrix != options.matrix):
+        raise LearnerError(
+            f"{options.model} has no {options.matrix or 'matrix'} in layer {options.layer}.",
+            do_next=f"It has {shape.layers} layers, from 0.",
+        )
+    return checked(question, shape)
+
+
+def _shape(lab: Lab, model: str) -> ModelShape:
+    while (shape := lab.shape(model)) is None:
+        time.sleep(LOOK_SECONDS)
+    return shape
+
+
+def _done(lab: Lab, question: Question, say: Say) -> Inspection:
+    """Once it is. What was looked at before is not measured again."""
+    look: Inspection | None = lab.inspections.look(KIND, question.order)
+    told = ""
+    while look is not None and not look.ended:
+        if look.doing not in ("", told):
+            told = look.doing
+            say(told)
+        time.sleep(LOOK_SECONDS)
+        look = lab.inspections.find(look.id)
+    if look is None or look.status != "done":
+        raise LearnerError(look.problem if look else "The inspection was lost.", do_next="Then try again.")
+    return look

@@ -1,0 +1,206 @@
+"""Panels about what the error does: outliers and their blocks, constants, the layer's output, the loss."""
+
+import math
+
+from lora_lab.memory import NESTED_BLOCK_SIZE, overhead_bits
+from lora_lab.microscope import pictures
+from lora_lab.microscope.panel import Found, Panel, both, finely, measured, percent
+from lora_lab.microscope.pictures import Bar
+from lora_lab.microscope.question import OUTLIER_STDS, SIDES, Question
+from study.figure import Origin, Shown, Table
+
+
+def outliers_panel(question: Question, found: Found) -> Panel:
+    """Weights far from the rest, and what they do to their blocks."""
+    out = found["outliers"]
+    numbers = found["matrix"]["d_out"] * found["matrix"]["d_in"]
+    normal = numbers * math.erfc(OUTLIER_STDS / math.sqrt(2))
+    farthest, columns = out["largest"][0], out["columns"]
+    shares = {side: out[side]["with_outliers"] / out[side]["blocks"] for side in SIDES}
+    most = ", ".join(f"{one['column']} ({one['count']})" for one in columns[:3])
+    held = (
+        f" Column {columns[0]['column']} holds {columns[0]['count']} of them, the most; {out['with_any']:,} "
+        f"of {found['matrix']['d_in']:,} columns hold any."
+        if columns
+        else ""
+    )
+    groups = [
+        (
+            question.side(side).name,
+            [
+                Bar(label="of all blocks", value=shares[side], words=percent(shares[side])),
+                Bar(
+                    label="of the squared error",
+                    value=out[side]["error_share"],
+                    words=percent(out[side]["error_share"]),
+                    look="good",
+                ),
+            ],
+        )
+        for side in SIDES
+    ]
+    said = both(question, {side: percent(out[side]["error_share"]) for side in SIDES})
+    return Panel(
+        id="outliers",
+        title="Outliers",
+        shown=Shown(
+            finding=f"Beyond {OUTLIER_STDS} standard deviations: {out['count']:,} of {numbers:,} weights "
+            f"({normal:.3g} if they were normal). Their blocks hold {said} of the squared error.{held}",
+            numbers=(
+                ("farthest weight", f"{farthest['value']:.3g}"),
+                ("standard deviations", f"{farthest['stds']:.3g}"),
+                ("row, column", f"{farthest['row']}, {farthest['column']}"),
+                ("columns with most", most or "none"),
+            ),
+            picture=pictures.bars(groups, most=1),
+            alt="Blocks with an outlier: "
+            + "; ".join(
+                f"{question.side(side).name}: {percent(shares[side])} of the blocks, "
+                f"{percent(out[side]['error_share'])} of the squared error"
+                for side in SIDES
+            )
+            + ".",
+            origins=(
+                measured(question, found, f"|w| over their standard deviation, {found['matrix']['std']}"),
+            ),
+            table=Table(
+                columns=("largest weights", "row", "column", "standard deviations"),
+                rows=tuple(
+                    (f"{one['value']:.4g}", str(one["row"]), str(one["column"]), f"{one['stds']:.4g}")
+                    for one in out["largest"]
+                ),
+            ),
+        ),
+        limit="It can't show which outliers matter to the model: what they are multiplied with decides that.",
+    )
+
+
+def double_panel(question: Question, found: Found) -> Panel:
+    """What double quantization does to the constants, and through them to the weights."""
+    double = found["double"]
+    block = double["block"]
+    plain, nested = (overhead_bits(double_quantization=twice, block_size=block) for twice in (False, True))
+    groups = [
+        (
+            title,
+            [
+                Bar(label="for constants", value=bits, words=f"{bits:.3g} bits"),
+            ],
+        )
+        for title, bits in (("Constants in 32 bits", plain), ("Double quantization", nested))
+    ]
+    return Panel(
+        id="double",
+        title="What double quantization changes",
+        shown=Shown(
+            finding=f"In blocks of {block:,}, {double['constants']:,} constants in 8 bits instead of 32 are "
+            f"missed by {percent(double['constants_error'])}. NF4's error goes from "
+            f"{finely(double['error_plain'])} to {finely(double['error_double'])}, and "
+            f"{plain - nested:.3g} bits a weight are saved.",
+            numbers=(
+                ("bits saved a weight", f"{plain - nested:.3g}"),
+                ("farthest constant is off by", percent(double["largest_share_off"])),
+                ("weights move by", percent(double["weights_moved"])),
+            ),
+            picture=pictures.bars(groups),
+            alt=f"Bits a weight for constants: {plain:.4g} in 32 bits, {nested:.4g} doubly quantized.",
+            origins=(
+                measured(question, found, "Errors of constants and weights, in NF4"),
+                Origin(
+                    kind="computed",
+                    text="bits a weight for constants, as arXiv:2305.14314 section 3 has them",
+                    formula=f"32 / {block} becomes 8 / {block} + 32 / ({block} × {NESTED_BLOCK_SIZE}): the "
+                    f"mean of the constants is taken off, and blocks of {NESTED_BLOCK_SIZE} get 8-bit codes "
+                    "with one fp32 constant",
+                ),
+            ),
+        ),
+        limit="The error can also fall a little: a constant that is off moves some levels nearer to weights.",
+    )
+
+
+def output_panel(question: Question, found: Found) -> Panel:
+    """How far the layer's output moves on real hidden states."""
+    output = found["output"]
+    groups = [
+        (
+            question.side(side).name,
+            [
+                Bar(label="weights", value=found[side]["error"], words=percent(found[side]["error"])),
+                Bar(label="output", value=output[side], words=percent(output[side]), look="good"),
+            ],
+        )
+        for side in SIDES
+    ]
+    said = both(question, {side: percent(output[side]) for side in SIDES})
+    return Panel(
+        id="output",
+        title="The layer's output",
+        shown=Shown(
+            finding=f"On {output['tokens']:,} tokens of {output['examples']} held-out examples, the output "
+            f"x·Wᵀ moves by {said}.",
+            numbers=(),
+            picture=pictures.bars(groups),
+            alt="Relative errors: "
+            + "; ".join(
+                f"{question.side(side).name}: weights {percent(found[side]['error'])}, output "
+                f"{percent(output[side])}"
+                for side in SIDES
+            )
+            + ".",
+            origins=(
+                measured(question, found, "Output error"),
+                Origin(
+                    kind="computed",
+                    text="x is what enters this layer when the model reads those examples",
+                    formula="||x·Wᵀ − x·decodedᵀ|| / ||x·Wᵀ||",
+                ),
+            ),
+        ),
+        limit="It can't show what later layers make of it: they may damp it or carry it on.",
+    )
+
+
+def losses_panel(question: Question, found: Found) -> Panel:
+    """Held-out losses with one matrix and with all of them rounded."""
+    losses = found["losses"]
+    base = losses["base"]
+    rows = [("model as it is", base)]
+    for how, words in (("only", "this matrix"), ("all", "every matrix")):
+        for side in SIDES:
+            if f"{how}_{side}" in losses:
+                rows.append((f"{words}: {question.side(side).name}", losses[f"{how}_{side}"]))
+    rises = "; ".join(f"{label} {value - base:+.4f}" for label, value in rows[1:])
+    missing = " ".join(
+        f"Every matrix in {question.side(side).name} could not be measured: {losses[f'cannot_{side}']}."
+        for side in SIDES
+        if f"cannot_{side}" in losses
+    )
+    return Panel(
+        id="losses",
+        title="The held-out loss",
+        shown=Shown(
+            finding=f"The model as it is has a loss of {base:.3f}"
+            + (f". Against it: {rises}." if rises else "; the others follow."),
+            numbers=(),
+            picture=pictures.losses(rows, base),
+            alt="Held-out losses: " + "; ".join(f"{label} {value:.4f}" for label, value in rows) + ".",
+            origins=(
+                measured(
+                    question,
+                    found,
+                    f"Mean loss over {losses['answers']:,} answer tokens of {losses['examples']} examples "
+                    "that the app holds out of its own cards",
+                ),
+            ),
+            table=Table(
+                columns=("weights", "loss", "against the model as it is"),
+                rows=tuple((label, f"{value:.4f}", f"{value - base:+.4f}") for label, value in rows),
+            ),
+        ),
+        limit=(
+            f"{missing} One set of {losses['examples']} short examples can't tell differences of a "
+            "few thousandths from chance, and says nothing about other texts. Only weights are rounded here; "
+            "int8 in use rounds what enters a layer too."
+        ).strip(),
+    )

@@ -1,0 +1,46 @@
+"""One panel of the microscope: a figure, and what it can't show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lora_lab.microscope.question import SIDES, Question
+from study.figure import Origin, Shown
+from study.units import as_percent
+
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One thing that was looked at."""
+
+    id: str
+    title: str
+    shown: Shown
+    limit: str
+    """What it can't show here."""
+
+
+def measured(question: Question, found: Found, about: str) -> Origin:
+    where = found["where"]
+    libraries = ", ".join(f"{name} {where['versions'][name]}" for name in ("torch", "bitsandbytes", "hqq"))
+    return Origin(
+        kind="measured",
+        text=f"{about}: {found['matrix']['name']} of {question.model}. "
+        f"{where['device']}, {where['compute_dtype']}, {libraries}.",
+    )
+
+
+def percent(share: float) -> str:
+    return as_percent(100 * share)
+
+
+def finely(share: float) -> str:
+    """A share in percent with four digits, for two that differ by little."""
+    return f"{100 * share:.4g} %"
+
+
+def both(question: Question, words: Mapping[str, str]) -> str:
+    """`10.1 % with NF4, blocks of 64, and 14.1 % with FP4, blocks of 64`."""
+    return " and ".join(f"{words[side]} with {question.side(side).name}" for side in SIDES)

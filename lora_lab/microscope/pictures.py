@@ -1,0 +1,210 @@
+"""Drawings of the quantization microscope: histograms with levels, error maps, errors, bars and losses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, cast
+
+from markupsafe import Markup
+
+from lora_lab.figures.drawing import WIDTH, Scale, box, chart, dots, drawing, line, plain, words
+from lora_lab.memory import bits_per_param
+from lora_lab.microscope.question import NAMES, SIDES, Question
+from lora_lab.spec import HQQ_BITS, Bits
+from lora_lab.svg import element
+
+FEW_LEVELS = 32
+"""More than that are drawn as a comb under the histogram, not through it."""
+
+STEPS = 7
+"""Colours of an error map."""
+
+ROW = 26.0
+
+
+def pair(left: Markup, right: Markup) -> Markup:
+    """Two drawings beside each other, or one over the other where there is no room."""
+    return Markup('<div class="pair"><div>{}</div><div>{}</div></div>').format(left, right)
+
+
+def histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> Markup:
+    """Weights on the scale of their block, and the scheme's levels over them."""
+    counts, levels = found["histogram"]["counts"], found["levels"]
+    x = Scale(low=found["histogram"]["low"], high=found["histogram"]["high"], start=8, end=392)
+    top, bottom, most = 34.0, 180.0, max(counts)
+    width = (x.end - x.start) / len(counts)
+    bars = "".join(
+        box(x.start + at * width, bottom - (bottom - top) * count / most, width - 0.6,
+            (bottom - top) * count / most, "w")
+        for at, count in enumerate(counts)
+    )  # fmt: skip
+    few = len(levels) <= FEW_LEVELS
+    ends = (top, bottom) if few else (bottom + 3, bottom + 12)
+    marks = "".join(line([(x(level), y) for y in ends], "line good thin") for level in levels)
+    ticks = (levels[0], (levels[0] + levels[-1]) / 2, levels[-1])
+    labels = "".join(words(x(at), bottom + 28, plain(at), anchor="middle", soft=True) for at in ticks)
+    below = "weight in codes of its block" if in_codes else "weight / largest of its block"
+    return drawing(
+        bottom + 52,
+        words(x.start, 18, name if few else f"{name}: {len(levels)} levels", bold=True),
+        bars,
+        marks,
+        line([(x.start, bottom), (x.end, bottom)], "axis"),
+        labels,
+        words((x.start + x.end) / 2, bottom + 46, below, anchor="middle", soft=True),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatScale:
+    """Equal steps from 0 to the largest cell, the same for both maps."""
+
+    most: float
+
+    def step(self, value: float) -> int:
+        """Which of the colours."""
+        return min(STEPS - 1, int(STEPS * value / self.most)) if self.most else 0
+
+
+def heat_scale(*maps: Sequence[Sequence[float]]) -> HeatScale:
+    """For all these maps."""
+    return HeatScale(most=max(max(map(max, cells)) for cells in maps))
+
+
+def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_out: int, d_in: int) -> Markup:
+    """|W - decoded| over rows and columns; neighbours of one colour are one rectangle."""
+    left, top, across = 62.0, 34.0, 326.0
+    down = min(380.0, max(120.0, across * d_out / d_in))
+    width, height = across / len(cells[0]), down / len(cells)
+    paths = [""] * STEPS
+    for row, values in enumerate(cells):
+        at = 0
+        for step, run in groupby(map(heat.step, values)):
+            length = len(list(run))
+            x, y = left + at * width, top + row * height
+            paths[step] += f"M{x:.2f} {y:.2f}h{length * width:.2f}v{height:.2f}h{-length * width:.2f}z"
+            at += length
+    filled = "".join(element("path", d=path, class_=f"h{step}") for step, path in enumerate(paths) if path)
+    bottom = top + down
+    return drawing(
+        bottom + 44,
+        words(left, 18, name, bold=True),
+        filled,
+        box(left, top, across, down, "outline"),
+        words(left - 6, top + 11, "row 0", anchor="end", soft=True),
+        words(left - 6, bottom - 2, f"{d_out - 1:,}", anchor="end", soft=True),
+        words(left, bottom + 17, "column 0", soft=True),
+        words(left + across, bottom + 17, f"{d_in - 1:,}", anchor="end", soft=True),
+        words(left + across / 2, bottom + 36, "columns: what enters the layer", anchor="middle", soft=True),
+    )
+
+
+def heat_legend(heat: HeatScale) -> Markup:
+    """The colours, with what the steps mean in percent of a standard deviation."""
+    width = (WIDTH - 40) / STEPS
+    boxes = "".join(box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS))
+    marks = "".join(
+        words(20 + step * width, 56, f"{100 * heat.most * step / STEPS:.3g}", anchor="middle", soft=True)
+        for step in range(STEPS + 1)
+    )
+    title = "mean |W − decoded| in a cell, % of a standard deviation"
+    return drawing(62, words(20, 15, title, soft=True), boxes, marks)
+
+
+def errors(question: Question, sweep: Mapping[str, Mapping[str, float]], d_in: int) -> Markup:
+    """Error against stored bits: a line a scheme, a point a block size, the chosen ones large."""
+    points = {bits: _points(bits, by_size) for bits, by_size in sweep.items() if by_size}
+    every = [point for each in points.values() for point in each.values()]
+    lowest, highest = min(y for _, y in every), max(y for _, y in every)
+    frame = chart(
+        x_span=(1, 10.2), y_span=(lowest * 0.7, highest * 1.6), y_log=True, height=300, left=50, right=10,
+        x_label="stored bits a weight", y_label="relative error, % (each line is ten times the one below)",
+        x_ticks=[(bits, str(bits)) for bits in range(1, 11)], y_format=lambda value: f"{value:g}",
+    )  # fmt: skip
+    drawn = [frame.axes()]
+    for each in points.values():
+        drawn += [line(frame.at(each.values()), "line w thin"), dots(frame.at(each.values()), "w", radius=2)]
+    for bits in (*HQQ_BITS, "int8"):
+        if bits in points:
+            x, y = frame.at([max(points[bits].values())])[0]
+            early = x < 300
+            drawn.append(
+                words(x + 6 if early else x - 4, y - 6, NAMES[bits].replace("-bit", ""), soft=True,
+                      anchor="start" if early else "end")
+            )  # fmt: skip
+    for side in SIDES:
+        scheme = question.side(side)
+        size = str(scheme.block if scheme.bits != "int8" else d_in)
+        if size in points.get(scheme.bits, {}):
+            place = frame.at([points[scheme.bits][size]])
+            drawn.append(dots(place, "good", radius=6) if side == "first" else _ring(place[0]))
+    keys = [
+        dots([(58, 318)], "good", radius=6),
+        words(72, 322, question.first.name, bold=True),
+        _ring((58, 340)),
+        words(72, 344, question.second.name, bold=True),
+    ]
+    return drawing(354, *drawn, *keys)
+
+
+def _ring(place: tuple[float, float]) -> str:
+    return element("circle", cx=place[0], cy=place[1], r=6, class_="ring good")
+
+
+def _points(bits: str, by_size: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Stored bits and percent by block size; a scheme without blocks has one point."""
+    return {size: (stored_bits(bits, size), 100 * error) for size, error in by_size.items()}
+
+
+def stored_bits(bits: str, size: str) -> float:
+    """Bits a weight of a scheme in blocks of so many, as the results name both."""
+    return bits_per_param(cast(Bits, bits), block_size=int(size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One bar with its value written beside it."""
+
+    label: str
+    value: float
+    words: str
+    look: str = "w"
+
+
+def bars(groups: Sequence[tuple[str, Sequence[Bar]]], *, most: float | None = None) -> Markup:
+    """Horizontal bars in groups, all on one scale from zero."""
+    largest = most or max((bar.value for _, each in groups for bar in each), default=1) or 1
+    start, across = 150.0, 165.0
+    drawn, y = [], 0.0
+    for title, each in groups:
+        y += 18
+        drawn.append(words(4, y, title, bold=True))
+        for bar in each:
+            length = across * bar.value / largest
+            drawn.append(words(12, y + 21, bar.label, soft=True))
+            drawn.append(box(start, y + 9, length, 15, bar.look))
+            drawn.append(words(start + length + 6, y + 21, bar.words))
+            y += ROW
+        y += 10
+    return drawing(y, *drawn)
+
+
+def losses(rows: Sequence[tuple[str, float]], base: float) -> Markup:
+    """A dot for each measured loss, with the model as it is as an upright line on each row."""
+    values = [value for _, value in rows]
+    low, high = min(*values, base), max(*values, base)
+    margin = max(high - low, 0.01) * 0.12
+    x = Scale(low=low - margin, high=high + margin, start=20, end=326)
+    drawn, y = [], 4.0
+    for label, value in rows:
+        drawn.append(words(4, y + 12, label, soft=True))
+        drawn.append(line([(x.start, y + 27), (x.end, y + 27)], "rule"))
+        drawn.append(line([(x(base), y + 19), (x(base), y + 35)], "axis"))
+        drawn.append(line([(x(base), y + 27), (x(value), y + 27)], "line w"))
+        drawn.append(dots([(x(value), y + 27)], "good", radius=5))
+        drawn.append(words(x.end + 8, y + 31, f"{value:.4f}"))
+        y += 44
+    foot = [words(x(tick), y + 20, plain(tick), anchor="middle", soft=True) for tick in x.ticks(4)]
+    name = words((x.start + x.end) / 2, y + 38, "held-out loss; the upright line is the model as it is",
+                 anchor="middle", soft=True)  # fmt: skip
+    return drawing(y + 46, *drawn, *foot, name)

@@ -1,0 +1,190 @@
+"""Panels about the matrix itself: its weights against the levels, where the error is, other schemes."""
+
+import math
+from collections.abc import Mapping
+
+from lora_lab.microscope import pictures
+from lora_lab.microscope.panel import Found, Panel, both, measured, percent
+from lora_lab.microscope.question import MAP_CELLS, NAMES, SIDES, Question
+from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL
+from study.figure import Origin, Shown, Table
+
+
+def signal_to_noise_db(error: float) -> float:
+    """10 log10 of the weights' energy over the error's, from the relative error."""
+    return -20 * math.log10(error) if error else math.inf
+
+
+def weights_panel(question: Question, found: Found) -> Panel:
+    """Histograms of scaled weights, and the levels they are rounded to."""
+    matrix = found["matrix"]
+    errors = {side: found[side]["error"] for side in SIDES}
+    rows = [
+        ("stored bits a weight", *(f"{question.side(side).stored_bits:.4g}" for side in SIDES)),
+        ("values a code can name", *(f"{len(found[side]['levels']):,}" for side in SIDES)),
+        ("weights that share a constant", *(f"{found[side]['block']:,}" for side in SIDES)),
+        ("relative error", *(percent(errors[side]) for side in SIDES)),
+        ("signal to noise", *(f"{signal_to_noise_db(errors[side]):.1f} dB" for side in SIDES)),
+        ("largest miss, standard deviations",
+         *(f"{found[side]['largest_miss_stds']:.3g}" for side in SIDES)),
+    ]  # fmt: skip
+    drawn = [
+        pictures.histogram(
+            question.side(side).name, found[side], in_codes=question.side(side).bits in HQQ_BITS
+        )
+        for side in SIDES
+    ]
+    return Panel(
+        id="weights",
+        title="Weights against the levels",
+        shown=Shown(
+            finding=(
+                f"These {matrix['d_out']:,} × {matrix['d_in']:,} weights are missed by "
+                f"{both(question, {side: percent(errors[side]) for side in SIDES})}."
+            ),
+            numbers=tuple(
+                (question.side(side).name, f"{percent(errors[side])}, {rows[4][at]}, {rows[0][at]} bits")
+                for at, side in enumerate(SIDES, start=1)
+            ),
+            picture=pictures.pair(*drawn),
+            alt="Two histograms of weights on the scale of their block, with the levels: "
+            + "; ".join(
+                f"{question.side(side).name} names {len(found[side]['levels'])} values from "
+                f"{found[side]['levels'][0]:g} to {found[side]['levels'][-1]:g}"
+                for side in SIDES
+            )
+            + ".",
+            origins=(
+                measured(question, found, "Histograms and errors"),
+                Origin(
+                    kind="computed",
+                    text=f"stored bits, constants included{_left_out(question)}; signal to noise",
+                    formula="error = ||W − decoded|| / ||W||, signal to noise = −20 log10(error) dB",
+                ),
+            ),
+            table=Table(
+                columns=("", question.first.name, question.second.name),
+                rows=tuple(tuple(map(str, row)) for row in rows),
+            ),
+        ),
+        limit=_limit_of_weights(question),
+    )
+
+
+def _left_out(question: Question) -> str:
+    has_int8 = "int8" in (question.first.bits, question.second.bits)
+    return " (but for int8's, one for a whole row)" if has_int8 else ""
+
+
+def _limit_of_weights(question: Question) -> str:
+    if question.model == EMBEDDED_MODEL:
+        return (
+            "It can't show what rounding does to untouched weights: those of this file stood on 4-bit grids "
+            "before, and the error measured here comes on top."
+        )
+    if question.model == TINY_MODEL:
+        return "It can't show what training does to weights: these are random and were never trained."
+    return "A small error here says nothing yet about the model's answers: see the last two panels."
+
+
+def map_panel(question: Question, found: Found) -> Panel:
+    """Where in the matrix the error is."""
+    maps = {side: found[side]["map"] for side in SIDES}
+    heat = pictures.heat_scale(*maps.values())
+    d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
+    cell = f"{-(-d_out // MAP_CELLS)} × {-(-d_in // MAP_CELLS)} weights"
+    worst = {side: 100 * max(max(row) for row in maps[side]) for side in SIDES}
+    usual = {side: 100 * _mean(maps[side]) for side in SIDES}
+    drawn = [pictures.error_map(question.side(side).name, maps[side], heat, d_out, d_in) for side in SIDES]
+    said = both(
+        question, {side: f"{usual[side]:.3g} on average and {worst[side]:.3g} at most" for side in SIDES}
+    )
+    return Panel(
+        id="map",
+        title="Where the error is",
+        shown=Shown(
+            finding=f"In percent of a standard deviation, cells of {cell} are missed by {said}.",
+            numbers=(),
+            picture=pictures.pair(*drawn) + pictures.heat_legend(heat),
+            alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "
+            f"averages {cell}; the darkest is {100 * heat.most:.3g} % of a standard deviation.",
+            origins=(measured(question, found, "Mean of |W − decoded| in each cell"),),
+        ),
+        limit=f"It can't show single weights: what stands out in {cell} is levelled to one colour.",
+    )
+
+
+def _mean(cells: list[list[float]]) -> float:
+    values = [value for row in cells for value in row]
+    return sum(values) / len(values)
+
+
+def errors_panel(question: Question, found: Found) -> Panel:
+    """Every scheme and block size on this matrix."""
+    sweep, rows = found["sweep"]["errors"], found["sweep"]["rows"]
+    d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
+    budget = max(question.first.stored_bits, question.second.stored_bits)
+    within = [
+        (error, bits, size)
+        for bits, by_size in sweep.items()
+        for size, error in by_size.items()
+        if pictures.stored_bits(bits, size) <= budget
+    ]
+    error, bits, size = min(within)
+    name = NAMES[bits] + (f" in blocks of {int(size):,}" if bits != "int8" else "")
+    sampled = next(iter(rows.values()), d_out)
+    waits = "" if rows else " HQQ's rows follow."
+    return Panel(
+        id="errors",
+        title="Error by scheme and block size",
+        shown=Shown(
+            finding=f"With no more than {budget:.4g} bits a weight, {name} misses this matrix least: by "
+            f"{percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
+            numbers=(),
+            picture=pictures.errors(question, sweep, d_in),
+            alt="Relative error against stored bits, a line for each scheme and a point for each block size: "
+            + "; ".join(_range(bits, by_size) for bits, by_size in sweep.items() if by_size)
+            + ".",
+            origins=(measured(question, found, "Relative errors"),),
+            table=Table(
+                columns=("scheme", "block", "bits a weight", "relative error"),
+                rows=tuple(
+                    (
+                        NAMES[bits] + _chosen(question, bits, size),
+                        f"{int(size):,}",
+                        f"{pictures.stored_bits(bits, size):.4g}",
+                        percent(error),
+                    )
+                    for bits, by_size in sweep.items()
+                    for size, error in by_size.items()
+                ),
+            ),
+        ),
+        limit=_limit_of_errors(question, sweep, sampled, d_out),
+    )
+
+
+def _chosen(question: Question, bits: str, size: str) -> str:
+    """Marks the row of a scheme that was asked for."""
+    asked = [(question.side(side).bits, str(question.side(side).block)) for side in SIDES]
+    is_asked = (bits, size) in asked or (bits == "int8" and "int8" in [one for one, _ in asked])
+    return " (chosen)" if is_asked else ""
+
+
+def _range(bits: str, by_size: Mapping[str, float]) -> str:
+    low, high = min(by_size.values()), max(by_size.values())
+    return f"{NAMES[bits]} {percent(low)}" + (f" to {percent(high)}" if high > low else "")
+
+
+def _limit_of_errors(
+    question: Question, sweep: Mapping[str, Mapping[str, float]], sampled: int, d_out: int
+) -> str:
+    said = "Blocks that HQQ can't pack are left out."
+    if sampled < d_out:
+        said += f" HQQ's search takes long: its errors are those of the first {sampled} of {d_out:,} rows."
+    if question.model == EMBEDDED_MODEL and "32" in sweep.get("hqq4", {}):
+        said += (
+            " The embedded file kept blocks of 32 with sixteen even steps: HQQ 4-bit in blocks of 32 finds "
+            f"those values again, but for {percent(sweep['hqq4']['32'])}; on untouched weights it could not."
+        )
+    return said

@@ -1,0 +1,191 @@
+"""The Microscope page: a matrix and two schemes, a guess, and what rounding does, as it is measured."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from lora_lab import press
+from lora_lab.choices import model_choices
+from lora_lab.form import OTHER
+from lora_lab.inspections import Inspection
+from lora_lab.lab import Lab
+from lora_lab.memory import BLOCK_SIZES
+from lora_lab.microscope.panels import panels
+from lora_lab.microscope.prediction_desk import MicroscopePredictions
+from lora_lab.microscope.question import (
+    KIND,
+    NAMES,
+    SCHEMES,
+    SIDES,
+    Question,
+    checked,
+    has_blocks,
+    matrices_of,
+    microscope_address,
+    question_of,
+    settled,
+)
+from lora_lab.pages.form_parts import problem_part
+from lora_lab.sections import LAB, MICROSCOPE, sections
+from study import events, frame
+from study.context import Context, Visit
+from study.errors import LearnerError
+from study.frame import Reply
+from study.stations import AskForCards
+from study.templates import render
+
+
+def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
+    """Add the page to the app."""
+    page = MicroscopePage(context, lab, ask_for_cards=ask_for_cards)
+    with frame.page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
+        frame.island(page.act, page.load, "microscope", waiting=frame.waiting("Microscope"))
+
+
+class MicroscopePage:
+    """Handlers of the page. Question and inspection are in the address; the desk has what was found."""
+
+    def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
+        self._context = context
+        self._lab = lab
+        self._predictions = MicroscopePredictions(
+            context=context, desk=lab.inspections, ask_for_cards=ask_for_cards
+        )
+
+    def load(self, request: gr.Request) -> str:
+        """The question in the address, and what was found about it."""
+        visit = frame.visit_of(self._context, request)
+        self._predictions.settle(visit)
+        question = question_of(visit.query)
+        return render(
+            "lora_lab/microscope.html",
+            sections=sections(MICROSCOPE),
+            models=model_choices(question.model),
+            chosen_model=question.model,
+            other=OTHER,
+            sides=SIDES,
+            question=question,
+            schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
+            has_blocks=has_blocks,
+            block_sizes=BLOCK_SIZES,
+            parts={name: Markup(html) for name, html in self._parts(visit, question).items()},
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """One press, one moved control, or one look at how far it is."""
+        visit = frame.visit_of(self._context, request, event)
+        match event.get("act"):
+            case "change":
+                question = self._known(question_of(press.firsts(event)))
+                return {
+                    "parts": self._parts(visit, question),
+                    "url": microscope_address(MICROSCOPE, question, look=self._looked(visit, question)),
+                }
+            case "look":
+                return self._look(visit, press.firsts(event), guessed=True)
+            case "skip":
+                return self._look(visit, press.firsts(event), guessed=False)
+            case "stop":
+                self._lab.inspections.stop(events.text(event, "look"))
+                return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
+            case "poll":
+                return self._poll(visit)
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
+        """Keep the guess, if there is one, then look."""
+        question = question_of(fields)
+        shape = self._lab.shape(question.model)
+        if shape is None:
+            return {"parts": self._parts(visit, question)}
+        question = checked(settled(question, shape), shape)
+        if guessed:
+            self._predictions.commit(visit, question, fields)
+        look = self._lab.inspections.look(KIND, question.order)
+        self._predictions.settle(visit)
+        looking = replace(visit, query=question.address | {"look": look.id})
+        return {
+            "parts": self._parts(looking, question),
+            "url": microscope_address(MICROSCOPE, question, look=look.id),
+            "say": "Your guess is kept. Looking." if guessed else "Looking.",
+            "focus": "#found",
+        }
+
+    def _poll(self, visit: Visit) -> Reply:
+        """The parts that grow; while a model's shape is read, the choices that wait for it."""
+        question = question_of(visit.query)
+        look = self._looked_at(visit, question)
+        if look is None:
+            return {"parts": self._parts(visit, question)}
+        self._predictions.settle(visit)
+        reply: Reply = {"parts": self._polled(visit)}
+        if look.status == "done":
+            reply["say"] = "All is measured."
+        return reply
+
+    def _known(self, question: Question) -> Question:
+        """With a layer and a matrix that the model has, as far as its shape is known."""
+        try:
+            shape = self._lab.shape(question.model)
+            return settled(question, shape) if shape else question
+        except LearnerError:  # the parts of the page say so
+            return question
+
+    def _looked(self, visit: Visit, question: Question) -> str:
+        look = self._looked_at(visit, question)
+        return look.id if look else ""
+
+    def _looked_at(self, visit: Visit, question: Question) -> Inspection | None:
+        """The inspection in the address, if it is about this question."""
+        look = visit.query.get("look", "")
+        if not look or look != self._lab.inspections.id_of(KIND, self._known(question).order):
+            return None
+        return self._lab.inspections.find(look)
+
+    def _parts(self, visit: Visit, question: Question) -> dict[str, str]:
+        """The choices that depend on the model, and below them a guess to make, or what was found."""
+        try:
+            shape = self._lab.shape(question.model)
+            if shape is None:
+                waits = render("lora_lab/microscope_reading.html", model=question.model)
+                return {"places": "", "look": waits}
+            question = settled(question, shape)
+            places = render(
+                "lora_lab/microscope_places.html",
+                question=question,
+                layers=shape.layers,
+                matrices=matrices_of(shape),
+            )
+            if self._looked_at(visit, question) is None:
+                checked(question, shape)
+                return {"places": places, "look": render("lora_lab/microscope_guess.html", question=question)}
+            return {"places": places, "look": self._found(visit)}
+        except LearnerError as error:
+            return {"look": problem_part(error)}
+
+    def _found(self, visit: Visit) -> str:
+        parts = {name: Markup(html) for name, html in self._polled(visit).items()}
+        return render("lora_lab/microscope_found.html", parts=parts)
+
+    def _polled(self, visit: Visit) -> dict[str, str]:
+        """What changes while it is measured, each panel a part of its own."""
+        question = self._known(question_of(visit.query))
+        look = self._looked_at(visit, question)
+        if look is None:
+            return {}
+        shown = {panel.id: panel for panel in panels(question, look.found)}
+        training = look.status == "waiting" and self._lab.engine.current() is not None
+        parts = {
+            "progress": render("lora_lab/microscope_progress.html", look=look, training=training),
+            "verdicts": self._predictions.part(visit, look, question),
+        }
+        for name in PANELS:
+            parts[name] = render("lora_lab/microscope_panel.html", panel=shown[name]) if name in shown else ""
+        return parts
+
+
+PANELS = ("weights", "map", "errors", "outliers", "double", "output", "losses")
+"""In the order of the page."""

@@ -1,0 +1,103 @@
+"""The microscope by keyboard: choose, guess, watch the panels come, be told; stop, and find it again."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+LOOK_MS = 120_000
+TINY = "/microscope?model=tiny-random"
+PANELS = ("weights", "map", "errors", "outliers", "double", "output", "losses")
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """With the Tab key alone."""
+    for _ in range(40):
+        if page.evaluate("selector => document.activeElement?.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reaches {selector}")
+
+
+def all_is_measured(page: Page) -> None:
+    expect(page.locator("#panel-losses")).to_be_visible(timeout=LOOK_MS)
+    expect(page.locator("#found .progress")).to_have_count(0, timeout=LOOK_MS)
+
+
+def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(visit: Visit) -> None:
+    page = visit().open(TINY)
+    expect(page.locator("#panel-weights")).to_have_count(0)
+    tab_to(page, "#matrix")
+    page.keyboard.press("ArrowDown")
+    expect(page).to_have_url(re.compile(r"matrix=self_attn\.k_proj"))
+    expect(page.locator("#predict-title + form legend")).to_contain_text("self_attn.k_proj")
+    expect(page.locator("#matrix")).to_be_focused()
+    tab_to(page, "#second")
+    page.keyboard.press("ArrowDown")  # from FP4 to int8
+    expect(page).to_have_url(re.compile("second=int8"))
+    tab_to(page, "input[name=smaller]")
+    page.keyboard.press("Space")
+    tab_to(page, "input[name=rise]")
+    page.keyboard.type("0,5")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#found")).to_be_focused()
+    all_is_measured(page)
+    for name in PANELS:
+        panel = page.locator(f"section[aria-labelledby=panel-{name}]")
+        assert re.search(r"\d", panel.locator(".fig-finding").inner_text())
+        assert re.search(r"\d", panel.locator(".fig-picture").get_attribute("aria-label") or "")
+        expect(panel.locator(".limit")).to_contain_text("Limit.")
+        expect(panel.locator("svg").first).to_be_visible()
+    verdicts = page.locator(".verdicts li")
+    expect(verdicts).to_have_count(2)
+    expect(verdicts.first).to_contain_text(
+        "✗ Not quite Smaller error: you said NF4, blocks of 64, it is int8"
+    )
+    expect(verdicts.first).to_contain_text("NF4 has 16 levels in a block, int8 has 255.")
+    expect(verdicts.last).to_contain_text("Rise of the loss: you said +0.5")
+    expect(page.locator("#live")).to_contain_text("All is measured.")
+
+    found = page.locator("#found").inner_text()
+    page.reload()
+    expect(page.locator("#panel-losses")).to_be_visible()
+    assert page.locator("#found").inner_text() == found
+
+
+def test_a_look_can_be_stopped_and_begun_again(visit: Visit) -> None:
+    page = visit().open(f"{TINY}&second=hqq3&layer=1")
+    page.get_by_role("button", name="Look without a guess").click()
+    page.locator("#stop-looking").press("Enter")
+    expect(page.locator("#found")).to_contain_text("Stopped. What was found until then stands below.")
+    expect(page.locator(".prediction")).to_have_count(0)
+    page.locator("#look-again").press("Enter")
+    all_is_measured(page)
+
+
+def test_the_figures_lead_here_with_the_two_schemes_they_are_about(visit: Visit) -> None:
+    page = visit().open("/figures?figure=double-quantization")
+    page.get_by_role("link", name="under the microscope").click()
+    expect(page.locator("#second")).to_have_value("nf4-dq")
+    expect(
+        page.get_by_role("navigation", name="Lab").get_by_role("link", name="Microscope")
+    ).to_have_attribute("aria-current", "page")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_a_phone_and_nothing_scrolls_sideways(visit: Visit, scheme: str) -> None:
+    page = visit(color_scheme=scheme, width=390, height=844).open(TINY)
+    assert_clean(page)
+    page.get_by_role("button", name="Look without a guess").click()
+    all_is_measured(page)
+    assert_clean(page)
+
+
+def assert_clean(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
