@@ -1,6 +1,5 @@
 """Base and adapters answer the same prompt in turn: greedily as after a run, sampled as the seed says."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -135,23 +134,3 @@ def test_runs_of_two_bases_and_damaged_adapters_are_refused(
     (other.adapter_path / "adapter_model.safetensors").write_bytes(b"no adapter")
     with pytest.raises(LearnerError, match="can't be read"):
         ChatModel(models_dir).arms([other], said)
-
-
-def test_an_error_that_nobody_foresaw_ends_the_answer_with_a_sentence(
-    models_dir: Path,
-    runs: list[RunFolder],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def broken(*given: Any) -> None:
-        raise AttributeError("'NoneType' object has no attribute 'unsqueeze'")
-
-    monkeypatch.setattr(ChatModel, "arms", broken)
-    ask = {"ask": "7", "runs": [str(runs[0].path)], "prompt": "?", "seed": 0, "temperature": 0.0}
-    chat._answer_one(ChatModel(models_dir), ask, set())
-    said = json.loads(capsys.readouterr().out)
-    assert (said["end"], said["what"]) == (
-        "failed",
-        "The models could not answer ('NoneType' object has no attribute 'unsqueeze').",
-    )
-    assert said["do_next"] == "Choose fewer runs."
