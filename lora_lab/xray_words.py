@@ -19,8 +19,8 @@ CANNOT_VALUES = (
     "can more than the rank ever differ from zero, whatever the data."
 )
 CANNOT_NORMS = (
-    "It can't show which matrices matter for the task. AdamW moves every number by about the learning rate "
-    "at each step, so that a weight of small norm changes by a larger share whatever it does."
+    "It can't show which matrices matter for the task. AdamW moves every number of A and B by about the "
+    "learning rate at each step, so that a weight of small norm changes by a larger share whatever it does."
 )
 CANNOT_OVERLAP = (
     "It can't show that shared directions are useful ones, and large subspaces overlap by chance: read it "
