@@ -96,6 +96,13 @@ class TrainingPass:
         return [] if self.row.on_gpu else [n for n in self.row.lengths if n <= SHORT_EXAMPLE_TOKENS]
 
     @property
+    def written_pairs(self) -> list[int]:
+        """Queries by keys of each part of it."""
+        if self.row.on_gpu:
+            return []
+        return [queries * keys for queries, keys in self.row.attended if keys <= SHORT_EXAMPLE_TOKENS]
+
+    @property
     def _outside_bytes(self) -> int:
         rotary = 2 * FP32_BYTES * self.shape.head_dim  # cosines and sines
         return self.row.tokens * (rotary + POSITION_BYTES)
@@ -120,9 +127,9 @@ class TrainingPass:
         kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
         """
         kv_width = self.shape.kv_heads * self.shape.head_dim
-        fused_tokens = self.row.tokens - sum(self.written_out)
+        fused_tokens = sum(self.row.lengths) - sum(self.written_out)
         saved = self.row.tokens * (self._width + 2 * kv_width) * self.c
-        saved += self.shape.heads * sum(n * n for n in self.written_out) * self.c
+        saved += self.shape.heads * sum(self.written_pairs) * self.c
         saved += fused_tokens * (self._width * self.c + self.shape.heads * FP32_BYTES)
         return saved + (self.row.tokens * self._width * self.c if "o" in self._roles else 0)
 

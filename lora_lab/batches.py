@@ -25,15 +25,25 @@ class RowSize:
     on_gpu: bool = False
     """Where it is computed: attention keeps other tensors there."""
 
+    shared: int = 0
+    """Tokens that all of several examples begin with, in the row once; cells side by side do that."""
+
     @property
     def tokens(self) -> int:
         """Of the whole row."""
-        return sum(self.lengths)
+        return sum(self.lengths) - self.shared * (self.examples - 1)
 
     @property
     def examples(self) -> int:
         """How many are packed into it."""
         return len(self.lengths)
+
+    @property
+    def attended(self) -> list[tuple[int, int]]:
+        """Queries and keys of each part that attention does at once."""
+        if not self.shared or self.examples == 1:
+            return [(tokens, tokens) for tokens in self.lengths]
+        return [(self.shared, self.shared), *((tokens - self.shared, tokens) for tokens in self.lengths)]
 
 
 def row_from(values: Mapping[str, Any]) -> RowSize:

@@ -1,11 +1,12 @@
 """Bytes that runs need side by side: the frozen base once, each cell's own, and one cell's working space.
 
 Follows worker/grouped.py, which keeps less than the single loop: silu of the gate is computed again in the
-backward, and logits are never there in fp32 or for two cells at once.
+backward, logits are never there in fp32 or for two cells at once, and what all examples begin with is there
+once in a row.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_lab.activations import TrainingPass
 from lora_lab.batches import RowSize
@@ -35,7 +36,7 @@ class CellBytes:
 
 def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> CellBytes:
     """What `spec` adds to a group when its decisive row has the size `row`."""
-    ledger, c = predict(shape, spec, row, compute), COMPUTE_BYTES[compute]
+    ledger, c = predict(shape, spec, replace(row, shared=0), compute), COMPUTE_BYTES[compute]
     work = TrainingPass(
         shape=shape, adapted=shape.select(spec.targets), rank=spec.rank, dora=False, row=row, c=c
     )
@@ -62,7 +63,7 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
 
 def _outside_bytes(shape: ModelShape, row: RowSize, work: TrainingPass) -> int:
     """The gradient on its way back; a cosine and a sine for each number of queries and keys; masks."""
-    masks = FP32_BYTES * sum(n * n for n in set(work.written_out))
+    masks = FP32_BYTES * sum(set(work.written_pairs))
     turns = 2 * FP32_BYTES * shape.head_dim * (shape.heads + shape.kv_heads)
     return work.residual_bytes + turns * row.tokens + masks
 
@@ -72,7 +73,8 @@ def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
     width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     narrow = c * row.tokens * (3 * width + 2 * kv_width)
     wide = FP32_BYTES * row.tokens * (width + kv_width)
-    return narrow + wide + 2 * FP32_BYTES * shape.heads * max(row.lengths) ** 2
+    pairs = max(queries * keys for queries, keys in row.attended)
+    return narrow + wide + 2 * FP32_BYTES * shape.heads * pairs
 
 
 def group_bytes(cells: Sequence[CellBytes]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -33,13 +34,18 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Several examples in one row without padding; positions restart at each, which keeps them apart."""
+    """Several examples in one row without padding; positions restart at each, which keeps them apart.
+
+    With `shared`, the row begins with that many tokens which all examples begin with, and goes on with the
+    rest of each.
+    """
 
     input_ids: Tensor  # (1, seq)
     position_ids: Tensor  # (1, seq)
     keep: Tensor  # (answers,) positions whose next token is trained on
     targets: Tensor  # (answers,)
-    example_lengths: tuple[int, ...]  # sums to seq
+    example_lengths: tuple[int, ...]  # of the shared beginning, if any, and of the rests; sums to seq
+    shared: int = 0
 
 
 def prompt_text(tokenizer: Any, prompt: str) -> str:
@@ -79,14 +85,26 @@ def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int) -> list[Encoded]:
     return kept
 
 
-def pack(examples: Sequence[Encoded], device: torch.device) -> Row:
-    """One row of all examples. Labels are shifted within each example, so no target crosses a border."""
-    ids = [token for item in examples for token in item.ids]
-    positions = [position for item in examples for position in range(len(item.ids))]
-    labels: list[int] = []
+def shared_beginning(examples: Sequence[Encoded]) -> int:
+    """How many tokens all examples begin with, whose next tokens are in no example trained on."""
+    first, last = min(item.ids for item in examples), max(item.ids for item in examples)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples))
+
+
+def pack(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) -> Row:
+    """One row of all examples. Labels are shifted within each example, so no target crosses a border.
+
+    The first `shared` tokens, which must be the same in all (`shared_beginning`), are in the row once.
+    """
+    shared = shared if len(examples) > 1 else 0
+    ids, positions = list(examples[0].ids[:shared]), list(range(shared))
+    labels = [IGNORED] * shared
     for item in examples:
         prompt_tokens = len(item.ids) - item.answer_tokens
-        labels += [IGNORED] * (prompt_tokens - 1) + list(item.ids[prompt_tokens:]) + [IGNORED]
+        ids += item.ids[shared:]
+        positions += range(shared, len(item.ids))
+        labels += [IGNORED] * (prompt_tokens - 1 - shared) + list(item.ids[prompt_tokens:]) + [IGNORED]
     shifted = torch.tensor(labels, device=device)
     keep = (shifted != IGNORED).nonzero()[:, 0]
     return Row(
@@ -94,5 +112,6 @@ def pack(examples: Sequence[Encoded], device: torch.device) -> Row:
         position_ids=torch.tensor([positions], device=device),
         keep=keep,
         targets=shifted[keep],
-        example_lengths=tuple(len(item.ids) for item in examples),
+        example_lengths=(shared,) * bool(shared) + tuple(len(item.ids) - shared for item in examples),
+        shared=shared,
     )

@@ -4,7 +4,7 @@ Every run keeps its own folder and its own events, in the form of a run that is 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from psutil import virtual_memory
 
 from lora_lab import datasets, memory
+from lora_lab.batches import RowSize
 from lora_lab.datasets import Dataset
 from lora_lab.embedded import Progress
 from lora_lab.group_memory import CellBytes, cell_bytes, peak_bytes
@@ -21,7 +22,7 @@ from lora_lab.runs import groups
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.data import cut_to, encode
-from lora_lab.worker.grouped import Cell, Group
+from lora_lab.worker.grouped import Cell, Group, shared_in
 from lora_lab.worker.grouped_training import train_group
 from lora_lab.worker.run import (
     FAILURES,
@@ -188,6 +189,7 @@ class Material:
         self._everything = [encode(session.tokenizer, example) for example in dataset.train]
         home.save_lengths(spec.model, dataset.digest, [item.length for item in self._everything])
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
+        self._shared = shared_in(self.examples, self.machine.device)
         held_out = [encode(session.tokenizer, example) for example in dataset.held_out]
         self.held_out = cut_to(held_out, spec.seq_len_tokens)
         self.asked = shortest(dataset.held_out)
@@ -213,7 +215,10 @@ class Material:
 
     def predicted_bytes(self, works: Sequence[Work]) -> int:
         """Peak of these side by side."""
-        cells = [(work.spec, rows_of(work.spec, self._everything, self.machine)) for work in works]
+        cells = [
+            (work.spec, [self._in_group(row) for row in rows_of(work.spec, self._everything, self.machine)])
+            for work in works
+        ]
         return peak_bytes(self.shape, cells, self.machine.compute_name)
 
     def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
@@ -226,7 +231,11 @@ class Material:
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
         row = memory.heaviest_row(self.shape, work.spec, rows, compute)
-        return cell_bytes(self.shape, work.spec, row, compute)
+        return cell_bytes(self.shape, work.spec, self._in_group(row), compute)
+
+    def _in_group(self, row: RowSize) -> RowSize:
+        """As a group packs it."""
+        return replace(row, shared=self._shared)
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lora_lab.shapes import ModelShape
 from lora_lab.spec import RunSpec
-from lora_lab.worker.data import Encoded, Row, pack
+from lora_lab.worker.data import Encoded, Row, pack, shared_beginning
 from lora_lab.worker.generate import answers
 from lora_lab.worker.grouped_layer import (
     READS,
@@ -35,6 +35,7 @@ from lora_lab.worker.grouped_layer import (
     base_of,
     matrix_of,
     positions_of,
+    written_out,
 )
 from lora_lab.worker.lora_matmul import Decoder, install, unflatten
 from lora_lab.worker.session import Session, adapter_config
@@ -162,6 +163,15 @@ class Strand:
         return layer.unadapted if self._cell is None else self._cell.factors[number]
 
 
+def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
+    """Tokens of a common beginning, such as a system prompt, that a row computes once.
+
+    None where the fused kernel attends, which can't: for a long example, and on GPUs.
+    """
+    longest = max(len(item.ids) for item in examples)
+    return shared_beginning(examples) if written_out(device, longest) else 0
+
+
 class Group:
     """A session's frozen model with one fresh adapter for each cell."""
 
@@ -212,9 +222,10 @@ class Group:
         for cell in cells:
             if cell is not None:
                 cell.narrow()
-        totals, count = [0.0] * len(cells), 0
+        totals, count, shared = [0.0] * len(cells), 0, shared_in(examples, self._session.machine.device)
         for start in range(0, len(examples), EVALUATION_BATCH):
-            row = pack(examples[start : start + EVALUATION_BATCH], self._session.machine.device)
+            together = examples[start : start + EVALUATION_BATCH]
+            row = pack(together, self._session.machine.device, shared=shared)
             strands = [self._strand(cell, row) for cell in cells]
             self._forward(strands, keep=False)
             for place, strand in enumerate(strands):
@@ -254,6 +265,7 @@ class Group:
             heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads,
             scale=self._score_scale,
+            shared=row.shared,
         )
         return Strand(cell, row, embedded[0], positions)
 

@@ -134,7 +134,10 @@ def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tens
 
 @dataclass(frozen=True)
 class Positions:
-    """Where the tokens of one packed row stand in their examples."""
+    """Where the tokens of one packed row stand in their examples.
+
+    With `shared`, the first of the parts is what all examples begin with, and the others see it, too.
+    """
 
     turns: tuple[tuple[Tensor, Tensor], ...]
     """Cosines and sines (tokens, heads · head) of queries, which carry the scores' scale, and of keys; fp32,
@@ -143,30 +146,57 @@ class Positions:
 
     lengths: tuple[int, ...]
     masks: tuple[Tensor, ...]
-    """Of each short example: minus infinity where a token would see a later one; fp32 (seq, seq)."""
+    """Of each part, where attention is written out: minus infinity where a token would see a later one; fp32
+    (part, keys).
+    """
 
     head: int
+    shared: int = 0
 
     @property
-    def examples(self) -> Iterable[tuple[int, slice]]:
+    def parts(self) -> Iterable[tuple[int, slice]]:
         """Length and place of each."""
         ends = [sum(self.lengths[: number + 1]) for number in range(len(self.lengths))]
         return [(length, slice(end - length, end)) for length, end in zip(self.lengths, ends, strict=True)]
 
+    def seen(self, x: Tensor, part: slice, dim: int) -> Tensor:
+        """What the tokens of a part see of x, which has all tokens in `dim`."""
+        own = x.narrow(dim, part.start, part.stop - part.start)
+        return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
+
+
+def written_out(device: torch.device, longest: int) -> bool:
+    """Whether attention is, for examples of up to so many tokens."""
+    return device.type == "cpu" and longest <= SHORT_EXAMPLE_TOKENS
+
 
 def positions_of(
-    cos: Tensor, sin: Tensor, lengths: tuple[int, ...], *, heads: int, kv_heads: int, scale: float
+    cos: Tensor,
+    sin: Tensor,
+    lengths: tuple[int, ...],
+    *,
+    heads: int,
+    kv_heads: int,
+    scale: float,
+    shared: int = 0,
 ) -> Positions:
-    """cos and sin (tokens, head) of a packed row; `scale` is that of the attention's scores."""
+    """cos and sin (tokens, head) of a packed row; `scale` is that of the attention's scores.
+
+    A row with a shared beginning must be one whose attention is written out.
+    """
     counts = ((heads, scale), (kv_heads, 1.0))
-    written_out = cos.device.type == "cpu" and max(lengths) <= SHORT_EXAMPLE_TOKENS
-    masks = {n: cos.new_full((n, n), float("-inf")).triu_(1) for n in lengths} if written_out else {}
+    written = written_out(cos.device, shared + max(lengths))
+    assert written or not shared
+    before = [0, *(shared for _ in lengths[1:])]
+    sizes = tuple(zip(lengths, before, strict=True)) if written else ()
+    masks = {(n, m): cos.new_full((n, m + n), float("-inf")).triu_(1 + m) for n, m in set(sizes)}
     signed = torch.cat([-sin[:, : sin.shape[1] // 2], sin[:, sin.shape[1] // 2 :]], 1)
     return Positions(
         turns=tuple((cos.mul(by).repeat(1, n), signed.mul(by).repeat(1, n)) for n, by in counts),
         lengths=lengths,
-        masks=tuple(masks[n] for n in lengths) if written_out else (),
+        masks=tuple(masks[size] for size in sizes),
         head=cos.shape[1],
+        shared=shared,
     )
 
 
@@ -195,7 +225,9 @@ class Attended:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
-    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example alone."""
+    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example alone
+    behind what they share.
+    """
     for_queries, for_keys = positions.turns
     q, k = turned(q, for_queries, positions.head), turned(k, for_keys, positions.head)
     q, k, v = (part.view(len(part), -1, positions.head) for part in (q, k, v))
@@ -206,11 +238,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Te
     # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
     keys = k.float().transpose(1, 2)
     softmaxes = []
-    for (seq, part), mask in zip(positions.examples, positions.masks, strict=True):
+    for (seq, part), mask in zip(positions.parts, positions.masks, strict=True):
         queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
-        scores = torch.bmm(queries.float(), keys[..., part])
-        p = scores.view(len(q), seq, seq).add_(mask).softmax(-1).to(q.dtype).view_as(scores)
-        output[part] = torch.bmm(p, v[:, part]).view(len(q), seq, -1).transpose(0, 1)
+        scores = torch.bmm(queries.float(), positions.seen(keys, part, 2))
+        p = scores.view(len(q), seq, -1).add_(mask).softmax(-1).to(q.dtype).view_as(scores)
+        output[part] = torch.bmm(p, positions.seen(v, part, 1)).view(len(q), seq, -1).transpose(0, 1)
         softmaxes.append(p)
     return output.flatten(1), Attended(q, k, v, tuple(softmaxes))
 
@@ -239,14 +271,19 @@ def _short_backward(
     incoming = grad.view(tokens, heads, head).transpose(0, 1).contiguous()
     values = v.float().transpose(1, 2)
     grad_q, grad_k, grad_v = (part.new_empty(tokens, len(part), head) for part in (q, k, v))
-    for (seq, part), p in zip(positions.examples, saved.softmaxes, strict=True):
+    for (seq, part), p in zip(positions.parts, saved.softmaxes, strict=True):
         queries, given = (x[:, part].reshape(len(k), -1, head) for x in (q, incoming))
-        grad_p = torch.bmm(given.float(), values[..., part])
-        grad_p.view(heads, seq, seq).sub_(means[:, part, None])
+        grad_p = torch.bmm(given.float(), positions.seen(values, part, 2))
+        grad_p.view(heads, seq, -1).sub_(means[:, part, None])
         grad_s = grad_p.mul_(p.float()).to(q.dtype)  # a product of two number types takes ten times as long
-        grad_q[part] = torch.bmm(grad_s, k[:, part]).view(heads, seq, head).transpose(0, 1)
-        grad_k[part] = torch.bmm(grad_s.transpose(1, 2), queries).transpose(0, 1)
-        grad_v[part] = torch.bmm(p.transpose(1, 2), given).transpose(0, 1)
+        grad_q[part] = torch.bmm(grad_s, positions.seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
+        for grads, found in (
+            (grad_k, torch.bmm(grad_s.transpose(1, 2), queries).transpose(0, 1)),
+            (grad_v, torch.bmm(p.transpose(1, 2), given).transpose(0, 1)),
+        ):
+            grads[part] = found[-seq:]
+            if len(found) > seq:
+                grads[: positions.shared] += found[:-seq]
     return grad_q, grad_k, grad_v
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lora_lab.batches import step_plan
 from lora_lab.worker.data import Encoded, Row, pack
-from lora_lab.worker.grouped import Cell, Group
+from lora_lab.worker.grouped import Cell, Group, shared_in
 from lora_lab.worker.measure import MemoryMeter, Meter, is_out_of_memory
 from lora_lab.worker.training import NonFiniteLoss, PeakWatch, learning_rate_at
 
@@ -58,7 +58,8 @@ def train_group(
     plan_of = dict(zip(going, plans, strict=True))
     memory = PeakWatch(_with_copies(meter, group), optimizer)
     measured = _measured_steps(examples, plans)
-    width = len(going)
+    width, device = len(going), going[0].flat.device
+    shared = shared_in(examples, device)
 
     for step in range(1, spec.steps + 1):
         for cell in [cell for cell in going if should_stop(cell)]:
@@ -71,8 +72,8 @@ def train_group(
             settings["lr"] = learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate)
 
         batches = [[examples[i] for i in plan_of[cell][step - 1]] for cell in going]
-        rows = [pack(batch, going[0].flat.device) for batch in batches]
-        everything = pack([item for batch in batches for item in batch], going[0].flat.device)
+        rows = [pack(batch, device, shared=shared) for batch in batches]
+        everything = pack([item for batch in batches for item in batch], device)
         with memory.of_step(step, everything) if step in measured else nullcontext():
             losses, width = _gradients(group, going, rows, width)
             norms = [
@@ -84,7 +85,7 @@ def train_group(
             optimizer.step()
         seconds, shared_by = time.perf_counter() - started, len(going)
 
-        for cell, row, loss, norm in zip(tuple(going), rows, losses, norms, strict=True):
+        for cell, batch, loss, norm in zip(tuple(going), batches, losses, norms, strict=True):
             if not math.isfinite(norm):
                 _leave(cell, going, optimizer)
                 on_end(cell, NonFiniteLoss(step, loss, norm))
@@ -96,7 +97,7 @@ def train_group(
                     loss=loss,
                     learning_rate=learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate),
                     grad_norm=norm,
-                    tokens=row.input_ids.numel(),
+                    tokens=sum(len(item.ids) for item in batch),
                     seconds=seconds / shared_by,
                     shared_seconds=seconds,
                     shared_by=shared_by,

@@ -19,7 +19,7 @@ from lora_lab.runs.groups import GROUPED_TYPES
 from lora_lab.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec, TargetSet
 from lora_lab.worker.data import Encoded, Row, cut_to, encode, pack
-from lora_lab.worker.grouped import Cell, Group
+from lora_lab.worker.grouped import Cell, Group, shared_in
 from lora_lab.worker.grouped_training import SharedStep, train_group
 from lora_lab.worker.session import Session, attach, meter_for, open_session
 from lora_lab.worker.training import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train
@@ -242,6 +242,28 @@ def test_the_embedded_models_cells_have_the_gradients_of_runs_of_their_own(
     check_gradients(session, specs, examples_for(session, specs[0]), compute)
 
 
+def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(models_dir: Path) -> None:
+    session = session_for(TINY, "fp32", models_dir)
+    examples = examples_for(session, TINY)[:4]
+    shared = shared_in(examples, CPU)
+    assert shared > 1
+    plain, once = pack(examples, CPU), pack(examples, CPU, shared=shared)
+    assert once.input_ids.numel() == plain.input_ids.numel() - 3 * shared
+    assert torch.equal(once.targets, plain.targets)
+
+    group = Group(session, FOUR[:2], find_shape(TINY_MODEL))
+    for cell in group.cells:
+        cell.flat.data.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
+    found = []
+    for row in (plain, once):
+        losses = group.gradients(group.cells, [row, row])
+        found.append((losses, [cell.grad.double() for cell in group.cells]))
+    assert found[1][0] == pytest.approx(found[0][0], abs=1e-5)
+    for ours, theirs in zip(found[1][1], found[0][1], strict=True):
+        assert cosine(ours, theirs) > 0.9999999
+        assert float(ours.norm()) == pytest.approx(float(theirs.norm()), rel=1e-5)
+
+
 def test_long_examples_take_the_fused_kernel_and_agree_with_the_library(models_dir: Path) -> None:
     session = session_for(TINY, "fp32", models_dir)
     group = Group(session, [TINY], find_shape(TINY_MODEL))
@@ -335,16 +357,20 @@ def peak_error_percent(specs: Sequence[RunSpec], compute: Compute, models_dir: P
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
     )
     lengths = [item.length for item in examples]
+    shared = shared_in(examples, CPU)
     cells = [
         (
             spec,
-            row_sizes(
-                lengths,
-                batch=spec.batch,
-                steps=spec.steps,
-                seed=spec.seed,
-                seq_len_tokens=spec.seq_len_tokens,
-            ),
+            [
+                replace(row, shared=shared)
+                for row in row_sizes(
+                    lengths,
+                    batch=spec.batch,
+                    steps=spec.steps,
+                    seed=spec.seed,
+                    seq_len_tokens=spec.seq_len_tokens,
+                )
+            ],
         )
         for spec in specs
     ]
