@@ -17,6 +17,7 @@ PLAIN = frozenset({".json", ".tsv"})
 _STYLE = Path(__file__).parent / "static" / "page.css"
 # Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`.
 _TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table">{}</div>'
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _NUMBERED = re.compile(r"<h2>(\d+)\.")
 
 
@@ -39,7 +40,8 @@ def document(path: str) -> Response:
 
 @lru_cache(maxsize=32)
 def _page(path: str, text: str) -> str:
-    """Raw HTML in a document is shown as text."""
+    """Comments are left out; other HTML in a document is shown as text."""
+    text = _COMMENT.sub("", text)
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
     html = re.sub(r"<table>.*?</table>", lambda table: _TABLE.format(table[0]), html, flags=re.DOTALL)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
