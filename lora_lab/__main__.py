@@ -25,22 +25,25 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab import contracts
+from lora_lab.adapters import UnsupportedCase
 from lora_lab.catalogue import entries
 from lora_lab.claims.record import claim_answer
 from lora_lab.datasets import Dataset, own_dataset, read_upload
 from lora_lab.grid import AXES, Grid, grid_from
 from lora_lab.grid_estimate import estimate_here, in_words
 from lora_lab.home import LabHome
-from lora_lab.memory import COMPONENTS, bits_per_param
 from lora_lab.merged import Merged
 from lora_lab.one_case import (
     add_adapter_options,
     add_claim_options,
+    add_memory_options,
     add_microscope_options,
     add_xray_options,
     claim_record,
     claim_text,
     count_text,
+    memory_record,
+    memory_text,
     read_config,
 )
 from lora_lab.run_file import run_file
@@ -87,6 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "microscope":
             return _microscope(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
+    except UnsupportedCase as case:
+        print(f"This is not computed: {case}.", file=sys.stderr)
+        return 1
     except LearnerError as error:
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error)}))
@@ -115,9 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (counting, claiming):
         add_adapter_options(command)
     add_claim_options(claiming)
-    memory.add_argument("--bits", choices=BITS, default="nf4-dq")
-    memory.add_argument("--batch", type=int, default=4)
-    memory.add_argument("--seq-len", type=int, default=128)
+    add_memory_options(memory)
     shaping = commands.add_parser("shape", help="read a config.json into a catalogue entry")
     shaping.add_argument("config", type=Path, nargs="?", help="a config.json with its model_type")
     shaping.add_argument("--catalogue", action="store_true", help="read every entry of catalogue.yaml again")
@@ -188,14 +192,10 @@ def _answer_one(options: argparse.Namespace) -> int:
         return 0
     if options.command == "claim":
         return _claim(options, reader)
-    targets = options.targets.split(",") if "," in options.targets else options.targets
-    found = contracts.memory_answer(_memory_record(options, targets), reader)
-    bits = bits_per_param(options.bits)
-    print(f"{as_bytes(found['bytes'])} at the peak of a step; weights at {bits:.3f} bits each")
-    for name, label in COMPONENTS:
-        size = found["components"][contracts.CONTRACT_NAMES.get(name, name)]
-        if size:
-            print(f"  {label:<24}{as_bytes(size):>10}")
+    try:
+        print(memory_text(contracts.memory_answer(memory_record(options), reader), options.bits))
+    finally:
+        reader.close()
     return 0
 
 
@@ -211,19 +211,6 @@ def _claim(options: argparse.Namespace, reader: ShapeReader) -> int:
     finally:
         reader.close()
     return 0
-
-
-def _memory_record(options: argparse.Namespace, targets: str | list[str]) -> dict[str, Any]:
-    quant = {"nf4-dq": "nf4"}.get(options.bits, options.bits)
-    return {
-        "model": options.model,
-        "base_dtype": options.bits if options.bits in ("fp32", "bf16") else "bf16",
-        "quant": None if options.bits in ("fp32", "bf16") else quant,
-        "double_quant": options.bits == "nf4-dq",
-        "lora": {"r": options.rank, "targets": targets},
-        "micro_batch": options.batch,
-        "seq_len": options.seq_len,
-    }
 
 
 def _answer_lines(options: argparse.Namespace) -> int:

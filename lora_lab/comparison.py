@@ -35,6 +35,11 @@ class Compared:
         return view.title_of(self.run.spec)
 
     @property
+    def detail(self) -> str:
+        """What else tells it from others of the same title."""
+        return view.detail_of(self.run.spec)
+
+    @property
     def css_colour(self) -> str:
         """For the swatch beside its letter."""
         return COLOURS[self.colour]
@@ -128,7 +133,8 @@ def _loss(item: Compared) -> Points:
 
 
 def _peak(item: Compared) -> Points:
-    return view.points(item.state, "peak_bytes")
+    """Of the run; of all runs together, where it shared its steps with others."""
+    return view.points(item.state, "group_peak_bytes" if item.state.shared_by > 1 else "peak_bytes")
 
 
 def _gradient(item: Compared) -> Points:
@@ -144,18 +150,20 @@ def _loss_title(runs: Sequence[Compared]) -> str:
     lowest = min(ends, key=ends.__getitem__)
     if len({f"{loss:.2f}" for loss in ends.values()}) == 1:
         return f"Training loss: {ends[lowest]:.2f}{' in each' if len(ends) > 1 else ''}"
-    rest = ", ".join(f"{letter} {loss:.2f}" for letter, loss in ends.items() if letter != lowest)
-    return f"Training loss: {lowest} is lowest at {ends[lowest]:.2f}; {rest}"
+    others = [loss for letter, loss in ends.items() if letter != lowest]
+    digits = 3 if f"{ends[lowest]:.2f}" in {f"{loss:.2f}" for loss in others} else 2
+    rest = ", ".join(f"{letter} {loss:.{digits}f}" for letter, loss in ends.items() if letter != lowest)
+    return f"Training loss: {lowest} is lowest at {ends[lowest]:.{digits}f}; {rest}"
 
 
 def _memory_title(runs: Sequence[Compared]) -> str:
-    peaks = {item.letter: item.state.peak_bytes for item in runs if item.state.peak_bytes}
-    if not peaks:
-        return "Peak memory: of none alone; these runs were trained side by side with others"
+    alone = all(item.state.peak_bytes for item in runs)
+    of_what = "" if alone else " of each process, one for all that trained side by side"
+    peaks = {item.letter: item.state.peak_bytes or item.state.group_peak_bytes for item in runs}
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
     if peaks[low] == peaks[high]:
-        return f"Peak memory: {as_bytes(peaks[high])}{' in each' if len(peaks) > 1 else ''}"
-    return f"Peak memory: from {as_bytes(peaks[low])} ({low}) to {as_bytes(peaks[high])} ({high})"
+        return f"Peak memory{of_what}: {as_bytes(peaks[high])}{' in each' if len(peaks) > 1 else ''}"
+    return f"Peak memory{of_what}: from {as_bytes(peaks[low])} ({low}) to {as_bytes(peaks[high])} ({high})"
 
 
 def _gradient_title(runs: Sequence[Compared]) -> str:

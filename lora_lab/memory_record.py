@@ -100,6 +100,7 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
         measure=one_of(record, "measure", MEASURES),
         on_gpu=record.get("device") != "cpu",
         offloads="offload" in str(record.get("framework") or "").lower(),
+        compiled=_is_compiled(record, framework),
     )
 
 
@@ -107,6 +108,13 @@ def framework_named(written: Any) -> Framework:
     """The modelled framework that a free text names; a loop with peft where it names none."""
     text = str(written or "").lower()
     return next((framework for part, framework in FRAMEWORKS if part in text), "loop")
+
+
+def _is_compiled(record: Record, framework: Framework) -> bool:
+    """torchtune offers `compile` before the chunked loss, and its published rows with one have both."""
+    if framework != "torchtune":
+        return False
+    return "compile" in str(record.get("framework")).lower() or LOSSES.get(record.get("loss")) == "chunked"
 
 
 def _variant(method: str, adapter: Record) -> Any:

@@ -1,4 +1,4 @@
-"""One case of `count` or `claim`: the record that command-line flags make, and the answer as text."""
+"""One case of `count`, `memory` or `claim`: the record that flags make, and the answer as text."""
 
 import argparse
 import json
@@ -10,14 +10,26 @@ from lora_lab.adapters import ADAPTER_VARIANTS, BIASES
 from lora_lab.arithmetic import worked
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
+from lora_lab.contracts import CONTRACT_NAMES
 from lora_lab.counts import Count, adaptation_of, count_adapter, formula
+from lora_lab.memory import COMPONENTS, bits_per_param
+from lora_lab.memory_record import (
+    ATTENTIONS,
+    DEVICES,
+    LOSSES,
+    MEASURES,
+    METHODS,
+    NUMBER_TYPES,
+    PHASES,
+)
 from lora_lab.microscope.question import SCHEMES, SIDES, Question
 from lora_lab.records import UNKNOWN, setting_of
 from lora_lab.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
 from lora_lab.shapes import ModelShape
+from lora_lab.spec import BITS, Bits
 from lora_lab.typed import as_targets, listed
 from study.errors import LearnerError
-from study.units import as_count, as_percent
+from study.units import as_bytes, as_count, as_percent
 
 
 def add_adapter_options(command: argparse.ArgumentParser) -> None:
@@ -62,6 +74,55 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--line", help="the printed line, instead of a file")
     command.add_argument("--quantisation", choices=QUANTISATIONS, default="none")
+
+
+def add_memory_options(command: argparse.ArgumentParser) -> None:
+    """Every field of the `memory` contract as a flag; without framework and device, of the lab's own loop."""
+    command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
+    command.add_argument("--bits", choices=BITS, default="nf4-dq")
+    command.add_argument("--batch", type=int, default=4)
+    command.add_argument("--seq-len", type=int, default=128)
+    command.add_argument("--method", choices=METHODS, help="full, or how the adapter is trained")
+    command.add_argument("--optimizer", help="adamw, adamw8bit, paged_adamw8bit, sgd and others")
+    command.add_argument("--checkpointing", action="store_true", help="keep each layer's input only")
+    command.add_argument("--adapter-dtype", choices=NUMBER_TYPES)
+    command.add_argument("--framework", help="such as litgpt, torchtune, peft, trl or transformers Trainer")
+    command.add_argument("--device", choices=DEVICES)
+    for flag, known in (("attention", ATTENTIONS), ("loss", LOSSES), ("measure", MEASURES)):
+        command.add_argument(f"--{flag}", choices=[name for name in known if name])
+    command.add_argument("--phase", choices=PHASES)
+
+
+def memory_record(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags as a line of the contract; what is left out is left to its defaults."""
+    plain = options.bits in ("fp32", "bf16")
+    adapter = {"r": options.rank, "targets": as_targets(options.targets)}
+    record = {
+        "model": options.model,
+        "config": None if options.config is None else read_config(options.config),
+        "method": options.method,
+        "base_dtype": options.bits if plain else "bf16",
+        "quant": None if plain else options.bits.removesuffix("-dq"),
+        "double_quant": options.bits.endswith("-dq"),
+        "adapter_dtype": options.adapter_dtype,
+        "lora": None if options.method == "full" else adapter,
+        "micro_batch": options.batch,
+        "seq_len": options.seq_len,
+        "gradient_checkpointing": options.checkpointing,
+    }
+    rest = ("optimizer", "framework", "device", "attention", "loss", "measure", "phase")
+    return record | {name: getattr(options, name) for name in rest}
+
+
+def memory_text(answer: Mapping[str, Any], bits: Bits) -> str:
+    """The peak and its components for a person."""
+    lines = [
+        f"{as_bytes(answer['bytes'])} at the peak of a step; weights at {bits_per_param(bits):.3f} bits each"
+    ]
+    for name, label in COMPONENTS:
+        if size := answer["components"][CONTRACT_NAMES.get(name, name)]:
+            lines.append(f"  {label:<24}{as_bytes(size):>10}")
+    return "\n".join(lines)
 
 
 def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:

@@ -47,6 +47,9 @@ class Setting:
     offloads: bool = False
     """Checkpointed layer inputs wait in main memory."""
 
+    compiled: bool = False
+    """Its layers pass through torch.compile; modelled for torchtune."""
+
     @property
     def trains_everything(self) -> bool:
         """Full fine-tuning."""

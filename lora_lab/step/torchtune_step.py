@@ -4,7 +4,6 @@ Compiled, a layer saves what PyTorch's partitioner leaves: pointwise chains betw
 again (tests/lora_lab/worker/test_compiled_layer.py compiles one and finds the same bytes).
 """
 
-from lora_lab.setting import Setting
 from lora_lab.step.native_step import NativeStep
 from lora_lab.step.operators import FP32
 from lora_lab.step.tape import Backward, Tensor
@@ -17,14 +16,9 @@ class TorchtuneStep(NativeStep):
 
     saves_quantized_input = False
 
-    def __init__(self, setting: Setting, *, keep_history: bool = False) -> None:
-        # The recipes' `compile` covers layers and loss, and every published row with a chunked loss has it.
-        self.compiled = setting.loss == "chunked" and setting.framework == "torchtune"
-        super().__init__(setting, keep_history=keep_history)
-
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
         """Compiled, one kernel: its input and a number a row are saved, nothing in fp32."""
-        if not self.compiled:
+        if not self.setting.compiled:
             return super().norm(x, size=size)
         length = size or self.shape.hidden
         weight = self.parameter(length, self.wide, trained=self.setting.trains_everything)
@@ -33,11 +27,11 @@ class TorchtuneStep(NativeStep):
 
     def rotate(self, x: Tensor) -> Tensor:
         """Compiled, one kernel that saves nothing."""
-        return self.ops.apply(x.numbers, x.width, x) if self.compiled else super().rotate(x)
+        return self.ops.apply(x.numbers, x.width, x) if self.setting.compiled else super().rotate(x)
 
     def mlp(self, x: Tensor) -> Tensor:
         """Compiled, silu(gate) · up is one kernel, computed from the two again when it goes backward."""
-        if not (self.compiled and self.family.gated):
+        if not (self.setting.compiled and self.family.gated):
             return super().mlp(x)
         d, f = self.shape.hidden, self.shape.intermediate
         gate, up = self.linear("gate", x, d, f), self.linear("up", x, d, f)

@@ -21,6 +21,7 @@ from lora_lab.lab import Lab
 from lora_lab.memory import predict
 from lora_lab.microscope.panels import panels
 from lora_lab.microscope.question import Question, Scheme
+from lora_lab.published_memory import published_memory
 from lora_lab.run_file import read_run_file
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.local import LocalEngine
@@ -85,9 +86,29 @@ def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: B
         assert (label in out) == bool(getattr(on_page, field))
 
 
+def test_memorys_flags_ask_what_a_line_of_its_contract_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    row = next(row for row in published_memory() if row.id == "litgpt-hub-llama-2-7b-qlora")
+    flags = "--framework litgpt --device cuda --method qlora --bits nf4 --adapter-dtype bf16 --rank 32 "
+    flags += "--targets q,v --batch 2 --seq-len 512 --attention sdpa/flash --measure"
+    out = said(capsys, "memory", "--model", "llama-2-7b", *flags.split(), "max allocated")
+    assert out.startswith(
+        f"{as_bytes(row.predicted_bytes)} at the peak of a step; weights at 4.500 bits each"
+    )
+    checkpointed = said(
+        capsys, "memory", "--model", "llama-2-7b", *flags.split(), "max allocated", "--checkpointing"
+    )
+    assert checkpointed != out
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (["memory", "--model", "gpt2"], "This is not computed: activations of gpt2 are not modelled yet."),
+        (
+            ["count", "--model", "vit-base", "--variant", "vera", "--targets", "projection"],
+            "This is not computed: vera on embeddings.patch_embeddings.projection is not counted.",
+        ),
+        (["memory", "--optimizer", "muon"], "What 'muon' keeps is not known"),
         (["count", "--model", "gpt5"], "'gpt5' is not in the catalogue. Known models: tiny-random"),
         (["count", "--rank", "0"], "got 0"),
         (["count", "--targets", "w_pack"], "No module of this model is named w_pack. It has: down_proj"),

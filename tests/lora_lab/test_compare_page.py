@@ -92,8 +92,17 @@ def test_a_run_that_shared_its_steps_claims_no_peak_of_its_own(ana: Visitor, lab
     shared, alone = runs.side_by_side(lab.settings.runs_dir), *some(lab, {"rank": 2})
     shown = words(ana.opens(address([shared, alone])))
     assert "peak memory 1.99 MB for 3 side by side 990 kB" in shown
-    assert "Peak memory: 990 kB" in shown
-    assert "Peak memory: of none alone" in words(ana.opens(address([shared])))
+    of_what = "Peak memory of each process, one for all that trained side by side:"
+    assert f"{of_what} from 990 kB (B) to 1.99 MB (A)" in shown
+    html = ana.opens(address([shared]))
+    assert f"{of_what} 1.99 MB" in words(html)
+    assert "Waiting for the first step" not in html
+
+
+def test_runs_of_one_grid_are_told_apart_by_their_seeds(ana: Visitor, lab: Lab) -> None:
+    html = ana.opens(address(some(lab, {"seed": 1}, {"seed": 2})))
+    for seed in (1, 2):
+        assert words(html).count(f"seed {seed}") >= 2, "in the list and in the legend"
 
 
 def test_only_what_differs_is_marked_and_not_by_colour_alone(ana: Visitor, lab: Lab) -> None:

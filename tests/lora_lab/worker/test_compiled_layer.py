@@ -63,7 +63,7 @@ def played_bytes(*, lora: bool) -> int:
             framework="torchtune",
             seq_len=SEQ,
             batch=BATCH,
-            loss="chunked",
+            compiled=True,
         )
     )
     x = step.embed()
