@@ -286,7 +286,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _xray(options: argparse.Namespace) -> int:
-    from lora_lab.xray_command import xray_text  # draws, which takes a second to import
+    from lora_lab.xray.command import xray_text  # draws, which takes a second to import
 
     print(xray_text(options, _say))
     return 0

@@ -22,7 +22,7 @@ from lora_lab.published_memory import published_memory
 from lora_lab.run_file import run_file
 from lora_lab.runs.table import Table
 from lora_lab.script import script_of
-from lora_lab.xray_desk import XrayDesk
+from lora_lab.xray.desk import XrayDesk
 from study.attachments import attached, file_response, missing, plot_response, table_response
 from study.errors import LearnerError
 

@@ -9,7 +9,8 @@ Equal orders are the same inspection while what they look into is the same.
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -28,6 +29,7 @@ KINDS: dict[str, int] = {"weights": 1, "adapter": 1}
 """What can be inspected (worker/inspections.py), with the form of its results: raise it when that changes."""
 
 KEPT_FILES = 200
+LOOK_SECONDS = 0.2
 LIBRARIES = ("torch", "transformers", "bitsandbytes", "hqq", "peft")
 """Whose version can change a result."""
 
@@ -75,6 +77,21 @@ class InspectionDesk(Desk[Inspection]):
             if known is not None and known.status not in ("stopped", "failed"):
                 return known
             return self.line_up(Inspection(id=look, kind=kind, order=dict(order)))
+
+    def wait(self, kind: str, order: Mapping[str, Any], say: Callable[[str], None]) -> Inspection:
+        """The finished inspection; what it does meanwhile is said. Raises LearnerError otherwise."""
+        look: Inspection | None = self.look(kind, order)
+        told = ""
+        while look is not None and not look.ended:
+            doing = f"{look.doing}, {look.done} of {look.total}" if look.doing and look.total else look.doing
+            if doing not in ("", told):
+                told = doing
+                say(told)
+            time.sleep(LOOK_SECONDS)
+            look = self.find(look.id)
+        if look is None or look.status != "done":
+            raise LearnerError(look.problem if look else self.lost, do_next="Then try again.")
+        return look
 
     def find(self, job_id: str) -> Inspection | None:
         """An inspection by its id: waiting, in hand, or done, also before a restart."""

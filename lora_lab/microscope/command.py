@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 
-from lora_lab.inspections import Inspection
+from lora_lab.inspections import LOOK_SECONDS
 from lora_lab.lab import Lab
 from lora_lab.microscope.panels import panels
 from lora_lab.microscope.question import KIND, SCHEMES, SIDES, Question, checked, question_of, settled
@@ -13,8 +13,6 @@ from lora_lab.runs.local import LocalEngine
 from lora_lab.shapes import ModelShape
 from study.errors import LearnerError
 from study.settings import load_settings
-
-LOOK_SECONDS = 0.2
 
 Say = Callable[[str], None]
 
@@ -25,7 +23,7 @@ def microscope_text(options: argparse.Namespace, say: Say) -> str:
     lab = Lab(settings, LocalEngine(settings, warm=False))
     try:
         question = _question(options, _shape(lab, options.model))
-        look = _done(lab, question, say)
+        look = lab.inspections.wait(KIND, question.order, say)
     finally:
         lab.close()
     if options.json:
@@ -57,18 +55,3 @@ def _shape(lab: Lab, model: str) -> ModelShape:
     while (shape := lab.shape(model)) is None:
         time.sleep(LOOK_SECONDS)
     return shape
-
-
-def _done(lab: Lab, question: Question, say: Say) -> Inspection:
-    """Once it is. What was looked at before is not measured again."""
-    look: Inspection | None = lab.inspections.look(KIND, question.order)
-    told = ""
-    while look is not None and not look.ended:
-        if look.doing not in ("", told):
-            told = look.doing
-            say(told)
-        time.sleep(LOOK_SECONDS)
-        look = lab.inspections.find(look.id)
-    if look is None or look.status != "done":
-        raise LearnerError(look.problem if look else "The inspection was lost.", do_next="Then try again.")
-    return look

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
-from lora_lab import xray_words as told
 from lora_lab.charts import drawn
 from lora_lab.guesses import QUANTITY_CONCEPTS
 from lora_lab.lab import Lab
@@ -14,7 +13,8 @@ from lora_lab.plots.xray import SIDE_WORDS, place_of, short
 from lora_lab.press import is_narrow
 from lora_lab.sections import LAB, XRAY, sections, xray_address
 from lora_lab.view import detail_of, title_of
-from lora_lab.xray_desk import Standing, XrayDesk
+from lora_lab.xray import words as told
+from lora_lab.xray.desk import Standing, XrayDesk
 from study import events, frame
 from study.context import Context, Visit
 from study.errors import LearnerError

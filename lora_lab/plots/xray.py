@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from lora_lab.plots.tiles import Tile, TileMap
-from lora_lab.xray import SHARE, Module, Overlap, Side, Xray, each_of, expected_overlap
+from lora_lab.xray.found import SHARE, Module, Overlap, Side, Xray, each_of, expected_overlap
 from study.plots.columns import Columns
 from study.plots.plot import Cell, Plot
 from study.units import as_two_digits

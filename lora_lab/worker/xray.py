@@ -27,7 +27,7 @@ from lora_lab.worker.models import load_model
 from lora_lab.worker.quantization import dense_weight
 from lora_lab.worker.session import find_machine
 from lora_lab.worker.updates import Adapter, Update, read_adapter
-from lora_lab.xray import SIDES, directions_for, stable_rank, stops
+from lora_lab.xray.found import SIDES, directions_for, stable_rank, stops
 from study.errors import LearnerError
 
 if TYPE_CHECKING:  # it names this module's function in its list

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lora_lab.plots import Plot, render, to_csv
 from lora_lab.plots.xray import factor_map, norm_map, overlap_maps, place_of, short, spectrum, used_map
 from lora_lab.spec import RunSpec
-from lora_lab.xray import (
+from lora_lab.xray.found import (
     Module,
     Xray,
     directions_for,
@@ -20,7 +20,7 @@ from lora_lab.xray import (
     stable_rank,
     stops,
 )
-from lora_lab.xray_words import (
+from lora_lab.xray.words import (
     amplification_finding,
     amplification_table,
     beside_note,

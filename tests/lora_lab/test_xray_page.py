@@ -17,8 +17,8 @@ from lora_lab.lab import Lab
 from lora_lab.pages.xray import PARTS, XrayPage
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.local import LocalEngine
-from lora_lab.xray import KIND, order_of
-from lora_lab.xray_desk import XrayDesk
+from lora_lab.xray.desk import XrayDesk
+from lora_lab.xray.found import KIND, order_of
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply

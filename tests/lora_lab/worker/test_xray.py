@@ -19,7 +19,7 @@ from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.inspections import KINDS
 from lora_lab.worker.merge import dequantized
 from lora_lab.worker.run import execute
-from lora_lab.xray import Pair, Xray, read_pair, read_xray
+from lora_lab.xray.found import Pair, Xray, read_pair, read_xray
 from study.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, never, silent, small_dataset
 

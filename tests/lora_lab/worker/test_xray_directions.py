@@ -20,7 +20,7 @@ from lora_lab.worker.directions import (
     whole_change,
 )
 from lora_lab.worker.updates import Update
-from lora_lab.xray import expected_overlap
+from lora_lab.xray.found import expected_overlap
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 15))
 SEEDS = st.integers(0, 2**16)

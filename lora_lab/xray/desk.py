@@ -9,7 +9,7 @@ from lora_lab.lab import Lab
 from lora_lab.plots.xray import factor_map, norm_map, overlap_maps, spectrum, used_map
 from lora_lab.runs.folder import RunFolder
 from lora_lab.view import detail_of, title_of
-from lora_lab.xray import KIND, SIDES, Module, Overlap, Pair, Side, Xray, order_of, read_pair, read_xray
+from lora_lab.xray.found import KIND, SIDES, Module, Overlap, Pair, Side, Xray, order_of, read_pair, read_xray
 from study.errors import LearnerError
 from study.plots.plot import Plot
 

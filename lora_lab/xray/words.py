@@ -7,7 +7,7 @@ from math import sqrt
 from lora_lab.guesses import FACTOR, within_factor
 from lora_lab.papers import published_tables
 from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
-from lora_lab.xray import Module, Overlap, Pair, Xray, expected_overlap
+from lora_lab.xray.found import Module, Overlap, Pair, Xray, expected_overlap
 from study.errors import LearnerError
 from study.units import as_count, as_three_digits, as_two_digits
 

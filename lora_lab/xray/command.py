@@ -2,22 +2,18 @@
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lora_lab.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.plots.xray import place_of
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.local import LocalEngine
-from lora_lab.xray import KIND, order_of
-from lora_lab.xray_desk import Standing
-from lora_lab.xray_words import amplification_finding, overlap_finding, variant_note
+from lora_lab.xray.desk import Standing
+from lora_lab.xray.found import KIND, order_of
+from lora_lab.xray.words import amplification_finding, overlap_finding, variant_note
 from study.errors import LearnerError
 from study.settings import load_settings
-
-LOOK_SECONDS = 0.2
 
 Say = Callable[[str], None]
 
@@ -29,7 +25,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
     run, beside = _run(options.run), _run(options.beside) if options.beside else None
     orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
     try:
-        looks = [_done(lab, order, say) for order in orders]
+        looks = [lab.inspections.wait(KIND, order, say) for order in orders]
     finally:
         lab.close()
     if options.json:
@@ -52,21 +48,6 @@ def _run(path: Path) -> RunFolder:
     if not (run.path / "spec.json").is_file():
         raise LearnerError(f"{path} is no run's folder.", do_next="Name one that `train` printed.")
     return run
-
-
-def _done(lab: Lab, order: dict[str, str], say: Say) -> Inspection:
-    """Once it is. What was X-rayed before is not looked into again."""
-    look: Inspection | None = lab.inspections.look(KIND, order)
-    told = ""
-    while look is not None and not look.ended:
-        if look.doing and look.doing != told:
-            told = look.doing
-            say(f"{told}, {look.done} of {look.total}" if look.total else told)
-        time.sleep(LOOK_SECONDS)
-        look = lab.inspections.find(look.id)
-    if look is None or look.status != "done":
-        raise LearnerError(look.problem if look else "The X-ray was lost.", do_next="Then try again.")
-    return look
 
 
 def _lines(standing: Standing) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""X-ray of an adapter: what a finished run has learnt, matrix by matrix, and beside another run."""
