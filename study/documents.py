@@ -15,10 +15,11 @@ from study.templates import render
 DOCS = Path(__file__).parents[1] / "docs"
 PLAIN = frozenset({".json", ".tsv"})
 _STYLE = Path(__file__).parent / "static" / "page.css"
-# Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`.
+# Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.
 _TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table">{}</div>'
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _NUMBERED = re.compile(r"<h2>(\d+)\.")
+_NAMED = re.compile(r"<h2>([^<]*\(<code>([\w-]+)</code>\))")
 
 
 def register(site: FastAPI) -> None:
@@ -49,6 +50,6 @@ def _page(path: str, text: str) -> str:
         "study/document.html",
         title=title[1] if title else path,
         path=path,
-        text=Markup(_NUMBERED.sub(r'<h2 id="\1">\1.', html)),
+        text=Markup(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
         style=Markup(_STYLE.read_text("utf-8")),
     )

@@ -29,6 +29,7 @@ def test_a_document_is_a_page_with_one_heading_its_tables_and_numbered_sections(
     html = browser.get("/docs/traps.md").text
     assert html.count("<h1>") == 1
     assert '<h2 id="6">6. Merging into 4-bit weights changes the model</h2>' in html
+    assert '<h2 id="nf4">NF4 (<code>nf4</code>)</h2>' in browser.get("/docs/lesson-sources.md").text
     assert "&lt;!--" not in browser.get("/docs/guide/four-bit.md").text
     assert 'role="region" aria-label="Table"><table>' in browser.get("/docs/performance.md").text
 
