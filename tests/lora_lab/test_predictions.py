@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+import lora_lab.quantities  # noqa: F401 - registers what the cards of a wrong guess check
 from flashcards.exercise import card_exercise
 from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
