@@ -91,7 +91,7 @@ def _error(guess: Guess, question: Question, found: Mapping[str, Any]) -> Verdic
         quantity=quantity,
         guess=question.side(guess.smaller).name,
         result=(
-            f"{'neither' if equal else question.side(smaller).name}: "
+            f"{'as good as equal' if equal else question.side(smaller).name}: "
             f"{finely(errors['first'])} against {finely(errors['second'])}"
         ),
         right=equal or guess.smaller == smaller,
