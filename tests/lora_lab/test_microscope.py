@@ -113,7 +113,7 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     near = FOUND["first"] | {"error": 0.1005}
     tie = judged(Guess(smaller="second"), first=near, second=near | {"error": 0.101})[0]
     assert tie.right
-    assert tie.result.startswith("neither: ")
+    assert tie.result.startswith("as good as equal: ")
     block = replace(TINY, second=Scheme(bits="nf4", block=256))
     assert "4.5 a weight against 4.125" in judged(Guess(smaller="first"), block)[0].reason
     double = replace(TINY, second=Scheme(bits="nf4-dq"))
