@@ -279,7 +279,12 @@ function replaceParts(parts) {
     if (!place || shownParts.get(name) === html) continue;
     shownParts.set(name, html);
     const focused = place.contains(document.activeElement) && document.activeElement.id;
+    const ticks = [...place.querySelectorAll('input[type=checkbox][id]')].filter((box) => box.checked !== box.defaultChecked);
     place.innerHTML = html;
+    for (const { id, checked } of ticks) {
+      const box = document.getElementById(id);
+      if (box) box.checked = checked; // ticked while the answer was on its way
+    }
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 }

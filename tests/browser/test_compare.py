@@ -192,3 +192,15 @@ def test_compared_runs_fit_a_phone(visit: Visit, address: str, run_ids: list[str
     page = compare(visit, address, run_ids, width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.locator("#compare-loss svg")).to_have_attribute("viewBox", re.compile("^0 0 358"))
+
+
+def test_a_tick_stays_while_the_list_of_runs_goes_on_changing(
+    visit: Visit, address: str, run_ids: list[str]
+) -> None:
+    page = visit(address=address).open("/lab?preset=instant")
+    rows = page.locator("table.runs tbody tr")
+    before = rows.count()
+    page.locator(f"#tick-{run_ids[0]}").check()
+    page.get_by_role("button", name="Start training").click()
+    expect(rows).to_have_count(before + 1, timeout=RUN_MS)
+    expect(page.locator(f"#tick-{run_ids[0]}")).to_be_checked()

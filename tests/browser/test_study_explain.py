@@ -20,7 +20,7 @@ def test_a_draft_survives_a_reload_and_becomes_an_explanation(visit: Visit) -> N
     page.reload()
     expect(box).to_have_value(TRICKY)
     page.get_by_role("button", name="Give me a hint").click()
-    expect(page.get_by_text("Think about which numbers get trained")).to_be_visible()
+    expect(page.locator("#hint")).to_contain_text("Think about which numbers get trained")
     expect(box).to_have_value(TRICKY)
 
     page.get_by_role("button", name="Compare with the concepts").click()
