@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import IO, Any, ClassVar, Generic, Literal, TypeVar, cast
 
@@ -42,7 +43,7 @@ class Job:
 J = TypeVar("J", bound=Job)
 
 
-class Desk(Generic[J]):
+class Desk(ABC, Generic[J]):
     """Takes jobs from any thread; the last fifty are remembered.
 
     Its worker reads an order a line, and answers in lines that name the job (worker/orders.py).
@@ -68,17 +69,17 @@ class Desk(Generic[J]):
         self._closing = False
         engine.before_run.append(self.give_way)
 
+    @abstractmethod
     def order_of(self, job: J) -> dict[str, Any]:
         """What the worker is told."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after(self, job: J, said: dict[str, Any]) -> J:
         """The job after something the worker said that is no ending."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop_working(self, job: J) -> None:
         """End the job in hand; with the lock held."""
-        raise NotImplementedError
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
         """A process that reads orders and answers them, its ends of the pipes open."""

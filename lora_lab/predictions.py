@@ -1,6 +1,6 @@
 """Predict, observe, explain: a guess is kept before the figures show, and judged before its result does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,24 @@ from study.units import as_bytes, as_percent
 
 RIVALS = 8
 """Earlier runs that one can guess against."""
+
+
+def settle(
+    context: Context,
+    visit: Visit,
+    verdicts_on: Callable[[Prediction], list[Verdict]],
+    *,
+    ask_for_cards: AskForCards,
+) -> None:
+    """Judge every guess that has verdicts by now: cards of wrong ones become due, the verdicts are kept."""
+    log = context.store.predictions
+    for prediction in log.unjudged(visit.profile.id):
+        found = verdicts_on(prediction)
+        for verdict in found:
+            if not verdict.right:
+                ask_for_cards(visit, verdict.concepts, because=f"prediction-{verdict.quantity}")
+        if found:
+            log.judge(prediction.id, {verdict.quantity: verdict.right for verdict in found}, at=visit.now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +70,8 @@ class Predictions:
             self.context.store.predictions.start(prediction_id, run.run_id, at=visit.now)
 
     def settle(self, visit: Visit) -> None:
-        """Judge every guess whose run has ended: cards of what was wrong become due, the verdict is kept."""
-        log = self.context.store.predictions
-        for prediction in log.unjudged(visit.profile.id):
-            found = self._verdicts(prediction)
-            for verdict in found:
-                if not verdict.right:
-                    self.ask_for_cards(visit, verdict.concepts, because=f"prediction-{verdict.quantity}")
-            if found:
-                log.judge(prediction.id, {v.quantity: v.right for v in found}, at=visit.now)
+        """Judge every guess whose run has ended."""
+        settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
 
     def part(self, visit: Visit, run: RunFolder | None) -> str:
         """Guesses beside results for the shown run; empty when this learner guessed nothing about it."""
@@ -83,7 +94,7 @@ class Predictions:
     def _verdicts(self, prediction: Prediction) -> list[Verdict]:
         """Nothing while the run goes on, or when it was deleted."""
         ended = self._ended(prediction.run_id)
-        if ended is None:  # it may also be about an inspection (pages/microscope.py)
+        if ended is None:  # it may also be about an inspection (microscope/prediction_desk.py)
             return []
         guess = Guess(**prediction.guess)
         return verdicts(guess, ended, self._ended(guess.rival))

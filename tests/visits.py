@@ -3,9 +3,12 @@
 import re
 from dataclasses import dataclass, field
 from html import unescape
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
+from starlette.datastructures import QueryParams
+
+from study.frame import Reply
 from study.web import COOKIE
 
 
@@ -39,3 +42,37 @@ def query_of(url: str) -> str:
     query = url.partition("?")[2]
     assert dict(parse_qsl(query)) or not query
     return f"?{query}" if query else ""
+
+
+class AddressedPage(Protocol):
+    """A page whose state is in its address."""
+
+    def load(self, request: Any) -> str:
+        """Its HTML."""
+
+    def act(self, event: dict[str, Any], request: Any) -> Reply:
+        """What a press does."""
+
+
+P = TypeVar("P", bound=AddressedPage)
+
+
+@dataclass
+class Visitor(Generic[P]):
+    """One browser on a page: it opens addresses, presses what is there, and follows the address bar."""
+
+    page: P
+    cookies: dict[str, str] = field(default_factory=lambda: {COOKIE: "browser-of-ana"})
+    query_params: QueryParams = field(default_factory=QueryParams)
+    query: str = ""
+
+    def opens(self, address: str) -> str:
+        self.query_params = QueryParams(urlsplit(address).query)
+        self.query = f"?{self.query_params}"
+        return self.page.load(self)
+
+    def sends(self, act: str, **values: Any) -> Reply:
+        reply = self.page.act({"act": act, "query": self.query} | values, self)
+        if "url" in reply:
+            self.query = f"?{urlsplit(reply['url']).query}"
+        return reply

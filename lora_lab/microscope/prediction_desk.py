@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lora_lab.guesses import Verdict
 from lora_lab.inspections import Inspection, InspectionDesk
 from lora_lab.microscope.prediction import (
     RISE_LEAST,
@@ -13,6 +14,7 @@ from lora_lab.microscope.prediction import (
     verdicts,
 )
 from lora_lab.microscope.question import KIND, Question, Scheme
+from lora_lab.predictions import settle
 from study.context import Context, Visit
 from study.stations import AskForCards
 from study.store.predictions import Prediction
@@ -45,18 +47,15 @@ class MicroscopePredictions:
             log.start(made, look, at=visit.now)
 
     def settle(self, visit: Visit) -> None:
-        """Judge what can be judged by now: cards of what was wrong become due, the verdict is kept."""
-        log = self.context.store.predictions
-        for prediction in log.unjudged(visit.profile.id):
-            look = self.desk.find(prediction.run_id)
-            if look is None or look.kind != KIND or not look.ended:
-                continue
-            found = verdicts(Guess(**prediction.guess), _question(prediction), look.found)
-            for verdict in found:
-                if not verdict.right:
-                    self.ask_for_cards(visit, verdict.concepts, because=f"prediction-{verdict.quantity}")
-            if found:
-                log.judge(prediction.id, {one.quantity: one.right for one in found}, at=visit.now)
+        """Judge every guess whose inspection has ended."""
+        settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
+
+    def _verdicts(self, prediction: Prediction) -> list[Verdict]:
+        """Nothing while it goes on, and on a guess about something else."""
+        look = self.desk.find(prediction.run_id)
+        if look is None or look.kind != KIND or not look.ended:
+            return []
+        return verdicts(Guess(**prediction.guess), _question(prediction), look.found)
 
     def part(self, visit: Visit, look: Inspection, question: Question) -> str:
         """The guess beside what was found; empty when this learner guessed nothing about it."""

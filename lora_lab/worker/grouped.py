@@ -23,19 +23,17 @@ from lora_lab.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.data import Encoded, Row, pack, shared_beginning
 from lora_lab.worker.generate import answers
+from lora_lab.worker.grouped_attention import Positions, positions_of, written_out
 from lora_lab.worker.grouped_layer import (
     READS,
     Factors,
     GroupedLayer,
     Norm,
     Part,
-    Positions,
     Saved,
     answer_losses,
     base_of,
     matrix_of,
-    positions_of,
-    written_out,
 )
 from lora_lab.worker.lora_matmul import Decoder, install, unflatten
 from lora_lab.worker.session import Session, adapter_config

@@ -3,20 +3,15 @@
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from lora_lab.datasets import own_dataset
-from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.local import run_now
 from lora_lab.spec import TINY_MODEL, RunSpec
-from study.settings import load_settings
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
+from tests.browser.finished_runs import finished_runs
 
 pytestmark = pytest.mark.browser
 
@@ -32,15 +27,7 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run_ids(lab_folder: Path) -> list[str]:
     """Two real runs of two ranks."""
-    settings = load_settings(home=lab_folder)
-    return [
-        run_now(settings, spec, own_dataset(), now=datetime.now(UTC), watch=wait_a_moment).run_id
-        for spec in (replace(TINY, rank=2), replace(TINY, rank=16))
-    ]
-
-
-def wait_a_moment(run: RunFolder) -> None:
-    Event().wait(0.1)
+    return finished_runs(lab_folder, [replace(TINY, rank=2), replace(TINY, rank=16)])
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +166,7 @@ def test_axe_finds_no_serious_violation(visit: Visit, address: str, run_ids: lis
     page = compare(visit, address, run_ids, color_scheme=scheme, reduced_motion="reduce")
     for summary in page.locator("#main summary").all():
         summary.click()
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_violations(page) == []
 
 
 def test_compared_runs_fit_a_phone(visit: Visit, address: str, run_ids: list[str]) -> None:

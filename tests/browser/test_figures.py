@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
 from lora_lab.figures import FIGURES, checkpointing, merging
@@ -18,6 +17,7 @@ from lora_lab.shapes import find_shape
 from lora_lab.trained_state import optimizer_bytes, trained_tensors
 from study.units import MB, as_bytes, as_percent
 from tests.browser.answering import answer_by_keyboard
+from tests.browser.axe import violations
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -162,13 +162,7 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
 def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme, reduced_motion="reduce").open("/figures")
     page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
-    assert axe(page) == []
-
-
-def axe(page: Page) -> list[tuple[str, list[str]]]:
-    """What axe objects to, at any impact."""
-    found = Axe().run(page).response["violations"]
-    return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -179,7 +173,7 @@ def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: V
     unfold = page.locator("summary", has_text="Look at it: W + B·A, drawn to scale")
     unfold.press("Enter")
     drive(page, *DRIVEN[0])
-    assert axe(page) == []
+    assert violations(page) == []
     page.keyboard.press("3")  # the slider has no use for it
     expect(page.locator("#flip")).to_be_visible()
 
@@ -193,4 +187,4 @@ def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: V
     folded.locator("summary").press("Enter")
     name = folded.get_attribute("data-figure-of")
     drive(page, *next(driven for driven in DRIVEN if driven[0] == name))
-    assert axe(page) == []
+    assert violations(page) == []

@@ -12,7 +12,6 @@ from threading import Event
 
 import psutil
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from lora_lab.datasets import own_dataset
@@ -21,6 +20,7 @@ from lora_lab.runs.local import run_now
 from lora_lab.runs.state import fold
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.settings import load_settings
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
 from tests.lora_lab.exactness import slack_bytes
 
@@ -275,13 +275,7 @@ def test_axe_finds_no_serious_violation_in_the_lab(visit: Visit, lab_address: st
     for summary in page.locator("#lab summary").all():
         if summary.is_visible():
             summary.click()
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_violations(page) == []
 
 
 def test_the_lab_fits_a_phone(visit: Visit, lab_address: str) -> None:

@@ -1,9 +1,9 @@
 """Every page: its own title, nothing from elsewhere, usable on a phone and by keyboard, light and dark."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -79,13 +79,7 @@ def test_a_tab_says_what_its_page_shows(visit: Visit, path: str, title: str) -> 
 def test_axe_finds_no_serious_violation(visit: Visit, path: str, scheme: str) -> None:
     page = visit(color_scheme=scheme, reduced_motion="reduce").open(path)
     deeper(page, path)
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_violations(page) == []
 
 
 @pytest.mark.parametrize("path", PAGES)

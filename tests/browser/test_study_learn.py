@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -18,16 +18,6 @@ RUNS_MS = 120_000
 def address(start_app: StartApp, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An app whose worker starts with the first run."""
     return start_app("--no-worker", folder=tmp_path_factory.mktemp("learn"))
-
-
-def serious(page: Page) -> list[object]:
-    """What axe objects to."""
-    found = Axe().run(page).response["violations"]
-    return [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
 
 
 def mode(page: Page, name: str) -> None:
@@ -73,7 +63,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     page.keyboard.press("ArrowRight")
     expect(page.locator("[data-finding]")).not_to_have_text(finding)
     mode(page, "Metrics")
-    assert serious(page) == []
+    assert serious_violations(page) == []
     mode(page, "Try")
     expect(page.get_by_role("link", name="Open the lab with this")).to_have_attribute(
         "href", re.compile(r"^/lab\?.*rank=")
@@ -120,7 +110,7 @@ def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address
     for path in ("/learn", "/concept?id=nf4&mode=why", "/concept?id=nf4&mode=visualize", "/projects"):
         visitor.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        assert serious(page) == [], path
+        assert serious_violations(page) == [], path
 
 
 def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tmp_path: Path) -> None:
@@ -145,7 +135,7 @@ def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tm
     expect(page.locator(".results .answer").first).to_have_text("Yes.")
     page.get_by_text("The numbers").first.click()
     expect(page.get_by_text("merged and rounded to 4 bits again").first).to_be_visible()
-    assert serious(page) == []
+    assert serious_violations(page) == []
 
     page.get_by_label(re.compile("Was your hypothesis right")).fill("It was: rounding again costs most.")
     page.get_by_role("button", name="Keep this conclusion").click()
@@ -156,4 +146,4 @@ def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tm
     expect(report.get_by_text("Only fp32 gives the trained model back.")).to_be_visible()
     expect(report.get_by_text("It was: rounding again costs most.")).to_be_visible()
     expect(report.locator("figure svg").first).to_be_visible()
-    assert serious(report) == []
+    assert serious_violations(report) == []

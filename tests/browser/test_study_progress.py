@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from study.web import COOKIE
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit, Visitor
 from tests.seeded import seed_home
 
@@ -28,21 +28,12 @@ def ana(visitor: Visitor) -> Visitor:
     return visitor
 
 
-def serious(page: Page) -> list[object]:
-    found = Axe().run(page).response["violations"]
-    return [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-
-
 def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit, address: str) -> None:
     visitor = ana(visit(address=address))
     page = visitor.open("/progress")
     expect(page.locator("figure.plot")).to_have_count(14)
     expect(page.get_by_role("img", name=re.compile("^You recalled .* what|^You recalled"))).to_be_visible()
-    assert serious(page) == []
+    assert serious_violations(page) == []
 
     slider = page.get_by_role("slider", name=re.compile("Desired retention"))
     slider.focus()
@@ -70,7 +61,7 @@ def test_progress_fits_a_phone_in_the_dark(visit: Visit, address: str) -> None:
     page = ana(visit(address=address, width=390, height=844, color_scheme="dark")).open("/progress")
     expect(page.locator("figure.plot")).to_have_count(14)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious(page) == []
+    assert serious_violations(page) == []
 
 
 def test_a_newcomer_is_led_to_the_first_cards(visit: Visit, address: str) -> None:

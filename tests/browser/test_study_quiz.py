@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from tests.browser.answering import answer_by_keyboard
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import Visit, Visitor
 
 pytestmark = pytest.mark.browser
@@ -27,16 +27,6 @@ def open_quiz(visitor: Visitor, address: str) -> Page:
     page.get_by_role("button", name="Start this quiz").click()
     expect(page.locator("#stem")).to_be_visible()
     return page
-
-
-def no_serious_violation(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
 
 
 def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: Visit) -> None:
@@ -79,14 +69,14 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
             new = kind not in seen
             seen.add(kind)
             if new:
-                no_serious_violation(page)
+                assert serious_violations(page) == []
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
             answer_by_keyboard(page, sure="2" if new else "")
             if page.get_by_role("button", name="Show the answer").count():
                 page.keyboard.press("s")
             expect(page.locator(".keep")).to_be_visible()
             if new:
-                no_serious_violation(page)
+                assert serious_violations(page) == []
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
             if topic != "kinds-arranging" and len(seen) == 2 * (1 + KINDS.index(topic)):
                 break
@@ -95,7 +85,7 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
     assert len(seen) == 9
     expect(page.locator(".lead", has_text=re.compile(r"\d+ of \d+ right\."))).to_be_visible()
     expect(page.get_by_role("table")).to_be_visible()
-    no_serious_violation(page)
+    assert serious_violations(page) == []
 
 
 def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from flashcards.deck import load_decks
@@ -16,6 +15,7 @@ from study.concepts import load_concepts
 from study.settings import load_settings
 from study.store import open_store
 from study.web import COOKIE
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import Visit, launch
 from tests.browser.test_study_cards import answer_by_keyboard, question
 from tests.flashcards.fortnight import study
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.browser
 
 def fine_on_a_phone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    found = Axe().run(page).response["violations"]
-    assert [(v["id"], v["nodes"]) for v in found if v["impact"] in ("serious", "critical")] == []
+    assert serious_violations(page) == []
 
 
 def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_back(visit: Visit) -> None:

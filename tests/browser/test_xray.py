@@ -2,20 +2,15 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from lora_lab.datasets import own_dataset
-from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.local import run_now
 from lora_lab.spec import TINY_MODEL, RunSpec
-from study.settings import load_settings
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
+from tests.browser.finished_runs import finished_runs
 
 pytestmark = pytest.mark.browser
 
@@ -31,15 +26,7 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run_ids(lab_folder: Path) -> list[str]:
     """Two real runs of two ranks."""
-    settings = load_settings(home=lab_folder)
-    return [
-        run_now(settings, spec, own_dataset(), now=datetime.now(UTC), watch=wait_a_moment).run_id
-        for spec in (replace(TINY, rank=2), replace(TINY, rank=4, seed=1))
-    ]
-
-
-def wait_a_moment(run: RunFolder) -> None:
-    Event().wait(0.1)
+    return finished_runs(lab_folder, [replace(TINY, rank=2), replace(TINY, rank=4, seed=1)])
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +42,6 @@ def tab_to(page: Page, selector: str) -> None:
         if page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
             return
     raise AssertionError(f"Tab does not reach {selector}")
-
-
-def assert_no_serious_violation(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (violation["id"], [node["html"][:160] for node in violation["nodes"]])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
 
 
 def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
@@ -120,7 +97,7 @@ def test_an_xray_fits_a_phone_and_axe_finds_nothing_serious(
     for summary in page.locator("#main summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert_no_serious_violation(page)
+    assert serious_violations(page) == []
 
 
 def test_before_there_is_a_run_the_page_leads_to_the_lab(visit: Visit) -> None:

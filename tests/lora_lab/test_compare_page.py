@@ -2,12 +2,10 @@
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from starlette.datastructures import QueryParams
 
 from lora_lab.chat import MOST_RUNS, shared_base
 from lora_lab.comparison import MOST_RUNS as MOST_COMPARED
@@ -17,33 +15,15 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.local import LocalEngine
 from study.context import Context
 from study.errors import LearnerError
-from study.frame import Reply
-from study.web import COOKIE
+from tests import visits
 from tests.lora_lab import runs
 from tests.visits import words
 
 LIGHT = runs.TINY
 
 
-@dataclass
-class Visitor:
+class Visitor(visits.Visitor[ComparePage]):
     """One browser on the page."""
-
-    page: ComparePage
-    cookies: dict[str, str] = field(default_factory=lambda: {COOKIE: "browser-of-ana"})
-    query_params: QueryParams = field(default_factory=QueryParams)
-    query: str = ""
-
-    def opens(self, address: str = "/compare") -> str:
-        self.query_params = QueryParams(urlsplit(address).query)
-        self.query = f"?{self.query_params}"
-        return self.page.load(self)
-
-    def sends(self, act: str, **values: Any) -> Reply:
-        reply = self.page.act({"act": act, "query": self.query} | values, self)
-        if "url" in reply:
-            self.query = f"?{urlsplit(reply['url']).query}"
-        return reply
 
 
 @pytest.fixture
@@ -69,7 +49,7 @@ def address(found: list[RunFolder]) -> str:
 
 
 def test_a_newcomer_is_sent_to_the_lab(ana: Visitor) -> None:
-    html = ana.opens()
+    html = ana.opens("/compare")
     assert "There is no run yet" in words(html)
     assert 'href="/lab"' in html
 

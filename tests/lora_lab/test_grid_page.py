@@ -2,12 +2,10 @@
 
 import base64
 import re
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
-from starlette.datastructures import QueryParams
 
 from lora_lab.grid import AXES, Grid
 from lora_lab.grid_form import BASE_NAMES, grid_of_form, grid_presets, settled
@@ -17,33 +15,18 @@ from lora_lab.runs.local import LocalEngine
 from study.context import Context
 from study.errors import LearnerError
 from study.frame import Reply
-from study.web import COOKIE
+from tests import visits
 from tests.lora_lab.sweeps import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.lora_lab.test_datasets import PAIRS, jsonl
 from tests.lora_lab.test_lab_page import Form, part
 from tests.visits import press, words
 
 
-@dataclass
-class Visitor:
-    """One browser on the page: it opens addresses and presses what is there."""
-
-    page: GridPage
-    cookies: dict[str, str] = field(default_factory=lambda: {COOKIE: "browser-of-ana"})
-    query_params: QueryParams = field(default_factory=QueryParams)
-    query: str = ""
-
-    def opens(self, address: str = "/grid") -> str:
-        self.query_params = QueryParams(urlsplit(address).query)
-        self.query = f"?{self.query_params}"
-        return self.page.load(self)
+class Visitor(visits.Visitor[GridPage]):
+    """One browser on the page: what it presses sends the form, too."""
 
     def sends(self, act: str, grid: Grid | None = None, **values: Any) -> Reply:
-        event = {"act": act, "query": self.query, "fields": fields_of(grid or tiny_grid())} | values
-        reply = self.page.act(event, self)
-        if "url" in reply:
-            self.query = f"?{urlsplit(reply['url']).query}"
-        return reply
+        return super().sends(act, **{"fields": fields_of(grid or tiny_grid())} | values)
 
     @property
     def asked(self) -> dict[str, str]:
@@ -141,7 +124,7 @@ def test_a_race_of_variants_at_one_rate_is_warned_of_and_one_press_sweeps_the_ra
 
 
 def test_starting_queues_every_cell_in_the_order_of_the_grid(ana: Visitor, lab: Lab) -> None:
-    ana.opens()
+    ana.opens("/grid")
     reply = ana.sends("start")
     sweep = lab.sweep(ana.asked["sweep"])
     assert lab.engine.waiting() == list(sweep.run_ids)
@@ -151,7 +134,7 @@ def test_starting_queues_every_cell_in_the_order_of_the_grid(ana: Visitor, lab: 
 
 
 def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None:
-    ana.opens()
+    ana.opens("/grid")
     ana.sends("start")
     html = ana.opens(f"/grid{ana.query}")
     assert grid_of_form(TickForm(html).values) == settled(tiny_grid())

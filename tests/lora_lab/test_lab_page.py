@@ -5,7 +5,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from threading import Barrier
 from typing import Any
@@ -34,6 +34,7 @@ from study.errors import LearnerError
 from study.frame import Reply
 from study.units import as_count, as_percent
 from study.web import COOKIE
+from tests import visits
 from tests.lora_lab import runs
 from tests.lora_lab.test_datasets import PAIRS, jsonl
 from tests.visits import press, words
@@ -41,19 +42,8 @@ from tests.visits import press, words
 LIGHT = RunSpec(model="tiny-random", steps=20)
 
 
-@dataclass
-class Visitor:
-    """One browser on the page: it opens addresses and presses what is there."""
-
-    page: LabPage
-    cookies: dict[str, str] = field(default_factory=lambda: {COOKIE: "browser-of-ana"})
-    query_params: QueryParams = field(default_factory=QueryParams)
-    query: str = ""
-
-    def opens(self, address: str = "/lab") -> str:
-        self.query_params = QueryParams(urlsplit(address).query)
-        self.query = f"?{self.query_params}"
-        return self.page.load(self)
+class Visitor(visits.Visitor[LabPage]):
+    """One browser on the page, whose address bar stays as it was opened."""
 
     def sends(self, act: str, spec: RunSpec | None = None, **values: Any) -> Reply:
         event = {"act": act, "query": self.query, "fields": fields_of(spec or LIGHT)} | values
@@ -115,7 +105,7 @@ def all_parts(reply: Reply) -> str:
 
 
 def test_the_page_opens_with_the_demo_and_its_exact_numbers(ana: Visitor) -> None:
-    shown = words(ana.opens())
+    shown = words(ana.opens("/lab"))
     assert "2,442,240" in shown
     assert "136,957,248" in shown
     assert "1.78 %" in shown
@@ -142,7 +132,7 @@ def test_an_address_that_asks_for_the_impossible_still_opens_the_page(ana: Visit
 
 
 def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
-    html = ana.opens()
+    html = ana.opens("/lab")
     for preset in presets():
         assert f'href="/lab?preset={preset.id}"' in html
         assert preset.name in words(html)
@@ -382,7 +372,7 @@ def test_a_run_that_fits_starts_without_a_question(ana: Visitor, lab: Lab) -> No
 
 
 def test_every_preset_says_in_how_much_memory_it_fits(ana: Visitor) -> None:
-    assert words(ana.opens()).count("fits in") == len(presets())
+    assert words(ana.opens("/lab")).count("fits in") == len(presets())
 
 
 def test_a_second_start_is_queued_and_says_so(ana: Visitor) -> None:
@@ -459,7 +449,7 @@ def test_a_second_browser_sees_the_same_run(context: Context, ana: Visitor, lab:
         cookies={COOKIE: "browser-of-ben"},
     )
     for visitor in (ana, ben):
-        visitor.opens()
+        visitor.opens("/lab")
         assert "3 / 20" in all_parts(visitor.sends("poll"))
     run.emit("failed", step=3, cause="killed", what="Killed.", do_next="Start again.")
     for visitor in (ana, ben):
@@ -498,7 +488,7 @@ def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab)
 def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> None:
     old = runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
     new = runs.failed(lab.settings.runs_dir, replace(LIGHT, rank=3), after_seconds=1)
-    html = ana.opens()
+    html = ana.opens("/lab")
     listed = re.findall(r'id="tick-([^"]+)"', html)
     assert listed == [new.run_id, old.run_id]
     assert "r=2 nf4-dq on" in words(ana.opens(f"/lab?run={old.run_id}")).partition("3 · Run")[2][:40]
@@ -507,7 +497,7 @@ def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> 
 def test_without_a_run_in_the_address_the_newest_is_shown(ana: Visitor, lab: Lab) -> None:
     runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
     runs.finished(lab.settings.runs_dir, replace(LIGHT, rank=5), after_seconds=1)
-    assert "r=5 nf4-dq" in words(ana.opens()).partition("3 · Run")[2][:40]
+    assert "r=5 nf4-dq" in words(ana.opens("/lab")).partition("3 · Run")[2][:40]
 
 
 def test_a_run_is_deleted_once_it_has_ended(ana: Visitor, lab: Lab) -> None:
@@ -589,7 +579,7 @@ def test_a_run_kept_by_an_earlier_version_does_not_close_the_page(ana: Visitor, 
     run = runs.finished(lab.settings.runs_dir)
     old = runs.finished(lab.settings.runs_dir, after_seconds=1)
     (old.path / "spec.json").write_text('{"epochs": 3}')
-    assert re.findall(r'id="tick-([^"]+)"', ana.opens()) == [run.run_id]
+    assert re.findall(r'id="tick-([^"]+)"', ana.opens("/lab")) == [run.run_id]
 
 
 def test_today_shows_the_newest_run_that_was_evaluated(lab: Lab) -> None:

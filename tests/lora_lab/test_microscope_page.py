@@ -2,12 +2,10 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from starlette.datastructures import QueryParams
 
 from lora_lab.inspections import Inspection
 from lora_lab.lab import Lab
@@ -18,30 +16,13 @@ from lora_lab.runs.local import LocalEngine
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.frame import Reply
-from study.web import COOKIE
+from tests import visits
 from tests.lora_lab.microscope_findings import FOUND, TINY
 from tests.visits import words
 
 
-@dataclass
-class Visitor:
+class Visitor(visits.Visitor[MicroscopePage]):
     """One browser on the page."""
-
-    page: MicroscopePage
-    cookies: dict[str, str] = field(default_factory=lambda: {COOKIE: "browser-of-ana"})
-    query_params: QueryParams = field(default_factory=QueryParams)
-    query: str = ""
-
-    def opens(self, address: str) -> str:
-        self.query_params = QueryParams(urlsplit(address).query)
-        self.query = f"?{self.query_params}"
-        return self.page.load(self)
-
-    def sends(self, act: str, **values: Any) -> Reply:
-        reply = self.page.act({"act": act, "query": self.query} | values, self)
-        if "url" in reply:
-            self.query = f"?{urlsplit(reply['url']).query}"
-        return reply
 
     def moves(self, question: Question, **fields: str) -> Reply:
         return self.sends("change", fields=_form(question) | {name: [text] for name, text in fields.items()})

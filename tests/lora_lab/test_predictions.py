@@ -193,13 +193,13 @@ def test_which_run_ends_lower_is_judged_against_the_earlier_one(
 def test_a_guess_that_was_typed_but_not_kept_counts_when_start_is_pressed(learner: Visitor, lab: Lab) -> None:
     learner.sends("start", fields=fields_of(LIGHT, predicting="yes", guess_percent="50"))
     end(lab.runs()[0])
-    assert "you said 50.0 %" in words(learner.opens())
+    assert "you said 50.0 %" in words(learner.opens("/lab"))
 
 
 def test_a_start_without_a_guess_keeps_none(context: Context, learner: Visitor, lab: Lab) -> None:
     learner.sends("start", fields=fields_of(LIGHT, predicting="yes"))
     end(lab.runs()[0])
-    assert "Your prediction" not in words(learner.opens())
+    assert "Your prediction" not in words(learner.opens("/lab"))
 
 
 def test_a_learner_sees_only_their_own_prediction(context: Context, learner: Visitor, lab: Lab) -> None:
@@ -222,4 +222,4 @@ def test_the_specs_that_are_judged_are_those_that_ran(lab: Lab, learner: Visitor
     learner.sends("start", fields=fields_of(replace(LIGHT, rank=4), prediction=kept))
     assert lab.runs()[0].spec == RunSpec(model="tiny-random", steps=20, rank=4)
     end(lab.runs()[0])
-    assert "Your prediction" not in words(learner.opens())
+    assert "Your prediction" not in words(learner.opens("/lab"))
