@@ -4,10 +4,13 @@
 """
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 
-from latex2mathml.converter import convert
 from markupsafe import Markup, escape
+
+from study.formulas import FormulaError, to_mathml
 
 # Kept as one pattern so that a dollar sign inside code, or a backtick inside a formula, is left alone.
 MARK = re.compile(
@@ -32,6 +35,31 @@ def to_html(text: str) -> Markup:
         end = mark.end()
     pieces.append(_lines(text[end:]))
     return Markup("".join(pieces))
+
+
+def formula_problems(text: str) -> Iterator[str]:
+    """What is wrong with each formula that can't be shown, and where it begins."""
+    for mark in MARK.finditer(text):
+        latex = mark["display"] or mark["math"]
+        if latex:
+            try:
+                to_mathml(latex)
+            except FormulaError as error:
+                shown = mark[0].strip() if len(mark[0]) <= 60 else f"{mark[0].strip()[:59]}…"
+                yield f"the formula {shown} at character {mark.start() + 1} can't be shown: {error}"
+
+
+def formula_problems_in(value: object) -> Iterator[str]:
+    """The same for every text inside a dataclass, mapping or sequence."""
+    if isinstance(value, str):
+        yield from formula_problems(value)
+    elif is_dataclass(value):
+        yield from formula_problems_in([getattr(value, field.name) for field in fields(value)])
+    elif isinstance(value, Mapping):
+        yield from formula_problems_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            yield from formula_problems_in(inside)
 
 
 def cited(text: str) -> Markup:
@@ -59,13 +87,15 @@ def _marked(mark: re.Match[str]) -> str:
         return f"<pre><code>{escape(mark['block'])}</code></pre>"
     if mark["code"]:
         return _code(mark["code"])
-    return _formula(mark["display"], display="block") if mark["display"] else _formula(mark["math"])
+    return _formula(mark[0], mark["display"] or mark["math"], display=bool(mark["display"]))
 
 
 def _code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
-def _formula(latex: str, *, display: str = "inline") -> str:
-    # latex2mathml escapes the text it puts into elements.
-    return str(convert(latex, display=display))
+def _formula(source: str, latex: str, *, display: bool) -> str:
+    try:
+        return to_mathml(latex, display=display)
+    except FormulaError:  # it is stored already: its source is better than a page that does not open
+        return f'<code class="formula-source" title="This formula can\'t be shown">{escape(source)}</code>'
