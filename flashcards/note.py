@@ -21,6 +21,7 @@ from study.checks import Quantity
 from study.content import Level
 from study.errors import LearnerError
 from study.evidence import Evidence
+from study.markup import formula_problems_in
 
 Kind = Literal["basic", "reversed", "cloze", "typed", "numeric", "image"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -165,4 +166,9 @@ def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
         raise LearnerError(
             "The text has no gap.", do_next="Mark what to recall, as in {{c1::low rank}}, with a number each."
         )
+    for card in note.edited(cleaned).cards():
+        for problem in formula_problems_in((card.front, card.back, card.why)):
+            raise LearnerError(
+                f"{problem[0].upper()}{problem[1:]}.", do_next="Correct it, or put it into `backticks`."
+            )
     return cleaned

@@ -13,6 +13,7 @@ from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
 from study.exchange import File
+from study.markup import formula_problems_in
 from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of, own_files
 
 OPTIONAL = ("why",)
@@ -110,8 +111,10 @@ def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
     entry = replace(entry, concepts=kept, source=entry.source or OWN)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
-    list(_notes([entry], "deck", "", concepts, problems))
-    return entry, "; ".join(problem.partition(": ")[2] or problem for problem in problems)
+    notes = list(_notes([entry], "deck", "", concepts, problems))
+    reasons = [problem.partition(": ")[2] or problem for problem in problems]
+    shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
+    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(shown))))
 
 
 def _read_file(

@@ -14,6 +14,7 @@ from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
 from study.exchange import File
+from study.markup import formula_problems_in
 from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of, own_files
 
 OPTIONAL = ("keep", "feedback", "hint")
@@ -112,8 +113,9 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
-    list(_questions([entry], "topic", "", concepts, problems))
-    return entry, "; ".join(problem.partition(": ")[2] or problem for problem in problems)
+    questions = list(_questions([entry], "topic", "", concepts, problems))
+    reasons = [problem.partition(": ")[2] or problem for problem in problems]
+    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(questions))))
 
 
 def _read_file(path: Path, problems: list[str]) -> Reading:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 
 from study.errors import LearnerError
+from study.markup import formula_problems
 
 try:
     from yaml import CSafeLoader as SafeLoader
@@ -113,6 +114,9 @@ class Fields:
         if not isinstance(value, str) or not value.strip():
             self.note(f"`{name}` must be a text, got {value!r}")
             return ""
+        if not self.own:  # a learner's are checked as they are shown, when they are imported or edited
+            for problem in formula_problems(value):
+                self.note(f"`{name}`: {problem}")
         return " ".join(value.split()) if "\n" not in value.strip() else value.strip()
 
     def texts(self, name: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:

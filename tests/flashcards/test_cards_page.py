@@ -13,6 +13,7 @@ from flashcards.pages.cards import CardsPage
 from flashcards.scheduler import preview
 from flashcards.standing import LEECH_LAPSES
 from study.context import Context
+from study.errors import LearnerError
 from study.frame import Reply
 from tests.flashcards.builders import NOW
 from tests.visits import opened, press, words
@@ -60,6 +61,24 @@ def test_a_rating_is_stored_before_the_next_card_shows(page: CardsPage) -> None:
     assert press(reply["html"], "flip")["card"] != review.card_id
     assert reply["say"].startswith("Good: back in 10 min. Question: ")
     assert reply["focus"] == "#flip"
+
+
+def test_an_edit_with_a_formula_that_can_not_be_read_is_refused_and_nothing_is_lost(page: CardsPage) -> None:
+    html = page.load(opened("b1"))
+    edited = page.act(press(html, "edit"), opened("b1"))["html"]
+    fields = {"front": [r"a $\left($ b"], "back": ["fine"], "why": ["so"]}
+    with pytest.raises(LearnerError, match="at character 3 can't be shown"):
+        page.act(press(edited, "save-edit", fields=fields), opened("b1"))
+    assert words(page.load(opened("b1"))) == words(html)
+
+
+def test_a_stored_card_with_a_formula_that_can_not_be_read_shows_its_source(context: Context) -> None:
+    folder = context.settings.decks_dir
+    folder.mkdir()
+    (folder / "old.yaml").write_text("deck: Old\ncards:\n  - {id: old, front: 'a $\\left($ b', back: c}\n")
+    page = CardsPage(context=context, exercise=card_exercise(context))
+    visitor = opened("b1", "deck=old")
+    assert r"a $\left($ b" in words(page.load(visitor))
 
 
 def test_undo_brings_the_card_back_as_it_was(page: CardsPage) -> None:

@@ -172,6 +172,19 @@ def test_own_words_in_an_imported_deck_are_kept_by_the_file(
     assert len(list((tmp_path / "decks").iterdir())) == 1
 
 
+def test_a_card_whose_formula_can_not_be_read_is_left_out_with_its_place(
+    store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
+) -> None:
+    content = b"Q: Fine, $x^2$\nA: Yes.\n\nQ: A share $\\frac{$ of it\nA: No.\n"
+    plan = card_exchange(store, tmp_path, concepts).plan(
+        ana, File(name="m.md", content=content), now=_never()
+    )
+    [fine, refused] = plan.groups[0].entries
+    assert fine.verdict == "new"
+    assert refused.why.startswith(r"the formula $\frac{$ at character 9 can't be shown")
+    assert r"\\frac{$" not in "".join(plan.files.values())
+
+
 def test_the_command_line_exports_and_imports_and_says_what_became_of_each(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

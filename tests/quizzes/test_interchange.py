@@ -253,6 +253,19 @@ def test_imported_questions_are_asked_beside_the_apps_and_own_ids_are_protected(
     assert refused_for_an_app_question(exchange).endswith("give yours another id to keep both")
 
 
+def test_a_question_whose_formula_can_not_be_read_is_left_out_with_its_place(
+    tmp_path: Path, concepts: ConceptMap
+) -> None:
+    options = [{"text": "A", "correct": True}, {"text": r"B $\frac{$"}]
+    asked = {"topic": "T", "questions": [{"id": "one", "stem": r"Which $\left($?", "options": options}]}
+    plan = question_exchange(tmp_path, concepts).plan(
+        "", File(name="q.json", content=json.dumps(asked).encode()), now=_never()
+    )
+    [refused] = plan.groups[0].entries
+    assert r"the formula $\left($ at character 7 can't be shown" in refused.why
+    assert r"the formula $\frac{$ at character 3 can't be shown" in refused.why
+
+
 def refused_for_an_app_question(exchange: QuestionExchange) -> str:
     first = entries_of(exchange.bank)[0]
     mine = question("mine", "a", "b", "c", "d", several=False)
