@@ -108,18 +108,20 @@ def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
         ) from error
     header: dict[str, str] = {}
     lines = text.splitlines(keepends=True)
-    while len(header) < len(lines) and (found := _HEADER_LINE.fullmatch(lines[len(header)].rstrip())):
+    length = 0  # in lines; a name may stand in several of them, the last one counts
+    while length < len(lines) and (found := _HEADER_LINE.fullmatch(lines[length].rstrip())):
         header[found[1]] = found[2]
-    body = "".join(lines[len(header) :])
+        length += 1
+    body = "".join(lines[length:])
     csv.field_size_limit(CELL_LIMIT)
     reader = csv.reader(io.StringIO(body), delimiter=_separator(header, file, body))
     rows = []
     try:
         for row in reader:
             if any(cell.strip() for cell in row) and not (row[0].startswith("#") and len(row) == 1):
-                rows.append((reader.line_num + len(header), row))
+                rows.append((reader.line_num + length, row))
     except csv.Error as error:
-        line = reader.line_num + len(header)
+        line = reader.line_num + length
         raise LearnerError(
             f"{file.name}:{line}  {error}.", do_next="Correct that line, then import it again."
         ) from error

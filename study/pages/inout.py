@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -35,6 +35,8 @@ class InOutPage:
     context: Context
     exchanges: Mapping[str, Exchange]
     pending: Pending
+    _previews: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    """What the waiting file of a profile would do, as it was when it came. `_apply` looks again."""
 
     def load(self, request: gr.Request) -> str:
         """The page, with the file that waits if there is one."""
@@ -64,7 +66,7 @@ class InOutPage:
     def _preview(self, visit: Visit) -> Reply:
         waiting = self._waiting(visit)
         try:
-            shown = self._shown(visit, waiting)
+            shown = self._planned(visit, waiting)
         except LearnerError:
             self.pending.drop(visit.profile.id)
             raise
@@ -80,7 +82,8 @@ class InOutPage:
         shown = events.text(event, "digest"), events.text(event, "report")
         if shown != (waiting.digest, _digest(planned)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
-            return {"html": self._page(visit), "error": error, "focus": "#preview"}
+            preview = self._planned(visit, waiting)
+            return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
         report = self._imports.apply(visit.profile.id, plan, file_name=waiting.file.name, now=visit.now)
         self.pending.drop(visit.profile.id)
         counts = report.counts
@@ -116,20 +119,28 @@ class InOutPage:
 
     def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:
         waiting = self.pending.of(visit.profile.id)
+        if waiting is None:
+            return None
+        known = self._previews.get(visit.profile.id)
+        if known is not None and known["digest"] == waiting.digest:
+            return known
         try:
-            return self._shown(visit, waiting) if waiting else None
+            return self._planned(visit, waiting)
         except LearnerError:  # it was said when the file came
+            self.pending.drop(visit.profile.id)
             return None
 
-    def _shown(self, visit: Visit, waiting: Waiting) -> dict[str, Any]:
+    def _planned(self, visit: Visit, waiting: Waiting) -> dict[str, Any]:
         report = self._imports.report(visit.profile.id, self._plan(visit, waiting))
-        return {
+        preview = {
             "file": waiting.file.name,
             "digest": waiting.digest,
             "report": report,
             "report_digest": _digest(report),
             "at_most": SHOWN_AT_MOST,
         }
+        self._previews[visit.profile.id] = preview
+        return preview
 
 
 def _digest(report: Report) -> str:

@@ -92,6 +92,12 @@ def test_tables_of_other_programs_are_read_by_header_names_or_place(content: str
     assert (entry.front, entry.back, entry.tags, entry.deck) == ("F", "B", ("one", "two"), "t")
 
 
+def test_a_header_line_may_repeat(concepts: ConceptMap) -> None:
+    text = "#separator:Semicolon\n#separator:Comma\n#deck:A\n#deck:B\nF,B\n"
+    [entry] = read_csv(File(name="t.csv", content=text.encode()), known={}, concepts=()).entries
+    assert (entry.front, entry.back, entry.deck, entry.line) == ("F", "B", "B", 5)
+
+
 def zipped(names: dict[str, bytes]) -> File:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as made:

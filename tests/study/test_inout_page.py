@@ -74,6 +74,24 @@ def test_a_preview_says_what_would_happen_and_changes_nothing(
     assert words(page.load(opened("b1"))) == words(html)
 
 
+def test_a_file_is_read_once_however_often_the_page_opens(
+    page: InOutPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = send(page, "mine.md", DECK)
+    monkeypatch.setattr(type(page.exchanges["cards"]), "plan", None)  # it would raise
+    assert words(page.load(opened("b1"))) == words(first)
+
+
+def test_a_file_that_can_not_be_read_is_put_away_where_the_page_finds_it_after_a_restart(
+    page: InOutPage,
+) -> None:
+    send(page, "mine.md", DECK)
+    [file] = page.pending.folder.glob("*.file")
+    file.write_bytes(b"\xff\xff")
+    assert "nothing has been changed yet" not in words(page.load(opened("b1")))
+    assert list(page.pending.folder.glob("*.file")) == []
+
+
 def test_imported_cards_are_studied_at_once_and_an_undo_takes_them_away(
     page: InOutPage, exercise: CardExercise
 ) -> None:
