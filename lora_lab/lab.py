@@ -18,6 +18,7 @@ from lora_lab.runs.paces import Paces
 from lora_lab.runs.process import start_worker
 from lora_lab.runs.state import RunState, fold
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
+from lora_lab.shape_jobs import ShapeJobs
 from lora_lab.shapes import ModelShape
 from lora_lab.uploads import Uploads
 from study.errors import LearnerError
@@ -39,6 +40,7 @@ class Lab:
     _cells: dict[tuple[str, ...], list[Cell]] = field(default_factory=dict)
     _measured: dict[str, Measured | None] = field(default_factory=dict)
     _readers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _shape_jobs: ShapeJobs = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -47,9 +49,11 @@ class Lab:
         self.paces = Paces(self.settings.runs_dir)
         self.chat = ChatDesk(self.settings, self.engine)
         self.inspections = InspectionDesk(self.settings, self.engine)
+        self._shape_jobs = ShapeJobs(lambda model: start_worker(self.settings, ["--shape", model], 0))
 
     def close(self) -> None:
         """End every process that works for the lab."""
+        self._shape_jobs.close()
         self.chat.close()
         self.inspections.close()
         self.engine.close()
@@ -111,32 +115,22 @@ class Lab:
         """A model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""
         with contextlib.suppress(LearnerError):
             return self.home.shape(model)
-        if self.read_shape(model):
+        if self._shape_jobs.is_working(model):
             return None
         with contextlib.suppress(LearnerError):
             return self.home.shape(model)
-        self.forget_reader(model)
+        self._shape_jobs.forget(model)
         raise LearnerError(
             f"{model} could not be read: no such folder, or the hub does not answer.",
             do_next="Check the name and the network, or choose the embedded model.",
         )
-
-    def read_shape(self, model: str) -> bool:
-        """Let a worker read a model's configuration; True while it does, False once it has ended."""
-        return self._working("--shape", model)
-
-    def forget_reader(self, model: str) -> None:
-        """Let the next `read_shape` try anew."""
-        with self._lock:
-            self._readers.pop(("--shape", model), None)
 
     def read_data(self, model: str, data: str) -> None:
         """Let a worker tokenize a data set, unless one is at it."""
         if not self.is_reading(model, data):
             order = ("--read", model, "--data", data)
             with self._lock:
-                self._readers.pop(order, None)
-            self._working(*order)
+                self._readers[order] = start_worker(self.settings, [*order], 0)
 
     def is_reading(self, model: str, data: str) -> bool:
         """Whether a worker is tokenizing that data set for that model."""
@@ -172,10 +166,3 @@ class Lab:
     def afterwards(self, run_id: str) -> Afterwards:
         """What was measured on a finished run."""
         return Afterwards(self.run(run_id))
-
-    def _working(self, *order: str) -> bool:
-        """Whether the one worker with this order is still at it; the first look starts it."""
-        with self._lock:
-            if order not in self._readers:
-                self._readers[order] = start_worker(self.settings, list(order), 0)
-            return self._readers[order].poll() is None

@@ -9,6 +9,7 @@
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
 // <form data-live="change">            act({act: "change", fields}) while its controls move; the newest always arrives
+//                                      a text field in it with data-after-pause: after a pause, or on leaving it
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
 // <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
 //                                      most `data-limit` bytes
@@ -388,7 +389,21 @@ function onLiveInput(event) {
   if (slider) drivenBy(slider).value = Math.round(2 ** slider.value);
   else element.querySelectorAll(`[data-drives="${event.target.id}"]`).forEach(placeSlider);
   if (slider) slider.setAttribute('aria-valuetext', drivenBy(slider).value);
-  askLive(liveForm().dataset.live);
+  clearTimeout(settling);
+  if (event.target.matches('[data-after-pause]')) settling = setTimeout(endTyping, TYPING_PAUSE);
+  else changeLive();
+}
+
+// A name that is looked up elsewhere is asked for when it is whole, not once a letter.
+const TYPING_PAUSE = 800; // ms
+let settling;
+const changeLive = () => liveForm() && askLive(liveForm().dataset.live);
+
+function endTyping() {
+  if (!settling) return;
+  clearTimeout(settling);
+  settling = undefined;
+  changeLive();
 }
 
 function chosenFile(input) {
@@ -518,6 +533,7 @@ element.addEventListener('input', (event) => {
 element.addEventListener('change', (event) => {
   if (event.target.matches('[data-upload]')) upload(event.target);
   if (event.target.matches('[data-send]')) sendFile(event.target);
+  if (event.target.matches('[data-after-pause]')) endTyping();
 });
 
 element.addEventListener('keydown', stepSlider);

@@ -12,7 +12,7 @@ from threading import Event
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from lora_lab.datasets import own_dataset
 from lora_lab.runs.folder import RunFolder
@@ -112,6 +112,23 @@ def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> No
     expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
     lab.get_by_role("spinbutton", name="Rank r").fill("4")
     expect(lab.locator("#trainable")).to_have_text("8,192")
+
+
+def test_a_model_is_looked_up_once_its_name_is_whole(lab: Page) -> None:
+    asked: set[str] = set()
+    typed = re.compile(r'"model_other":\["([^"]+)"\]')
+
+    def listen(request: Request) -> None:
+        if "poll" not in (sent := request.post_data or ""):
+            asked.update(typed.findall(sent))
+
+    lab.on("request", listen)
+    lab.locator("#model").select_option("other")
+    field = lab.get_by_label("Folder or hub id")
+    field.press_sequentially("/no/such/folder", delay=40)
+    field.press("Tab")
+    expect(lab.get_by_role("alert")).to_contain_text("/no/such/folder could not be read", timeout=60_000)
+    assert asked == {"/no/such/folder"}
 
 
 def test_an_address_reproduces_a_setting(visit: Visit, lab_address: str) -> None:

@@ -1,0 +1,64 @@
+"""Worker processes that read models' shapes: a few at a time, and none that no page waits for any more."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+AT_ONCE = 2  # each imports torch: some 300 MB and seconds of a core
+PATIENCE_SECONDS = 5.0
+"""Pages ask about every second while they wait; what nobody has asked for this long is not wanted any more."""
+
+
+@dataclass
+class _Job:
+    asked_at: float
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class ShapeJobs:
+    """Reads one model's shape a process. `start` begins one; what it finds it keeps in the lab's folder."""
+
+    def __init__(
+        self, start: "Callable[[str], subprocess.Popen[bytes]]", *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._start = start
+        self._now = now
+        self._jobs: dict[str, _Job] = {}
+        self._lock = threading.Lock()
+
+    def is_working(self, model: str) -> bool:
+        """Whether a model's shape is being read, or will be; the first question starts it.
+
+        False once its process has ended: then the shape is there, or can't be had.
+        """
+        with self._lock:
+            now = self._now()
+            job = self._jobs.setdefault(model, _Job(asked_at=now))
+            job.asked_at = now
+            self._drop([name for name, each in self._jobs.items() if now - each.asked_at > PATIENCE_SECONDS])
+            if job.process is None and sum(each.is_running for each in self._jobs.values()) < AT_ONCE:
+                job.process = self._start(model)
+            return job.process is None or job.is_running
+
+    def forget(self, model: str) -> None:
+        """Let the next question start anew."""
+        with self._lock:
+            self._drop([model])
+
+    def close(self) -> None:
+        """End every process."""
+        with self._lock:
+            self._drop(list(self._jobs))
+
+    def _drop(self, models: list[str]) -> None:
+        for model in models:
+            job = self._jobs.pop(model, None)
+            if job is not None and job.process is not None:
+                job.process.kill()
+                job.process.wait()
