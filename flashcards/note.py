@@ -29,7 +29,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 TEXT_LIMIT = 4000  # characters of one field of a learner's own text
 ANSWER_PLACE = "{answer}"
 BLANK = "[…]"
-_CLOZE = re.compile(r"\{\{c(?P<number>[1-9]\d?)::(?P<text>.+?)(?:::(?P<hint>.+?))?\}\}", re.DOTALL)
+# No part goes past the next gap, so that a text full of openings is read in one pass.
+_CLOZE = re.compile(
+    r"\{\{c(?P<number>[1-9]\d?)::(?P<text>(?:(?!::|\}\}|\{\{c\d).)+)"
+    r"(?:::(?P<hint>(?:(?!\}\}|\{\{c\d).)+))?\}\}",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flashcards.deck import Decks, load_decks, read_note
-from flashcards.interchange.entry import OWN, CardEntry, Reading, entries_of, named
+from flashcards.interchange.entry import OWN, TEXTS, CardEntry, Reading, entries_of, named
 from flashcards.interchange.formats import ENDINGS, read_cards
 from flashcards.interchange.schema import as_placed
 from flashcards.note import Card, Note
@@ -13,8 +13,9 @@ from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
 from study.exchange import File
+from study.import_limits import FILE_BYTES, length_problems
 from study.markup import formula_problems_in
-from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of, own_files
+from study.own_files import IMPORTED, LiveMapping, Watched, key_of, own_files
 
 OPTIONAL = ("why",)
 LONGEST_ID = 100  # the log has room for 120, with what tells the cards of a note apart
@@ -111,6 +112,11 @@ def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
     entry = replace(entry, concepts=kept, source=entry.source or OWN)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    lengths = length_problems(
+        [(name, getattr(entry, name)) for name in TEXTS] + [("answer", text) for text in entry.accept]
+    )
+    if lengths:
+        return entry, "; ".join(lengths)
     notes = list(_notes([entry], "deck", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
     shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
@@ -121,7 +127,7 @@ def _read_file(
     path: Path, known: Mapping[str, CardEntry], concepts: ConceptMap, problems: list[str]
 ) -> Reading:
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
+        if path.stat().st_size > FILE_BYTES:
             raise LearnerError(
                 f"{path.name} is too large.", do_next="Import it on the In and out page instead."
             )

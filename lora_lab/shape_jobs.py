@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 AT_ONCE = 2  # each imports torch: some 300 MB and seconds of a core
 PATIENCE_SECONDS = 5.0
-"""Pages ask about every second while they wait; what nobody has asked for this long is not wanted any more."""
+"""Pages ask about every second while they wait; what nobody asked for this long is not wanted any more."""
 
 
 @dataclass

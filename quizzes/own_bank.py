@@ -14,8 +14,9 @@ from study.concepts import ConceptMap
 from study.content import Fields, Problem
 from study.errors import LearnerError
 from study.exchange import File
+from study.import_limits import FILE_BYTES, length_problems
 from study.markup import formula_problems_in
-from study.own_files import FILE_LIMIT_BYTES, IMPORTED, LiveMapping, Watched, key_of, own_files
+from study.own_files import IMPORTED, LiveMapping, Watched, key_of, own_files
 
 OPTIONAL = ("keep", "feedback", "hint")
 LONGEST_ID = 100
@@ -113,14 +114,28 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    if lengths := length_problems(_texts(entry.fields)):
+        return entry, "; ".join(lengths)
     questions = list(_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
     return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(questions))))
 
 
+def _texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
+    """Every text of a question's fields, with the name of its field."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inside in value.items():
+            yield from _texts(inside, str(key))
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            yield from _texts(inside, name)
+
+
 def _read_file(path: Path, problems: list[str]) -> Reading:
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
+        if path.stat().st_size > FILE_BYTES:
             raise LearnerError(f"{path.name} is too large.", do_next="Split it, or import it instead.")
         reading = read_questions(File(name=path.name, content=path.read_bytes()))
     except (LearnerError, OSError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from study.errors import LearnerError
 from study.exchange import Entry, File, Format, Plan, gathered
+from study.import_limits import PACKAGE_BYTES
 from study.own_files import is_safe, read_own_file, read_own_files
 from study.store import Store
 from study.store.migrations import STEPS
@@ -18,7 +19,6 @@ from study.store.notes import preference_problem
 from study.store.rows import owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
-LIMIT_BYTES = 200_000_000
 NAME = "lora-study-backup"
 
 RowProblem = Callable[[str, Mapping[str, Any]], str]
@@ -133,11 +133,11 @@ def _unpacked(file: File) -> bytes:
         return file.content
     try:
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        content = unpacker.decompress(file.content, LIMIT_BYTES)
+        content = unpacker.decompress(file.content, PACKAGE_BYTES)
     except (zlib.error, gzip.BadGzipFile) as error:
         raise LearnerError(f"{file.name} can't be unpacked.", do_next="Choose another file.") from error
     if unpacker.unconsumed_tail:
         raise LearnerError(
-            f"{file.name} unpacks to more than {LIMIT_BYTES // 10**6} MB.", do_next="Choose another file."
+            f"{file.name} unpacks to more than {PACKAGE_BYTES // 10**6} MB.", do_next="Choose another file."
         )
     return content

@@ -71,8 +71,18 @@ class _PlacedLoader(SafeLoader):
             placed[key] = self.construct_object(value_node, deep=True)
         return placed
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """Not `1:30` to the base of 60, which nobody means and which takes minutes where it is long."""
+        return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        """The same for `1:30.5`."""
+        return node.value if ":" in node.value else super().construct_yaml_float(node)
+
 
 _PlacedLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _PlacedLoader.construct_placed)
+_PlacedLoader.add_constructor("tag:yaml.org,2002:int", _PlacedLoader.construct_yaml_int)
+_PlacedLoader.add_constructor("tag:yaml.org,2002:float", _PlacedLoader.construct_yaml_float)
 
 
 class Fields:

@@ -8,6 +8,7 @@ import re
 from html import escape, unescape
 from html.parser import HTMLParser
 
+from study.import_limits import check_html
 from study.markup import MARK
 
 _LOOKS_LIKE = {"$": "＄", "`": "ˋ"}
@@ -16,11 +17,18 @@ _REAL = {look: real for real, look in _LOOKS_LIKE.items()}
 # A backslash before a bracket would begin a formula; an empty element between them does not show.
 _OPENS_FORMULA = re.compile(r"\\(?=[(\[\])])")
 
-_FORMULAS = re.compile(
-    r"\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\]|\[\$\$?\](?P<old>.*?)\[/\$\$?\]"
-    r"|\[latex\]\$*(?P<latex>.*?)\$*\[/latex\]|<anki-mathjax[^>]*>(?P<element>.*?)</anki-mathjax>",
-    re.DOTALL | re.IGNORECASE,
+# What begins or ends a formula, and which end belongs to which beginning.
+_DELIMITERS = re.compile(
+    r"\\[()\[\]]|\[/?\$\$?\]|\[/?latex\]|<anki-mathjax[^<>]*>|</anki-mathjax>", re.IGNORECASE
 )
+_ENDS = {
+    r"\(": r"\)",
+    r"\[": r"\]",
+    "[$]": "[/$]",
+    "[$$]": "[/$]",
+    "[latex]": "[/latex]",
+    "<anki-mathjax>": "</anki-mathjax>",
+}
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _BLOCKS = {"p", "div", "li", "tr", "hr", "h1", "h2", "h3", "h4", "ul", "ol", "table", "pre", "blockquote"}
 _SILENT = {"style", "script", "head", "title", "template"}
@@ -43,9 +51,13 @@ def to_html(text: str) -> str:
 
 
 def from_html(html: str) -> str:
-    """The text of some HTML: formulas and code keep their marks, everything else loses its tags."""
+    """The text of some HTML: formulas and code keep their marks, everything else loses its tags.
+
+    Raises LearnerError when it is longer than `study/import_limits.py` allows.
+    """
+    check_html(html)
     reader = _Reader()
-    reader.feed(_FORMULAS.sub(reader.keep_formula, _PRIVATE.sub("", html)))
+    reader.feed(_without_formulas(_PRIVATE.sub("", html), reader))
     reader.close()
     return reader.text()
 
@@ -65,6 +77,35 @@ def images_in(html: str) -> list[str]:
 def plain(text: str) -> str:
     """A text from outside that is not HTML and has no markup of ours."""
     return _as_words(text).strip()
+
+
+def _without_formulas(html: str, reader: "_Reader") -> str:
+    """The HTML with each formula kept aside, in one pass: an end is looked for among the delimiters only."""
+    found = [(match, _delimiter(match[0])) for match in _DELIMITERS.finditer(html)]
+    next_end: dict[str, int] = {}  # by what ends a formula: the nearest one from here on
+    ends: list[int | None] = []  # by delimiter: the one that ends the formula it begins
+    for place in range(len(found) - 1, -1, -1):
+        kind = found[place][1]
+        ends.append(next_end.get(_ENDS[kind]) if kind in _ENDS else None)
+        next_end[kind] = place
+    ends.reverse()
+    pieces: list[str] = []
+    read = 0
+    for (begin, kind), ended_by in zip(found, ends, strict=True):
+        if ended_by is not None and begin.start() >= read:
+            end = found[ended_by][0]
+            kept = reader.keep_formula(html[begin.end() : end.start()], block=kind == r"\[")
+            pieces += [html[read : begin.start()], kept]
+            read = end.end()
+    return "".join([*pieces, html[read:]])
+
+
+def _delimiter(written: str) -> str:
+    """A delimiter without what may vary in it."""
+    lower = written.lower()
+    if lower.startswith("<anki-mathjax"):
+        return "<anki-mathjax>"
+    return "[/$]" if lower == "[/$$]" else lower
 
 
 def _marked(mark: re.Match[str]) -> str:
@@ -97,10 +138,9 @@ class _Reader(HTMLParser):
         self._as_typed = 0
         self._code: list[str] | None = None
 
-    def keep_formula(self, found: re.Match[str]) -> str:
-        written = next(part for part in found.groups() if part is not None)
+    def keep_formula(self, written: str, *, block: bool) -> str:
         formula = unescape(_TAG.sub(" ", written)).replace("$", "")
-        if found["block"] is not None and formula.strip():
+        if block and formula.strip():
             return self._keep(f"$${formula}$$")
         return self._keep(f"${formula}$".replace("\n", " ")) if formula else ""
 
@@ -135,7 +175,7 @@ class _Reader(HTMLParser):
     def text(self) -> str:
         """What was collected."""
         text = "".join([*self._pieces, *(self._code or ())])
-        text = re.sub(rf"\s*{_BLOCK}[\s{_BLOCK}]*", "\n", re.sub(r" {2,}", " ", text))
+        text = re.sub(rf"(?<!\s)\s*{_BLOCK}[\s{_BLOCK}]*", "\n", re.sub(r" {2,}", " ", text))
         text = re.sub(r" ?\n ?", "\n", text).strip()
         return re.sub(rf"{_KEPT}(\d+){_KEPT_END}", self._put_back, text)
 

@@ -11,7 +11,6 @@ T = TypeVar("T")
 
 FOLDERS = ("decks", "questions")
 IMPORTED = ".imported.json"  # written by imports; what a learner writes by hand is never overwritten by cards
-FILE_LIMIT_BYTES = 20_000_000
 
 _SAFE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w][\w .+-]{{0,150}}")
 

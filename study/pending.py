@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.errors import LearnerError
 from study.exchange import File
-
-UPLOAD_LIMIT_BYTES = 64_000_000
+from study.import_limits import check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +33,7 @@ class Pending:
             with part.open("wb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
-                    if size > UPLOAD_LIMIT_BYTES:
-                        limit = UPLOAD_LIMIT_BYTES // 10**6
-                        raise LearnerError(
-                            f"{name} is larger than {limit} MB.",
-                            do_next="Leave its media out, or use the command line.",
-                        )
+                    check_size(name, size, package=True)
                     file.write(chunk)
             self._path(profile_id, "name").write_text(json.dumps(name[:200]), encoding="utf-8")
             part.replace(self._path(profile_id, "file"))

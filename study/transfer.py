@@ -14,12 +14,13 @@ from study.attachments import file_response, missing
 from study.context import Context, visit
 from study.errors import LearnerError
 from study.exchange import Exchange, File
-from study.pending import UPLOAD_LIMIT_BYTES, Pending
+from study.import_limits import PACKAGE_BYTES
+from study.pending import Pending
 from study.store.profiles import Profile
 from study.web import browser_of
 
 UPLOAD_PATH = "/io/upload"
-LARGER_BODIES = {UPLOAD_PATH: UPLOAD_LIMIT_BYTES}
+LARGER_BODIES = {UPLOAD_PATH: PACKAGE_BYTES}
 
 MEDIA = {
     "apkg": "application/octet-stream",

@@ -15,12 +15,14 @@ from typing import Any
 from flashcards.interchange.archive import Archive
 from study.errors import LearnerError
 from study.exchange import File
+from study.import_limits import ITEMS
 
 GENERATIONS = (
     "collection.anki21b",
     "collection.anki21",
     "collection.anki2",
 )  # newest first: the old one may be empty
+REVIEWS_AT_MOST = 500_000
 STEPS_AT_MOST = 200_000_000  # of SQLite's machine; an honest collection of 100,000 cards takes a tenth
 
 
@@ -139,6 +141,10 @@ def _opened(content: bytes) -> sqlite3.Connection:
 
 def _read(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFile:
     [info] = collection.execute("SELECT * FROM col LIMIT 1")
+    for table, most in (("notes", ITEMS), ("cards", 2 * ITEMS), ("revlog", REVIEWS_AT_MOST)):
+        [[count]] = collection.execute(f"SELECT count(*) FROM {table}")
+        if count > most:
+            raise ValueError(f"{count:,} {table}; {most:,} are the limit")
     new = generation == "anki21b"
     types = _types_of_tables(collection) if new else _types_of_json(json.loads(info["models"]))
     decks = _decks_of_tables(collection) if new else _decks_of_json(json.loads(info["decks"]))

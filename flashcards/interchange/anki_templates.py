@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping
 
-_SECTION = re.compile(
-    r"\{\{(?P<sign>[#^])\s*(?P<name>[^{}]+?)\s*\}\}(?P<inside>.*?)\{\{/\s*(?P=name)\s*\}\}", re.DOTALL
-)
-_PLACE = re.compile(r"\{\{\s*([^{}#^/][^{}]*?)\s*\}\}")
-_ANSWER = re.compile(r"<hr[^>]*\bid\s*=\s*[\"']?answer[\"']?[^>]*>", re.IGNORECASE)
+from study.import_limits import HTML_CHARACTERS, check_html
+
+_TAG = re.compile(r"\{\{\s*(?P<sign>[#^/]?)\s*(?P<name>[^{}]+?)\s*\}\}")
+_ANSWER = re.compile(r"<hr[^<>]*\bid\s*=\s*[\"']?answer[\"']?[^<>]*>", re.IGNORECASE)
 
 
 def front_of(template: str, fields: Mapping[str, str]) -> str:
-    """The HTML of a question."""
+    """The HTML of a question. Raises LearnerError when it would be longer than any card."""
     return _filled(template, fields)
 
 
@@ -28,17 +27,29 @@ def typed_field(template: str) -> str:
 
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:
-    for _ in range(10):  # sections may stand in sections, not without end
-        shown = _SECTION.sub(lambda section: _section(section, fields), template)
-        if shown == template:
+    """The template in one pass: a section shows where its field is filled, one with `^` where it is empty."""
+    pieces: list[str] = []
+    length = end = 0
+    open_sections: list[tuple[str, bool]] = []  # name, and whether what stands in it is shown
+    for tag in _TAG.finditer(template):
+        shown = not open_sections or open_sections[-1][1]
+        piece = template[end : tag.start()] if shown else ""
+        end = tag.end()
+        if tag["sign"] == "/":
+            if open_sections and open_sections[-1][0] == tag["name"]:
+                open_sections.pop()
+        elif tag["sign"]:
+            filled = bool(fields.get(tag["name"], "").strip())
+            open_sections.append((tag["name"], shown and filled is (tag["sign"] == "#")))
+        elif shown:
+            piece += _value(tag["name"], fields)
+        pieces.append(piece)
+        length += len(piece)
+        if length > HTML_CHARACTERS:
             break
-        template = shown
-    return _PLACE.sub(lambda place: _value(place[1], fields), template)
-
-
-def _section(section: re.Match[str], fields: Mapping[str, str]) -> str:
-    filled = bool(fields.get(section["name"], "").strip())
-    return section["inside"] if filled is (section["sign"] == "#") else ""
+    html = "".join([*pieces, template[end:]])
+    check_html(html)
+    return html
 
 
 def _value(name: str, fields: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from study.units import as_bytes
 
 MOST_FILES = 50_000
 ALL_BYTES = 2_000_000_000  # media are counted but never read
-ONE_BYTES = 300_000_000
+ONE_BYTES = 100_000_000
 MOST_RATIO = 300  # a collection compresses 5 to 50 times, a bomb a thousand times
 
 _ZSTD = b"\x28\xb5\x2f\xfd"

@@ -114,13 +114,14 @@ def named(entries: Iterable[CardEntry]) -> list[CardEntry]:
     The same words give the same id at the next import, so that a corrected answer keeps its schedule.
     """
     taken: set[str] = set()
+    used: dict[str, int] = {}  # how many have had the same wish
     result = []
     for entry in entries:
         wanted = entry.id or slug(f"{entry.deck} {entry.recognized_by}", limit=80) or "card"
         free = wanted
-        number = 2
         while free in taken and not entry.id:
-            free, number = f"{wanted}-{number}", number + 1
+            used[wanted] = used.get(wanted, 1) + 1
+            free = f"{wanted}-{used[wanted]}"
         taken.add(free)
         result.append(replace(entry, id=free))
     return result

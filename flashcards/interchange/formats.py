@@ -11,14 +11,22 @@ from flashcards.interchange.schema import read_schema
 from flashcards.interchange.table import read_csv
 from study.errors import LearnerError
 from study.exchange import File
+from study.import_limits import FILE_BYTES, check_items, check_size
 
 ENDINGS = ("apkg", "colpkg", "csv", "tsv", "txt", "md", "yaml", "yml", "json", "zip")
 READABLE = "Anki decks (.apkg), tables (.csv, .txt), Markdown (.md), and decks in our own form (.yaml, .json)"
-MEMBER_BYTES = 20_000_000
+PACKAGES = ("apkg", "colpkg", "zip")
 
 
 def read_cards(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
-    """The cards of a file, whatever its format."""
+    """The cards of a file of any format. Raises LearnerError when it is too large or can't be read."""
+    check_size(file.name, len(file.content), package=file.ending in PACKAGES)
+    reading = _read(file, known=known, concepts=concepts)
+    check_items(file.name, len(reading.entries) + len(reading.rejected))
+    return reading
+
+
+def _read(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
     match file.ending:
         case "apkg" | "colpkg":
             return read_apkg(file, known=known, concepts=concepts)
@@ -40,7 +48,7 @@ def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
     for name in archive.names:
         inside = File(name=name, content=b"")
         if inside.ending in ENDINGS and inside.ending != "zip":
-            content = archive.read(name, limit_bytes=MEMBER_BYTES)
+            content = archive.read(name, limit_bytes=FILE_BYTES)
             read = read_cards(File(name=name, content=content), known=known, concepts=concepts)
             whole = replace(
                 whole,

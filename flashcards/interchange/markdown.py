@@ -19,7 +19,7 @@ _PART = re.compile(r"([QAC]):\s?(.*)")
 _STARTS_PART = re.compile(r"^([QAC])(\\*):", re.MULTILINE)
 _ESCAPED_PART = re.compile(r"^([QAC])\\(\\*):", re.MULTILINE)
 _GAP = re.compile(r"(?<![!\\])\[((?:[^\[\]\\]|\\.)+)\](?!\()")
-_CLOZE = re.compile(r"\{\{c(\d+)::(.+?)(?:::.+?)?\}\}", re.DOTALL)
+_CLOZE = re.compile(r"\{\{c(\d+)::((?:(?!::|\}\}|\{\{c\d).)+)(?:::(?:(?!\}\}|\{\{c\d).)+)?\}\}", re.DOTALL)
 _KEPT = ("id", "concepts", "level", "tags", "why", "source", "kind", "accept", "text")
 
 
@@ -73,22 +73,26 @@ def _front_matter(text: str, stem: str) -> tuple[str, int, list[str]]:
 
 def _cards(lines: list[str], first_line: int) -> Iterable[tuple[int, dict[str, str], dict[str, object]]]:
     """Each card's line, its parts by their letter, and what the comment under it keeps."""
-    began, parts, kept, letter = first_line, dict[str, str](), dict[str, object](), ""
+    began, parts, kept, letter = first_line, dict[str, list[str]](), dict[str, object](), ""
     for number, line in enumerate(lines, first_line):
         found = _PART.fullmatch(line)
         if found and (found[1] in "QC" or found[1] in parts or not parts):
             if parts:
-                yield began, parts, kept
+                yield began, _joined(parts), kept
             began, parts, kept = number, {}, {}
         if found:
             letter = found[1]
-            parts[letter] = found[2]
+            parts[letter] = [found[2]]
         elif comment := _COMMENT.fullmatch(line):
             kept = _kept(comment["json"])
         elif parts and not kept:
-            parts[letter] += f"\n{line}"
+            parts[letter].append(line)
     if parts:
-        yield began, parts, kept
+        yield began, _joined(parts), kept
+
+
+def _joined(parts: dict[str, list[str]]) -> dict[str, str]:
+    return {letter: "\n".join(lines) for letter, lines in parts.items()}
 
 
 def _kept(text: str) -> dict[str, object]:

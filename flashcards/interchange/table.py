@@ -18,6 +18,7 @@ from flashcards.interchange.entry import CardEntry, Reading, read_tags, tags_of
 from study.errors import LearnerError
 from study.exchange import Entry, File, shorten
 from study.html_text import from_html, plain, to_html
+from study.import_limits import check_items
 
 COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind")
 _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",
@@ -120,6 +121,7 @@ def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
         for row in reader:
             if any(cell.strip() for cell in row) and not (row[0].startswith("#") and len(row) == 1):
                 rows.append((reader.line_num + length, row))
+                check_items(file.name, len(rows))
     except csv.Error as error:
         line = reader.line_num + length
         raise LearnerError(

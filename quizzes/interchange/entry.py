@@ -110,12 +110,14 @@ def entry_of(question: Question, topic: str) -> QuestionEntry:
 def named(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
     """The entries with ids: one that has none is called by its topic and its first words."""
     taken: set[str] = set()
+    used: dict[str, int] = {}  # how many have had the same wish
     result = []
     for entry in entries:
         wanted = entry.id or slug(f"{entry.topic} {entry.text('stem')}", limit=80) or "question"
-        free, number = wanted, 2
+        free = wanted
         while free in taken and not entry.id:
-            free, number = f"{wanted}-{number}", number + 1
+            used[wanted] = used.get(wanted, 1) + 1
+            free = f"{wanted}-{used[wanted]}"
         taken.add(free)
         result.append(QuestionEntry(topic=entry.topic, fields={**entry.fields, "id": free}, line=entry.line))
     return result

@@ -7,6 +7,7 @@ from quizzes.interchange.schema import read_schema
 from quizzes.interchange.table import read_table
 from study.errors import LearnerError
 from study.exchange import File
+from study.import_limits import check_items, check_size
 
 ENDINGS = ("xml", "gift", "txt", "csv", "tsv", "yaml", "yml", "json")
 READABLE = (
@@ -15,7 +16,14 @@ READABLE = (
 
 
 def read_questions(file: File) -> Reading:
-    """The questions of a file, whatever its format."""
+    """The questions of a file. Raises LearnerError when it is too large, or none can be read."""
+    check_size(file.name, len(file.content))
+    reading = _read(file)
+    check_items(file.name, len(reading.entries) + len(reading.rejected))
+    return reading
+
+
+def _read(file: File) -> Reading:
     match file.ending:
         case "xml":
             return read_moodle_xml(file)

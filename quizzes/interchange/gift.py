@@ -17,6 +17,7 @@ from study.exchange import Entry, File, shorten
 from study.html_text import from_html, plain, to_html
 
 CATEGORY = "LoRA study"
+MOST_ANSWERS = 100
 _SPECIAL = "~=#{}:\\"
 _ESCAPED = re.compile(r"\\([~=#{}:\\n])")
 _PRIVATE = {character: chr(0xE100 + place) for place, character in enumerate(_SPECIAL)}
@@ -89,7 +90,7 @@ def _block(entry: QuestionEntry) -> str | None:
         return None
     keep = f"####{_out(form.keep)}" if form.keep else ""
     if form.kind == "gaps":
-        before, after = re.split(r"\{\{.+?\}\}", form.stem)
+        before, after = re.split(r"\{\{(?:(?!\{\{|\}\}).)+\}\}", form.stem)
         return f"::{_plain_out(form.name)}::[html]{_out(before)}{{{answers}{keep}}}{_out(after)}"
     return f"::{_plain_out(form.name)}::[html]{_out(form.stem)}{{{answers}{keep}}}"
 
@@ -183,7 +184,7 @@ def _entry(block: _Block, topic: str) -> QuestionEntry:
     kept = _kept_entry(block)
     if kept is not None and _block(kept) == block.text:
         return kept
-    form, tags = _form(block.text), dict(re.findall(r"\[(id|tag):([^\]]+)\]", " ".join(block.comments)))
+    form, tags = _form(block.text), dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments)))
     fields = fields_of(form)
     known: Mapping[str, Any] = kept.fields if kept else {}
     beside = {name: known[name] for name in ("concepts", "level", "hint", "steps", "source") if name in known}
@@ -217,6 +218,8 @@ def _form(text: str) -> Form:
         raise GiftError("a description asks nothing")
     if not closing:
         raise GiftError("the answers have no closing brace")
+    if (count := inside.count("~") + inside.count("=")) > MOST_ANSWERS:
+        raise GiftError(f"it has {count:,} answers; {MOST_ANSWERS} are the limit")
     read, before = _reader(before)
     answers, _, keep = inside.rpartition("####") if "####" in inside else (inside, "", "")
     form = _form_of_answers(answers.strip(), read)

@@ -5,7 +5,7 @@ An element of our own, which Moodle passes over, keeps what the format has no pl
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -23,8 +23,9 @@ KEPT = "lora-study"
 _TYPES = {"choice": "multichoice", "truth": "truefalse", "number": "numerical", "words": "shortanswer",
           "pairs": "matching", "gaps": "cloze"}  # fmt: skip
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-_GAP = re.compile(r"\{\{(.+?)\}\}")
-_CLOZE = re.compile(r"\{\d*:(?:SHORTANSWER(?:_C)?|SAC?|MWC?|MW_C):(?P<answers>(?:[^}\\]|\\.)*)\}", re.DOTALL)
+_GAP = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
+_CLOZE = re.compile(r"\{\d{0,3}:(?:SHORTANSWER(?:_C)?|SAC?|MWC?|MW_C):")
+_CLOZE_ANSWERS = re.compile(r"((?:[^}\\]|\\.)*)\}", re.DOTALL)
 
 
 class XmlError(ValueError):
@@ -295,8 +296,8 @@ def _gaps(element: ET.Element) -> Form:
     text = _plain_of(element, "questiontext")
     answers: list[Answer] = []
     stem, end = "", 0
-    for gap, found in enumerate(_CLOZE.finditer(text), 1):
-        parts = re.split(r"(?<!\\)~", found["answers"])
+    for gap, (start, inside, after) in enumerate(_cloze_gaps(text), 1):
+        parts = re.split(r"(?<!\\)~", inside)
         given = [part for part in parts if part.startswith(("=", "%100%"))]
         if not given:
             raise XmlError("a gap has no answer that counts in full")
@@ -304,11 +305,22 @@ def _gaps(element: ET.Element) -> Form:
             word, *told = re.split(r"(?<!\\)#", part.removeprefix("=").removeprefix("%100%"), maxsplit=1)
             told_text = from_html(_cloze_in(told[0])) if told else ""
             answers.append(Answer(gap=gap, text=_cloze_in(word), right=True, feedback=told_text))
-        stem += text[end : found.start()] + "{{" + "|".join(a.text for a in answers if a.gap == gap) + "}}"
-        end = found.end()
+        stem += text[end:start] + "{{" + "|".join(a.text for a in answers if a.gap == gap) + "}}"
+        end = after
     if not answers:
         raise XmlError("it has no gap that is filled with words")
     return Form(kind="gaps", name="", stem=from_html(stem + text[end:]), answers=tuple(answers))
+
+
+def _cloze_gaps(text: str) -> Iterator[tuple[int, str, int]]:
+    """Where each gap begins, its answers, and where it ends; beyond one without an end there is none."""
+    end = 0
+    while opening := _CLOZE.search(text, end):
+        answers = _CLOZE_ANSWERS.match(text, opening.end())
+        if answers is None:
+            return
+        yield opening.start(), answers[1], answers.end()
+        end = answers.end()
 
 
 def _cloze_in(text: str) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from study import events, frame
+from study import events, frame, import_limits
 from study.context import Context, Visit
 from study.errors import LearnerError
 from study.exchange import VERDICTS, Exchange, Plan, Report
 from study.exchange_commands import exchange_for
 from study.frame import Reply
 from study.imports import Imports
-from study.pending import UPLOAD_LIMIT_BYTES, Pending, Waiting
+from study.pending import Pending, Waiting
 from study.templates import render
 
 PATH = "/io"
@@ -107,7 +107,7 @@ class InOutPage:
             preview=preview or self._still_waiting(visit),
             exchanges=self.exchanges,
             imports=self._imports.standing(visit.profile.id),
-            limit_bytes=UPLOAD_LIMIT_BYTES,
+            limits=import_limits,
             data_folder=str(self.context.settings.home),
             own_problems=[
                 problem for exchange in self.exchanges.values() for problem in exchange.own_problems()

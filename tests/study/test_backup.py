@@ -12,9 +12,10 @@ from sqlalchemy import JSON, Boolean, Float, Integer, insert, select
 
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.scheduler import preview
-from study.backup import LIMIT_BYTES, BackupExchange
+from study.backup import BackupExchange
 from study.errors import LearnerError
 from study.exchange import File, Report
+from study.import_limits import PACKAGE_BYTES
 from study.imports import Imports
 from study.store import Store, open_store
 from study.store import schema as t
@@ -245,8 +246,8 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
 
 
 def test_a_bomb_is_not_unpacked(store: Store, ana: str, tmp_path: Path) -> None:
-    bomb = gzip.compress(b'{"format": "lora-study-backup", "x": "' + b" " * (LIMIT_BYTES + 10))
-    with pytest.raises(LearnerError, match="unpacks to more than 200 MB"):
+    bomb = gzip.compress(b'{"format": "lora-study-backup", "x": "' + b" " * (PACKAGE_BYTES + 10))
+    with pytest.raises(LearnerError, match="unpacks to more than 64 MB"):
         exchange(store, tmp_path).plan(ana, File(name="b.json.gz", content=bomb), now=NOW)
 
 

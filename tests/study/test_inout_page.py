@@ -12,7 +12,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.exercise import CardExercise, card_exercise
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
-from study import pending
+from study import import_limits
 from study.backup import BackupExchange
 from study.context import Context
 from study.errors import LearnerError
@@ -160,8 +160,8 @@ def test_problems_in_own_files_name_file_line_and_field(page: InOutPage) -> None
 
 
 def test_an_upload_over_the_limit_is_not_kept(page: InOutPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "UPLOAD_LIMIT_BYTES", 20)
-    with pytest.raises(LearnerError, match=r"mine\.md is larger than"):
+    monkeypatch.setattr(import_limits, "PACKAGE_BYTES", 20)
+    with pytest.raises(LearnerError, match=r"mine\.md has more than"):
         send(page, "mine.md", DECK)
     assert list(page.pending.folder.iterdir()) == []
 
