@@ -11,10 +11,10 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from lora_lab.announce import announce
-from lora_lab.runs.local import LocalEngine
-from study.serve import run
-from study.settings import Settings
+from lora_lab.cli.startup_status import announce
+from lora_lab.engine.local import LocalEngine
+from study.base.settings import Settings
+from study.web.server import run
 
 ROOT = Path(__file__).parent
 MENU = (
@@ -57,44 +57,43 @@ def _composed(
     from starlette.middleware.gzip import GZipMiddleware
 
     import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-    from flashcards.exercise import card_exercise
     from flashcards.interchange.anki_schedule import row_problem
     from flashcards.interchange.exchange import card_exchange
-    from flashcards.own_decks import LiveDecks
+    from flashcards.interchange.user_decks import LiveDecks
     from flashcards.pages import browse as browse_page
     from flashcards.pages import cards as cards_page
-    from flashcards.progress import CardSection
-    from lora_lab import project_files
-    from lora_lab.charts import first_chart
-    from lora_lab.downloads import register
+    from flashcards.review.presenter import card_exercise
+    from flashcards.stats.progress import CardSection
+    from lora_lab.engine.shape_reader import ShapeReader
     from lora_lab.figures import figures
-    from lora_lab.guesses import QUANTITY_CONCEPTS
     from lora_lab.lab import Lab
-    from lora_lab.lesson_preset import lab_door
-    from lora_lab.microscope import prediction as microscope
-    from lora_lab.pages import every as lab_pages
+    from lora_lab.pages import all as lab_pages
+    from lora_lab.pages import project_files
     from lora_lab.pages import projects as projects_page
-    from lora_lab.project_desk import ProjectDesk
-    from lora_lab.run_panel import last_run
-    from lora_lab.shape_reader import ShapeReader
-    from quizzes.challenge import Challenges
-    from quizzes.exercise import quiz_exercise
-    from quizzes.explain.desk import GraderDesk
-    from quizzes.explain.exercise import explain_exercise
+    from lora_lab.pages.downloads import register
+    from lora_lab.predictions import of_microscope as microscope
+    from lora_lab.predictions.judging import QUANTITY_CONCEPTS
+    from lora_lab.projects.service import ProjectDesk
+    from lora_lab.views.lesson_link import lab_door
+    from lora_lab.views.run_panel import last_run
+    from lora_lab.views.setting_plots import first_chart
+    from quizzes.explain.presenter import explain_exercise
+    from quizzes.grader.grader_client import GraderDesk
     from quizzes.interchange.exchange import question_exchange
-    from quizzes.own_bank import LiveBank
+    from quizzes.interchange.user_bank import LiveBank
     from quizzes.pages import explain as explain_page
     from quizzes.pages import quiz as quiz_page
-    from quizzes.progress import QuizSection
-    from study import documents, figure, figure_route, frame, progress_files, transfer, web
-    from study.agenda import Subjects
-    from study.backup import BackupExchange
-    from study.concepts import load_concepts
-    from study.context import Context
-    from study.doors import Doors
-    from study.exchange import Exchange
-    from study.lesson import Lessons
-    from study.lesson_text import terms_of
+    from quizzes.session.challenge import Challenges
+    from quizzes.session.presenter import quiz_exercise
+    from quizzes.stats.progress import QuizSection
+    from study.content.concepts import load_concepts
+    from study.figures import figure
+    from study.io.backup import BackupExchange
+    from study.io.exchange import Exchange
+    from study.io.pending_upload import Pending
+    from study.learner.due import Subjects
+    from study.lessons.lesson import Lessons
+    from study.lessons.lesson_text import terms_of
     from study.pages import concept as concept_page
     from study.pages import figures as figures_page
     from study.pages import inout as inout_page
@@ -103,8 +102,10 @@ def _composed(
     from study.pages import review as review_page
     from study.pages import settings as settings_page
     from study.pages import today as today_page
-    from study.pending import Pending
+    from study.ports.context import Context
+    from study.ports.doors import Doors
     from study.store import open_store
+    from study.web import documents, figure_route, frame, middleware, progress_files, transfer_routes
 
     context = Context(
         settings=settings,
@@ -196,9 +197,9 @@ def _composed(
     figure_route.register(site, live_figures)
     documents.register(site)
     progress_files.register(site, context, sections)
-    transfer.register(site, context, exchanges, pending)
+    transfer_routes.register(site, context, exchanges, pending)
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third, in about 2 ms
-    site.add_middleware(web.Doorkeeper, hosts=hosts, larger=transfer.LARGER_BODIES)
+    site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     return frame.mount(site, pages, styles=STYLES, projector=projector)
 
 

@@ -21,18 +21,18 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from benchmarks.memory_cells import with_seed
-from lora_lab.datasets import own_dataset
-from lora_lab.ledger import percent_above
-from lora_lab.memory import bits_per_param, heaviest_row, predict
-from lora_lab.shapes import find_shape
+from lora_lab.data.datasets import own_dataset
+from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
-from lora_lab.worker.data import cut_to, encode
-from lora_lab.worker.models import quiet_libraries
-from lora_lab.worker.run import versions
-from lora_lab.worker.session import Machine, attach, find_machine, meter_for, open_session
-from lora_lab.worker.training import StepResult, held_out_loss, train
-from study.settings import load_settings
-from study.units import as_bytes
+from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.training.loop import StepResult, held_out_loss, train
+from lora_lab.worker.training.packing import cut_to, encode
+from lora_lab.worker.training.run import versions
+from lora_lab.worker.training.session import Machine, attach, find_machine, meter_for, open_session
+from study.base.settings import load_settings
+from study.base.units import as_bytes
 
 PAGE = Path("docs") / "guide" / "four-bit.md"
 START, END = "<!-- measured: python -m benchmarks.bit_widths -->", "<!-- end -->"

@@ -22,16 +22,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from lora_lab.datasets import own_dataset
-from lora_lab.home import LabHome
-from lora_lab.ledger import percent_above
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import create_run
+from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.state import RunState, fold
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, Bits, RunSpec
-from lora_lab.worker.models import quiet_libraries
-from lora_lab.worker.run import execute
-from study.settings import load_settings
-from study.units import as_bytes, as_count
+from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.training.run import execute
+from study.base.settings import load_settings
+from study.base.units import as_bytes, as_count
 
 LIMIT_PERCENT = 15
 WIDTHS: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16")

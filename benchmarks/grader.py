@@ -22,22 +22,22 @@ from typing import get_args
 import torch
 from torch.nn import functional
 
-from quizzes.explain.answers import ANSWERS, LabelledAnswer, load_answers
-from quizzes.explain.desk import GraderDesk
-from quizzes.explain.grade import Verdict
-from quizzes.explain.grading import Limits, Scorer, concept_text, decide, grade
-from quizzes.explain.guards import words_of
-from quizzes.explain.measures import Judged, Report, by, confusion, report
-from quizzes.explain.minilm import fetch_minilm
-from quizzes.explain.prompts import Prompt, load_prompts
-from quizzes.explain.weights import MADE_OF, WEIGHTS, read_weights
-from quizzes.explain.worker.calibration import scorer
-from quizzes.explain.worker.examples import held_out
-from quizzes.explain.worker.network import build
-from quizzes.explain.worker.reader import Reader, load_reader
-from study.concepts import load_concepts
-from study.model_files import Progress
-from study.settings import load_settings
+from quizzes.grader.grader_client import GraderDesk
+from quizzes.grader.grading import Limits, Scorer, concept_text, decide, grade
+from quizzes.grader.guards import words_of
+from quizzes.grader.labelled_answers import ANSWERS, LabelledAnswer, load_answers
+from quizzes.grader.metrics import Judged, Report, by, confusion, report
+from quizzes.grader.minilm import fetch_minilm
+from quizzes.grader.prompts import Prompt, load_prompts
+from quizzes.grader.verdicts import Verdict
+from quizzes.grader.weights import MADE_OF, WEIGHTS, read_weights
+from quizzes.grader.worker.examples import held_out
+from quizzes.grader.worker.fit_limits import scorer
+from quizzes.grader.worker.network import build
+from quizzes.grader.worker.reader import Reader, load_reader
+from study.base.model_files import Progress
+from study.base.settings import load_settings
+from study.content.concepts import load_concepts
 
 STOP_WORDS = frozenset(
     words_of("a an and are as at be by for from in is it its of on or so such that the this to with")

@@ -28,7 +28,7 @@ from typing import Any
 
 from lora_lab.runs.folder import list_runs
 from lora_lab.runs.state import RunState, fold
-from study.settings import Settings, load_settings
+from study.base.settings import Settings, load_settings
 
 RANKS = (4, 8, 16, 32)
 LEARNING_RATES = (5e-4, 1e-3, 2e-3)
@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
 
 def _load_once() -> None:
     """The model must be fetched, whoever comes first."""
-    from lora_lab.worker.models import prepare_embedded
+    from lora_lab.worker.model.load import prepare_embedded
 
     prepare_embedded(load_settings().models_dir, _silent)
 

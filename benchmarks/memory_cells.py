@@ -1,6 +1,6 @@
 """Measure the peak of many settings on a CPU, operator by operator, and keep them for the app's table.
 
-    python -m benchmarks.memory_cells      # all, a quarter of an hour; writes lora_lab/memory_cells.json
+    python -m benchmarks.memory_cells      # all, a quarter of an hour; writes lora_lab/runs/memory_cells.json
     python -m benchmarks.memory_cells --model tiny-random --out /tmp/cells.json
 
 Every bit width is measured in both number types; ranks, targets, sizes, optimizers, variants and
@@ -23,20 +23,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lora_lab.batches import RowSize, row_sizes
-from lora_lab.cells import CELLS_FILE, Cell, Cells, cells_json
-from lora_lab.datasets import own_dataset
-from lora_lab.memory import Compute, heaviest_row
-from lora_lab.shapes import ModelShape, find_shape
+from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.datasets import own_dataset
+from lora_lab.memory.ledger import Compute, heaviest_row
+from lora_lab.parameters.shapes import ModelShape, find_shape
+from lora_lab.runs.measured_cells import CELLS_FILE, Cell, Cells, cells_json
 from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
-from lora_lab.worker.data import Encoded, cut_to, encode
-from lora_lab.worker.models import quiet_libraries, tiny_tokenizer
-from lora_lab.worker.run import versions
-from lora_lab.worker.session import DTYPES, Machine, attach, meter_for, open_session
-from lora_lab.worker.shapes import shape_of_config
-from lora_lab.worker.training import StepResult, train
-from study.settings import load_settings
-from study.units import as_bytes
+from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
+from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.training.loop import StepResult, train
+from lora_lab.worker.training.packing import Encoded, cut_to, encode
+from lora_lab.worker.training.run import versions
+from lora_lab.worker.training.session import DTYPES, Machine, attach, meter_for, open_session
+from study.base.settings import load_settings
+from study.base.units import as_bytes
 
 GROUPED_MODEL = "tiny-grouped"
 GROUPED = {

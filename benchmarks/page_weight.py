@@ -23,9 +23,9 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from benchmarks.pages import CHROMIUM, FLAGS, ROOT, served_at
-from lora_lab.sections import SECTIONS
-from study.concepts import concept_address
-from study.study_modes import STUDY_MODES
+from lora_lab.settings.urls import SECTIONS
+from study.content.concepts import concept_address
+from study.learner.study_modes import STUDY_MODES
 
 CONCEPT = "nf4"
 PATHS = (

@@ -20,10 +20,10 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from lora_lab.home import LabHome
+from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.events import read_events
-from lora_lab.worker.models import prepare_embedded
-from study.settings import load_settings
+from lora_lab.worker.model.load import prepare_embedded
+from study.base.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")

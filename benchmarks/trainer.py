@@ -32,13 +32,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from lora_lab.batches import step_plan
-from lora_lab.datasets import own_dataset
-from lora_lab.embedded import model_folder
+from lora_lab.data.batches import step_plan
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.embedded_model import model_folder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.data import IGNORED, Encoded, encode
-from lora_lab.worker.training import EVALUATION_BATCH, learning_rate_at
-from study.settings import load_settings
+from lora_lab.worker.training.loop import EVALUATION_BATCH, learning_rate_at
+from lora_lab.worker.training.packing import IGNORED, Encoded, encode
+from study.base.settings import load_settings
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,17 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
 
 from benchmarks.trainer import Padding, Timed, as_row, with_trainer
-from lora_lab.datasets import own_dataset
-from lora_lab.shapes import find_shape
+from lora_lab.data.datasets import own_dataset
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
-from lora_lab.worker.data import Encoded, encode, pack
-from lora_lab.worker.measure import LiveStorages
-from lora_lab.worker.models import load_model, load_tokenizer, quiet_libraries
-from lora_lab.worker.quantization import resident_tensors
-from lora_lab.worker.run import versions
-from lora_lab.worker.session import CORES, Adapted, Machine, attach, meter_for, open_session
-from lora_lab.worker.training import StepResult, answer_loss, train
-from study.settings import load_settings
+from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
+from lora_lab.worker.model.quantization import resident_tensors
+from lora_lab.worker.training.loop import StepResult, answer_loss, train
+from lora_lab.worker.training.memory_meter import LiveStorages
+from lora_lab.worker.training.packing import Encoded, encode, pack
+from lora_lab.worker.training.run import versions
+from lora_lab.worker.training.session import CORES, Adapted, Machine, attach, meter_for, open_session
+from study.base.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
 GATES = {"bf16": 0.999, "fp32": 0.99999}

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lora_lab.grid import Grid
-from lora_lab.grid_findings import findings
-from lora_lab.grid_form import command_of_grid
-from lora_lab.grid_report import sweep_json
-from lora_lab.grid_results import Arm, Cell, arms_of, cells_of
+from lora_lab.grids.findings import findings
+from lora_lab.grids.results import Arm, Cell, arms_of, cells_of
 from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import list_sweeps
+from lora_lab.settings.grid import Grid
+from lora_lab.settings.grid_form import command_of_grid
 from lora_lab.spec import RunSpec
-from study.settings import load_settings
-from study.units import as_bytes, as_count
+from lora_lab.views.grid_report import sweep_json
+from study.base.settings import load_settings
+from study.base.units import as_bytes, as_count
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "which-rank.md"
 KEPT = PAGE.with_suffix(".json")

@@ -7,24 +7,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from flashcards.deck import load_decks
+from flashcards.decks.deck import load_decks
+from flashcards.decks.lint import lint_cards
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
-from flashcards.lint import lint_cards
-from flashcards.own_decks import LiveDecks
-from flashcards.reviews import Reviews
-from flashcards.session import CardFilter
-from study.backup import BackupExchange
-from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
-from study.concepts import load_concepts
-from study.content import LEVELS
-from study.content_lint import refuse
-from study.errors import LearnerError
-from study.evidence import broken_claims
-from study.exchange import Exchange
-from study.exchange_commands import add_exchange_commands, export_files, import_file
-from study.imports import Imports
-from study.settings import load_settings
+from flashcards.interchange.user_decks import LiveDecks
+from flashcards.review.operations import Reviews
+from flashcards.review.session import CardFilter
+from study.base.errors import LearnerError
+from study.base.settings import load_settings
+from study.content.concepts import load_concepts
+from study.content.evidence import broken_claims
+from study.content.yaml_reader import LEVELS
+from study.io.apply_import import Imports
+from study.io.backup import BackupExchange
+from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
+from study.io.exchange import Exchange
+from study.io.exchange_commands import add_exchange_commands, export_files, import_file
+from study.lessons.content_lint import refuse
 from study.store import Store
 
 FORMATS = ("apkg", "csv", "json", "md")

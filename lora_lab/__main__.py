@@ -8,7 +8,7 @@
     python -m lora_lab export --run FOLDER --format script > run.py
     python -m lora_lab xray --run FOLDER --beside FOLDER
     python -m lora_lab microscope --layer 0 --matrix self_attn.q_proj --first nf4 --second hqq4:128
-    python -m lora_lab shape config.json --name my-model > lora_lab/shapes/my-model.json
+    python -m lora_lab shape config.json --name my-model > my-model.json
 
 With --jsonl, count, memory and claim read one JSON object a line and answer one a line.
 """
@@ -24,16 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lora_lab import contracts
-from lora_lab.adapters import UnsupportedCase
-from lora_lab.catalogue import entries
-from lora_lab.claims.record import claim_answer
-from lora_lab.datasets import Dataset, own_dataset, read_upload
-from lora_lab.grid import AXES, Grid, grid_from
-from lora_lab.grid_estimate import estimate_here, in_words
-from lora_lab.home import LabHome
-from lora_lab.merged import Merged
-from lora_lab.one_case import (
+from lora_lab.claims.contract import claim_answer
+from lora_lab.cli import contracts
+from lora_lab.cli.arguments import (
     add_adapter_options,
     add_claim_options,
     add_memory_options,
@@ -46,30 +39,36 @@ from lora_lab.one_case import (
     memory_text,
     read_config,
 )
-from lora_lab.run_file import run_file
-from lora_lab.runs.cluster import ray_engine
-from lora_lab.runs.engine import Engine
+from lora_lab.cli.progress import Watcher, cells_as_they_end
+from lora_lab.data.datasets import Dataset, own_dataset, read_upload
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.grouping import neighbours
+from lora_lab.engine.local import LocalEngine, run_now
+from lora_lab.engine.protocol import Engine
+from lora_lab.engine.queue import alone
+from lora_lab.engine.ray_extra import ray_engine
+from lora_lab.engine.shape_reader import KINDS, ShapeReader
+from lora_lab.engine.worker_process import start_worker
+from lora_lab.grids.estimate import estimate_here, in_words
+from lora_lab.parameters.adapter_config import UnsupportedCase
+from lora_lab.parameters.catalogue import entries
+from lora_lab.parameters.shapes import catalogue, keep_in_catalogue
+from lora_lab.runs.durations import Paces
+from lora_lab.runs.export_script import script_of
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.groups import neighbours
-from lora_lab.runs.local import LocalEngine, run_now
-from lora_lab.runs.paces import Paces
-from lora_lab.runs.process import start_worker
-from lora_lab.runs.queue import alone
+from lora_lab.runs.merged_model import Merged
+from lora_lab.runs.run_file import run_file
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
-from lora_lab.script import script_of
-from lora_lab.shape_reader import KINDS, ShapeReader
-from lora_lab.shapes import catalogue
+from lora_lab.settings.grid import AXES, Grid, grid_from
 from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, VARIANTS, RunSpec, spec_from
-from lora_lab.watch import Watcher, cells_as_they_end
-from study.errors import LearnerError
-from study.settings import Settings, load_settings
-from study.units import as_bytes
+from study.base.errors import LearnerError
+from study.base.settings import Settings, load_settings
+from study.base.units import as_bytes
 
 SHARED_FLAGS = ("bits", "targets")
 """A grid's axes that are spelt like a run's setting."""
 
-SHAPES_FOLDER = Path(__file__).with_name("shapes")
 COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "claim": claim_answer}
 
 
@@ -243,10 +242,15 @@ def _read_catalogue() -> int:
     """Write the shape of every entry; a shape without an entry stays as it is."""
     reader = ShapeReader()
     try:
-        for entry in entries():
-            shape = reader.read(entry.config, kind=entry.kind, anew=True)
-            named = replace(shape, name=entry.name, hub_id=entry.hub_id, licence=entry.licence)
-            (SHAPES_FOLDER / f"{entry.name}.json").write_text(named.to_json() + "\n", "utf-8")
+        keep_in_catalogue(
+            replace(
+                reader.read(entry.config, kind=entry.kind, anew=True),
+                name=entry.name,
+                hub_id=entry.hub_id,
+                licence=entry.licence,
+            )
+            for entry in entries()
+        )
     finally:
         reader.close()
     return 0
@@ -286,14 +290,14 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _xray(options: argparse.Namespace) -> int:
-    from lora_lab.xray.command import xray_text  # draws, which takes a second to import
+    from lora_lab.cli.xray import xray_text  # draws, which takes a second to import
 
     print(xray_text(options, _say))
     return 0
 
 
 def _microscope(options: argparse.Namespace) -> int:
-    from lora_lab.microscope.command import microscope_text  # draws, which takes a second to import
+    from lora_lab.cli.microscope import microscope_text  # draws, which takes a second to import
 
     print(microscope_text(options, _say))
     return 0

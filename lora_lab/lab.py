@@ -5,24 +5,24 @@ import subprocess
 import threading
 from dataclasses import dataclass, field
 
-from lora_lab.afterwards import Afterwards
-from lora_lab.chat import ChatDesk
-from lora_lab.grid_results import Cell, cells_of
-from lora_lab.home import LabHome, write_json
-from lora_lab.inspections import InspectionDesk
-from lora_lab.ledger import Measured, measured_runs
-from lora_lab.merged import Merged
+from lora_lab.data.lab_folder import LabHome, write_json
+from lora_lab.data.uploads import Uploads
+from lora_lab.engine.chat import ChatDesk
+from lora_lab.engine.inspections import InspectionDesk
+from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.shape_jobs import ShapeJobs
+from lora_lab.engine.worker_process import start_worker
+from lora_lab.grids.results import Cell, cells_of
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.runs.durations import Paces
+from lora_lab.runs.extra_measurements import Afterwards
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
-from lora_lab.runs.local import LocalEngine
-from lora_lab.runs.paces import Paces
-from lora_lab.runs.process import start_worker
+from lora_lab.runs.merged_model import Merged
+from lora_lab.runs.predicted_vs_measured import Measured, measured_runs
 from lora_lab.runs.state import RunState, fold
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
-from lora_lab.shape_jobs import ShapeJobs
-from lora_lab.shapes import ModelShape
-from lora_lab.uploads import Uploads
-from study.errors import LearnerError
-from study.settings import Settings
+from study.base.errors import LearnerError
+from study.base.settings import Settings
 
 
 @dataclass

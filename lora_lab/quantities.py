@@ -6,12 +6,13 @@ check: {quantity: lora_parameters, model: gpt3-175b, rank: 8, targets: [q, v], e
 from collections.abc import Sequence
 from typing import Literal
 
-from lora_lab import counts, memory
-from lora_lab.levels import NF4_LEVELS
-from lora_lab.shapes import find_shape
+from lora_lab.memory import ledger
+from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
+from lora_lab.parameters import counts
+from lora_lab.parameters.quantization_levels import NF4_LEVELS
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits
-from lora_lab.trained_state import ADAM_BYTES_PER_PARAMETER
-from study.checks import register
+from study.base.checks import register
 
 Targets = str | Sequence[str]
 
@@ -41,14 +42,14 @@ def base_parameters(model: str) -> int:
     return find_shape(model).total_parameters
 
 
-def bits_per_param(scheme: Bits, block_size: int = memory.BLOCK_SIZE) -> float:
+def bits_per_param(scheme: Bits, block_size: int = ledger.BLOCK_SIZE) -> float:
     """Stored bits per weight, block constants included."""
-    return memory.bits_per_param(scheme, block_size=block_size)
+    return ledger.bits_per_param(scheme, block_size=block_size)
 
 
 def quantization_overhead_bits(double_quantization: bool) -> float:
     """Bits per weight spent on block constants."""
-    return memory.overhead_bits(double_quantization=double_quantization)
+    return ledger.overhead_bits(double_quantization=double_quantization)
 
 
 def double_quantization_saving_bits() -> float:
@@ -69,7 +70,7 @@ def share_bytes(model: str, percent: float, bits: int) -> float:
 def double_quantization_saving_bytes(model: str) -> int:
     """What double quantization takes off a stored model, tables included."""
     shape = find_shape(model)
-    return memory.constant_bytes(shape, "nf4") - memory.constant_bytes(shape, "nf4-dq")
+    return ledger.constant_bytes(shape, "nf4") - ledger.constant_bytes(shape, "nf4-dq")
 
 
 def full_finetuning_bytes(parameters: int) -> int:
@@ -86,7 +87,7 @@ def adamw_state_bytes(parameters: int) -> int:
 
 def trainable_state_bytes(parameters: int) -> int:
     """fp32 weight, gradient and both moments of a trained parameter."""
-    return (2 * memory.FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
+    return (2 * ledger.FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
 
 
 def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:
@@ -96,7 +97,7 @@ def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:
 
 def adapter_file_bytes(parameters: int) -> int:
     """An adapter saved in fp32, without the file's header."""
-    return memory.FP32_BYTES * parameters
+    return ledger.FP32_BYTES * parameters
 
 
 def lora_scaling(alpha: float, rank: int) -> float:

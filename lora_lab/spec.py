@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 
 Bits = Literal["fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"]
 TargetSet = Literal["q+v", "attention", "all-linear"]

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
-from quizzes.bank import Question, load_bank
-from quizzes.explain.command import add_grade_options
-from quizzes.explain.prompts import load_prompts
+from quizzes.bank.bank import Question, load_bank
+from quizzes.bank.lint import lint_questions
+from quizzes.grader.command import add_grade_options
+from quizzes.grader.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, question_exchange
+from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
-from quizzes.lint import lint_questions
-from quizzes.own_bank import LiveBank
-from quizzes.progress import statistics_of
-from quizzes.sittings import Sittings
-from study.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
-from study.concepts import load_concepts
-from study.content import LEVELS
-from study.content_lint import refuse
-from study.errors import LearnerError
-from study.evidence import broken_claims
-from study.exchange_commands import add_exchange_commands, export_files, import_file
-from study.imports import Imports
-from study.settings import load_settings
+from quizzes.session.operations import Sittings
+from quizzes.stats.progress import statistics_of
+from study.base.errors import LearnerError
+from study.base.settings import load_settings
+from study.content.concepts import load_concepts
+from study.content.evidence import broken_claims
+from study.content.yaml_reader import LEVELS
+from study.io.apply_import import Imports
+from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
+from study.io.exchange_commands import add_exchange_commands, export_files, import_file
+from study.lessons.content_lint import refuse
 from study.store import open_store
 
 DRAWN_TO_CHECK = 20  # variants of each family

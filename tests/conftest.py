@@ -9,9 +9,9 @@ from random import Random
 import hypothesis
 import pytest
 
-from study.concepts import ConceptMap, load_concepts
-from study.context import Context
-from study.settings import Settings
+from study.base.settings import Settings
+from study.content.concepts import ConceptMap, load_concepts
+from study.ports.context import Context
 from study.store import Store, open_store
 
 # One copy of the embedded model for all tests, kept between runs.

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import tests.conftest  # noqa: F401 - where these files are kept
-from lora_lab.worker.models import prepare_embedded, tiny_folder
-from quizzes.explain.minilm import fetch_minilm
+from lora_lab.worker.model.load import prepare_embedded, tiny_folder
+from quizzes.grader.minilm import fetch_minilm
 
 if __name__ == "__main__":
     folder = Path(os.environ["LORA_STUDY_MODELS"])

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from flashcards.deck import load_decks
-from flashcards.scheduler import RATINGS, Memory, Scheduling, rated
-from flashcards.simulation import Learner, Plan, study
-from study.concepts import load_concepts
+from flashcards.decks.deck import load_decks
+from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, rated
+from flashcards.scheduling.simulation import Learner, Plan, study
+from study.content.concepts import load_concepts
 from study.store import Store, open_store
 from study.store.cards import CardReview
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import QueryParams
 
-from study.frame import Reply
-from study.web import COOKIE
+from study.web.frame import Reply
+from study.web.middleware import COOKIE
 
 
 @dataclass

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashcards.interchange.archive import Archive
-from study.errors import LearnerError
-from study.exchange import File
-from study.import_limits import ITEMS
+from study.base.errors import LearnerError
+from study.base.import_limits import ITEMS
+from study.io.exchange import File
 
 GENERATIONS = (
     "collection.anki21b",

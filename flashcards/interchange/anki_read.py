@@ -10,8 +10,8 @@ from flashcards.interchange.anki_schedule import History, history_of
 from flashcards.interchange.anki_templates import back_of, front_of, typed_field
 from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
 from flashcards.interchange.entry import CardEntry, Reading, read_tags
-from study.exchange import Entry, File, shorten
-from study.html_text import from_html, images_in
+from study.io.exchange import Entry, File, shorten
+from study.text.html_import import from_html, images_in
 
 SOURCE = "imported from Anki"
 SUSPENDED = -1  # the queue of such cards

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiReview
-from flashcards.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, preview
-from study.store.verbs import NAMES
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, preview
+from study.store.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
 DAY_SECONDS = 86_400

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from study.import_limits import HTML_CHARACTERS, check_html
+from study.base.import_limits import HTML_CHARACTERS, check_html
 
 _TAG = re.compile(r"\{\{\s*(?P<sign>[#^/]?)\s*(?P<name>[^{}]+?)\s*\}\}")
 _ANSWER = re.compile(r"<hr[^<>]*\bid\s*=\s*[\"']?answer[\"']?[^<>]*>", re.IGNORECASE)

@@ -11,7 +11,7 @@ from pathlib import Path
 import genanki
 
 from flashcards.interchange.entry import CardEntry, tags_of
-from study.html_text import to_html
+from study.text.html_import import to_html
 
 DECK_PREFIX = "LoRA study::"
 NAMESPACE = "lora-study"

@@ -6,9 +6,9 @@ import zlib
 
 import zstandard
 
-from study.errors import LearnerError
-from study.exchange import File
-from study.units import as_bytes
+from study.base.errors import LearnerError
+from study.base.units import as_bytes
+from study.io.exchange import File
 
 MOST_FILES = 50_000
 ALL_BYTES = 2_000_000_000  # media are counted but never read

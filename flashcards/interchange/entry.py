@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flashcards.answers import right_number
-from flashcards.deck import Decks
-from flashcards.note import ANSWER_PLACE, Kind, Note
-from study.content import LEVELS
-from study.exchange import Entry
-from study.html_text import normal_html
-from study.own_files import slug
+from flashcards.decks.deck import Decks
+from flashcards.decks.note import ANSWER_PLACE, Kind, Note
+from flashcards.decks.typed_answers import right_number
+from study.content.user_files import slug
+from study.content.yaml_reader import LEVELS
+from study.io.exchange import Entry
+from study.text.html_import import normal_html
 
 OWN = "your own card"  # where a card comes from if it does not say
 PREFIX = "lora"

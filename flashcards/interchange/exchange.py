@@ -13,11 +13,11 @@ from flashcards.interchange.formats import ENDINGS, READABLE, read_cards
 from flashcards.interchange.markdown import write_markdown
 from flashcards.interchange.schema import read_schema, write_deck
 from flashcards.interchange.table import write_csv
-from flashcards.own_decks import LiveDecks, checked
-from flashcards.scheduler import Memory
-from study.concepts import ConceptMap
-from study.exchange import Entry, File, Format, Group, Plan, shorten
-from study.own_files import IMPORTED, as_bytes, read_own_file, slug
+from flashcards.interchange.user_decks import LiveDecks, checked
+from flashcards.scheduling.scheduler import Memory
+from study.content.concepts import ConceptMap
+from study.content.user_files import IMPORTED, as_bytes, read_own_file, slug
+from study.io.exchange import Entry, File, Format, Group, Plan, shorten
 from study.store import Store
 
 NAME = "lora-study-cards"

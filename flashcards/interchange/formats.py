@@ -9,9 +9,9 @@ from flashcards.interchange.entry import CardEntry, Reading
 from flashcards.interchange.markdown import read_markdown
 from flashcards.interchange.schema import read_schema
 from flashcards.interchange.table import read_csv
-from study.errors import LearnerError
-from study.exchange import File
-from study.import_limits import FILE_BYTES, check_items, check_size
+from study.base.errors import LearnerError
+from study.base.import_limits import FILE_BYTES, check_items, check_size
+from study.io.exchange import File
 
 ENDINGS = ("apkg", "colpkg", "csv", "tsv", "txt", "md", "yaml", "yml", "json", "zip")
 READABLE = "Anki decks (.apkg), tables (.csv, .txt), Markdown (.md), and decks in our own form (.yaml, .json)"

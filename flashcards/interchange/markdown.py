@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from flashcards.interchange.entry import CardEntry, Reading
-from study.content import LEVELS
-from study.exchange import Entry, File, shorten
-from study.own_files import slug
+from study.content.user_files import slug
+from study.content.yaml_reader import LEVELS
+from study.io.exchange import Entry, File, shorten
 
 _COMMENT = re.compile(r"<!-- lora-study (?P<json>\{.*\}) -->\s*$")
 _PART = re.compile(r"([QAC]):\s?(.*)")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flashcards.interchange.entry import CardEntry, Reading
-from study.content import Placed, Problem, parse_content
-from study.exchange import Entry, File, shorten
+from study.content.yaml_reader import Placed, Problem, parse_content
+from study.io.exchange import Entry, File, shorten
 
 _LISTS = ("concepts", "tags", "accept")
 _TEXTS = ("id", "kind", "front", "back", "text", "why", "source")

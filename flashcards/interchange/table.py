@@ -15,10 +15,10 @@ from html import escape
 from flashcards.interchange.anki_read import id_of_guid
 from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
 from flashcards.interchange.entry import CardEntry, Reading, read_tags, tags_of
-from study.errors import LearnerError
-from study.exchange import Entry, File, shorten
-from study.html_text import from_html, plain, to_html
-from study.import_limits import check_items
+from study.base.errors import LearnerError
+from study.base.import_limits import check_items
+from study.io.exchange import Entry, File, shorten
+from study.text.html_import import from_html, plain, to_html
 
 COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind")
 _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",

@@ -8,21 +8,21 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from flashcards.answers import shown_back
-from flashcards.choice import FILTERS, address, how_to
-from flashcards.desk import Desk
-from flashcards.exercise import CardExercise, in_words
+from flashcards.decks.pictures import picture_html
+from flashcards.decks.typed_answers import shown_back
 from flashcards.pages.editing import edit_form, save_edit
-from flashcards.pictures import picture_html
-from flashcards.search import STATES, Found, Search, find
-from flashcards.session import CardFilter
-from flashcards.standing import FLAG_NAMES
-from study import events, frame
-from study.content import LEVELS
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
+from flashcards.review.card_status import FLAG_NAMES
+from flashcards.review.presenter import CardExercise, in_words
+from flashcards.review.search import STATES, Found, Search, find
+from flashcards.review.session import CardFilter
+from flashcards.review.snapshot import Desk
+from flashcards.review.urls import FILTERS, address, how_to
+from study.base.errors import LearnerError
+from study.content.yaml_reader import LEVELS
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 AT_ONCE = 40  # rows; more are one press away
 
@@ -107,7 +107,7 @@ class BrowsePage:
                 reviews.unbury(profile_id, card_id, now=visit.now)
                 return "Shown again when it is due."
             case "flag":
-                reviews.flag(profile_id, card_id, events.text(event, "flag"), now=visit.now)
+                reviews.flag(profile_id, card_id, form_event.text(event, "flag"), now=visit.now)
                 return "Flag changed."
             case "save-edit" | "revert":
                 return save_edit(self.exercise, visit, event)
@@ -177,7 +177,7 @@ def _search_in(event: Mapping[str, Any]) -> Search:
     names = ("words", "state", *FILTERS)
     if "fields" not in event or "words" not in event["fields"]:  # a form of its own, such as an edit
         return _search_of(frame.query_of(event))
-    return _search_of({name: events.field(event, name) for name in names})
+    return _search_of({name: form_event.field(event, name) for name in names})
 
 
 def _filters(search: Search) -> dict[str, str]:

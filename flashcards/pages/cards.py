@@ -8,23 +8,23 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from flashcards.backlog import LONGEST_DAYS
-from flashcards.choice import HOWS, Choice, address, choice_of, how_to
-from flashcards.cram import Cram
-from flashcards.desk import Desk
-from flashcards.exercise import CardExercise, Look, look_of
 from flashcards.pages.editing import edit_form, save_edit
 from flashcards.pages.finish import finish_values
-from flashcards.session import Session
-from flashcards.standing import FLAG_NAMES
-from study import events, frame
-from study.content import LEVELS
-from study.context import Context, Visit
-from study.errors import LearnerError, StaleError
-from study.frame import Reply
-from study.stations import Piece
+from flashcards.review.card_status import FLAG_NAMES
+from flashcards.review.cram import Cram
+from flashcards.review.presenter import CardExercise, Look, look_of
+from flashcards.review.session import Session
+from flashcards.review.snapshot import Desk
+from flashcards.review.urls import HOWS, Choice, address, choice_of, how_to
+from flashcards.scheduling.backlog import LONGEST_DAYS
+from study.base.errors import LearnerError, StaleError
+from study.content.yaml_reader import LEVELS
+from study.ports.context import Context, Visit
+from study.ports.stations import Piece
 from study.store.cards import FORGOTTEN
-from study.templates import render
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 KEYS = (
     ("Space", "show the answer"),
@@ -116,7 +116,7 @@ class CardsPage:
 
     def _rate(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         said = self.exercise.rate(visit, event)
-        card_id = events.text(event, "card")
+        card_id = form_event.text(event, "card")
         forgot = event.get("rating") == str(FORGOTTEN)
         lapses = self.exercise.reviews.lapses(visit.profile.id, card_id) if forgot else 0
         if not lapses:
@@ -128,7 +128,7 @@ class CardsPage:
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
     def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        reviews, profile_id, card_id = self.exercise.reviews, visit.profile.id, events.text(event, "card")
+        reviews, profile_id, card_id = self.exercise.reviews, visit.profile.id, form_event.text(event, "card")
         match event.get("act"):
             case "bury":
                 reviews.bury(profile_id, card_id, now=visit.now)
@@ -145,27 +145,27 @@ class CardsPage:
             choice_of(visit.query).cram,
             card_id,
             known=known,
-            shown_at=events.moment(event, "shown"),
+            shown_at=form_event.moment(event, "shown"),
             now=visit.now,
         )
         return "Known." if known else "It comes again."
 
     def _flag(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        card_id, flag = events.text(event, "card"), events.text(event, "flag")
+        card_id, flag = form_event.text(event, "card"), form_event.text(event, "flag")
         self.exercise.reviews.flag(visit.profile.id, card_id, flag, now=visit.now)
 
     def _spread(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        days = events.number(events.field(event, "days"), default=2, low=2, high=LONGEST_DAYS)
+        days = form_event.number(form_event.field(event, "days"), default=2, low=2, high=LONGEST_DAYS)
         wanted = choice_of(visit.query).wanted
         moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
         return f"{moved} reviews spread over {days} days."
 
     def _leave(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         if event.get("act") == "search":
-            return {"goto": f"/browse?{urlencode({'words': events.field(event, 'words')})}"}
-        chosen = {name: events.field(event, name) for name in ("deck", "level", "tag", "concept")}
+            return {"goto": f"/browse?{urlencode({'words': form_event.field(event, 'words')})}"}
+        chosen = {name: form_event.field(event, name) for name in ("deck", "level", "tag", "concept")}
         new_today = self.exercise.desk(visit).log.new_today
-        how = how_to(events.field(event, "how"), new_today=new_today, now=visit.now)
+        how = how_to(form_event.field(event, "how"), new_today=new_today, now=visit.now)
         return {"goto": address(chosen, **how)}
 
     # ---- what is shown ----

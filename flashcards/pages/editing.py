@@ -5,12 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flashcards.desk import Desk
-from flashcards.exercise import CardExercise
-from study import events
-from study.context import Visit
-from study.errors import LearnerError
-from study.templates import render
+from flashcards.review.presenter import CardExercise
+from flashcards.review.snapshot import Desk
+from study.base.errors import LearnerError
+from study.ports.context import Visit
+from study.text.templates import render
+from study.web import form_event
 
 
 def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
@@ -31,11 +31,11 @@ def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
 
 def save_edit(exercise: CardExercise, visit: Visit, event: Mapping[str, Any]) -> str:
     """Store what the form holds, or take the deck's text again; says what was done."""
-    reviews, note_id = exercise.reviews, events.text(event, "note")
-    expected = events.whole(event, "edit")
+    reviews, note_id = exercise.reviews, form_event.text(event, "note")
+    expected = form_event.whole(event, "edit")
     if event.get("act") == "revert":
         reviews.revert(visit.profile.id, note_id, expected_id=expected, now=visit.now)
         return "The deck's text is back."
-    texts = {name: events.field(event, name, limit=20_000) for name in ("front", "back", "text", "why")}
+    texts = {name: form_event.field(event, name, limit=20_000) for name in ("front", "back", "text", "why")}
     reviews.edit(visit.profile.id, note_id, texts, expected_id=expected, now=visit.now)
     return "Saved. The schedule is as it was."

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flashcards.choice import MORE_NEW, Choice, address
-from flashcards.desk import Desk
-from flashcards.exercise import in_words
-from flashcards.session import Session
-from flashcards.sitting import sitting_seconds
-from study.progress import recalled
+from flashcards.review.presenter import in_words
+from flashcards.review.session import Session
+from flashcards.review.session_time import sitting_seconds
+from flashcards.review.snapshot import Desk
+from flashcards.review.urls import MORE_NEW, Choice, address
+from study.learner.progress import recalled
 
 
 def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
-from lora_lab.adapters import Adaptation
 from lora_lab.claims.claim import Claim
-from lora_lab.modules import ModuleTree
+from lora_lab.parameters.adapter_config import Adaptation
+from lora_lab.parameters.module_tree import ModuleTree
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from lora_lab.adapters import AdapterSetting
-from lora_lab.matching import adapt
-from lora_lab.modules import ModuleTree
-from lora_lab.shapes import ModelShape
-from study.errors import LearnerError
+from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.parameters.target_matching import adapt
+from study.base.errors import LearnerError
 
 Quantisation = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
 QUANTISATIONS: tuple[Quantisation, ...] = get_args(Quantisation)

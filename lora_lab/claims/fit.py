@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from lora_lab.adapters import Adaptation
-from lora_lab.arithmetic import worked
 from lora_lab.claims.accountings import Reading, Sizes, percent_fits, total_readings, trainable_readings
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.verdict import Failing
+from lora_lab.parameters.adapter_config import Adaptation
+from lora_lab.parameters.worked_count import worked
 
 
 @dataclass(frozen=True)

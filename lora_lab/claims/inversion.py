@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from lora_lab.adapters import AdapterSetting, Line, UnsupportedCase
 from lora_lab.claims.claim import LARGEST_RANK
-from lora_lab.matching import adapt
-from lora_lab.modules import ModuleTree
-from lora_lab.shapes import ModelShape, catalogue
-from study.errors import LearnerError
+from lora_lab.parameters.adapter_config import AdapterSetting, Line, UnsupportedCase
+from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.shapes import ModelShape, catalogue
+from lora_lab.parameters.target_matching import adapt
+from study.base.errors import LearnerError
 
 MOST_NAMES = 14
 """Beyond this many names their subsets are too many; the first ones are tried together."""

@@ -1,8 +1,8 @@
 """Whether a claim can be true."""
 
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.stated import inapplicable, judge_stated
-from lora_lab.claims.unstated import judge_open
+from lora_lab.claims.rank_given import inapplicable, judge_stated
+from lora_lab.claims.rank_open import judge_open
 from lora_lab.claims.verdict import Verdict
 
 

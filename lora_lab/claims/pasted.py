@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from lora_lab.catalogue import Entry, entries
 from lora_lab.claims.printed_line import Line, printed_line
 from lora_lab.claims.snippets import Snippet, Unread, as_list, assigned, calls, option, yaml_list
-from lora_lab.records import UNKNOWN
-from lora_lab.shape_reader import KIND_OF_TASK
-from study.errors import LearnerError
+from lora_lab.engine.shape_reader import KIND_OF_TASK
+from lora_lab.parameters.catalogue import Entry, entries
+from lora_lab.parameters.json_fields import UNKNOWN
+from study.base.errors import LearnerError
 
 KIND_OF_CLASS = (
     (r"ForSequenceClassification|ForImageClassification", "seqcls"),

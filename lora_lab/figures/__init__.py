@@ -24,7 +24,7 @@ from lora_lab.figures import (
     trained_tokens,
     training_memory,
 )
-from study.figure import Figures
+from study.figures.figure import Figures
 
 
 def figures(models_dir: Path | None = None) -> Figures:

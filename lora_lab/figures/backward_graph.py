@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.activations import TrainingPass
-from lora_lab.batches import even_row
-from lora_lab.counts import lora_parameters
-from lora_lab.figures.drawing import box, drawing, hatched, line, words
+from lora_lab.charts.drawing import box, drawing, hatched, line, words
+from lora_lab.data.batches import even_row
 from lora_lab.figures.models import RANKS, ROLES, usual_models
-from lora_lab.memory import COMPUTE_BYTES, MODELLED_TYPES, Compute, Ledger, predict_adapted
-from lora_lab.shapes import catalogue, find_shape
+from lora_lab.memory.activations import TrainingPass
+from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Compute, Ledger, predict_adapted
+from lora_lab.parameters.counts import lora_parameters
+from lora_lab.parameters.shapes import catalogue, find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown, Table
-from study.units import as_bytes
+from study.base.units import as_bytes
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"

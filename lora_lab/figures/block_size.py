@@ -5,15 +5,15 @@ from typing import cast
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import chart, dots, drawing, line, words
+from lora_lab.charts.drawing import chart, dots, drawing, line, words
 from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
-from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
-from lora_lab.sections import MICROSCOPE
+from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
+from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import BITS_LABELS, Bits
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown, Table
-from study.units import as_percent
+from study.base.units import as_percent
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 HEIGHT = 260

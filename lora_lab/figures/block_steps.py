@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import Scale, box, dots, drawing, line, words
+from lora_lab.charts.drawing import Scale, box, dots, drawing, line, words
 from lora_lab.figures.matrices import matrices
 from lora_lab.figures.number_lines import NAMES
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
-from lora_lab.levels import LEVELS, nearest
-from lora_lab.memory import BLOCK_SIZE
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown, Table
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.parameters.quantization_levels import LEVELS, nearest
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 FOUR_BIT = ("nf4", "fp4", "int4")
 X = Scale(low=-1, high=1, start=14, end=386)

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.batches import RowSize
-from lora_lab.figures.drawing import Chart, chart, drawing, line, words
+from lora_lab.charts.drawing import Chart, chart, drawing, line, words
+from lora_lab.data.batches import RowSize
 from lora_lab.figures.recorded import measured_here, recorded
-from lora_lab.memory import Compute, predict
-from lora_lab.shapes import find_shape
+from lora_lab.memory.ledger import Compute, predict
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import RunSpec
-from study.controls import slider
-from study.figure import Figure, Origin, Shown, Table
-from study.units import MB, as_bytes, as_percent
+from study.base.units import MB, as_bytes, as_percent
+from study.figures.controls import slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 HEIGHT = 270
 LENGTHS = (64, 128, 256)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from lora_lab.figures.drawing import Scale, box, words
-from lora_lab.memory import COMPONENTS, Ledger
-from study.units import as_bytes
+from lora_lab.charts.drawing import Scale, box, words
+from lora_lab.memory.ledger import COMPONENTS, Ledger
+from study.base.units import as_bytes
 
 PER_ROW = 3
 LEADING = 20.0

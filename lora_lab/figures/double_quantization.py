@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import Scale, box, drawing, hatched, line, words
+from lora_lab.charts.drawing import Scale, box, drawing, hatched, line, words
 from lora_lab.figures.models import every_model
-from lora_lab.memory import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
-from lora_lab.papers import printed
-from lora_lab.sections import MICROSCOPE
-from lora_lab.shapes import find_shape
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown
-from study.units import as_bytes, as_percent
+from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
+from lora_lab.papers.tables import printed
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.settings.urls import MICROSCOPE
+from study.base.units import as_bytes, as_percent
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown
 
 LEADING = 24.0
 

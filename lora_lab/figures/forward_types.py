@@ -6,9 +6,9 @@ from typing import cast, get_args
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import box, drawing, hatched, line, words
+from lora_lab.charts.drawing import box, drawing, hatched, line, words
 from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
-from lora_lab.memory import (
+from lora_lab.memory.ledger import (
     BLOCK_SIZE,
     COMPUTE_BYTES,
     FP32_BYTES,
@@ -17,11 +17,11 @@ from lora_lab.memory import (
     decoding,
     matrix_constant_bytes,
 )
-from lora_lab.shapes import Linear, find_shape
+from lora_lab.parameters.shapes import Linear, find_shape
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown, Table
-from study.units import as_bytes
+from study.base.units import as_bytes
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 SCHEMES: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 CODE_WIDTHS: dict[str, int] = {"nf4-dq": 4, "nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.counts import lora_parameters_matrix
-from lora_lab.figures.drawing import box, drawing, hatched, words
+from lora_lab.charts.drawing import box, drawing, hatched, words
 from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
-from lora_lab.shapes import Linear, find_shape
+from lora_lab.parameters.counts import lora_parameters_matrix
+from lora_lab.parameters.shapes import Linear, find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown
-from study.units import as_percent
+from study.base.units import as_percent
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown
 
 SIDE = 126.0
 THINNEST = 1.0

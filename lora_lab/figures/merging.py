@@ -5,11 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import Scale, box, drawing, line, words
+from lora_lab.charts.drawing import Scale, box, drawing, line, words
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, recorded
-from study.controls import choice, slider
-from study.figure import Figure, Shown, Table
-from study.units import as_percent
+from study.base.units import as_percent
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Shown, Table
 
 STEPS = (5, 10, 20, 40)
 WAYS = {

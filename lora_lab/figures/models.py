@@ -3,8 +3,8 @@
 from functools import cache
 from typing import get_args
 
-from lora_lab.shapes import ModelShape, Role, catalogue
-from study.units import as_short
+from lora_lab.parameters.shapes import ModelShape, Role, catalogue
+from study.base.units import as_short
 
 ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "gate", "up", "down")
 ROLE_NAMES = {

@@ -5,15 +5,15 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import Scale, box, drawing, line, words
+from lora_lab.charts.drawing import Scale, box, drawing, line, words
 from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
-from lora_lab.levels import LEVELS
-from lora_lab.memory import BLOCK_SIZE
-from lora_lab.sections import MICROSCOPE
-from study.controls import choice
-from study.figure import Figure, Origin, Shown, Table
-from study.units import as_percent
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.parameters.quantization_levels import LEVELS
+from lora_lab.settings.urls import MICROSCOPE
+from study.base.units import as_percent
+from study.figures.controls import choice
+from study.figures.figure import Figure, Origin, Shown, Table
 
 NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
 X = Scale(low=-1, high=1, start=44, end=392)

@@ -6,11 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import box, chart, drawing, line, words
+from lora_lab.charts.drawing import box, chart, drawing, line, words
 from lora_lab.figures.recorded import measured_here, recorded
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown, Table
-from study.units import MB, as_bytes
+from study.base.units import MB, as_bytes
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 HEIGHT = 280
 LIMITS = tuple(range(400, 1501, 50))

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from study.figure import Origin
+from study.figures.figure import Origin
 
 FOLDER = Path(__file__).with_name("data")
 Recording = Literal["weights", "training", "merging", "tokens"]

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import chart, dots, drawing, line, words
+from lora_lab.charts.drawing import chart, dots, drawing, line, words
 from lora_lab.figures.models import RANKS
 from lora_lab.spec import RANK_LIMITS, RunSpec
-from study.controls import slider
-from study.figure import Figure, Origin, Shown, Table
+from study.figures.controls import slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 HEIGHT = 260
 ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -5,14 +5,14 @@ from math import sqrt
 
 from markupsafe import Markup
 
-from lora_lab.counts import lora_parameters_matrix
-from lora_lab.figures.drawing import chart, drawing, line, words
+from lora_lab.charts.drawing import chart, drawing, line, words
 from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
 from lora_lab.figures.models import RANKS
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown
-from study.units import as_percent
+from lora_lab.parameters.counts import lora_parameters_matrix
+from study.base.units import as_percent
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown
 
 HEIGHT = 270
 WIDEST = 576

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from lora_lab.data.lab_folder import ReadExample
+from lora_lab.data.tokenizer import EmbeddedTokenizer
 from lora_lab.figures.recorded import measured_here, recorded
-from lora_lab.home import ReadExample
-from lora_lab.seen import Token, as_tokens
-from lora_lab.tokens import EmbeddedTokenizer
-from study.controls import slider, text
-from study.errors import LearnerError
-from study.figure import Figure, Origin, Shown
-from study.units import as_percent
+from lora_lab.views.token_preview import Token, as_tokens
+from study.base.errors import LearnerError
+from study.base.units import as_percent
+from study.figures.controls import slider, text
+from study.figures.figure import Figure, Origin, Shown
 
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 PROMPT = "Why is B set to zero at the start of training?"

@@ -5,18 +5,18 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
+from lora_lab.charts.drawing import Scale, diamond, drawing, words
 from lora_lab.figures.components import by_component, legend, stacked
-from lora_lab.figures.drawing import Scale, diamond, drawing, words
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.forecast import forecast
-from lora_lab.memory import Ledger
-from lora_lab.papers import printed
-from lora_lab.setting import Setting
-from lora_lab.shapes import find_shape
+from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.ledger import Ledger
+from lora_lab.papers.tables import printed
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import RANK_LIMITS
-from study.controls import choice, slider
-from study.figure import Figure, Origin, Shown, Table
-from study.units import as_bytes
+from study.base.units import as_bytes
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
 
 METHODS = (
     ("full", "Full fine-tuning, 16-bit"),

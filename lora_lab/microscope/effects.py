@@ -2,12 +2,12 @@
 
 import math
 
-from lora_lab.memory import NESTED_BLOCK_SIZE, overhead_bits
+from lora_lab.memory.ledger import NESTED_BLOCK_SIZE, overhead_bits
 from lora_lab.microscope import pictures
 from lora_lab.microscope.panel import Found, Panel, both, finely, measured, percent
 from lora_lab.microscope.pictures import Bar
-from lora_lab.microscope.question import OUTLIER_STDS, SIDES, Question
-from study.figure import Origin, Shown, Table
+from lora_lab.microscope.query import OUTLIER_STDS, SIDES, Question
+from study.figures.figure import Origin, Shown, Table
 
 
 def outliers_panel(question: Question, found: Found) -> Panel:

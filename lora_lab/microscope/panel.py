@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.microscope.question import SIDES, Question
-from study.figure import Origin, Shown
-from study.units import as_percent
+from lora_lab.microscope.query import SIDES, Question
+from study.base.units import as_percent
+from study.figures.figure import Origin, Shown
 
 Found = Mapping[str, Any]
 

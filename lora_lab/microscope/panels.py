@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lora_lab.microscope.effects import double_panel, losses_panel, outliers_panel, output_panel
 from lora_lab.microscope.panel import Found, Panel
-from lora_lab.microscope.question import Question
+from lora_lab.microscope.query import Question
 from lora_lab.microscope.weights import errors_panel, map_panel, weights_panel
 
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from markupsafe import Markup
 
-from lora_lab.figures.drawing import WIDTH, Scale, box, chart, dots, drawing, line, plain, words
-from lora_lab.memory import bits_per_param
-from lora_lab.microscope.question import NAMES, SIDES, Question
+from lora_lab.charts.drawing import WIDTH, Scale, box, chart, dots, drawing, line, plain, words
+from lora_lab.charts.svg import element
+from lora_lab.memory.ledger import bits_per_param
+from lora_lab.microscope.query import NAMES, SIDES, Question
 from lora_lab.spec import HQQ_BITS, Bits
-from lora_lab.svg import element
 
 FEW_LEVELS = 32
 """More than that are drawn as a comb under the histogram, not through it."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from lora_lab.microscope import pictures
 from lora_lab.microscope.panel import Found, Panel, both, measured, percent
-from lora_lab.microscope.question import MAP_CELLS, NAMES, SIDES, Question
+from lora_lab.microscope.query import MAP_CELLS, NAMES, SIDES, Question
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL
-from study.figure import Origin, Shown, Table
+from study.figures.figure import Origin, Shown, Table
 
 
 def signal_to_noise_db(error: float) -> float:

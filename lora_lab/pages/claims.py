@@ -5,16 +5,16 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.adapters import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
 from lora_lab.claims.claim import QUANTISATIONS, Claim
-from lora_lab.claims.desk import LONGEST_TEXT, Checked, ClaimDesk, examples
-from lora_lab.sections import CLAIMS, LAB, sections
-from lora_lab.shapes import catalogue
-from study import events, frame
-from study.context import Context
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
+from lora_lab.claims.service import LONGEST_TEXT, Checked, ClaimDesk, examples
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
+from lora_lab.parameters.shapes import catalogue
+from lora_lab.settings.urls import CLAIMS, LAB, sections
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 SETTINGS_SHOWN = 12
 FORM = ("model", "rank", "targets", "variant", "task_type", "modules_to_save", "bias", "quantisation", "line")
@@ -66,10 +66,10 @@ class ClaimsPage:
     def _checked(self, event: dict[str, Any]) -> Checked:
         match event.get("act"):
             case "text":
-                return self._desk.check_text(events.field(event, "text", limit=LONGEST_TEXT))
+                return self._desk.check_text(form_event.field(event, "text", limit=LONGEST_TEXT))
             case "form":
                 return self._desk.check_form(
-                    {name: events.field(event, name, limit=LONGEST_TEXT) for name in FORM}
+                    {name: form_event.field(event, name, limit=LONGEST_TEXT) for name in FORM}
                 )
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")

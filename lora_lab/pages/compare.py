@@ -6,20 +6,20 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import comparison
-from lora_lab.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
-from lora_lab.chat import MOST_RUNS as MOST_ASKED
-from lora_lab.comparison import Compared, compared
-from lora_lab.form import address_of
+from lora_lab.charts.run_view import detail_of, title_of
+from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
+from lora_lab.engine.chat import MOST_RUNS as MOST_ASKED
 from lora_lab.lab import Lab
-from lora_lab.press import is_narrow
-from lora_lab.sections import COMPARE, LAB, compare_address, sections
-from lora_lab.view import detail_of, title_of
-from study import events, frame
-from study.context import Context
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
+from lora_lab.pages.form_fields import is_narrow
+from lora_lab.settings.run_form import address_of
+from lora_lab.settings.urls import COMPARE, LAB, compare_address, sections
+from lora_lab.views import comparison
+from lora_lab.views.comparison import Compared, compared
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 LISTED = 60
 
@@ -66,12 +66,12 @@ class ComparePage:
             case "ask":
                 return self._asked(event, query)
             case "stop":
-                self._lab.chat.stop(events.text(event, "ask"))
+                self._lab.chat.stop(form_event.text(event, "ask"))
                 return {"say": "Stopping the answers.", "parts": {"chat": self._chat_of(query)}}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        ids = events.fields(event, "runs")
+        ids = form_event.fields(event, "runs")
         if len(ids) > comparison.MOST_RUNS:
             raise LearnerError(
                 f"{len(ids)} runs are ticked; {comparison.MOST_RUNS} fit beside each other.",
@@ -93,9 +93,9 @@ class ComparePage:
         runs = compared(self._lab, _ids(query.get("runs", "")))
         ask = self._lab.chat.ask(
             shared_base([item.run for item in runs]),
-            events.field(event, "prompt", limit=PROMPT_LIMIT),
-            seed=_whole(events.field(event, "seed", default="0")),
-            temperature=_number(events.field(event, "temperature", default="0")),
+            form_event.field(event, "prompt", limit=PROMPT_LIMIT),
+            seed=_whole(form_event.field(event, "seed", default="0")),
+            temperature=_number(form_event.field(event, "temperature", default="0")),
         )
         return {
             "parts": {"chat": self._chat_part(ask, runs)},

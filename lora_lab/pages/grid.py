@@ -8,29 +8,31 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import charts, grid_form, press, sweep_view
-from lora_lab.choices import model_choices
-from lora_lab.datasets import MAX_FILE_BYTES
-from lora_lab.form import OTHER, typed
-from lora_lab.grid import AXES, Grid
-from lora_lab.grid_estimate import estimate_here
-from lora_lab.grid_findings import at_the_edge, findings, variants_share_one_rate
-from lora_lab.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
-from lora_lab.grid_results import Cell, arms_of
+from lora_lab.charts.captions import model_name
+from lora_lab.charts.grid import grid_plots, plane_at, planes
+from lora_lab.data.datasets import MAX_FILE_BYTES
+from lora_lab.grids.estimate import estimate_here
+from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_rate
+from lora_lab.grids.results import Cell, arms_of
 from lora_lab.lab import Lab
-from lora_lab.pages.form_parts import data_part, problem_part, uploaded, worker_part
-from lora_lab.plots.conditions import model_name
-from lora_lab.plots.grid import grid_plots, plane_at, planes
+from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
 from lora_lab.runs.sweeps import Sweep, delete_sweep
-from lora_lab.sections import GRID, LAB, sections
+from lora_lab.settings import grid_form
+from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
+from lora_lab.settings.run_form import OTHER, typed
+from lora_lab.settings.urls import GRID, LAB, sections
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
-from lora_lab.sweep_view import CHOICE_NAMES, Choice
-from study import events, frame
-from study.context import Context
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
-from study.units import as_bytes
+from lora_lab.views import setting_plots, sweep_view
+from lora_lab.views.options import model_choices
+from lora_lab.views.sweep_view import CHOICE_NAMES, Choice
+from study.base.errors import LearnerError
+from study.base.units import as_bytes
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 SWEEPS_SHOWN = 20
 PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
@@ -110,7 +112,7 @@ class GridPage:
 
     def _changed(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         try:
-            grid = grid_of_form(press.form_of(event))
+            grid = grid_of_form(form_fields.form_of(event))
             cost = self._cost_part(grid)
         except LearnerError as error:
             return {"parts": {"cost": problem_part(error)}}
@@ -134,8 +136,8 @@ class GridPage:
 
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        of_sweep = shown.sweep is not None and events.field(event, "of") == "sweep"
-        grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(press.form_of(event))
+        of_sweep = shown.sweep is not None and form_event.field(event, "of") == "sweep"
+        grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(form_fields.form_of(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
             "html": self._page(grid, shown),
@@ -147,7 +149,7 @@ class GridPage:
     # ---- the queue
 
     def _started(self, event: Mapping[str, Any]) -> Reply:
-        grid = grid_of_form(press.form_of(event))
+        grid = grid_of_form(form_fields.form_of(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
@@ -176,15 +178,15 @@ class GridPage:
                 engine.resume()
                 said = "The queue goes on."
             case "stop":
-                engine.stop(events.text(event, "run"))
+                engine.stop(form_event.text(event, "run"))
                 said = "Cancelled."
             case "stop-sweep":
-                engine.stop_sweep(events.text(event, "sweep"))
+                engine.stop_sweep(form_event.text(event, "sweep"))
                 said = "All waiting cells are cancelled; the one that runs stops after its step."
             case "move":
-                said = self._moved(events.text(event, "run"), events.text(event, "by"))
+                said = self._moved(form_event.text(event, "run"), form_event.text(event, "by"))
             case _:
-                engine.retry(events.text(event, "run"), now=now)
+                engine.retry(form_event.text(event, "run"), now=now)
                 said = "Queued again."
         return {"parts": self._parts(self._shown(query)), "say": said}
 
@@ -197,7 +199,7 @@ class GridPage:
         return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."
 
     def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
-        sweep = self._lab.sweep(events.text(event, "sweep"))
+        sweep = self._lab.sweep(form_event.text(event, "sweep"))
         if not all(cell.ended for cell in self._lab.cells(sweep)):
             raise LearnerError("Some of its cells have not ended.", do_next="Stop the sweep first.")
         delete_sweep(sweep, self._lab.settings.runs_dir)
@@ -219,20 +221,20 @@ class GridPage:
         shown = self._shown(query)
         parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": self._sweeps_part(shown)}
         reply: Reply = {"parts": parts}
-        if events.field(event, "reading"):
+        if form_event.field(event, "reading"):
             reply["then"] = "change"
-        elif events.field(event, "drawn") != _token(shown):
+        elif form_event.field(event, "drawn") != _token(shown):
             reply["then"] = "draw"
         return reply
 
     def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        narrow = press.is_narrow(event)
+        narrow = form_fields.is_narrow(event)
         arms = arms_of(shown.cells)
         plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
         html = render(
             "lora_lab/grid_plots.html",
-            plots=[(plot, charts.drawn(plot, narrow=narrow)) for plot in plots],
+            plots=[(plot, setting_plots.drawn(plot, narrow=narrow)) for plot in plots],
             sweep=shown.sweep,
             plane=shown.plane,
         )
@@ -241,14 +243,14 @@ class GridPage:
 
     def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
         """Another filter, order or plane: only the address changes, and what is made of it."""
-        choice, value = Choice.of(query), events.text(event, "value")
+        choice, value = Choice.of(query), form_event.text(event, "value")
         if what == "plane":
             query["plane"] = value
         else:
             if what == "sort":
                 choice = choice.sorted_by(value)
             else:
-                choice = choice.toggled(events.text(event, "name"), value)
+                choice = choice.toggled(form_event.text(event, "name"), value)
             query = {name: text for name, text in query.items() if name not in CHOICE_NAMES} | choice.query()
         shown = self._shown(query)
         reply: Reply = {"parts": self._parts(shown), "url": shown.address(_grid_of(query, shown))}

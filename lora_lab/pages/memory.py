@@ -9,26 +9,27 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import memory_form, press
-from lora_lab.adapters import UnsupportedCase
-from lora_lab.cells import measured_cells
-from lora_lab.fits import BITS_SHOWN, CONTEXT_BYTES, GPU_SIZES_GB, Fit, what_fits
-from lora_lab.forecast import forecast
+from lora_lab.charts.run_view import title_of
 from lora_lab.lab import Lab
-from lora_lab.memory import COMPONENTS
-from lora_lab.memory_record import setting_of
-from lora_lab.pages.form_parts import problem_part
-from lora_lab.published_memory import published_memory
-from lora_lab.sections import LAB, MEMORY, sections
-from lora_lab.shapes import find_shape
+from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.largest_batch import BITS_SHOWN, CONTEXT_BYTES, GPU_SIZES_GB, Fit, what_fits
+from lora_lab.memory.ledger import COMPONENTS
+from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import problem_part
+from lora_lab.papers.published_memory import published_memory
+from lora_lab.parameters.adapter_config import UnsupportedCase
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.measured_cells import measured_cells
+from lora_lab.settings.urls import LAB, MEMORY, sections
 from lora_lab.spec import BITS_LABELS
-from lora_lab.view import title_of
-from study import frame
-from study.context import Context
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
-from study.units import GB
+from lora_lab.views import memory_form
+from study.base.errors import LearnerError
+from study.base.units import GB
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import frame
+from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
@@ -71,7 +72,7 @@ class MemoryPage:
         if event.get("act") not in ("change", "draw"):
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         try:
-            given = press.firsts(event, limit=200)
+            given = form_fields.firsts(event, limit=200)
             fields = memory_form.fields_of({name: text.strip() for name, text in given.items()})
         except LearnerError as error:
             return {"parts": {"ledger": problem_part(error)}}

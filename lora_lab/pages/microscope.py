@@ -7,15 +7,11 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import press
-from lora_lab.choices import model_choices
-from lora_lab.form import OTHER
-from lora_lab.inspections import Inspection
+from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
-from lora_lab.memory import BLOCK_SIZES
+from lora_lab.memory.ledger import BLOCK_SIZES
 from lora_lab.microscope.panels import panels
-from lora_lab.microscope.prediction_desk import MicroscopePredictions
-from lora_lab.microscope.question import (
+from lora_lab.microscope.query import (
     KIND,
     NAMES,
     SCHEMES,
@@ -28,14 +24,18 @@ from lora_lab.microscope.question import (
     question_of,
     settled,
 )
-from lora_lab.pages.form_parts import problem_part
-from lora_lab.sections import LAB, MICROSCOPE, sections
-from study import events, frame
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.stations import AskForCards
-from study.templates import render
+from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import problem_part
+from lora_lab.predictions.microscope_service import MicroscopePredictions
+from lora_lab.settings.run_form import OTHER
+from lora_lab.settings.urls import LAB, MICROSCOPE, sections
+from lora_lab.views.options import model_choices
+from study.base.errors import LearnerError
+from study.ports.context import Context, Visit
+from study.ports.stations import AskForCards
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -79,17 +79,17 @@ class MicroscopePage:
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
-                question = self._known(question_of(press.firsts(event)))
+                question = self._known(question_of(form_fields.firsts(event)))
                 return {
                     "parts": self._parts(visit, question),
                     "url": microscope_address(MICROSCOPE, question, look=self._looked(visit, question)),
                 }
             case "look":
-                return self._look(visit, press.firsts(event), guessed=True)
+                return self._look(visit, form_fields.firsts(event), guessed=True)
             case "skip":
-                return self._look(visit, press.firsts(event), guessed=False)
+                return self._look(visit, form_fields.firsts(event), guessed=False)
             case "stop":
-                self._lab.inspections.stop(events.text(event, "look"))
+                self._lab.inspections.stop(form_event.text(event, "look"))
                 return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
             case "poll":
                 return self._poll(visit)

@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from lora_lab.home import LabHome
-from lora_lab.sections import LAB, MODELS, sections
-from lora_lab.shape_reader import KINDS, ShapeReader
-from lora_lab.shapes import ModelShape, catalogue
-from study import events, frame
-from study.context import Context
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.shape_reader import KINDS, ShapeReader
+from lora_lab.parameters.shapes import ModelShape, catalogue
+from lora_lab.settings.urls import LAB, MODELS, sections
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 LONGEST_CONFIG = 20_000
 LONGEST_NAME = 100
@@ -44,7 +44,7 @@ class ModelsPage:
         if event.get("act") != "add":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         shape = self._read(
-            *(events.field(event, name, limit=LONGEST_CONFIG) for name in ("name", "kind", "config"))
+            *(form_event.field(event, name, limit=LONGEST_CONFIG) for name in ("name", "kind", "config"))
         )
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."

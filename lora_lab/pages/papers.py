@@ -4,15 +4,15 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from lora_lab.charts import drawn
-from lora_lab.papers import Verdict, published_tables
-from lora_lab.plots.published import published
-from lora_lab.sections import LAB, PAPERS, sections
-from study import frame
-from study.context import Context
-from study.errors import LearnerError
-from study.frame import Reply
-from study.templates import render
+from lora_lab.charts.published_scores import published
+from lora_lab.papers.tables import Verdict, published_tables
+from lora_lab.settings.urls import LAB, PAPERS, sections
+from lora_lab.views.setting_plots import drawn
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import frame
+from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context) -> None:

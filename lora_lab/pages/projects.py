@@ -6,18 +6,18 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.grid_form import AXIS_LABELS, address_of_grid
-from lora_lab.plots.conditions import model_name
-from lora_lab.project import projects
-from lora_lab.project_desk import PROJECTS, ProjectDesk, Standing, draft_key, project_address
+from lora_lab.charts.captions import model_name
+from lora_lab.projects.content import projects
+from lora_lab.projects.service import PROJECTS, ProjectDesk, Standing, draft_key, project_address
 from lora_lab.runs.sweeps import Sweep
-from lora_lab.sweep_view import title_of
-from study import events, frame
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
+from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
+from lora_lab.views.sweep_view import title_of
+from study.base.errors import LearnerError
+from study.ports.context import Context, Visit
 from study.store.projects import TEXT_LIMIT, EntryKind
-from study.templates import render
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context, desk: ProjectDesk) -> None:
@@ -45,25 +45,25 @@ class ProjectsPage:
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "poll":
             return self._polled(visit)
-        standing = self._standing(visit, events.text(event, "project"))
+        standing = self._standing(visit, form_event.text(event, "project"))
         match event.get("act"):
             case "draft":
                 return self._draft(visit, standing, event)
             case "hypothesis":
-                text = events.field(event, "text", limit=TEXT_LIMIT)
+                text = form_event.field(event, "text", limit=TEXT_LIMIT)
                 self.desk.write(visit, standing.project, "hypothesis", text)
                 return self._shown(
                     visit, standing, say="Your hypothesis is kept. Now run a grid.", focus="#runs"
                 )
             case "conclude":
-                self.desk.conclude(visit, standing, events.field(event, "text", limit=TEXT_LIMIT))
+                self.desk.conclude(visit, standing, form_event.field(event, "text", limit=TEXT_LIMIT))
                 return self._shown(visit, standing, say="Your report is there.", focus="#conclusion")
             case "measure":
                 if standing.sweep is not None:
                     self.desk.lab.measure_afterwards(standing.sweep)
                 return self._shown(visit, standing, say="Measuring.", focus="#results")
             case "choose":
-                chosen = events.field(event, "sweep")
+                chosen = form_event.field(event, "sweep")
                 fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
                 url = project_address(standing.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
@@ -79,7 +79,7 @@ class ProjectsPage:
 
     def _draft(self, visit: Visit, standing: Standing, event: dict[str, Any]) -> Reply:
         kind: EntryKind = "hypothesis" if event.get("kind") == "hypothesis" else "conclusion"
-        text = events.text(event, "value", limit=TEXT_LIMIT)
+        text = form_event.text(event, "value", limit=TEXT_LIMIT)
         key = draft_key(standing.project, kind)
         self.context.store.notes.save_draft(visit.profile.id, key, text, at=visit.now)
         return {}

@@ -8,21 +8,28 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab import charts, press, view
-from lora_lab.choices import model_choices
-from lora_lab.datasets import MAX_FILE_BYTES
-from lora_lab.fits import preset_size_gb
-from lora_lab.form import OTHER, address_of, command_of, presets, spec_of_address, spec_of_form, typed
+from lora_lab.charts import run_view
+from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.lab import Lab
-from lora_lab.memory import COMPONENTS, MODELLED_TYPES, bits_per_param
-from lora_lab.pages.form_parts import data_part, problem_part, uploaded, worker_part
-from lora_lab.predictions import Predictions
-from lora_lab.preview import Preview, preview, seconds_a_token
-from lora_lab.run_file import read_run_file
-from lora_lab.run_panel import RunPanel, window_of
+from lora_lab.memory.frameworks.largest_batch import preset_size_gb
+from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param
+from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
+from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
+from lora_lab.predictions.of_runs import Predictions
+from lora_lab.runs.cost_preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import delete_run
-from lora_lab.sections import LAB, compare_address, sections
-from lora_lab.seen import SHOWN_TOKENS, seen
+from lora_lab.runs.run_file import read_run_file
+from lora_lab.settings.run_form import (
+    OTHER,
+    address_of,
+    command_of,
+    presets,
+    spec_of_address,
+    spec_of_form,
+    typed,
+)
+from lora_lab.settings.urls import LAB, compare_address, sections
 from lora_lab.spec import (
     BITS_LABELS,
     EMBEDDED_MODEL,
@@ -34,14 +41,17 @@ from lora_lab.spec import (
     Bits,
     RunSpec,
 )
-from lora_lab.trained_state import SMALLEST_8BIT_NUMBERS, fp32_moments
-from study import events, frame
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.stations import AskForCards
+from lora_lab.views import setting_plots
+from lora_lab.views.options import model_choices
+from lora_lab.views.run_panel import RunPanel, window_of
+from lora_lab.views.token_preview import SHOWN_TOKENS, seen
+from study.base.errors import LearnerError
+from study.ports.context import Context, Visit
+from study.ports.stations import AskForCards
 from study.store.predictions import Prediction
-from study.templates import render
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 BITS_ORDER: tuple[Bits, ...] = (
@@ -103,7 +113,7 @@ class LabPage:
                 self._lab.engine.retry_model()
                 return {"say": "Trying again.", "parts": {"worker": worker_part(self._lab)}}
             case "compare":
-                return {"goto": compare_address(events.fields(event, "runs"))}
+                return {"goto": compare_address(form_event.fields(event, "runs"))}
             case "delete":
                 return self._deleted(event, visit)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
@@ -111,35 +121,35 @@ class LabPage:
     # ---- the form and what it costs
 
     def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        if press.is_guessing(event):  # what is typed there stays as it is
-            spec = spec_of_form(press.form_of(event))
-            return {"url": address_of(spec, run_id=press.shown_run(event)), "then": "draw"}
+        if form_fields.is_guessing(event):  # what is typed there stays as it is
+            spec = spec_of_form(form_fields.form_of(event))
+            return {"url": address_of(spec, run_id=form_fields.shown_run(event)), "then": "draw"}
         try:
-            spec = spec_of_form(press.form_of(event))
-            kept = self._predictions.about(visit, events.field(event, "prediction"), spec)
+            spec = spec_of_form(form_fields.form_of(event))
+            kept = self._predictions.about(visit, form_event.field(event, "prediction"), spec)
             found = self._found(spec)
             cost = self._cost_of(spec, found, kept)
         except LearnerError as error:
             return {"parts": {"cost": problem_part(error)}}
         return {
             "parts": {"cost": cost, "confirm": ""},
-            "url": address_of(spec, run_id=press.shown_run(event)),
+            "url": address_of(spec, run_id=form_fields.shown_run(event)),
             "then": "draw",
             "say": found.in_short if found else "",
         }
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures to guess them, or show them again without a guess."""
-        spec = spec_of_form(press.form_of(event))
+        spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
             return {"parts": {"cost": self._cost_part(spec)}, "then": "draw"}
         hidden = render("lora_lab/hidden.html")
         return {"parts": {"cost": self._predictions.form(spec), "plots": hidden}, "focus": "#guess-percent"}
 
     def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = spec_of_form(press.form_of(event))
+        spec = spec_of_form(form_fields.form_of(event))
         kept = self._predictions.about(
-            visit, self._predictions.commit(visit, spec, press.firsts(event)), spec
+            visit, self._predictions.commit(visit, spec, form_fields.firsts(event)), spec
         )
         cost = self._cost_part(spec, kept)
         return {"parts": {"cost": cost}, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
@@ -190,15 +200,18 @@ class LabPage:
 
     def _drawn(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         try:
-            found = self._preview(spec_of_form(press.form_of(event)))
+            found = self._preview(spec_of_form(form_fields.form_of(event)))
         except LearnerError:
             return {}  # the cost part says what is wrong; the plots stay as they were
         if found is None:
             return {}
-        narrow = press.is_narrow(event)
+        narrow = form_fields.is_narrow(event)
         parts = {"plots": render("lora_lab/hidden.html")}
-        if not press.is_guessing(event):
-            plots = [(plot, charts.drawn(plot, narrow=narrow)) for plot in charts.plots_of(self._lab, found)]
+        if not form_fields.is_guessing(event):
+            plots = [
+                (plot, setting_plots.drawn(plot, narrow=narrow))
+                for plot in setting_plots.plots_of(self._lab, found)
+            ]
             setting = address_of(found.spec).partition("?")[2]
             parts["plots"] = render("lora_lab/plots.html", plots=plots, query=setting)
         return {
@@ -212,7 +225,7 @@ class LabPage:
         }
 
     def _imported(self, event: Mapping[str, Any]) -> Reply:
-        spec, dataset = read_run_file(*press.file_of(event), self._lab.uploads)
+        spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
         self._lab.home.shape(spec.model)
         if self._asked(spec):  # the form says why, and Start asks
             return {"goto": address_of(spec)}
@@ -220,26 +233,28 @@ class LabPage:
         return {"goto": address_of(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
-        spec = spec_of_form(press.form_of(event))
+        spec = spec_of_form(form_fields.form_of(event))
         self._lab.read_data(spec.model, spec.data)
         return {"parts": self._seen_parts(spec), "say": "Reading the examples."}
 
     # ---- runs
 
     def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = spec_of_form(press.form_of(event))
+        spec = spec_of_form(form_fields.form_of(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
-        if events.field(event, "sure") != "yes" and (asked := self._asked(spec)):
+        if form_event.field(event, "sure") != "yes" and (asked := self._asked(spec)):
             return asked
-        guess = events.field(event, "prediction")
-        if press.is_guessing(event) and any(press.firsts(event).get(name) for name in GUESS_FIELDS):
-            guess = self._predictions.commit(visit, spec, press.firsts(event))
+        guess = form_event.field(event, "prediction")
+        if form_fields.is_guessing(event) and any(
+            form_fields.firsts(event).get(name) for name in GUESS_FIELDS
+        ):
+            guess = self._predictions.commit(visit, spec, form_fields.firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         self._predictions.started(visit, guess, run)
         return {
             "parts": {
-                **self._panel.parts(run, visit, narrow=press.is_narrow(event), whole=True),
+                **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "cost": self._cost_part(spec),
                 "confirm": "",
@@ -263,35 +278,37 @@ class LabPage:
         }
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        self._lab.engine.stop(events.text(event, "run"))
-        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
+        self._lab.engine.stop(form_event.text(event, "run"))
+        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
         return {"say": "Stopping after this step. The adapter is kept.", "parts": parts, "focus": "#run"}
 
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(events.text(event, "run"))
+        run = self._lab.run(form_event.text(event, "run"))
         current = self._lab.engine.current()
         if current and not self._lab.state(self._lab.run(current)).ended:
             raise LearnerError(
                 "A run is training, and merging would slow it.", do_next="Merge when it has ended."
             )
         self._lab.merge(run)
-        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=press.is_narrow(event))
+        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
         return {"say": "Merging.", "parts": parts}
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
-        if events.field(event, "drawn") != self._panel.latest_ended():
+        if form_event.field(event, "drawn") != self._panel.latest_ended():
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
                 "worker": worker_part(self._lab),
-                **self._panel.parts(run, visit, narrow=press.is_narrow(event)),
+                **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event)),
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
-        if events.field(event, "reading"):
+        if form_event.field(event, "reading"):
             reply["then"] = "change"
-        elif events.field(event, "drawn") != self._panel.latest_ended() or events.field(event, "tokenizing"):
+        elif form_event.field(event, "drawn") != self._panel.latest_ended() or form_event.field(
+            event, "tokenizing"
+        ):
             reply["then"] = "draw"
         return reply
 
@@ -299,16 +316,16 @@ class LabPage:
         run, query = self._panel.run_of(visit.query), dict(visit.query)
         if run is None:
             return {}
-        window = view.zoomed(window_of(query), run.spec.steps, events.text(event, "direction"))
+        window = run_view.zoomed(window_of(query), run.spec.steps, form_event.text(event, "direction"))
         query.pop("from", None)
         query.pop("to", None)
         if window:
             query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
-        parts = self._panel.parts(run, replace(visit, query=query), narrow=press.is_narrow(event))
+        parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))
         return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
     def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(events.text(event, "run"))
+        run = self._lab.run(form_event.text(event, "run"))
         if not self._lab.state(run).ended:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
         delete_run(run)
@@ -317,7 +334,7 @@ class LabPage:
         shown = self._panel.run_of(query)
         return {
             "parts": {
-                **self._panel.parts(shown, visit, narrow=press.is_narrow(event), whole=True),
+                **self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(shown.run_id if shown else ""),
             },
             "url": address_of(spec_of_address(query)),

@@ -6,21 +6,21 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
-from lora_lab.charts import drawn
-from lora_lab.guesses import QUANTITY_CONCEPTS
+from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.lab import Lab
-from lora_lab.plots.xray import SIDE_WORDS, place_of, short
-from lora_lab.press import is_narrow
-from lora_lab.sections import LAB, XRAY, sections, xray_address
-from lora_lab.view import detail_of, title_of
-from lora_lab.xray import words as told
-from lora_lab.xray.desk import Standing, XrayDesk
-from study import events, frame
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.stations import AskForCards
-from study.templates import render
+from lora_lab.pages.form_fields import is_narrow
+from lora_lab.predictions.judging import QUANTITY_CONCEPTS
+from lora_lab.settings.urls import LAB, XRAY, sections, xray_address
+from lora_lab.views.setting_plots import drawn
+from lora_lab.xray import captions as told
+from lora_lab.xray.charts import SIDE_WORDS, place_of, short
+from lora_lab.xray.service import Standing, XrayDesk
+from study.base.errors import LearnerError
+from study.ports.context import Context, Visit
+from study.ports.stations import AskForCards
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 FIELDS = ("run", "with", "layer", "matrix", "side", "guess")
 PLACE = ("with", "layer", "matrix", "side")
@@ -102,9 +102,9 @@ class XrayPage:
         self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
         """Nothing while nothing goes on; once there is an X-ray, all of it, and cards for a wrong guess."""
-        if events.field(event, "going") != "yes":
+        if form_event.field(event, "going") != "yes":
             return {}
-        fresh = standing.xray is not None and not events.fields(event, "layer")
+        fresh = standing.xray is not None and not form_event.fields(event, "layer")
         if standing.going and not fresh:
             return {"parts": {"state": _state(standing, query)}}
         reply: Reply = {"parts": _parts(standing, query, narrow=is_narrow(event))}
@@ -138,7 +138,7 @@ def _untouched(reply: Reply) -> Reply:
 def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:
     """What the form says; of what has no control on the page yet, what the address says."""
     return {
-        name: events.field(event, name) if events.fields(event, name) else address.get(name, "")
+        name: form_event.field(event, name) if form_event.fields(event, name) else address.get(name, "")
         for name in FIELDS
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_lab.spec import RunSpec
-from study.units import as_bytes
+from study.base.units import as_bytes
 
 USUAL_LEARNING_RATE = 2e-3  # RunSpec's default
 

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lora_lab import datasets
-from lora_lab.datasets import Dataset
+from lora_lab.data import datasets
+from lora_lab.data.datasets import Dataset
 from lora_lab.runs.events import Event, append_event, read_events
 from lora_lab.spec import RunSpec
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 
 RUN_ID = re.compile(r"^\d{8}-\d{9}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
 

@@ -32,7 +32,7 @@ class RunState:
     """Id of the sweep it is a cell of."""
 
     held_by: str = ""
-    """`host:process` that runs it, where that is not the app (runs/holder.py)."""
+    """`host:process` that runs it, where that is not the app (runs/owner.py)."""
 
     cut_off: bool = False
     """It ended only because whoever ran it went away."""

@@ -11,12 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lora_lab.datasets import Dataset
-from lora_lab.grid import Grid
-from lora_lab.home import write_json
+from lora_lab.data.datasets import Dataset
+from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run
+from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 
 SWEEP_ID = re.compile(r"^\d{8}-\d{9}-sweep-[0-9a-f]{6}$")
 

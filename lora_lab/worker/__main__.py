@@ -12,9 +12,9 @@
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 
 A worker that waits reads jobs from standard input, one a line: a run's folder, or several with tabs between
-them. It answers each with a line on standard output (runs/process.py) once the last event is written, and
-keeps its base model loaded for the next. When standard input closes, the app is gone, and so is the worker.
-During a run, closing it means: stop after this step and keep the adapter.
+them. It answers each with a line on standard output (engine/worker_process.py) once the last event is
+written, and keeps its base model loaded for the next. When standard input closes, the app is gone, and so is
+the worker. During a run, closing it means: stop after this step and keep the adapter.
 """
 
 import argparse
@@ -28,26 +28,26 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 
-from lora_lab.datasets import own_dataset
-from lora_lab.embedded import Progress
-from lora_lab.home import LabHome
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.worker_process import DONE
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.process import DONE
 from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
-from lora_lab.worker import afterwards
+from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
-from lora_lab.worker.data import encode, pack
-from lora_lab.worker.group_run import execute_group
-from lora_lab.worker.inspections import serve_inspections
-from lora_lab.worker.merge import merge
-from lora_lab.worker.models import quiet_libraries
-from lora_lab.worker.reading import keep_read, read
-from lora_lab.worker.run import execute, shape_for
-from lora_lab.worker.session import Machine, Session, attach, find_machine, open_session
-from lora_lab.worker.shapes import serve_shapes
-from lora_lab.worker.training import answer_loss
-from lora_lab.worker.workbench import Workbench
-from study.errors import LearnerError
+from lora_lab.worker.inspect.serve import serve_inspections
+from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.model.read_shape import serve_shapes
+from lora_lab.worker.training.group_run import execute_group
+from lora_lab.worker.training.loop import answer_loss
+from lora_lab.worker.training.merge import merge
+from lora_lab.worker.training.model_cache import Workbench
+from lora_lab.worker.training.packing import encode, pack
+from lora_lab.worker.training.run import execute, shape_for
+from lora_lab.worker.training.session import Machine, Session, attach, find_machine, open_session
+from lora_lab.worker.training.tokenize import keep_read, read
+from study.base.errors import LearnerError
 
 WARM_MODEL = EMBEDDED_MODEL
 WARM_BITS: Bits = "nf4-dq"
@@ -71,7 +71,9 @@ def main() -> int:
     if options.merge:
         return 0 if merge(RunFolder(options.merge), options.models_dir) else 1
     if options.afterwards:
-        measured = [afterwards.measure(RunFolder(path), options.models_dir) for path in options.afterwards]
+        measured = [
+            extra_measurements.measure(RunFolder(path), options.models_dir) for path in options.afterwards
+        ]
         return 0 if all(measured) else 1
     home = LabHome(options.home)
     if options.shape:

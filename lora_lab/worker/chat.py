@@ -1,6 +1,6 @@
 """Chat with a base model and adapters on it: all answer the same prompt, each a token at a time in turn.
 
-A question is a line as worker/orders.py reads it:
+A question is a line as worker/inspect/json_lines.py reads it:
 
     {"job": "7", "runs": ["/path/to/run"], "prompt": "...", "seed": 0, "temperature": 0.0}
 
@@ -24,15 +24,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from lora_lab.chat import BASE, NEW_TOKENS
-from lora_lab.embedded import Progress
+from lora_lab.data.embedded_model import Progress
+from lora_lab.engine.chat import BASE, NEW_TOKENS
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits, ComputeType
-from lora_lab.worker.data import prompt_text
-from lora_lab.worker.orders import End, Say, serve
-from lora_lab.worker.quantization import dense_weight, keep_row_scales
-from lora_lab.worker.session import Session, find_machine, open_session
-from study.errors import LearnerError
+from lora_lab.worker.inspect.json_lines import End, Say, serve
+from lora_lab.worker.model.quantization import dense_weight, keep_row_scales
+from lora_lab.worker.training.packing import prompt_text
+from lora_lab.worker.training.session import Session, find_machine, open_session
+from study.base.errors import LearnerError
 
 DENSE_SHARE = 0.25
 """Of the free memory: below that, weights are decoded once and not for every token."""

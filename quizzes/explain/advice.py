@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quizzes.explain.feedback import reason_for
-from quizzes.explain.grade import Verdict
-from quizzes.explain.prompts import Prompt, PromptConcept
-from study.concepts import ConceptMap, note_unknown_concepts
-from study.content import ContentError, Fields, Problem, read_mapping
+from quizzes.grader.feedback import reason_for
+from quizzes.grader.prompts import Prompt, PromptConcept
+from quizzes.grader.verdicts import Verdict
+from study.content.concepts import ConceptMap, note_unknown_concepts
+from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
 
 ADVICE_FILE = Path(__file__).parent / "advice.yaml"
 

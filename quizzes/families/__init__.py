@@ -27,8 +27,8 @@ from quizzes.families import (
 from quizzes.families.drawn import Drawn, Family
 from quizzes.kinds.choices import RIGHT, Option, Single
 from quizzes.kinds.numeric import KnownSlip, Numeric
-from quizzes.question import Question
-from study.evidence import Evidence
+from quizzes.kinds.question import Question
+from study.content.evidence import Evidence
 
 TOPIC = "families"
 TOPIC_TITLE = "Arithmetic, drawn anew"

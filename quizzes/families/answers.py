@@ -5,7 +5,7 @@ from random import Random
 
 from quizzes.families.drawn import WRONG_OPTIONS, Right, Slip, distinct
 from quizzes.kinds.numbers import shown
-from study.units import as_bytes
+from study.base.units import as_bytes
 
 Write = Callable[[float], str]
 Mistake = tuple[str, float, str, str]

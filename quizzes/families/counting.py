@@ -3,7 +3,7 @@
 from random import Random
 
 from quizzes.families.drawn import Drawn, Family, Right, Slip, computed, distinct
-from quizzes.shape import Shape
+from quizzes.kinds.matrix_shape import Shape
 
 WIDTHS = (512, 768, 1024, 2048, 4096)
 RANKS = (2, 4, 8, 16, 32, 64)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-from quizzes.shape import Shape
-from study.checks import Check, evaluate
-from study.content import Level
+from quizzes.kinds.matrix_shape import Shape
+from study.base.checks import Check, evaluate
+from study.content.yaml_reader import Level
 
 WRONG_OPTIONS = 3
 

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from quizzes.bank import Bank
+from quizzes.bank.bank import Bank
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import Multiple, Option, Single, TrueFalse
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
+from quizzes.kinds.question import Question
 from quizzes.kinds.words import Cloze, ShortText
-from quizzes.question import Question
-from study.checks import Check
-from study.exchange import Entry
-from study.html_text import normal_html
-from study.own_files import slug
+from study.base.checks import Check
+from study.content.user_files import slug
+from study.io.exchange import Entry
+from study.text.html_import import normal_html
 
 OWN = "your own question"  # where a question comes from if it does not say
 UNSAID = "not said by its author"  # the misconception of a wrong option that names none

@@ -12,10 +12,10 @@ from quizzes.interchange.jupyterquiz import write_jupyterquiz
 from quizzes.interchange.moodle_xml import write_moodle_xml
 from quizzes.interchange.schema import read_schema, write_questions
 from quizzes.interchange.table import write_table
-from quizzes.own_bank import LiveBank, checked
-from study.concepts import ConceptMap
-from study.exchange import Entry, File, Format, Group, Plan, shorten
-from study.own_files import IMPORTED, as_bytes, read_own_file, slug
+from quizzes.interchange.user_bank import LiveBank, checked
+from study.content.concepts import ConceptMap
+from study.content.user_files import IMPORTED, as_bytes, read_own_file, slug
+from study.io.exchange import Entry, File, Format, Group, Plan, shorten
 
 NAME = "lora-study-questions"
 WRITERS = {

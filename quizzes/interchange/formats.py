@@ -5,9 +5,9 @@ from quizzes.interchange.gift import read_gift
 from quizzes.interchange.moodle_xml import read_moodle_xml
 from quizzes.interchange.schema import read_schema
 from quizzes.interchange.table import read_table
-from study.errors import LearnerError
-from study.exchange import File
-from study.import_limits import check_items, check_size
+from study.base.errors import LearnerError
+from study.base.import_limits import check_items, check_size
+from study.io.exchange import File
 
 ENDINGS = ("xml", "gift", "txt", "csv", "tsv", "yaml", "yml", "json")
 READABLE = (

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from quizzes.interchange.entry import QuestionEntry
-from study.own_files import slug
+from study.content.user_files import slug
 
 Kind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
 

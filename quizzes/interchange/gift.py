@@ -13,8 +13,8 @@ from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, Reading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
-from study.exchange import Entry, File, shorten
-from study.html_text import from_html, plain, to_html
+from study.io.exchange import Entry, File, shorten
+from study.text.html_import import from_html, plain, to_html
 
 CATEGORY = "LoRA study"
 MOST_ANSWERS = 100

@@ -14,9 +14,9 @@ from defusedxml.common import DefusedXmlException
 
 from quizzes.interchange.entry import QuestionEntry, Reading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
-from study.errors import LearnerError
-from study.exchange import Entry, File, shorten
-from study.html_text import from_html, plain, to_html
+from study.base.errors import LearnerError
+from study.io.exchange import Entry, File, shorten
+from study.text.html_import import from_html, plain, to_html
 
 CATEGORY = "$course$/top/LoRA study"
 KEPT = "lora-study"

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 
 from quizzes.interchange.entry import QuestionEntry, Reading
-from study.content import Placed, Problem, parse_content
-from study.exchange import Entry, File
+from study.content.yaml_reader import Placed, Problem, parse_content
+from study.io.exchange import Entry, File
 
 
 def write_questions(topic: str, entries: Iterable[QuestionEntry]) -> str:

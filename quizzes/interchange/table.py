@@ -13,9 +13,9 @@ from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, Reading, Writing
 from quizzes.interchange.forms import Answer, Form, fields_of, form_of
-from study.content import LEVELS
-from study.errors import LearnerError
-from study.exchange import Entry, File, shorten
+from study.base.errors import LearnerError
+from study.content.yaml_reader import LEVELS
+from study.io.exchange import Entry, File, shorten
 
 MOST_WRONG = 5
 WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))

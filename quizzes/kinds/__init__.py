@@ -9,8 +9,8 @@ from quizzes.kinds.choices import Multiple, Single, TrueFalse, read_multiple, re
 from quizzes.kinds.lines import FindTheError, read_find_the_error
 from quizzes.kinds.numeric import Numeric, read_numeric
 from quizzes.kinds.words import Cloze, ShortText, read_cloze, read_short_text
-from study.checks import Check
-from study.content import Fields
+from study.base.checks import Check
+from study.content.yaml_reader import Fields
 
 Kind = Literal[
     "single",

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from quizzes.kinds.grade import Form, Grade, Offered, Part, Response, lettered
-from study.content import Fields
-from study.errors import LearnerError
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Fields
 
 
 @dataclass(frozen=True, kw_only=True)

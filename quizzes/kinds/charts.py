@@ -9,8 +9,8 @@ from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
 from quizzes.kinds.numbers import shown
 from quizzes.kinds.numeric import Numeric
-from study.checks import Check, evaluate
-from study.content import Fields
+from study.base.checks import Check, evaluate
+from study.content.yaml_reader import Fields
 
 _TICKS = 4
 

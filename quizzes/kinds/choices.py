@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.grade import MOST_KEYS, Form, Grade, Offered, Part, Response, chosen, lettered
-from study.content import Fields
-from study.errors import LearnerError
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Fields
 
 RIGHT = "right"  # the right option's id; a wrong one is known by its misconception
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, Protocol, TypeVar
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 
 LETTERS = "ABCDEFGHIJKL"
 MOST_KEYS = 7  # A to G: the key H asks for a hint

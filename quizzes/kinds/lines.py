@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, Offered, Part, Response, chosen
-from study.content import Fields
+from study.content.yaml_reader import Fields
 
 
 @dataclass(frozen=True, kw_only=True)

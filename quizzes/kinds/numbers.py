@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 
 # What each unit is worth in the smallest of its kind, under every spelling that is accepted. Someone who is
 # asked for bits per weight and writes `4.5 bits` is understood.

@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 from quizzes.kinds.choices import read_misconception
 from quizzes.kinds.grade import Form, Grade, Offered, Part, Response
 from quizzes.kinds.numbers import in_unit, known, read_number, shown, within, worth
-from study.checks import Check
-from study.content import Fields
-from study.errors import LearnerError
+from study.base.checks import Check
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Fields
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 from quizzes.kinds.choices import read_misconception
 from quizzes.kinds.grade import Form, Grade, Offered, Part, Response
 from quizzes.kinds.numbers import read_number, within
-from study.content import Fields
-from study.errors import LearnerError
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Fields
 
 SPELLING = (
     "Capital letters, spaces, hyphens and accents do not matter. In a word of five letters or more one slip "

@@ -6,18 +6,18 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
-from quizzes.explain.exercise import ExplainExercise
-from quizzes.explain.grade import covered
-from quizzes.explain.limits import UNMEASURED_OWN
-from quizzes.explain.own import LINE_LIMIT, TEXT_LIMIT
-from quizzes.explain.prompts import CONCEPTS, Prompt
-from study import events, frame
-from study.context import Context, Visit
-from study.errors import LearnerError, StaleError
-from study.frame import Reply
-from study.stations import Piece
+from quizzes.explain.own_prompts import LINE_LIMIT, TEXT_LIMIT
+from quizzes.explain.presenter import ExplainExercise
+from quizzes.grader.limits import UNMEASURED_OWN
+from quizzes.grader.prompts import CONCEPTS, Prompt
+from quizzes.grader.verdicts import covered
+from study.base.errors import LearnerError, StaleError
+from study.ports.context import Context, Visit
+from study.ports.stations import Piece
 from study.store.explains import ExplainAttempt, draft_key
-from study.templates import render
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 NEW = "new"
 
@@ -67,18 +67,18 @@ class ExplainPage:
             case "own-save":
                 return self._save_own(visit, event)
             case "own-withdraw":
-                self.exercise.own.withdraw(visit.profile.id, events.text(event, "prompt"), at=visit.now)
+                self.exercise.own.withdraw(visit.profile.id, form_event.text(event, "prompt"), at=visit.now)
                 return {"goto": "/explain"}
         try:
             piece = self.exercise.press(visit, event)
         except StaleError as stale:
-            prompt = self.exercise.prompt(visit, events.text(event, "prompt"))
+            prompt = self.exercise.prompt(visit, form_event.text(event, "prompt"))
             return {**self._wrap(visit, prompt, self._opened(visit, prompt)), "error": str(stale)}
         if piece is None and event.get("act") == "draft":
             return {}
         if piece is None:
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        return self._wrap(visit, self.exercise.prompt(visit, events.text(event, "prompt")), piece)
+        return self._wrap(visit, self.exercise.prompt(visit, form_event.text(event, "prompt")), piece)
 
     def _wrap(self, visit: Visit, prompt: Prompt, piece: Piece, *, notice: str = "") -> Reply:
         html = render(

@@ -8,19 +8,19 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from quizzes.choice import QuizChoice, address_of, ends_at, rules_of
-from quizzes.exercise import QuizExercise
-from quizzes.modes import EXAM_PACES, MODES, RULES, Mode
-from quizzes.session import SEEDS, USUAL_LENGTH, Position, by_concept
-from quizzes.sittings import new_seed
-from study import events, frame
-from study.content import LEVELS
-from study.context import Context, Visit
-from study.errors import LearnerError, StaleError
-from study.frame import Reply
-from study.stations import Piece
+from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
+from quizzes.session.operations import new_seed
+from quizzes.session.presenter import QuizExercise
+from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_of
+from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
+from study.base.errors import LearnerError, StaleError
+from study.content.yaml_reader import LEVELS
+from study.ports.context import Context, Visit
+from study.ports.stations import Piece
 from study.store.quizzes import QuizRecord
-from study.templates import render
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 LENGTHS = (5, 10, 20)
 CALLS_OUT = (300, 60, 10)  # seconds left that a screen reader is told of
@@ -79,7 +79,7 @@ class QuizPage:
             piece = give(visit, event)
         except StaleError as stale:
             return {**self._next(visit), "error": str(stale)}
-        record = self.exercise.sittings.record(visit.profile.id, events.text(event, "session"))
+        record = self.exercise.sittings.record(visit.profile.id, form_event.text(event, "session"))
         return self._wrap(visit, piece, record) if rules_of(record).feedback_at_once else self._next(visit)
 
     def _next(self, visit: Visit) -> Reply:
@@ -97,22 +97,22 @@ class QuizPage:
         if visit.now >= limit:
             return {**self._onward(visit, record, choice), "say": "The time is over. Here is how it went."}
         left = (limit - visit.now).total_seconds()
-        before = events.number(events.text(event, "left"), default=0, low=0, high=86_400)
+        before = form_event.number(form_event.text(event, "left"), default=0, low=0, high=86_400)
         passed = any(before > mark >= left for mark in CALLS_OUT)
         return {"parts": {"clock": _clock(left)}, "say": f"{_words(left)} left." if passed else ""}
 
     def _chosen(self, event: Mapping[str, Any]) -> QuizChoice:
-        mode = _mode(events.field(event, "mode"))
-        pace, seed = events.field(event, "pace"), events.field(event, "seed")
-        length = events.number(events.field(event, "length"), default=USUAL_LENGTH, low=1, high=50)
+        mode = _mode(form_event.field(event, "mode"))
+        pace, seed = form_event.field(event, "pace"), form_event.field(event, "seed")
+        length = form_event.number(form_event.field(event, "length"), default=USUAL_LENGTH, low=1, high=50)
         return QuizChoice(
             mode=mode,
-            topic=events.field(event, "topic"),
-            level=events.field(event, "level") if mode != "check" else "",
-            concept=events.field(event, "concept"),
+            topic=form_event.field(event, "topic"),
+            level=form_event.field(event, "level") if mode != "check" else "",
+            concept=form_event.field(event, "concept"),
             length=RULES[mode].length or length,
             seconds_each=_pace(pace) if mode == "exam" else None,
-            seed=events.number(seed, default=new_seed(self.context.dice), low=0, high=SEEDS - 1),
+            seed=form_event.number(seed, default=new_seed(self.context.dice), low=0, high=SEEDS - 1),
         )
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
@@ -212,9 +212,9 @@ def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
         topic=query.get("topic", "")[:120],
         level=query.get("level", "")[:120],
         concept=query.get("concept", "")[:120],
-        length=events.number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
+        length=form_event.number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
         seconds_each=_pace(query.get("pace", "")) if mode == "exam" else None,
-        seed=events.number(query["seed"], default=0, low=0, high=SEEDS - 1),
+        seed=form_event.number(query["seed"], default=0, low=0, high=SEEDS - 1),
     )
 
 
@@ -223,7 +223,7 @@ def _mode(written: str) -> Mode:
 
 
 def _pace(written: str) -> int:
-    return events.number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
+    return form_event.number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
 
 
 def _clock(seconds: float) -> str:

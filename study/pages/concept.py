@@ -6,20 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from study import events, frame
-from study.agenda import Subjects
-from study.concept_graph import builds_on
-from study.concepts import CONCEPT_PAGE, Concept, concept_address
-from study.context import Context, Visit
-from study.doors import Doors
-from study.errors import LearnerError
-from study.figure import Figures
-from study.frame import Reply
-from study.lesson import Lesson, Lessons
-from study.lesson_text import LessonText, Terms
-from study.mastery import mastery
-from study.store.lessons import ModeMark
-from study.study_modes import (
+from study.base.errors import LearnerError
+from study.content.concept_map_layout import builds_on
+from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
+from study.figures.figure import Figures
+from study.learner.due import Subjects
+from study.learner.mastery import mastery
+from study.learner.study_modes import (
     STUDY_MODES,
     TOLD,
     ModeState,
@@ -30,7 +23,14 @@ from study.study_modes import (
     next_mode,
     states,
 )
-from study.templates import render
+from study.lessons.lesson import Lesson, Lessons
+from study.lessons.lesson_text import LessonText, Terms
+from study.ports.context import Context, Visit
+from study.ports.doors import Doors
+from study.store.lessons import ModeMark
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 PLACES = 100
 
@@ -89,8 +89,8 @@ class ConceptPage:
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "here":
             return self._back(visit)
-        concept = self._concept(events.text(event, "concept"))
-        mode = mode_of(events.text(event, "mode"))
+        concept = self._concept(form_event.text(event, "concept"))
+        mode = mode_of(form_event.text(event, "mode"))
         if mode is None:
             raise LearnerError("There is no such study mode.", do_next="Choose one of the row.")
         store, profile_id = self.context.store.lessons, visit.profile.id
@@ -101,7 +101,7 @@ class ConceptPage:
                 store.mark(profile_id, concept.id, mode, "done", at=visit.now)
                 return self._went(visit, concept, self._after(visit, concept, mode))
             case "place":
-                place = events.number(events.text(event, "place"), default=1, low=1, high=PLACES)
+                place = form_event.number(form_event.text(event, "place"), default=1, low=1, high=PLACES)
                 store.stop_at(profile_id, concept.id, mode, place, at=visit.now)
                 return {}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")

@@ -5,12 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from study import frame
-from study.context import Context
-from study.errors import LearnerError
-from study.figure import Figures
-from study.frame import Reply
-from study.templates import render
+from study.base.errors import LearnerError
+from study.figures.figure import Figures
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import frame
+from study.web.frame import Reply
 
 PATH = "/figures"
 

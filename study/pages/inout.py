@@ -7,15 +7,16 @@ from typing import Any
 
 import gradio as gr
 
-from study import events, frame, import_limits
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.exchange import VERDICTS, Exchange, Plan, Report
-from study.exchange_commands import exchange_for
-from study.frame import Reply
-from study.imports import Imports
-from study.pending import Pending, Waiting
-from study.templates import render
+from study.base import import_limits
+from study.base.errors import LearnerError
+from study.io.apply_import import Imports
+from study.io.exchange import VERDICTS, Exchange, Plan, Report
+from study.io.exchange_commands import exchange_for
+from study.io.pending_upload import Pending, Waiting
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 PATH = "/io"
 SHOWN_AT_MOST = 200  # entries of a preview; the counts are always of all
@@ -54,7 +55,9 @@ class InOutPage:
                 self.pending.drop(visit.profile.id)
                 return {"html": self._page(visit), "say": "Put away. Nothing was changed.", "focus": "#file"}
             case "undo":
-                record = self._imports.undo(visit.profile.id, events.whole(event, "import"), now=visit.now)
+                record = self._imports.undo(
+                    visit.profile.id, form_event.whole(event, "import"), now=visit.now
+                )
                 said = f"The import of {record.file_name} is taken back."
                 return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
@@ -79,7 +82,7 @@ class InOutPage:
         waiting = self._waiting(visit)
         plan = self._plan(visit, waiting)
         planned = self._imports.report(visit.profile.id, plan)
-        shown = events.text(event, "digest"), events.text(event, "report")
+        shown = form_event.text(event, "digest"), form_event.text(event, "report")
         if shown != (waiting.digest, _digest(planned)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._planned(visit, waiting)

@@ -6,16 +6,25 @@ from typing import Any
 
 import gradio as gr
 
-from study import events, frame, progress
-from study.agenda import Subjects
-from study.concept_graph import CELL, MARGIN_X, MARGIN_Y, NODE_HEIGHT, NODE_WIDTH, Graph, graph_of
-from study.concepts import Concept
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.mastery import mastery
-from study.study_modes import STUDY_MODES, TITLES, mode_of, told
-from study.templates import render
+from study.base.errors import LearnerError
+from study.content.concept_map_layout import (
+    CELL,
+    MARGIN_X,
+    MARGIN_Y,
+    NODE_HEIGHT,
+    NODE_WIDTH,
+    Graph,
+    graph_of,
+)
+from study.content.concepts import Concept
+from study.learner import progress
+from study.learner.due import Subjects
+from study.learner.mastery import mastery
+from study.learner.study_modes import STUDY_MODES, TITLES, mode_of, told
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 PATH = "/learn"
 
@@ -64,7 +73,7 @@ class LearnPage:
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        wanted = events.field(event, "q").strip()
+        wanted = form_event.field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
         return {"parts": {"found": render("study/learn_found.html", wanted=wanted, found=found)}, "say": said}

@@ -8,18 +8,18 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from study import events, frame
-from study.agenda import Subjects
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.mastery import mastery, next_steps
+from study.base.errors import LearnerError
+from study.learner.due import Subjects
+from study.learner.mastery import mastery, next_steps
+from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.plot import Plot
 from study.plots.render import render as picture
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
-from study.progress import LEVEL_RULE, MASTERY_RULE
-from study.sections import Section
-from study.templates import render
+from study.ports.context import Context, Visit
+from study.ports.sections import Section
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context, *, subjects: Subjects, sections: Sequence[Section]) -> None:
@@ -45,7 +45,7 @@ class ProgressPage:
         """Draw the charts, or hand a press to the section it belongs to."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "draw":
-            return {"parts": self._drawn(visit, narrow=events.field(event, "narrow") == "yes")}
+            return {"parts": self._drawn(visit, narrow=form_event.field(event, "narrow") == "yes")}
         for section in self.sections:
             reply = section.act(event, visit)
             if reply is not None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from study import frame
-from study.context import Context, Visit
-from study.errors import LearnerError, StaleError
-from study.frame import Reply
-from study.stations import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
-from study.store.runs import ReviewRun
-from study.templates import render
+from study.base.errors import LearnerError, StaleError
+from study.ports.context import Context, Visit
+from study.ports.stations import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
+from study.store.five_minute_reviews import ReviewRun
+from study.text.templates import render
+from study.web import frame
+from study.web.frame import Reply
 
 CARD_SECONDS = 180.0  # three of the five minutes go to cards
 QUESTIONS = 3

@@ -8,14 +8,14 @@ from zoneinfo import available_timezones
 
 import gradio as gr
 
-from study import events, frame
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.pending import Pending
-from study.store.notes import CardOrder
+from study.base.errors import LearnerError
+from study.io.pending_upload import Pending
+from study.ports.context import Context, Visit
+from study.store.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
-from study.templates import render
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
 WORDS = ("card_order", "time_zone")
@@ -50,11 +50,11 @@ class SettingsPage:
         profiles = self.context.store.profiles
         match event.get("act"):
             case "rename":
-                profiles.rename(visit.profile.id, events.field(event, "name"))
+                profiles.rename(visit.profile.id, form_event.field(event, "name"))
             case "add":
-                profiles.add(visit.browser_id, events.field(event, "name"), now=visit.now)
+                profiles.add(visit.browser_id, form_event.field(event, "name"), now=visit.now)
             case "switch":
-                profiles.switch(visit.browser_id, events.text(event, "profile"), now=visit.now)
+                profiles.switch(visit.browser_id, form_event.text(event, "profile"), now=visit.now)
             case "prefer":
                 self._prefer(visit, event)
             case "ask-delete":
@@ -70,9 +70,13 @@ class SettingsPage:
         return {"goto": SAVED}
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        chosen: dict[str, Any] = {name: _whole(event, name) for name in NUMBERS if events.fields(event, name)}
-        words = {name: events.field(event, name).strip() for name in WORDS if events.fields(event, name)}
-        shortcuts = bool(events.field(event, "shortcuts"))  # an empty box is not sent
+        chosen: dict[str, Any] = {
+            name: _whole(event, name) for name in NUMBERS if form_event.fields(event, name)
+        }
+        words = {
+            name: form_event.field(event, name).strip() for name in WORDS if form_event.fields(event, name)
+        }
+        shortcuts = bool(form_event.field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
     def _page(self, visit: Visit, *, deleting: bool = False) -> str:
@@ -95,7 +99,7 @@ class SettingsPage:
 
 
 def _whole(event: Mapping[str, Any], name: str) -> int:
-    written = events.field(event, name)
+    written = form_event.field(event, name)
     if not written.isdecimal():
         raise LearnerError(f"{written!r} is no number.", do_next="Type digits only, or leave what was there.")
     return int(written)

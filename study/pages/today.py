@@ -8,14 +8,15 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study import events, frame, progress
-from study.agenda import CardsDue, Subjects
-from study.context import Context, Visit
-from study.errors import LearnerError
-from study.frame import Reply
-from study.mastery import mastery
+from study.base.errors import LearnerError
+from study.learner import progress
+from study.learner.due import CardsDue, Subjects
+from study.learner.mastery import mastery
 from study.pages.review import ReviewPage
-from study.templates import render
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
 
 TOUR_STEPS = 4
 WEEK = timedelta(days=7)
@@ -70,7 +71,7 @@ class TodayPage:
             case "start":
                 return {"goto": self.review.start(visit)}
             case "tour":
-                step = events.number(events.text(event, "step"), default=1, low=1, high=TOUR_STEPS)
+                step = form_event.number(form_event.text(event, "step"), default=1, low=1, high=TOUR_STEPS)
                 return {"html": self._page(visit, tour=step), "focus": "#tour"}
             case "tour-end":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from study.intervals import Share, percent
+from study.base.confidence_intervals import Share, percent
 from study.plots.area import Area, Span
 from study.plots.axis import nice_ticks
 from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped

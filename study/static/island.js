@@ -162,7 +162,7 @@ function settle() {
   if (!arrived && find('.page') && !find('[data-waiting]')) arrive();
 }
 
-// The frame (study/frame.py) has put the app's name at the end.
+// The frame (study/web/frame.py) has put the app's name at the end.
 function nameTab() {
   const named = find('[data-title]');
   if (named) document.title = `${named.dataset.title} · ${document.title.split(' · ').pop()}`;

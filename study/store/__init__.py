@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
+from study.store.card_operations import VerbLog
 from study.store.cards import CardLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.fits import FitLog
+from study.store.five_minute_reviews import ReviewRuns
 from study.store.imports import ImportLog
 from study.store.lessons import LessonLog
 from study.store.migrations import migrate
-from study.store.notes import Notes
 from study.store.own_prompts import OwnPromptLog
 from study.store.predictions import PredictionLog
+from study.store.preferences_and_drafts import Notes
 from study.store.profiles import Profiles
 from study.store.projects import ProjectLog
 from study.store.quizzes import QuizLog
-from study.store.runs import ReviewRuns
-from study.store.verbs import VerbLog
 
 
 @dataclass(frozen=True, kw_only=True)

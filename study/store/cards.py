@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
 
-from study.errors import StaleError
+from study.base.errors import StaleError
 from study.store import schema as t
+from study.store.card_operations import record
 from study.store.database import Database
 from study.store.profiles import lock
-from study.store.verbs import record
 
 FORGOTTEN = 1  # the rating Again
 

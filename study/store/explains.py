@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import Connection, Row, Select, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from study.errors import LearnerError, StaleError
+from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
 from study.store.database import Database
 from study.store.profiles import lock

@@ -8,7 +8,7 @@ from itertools import chain, count
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.database import Database
 from study.store.rows import of_profile

@@ -6,7 +6,7 @@ from typing import Literal
 
 from sqlalchemy import insert, select
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.database import Database
 

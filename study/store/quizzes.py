@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from study.errors import StaleError
+from study.base.errors import StaleError
 from study.store import schema as t
 from study.store.database import Database
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
-from lora_lab.datasets import own_dataset
+from lora_lab.data.datasets import own_dataset
+from lora_lab.engine.local import run_now
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.local import run_now
 from lora_lab.spec import RunSpec
-from study.settings import load_settings
+from study.base.settings import load_settings
 
 
 def finished_runs(home: Path, specs: Sequence[RunSpec]) -> list[str]:

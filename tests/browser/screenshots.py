@@ -18,8 +18,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from study.concepts import concept_address, load_concepts
-from study.study_modes import STUDY_MODES, StudyMode
+from study.content.concepts import concept_address, load_concepts
+from study.learner.study_modes import STUDY_MODES, StudyMode
 from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, ROOT
 
 WIDTHS = {1280: 900, 390: 844}

@@ -8,14 +8,14 @@ from playwright.sync_api import Locator, Page, expect
 from lora_lab.figures import FIGURES, checkpointing, merging
 from lora_lab.figures.matrices import matrices
 from lora_lab.figures.recorded import recorded
-from lora_lab.forecast import forecast
-from lora_lab.levels import LEVELS, NF4_LEVELS, nearest
-from lora_lab.memory import bits_per_param
+from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.ledger import bits_per_param
+from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
+from lora_lab.parameters.quantization_levels import LEVELS, NF4_LEVELS, nearest
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import lora_parameters, lora_parameters_matrix, lora_scaling
-from lora_lab.setting import Setting
-from lora_lab.shapes import find_shape
-from lora_lab.trained_state import optimizer_bytes, trained_tensors
-from study.units import MB, as_bytes, as_percent
+from study.base.units import MB, as_bytes, as_percent
 from tests.browser.answering import answer_by_keyboard
 from tests.browser.axe import violations
 from tests.browser.conftest import Visit

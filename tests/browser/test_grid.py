@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from study.settings import load_settings
+from study.base.settings import load_settings
 from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
-from tests.lora_lab.sweeps import finish, runs_of, sweep_of, tiny_grid
+from tests.lora_lab.sweep_builders import finish, runs_of, sweep_of, tiny_grid
 
 pytestmark = pytest.mark.browser
 

@@ -14,12 +14,12 @@ import psutil
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from lora_lab.datasets import own_dataset
+from lora_lab.data.datasets import own_dataset
+from lora_lab.engine.local import run_now
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.local import run_now
 from lora_lab.runs.state import fold
 from lora_lab.spec import TINY_MODEL, RunSpec
-from study.settings import load_settings
+from study.base.settings import load_settings
 from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
 from tests.lora_lab.exactness import slack_bytes

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from study.web import COOKIE
+from study.web.middleware import COOKIE
 from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit, Visitor
 from tests.seeded import seed_home

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from flashcards.deck import load_decks
-from flashcards.reviews import Reviews
-from study.concepts import load_concepts
-from study.settings import load_settings
+from flashcards.decks.deck import load_decks
+from flashcards.review.operations import Reviews
+from study.base.settings import load_settings
+from study.content.concepts import load_concepts
 from study.store import open_store
-from study.web import COOKIE
+from study.web.middleware import COOKIE
 from tests.browser.axe import serious_violations
 from tests.browser.conftest import Visit, launch
 from tests.browser.test_study_cards import answer_by_keyboard, question

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from flashcards.deck import load_decks
-from lora_lab.counts import count
-from lora_lab.memory import bits_per_param
-from lora_lab.shapes import find_shape
-from study.checks import holds
-from study.concepts import ConceptMap
+from flashcards.decks.deck import load_decks
+from lora_lab.memory.ledger import bits_per_param
+from lora_lab.parameters.counts import count
+from lora_lab.parameters.shapes import find_shape
+from study.base.checks import holds
+from study.content.concepts import ConceptMap
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -82,7 +82,7 @@ def help_of(program: str, subcommand: str) -> str:
     module = program.removeprefix("-m ")
     if module == "lora_lab.worker":  # its own source, as its help would load torch first
         return text_of(ROOT / "lora_lab/worker/__main__.py")
-    if module.startswith(("benchmarks.", "quizzes.explain.worker.")):
+    if module.startswith(("benchmarks.", "quizzes.grader.worker.")):
         return text_of(ROOT / f"{module.replace('.', '/')}.py")
     words = [word for word in (*program.split(), subcommand, "--help") if word]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 from textwrap import indent
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from quizzes.bank import load_bank
+from quizzes.bank.bank import load_bank
 from quizzes.kinds import KINDS
-from study.checks import holds
-from study.concepts import ConceptMap
+from study.base.checks import holds
+from study.content.concepts import ConceptMap
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "questions.md"
 

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from flashcards.note import Card
-from flashcards.scheduler import DEFAULT_PARAMETERS, Memory, Phase, Scheduling
-from flashcards.simulation import Learner
-from study.content import Level
-from study.evidence import Evidence
+from flashcards.decks.note import Card
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Memory, Phase, Scheduling
+from flashcards.scheduling.simulation import Learner
+from study.content.evidence import Evidence
+from study.content.yaml_reader import Level
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 DAY_ENDS = datetime(2026, 3, 5, 4, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from flashcards.reviews import Reviews, Shown
+from flashcards.review.operations import Reviews, Shown
 
 SECONDS_A_CARD = 8
 

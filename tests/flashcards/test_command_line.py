@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from flashcards.__main__ import main
-from flashcards.deck import load_decks
-from study.concepts import ConceptMap
-from study.settings import load_settings
+from flashcards.decks.deck import load_decks
+from study.base.settings import load_settings
+from study.content.concepts import ConceptMap
 from study.store import open_store
 
 

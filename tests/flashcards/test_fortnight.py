@@ -3,9 +3,9 @@
 from collections import Counter
 from datetime import datetime, timedelta
 
-from flashcards.deck import load_decks
-from flashcards.reviews import Reviews
-from study.concepts import ConceptMap
+from flashcards.decks.deck import load_decks
+from flashcards.review.operations import Reviews
+from study.content.concepts import ConceptMap
 from study.store import Store
 from tests.flashcards.fortnight import study
 

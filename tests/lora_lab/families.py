@@ -4,8 +4,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from lora_lab.shapes import ModelShape
-from lora_lab.worker.shapes import build, shape_of_config
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.worker.model.read_shape import build, shape_of_config
 
 _COMMON = {
     "hidden_size": 32,

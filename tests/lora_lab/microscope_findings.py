@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lora_lab.microscope.question import Question
+from lora_lab.microscope.query import Question
 
 TINY = Question(model="tiny-random", matrix="self_attn.q_proj")
 

@@ -3,10 +3,10 @@
 import pytest
 
 from lora_lab import quantities
-from lora_lab.levels import NF4_LEVELS
-from lora_lab.shapes import find_shape
-from study.checks import Check, evaluate, registered
-from study.errors import LearnerError
+from lora_lab.parameters.quantization_levels import NF4_LEVELS
+from lora_lab.parameters.shapes import find_shape
+from study.base.checks import Check, evaluate, registered
+from study.base.errors import LearnerError
 from tests.golden.memory import ADAPTER_FILE, FULL_FINETUNING_65B, SAVED_BITS
 
 PROMISED = """

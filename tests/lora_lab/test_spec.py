@@ -21,8 +21,8 @@ from lora_lab.spec import (
     RunSpec,
     spec_from,
 )
-from study.errors import LearnerError
-from tests.lora_lab.settings import any_spec
+from study.base.errors import LearnerError
+from tests.lora_lab.spec_strategies import any_spec
 
 
 @given(any_spec)

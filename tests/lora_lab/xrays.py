@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.inspections import Inspection
+from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
-from lora_lab.xray.found import KIND, SIDES, order_of, stops
+from lora_lab.xray.result import KIND, SIDES, order_of, stops
 
 KINDS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 VALUES = (4.0, 2.0, 1.0, 0.5)

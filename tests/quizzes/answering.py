@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quizzes.bank import Question
+from quizzes.bank.bank import Question
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import Multiple, Single, TrueFalse
@@ -10,7 +10,7 @@ from quizzes.kinds.grade import Response
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.words import Cloze, ShortText
-from quizzes.session import offered
+from quizzes.session.session import offered
 
 
 def fields_for(question: Question, response: Response, *, seed: int) -> dict[str, list[str]]:

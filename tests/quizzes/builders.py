@@ -1,9 +1,9 @@
 """Questions for tests, with everything but the point of the test filled in."""
 
-from quizzes.bank import RIGHT, Bank, Option, Question
+from quizzes.bank.bank import RIGHT, Bank, Option, Question
 from quizzes.kinds.choices import Single
-from study.content import Level
-from study.evidence import Evidence
+from study.content.evidence import Evidence
+from study.content.yaml_reader import Level
 
 
 def question(

@@ -6,10 +6,10 @@ The key word of an own prompt's concept is the name before its colon. See toy_gr
 from collections.abc import Sequence
 from threading import Lock
 
-from quizzes.explain.grading import Grading, Scores, grade
-from quizzes.explain.prompts import Prompt
-from study.errors import LearnerError
-from study.model_files import Report
+from quizzes.grader.grading import Grading, Scores, grade
+from quizzes.grader.prompts import Prompt
+from study.base.errors import LearnerError
+from study.base.model_files import Report
 from tests.quizzes.toy_grader import LIMITS, toy_score
 
 KEYS = {

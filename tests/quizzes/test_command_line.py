@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from quizzes.__main__ import main
-from quizzes.bank import load_bank
-from quizzes.sittings import QuizChoice, Sittings
-from study.concepts import ConceptMap
+from quizzes.bank.bank import load_bank
+from quizzes.session.operations import QuizChoice, Sittings
+from study.content.concepts import ConceptMap
 from study.store import Store
 from study.store.quizzes import QuizAnswer
 from tests.quizzes.answering import wrong_response

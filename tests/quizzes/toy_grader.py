@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from quizzes.explain.grading import Limits, Scores
-from quizzes.explain.prompts import Prompt, own_prompt
+from quizzes.grader.grading import Limits, Scores
+from quizzes.grader.prompts import Prompt, own_prompt
 
 LIMITS = Limits(relevant=0.2, covered=0.6, doubt=0.2, contradicted=0.6, missing=0.6, partial=0.6)
 KEYS = ("apple", "brick", "cloud", "daisy")

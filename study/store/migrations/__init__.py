@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Column, Connection, DateTime, Integer, MetaData, Table, func, insert, inspect, select
 
-from study.errors import LearnerError
+from study.base.errors import LearnerError
 from study.store.database import Database
 from study.store.migrations import (
     m0001_first_tables,

@@ -8,10 +8,10 @@ import pytest
 
 from lora_lab.figures import FIGURES
 from lora_lab.figures.recorded import RECORDINGS, recorded
-from study.concepts import ConceptMap
-from study.controls import Choice, Slider, controls_of
-from study.errors import LearnerError
-from study.figure import Figure
+from study.base.errors import LearnerError
+from study.content.concepts import ConceptMap
+from study.figures.controls import Choice, Slider, controls_of
+from study.figures.figure import Figure
 from tests.visits import words
 
 EVERY = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
@@ -104,7 +104,7 @@ def test_a_figure_belongs_to_concepts_of_the_map(figure: Figure[Any], concepts: 
 def test_recorded_data_says_how_it_was_measured(what: Any) -> None:
     kept = recorded(what)
     provenance = kept["provenance"]
-    assert provenance["command"] == f"python -m lora_lab.worker.figure_data {what}"
+    assert provenance["command"] == f"python -m lora_lab.worker.record {what}"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", provenance["date"])
     assert provenance["device"]
     assert {"torch", "transformers", "peft", "bitsandbytes"} <= set(provenance["versions"])

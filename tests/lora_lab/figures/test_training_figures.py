@@ -14,11 +14,11 @@ from lora_lab.figures import (
     training_memory,
 )
 from lora_lab.figures.recorded import recorded
-from lora_lab.memory import code_bytes, matrix_constant_bytes
-from lora_lab.shapes import find_shape
-from lora_lab.trained_state import optimizer_bytes, trained_tensors
-from study.errors import LearnerError
-from study.units import GB, MB
+from lora_lab.memory.ledger import code_bytes, matrix_constant_bytes
+from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
+from lora_lab.parameters.shapes import find_shape
+from study.base.errors import LearnerError
+from study.base.units import GB, MB
 
 
 def test_full_fine_tuning_of_65b_is_near_the_papers_780_gb_and_qlora_near_its_48_gb() -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.counts import lora_parameters
 from lora_lab.figures import (
     block_size,
     block_steps,
@@ -17,10 +16,11 @@ from lora_lab.figures import (
     singular_values,
 )
 from lora_lab.figures.matrices import matrices
-from lora_lab.levels import FP4_LEVELS, LEVELS, NF4_LEVELS, nearest
-from lora_lab.memory import BLOCK_SIZES, bits_per_param
+from lora_lab.memory.ledger import BLOCK_SIZES, bits_per_param
+from lora_lab.parameters.counts import lora_parameters
+from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS, NF4_LEVELS, nearest
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import double_quantization_saving_bits, double_quantization_saving_bytes
-from lora_lab.shapes import find_shape
 
 
 def test_w_plus_b_a_counts_what_the_lab_counts() -> None:

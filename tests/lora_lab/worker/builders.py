@@ -12,15 +12,23 @@ from hqq.core.quantize import HQQLinear
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from lora_lab.batches import RowSize, row_sizes
-from lora_lab.datasets import Dataset, Example, own_dataset, split
-from lora_lab.memory import Compute, heaviest_row
-from lora_lab.shapes import find_shape
+from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.datasets import Dataset, Example, own_dataset, split
+from lora_lab.memory.ledger import Compute, heaviest_row
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import HQQ_BITS, Bits, RunSpec
-from lora_lab.worker.data import IGNORED, Encoded, cut_to, encode, pack
-from lora_lab.worker.models import load_model, quiet_libraries
-from lora_lab.worker.session import DTYPES, Adapted, Machine, Session, attach, meter_for, open_session
-from lora_lab.worker.training import StepResult, answer_loss, train
+from lora_lab.worker.model.load import load_model, quiet_libraries
+from lora_lab.worker.training.loop import StepResult, answer_loss, train
+from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode, pack
+from lora_lab.worker.training.session import (
+    DTYPES,
+    Adapted,
+    Machine,
+    Session,
+    attach,
+    meter_for,
+    open_session,
+)
 
 CPU = torch.device("cpu")
 BYTES_A_WEIGHT: dict[Bits, float] = {

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.afterwards import Afterwards
-from lora_lab.home import LabHome
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.runs.extra_measurements import Afterwards
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold
 from lora_lab.spec import Bits
-from lora_lab.worker.afterwards import measure
-from lora_lab.worker.run import execute
+from lora_lab.worker.extra_measurements import measure
+from lora_lab.worker.training.run import execute
 from tests.lora_lab.worker.builders import TINY, never, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from lora_lab.chat import BASE, NEW_TOKENS
-from lora_lab.home import LabHome
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.chat import BASE, NEW_TOKENS
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Bits, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
-from lora_lab.worker.quantization import dense_weight
-from lora_lab.worker.run import execute
-from study.errors import LearnerError
+from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.training.run import execute
+from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, linears, never, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoTokenizer
 
-from lora_lab.datasets import Dataset, own_dataset
-from lora_lab.home import LabHome
+from lora_lab.data.datasets import Dataset, own_dataset
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.runs.export_script import script_of
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold
-from lora_lab.script import script_of
 from lora_lab.spec import Bits, RunSpec
-from lora_lab.worker.run import execute
+from lora_lab.worker.training.run import execute
 from tests.lora_lab.worker.builders import TINY, never, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Decks as YAML: notes, the cards they make, pictures, typed answers."""

@@ -1,0 +1,179 @@
+"""A note is what is written in a deck; it makes one card or several, each with an id that never changes.
+
+    kind      writes                            makes
+    basic     front, back                       one card
+    reversed  front, back                       the card, and `<id>--reversed` that asks the other way round
+    cloze     text with {{c1::...}}, {{c2::...}}  `<id>--c1`, `<id>--c2`: what to recall is left out
+    typed     front, back, maybe accept         one card whose answer is typed and compared
+    numeric   front, answer (a lab quantity)    one card whose number is typed; the right one is computed
+    image     front, back, picture              one card with a picture; any other kind may have one, too
+
+A learner's own text replaces the deck's, never its id, so that the schedule is kept.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from flashcards.decks.pictures import Picture
+from study.base.checks import Quantity
+from study.base.errors import LearnerError
+from study.content.evidence import Evidence
+from study.content.yaml_reader import Level
+from study.text.markup import formula_problems_in
+
+Kind = Literal["basic", "reversed", "cloze", "typed", "numeric", "image"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+TEXT_LIMIT = 4000  # characters of one field of a learner's own text
+ANSWER_PLACE = "{answer}"
+BLANK = "[…]"
+# No part goes past the next gap, so that a text full of openings is read in one pass.
+_CLOZE = re.compile(
+    r"\{\{c(?P<number>[1-9]\d?)::(?P<text>(?:(?!::|\}\}|\{\{c\d).)+)"
+    r"(?:::(?P<hint>(?:(?!\}\}|\{\{c\d).)+))?\}\}",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """The right answer of a numeric card: computed, shown in a unit, met within a tolerance."""
+
+    quantity: Quantity
+    unit: str = ""
+    tolerance_percent: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One question and its answer. The id never changes, so that editing a text keeps its schedule."""
+
+    id: str
+    deck: str
+    concepts: tuple[str, ...]
+    level: Level
+    tags: tuple[str, ...]
+    front: str
+    back: str
+    why: str
+    evidence: Evidence
+    kind: Kind = "basic"
+    note: str = ""
+    """The id of the note it was made from; its cards are siblings."""
+
+    accept: tuple[str, ...] = ()
+    number: Number | None = None
+    picture: Picture | None = None
+    own: bool = False
+    """Whether the learner wrote this text over the deck's."""
+
+    @property
+    def note_id(self) -> str:
+        """The note, or the card itself where it was made without one."""
+        return self.note or self.id
+
+    @property
+    def typed(self) -> bool:
+        """Whether the answer is typed before it is shown."""
+        return self.kind in ("typed", "numeric")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What a deck says once, from which its cards are made."""
+
+    id: str
+    deck: str
+    kind: Kind
+    concepts: tuple[str, ...]
+    level: Level
+    tags: tuple[str, ...]
+    texts: Mapping[str, str]
+    """The fields that a learner may write anew: front, back and why, or text and why."""
+
+    evidence: Evidence
+    accept: tuple[str, ...] = ()
+    number: Number | None = None
+    picture: Picture | None = None
+    own: bool = False
+
+    def edited(self, texts: Mapping[str, str]) -> "Note":
+        """The same note in the learner's words; what they left as it was stays."""
+        return replace(self, texts={**self.texts, **texts}, own=True)
+
+    def cards(self) -> tuple[Card, ...]:
+        """Its cards, in order."""
+        if self.kind == "cloze":
+            return tuple(self._cloze(number) for number in cloze_numbers(self.texts["text"]))
+        card = self._card(self.id, self.texts["front"], self.texts["back"])
+        if self.kind == "reversed":
+            return card, self._card(f"{self.id}--reversed", self.texts["back"], self.texts["front"])
+        return (card,)
+
+    def _cloze(self, number: int) -> Card:
+        return self._card(f"{self.id}--c{number}", *cloze(self.texts["text"], number))
+
+    def _card(self, card_id: str, front: str, back: str) -> Card:
+        return Card(
+            id=card_id,
+            deck=self.deck,
+            concepts=self.concepts,
+            level=self.level,
+            tags=self.tags,
+            front=front,
+            back=back,
+            why=self.texts["why"],
+            evidence=self.evidence,
+            kind=self.kind,
+            note=self.id,
+            accept=self.accept,
+            number=self.number,
+            picture=self.picture,
+            own=self.own,
+        )
+
+
+def cloze_numbers(text: str) -> list[int]:
+    """The numbers of the gaps in a cloze text, in order."""
+    return sorted({int(gap["number"]) for gap in _CLOZE.finditer(text)})
+
+
+def cloze(text: str, number: int) -> tuple[str, str]:
+    """The text with one gap open and the others filled, and what belongs into the gap."""
+
+    def shown(gap: re.Match[str]) -> str:
+        if int(gap["number"]) != number:
+            return gap["text"]
+        return f"[{gap['hint']}]" if gap["hint"] else BLANK
+
+    missing = [gap["text"] for gap in _CLOZE.finditer(text) if int(gap["number"]) == number]
+    return _CLOZE.sub(shown, text), "; ".join(missing)
+
+
+def filled(text: str) -> str:
+    """A cloze text with all gaps filled."""
+    return _CLOZE.sub(lambda gap: gap["text"], text)
+
+
+def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
+    """A learner's own text as it may be stored, or what is wrong with it."""
+    cleaned = {name: texts.get(name, "").replace("\r\n", "\n").strip() for name in note.texts}
+    for name, text in cleaned.items():
+        if not text and note.texts[name]:  # an own card may have come without a why
+            raise LearnerError(f"The {name} is empty.", do_next="Write something, or take the deck's text.")
+        if len(text) > TEXT_LIMIT:
+            raise LearnerError(
+                f"The {name} has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
+            )
+    if note.kind == "cloze" and not cloze_numbers(cleaned["text"]):
+        raise LearnerError(
+            "The text has no gap.", do_next="Mark what to recall, as in {{c1::low rank}}, with a number each."
+        )
+    for card in note.edited(cleaned).cards():
+        for problem in formula_problems_in((card.front, card.back, card.why)):
+            raise LearnerError(
+                f"{problem[0].upper()}{problem[1:]}.", do_next="Correct it, or put it into `backticks`."
+            )
+    return cleaned

@@ -1,0 +1,93 @@
+"""Pictures on cards: a file that lies with the decks, or bars drawn from numbers the lab computes.
+
+picture: {file: lora-branch.svg, alt: A small path of two matrices beside the frozen one.}
+picture:
+  alt: Four bars, each twice as tall as the one before.
+  bars:
+    - {label: r = 4, quantity: lora_parameters, model: smollm2-135m, rank: 4, targets: all-linear}
+"""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from markupsafe import Markup
+
+from study.base.checks import Quantity, evaluate
+from study.content.evidence import read_quantity
+from study.content.yaml_reader import Fields
+from study.text.templates import render
+
+FOLDER = Path(__file__).parents[1] / "static" / "pictures"
+MEDIA = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+TALLEST = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One bar: its name, and the number that is its height."""
+
+    label: str
+    quantity: Quantity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What to show, and what to say to who cannot see it. `numbers` writes each bar's value above it."""
+
+    alt: str
+    file: str = ""
+    bars: tuple[Bar, ...] = ()
+    numbers: bool = False
+
+
+def read_picture(fields: Fields) -> Picture | None:
+    """A note's `picture:`, if it has one; what is wrong with it is noted."""
+    inner = fields.child("picture", kind="picture")
+    if inner is None:
+        return None
+    picture = Picture(
+        alt=inner.text("alt"),
+        file=inner.text("file", default=""),
+        bars=tuple(_read_bars(inner)) if inner.has("bars") else (),
+        numbers=inner.flag("numbers"),
+    )
+    inner.close()
+    if bool(picture.file) == bool(picture.bars):
+        inner.note("a picture is either a `file` or `bars`")
+    path = FOLDER / picture.file
+    if picture.file and (path.parent != FOLDER or path.suffix not in MEDIA or not path.is_file()):
+        inner.note(f"no picture {picture.file!r} in {FOLDER.name}/ ({', '.join(MEDIA)})")
+    return picture
+
+
+def picture_html(picture: Picture) -> Markup:
+    """The picture, self-contained: no request leaves the page for it."""
+    if picture.file:
+        return Markup(render("flashcards/picture.html", alt=picture.alt, address=_address(picture.file)))
+    values = [evaluate(bar.quantity) for bar in picture.bars]
+    heights = [TALLEST * value / max(values) for value in values]
+    bars = [
+        (bar.label, value, height) for bar, value, height in zip(picture.bars, values, heights, strict=True)
+    ]
+    html = render(
+        "flashcards/bars.html", alt=picture.alt, bars=bars, tallest=TALLEST, numbers=picture.numbers
+    )
+    return Markup(html)
+
+
+def _read_bars(fields: Fields) -> list[Bar]:
+    bars = []
+    for entry in fields.children("bars", kind="bar"):
+        label = entry.text("label")
+        quantity = read_quantity(entry, besides=("label",))
+        if quantity is not None:
+            bars.append(Bar(label=label, quantity=quantity))
+    return bars
+
+
+@cache
+def _address(file: str) -> str:
+    path = FOLDER / file
+    return f"data:{MEDIA[path.suffix]};base64,{b64encode(path.read_bytes()).decode('ascii')}"

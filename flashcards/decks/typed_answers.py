@@ -1,0 +1,103 @@
+"""Typed answers: compared with the right one, letter by letter, or as numbers within a tolerance.
+
+The verdict only helps: the learner rates the card themselves.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+from flashcards.decks.note import ANSWER_PLACE, Card, Number
+from study.base.checks import evaluate, has_unit, read_number, scale_of
+from study.text.markup import to_plain
+
+Change = Literal["same", "missing", "extra"]
+Verdict = Literal["right", "close", "different", "nothing"]
+
+CLOSE = 0.8  # share of letters in common; one slip in a ten-letter word stays above it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What was typed beside what was expected."""
+
+    verdict: Verdict
+    typed: str
+    expected: str
+    changes: tuple[tuple[Change, str], ...] = ()
+    """Pieces of both, in order: in both, only in the right answer, only in the typed one."""
+
+
+def shown_back(card: Card) -> str:
+    """The back of a card as it is read: with the number computed now, where it has one."""
+    return card.back.replace(ANSWER_PLACE, right_number(card.number)) if card.number else card.back
+
+
+def compare(card: Card, typed: str) -> Compared:
+    """A typed answer against a card's."""
+    typed = " ".join(typed.split())
+    if card.number is not None:
+        return _compared_number(card.number, typed)
+    wanted = [to_plain(card.back), *card.accept]
+    closest = max(wanted, key=lambda text: _likeness(text, typed))
+    if not typed:
+        return Compared(verdict="nothing", typed="", expected=wanted[0])
+    likeness = _likeness(closest, typed)
+    verdict: Verdict = "right" if likeness == 1 else "close" if likeness >= CLOSE else "different"
+    return Compared(
+        verdict=verdict,
+        typed=typed,
+        expected=closest,
+        changes=_changes(closest, typed) if verdict != "right" else (),
+    )
+
+
+def right_number(number: Number) -> str:
+    """The computed answer as it is printed: whole numbers in full, others with four digits."""
+    value = evaluate(number.quantity) / (scale_of(number.unit) or 1.0)
+    written = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    return f"{written} {number.unit}".strip()
+
+
+def _compared_number(number: Number, typed: str) -> Compared:
+    expected = right_number(number)
+    given = read_number(typed)
+    if given is None:
+        return Compared(verdict="different" if typed else "nothing", typed=typed, expected=expected)
+    scale = 1.0 if has_unit(typed) else scale_of(number.unit) or 1.0
+    right = evaluate(number.quantity)
+    # Float rounding at least: 0.1 + 0.2 is not to be held against anyone.
+    room = max(number.tolerance_percent / 100, 1e-9) * abs(right)
+    verdict: Verdict = "right" if abs(given * scale - right) <= room else "different"
+    return Compared(verdict=verdict, typed=typed, expected=expected)
+
+
+def _plain(text: str) -> str:
+    """Without case, accents, hyphens, doubled spaces and a last full stop: no card asks for these."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(bare.replace("-", " ").split()).rstrip(".")
+
+
+def _likeness(expected: str, typed: str) -> float:
+    return SequenceMatcher(None, _plain(expected), _plain(typed), autojunk=False).ratio()
+
+
+def _changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
+    matcher = SequenceMatcher(None, _letters(expected), _letters(typed), autojunk=False)
+    pieces: list[tuple[Change, str]] = []
+    for tag, i, j, k, m in matcher.get_opcodes():
+        if tag == "equal":
+            pieces.append(("same", typed[k:m]))
+            continue
+        if j > i:
+            pieces.append(("missing", expected[i:j]))
+        if m > k:
+            pieces.append(("extra", typed[k:m]))
+    return tuple(pieces)
+
+
+def _letters(text: str) -> list[str]:
+    """Letters without case, one for one: lower() alone makes two of some."""
+    return [letter.casefold() for letter in text]

@@ -1,0 +1,165 @@
+"""The app's decks with the learner's own beside them. A file that can't be used is left out and reported."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flashcards.decks.deck import Decks, load_decks, read_note
+from flashcards.decks.note import Card, Note
+from flashcards.interchange.entry import OWN, TEXTS, CardEntry, Reading, entries_of, named
+from flashcards.interchange.formats import ENDINGS, read_cards
+from flashcards.interchange.schema import as_placed
+from study.base.errors import LearnerError
+from study.base.import_limits import FILE_BYTES, length_problems
+from study.content.concepts import ConceptMap
+from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, own_files
+from study.content.yaml_reader import Fields, Problem
+from study.io.exchange import File
+from study.text.markup import formula_problems_in
+
+OPTIONAL = ("why",)
+LONGEST_ID = 100  # the log has room for 120, with what tells the cards of a note apart
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Decks of both kinds, and what is wrong with the own ones, in sentences."""
+
+    decks: Decks
+    problems: tuple[str, ...]
+    by_hand: Mapping[str, str]
+    """The own cards that the learner wrote into a file, and its name; imports leave them alone."""
+
+
+class LiveDecks(Decks):
+    """The decks as the files are at this moment; pages keep one from start to end."""
+
+    def __init__(self, concepts: ConceptMap, folder: Path) -> None:
+        app = load_decks(concepts)  # once, and loudly: what the app brings must be right
+
+        def read() -> Shelf:
+            return read_shelf(app, concepts, folder)
+
+        live = Watched(read, folder)
+        # A frozen dataclass: set as it would set its own fields.
+        object.__setattr__(self, "app", app)
+        object.__setattr__(self, "_live", live)
+
+    app: Decks
+    _live: Watched[Shelf]
+
+    @property
+    def shelf(self) -> Shelf:
+        """The decks now, with the problems of the own files."""
+        return self._live.now
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """All cards, now."""
+        return self.shelf.decks.cards
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """All decks, now."""
+        return self.shelf.decks.titles
+
+    @property
+    def notes(self) -> Mapping[str, Note]:
+        """All notes, now."""
+        return self.shelf.decks.notes
+
+    @property
+    def by_id(self) -> Mapping[str, Card]:
+        """Each card under its id, now."""
+        return self.shelf.decks.by_id
+
+    @property
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each card is about, whenever that is asked."""
+        return LiveMapping(self._concepts_now)
+
+    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
+        return self.shelf.decks.concepts_of
+
+
+def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
+    """The app's decks and a folder of own ones."""
+    problems: list[str] = []
+    own: dict[str, Note] = {}
+    by_hand: dict[str, str] = {}
+    titles = dict(app.titles)
+    known = {entry.id: entry for entry in entries_of(app)}
+    for path in own_files(folder, endings=ENDINGS):
+        reading = _read_file(path, known, concepts, problems)
+        key = _key(path, reading, app)
+        for note in _notes(named(reading.entries), key, path.name, concepts, problems):
+            if note.id in own or note.id in app.notes:
+                problems.append(f"{path.name}: card {note.id} is there already, under the same id")
+                continue
+            own[note.id] = note
+            if not path.name.endswith(IMPORTED):
+                by_hand[note.id] = path.name
+        if reading.entries:
+            titles.setdefault(key, reading.entries[0].deck)
+    cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
+    return Shelf(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
+
+
+def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
+    """An entry that the deck reader takes, or what is wrong with it. Unknown concepts are only left out."""
+    problems: list[str] = []
+    kept = tuple(concept for concept in entry.concepts if concept in concepts.by_id)
+    entry = replace(entry, concepts=kept, source=entry.source or OWN)
+    if len(entry.id) > LONGEST_ID:
+        problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    lengths = length_problems(
+        [(name, getattr(entry, name)) for name in TEXTS] + [("answer", text) for text in entry.accept]
+    )
+    if lengths:
+        return entry, "; ".join(lengths)
+    notes = list(_notes([entry], "deck", "", concepts, problems))
+    reasons = [problem.partition(": ")[2] or problem for problem in problems]
+    shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
+    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(shown))))
+
+
+def _read_file(
+    path: Path, known: Mapping[str, CardEntry], concepts: ConceptMap, problems: list[str]
+) -> Reading:
+    try:
+        if path.stat().st_size > FILE_BYTES:
+            raise LearnerError(
+                f"{path.name} is too large.", do_next="Import it on the In and out page instead."
+            )
+        file = File(name=path.name, content=path.read_bytes())
+        reading = read_cards(file, known=known, concepts=concepts.by_id)
+    except (LearnerError, OSError) as error:
+        problems.append(str(error))
+        return Reading()
+    problems.extend(entry.why for entry in reading.rejected)
+    return reading
+
+
+def _key(path: Path, reading: Reading, app: Decks) -> str:
+    """A file that names a deck of the app adds to it; any other is a deck of its own."""
+    title = reading.entries[0].deck if reading.entries else ""
+    return next((key for key, known in app.titles.items() if known == title), key_of(path))
+
+
+def _notes(
+    entries: Iterable[CardEntry], key: str, file: str, concepts: ConceptMap, problems: list[str]
+) -> Iterator[Note]:
+    for entry in entries:
+        found: list[Problem] = []
+        fields = Fields(
+            as_placed(replace(entry, source=entry.source or OWN)),
+            file=file,
+            kind="card",
+            problems=found,
+            optional=OPTIONAL,
+        )
+        note = read_note(fields, key, concepts)
+        if found:
+            problems.extend(str(problem) for problem in found)
+        else:
+            yield note

@@ -1,0 +1,110 @@
+"""What a learner decided about single cards, read from the log of their verbs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, get_args
+
+from study.store.card_operations import Name, Verb
+
+Flag = Literal["unclear", "doubtful", "important", "ask"]
+FLAGS: tuple[Flag, ...] = get_args(Flag)
+FLAG_NAMES: dict[Flag, str] = {
+    "unclear": "Unclear to me",
+    "doubtful": "May be wrong",
+    "important": "Important",
+    "ask": "Ask someone",
+}
+
+LEECH_LAPSES = 8  # as Anki: then the card needs another wording more than another repetition
+LEECH_AGAIN = 4  # every so many lapses after that it is set aside again
+
+STANDING_VERBS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag", "edit", "spread")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Which cards are set aside, marked or rewritten at one moment."""
+
+    suspended: frozenset[str] = frozenset()
+    leeches: frozenset[str] = frozenset()
+    """Forgotten so often that another wording would help; suspended until brought back."""
+
+    buried: frozenset[str] = frozenset()
+    postponed: Mapping[str, datetime] = field(default_factory=dict)
+    """By a spread of the backlog: when the day begins to which a card was moved."""
+
+    flags: Mapping[str, Flag] = field(default_factory=dict)
+    edits: Mapping[str, Verb] = field(default_factory=dict)
+    """The last edit of each note; its value is None where the deck's text was taken back."""
+
+    def hidden(self, *, now: datetime) -> frozenset[str]:
+        """The cards that are not to be shown now."""
+        later = {card_id for card_id, day in self.postponed.items() if day > now}
+        return self.suspended | self.buried | later
+
+
+def standing(
+    verbs: Iterable[Verb],
+    lapses: Mapping[str, list[int]],
+    *,
+    last_rated: Mapping[str, datetime],
+    now: datetime,
+) -> Standing:
+    """Read the verbs, oldest first. `lapses` holds, for each card, the verbs by which it was forgotten."""
+    on_or_off: dict[str, Verb] = {}
+    buried: dict[str, str] = {}
+    flags: dict[str, Flag] = {}
+    edits: dict[str, Verb] = {}
+    postponed: dict[str, datetime] = {}
+    for verb in verbs:
+        match verb.name:
+            case "suspend" | "resume":
+                on_or_off[verb.subject] = verb
+            case "bury":
+                buried[verb.subject] = verb.value
+            case "unbury":
+                buried.pop(verb.subject, None)
+                postponed.pop(verb.subject, None)
+            case "flag":
+                flags[verb.subject] = verb.value
+            case "edit":
+                edits[verb.subject] = verb
+            case "spread":
+                postponed |= _not_rated_since(verb, last_rated)
+    leeches = {card_id for card_id, found in lapses.items() if len(found) >= LEECH_LAPSES}
+    return Standing(
+        suspended=frozenset(
+            card_id for card_id in leeches | on_or_off.keys() if _is_off(card_id, on_or_off, lapses)
+        ),
+        leeches=frozenset(leeches),
+        buried=frozenset(card_id for card_id, until in buried.items() if datetime.fromisoformat(until) > now),
+        postponed=postponed,
+        flags={card_id: flag for card_id, flag in flags.items() if flag in FLAGS},
+        edits=edits,
+    )
+
+
+def warned_at(lapses: list[int]) -> int | None:
+    """The verb at which a card last turned out a leech: the 8th time it was forgotten, the 12th, the 16th."""
+    if len(lapses) < LEECH_LAPSES:
+        return None
+    since = (len(lapses) - LEECH_LAPSES) % LEECH_AGAIN
+    return lapses[len(lapses) - 1 - since]
+
+
+def _is_off(card_id: str, on_or_off: Mapping[str, Verb], lapses: Mapping[str, list[int]]) -> bool:
+    verb = on_or_off.get(card_id)
+    warned = warned_at(lapses.get(card_id, []))
+    if verb is None:
+        return warned is not None
+    return verb.name == "suspend" or (warned is not None and warned > verb.id)
+
+
+def _not_rated_since(spread: Verb, last_rated: Mapping[str, datetime]) -> dict[str, datetime]:
+    moved = {card_id: datetime.fromisoformat(day) for card_id, day in spread.value.items()}
+    return {
+        card_id: day
+        for card_id, day in moved.items()
+        if card_id not in last_rated or last_rated[card_id] <= spread.at
+    }

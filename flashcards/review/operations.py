@@ -1,0 +1,288 @@
+"""The verbs of card study on the store. Page and command line both call these."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flashcards.decks.deck import Decks
+from flashcards.decks.note import Card, checked_edit
+from flashcards.review.card_status import FLAGS, warned_at
+from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
+from flashcards.review.session import CardFilter, Log, Session
+from flashcards.review.snapshot import Desk, Extra, read_desk
+from flashcards.scheduling.backlog import spread
+from flashcards.scheduling.scheduler import (
+    DEFAULT_PARAMETERS,
+    RATINGS,
+    Memory,
+    Outcome,
+    Scheduling,
+    preview,
+    retrievability,
+)
+from study.base.days import StudyDays
+from study.base.errors import LearnerError, StaleError
+from study.content.confusable import Lookalikes
+from study.learner.due import CardsDue
+from study.store import Store
+from study.store.card_operations import Verb
+from study.store.cards import CardReview, LatestReview
+
+PREVIEW_LASTS = timedelta(hours=12)
+MAX_DURATION = timedelta(minutes=10)  # longer than that is a coffee, not a thought
+FORECAST_DAYS = 7
+REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a learner had before them when pressing a button: it decides what the press means."""
+
+    card_id: str
+    expected_review_id: int
+    shown_at: datetime
+    flipped_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews:
+    """Card study of one app: its decks and its store."""
+
+    store: Store
+    decks: Decks
+    lookalikes: Lookalikes = field(default_factory=dict)
+
+    # ---- what is ----
+
+    def desk(self, profile_id: str, *, now: datetime) -> Desk:
+        """All there is to know of a learner at this moment."""
+        scheduling = self.scheduling(profile_id)
+        return read_desk(
+            self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
+        )
+
+    def session(
+        self,
+        profile_id: str,
+        *,
+        now: datetime,
+        wanted: CardFilter | None = None,
+        extra: Extra | None = None,
+    ) -> Session:
+        """Where this learner stands."""
+        return self.desk(profile_id, now=now).session(wanted=wanted, extra=extra)
+
+    def log(self, profile_id: str, *, now: datetime) -> Log:
+        """The log, read into what a session needs."""
+        return self.desk(profile_id, now=now).log
+
+    def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
+        """How this learner's cards are scheduled: the parameters fitted to them, and the recall they aim at.
+
+        `at` is when the buttons were shown: parameters kept after that don't change what a press does.
+        """
+        fit = self.store.fits.newest(profile_id, kept=True, until=at)
+        return Scheduling(
+            parameters=fit.parameters if fit else DEFAULT_PARAMETERS,
+            desired_retention=self.store.notes.preferences(profile_id).desired_retention,
+        )
+
+    def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
+        """What is known about a card, and the id of the review that says so (0 for a new card)."""
+        review = self.store.cards.latest(profile_id).get(card_id)
+        return (Memory.from_json(review.after), review.id) if review else (None, 0)
+
+    def outcomes(
+        self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime
+    ) -> tuple[Outcome, ...]:
+        """What the four buttons show for a card that is flipped at a moment, and what they then do.
+
+        The fuzz is drawn from the card and how often it was reviewed, so that both are the same.
+        """
+        memory = Memory.from_json(review.after) if review else None
+        seed = f"{card_id} {review.reviews if review else 0}"
+        return preview(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
+
+    def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
+        """The ratings of this study day."""
+        return self.store.cards.history(profile_id, since=self._days(profile_id).start(now))
+
+    def due(self, profile_id: str, *, now: datetime) -> CardsDue:
+        """What waits for a learner, for Today and for the command line."""
+        desk = self.desk(profile_id, now=now)
+        counts = desk.session().counts
+        return CardsDue(
+            due=counts.learning + counts.review,
+            new=counts.new,
+            coming=_by_day(desk.dues().values(), now=now, days=desk.preferences.days),
+        )
+
+    # ---- rating and undo ----
+
+    def rate(self, profile_id: str, shown: Shown, *, rating: int, now: datetime) -> Outcome:
+        """Append the outcome that the pressed button showed; refuse what can't have been on a button."""
+        self._known(shown.card_id, profile_id, now)
+        if rating not in RATINGS:
+            raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
+        review = self.store.cards.latest(profile_id).get(shown.card_id)
+        if (review.id if review else 0) != shown.expected_review_id:
+            raise StaleError(
+                "That card was rated in another window already.",
+                do_next="Nothing was changed; here is the next one.",
+            )
+        last = Memory.from_json(review.after).last_review if review else now - PREVIEW_LASTS
+        if not max(now - PREVIEW_LASTS, last) <= shown.flipped_at <= now:
+            raise StaleError(
+                "This answer was open for so long that its intervals are out of date.",
+                do_next="Look at the card again, then rate it.",
+            )
+        outcome = self.outcomes(profile_id, shown.card_id, review, at=shown.flipped_at)[rating - 1]
+        self.store.cards.append(
+            profile_id,
+            shown.card_id,
+            rating=rating,
+            expected_review_id=shown.expected_review_id,
+            reviewed_at=now,
+            duration_ms=milliseconds(now - shown.shown_at),
+            before=review.after if review else None,
+            after=outcome.after.to_json(),
+        )
+        return outcome
+
+    def lapses(self, profile_id: str, card_id: str) -> int:
+        """How often a card was forgotten, if its last rating made it a leech; else 0."""
+        found = self.store.cards.lapses(profile_id).get(card_id, [])
+        return len(found) if found and warned_at(found) == found[-1] else 0
+
+    def undo(self, profile_id: str, *, expected_id: int, now: datetime) -> Verb:
+        """Take the last verb back, a rating or any other; everything is as it was, its card is shown next."""
+        return self.store.verbs.undo(profile_id, expected_id=expected_id, undone_at=now)
+
+    def undoable(self, profile_id: str, *, now: datetime, since: datetime | None = None) -> Verb | None:
+        """What undo would take back: the last verb, if it is of today (or since a moment)."""
+        last = self.store.verbs.last(profile_id)
+        begins = since or self._days(profile_id).start(now)
+        return last if last and last.at >= begins else None
+
+    # ---- setting aside, marking, rewriting ----
+
+    def bury(self, profile_id: str, card_id: str, *, now: datetime) -> None:
+        """Do not show a card until tomorrow."""
+        until = self._days(profile_id).end(now)
+        self._known(card_id, profile_id, now)
+        self.store.verbs.append(profile_id, "bury", card_id, value=until.isoformat(), at=now)
+
+    def unbury(self, profile_id: str, card_id: str, *, now: datetime) -> None:
+        """Show a buried or postponed card when it is due."""
+        self.store.verbs.append(profile_id, "unbury", card_id, at=now)
+
+    def suspend(self, profile_id: str, card_id: str, *, now: datetime) -> None:
+        """Do not show a card until it is brought back."""
+        self._known(card_id, profile_id, now)
+        self.store.verbs.append(profile_id, "suspend", card_id, at=now)
+
+    def resume(self, profile_id: str, card_id: str, *, now: datetime) -> None:
+        """Bring a suspended card back, with the schedule it had."""
+        self.store.verbs.append(profile_id, "resume", card_id, at=now)
+
+    def flag(self, profile_id: str, card_id: str, flag: str, *, now: datetime) -> None:
+        """Mark a card with one of four flags, or with none."""
+        self._known(card_id, profile_id, now)
+        if flag and flag not in FLAGS:
+            raise LearnerError(f"There is no flag {flag!r}.", do_next=f"Choose one of {', '.join(FLAGS)}.")
+        self.store.verbs.append(profile_id, "flag", card_id, value=flag, at=now)
+
+    def edit(
+        self, profile_id: str, note_id: str, texts: Mapping[str, str], *, expected_id: int, now: datetime
+    ) -> None:
+        """Put a learner's own text over the deck's. Ids and schedules stay."""
+        if note_id not in self.decks.notes:
+            raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
+        own = checked_edit(self.decks.notes[note_id], texts)
+        self.store.verbs.append(profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id)
+
+    def revert(self, profile_id: str, note_id: str, *, expected_id: int, now: datetime) -> None:
+        """Take the deck's text again; the own one stays in the log."""
+        self.store.verbs.append(profile_id, "edit", note_id, value=None, at=now, expected_id=expected_id)
+
+    def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
+        """Spread the waiting reviews over some days, lowest retrievability first; returns how many."""
+        desk = self.desk(profile_id, now=now)
+        recall = {
+            card.id: retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
+            for card in desk.waiting(wanted)
+        }
+        if not recall:
+            raise LearnerError("No review is waiting.", do_next="There is nothing to spread.")
+        days = spread(recall, over_days=over_days, now=now, study_days=desk.preferences.days)
+        value = {card_id: day.isoformat() for card_id, day in days.items()}
+        self.store.verbs.append(profile_id, "spread", "", value=value, at=now)
+        return len(recall)
+
+    # ---- cramming ----
+
+    def cram(self, profile_id: str, run: str, *, now: datetime, wanted: CardFilter) -> Cram:
+        """Where a learner is in a cram: the weakest cards of a choice first, new ones last."""
+        begun = started_at(run)
+        desk = self.desk(profile_id, now=now)
+        cards = [
+            card
+            for card in desk.decks.cards
+            if wanted.matches(card) and card.id not in desk.standing.suspended
+        ]
+        answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
+        undone = self.store.verbs.just_undone(profile_id)
+        first = undone.subject if undone else None
+        return next_in_cram(sorted(cards, key=_Recall(desk, begun)), answers, first=first)
+
+    def answer_cram(
+        self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
+    ) -> None:
+        """Keep an answer of a cram apart from all ratings."""
+        self._known(card_id, profile_id, now)
+        value = {"run": run, "known": known, "duration_ms": milliseconds(now - shown_at)}
+        self.store.verbs.append(profile_id, "cram", card_id, value=value, at=now)
+
+    # ---- cards that a missed question asks for ----
+
+    def request_about(
+        self, profile_id: str, concepts: tuple[str, ...], *, because: str, now: datetime
+    ) -> tuple[Card, ...]:
+        """Make a few cards due that share the most with a missed question, and return them."""
+        about = set(concepts)
+        closest = sorted(self.decks.about(concepts), key=lambda card: -len(about.intersection(card.concepts)))
+        chosen = tuple(closest[:REQUESTED_AT_MOST])
+        self.store.cards.request(profile_id, (card.id for card in chosen), because=because, at=now)
+        return chosen
+
+    def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
+        if card_id not in self.decks.by_id and card_id not in self.desk(profile_id, now=now).decks.by_id:
+            raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
+
+    def _days(self, profile_id: str) -> StudyDays:
+        return self.store.notes.preferences(profile_id).days
+
+
+class _Recall:
+    """Sorts cards by how likely they were recalled when a cram began; cards never seen come last."""
+
+    def __init__(self, desk: Desk, begun: datetime) -> None:
+        self._desk = desk
+        self._begun = begun
+
+    def __call__(self, card: Card) -> float:
+        memory = self._desk.log.memories.get(card.id)
+        if memory is None:
+            return 2.0
+        return retrievability(memory, now=self._begun, scheduling=self._desk.scheduling)
+
+
+def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
+    ahead = Counter(max(0, days.between(now, due)) for due in dues)
+    return tuple(ahead[day] for day in range(FORECAST_DAYS))
+
+
+def milliseconds(duration: timedelta) -> int:
+    """A duration as it is stored; a long absence counts as `MAX_DURATION`."""
+    return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))

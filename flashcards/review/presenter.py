@@ -1,0 +1,240 @@
+"""A card as it is shown: front, then back with four outcomes. What a press on it does to the log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from markupsafe import Markup
+
+from flashcards.decks.note import Card
+from flashcards.decks.pictures import picture_html
+from flashcards.decks.typed_answers import compare, shown_back
+from flashcards.interchange.user_decks import LiveDecks
+from flashcards.review.card_status import FLAG_NAMES
+from flashcards.review.fit_scheduler import Fitting
+from flashcards.review.operations import Reviews, Shown
+from flashcards.review.session import Session
+from flashcards.review.snapshot import Desk
+from study.base import units
+from study.base.errors import LearnerError, StaleError
+from study.content.concepts import ConceptMap
+from study.content.confusable import load_confusable
+from study.figures.figure import FigureAbout, no_figure
+from study.learner.due import CardsDue
+from study.learner.progress import recalled, typical_seconds
+from study.ports.context import Context, Visit
+from study.ports.stations import Piece, Steps
+from study.store.cards import CardReview
+from study.store.five_minute_reviews import ReviewRun
+from study.text.markup import to_plain
+from study.text.templates import render
+from study.web import form_event
+
+SECONDS_UNTIL_KNOWN = 20.0  # a card, before this learner has rated five
+SECONDS_AT_LEAST = 6.0  # a run of known cards is fast, but the next one may need thought
+TYPED_LIMIT = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A card as a learner has it before them; every button on it carries this along."""
+
+    card_id: str
+    review_id: int
+    shown_at: datetime
+    flipped_at: datetime | None = None
+    typed: str = ""
+
+
+def look_of(event: Mapping[str, Any]) -> Look:
+    """What the pressed button carried."""
+    typed = form_event.field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
+    return Look(
+        card_id=form_event.text(event, "card"),
+        review_id=form_event.whole(event, "review"),
+        shown_at=form_event.moment(event, "shown"),
+        flipped_at=form_event.moment(event, "flipped") if event.get("flipped") else None,
+        typed=typed,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardExercise:
+    """Shows cards and takes their ratings; the Cards page and the five-minute review are built on it."""
+
+    reviews: Reviews
+    concepts: ConceptMap
+    fitting: Fitting
+    figure_about: FigureAbout = no_figure
+    label: str = "cards"
+
+    @property
+    def subjects(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each card is about."""
+        return self.reviews.decks.concepts_of
+
+    def due(self, visit: Visit) -> CardsDue:
+        """What waits for the learner."""
+        return self.reviews.due(visit.profile.id, now=visit.now)
+
+    def desk(self, visit: Visit) -> Desk:
+        """All that is known of the learner's cards."""
+        return self.reviews.desk(visit.profile.id, now=visit.now)
+
+    def front(self, desk: Desk, card: Card, *, look: Look | None = None, below: str = "") -> Piece:
+        """The question. The answer is nowhere in this HTML: neither a search nor a screen reader finds it.
+
+        `below` stands where the button to flip would be.
+        """
+        look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
+        html = render("flashcards/front.html", **self._common(desk, card, look), below=Markup(below))
+        focus = "#typed" if card.typed else "#flip"
+        return Piece(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
+
+    def back(self, visit: Visit, desk: Desk, look: Look, *, cram: bool = False, below: str = "") -> Piece:
+        """The answer, with what each rating would do from this moment; `below` stands in their place."""
+        card = self.card(desk, look)
+        flipped_at = look.flipped_at or desk.now
+        look = replace(look, flipped_at=flipped_at)
+        latest = desk.latest.get(card.id)
+        outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
+        html = render(
+            "flashcards/back.html",
+            **self._common(desk, card, look),
+            back=shown_back(card),
+            compared=compare(card, look.typed) if card.typed else None,
+            concepts=self.concepts,
+            figure=self.figure_about(card.concepts),
+            outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
+            cram=cram,
+            below=Markup(below),
+        )
+        return Piece(html=Markup(html), say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
+
+    def card(self, desk: Desk, look: Look) -> Card:
+        """The card of a press, unless another window has rated it since it was shown."""
+        card = desk.decks.by_id.get(look.card_id)
+        if card is None:
+            raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
+        if desk.memory(card.id)[1] != look.review_id:
+            raise StaleError(
+                "That card was rated in another window already.", do_next="Here is the next one."
+            )
+        return card
+
+    def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:
+        """Store a rating and say what it did."""
+        look = look_of(event)
+        if look.flipped_at is None:
+            raise LearnerError(
+                "A card is rated after its answer was shown.", do_next="Show the answer first."
+            )
+        shown = Shown(
+            card_id=look.card_id,
+            expected_review_id=look.review_id,
+            shown_at=look.shown_at,
+            flipped_at=look.flipped_at,
+        )
+        rating = form_event.whole(event, "rating")
+        outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
+        self.fitting.consider(visit.profile.id)
+        return f"{outcome.name}: back in {in_words(outcome.interval)}."
+
+    def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
+        """Take the last thing done back and say so."""
+        self.reviews.undo(visit.profile.id, expected_id=form_event.whole(event, "verb"), now=visit.now)
+        return "Undone. The card is as it was."
+
+    def ask_for(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        """Make cards about a missed question due; returns how many."""
+        asked = self.reviews.request_about(visit.profile.id, concepts, because=because, now=visit.now)
+        return len(asked)
+
+    def undoable(self, visit: Visit, *, since: datetime | None = None, cram: bool = False) -> int | None:
+        """The id of what undo would take back: the last verb of today; in a run or a cram its last answer."""
+        last = self.reviews.undoable(visit.profile.id, now=visit.now, since=since)
+        if last is None or (since and last.name != "rate") or (cram and last.name != "cram"):
+            return None
+        return last.id
+
+    def session(self, visit: Visit) -> Session:
+        """Where the learner stands with all cards."""
+        return self.desk(visit).session()
+
+    def seconds_each(self, visit: Visit) -> float:
+        """What a card takes this learner."""
+        durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
+        pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
+        return max(pace, SECONDS_AT_LEAST)
+
+    def _common(self, desk: Desk, card: Card, look: Look) -> dict[str, Any]:
+        """What both sides of a card show."""
+        return {
+            "card": card,
+            "look": look,
+            "title": self.reviews.decks.titles.get(card.deck, card.deck),
+            "picture": picture_html(card.picture) if card.picture else "",
+            "flag": FLAG_NAMES[flag] if (flag := desk.standing.flags.get(card.id)) else "",
+        }
+
+    # ---- as a station of the five-minute review ----
+
+    def planned(self, visit: Visit, *, seconds: float) -> int:
+        """How many ratings fit into this time; at least one, if a card waits."""
+        fits = max(1, round(seconds / self.seconds_each(visit)))
+        return min(self.session(visit).counts.left, fits)
+
+    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+        """Ratings since the run began; done early when no card is left."""
+        done = len(self._in_run(visit, run))
+        return Steps(done=done, total=run.cards if self.session(visit).card else min(done, run.cards))
+
+    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+        """The next card."""
+        desk = self.desk(visit)
+        card = desk.session().card
+        if card is None:
+            raise LearnerError("No card is waiting any more.", do_next="Reload the page to go on.")
+        return self.front(desk, card)
+
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+        """Flip, rate or undo."""
+        match event.get("act"):
+            case "flip":
+                return self.back(visit, self.desk(visit), look_of(event))
+            case "rate":
+                self.rate(visit, event)
+            case "undo":
+                self.undo(visit, event)
+        return None
+
+    def summary(self, visit: Visit, run: ReviewRun) -> str:
+        """How the cards of a run went."""
+        reviews = self._in_run(visit, run)
+        remembered, asked = recalled(reviews)
+        rated = f"{len(reviews)} {'card' if len(reviews) == 1 else 'cards'} rated"
+        return f"{rated}, {remembered} of {asked} recalled." if asked else f"{rated}."
+
+    def _in_run(self, visit: Visit, run: ReviewRun) -> list[CardReview]:
+        return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
+
+
+def card_exercise(
+    context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = no_figure
+) -> CardExercise:
+    """The cards of an app: its decks and the learner's own, read here unless they are given, on its store."""
+    reviews = Reviews(
+        store=context.store,
+        decks=decks or LiveDecks(context.concepts, context.settings.decks_dir),
+        lookalikes=load_confusable(context.concepts),
+    )
+    fitting = Fitting(reviews, clock=context.clock)
+    return CardExercise(
+        reviews=reviews, concepts=context.concepts, fitting=fitting, figure_about=figure_about
+    )
+
+
+def in_words(interval: timedelta) -> str:
+    """An interval as a button shows it: `1 min`, `6 min`, `8 d`."""
+    return units.as_duration(interval.total_seconds())

@@ -1,0 +1,85 @@
+"""Searching the cards: by words, deck, level, tag, concept, and by how the learner stands with them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, get_args
+
+from flashcards.decks.note import Card
+from flashcards.decks.typed_answers import shown_back
+from flashcards.review.card_status import Standing
+from flashcards.review.session import CardFilter, Log
+from flashcards.scheduling.scheduler import Memory
+from study.text.markup import to_plain
+
+State = Literal["new", "learning", "due", "suspended", "buried", "flagged", "leech", "edited"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A card that was found, and how the learner stands with it."""
+
+    card: Card
+    states: frozenset[State]
+    flag: str
+    memory: Memory | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is looked for: all words must be in the card; empty parts stand for anything."""
+
+    words: str = ""
+    wanted: CardFilter = field(default_factory=CardFilter)
+    state: str = ""
+
+
+def find(
+    cards: tuple[Card, ...],
+    search: Search,
+    *,
+    log: Log,
+    standing: Standing,
+    now: datetime,
+    day_ends: datetime,
+) -> list[Found]:
+    """The cards that match, in the order of the decks."""
+    words = search.words.casefold().split()
+    found = []
+    for card in cards:
+        if not search.wanted.matches(card) or not all(word in _text(card) for word in words):
+            continue
+        states = states_of(card, log=log, standing=standing, now=now, day_ends=day_ends)
+        if search.state in ("", *states):
+            flag = standing.flags.get(card.id, "")
+            found.append(Found(card=card, states=states, flag=flag, memory=log.memories.get(card.id)))
+    return found
+
+
+def states_of(
+    card: Card, *, log: Log, standing: Standing, now: datetime, day_ends: datetime
+) -> frozenset[State]:
+    """All that is true of a card; it may be several things at once."""
+    memory = log.memories.get(card.id)
+    true: dict[State, bool] = {
+        "new": memory is None,
+        "learning": memory is not None and memory.phase != "review",
+        "due": card.id in log.requested or _is_due(memory, now, day_ends),
+        "suspended": card.id in standing.suspended,
+        "buried": card.id in standing.buried or standing.postponed.get(card.id, now) > now,
+        "flagged": card.id in standing.flags,
+        "leech": card.id in standing.leeches,
+        "edited": card.own,
+    }
+    return frozenset(state for state, holds in true.items() if holds)
+
+
+def _is_due(memory: Memory | None, now: datetime, day_ends: datetime) -> bool:
+    if memory is None:
+        return False
+    return memory.due <= (day_ends if memory.phase == "review" else now)
+
+
+def _text(card: Card) -> str:
+    parts = (card.id, card.front, shown_back(card), card.why, *card.tags)
+    return to_plain("\n".join(parts)).casefold()

@@ -1,0 +1,203 @@
+"""Which card comes next: a pure function of cards, log and time, so that no session is ever lost."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+from flashcards.decks.note import Card
+from flashcards.review.ordering import in_order, interleaved, one_of_each_note
+from flashcards.scheduling.scheduler import LEARNING_STEPS, Memory, Scheduling
+from study.content.confusable import Lookalikes
+from study.content.yaml_reader import LEVELS
+from study.store.preferences_and_drafts import CardOrder
+
+Queue = Literal["undone", "learning", "requested", "review", "new", "ahead"]
+QUEUES: tuple[Queue, ...] = get_args(Queue)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFilter:
+    """Which cards a learner wants to see; empty means all."""
+
+    deck: str = ""
+    level: str = ""
+    tag: str = ""
+    concept: str = ""
+
+    def matches(self, card: Card) -> bool:
+        """Whether a card is among them."""
+        return (
+            self.deck in ("", card.deck)
+            and self.level in ("", card.level)
+            and (not self.tag or self.tag in card.tags)
+            and (not self.concept or self.concept in card.concepts)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How a learner wants to study: limits of the day, order, and until when a card counts as due."""
+
+    day_ends: datetime
+    new_cards: int = 10
+    reviews: int = 200
+    learn_ahead: timedelta = timedelta(minutes=20)
+    order: CardOrder = "due"
+    scheduling: Scheduling = field(default_factory=Scheduling)
+    lookalikes: Lookalikes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What the log says at one moment: each card's memory, and what happened today."""
+
+    memories: Mapping[str, Memory]
+    requested: frozenset[str] = frozenset()
+    rated_today: Mapping[str, int] = field(default_factory=dict)
+    """How often each card was rated today, in the order of their last rating."""
+
+    new_today: int = 0
+    reviews_today: int = 0
+    hidden: frozenset[str] = frozenset()
+    """Suspended, buried, or moved to another day."""
+
+    just_undone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many cards are left, by why they are shown."""
+
+    new: int
+    learning: int
+    review: int
+
+    @property
+    def left(self) -> int:
+        """All that is left today."""
+        return self.new + self.learning + self.review
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Where a learner stands: the card to show, or None when all is done for now."""
+
+    card: Card | None
+    queue: Queue | None
+    counts: Counts
+    done: int
+    answers: int
+    """Ratings of today; with `answers_left` they move at every press, also while cards are learnt."""
+
+    answers_left: int
+    waiting: int
+    """Reviews that wait, whatever the limit of the day lets through."""
+
+    @property
+    def total(self) -> int:
+        """Cards of today, done and left."""
+        return self.done + self.counts.left
+
+
+def next_card(
+    cards: Iterable[Card], log: Log, *, now: datetime, rules: Rules, wanted: CardFilter | None = None
+) -> Session:
+    """The session at this moment.
+
+    Order: a card that was just undone; learning cards that are due; cards a missed question asked for;
+    reviews due at any hour of this study day, in the order of the rules; new cards up to the day's limit,
+    easier levels first; then learning cards due within the next minutes. "mixed" puts new cards between the
+    reviews. Of several cards of one note only one is shown a day.
+    """
+    chosen = [card for card in cards if wanted is None or wanted.matches(card)]
+    queues, waiting = _queues(chosen, log, now=now, rules=rules)
+    queue = _first(queues, log, rules)
+    left = {card.id: card for queued in queues.values() for card in queued}
+    return Session(
+        card=queues[queue][0] if queue else None,
+        queue=queue,
+        counts=Counts(
+            new=len(queues["new"]),
+            learning=len(queues["ahead"]),
+            review=len(queues["requested"]) + len(queues["review"]),
+        ),
+        done=sum(card.id in log.rated_today and card.id not in left for card in chosen),
+        answers=sum(log.rated_today.get(card.id, 0) for card in chosen),
+        answers_left=sum(_answers_left(log.memories.get(card_id)) for card_id in left),
+        waiting=waiting,
+    )
+
+
+def _queues(
+    cards: list[Card], log: Log, *, now: datetime, rules: Rules
+) -> tuple[dict[Queue, list[Card]], int]:
+    """The cards waiting for each reason, and how many reviews wait in all. "ahead" holds "learning" too."""
+    shown = [card for card in cards if card.id not in log.hidden]
+    ahead = _by_due(_in_phase(shown, log, learning=True, until=now + rules.learn_ahead), log)
+    due = [card for card in ahead if log.memories[card.id].due <= now]
+    asked = [card for card in shown if card.id in log.requested and card not in ahead]
+    reviews = in_order(
+        [c for c in _in_phase(shown, log, learning=False, until=rules.day_ends) if c.id not in log.requested],
+        log.memories,
+        rules.order,
+        now=now,
+        day=rules.day_ends.date().isoformat(),
+        scheduling=rules.scheduling,
+    )
+    fresh = [card for card in shown if card.id not in log.memories and card.id not in log.requested]
+    undone = [card for card in shown if card.id == log.just_undone]
+    undone, due, asked, reviews, fresh, ahead = one_of_each_note(
+        [undone, due, asked, reviews, sorted(fresh, key=_level_of), ahead], seen=log.rated_today, cards=cards
+    )
+    queues: dict[Queue, list[Card]] = {
+        "undone": undone,
+        "learning": due,
+        "requested": asked,
+        "review": interleaved(reviews, _last_rated(cards, log), rules.lookalikes),
+        "new": fresh[: max(0, rules.new_cards - log.new_today)],
+        "ahead": ahead,
+    }
+    queues["review"] = queues["review"][: max(0, rules.reviews - log.reviews_today)]
+    return queues, len(reviews)
+
+
+def _first(queues: Mapping[Queue, list[Card]], log: Log, rules: Rules) -> Queue | None:
+    first = next((name for name in QUEUES if queues[name]), None)
+    if first == "review" and rules.order == "mixed" and queues["new"] and _new_is_behind(queues, log):
+        return "new"
+    return first
+
+
+def _new_is_behind(queues: Mapping[Queue, list[Card]], log: Log) -> bool:
+    """Whether a smaller share of the day's new cards is done than of its reviews."""
+    new_total = log.new_today + len(queues["new"])
+    review_total = log.reviews_today + len(queues["review"])
+    return log.new_today * review_total < log.reviews_today * new_total
+
+
+def _in_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetime) -> list[Card]:
+    known = [(card, log.memories[card.id]) for card in cards if card.id in log.memories]
+    return [card for card, memory in known if (memory.phase != "review") is learning and memory.due <= until]
+
+
+def _by_due(cards: list[Card], log: Log) -> list[Card]:
+    return sorted(cards, key=lambda card: log.memories[card.id].due)
+
+
+def _last_rated(cards: Iterable[Card], log: Log) -> Card | None:
+    last = next(reversed([*log.rated_today]), None)
+    return next((card for card in cards if card.id == last), None)
+
+
+def _answers_left(memory: Memory | None) -> int:
+    """How many good answers a card still needs today."""
+    if memory is None:
+        return LEARNING_STEPS
+    if memory.phase == "learning":
+        return LEARNING_STEPS - (memory.step or 0)
+    return 1
+
+
+def _level_of(card: Card) -> int:
+    return LEVELS.index(card.level)

@@ -1,0 +1,180 @@
+"""A learner's desk: their decks, log and rules as they are at one moment, read once for one press."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from flashcards.decks.deck import Decks
+from flashcards.decks.note import Card
+from flashcards.review.card_status import STANDING_VERBS, Standing, standing
+from flashcards.review.session import CardFilter, Log, Rules, Session, next_card
+from flashcards.review.session_time import sitting_seconds
+from flashcards.scheduling.backlog import Backlog, room
+from flashcards.scheduling.scheduler import Memory, Scheduling
+from study.content.confusable import Lookalikes
+from study.store import Store
+from study.store.card_operations import Verb
+from study.store.cards import CardReview, LatestReview
+from study.store.preferences_and_drafts import Preferences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """What an address asks for beyond the learner's usual rules."""
+
+    new_cards: int | None = None
+    reviews: int | None = None
+    days_ahead: int = 0
+    minutes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """One learner at one moment."""
+
+    decks: Decks
+    preferences: Preferences
+    latest: Mapping[str, LatestReview]
+    today: list[CardReview]
+    standing: Standing
+    log: Log
+    scheduling: Scheduling
+    lookalikes: Lookalikes
+    now: datetime
+
+    def rules(self, extra: Extra) -> Rules:
+        """How to study, with what the address asks for."""
+        chosen, usual = self.preferences, self.preferences.new_cards_a_day
+        return Rules(
+            day_ends=self.preferences.days.end(self.now) + timedelta(days=extra.days_ahead),
+            new_cards=usual if extra.new_cards is None else extra.new_cards,
+            reviews=chosen.reviews_a_day if extra.reviews is None else extra.reviews,
+            learn_ahead=timedelta(minutes=chosen.learn_ahead_minutes),
+            order=chosen.card_order,
+            scheduling=self.scheduling,
+            lookalikes=self.lookalikes,
+        )
+
+    def session(self, *, wanted: CardFilter | None = None, extra: Extra | None = None) -> Session:
+        """Where the learner stands."""
+        rules = self.rules(extra or Extra())
+        return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
+
+    def memory(self, card_id: str) -> tuple[Memory | None, int]:
+        """What is known about a card, and the id of the review that says so (0 for a new card)."""
+        review = self.latest.get(card_id)
+        return (self.log.memories[card_id], review.id) if review else (None, 0)
+
+    def minutes_left(self, extra: Extra) -> float | None:
+        """What is left of the session's minutes; None where there is no limit."""
+        limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
+        return None if limit == 0 else limit - sitting_seconds(self.today, now=self.now) / 60
+
+    def waiting(self, wanted: CardFilter) -> list[Card]:
+        """All reviews that are due today and not set aside, whatever the limits, siblings included."""
+        ends, memories = self.preferences.days.end(self.now), self.log.memories
+        return [
+            card
+            for card in self.decks.cards
+            if wanted.matches(card)
+            and card.id in memories
+            and card.id not in self.log.hidden
+            and memories[card.id].phase == "review"
+            and memories[card.id].due <= ends
+        ]
+
+    def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
+        """Whether more reviews wait than fit."""
+        limit = self.preferences.reviews_a_day if extra.reviews is None else extra.reviews
+        fit = room(
+            reviews_left=max(0, limit - self.log.reviews_today),
+            minutes_left=self.minutes_left(extra),
+            seconds_each=seconds_each,
+        )
+        return Backlog(waiting=len(self.waiting(wanted)), fit=fit)
+
+    def dues(self) -> dict[str, datetime]:
+        """When each card that is not set aside will be shown."""
+        dues = {card_id: memory.due for card_id, memory in self.log.memories.items()}
+        dues |= dict.fromkeys(self.log.requested, self.now)
+        for card_id, day in self.standing.postponed.items():
+            dues[card_id] = max(day, dues.get(card_id, day))
+        tomorrow = self.preferences.days.end(self.now)
+        for card_id in self.standing.buried & dues.keys():
+            dues[card_id] = max(tomorrow, dues[card_id])
+        shown = self.decks.by_id.keys() - self.standing.suspended
+        return {card_id: due for card_id, due in dues.items() if card_id in shown}
+
+
+def read_desk(
+    store: Store,
+    decks: Decks,
+    profile_id: str,
+    *,
+    now: datetime,
+    scheduling: Scheduling,
+    lookalikes: Lookalikes,
+) -> Desk:
+    """Read the log into a desk."""
+    preferences = store.notes.preferences(profile_id)
+    begins, ends = preferences.days.start(now), preferences.days.end(now)
+    latest = store.cards.latest(profile_id)
+    today = store.cards.history(profile_id, since=begins)
+    stood = standing(
+        store.verbs.live(profile_id, STANDING_VERBS),
+        store.cards.lapses(profile_id),
+        last_rated={card_id: review.reviewed_at for card_id, review in latest.items()},
+        now=now,
+    )
+    log = Log(
+        memories={card_id: Memory.from_json(review.after) for card_id, review in latest.items()},
+        requested=_requested(store, profile_id, latest),
+        rated_today=_rated(today),
+        new_today=sum(review.new for review in today),
+        reviews_today=store.cards.repeats_since(profile_id, since=begins),
+        hidden=stood.hidden(now=now),
+    )
+    edits = {note: verb.value for note, verb in stood.edits.items() if verb.value and note in decks.notes}
+    return Desk(
+        decks=decks.edited(edits),
+        preferences=preferences,
+        latest=latest,
+        today=today,
+        standing=stood,
+        log=replace(
+            log, just_undone=_undone_card(store.verbs.just_undone(profile_id), log, decks, ends=ends)
+        ),
+        scheduling=scheduling,
+        lookalikes=lookalikes,
+        now=now,
+    )
+
+
+def _requested(store: Store, profile_id: str, latest: Mapping[str, LatestReview]) -> frozenset[str]:
+    """Cards that a missed question asked for and that were not rated since."""
+    return frozenset(
+        request.card_id
+        for request in store.cards.requests(profile_id).values()
+        if request.card_id not in latest or request.requested_at > latest[request.card_id].reviewed_at
+    )
+
+
+def _rated(today: Iterable[CardReview]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for review in today:
+        counts[review.card_id] = counts.pop(review.card_id, 0) + 1
+    return counts
+
+
+def _undone_card(verb: Verb | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
+    """The card to show after an undo; that of an edit names a note, whose first card stands for it.
+
+    A card that was only marked or set aside need not be due: then it waits until it is. A cram has an undo of
+    its own kind, see `Reviews.cram`.
+    """
+    if verb is None or verb.name == "cram":
+        return None
+    note = decks.notes.get(verb.subject) if verb.name == "edit" else None
+    card_id = note.cards()[0].id if note else verb.subject
+    memory = log.memories.get(card_id)
+    return card_id if verb.name == "rate" or memory is None or memory.due <= ends else None

@@ -1,0 +1,69 @@
+"""What an address of the Cards page asks for: which cards, and how to go through them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from flashcards.review.session import CardFilter
+from flashcards.review.snapshot import Extra
+from study.web import form_event
+
+FILTERS = ("deck", "level", "tag", "concept")
+MORE_NEW = 5
+AHEAD_DAYS = 7
+HOWS = {
+    "": "What is due, and new ones",
+    "new": f"{MORE_NEW} more new cards",
+    "ahead": f"Ahead: due within {AHEAD_DAYS} days",
+    "cram": "Cram: no schedule moves",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Read from a query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>."""
+
+    wanted: CardFilter = field(default_factory=CardFilter)
+    extra: Extra = field(default_factory=Extra)
+    cram: str = ""
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The parts that narrow the cards."""
+        return {name: value for name in FILTERS if (value := getattr(self.wanted, name))}
+
+
+def choice_of(query: Mapping[str, str]) -> Choice:
+    """Read an address; what is out of range is brought into range, as anyone may have typed it."""
+    extra = Extra(
+        new_cards=_number(query, "new", high=500),
+        reviews=_number(query, "reviews", high=9999),
+        days_ahead=_number(query, "ahead", high=365) or 0,
+        minutes=_number(query, "minutes", high=1440),
+    )
+    chosen = {name: query[name][:120] for name in FILTERS if query.get(name)}
+    return Choice(wanted=CardFilter(**chosen), extra=extra, cram=query.get("cram", "")[:40])
+
+
+def address(filters: Mapping[str, str], **more: str) -> str:
+    """The address of a choice."""
+    query = urlencode({name: value for name, value in {**filters, **more}.items() if value})
+    return f"/cards?{query}" if query else "/cards"
+
+
+def how_to(how: str, *, new_today: int, now: datetime) -> dict[str, str]:
+    """What a way of studying adds to the address."""
+    match how:
+        case "new":
+            return {"new": str(new_today + MORE_NEW)}
+        case "ahead":
+            return {"ahead": str(AHEAD_DAYS)}
+        case "cram":
+            return {"cram": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {}
+
+
+def _number(query: Mapping[str, str], name: str, *, high: int) -> int | None:
+    written = query.get(name, "")
+    return form_event.number(written, default=0, low=0, high=high) if written else None

@@ -1,0 +1,73 @@
+"""What the scheduler predicted before each review, and what happened: the log, replayed through FSRS."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flashcards.scheduling.scheduler import RATINGS, Memory, Phase, Scheduling, rated, retrievability
+from study.learner.progress import REMEMBERED
+from study.store.cards import CardReview
+
+A_DAY = timedelta(days=1)  # FSRS predicts recall from one day on; within a day it only adds practice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """One review of a card at least a day after its last one: a prediction and its outcome."""
+
+    card_id: str
+    at: datetime
+    elapsed_days: int
+    number: int
+    """How often the card had been reviewed, this time included."""
+
+    lapses: int
+    """How often it had been forgotten before."""
+
+    phase: Phase
+    """Where the card stood; "review" means that it had left its learning steps."""
+
+    predicted: float
+    recalled: bool
+
+
+def recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> list[Recall]:
+    """The log as predictions and outcomes, in its own order, as if always scheduled with these parameters."""
+    found: list[Recall] = []
+    memories: dict[str, Memory] = {}
+    seen: dict[str, int] = {}
+    lapses: dict[str, int] = {}
+    for review in reviews:
+        card, memory = review.card_id, memories.get(review.card_id)
+        seen[card] = seen.get(card, 0) + 1
+        if memory is not None and review.reviewed_at - memory.last_review >= A_DAY:
+            found.append(_recall(review, memory, scheduling, number=seen[card], lapses=lapses.get(card, 0)))
+            lapses[card] = lapses.get(card, 0) + (not found[-1].recalled)
+        rating = RATINGS[review.rating - 1]
+        memories[card] = rated(memory, rating, now=review.reviewed_at, scheduling=scheduling)
+    return found
+
+
+def after_a_day(reviews: Iterable[CardReview]) -> Iterator[CardReview]:
+    """The reviews at least a day after the card's last one: all that FSRS learns from."""
+    last: dict[str, datetime] = {}
+    for review in reviews:
+        before = last.get(review.card_id)
+        if before is not None and review.reviewed_at - before >= A_DAY:
+            yield review
+        last[review.card_id] = review.reviewed_at
+
+
+def _recall(
+    review: CardReview, memory: Memory, scheduling: Scheduling, *, number: int, lapses: int
+) -> Recall:
+    return Recall(
+        card_id=review.card_id,
+        at=review.reviewed_at,
+        elapsed_days=(review.reviewed_at - memory.last_review).days,
+        number=number,
+        lapses=lapses,
+        phase=memory.phase,
+        predicted=retrievability(memory, now=review.reviewed_at, scheduling=scheduling),
+        recalled=review.rating >= REMEMBERED,
+    )

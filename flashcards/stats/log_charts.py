@@ -1,0 +1,229 @@
+"""The charts of the card log: when and how much was studied, and what FSRS knows of the cards."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from statistics import median
+
+from flashcards.decks.deck import Decks
+from flashcards.scheduling.scheduler import RATING_NAMES, RATINGS
+from flashcards.stats.recall_charts import forgetting_curve, recall_by_week_figure, subject_figures
+from flashcards.stats.statistics import (
+    CardHistory,
+    buttons,
+    due_by_day,
+    minutes_by_day,
+    recall_now,
+    reviews_by_day,
+)
+from study.content.concepts import ConceptMap
+from study.plots.calendar import WEEKS_WIDE, Calendar
+from study.plots.columns import Columns
+from study.plots.plot import Plot
+
+MONTH = 30
+STABILITY_ENDS = (1, 3, 7, 14, 30, 60, 120, 240)  # days
+
+
+def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, scope: str) -> Iterator[Plot]:
+    """Every chart of a history that has a review; `scope` says of which cards."""
+    yield calendar(history, scope)
+    yield from recall_by_week_figure(history, scope)
+    yield from forgetting_curve(history, scope)
+    if history.memories:
+        yield forecast(history, scope)
+        yield stability(history, scope)
+        yield difficulty(history, scope)
+        yield retrievability_now(history, scope)
+    yield from answer_buttons(history, scope)
+    yield time_spent(history, scope)
+    yield from subject_figures(history, decks, concepts, scope)
+
+
+def calendar(history: CardHistory, scope: str) -> Plot:
+    """Ratings a day, half a year back."""
+    counts = reviews_by_day(history)
+    since = history.today - timedelta(days=MONTH - 1)
+    recent = [count for day, count in counts.items() if day >= since]
+    kept = {day: n for day, n in counts.items() if (history.today - day).days < 7 * WEEKS_WIDE}
+    a_day = round(sum(recent) / len(recent)) if recent else 0
+    if recent:
+        title = f"You rated cards on {len(recent)} of the last {MONTH} days, {a_day} on such a day"
+    else:
+        title = f"You rated no card in the last {MONTH} days"
+    return Plot(
+        name="calendar",
+        title=title,
+        subtitle=f"Ratings a day, {scope}; measured, {sum(counts.values()):,} in all.",
+        header=("day", "ratings"),
+        rows=tuple((day.isoformat(), n) for day, n in sorted(kept.items(), reverse=True)),
+        alt=f"{title}. The busiest day had {max(counts.values())} ratings.",
+        drawing=Calendar(counts=tuple(sorted(kept.items())), last=history.today, unit="ratings"),
+    )
+
+
+def forecast(history: CardHistory, scope: str) -> Plot:
+    """Cards due on the coming days."""
+    due = due_by_day(history, days=MONTH)
+    total, most = sum(due.values()), max(due, key=due.__getitem__)
+    if total:
+        title = (
+            f"{_cards(total)} due in the next {MONTH} days, most {_when(most, history.today)}: {due[most]}"
+        )
+    else:
+        title = f"No card is due in the next {MONTH} days"
+    return Plot(
+        name="forecast",
+        title=title,
+        subtitle=f"Cards due a day, {scope}; computed from their schedules. Overdue cards count for today.",
+        header=("day", "cards due"),
+        rows=tuple((day.isoformat(), n) for day, n in due.items()),
+        alt=f"{title}. Today {due[history.today]}.",
+        drawing=Columns(
+            labels=tuple("today" if day == history.today else f"{day:%-d %b}" for day in due),
+            values=tuple(float(n) for n in due.values()),
+            numbers=tuple(str(n) if n else "" for n in due.values()),
+            x_label="day",
+            y_label="cards due",
+        ),
+    )
+
+
+def stability(history: CardHistory, scope: str) -> Plot:
+    """How long memories last."""
+    values = [memory.stability for memory in history.memories.values()]
+    edges = (0.0, *STABILITY_ENDS, float("inf"))
+    names = ["under 1", *(f"{low}–{high}" for low, high in pairwise(STABILITY_ENDS)), "over 240"]
+    title = f"Half of your {_count(values)} keep for {median(values):.3g} days or more"
+    return _histogram(
+        "stability", title, values, edges, names,
+        subtitle=f"Stability, {scope}: the days until recall falls to 90 %; computed by FSRS-6.",
+        x_label="stability, days",
+    )  # fmt: skip
+
+
+def difficulty(history: CardHistory, scope: str) -> Plot:
+    """How hard cards are for this learner."""
+    values = [memory.difficulty for memory in history.memories.values()]
+    hard = sum(value > 8 for value in values)
+    title = f"The median difficulty is {median(values):.1f} of 10; {_cards(hard)} above 8"
+    return _histogram(
+        "difficulty", title, values, [float(edge) for edge in range(1, 12)],
+        [f"{edge}–{edge + 1}" for edge in range(1, 10)] + ["10"],
+        subtitle=f"Difficulty from 1 to 10, {scope}; computed by FSRS-6 from your ratings.",
+        x_label="difficulty",
+    )  # fmt: skip
+
+
+def retrievability_now(history: CardHistory, scope: str) -> Plot:
+    """What would be recalled at this moment."""
+    values = recall_now(history)
+    title = f"Asked now, you would recall about {sum(values):.0f} of {_count(values)}"
+    return _histogram(
+        "retrievability", title, [100 * value for value in values], [10.0 * step for step in range(11)],
+        [f"{10 * step}–{10 * step + 10}" for step in range(10)],
+        subtitle=f"Chance of recall now, {scope}; computed by FSRS-6. The title adds the chances up.",
+        x_label="chance of recall, %",
+    )  # fmt: skip
+
+
+def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
+    """Which button was pressed how often; nothing before a card came back."""
+    new, later = buttons(history)
+    total = sum(later)
+    if not total:
+        return
+    most = RATINGS[later.index(max(later))]
+    share = [100 * n / total for n in later]
+    title = f"You pressed {RATING_NAMES[most]} most: {share[most - 1]:.0f} % of {total:,} later ratings"
+    yield Plot(
+        name="buttons",
+        title=title,
+        subtitle=f"Ratings of cards seen before, {scope}; measured. Hard means: I remembered, with effort.",
+        header=("button", "cards seen before", "share, %", "new cards"),
+        rows=tuple(
+            (RATING_NAMES[rating], later[rating - 1], share[rating - 1], new[rating - 1])
+            for rating in RATINGS
+        ),
+        alt=f"{title}. " + ", ".join(f"{RATING_NAMES[r]} {share[r - 1]:.0f} %" for r in RATINGS) + ".",
+        drawing=Columns(
+            labels=tuple(RATING_NAMES[rating] for rating in RATINGS),
+            values=tuple(share),
+            numbers=tuple(f"{value:.0f} %" for value in share),
+            x_label="button",
+            y_label="share of ratings, %",
+        ),
+    )
+
+
+def time_spent(history: CardHistory, scope: str) -> Plot:
+    """Minutes a day."""
+    spent = minutes_by_day(history, days=MONTH)
+    total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
+    title = f"You spent {_minutes(total)} at the cards in the last {MONTH} days"
+    title += f", {_minutes(total / days)} on each of {days} days" if days else ""
+    return Plot(
+        name="time",
+        title=title,
+        subtitle=f"Minutes a day from seeing a card to rating it, {scope}; measured, at most 10 a card.",
+        header=("day", "minutes"),
+        rows=tuple((day.isoformat(), round(minutes, 2)) for day, minutes in spent.items()),
+        alt=f"{title}.",
+        drawing=Columns(
+            labels=tuple("today" if day == history.today else f"{day:%-d %b}" for day in spent),
+            values=tuple(spent.values()),
+            numbers=tuple(f"{minutes:.1f}" if minutes else "" for minutes in spent.values()),
+            x_label="day",
+            y_label="minutes",
+        ),
+    )
+
+
+def _histogram(
+    name: str,
+    title: str,
+    values: Sequence[float],
+    edges: Sequence[float],
+    names: Sequence[str],
+    *,
+    subtitle: str,
+    x_label: str,
+) -> Plot:
+    """Cards by value. A value on an edge belongs to the bin above, the last edge to the last bin."""
+    places = [min(sum(value >= edge for edge in edges[1:]), len(names) - 1) for value in values]
+    counts = [places.count(place) for place in range(len(names))]
+    told = ", ".join(f"{label}: {n}" for label, n in zip(names, counts, strict=True) if n)
+    return Plot(
+        name=name,
+        title=title,
+        subtitle=subtitle,
+        header=(x_label, "cards"),
+        rows=tuple(zip(names, counts, strict=True)),
+        alt=f"{title}. Cards by {x_label}: {told}.",
+        drawing=Columns(
+            labels=tuple(names),
+            values=tuple(float(n) for n in counts),
+            numbers=tuple(str(n) if n else "" for n in counts),
+            x_label=x_label,
+            y_label="cards",
+        ),
+    )
+
+
+def _cards(count: int) -> str:
+    return "1 card is" if count == 1 else f"{count:,} cards are"
+
+
+def _count(values: Sequence[float]) -> str:
+    return "1 card" if len(values) == 1 else f"{len(values):,} cards"
+
+
+def _when(day: date, today: date) -> str:
+    ahead = (day - today).days
+    return "today" if ahead == 0 else "tomorrow" if ahead == 1 else f"on {day:%a %-d %b}"
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} seconds"
+    return f"{minutes:.0f} {'minute' if round(minutes) == 1 else 'minutes'}"

@@ -1,0 +1,162 @@
+"""Cards on the Progress page: recall and aim, the slider with its workload, fitted parameters, charts."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from flashcards.review.fit_scheduler import NEEDED
+from flashcards.review.presenter import CardExercise
+from flashcards.scheduling.scheduler import Memory, Scheduling
+from flashcards.scheduling.simulation import Plan, Workload, workload
+from flashcards.stats.log_charts import card_figures
+from flashcards.stats.statistics import CardHistory, recall_lately
+from flashcards.stats.workload_chart import workload_figure
+from study.base.confidence_intervals import percent
+from study.plots.plot import Plot
+from study.ports.context import Visit
+from study.store.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
+from study.text.templates import render
+from study.web import form_event
+
+SIMULATED_CARDS, SIMULATED_DAYS = 100, 60  # as many as are simulated while a slider moves
+MEASURES = (
+    ("log_loss", "log loss", "lower"),
+    ("rmse_bins", "RMSE in bins", "lower"),
+    ("auc", "AUC", "higher"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardSection:
+    """See `study.ports.sections.Section`."""
+
+    exercise: CardExercise
+    name: str = "cards"
+
+    def html(self, visit: Visit) -> Markup:
+        """Recall, the slider and what was fitted; before the first rating, too, one can choose an aim."""
+        history = self._history(visit)
+        scheduling = history.scheduling
+        self.exercise.fitting.consider(visit.profile.id)
+        shown = render(
+            "flashcards/progress.html",
+            recall=recall_lately(history),
+            low=round(100 * RETENTION_LOW),
+            high=round(100 * RETENTION_HIGH),
+            chosen=round(100 * scheduling.desired_retention),
+            scopes=self._scopes(history),
+            scope=visit.query.get("scope", ""),
+            **self._fit(visit),
+            **self._workload(visit, scheduling.desired_retention),
+        )
+        return Markup(shown)
+
+    def figures(self, visit: Visit) -> Iterator[Plot]:
+        """The workload, then every chart of the chosen part."""
+        history = self._history(visit)
+        if not history.reviews:
+            return
+        yield workload_figure(_plan(visit), history.scheduling)
+        part, scope = self._part(history, visit.query.get("scope", ""))
+        if part.reviews:
+            decks = self.exercise.reviews.decks
+            yield from card_figures(part, decks, self.exercise.concepts, scope=scope)
+
+    def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
+        """The slider, its button, the choice of a part, and a look at a fit that is running."""
+        match event.get("act"):
+            case "retention":
+                values = self._workload(visit, _retention(event))
+                now: Workload = values["now"]
+                said = f"{percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings a day"
+                return {"parts": {"workload": render("flashcards/workload.html", **values)}, "say": said}
+            case "keep-retention":
+                return self._keep(visit, _retention(event))
+            case "scope":
+                scope = form_event.field(event, "scope")
+                return {"goto": f"/progress?scope={scope}#memory" if scope else "/progress#memory"}
+            case "poll":
+                return {"parts": {"fit": render("flashcards/fit.html", **self._fit(visit))}}
+        return None
+
+    def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
+        """Store an aim; what is said about it changes, and the charts are drawn anew."""
+        self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
+        values = self._workload(visit, aim)
+        parts = {
+            "recall": render("flashcards/recall.html", recall=recall_lately(self._history(visit)), **values),
+            "workload": render("flashcards/workload.html", **values),
+        }
+        return {"parts": parts, "say": f"Saved: you aim at {percent(aim)}.", "then": "draw"}
+
+    def _history(self, visit: Visit) -> CardHistory:
+        reviews = self.exercise.reviews
+        latest = reviews.store.cards.latest(visit.profile.id)
+        known = reviews.decks.by_id
+        return CardHistory(
+            reviews=tuple(reviews.store.cards.history(visit.profile.id)),
+            memories={id: Memory.from_json(last.after) for id, last in latest.items() if id in known},
+            scheduling=reviews.scheduling(visit.profile.id),
+            now=visit.now,
+            day_of=visit.days.day,
+        )
+
+    def _part(self, history: CardHistory, scope: str) -> tuple[CardHistory, str]:
+        """The cards that a scope such as `deck:qlora` names, and how a chart calls them; else all cards."""
+        kind, _, chosen = scope.partition(":")
+        decks = self.exercise.reviews.decks
+        if kind == "deck" and chosen in decks.titles:
+            return history.of(c.id for c in decks.cards if c.deck == chosen), f"deck {decks.titles[chosen]}"
+        if kind == "concept" and chosen in self.exercise.concepts.by_id:
+            cards = (card.id for card in decks.about((chosen,)))
+            return history.of(cards), f"concept {self.exercise.concepts.name(chosen)}"
+        return history, "all cards"
+
+    def _scopes(self, history: CardHistory) -> list[tuple[str, list[tuple[str, str]]]]:
+        """The decks and concepts that have a rating."""
+        decks = self.exercise.reviews.decks
+        seen = [decks.by_id[card] for card in history.memories]
+        titles = {card.deck for card in seen}
+        about = {concept for card in seen for concept in card.concepts}
+        of_map = self.exercise.concepts.by_id.values()
+        return [
+            ("Deck", [(f"deck:{deck}", title) for deck, title in decks.titles.items() if deck in titles]),
+            ("Concept", [(f"concept:{c.id}", c.name) for c in of_map if c.id in about]),
+        ]
+
+    def _workload(self, visit: Visit, desired_retention: float) -> dict[str, Any]:
+        scheduling = self.exercise.reviews.scheduling(visit.profile.id)
+        plan = _plan(visit)
+        now = workload(plan, _aiming(scheduling, desired_retention))
+        return {
+            "now": now,
+            "usual": workload(plan, _aiming(scheduling, scheduling.desired_retention)),
+            "minutes": now.reviews_a_day * self.exercise.seconds_each(visit) / 60,
+            "plan": plan,
+            "aim": desired_retention,
+            "percent": percent,
+        }
+
+    def _fit(self, visit: Visit) -> dict[str, Any]:
+        state = self.exercise.fitting.state(visit.profile.id)
+        return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _number}
+
+
+def _plan(visit: Visit) -> Plan:
+    new_a_day = max(1, visit.preferences.new_cards_a_day)
+    return Plan(cards=SIMULATED_CARDS, new_a_day=new_a_day, days=SIMULATED_DAYS)
+
+
+def _aiming(scheduling: Scheduling, desired_retention: float) -> Scheduling:
+    return Scheduling(parameters=scheduling.parameters, desired_retention=desired_retention)
+
+
+def _retention(event: Mapping[str, Any]) -> float:
+    low, high = round(100 * RETENTION_LOW), round(100 * RETENTION_HIGH)
+    return form_event.number(form_event.field(event, "retention"), default=90, low=low, high=high) / 100
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

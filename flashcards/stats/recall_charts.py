@@ -1,0 +1,165 @@
+"""The charts of recall: against what was aimed at, against what FSRS expected, by deck and by concept."""
+
+from collections.abc import Iterator, Mapping
+
+from flashcards.decks.deck import Decks
+from flashcards.stats.statistics import (
+    WEEKS,
+    CardHistory,
+    forgetting,
+    minutes_by_concept,
+    minutes_by_deck,
+    recall_by_concept,
+    recall_by_deck,
+    recall_by_week,
+)
+from study.base.confidence_intervals import Share, percent
+from study.content.concepts import ConceptMap
+from study.plots.plot import Plot
+from study.plots.points import Curve, Points, point_of
+from study.plots.rows import Row, Rows
+
+ROWS_AT_MOST = 12
+DOTS = "A dot is a measured share, its line the 95 % interval (Wilson)."
+
+
+def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
+    """Recall by week against the target; nothing before a card came back after a day."""
+    weeks = recall_by_week(history)
+    if not weeks:
+        return
+    target = history.scheduling.desired_retention
+    overall = Share(hits=sum(s.hits for s in weeks.values()), trials=sum(s.trials for s in weeks.values()))
+    recalled = f"You recalled {percent(overall.value)} of {overall.trials:,} cards that came back"
+    title = f"{recalled}; {_aim(overall, target)}"
+    last = max(weeks)
+    places = {day: (day - last).days / 7 for day in weeks}
+    yield Plot(
+        name="retention",
+        title=title,
+        subtitle=f"By week over the last {WEEKS}, {scope}; reviews at least a day after the card's last one.",
+        header=("week to", "recalled", "asked", "share, %", "95 % from", "95 % to", "aim, %"),
+        rows=tuple((day.isoformat(), *share.cells, 100 * target) for day, share in weeks.items()),
+        alt=f"{title}. " + "; ".join(f"week to {day:%-d %b} {share}" for day, share in weeks.items()) + ".",
+        drawing=Points(
+            points=tuple(point_of(places[day], share) for day, share in weeks.items()),
+            measured=f"recalled, with its 95 % interval (Wilson): {overall} over all these weeks",
+            curves=(Curve(xs=(min(places.values()) - 0.4, 0.4), ys=(target, target)),),
+            computed=f"what you aim at: {percent(target)}",
+            x_label="week up to",
+            y_label="share recalled",
+            x_ticks=tuple((place, f"{day:%-d %b}") for day, place in places.items()),
+            joined=True,
+        ),
+    )
+
+
+def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
+    """Recall by elapsed time, beside what FSRS expected of the same reviews."""
+    bins = forgetting(history)
+    if not bins:
+        return
+    trials = [each.share.trials for each in bins]
+    largest = bins[trials.index(max(trials))]
+    low, high = largest.share.interval
+    differs = "less than" if largest.expected > high else "more than"
+    fits = "as" if low <= largest.expected <= high else differs
+    title = (
+        f"After {largest.label} you recall {percent(largest.share.value)}, {fits} "
+        f"the model expects: {percent(largest.expected)}"
+    )
+    places = tuple(float(number) for number in range(len(bins)))
+    yield Plot(
+        name="forgetting",
+        title=title,
+        subtitle=f"By time since the last review, {scope}; measured on {len(history.recalls):,} reviews.",
+        header=("time since", "recalled", "asked", "share, %", "95 % from", "95 % to", "expected, %"),
+        rows=tuple((each.label, *each.share.cells, 100 * each.expected) for each in bins),
+        alt=f"{title}. "
+        + "; ".join(f"{b.label}: {b.share}, expected {percent(b.expected)}" for b in bins)
+        + ".",
+        drawing=Points(
+            points=tuple(point_of(place, each.share) for place, each in zip(places, bins, strict=True)),
+            measured="recalled, with its 95 % interval (Wilson)",
+            curves=(Curve(xs=places, ys=tuple(each.expected for each in bins)),),
+            computed="expected by FSRS-6 with your parameters, mean over the same reviews",
+            x_label="time since the last review",
+            y_label="share recalled",
+            x_ticks=tuple((place, each.label) for place, each in zip(places, bins, strict=True)),
+        ),
+    )
+
+
+def subject_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, scope: str) -> Iterator[Plot]:
+    """Recall and time by deck and by concept."""
+    target = history.scheduling.desired_retention
+    by_concept = {concepts.name(key): share for key, share in recall_by_concept(history, decks).items()}
+    yield from _recall_rows("retention-by-deck", "deck", recall_by_deck(history, decks), target, scope)
+    yield from _recall_rows("retention-by-concept", "concept", by_concept, target, scope)
+    spent = {concepts.name(key): minutes for key, minutes in minutes_by_concept(history, decks).items()}
+    yield from _time_rows("time-by-deck", "deck", minutes_by_deck(history, decks), scope)
+    yield from _time_rows("time-by-concept", "concept", spent, scope)
+
+
+def _recall_rows(
+    name: str, kind: str, shares: Mapping[str, Share], target: float, scope: str
+) -> Iterator[Plot]:
+    if not shares:
+        return
+    weakest, share = next(iter(shares.items()))
+    title = f"Weakest {kind}: {weakest}, {percent(share.value)} of {share.trials} recalled"
+    shown = list(shares.items())[:ROWS_AT_MOST]
+    yield Plot(
+        name=name,
+        title=title,
+        subtitle=f"Share recalled by {kind}, {scope}, weakest first; measured.",
+        header=(kind, "recalled", "asked", "share, %", "95 % from", "95 % to"),
+        rows=tuple((key, *each.cells) for key, each in shares.items()),
+        alt=f"{title}. " + "; ".join(f"{key} {each}" for key, each in shown) + ".",
+        drawing=Rows(
+            rows=tuple(
+                Row(
+                    name=key, value=each.value, number=f"{each.hits} of {each.trials}", interval=each.interval
+                )
+                for key, each in shown
+            ),
+            x_label="share recalled",
+            footnote=f"{DOTS} Dashed: what you aim at, {percent(target)}.{_rest(len(shares), kind)}",
+            target=target,
+        ),
+    )
+
+
+def _time_rows(name: str, kind: str, spent: Mapping[str, float], scope: str) -> Iterator[Plot]:
+    total = sum(spent.values())
+    if total <= 0:
+        return
+    first, minutes = next(iter(spent.items()))
+    title = f"Most time went to {first}: {minutes:.1f} of {total:.1f} minutes"
+    shown = list(spent.items())[:ROWS_AT_MOST]
+    note = " A card about two concepts counts half for each." if kind == "concept" else ""
+    yield Plot(
+        name=name,
+        title=title,
+        subtitle=f"Minutes at the cards by {kind}, {scope}; measured.",
+        header=(kind, "minutes"),
+        rows=tuple((key, round(each, 2)) for key, each in spent.items()),
+        alt=f"{title}. " + "; ".join(f"{key} {each:.1f}" for key, each in shown) + ".",
+        drawing=Rows(
+            rows=tuple(Row(name=key, value=each, number=f"{each:.1f}") for key, each in shown),
+            x_label="minutes",
+            footnote=f"From seeing a card to rating it.{note}{_rest(len(spent), kind)}",
+        ),
+    )
+
+
+def _rest(count: int, kind: str) -> str:
+    return f" The table has all {count} {kind}s." if count > ROWS_AT_MOST else ""
+
+
+def _aim(share: Share, target: float) -> str:
+    low, high = share.interval
+    aim = f"the {percent(target)} you aim at"
+    if high < target:
+        return f"that is below {aim}"
+    return f"that is above {aim}" if low > target else f"that agrees with {aim}"

@@ -1,0 +1,196 @@
+"""What the card log adds up to: days, recall, time. Pure functions; the charts show these."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from statistics import fmean
+from typing import TypeVar
+
+from flashcards.decks.deck import Decks
+from flashcards.scheduling.replay import Recall, after_a_day, recalls
+from flashcards.scheduling.scheduler import Memory, Scheduling, retrievability
+from study.base.confidence_intervals import Share, share_of
+from study.learner.progress import REMEMBERED
+from study.store.cards import CardReview
+
+Subject = TypeVar("Subject", date, str)
+DayOf = Callable[[datetime], date]
+
+WEEKS = 12  # that recall is counted over
+
+# Ends of the elapsed times that are put together, in days: about twice as long each time, as intervals grow.
+ELAPSED_ENDS = (1, 2, 4, 7, 14, 30, 60, 120, 240, 36_500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardHistory:
+    """One learner's cards, or a part of them, at one moment."""
+
+    reviews: tuple[CardReview, ...]
+    memories: Mapping[str, Memory]
+    scheduling: Scheduling
+    now: datetime
+    day_of: DayOf
+    """Which study day a moment belongs to."""
+
+    @cached_property
+    def recalls(self) -> list[Recall]:
+        """Every prediction of the scheduler beside what happened."""
+        return recalls(self.reviews, self.scheduling)
+
+    @property
+    def today(self) -> date:
+        """The study day of this moment."""
+        return self.day_of(self.now)
+
+    def of(self, card_ids: Iterable[str]) -> "CardHistory":
+        """The part about some cards."""
+        wanted = set(card_ids)
+        return replace(
+            self,
+            reviews=tuple(review for review in self.reviews if review.card_id in wanted),
+            memories={card: memory for card, memory in self.memories.items() if card in wanted},
+        )
+
+
+def reviews_by_day(history: CardHistory) -> dict[date, int]:
+    """How many ratings each day had."""
+    return dict(Counter(history.day_of(review.reviewed_at) for review in history.reviews))
+
+
+def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
+    """Minutes at the cards on each of the last days, today last."""
+    spent: dict[date, float] = {history.today - timedelta(days=back): 0.0 for back in reversed(range(days))}
+    for review in history.reviews:
+        day = history.day_of(review.reviewed_at)
+        if day in spent:
+            spent[day] += review.duration_ms / 60_000
+    return spent
+
+
+def recall_by_week(history: CardHistory) -> dict[date, Share]:
+    """The share recalled in each of the last weeks that had a review, by the week's last day."""
+    outcomes: dict[date, list[bool]] = defaultdict(list)
+    for recall in history.recalls:
+        back = (history.today - history.day_of(recall.at)).days // 7
+        if back < WEEKS:
+            outcomes[history.today - timedelta(days=7 * back)].append(recall.recalled)
+    return _shares(dict(sorted(outcomes.items())))
+
+
+def recall_lately(history: CardHistory) -> Share | None:
+    """The share recalled in these weeks; needs no prediction, and so no replay of the whole log."""
+    since = history.today - timedelta(days=7 * WEEKS)
+    recent = (r for r in after_a_day(history.reviews) if history.day_of(r.reviewed_at) > since)
+    return share_of([review.rating >= REMEMBERED for review in recent])
+
+
+def recall_by_deck(history: CardHistory, decks: Decks) -> dict[str, Share]:
+    """The share recalled of each deck, weakest first."""
+    return _by_subject(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
+
+
+def recall_by_concept(history: CardHistory, decks: Decks) -> dict[str, Share]:
+    """The share recalled of each concept, weakest first."""
+    return _by_subject(history, decks.concepts_of)
+
+
+def minutes_by_deck(history: CardHistory, decks: Decks) -> dict[str, float]:
+    """Minutes spent on each deck, longest first."""
+    return _minutes(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
+
+
+def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
+    """Minutes spent on each concept, longest first; a card about two counts half for each."""
+    return _minutes(history, decks.concepts_of)
+
+
+def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
+    """Cards that come due on each of the coming days, today first; what is overdue counts for today."""
+    due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
+    for memory in history.memories.values():
+        day = max(history.day_of(memory.due), history.today)
+        if day in due:
+            due[day] += 1
+    return due
+
+
+def recall_now(history: CardHistory) -> list[float]:
+    """For each card, the chance that it would be recalled now."""
+    return [
+        retrievability(memory, now=history.now, scheduling=history.scheduling)
+        for memory in history.memories.values()
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElapsedBin:
+    """Reviews after about the same time: what happened, and what the model expected."""
+
+    low_days: int
+    high_days: int
+    days: float
+    """Mean elapsed time."""
+
+    share: Share
+    expected: float
+
+    @property
+    def label(self) -> str:
+        """`1 d`, `5–7 d`, `over 240 d`."""
+        if self.high_days == ELAPSED_ENDS[-1]:
+            return f"over {self.low_days - 1} d"
+        return (
+            f"{self.low_days} d" if self.low_days == self.high_days else f"{self.low_days}–{self.high_days} d"
+        )
+
+
+def forgetting(history: CardHistory) -> list[ElapsedBin]:
+    """Recall by time since the last review."""
+    found, low = [], 1
+    for high in ELAPSED_ENDS:
+        inside = [recall for recall in history.recalls if low <= recall.elapsed_days <= high]
+        share = share_of([recall.recalled for recall in inside])
+        if share is not None:
+            expected = fmean(recall.predicted for recall in inside)
+            days = fmean(recall.elapsed_days for recall in inside)
+            found.append(ElapsedBin(low_days=low, high_days=high, days=days, share=share, expected=expected))
+        low = high + 1
+    return found
+
+
+def buttons(history: CardHistory) -> tuple[list[int], list[int]]:
+    """How often each of the four buttons was pressed: on new cards, and on cards seen before."""
+    counts = Counter((review.new, review.rating) for review in history.reviews)
+    return [counts[True, rating] for rating in range(1, 5)], [counts[False, rating] for rating in range(1, 5)]
+
+
+def _by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, Share]:
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    for recall in history.recalls:
+        for subject in of_card.get(recall.card_id, ()):
+            outcomes[subject].append(recall.recalled)
+    return dict(sorted(_shares(outcomes).items(), key=_value_of))
+
+
+def _minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    spent: dict[str, float] = defaultdict(float)
+    for review in history.reviews:
+        subjects = of_card.get(review.card_id, ())
+        for subject in subjects:
+            spent[subject] += review.duration_ms / 60_000 / len(subjects)
+    return dict(sorted(spent.items(), key=_longest_first))
+
+
+def _shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:
+    return {key: Share(hits=sum(found), trials=len(found)) for key, found in outcomes.items()}
+
+
+def _value_of(entry: tuple[str, Share]) -> float:
+    return entry[1].value
+
+
+def _longest_first(entry: tuple[str, float]) -> float:
+    return -entry[1]

@@ -1,0 +1,122 @@
+"""A memory chart: stacked bars, and beside or under them the key that reads the chosen bar out."""
+
+from dataclasses import dataclass
+
+from lora_lab.charts.stack import SWATCH, Bar, Scale, StackArea, diamond, swatch
+from study.base.units import as_bytes
+from study.plots.sheet import (
+    EDGE,
+    INK,
+    NARROW_BELOW_POINTS,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    text_width,
+    wrapped,
+)
+
+BODY_WIDE = 265.0
+PLOT_NARROW = 168.0
+ABOVE = TEXT_LEADING + 8  # the name of the vertical axis
+KEY_GAP = 20.0
+LABEL_TO_AXIS_NAME = 16.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedBars:
+    """Memory by rank or by bit width."""
+
+    bars: tuple[Bar, ...]
+    components: tuple[tuple[str, str], ...]
+    """Field of the ledger and its name in the key, bottom first."""
+
+    x_label: str
+    key_title: str
+    footnote: str
+    """What was measured, and where; beside a diamond when anything was."""
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        if width >= NARROW_BELOW_POINTS:
+            return BODY_WIDE
+        return ABOVE + PLOT_NARROW + self._below(width) + KEY_GAP + self._key_height()
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        sheet.text(EDGE, top + TEXT_SIZE + 2, "peak memory", soft=True)
+        area = StackArea(sheet, self._box(sheet, top + ABOVE), self.bars)
+        area.grid()
+        floors = [0] * len(self.bars)
+        for field, _ in self.components:
+            area.component(field, floors)
+            floors = [
+                floor + getattr(bar.ledger, field) for floor, bar in zip(floors, self.bars, strict=True)
+            ]
+        area.outlines()
+        area.peaks()
+        area.total()
+        area.tick_labels()
+        y = area.bottom + self._label_lines() * TEXT_LEADING + LABEL_TO_AXIS_NAME
+        sheet.text((area.left + area.right) / 2, y, self.x_label, align="center", soft=True)
+        self._footnote(sheet, y + TEXT_LEADING + 5)
+        if sheet.narrow:
+            self._key(sheet, area.left, sheet.width - EDGE - 24, sheet.height - EDGE - self._key_height())
+        else:
+            self._key(sheet, area.right + KEY_GAP, sheet.width - EDGE, top + 4)
+
+    def _box(self, sheet: Sheet, top: float) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the plotting area."""
+        bottom = top + PLOT_NARROW if sheet.narrow else sheet.height - self._below(sheet.width)
+        labels = Scale.of(self.bars, bottom - top).ticks().values()
+        left = EDGE + max(text_width(label) for label in labels) + 6
+        return left, top, sheet.width - EDGE - (0 if sheet.narrow else self._key_width() + KEY_GAP), bottom
+
+    def _label_lines(self) -> int:
+        return max(bar.label_lines for bar in self.bars)
+
+    def _below(self, width: float) -> float:
+        """Tick labels, the axis name, and the footnote."""
+        lines = self._label_lines() + len(self._footnote_lines(width))
+        return lines * TEXT_LEADING + LABEL_TO_AXIS_NAME + 13
+
+    def _footnote_lines(self, width: float) -> list[str]:
+        return wrapped(self.footnote, width - 2 * EDGE - 16)
+
+    def _footnote(self, sheet: Sheet, y: float) -> None:
+        x = EDGE
+        if any(bar.measured_bytes for bar in self.bars):
+            diamond(sheet, x + 5, y - 4)
+            x += 16
+        for line in self._footnote_lines(sheet.width):
+            sheet.text(x, y, line, soft=True)
+            y += TEXT_LEADING
+
+    def _key_height(self) -> float:
+        return (len(self.components) + 2) * TEXT_LEADING + 8
+
+    def _key_width(self) -> float:
+        values = max(text_width(value) for value in self._chosen_values().values())
+        names = max(text_width(name) for _, name in self.components)
+        return max(SWATCH + 6 + names + 10 + values, text_width(self.key_title, bold=True))
+
+    def _chosen_values(self) -> dict[str, str]:
+        return {field: as_bytes(getattr(self._chosen().ledger, field)) for field, _ in self.components}
+
+    def _chosen(self) -> Bar:
+        return next(bar for bar in self.bars if bar.chosen)
+
+    def _key(self, sheet: Sheet, left: float, right: float, top: float) -> None:
+        """Name and size of every component of the chosen bar, in the order of the stack."""
+        y = top + TEXT_SIZE - 2
+        sheet.text(left, y, self.key_title, bold=True)
+        values = self._chosen_values()
+        for field, name in reversed(self.components):
+            y += TEXT_LEADING
+            swatch(sheet, left, y, field)
+            sheet.text(left + SWATCH + 6, y, name)
+            sheet.text(right, y, values[field], align="right")
+        y += 6
+        sheet.line([left, right], [y, y], color=INK, lw=0.8)
+        total = as_bytes(self._chosen().ledger.total_bytes)
+        sheet.text(left + SWATCH + 6, y + TEXT_LEADING - 1, "total")
+        sheet.text(right, y + TEXT_LEADING - 1, total, align="right", bold=True)

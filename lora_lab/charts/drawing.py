@@ -1,0 +1,175 @@
+"""Small drawings as SVG: boxes, hatched weights, and charts with straight or logarithmic scales.
+
+A drawing is 400 units wide, so that on a phone a unit is about a pixel and text stays readable. Colours are
+classes of `study/static/figures.css`, so that one drawing serves light and dark pages.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from markupsafe import Markup
+
+from lora_lab.charts.svg import element, number, path_data
+from study.plots.axis import nice_span, nice_ticks
+
+WIDTH = 400.0
+TEXT_SIZE = 13
+LEADING = 16.0
+SOFT = 0.78  # opacity of secondary text, as in live_frame.py
+HATCH_GAP = 8
+
+Point = tuple[float, float]
+Anchor = Literal["start", "middle", "end"]
+
+
+def drawing(height: float, *parts: str, width: float = WIDTH) -> Markup:
+    """The whole picture. Its host names it, hence hidden from a screen reader here."""
+    return Markup(
+        element(
+            "svg", *parts,
+            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
+            font_size=TEXT_SIZE, aria_hidden="true", focusable="false",
+        )
+    )  # fmt: skip
+
+
+def box(x: float, y: float, width: float, height: float, look: str, **more: str | float | None) -> str:
+    """A rectangle; `look` is its classes."""
+    return element("rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look, **more)
+
+
+def hatched(x: float, y: float, width: float, height: float) -> str:
+    """Frozen weights: slate with a hatch."""
+    pieces = []
+    for offset in range(HATCH_GAP, int(width + height), HATCH_GAP):
+        left, right = max(0.0, offset - height), min(width, float(offset))
+        pieces.append([(x + left, y + offset - left), (x + right, y + offset - right)])
+    hatch = element("path", d=path_data(pieces), class_="hatch") if pieces else ""
+    return box(x, y, width, height, "w") + hatch
+
+
+def line(points: Sequence[Point], look: str = "line ink") -> str:
+    """A line through points."""
+    return element("path", d=path_data([points]), class_=look)
+
+
+def dots(points: Iterable[Point], look: str, *, radius: float = 4) -> str:
+    """Filled marks."""
+    return "".join(element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
+
+
+def diamond(x: float, y: float, *, size: float = 7) -> str:
+    """A published number."""
+    corners = path_data([[(x - size, y), (x, y - size), (x + size, y), (x, y + size), (x - size, y)]])
+    return element("path", d=corners, class_="published")
+
+
+def words(
+    x: float, y: float, text: str, *, anchor: Anchor = "start", soft: bool = False, bold: bool = False
+) -> str:
+    """One line of text, its baseline at `y`."""
+    return element(
+        "text",
+        escape(text, quote=False),
+        x=x,
+        y=y,
+        fill="currentColor",
+        fill_opacity=SOFT if soft else None,
+        font_weight="600" if bold else None,
+        text_anchor=None if anchor == "start" else anchor,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """From a value to a place on the page."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = self.low, self.high, value
+        if self.log:
+            low, high, at = math.log(low), math.log(high), math.log(value)
+        return self.start + (at - low) / (high - low) * (self.end - self.start)
+
+    def clipped(self, value: float) -> float:
+        """The same, held inside the scale."""
+        return self(min(max(value, self.low), self.high))
+
+    def ticks(self, about: int = 5) -> tuple[float, ...]:
+        """Round values; on a logarithmic scale the powers of ten."""
+        if not self.log:
+            return nice_ticks(self.low, self.high, about=about)
+        powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
+        return tuple(10.0**power for power in powers)
+
+
+def plain(value: float) -> str:
+    """A tick as short as it can be read."""
+    return f"{value:,.6g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """The plotting area of a chart."""
+
+    x: Scale
+    y: Scale
+    x_label: str
+    y_label: str
+    x_ticks: Sequence[tuple[float, str]] = ()
+    y_format: Callable[[float], str] = plain
+    y_about: int = 4
+
+    def axes(self) -> str:
+        """Grid, tick labels and axis names."""
+        left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
+        parts = [words(4, top - 10, self.y_label, soft=True)]
+        for value in self.y.ticks(self.y_about):
+            at = self.y(value)
+            parts.append(line([(left, at), (right, at)], "rule"))
+            parts.append(words(left - 6, at + 4, self.y_format(value), anchor="end", soft=True))
+        parts.append(line([(left, bottom), (right, bottom)], "axis"))
+        for value, label in self.x_ticks or [(tick, plain(tick)) for tick in self.x.ticks()]:
+            parts.append(words(self.x(value), bottom + LEADING, label, anchor="middle", soft=True))
+        parts.append(
+            words((left + right) / 2, bottom + 2 * LEADING + 2, self.x_label, anchor="middle", soft=True)
+        )
+        return "".join(parts)
+
+    def at(self, points: Iterable[Point]) -> list[Point]:
+        """Values to places."""
+        return [(self.x(x), self.y(y)) for x, y in points]
+
+
+def chart(
+    *,
+    x_span: Point,
+    y_span: Point,
+    x_label: str,
+    y_label: str,
+    height: float = 250,
+    left: float = 56,
+    right: float = 12,
+    x_log: bool = False,
+    y_log: bool = False,
+    x_ticks: Sequence[tuple[float, str]] = (),
+    y_format: Callable[[float], str] = plain,
+) -> Chart:
+    """A chart as wide as the drawing, `height` high with its labels."""
+    low, high = y_span if y_log else nice_span(*y_span, about=4)
+    return Chart(
+        x=Scale(low=x_span[0], high=x_span[1], start=left, end=WIDTH - right, log=x_log),
+        y=Scale(low=low, high=high, start=height - 40, end=30, log=y_log),
+        x_label=x_label,
+        y_label=y_label,
+        x_ticks=x_ticks,
+        y_format=y_format,
+    )

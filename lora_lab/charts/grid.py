@@ -1,0 +1,141 @@
+"""The plots of a grid: loss, memory and time on ranks x bit widths, loss against memory, loss by rank."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from lora_lab.charts.grid_maps import MEASURES, heat_map
+from lora_lab.charts.grid_view import View, grid_conditions, naming
+from lora_lab.charts.pareto_front import LossAgainstMemory, Point, front_of
+from lora_lab.charts.seeds import SeedLine, SeedLines
+from lora_lab.grids.findings import findings, rank_headline
+from lora_lab.grids.results import Arm, at_best_rate
+from lora_lab.spec import BITS, Variant
+from study.base.units import MB, as_bytes
+from study.plots.plot import Cell, Plot
+
+Plane = tuple[str, Variant]
+"""Ranks x bit widths, with the other two things that a grid varies fixed."""
+
+
+def planes(arms: Iterable[Arm]) -> list[Plane]:
+    """Every pair of target set and variant in a grid, in its order."""
+    return list(dict.fromkeys((arm.setting.targets, arm.setting.variant) for arm in arms))
+
+
+def plane_at(arms: Iterable[Arm], number: int) -> Plane:
+    """The plane with this number, or the first, as an address that anyone typed may ask for any."""
+    found = planes(arms)
+    return found[number] if 0 <= number < len(found) else found[0]
+
+
+def grid_plots(arms: Sequence[Arm], plane: Plane) -> Iterator[Plot]:
+    """The plots that what has finished so far is enough for; loss against memory shows all planes."""
+    here = [arm for arm in arms if (arm.setting.targets, arm.setting.variant) == plane]
+    view = View(arms=tuple(at_best_rate(here)), conditions=grid_conditions(here))
+    for measure in MEASURES:
+        if measure.known(view):
+            yield heat_map(view, measure)
+    done = [arm for arm in at_best_rate(arms) if arm.losses and arm.peak_bytes]
+    if done:
+        yield _loss_against_memory(done, grid_conditions(arms))
+    if len({arm.setting.rank for arm in view.arms if arm.losses}) > 1:
+        yield _loss_by_rank(view)
+
+
+def _loss_against_memory(done: Sequence[Arm], conditions: str) -> Plot:
+    words = naming(done)
+    points = [Point(label=words(a.setting), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
+    front = front_of(points)
+    said = "; ".join(f"{point.label} {as_bytes(point.bytes)}, loss {point.loss:.2f}" for point in front)
+    return Plot(
+        name="grid-front",
+        title=_front_title(front, len(points)),
+        subtitle=conditions,
+        header=(
+            "setting",
+            "learning rate",
+            "peak memory (MB)",
+            "held-out loss (mean over seeds)",
+            "seeds",
+            "lowest",
+            "highest",
+            "on the front",
+        ),
+        rows=tuple(
+            (
+                point.label,
+                f"{arm.setting.learning_rate:g}",
+                *_numbers(point),
+                "yes" if point in front else "no",
+            )
+            for arm, point in zip(done, points, strict=True)
+        ),
+        alt=f"Held-out loss against peak memory of {len(points)} settings. On the front: {said}.",
+        drawing=LossAgainstMemory(
+            points=tuple(points),
+            footnote=_front_footnote(done),
+        ),
+    )
+
+
+def _front_footnote(done: Sequence[Arm]) -> str:
+    measured = all(arm.measured_peak_bytes for arm in done)
+    what = "Measured" if measured else "Losses measured; peaks computed where cells were trained side by side"
+    return (
+        f"{what}. Lower left is better. The line joins the settings that none beats in both. "
+        "Upright strokes span the seeds: where they overlap, the order may be luck."
+    )
+
+
+def _numbers(point: Point) -> tuple[Cell, ...]:
+    return point.bytes / MB, point.loss, len(point.losses), min(point.losses), max(point.losses)
+
+
+def _front_title(front: Sequence[Point], settings: int) -> str:
+    first, last = (
+        f"{point.label} ({as_bytes(point.bytes)}, loss {point.loss:.2f})" for point in (front[0], front[-1])
+    )
+    if settings == 1:
+        return f"So far: {first}"
+    if len(front) == 1:
+        return f"{first} has both the lowest loss and the smallest peak"
+    return f"By their means, {len(front)} of {settings} settings are on the front, from {first} to {last}"
+
+
+def _loss_by_rank(view: View) -> Plot:
+    done = sorted((arm for arm in view.arms if arm.losses), key=_place)
+    lines = []
+    for bits in BITS:
+        row = [arm for arm in done if arm.setting.bits == bits]
+        if row:
+            ranks, losses = tuple(arm.setting.rank for arm in row), tuple(arm.losses for arm in row)
+            lines.append(SeedLine(label=bits, ranks=ranks, losses=losses))
+    return Plot(
+        name="grid-ranks",
+        title=rank_headline(findings(view.arms)),
+        subtitle=view.conditions,
+        header=("weights stored as", "rank", "seed", "held-out loss"),
+        rows=tuple(
+            (arm.setting.bits, arm.setting.rank, cell.spec.seed, cell.loss_after)
+            for arm in done
+            for cell in arm.cells
+            if cell.comparable and cell.loss_after is not None
+        ),
+        alt="Measured held-out loss by rank, mean and range of the seeds. "
+        + "; ".join(f"{line.label}: {_listed(line)}" for line in lines)
+        + ".",
+        drawing=SeedLines(
+            lines=tuple(lines),
+            footnote="Measured. Small dots are single seeds, bands their range, lines their mean.",
+        ),
+    )
+
+
+def _place(arm: Arm) -> tuple[int, int]:
+    return BITS.index(arm.setting.bits), arm.setting.rank
+
+
+def _listed(line: SeedLine) -> str:
+    return ", ".join(
+        f"r={rank} {mean:.2f} ({min(group):.2f} to {max(group):.2f})"
+        for rank, mean, group in zip(line.ranks, line.means, line.losses, strict=True)
+    )

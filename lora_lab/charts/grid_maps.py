@@ -1,0 +1,249 @@
+"""Three heat maps of a grid on ranks x bit widths: held-out loss, peak memory, seconds a step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
+
+from lora_lab.charts.grid_view import View, name_of
+from lora_lab.charts.heat_map import Tile, TileMap
+from lora_lab.grids.results import Arm
+from lora_lab.grids.welch_test import compare
+from lora_lab.spec import BITS
+from study.base.units import GB, MB, as_bytes
+from study.plots.plot import Cell, Plot
+
+Unit = tuple[str, float, str]
+"""Name, size, and a format for the number in a tile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One thing that a heat map shows."""
+
+    name: Literal["loss", "memory", "seconds"]
+    value: Callable[[Arm], float | None]
+    unit: Callable[[Sequence[float]], Unit]
+    """For the values of a map."""
+
+    title: Callable[[View], str]
+    shown: str
+    header: str
+    footnote: Callable[[View], str]
+
+    def known(self, view: View) -> list[float]:
+        """The values that there are."""
+        return [value for arm in view.arms if (value := self.value(arm)) is not None]
+
+
+def heat_map(view: View, measure: Measure) -> Plot:
+    """Ranks across, bit widths down."""
+    arms = {(arm.setting.bits, arm.setting.rank): arm for arm in view.arms}
+    bits = [each for each in BITS if any(key[0] == each for key in arms)]
+    ranks = sorted({key[1] for key in arms})
+    unit, size, form = measure.unit(measure.known(view))
+    shown = f"{measure.shown}, {unit}"
+    places = [[arms.get((each, rank)) for rank in ranks] for each in bits]
+    return Plot(
+        name=f"grid-{measure.name}",
+        title=measure.title(view),
+        subtitle=view.conditions,
+        header=_header(measure),
+        rows=tuple(_row(arms.get((each, rank)), each, rank, measure) for each in bits for rank in ranks),
+        alt=f"Heat map of {shown}. {_listed(view, measure, size, form)}. {measure.footnote(view)}",
+        drawing=TileMap(
+            columns=tuple(str(rank) for rank in ranks),
+            rows=tuple(bits),
+            tiles=tuple(tuple(_tile(arm, view, measure, size, form) for arm in row) for row in places),
+            x_label="rank",
+            y_label="weights stored as",
+            shown=shown,
+            footnote=measure.footnote(view),
+        ),
+    )
+
+
+def _tile(arm: Arm | None, view: View, measure: Measure, size: float, form: str) -> Tile:
+    value = measure.value(arm) if arm else None
+    if arm is None or value is None:
+        return Tile(value=None, words=(arm.word if arm else "not run",))
+    words = (form.format(value / size), *_second_line(arm, form, measure))
+    computed = measure.name == "memory" and arm.measured_peak_bytes is None
+    return Tile(value=value, words=words, computed=computed, marked=value == min(measure.known(view)))
+
+
+def _second_line(arm: Arm, form: str, measure: Measure) -> tuple[str, ...]:
+    """How many seeds a value is of while some are missing; else half their range."""
+    if len(arm.losses) < len(arm.cells):
+        return (f"{len(arm.losses)} of {len(arm.cells)}",)
+    if measure.name != "loss" or len(arm.losses) < 2:
+        return ()
+    return (f"± {form.format((max(arm.losses) - min(arm.losses)) / 2)}",)
+
+
+MORE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "loss": ("seeds", "lowest", "highest"),
+    "memory": ("measured or computed",),
+    "seconds": (),
+}
+
+
+def _header(measure: Measure) -> tuple[str, ...]:
+    return ("weights stored as", "rank", "learning rate", measure.header, *MORE_COLUMNS[measure.name])
+
+
+def _row(arm: Arm | None, bits: str, rank: int, measure: Measure) -> tuple[Cell, ...]:
+    value = measure.value(arm) if arm else None
+    if arm is None or value is None:
+        blank = ("",) * len(MORE_COLUMNS[measure.name])
+        return (bits, rank, "", arm.word if arm else "not run", *blank)
+    more: tuple[Cell, ...] = ()
+    if measure.name == "loss":
+        more = (len(arm.losses), min(arm.losses), max(arm.losses))
+    elif measure.name == "memory":
+        more = ("computed" if arm.measured_peak_bytes is None else "measured",)
+    number = value / MB if measure.name == "memory" else value
+    return (bits, rank, f"{arm.setting.learning_rate:g}", number, *more)
+
+
+def _listed(view: View, measure: Measure, size: float, form: str) -> str:
+    values = [(arm, measure.value(arm)) for arm in view.arms]
+    return "; ".join(
+        f"{name_of(arm.setting)} {arm.word if value is None else form.format(value / size)}"
+        for arm, value in values
+    )
+
+
+# ---- units
+
+
+def loss_format(values: Sequence[float]) -> str:
+    """A third digit where two can't tell the values apart."""
+    return "{:.2f}" if len(values) < 2 or max(values) - min(values) >= 0.1 else "{:.3f}"
+
+
+def _loss_unit(values: Sequence[float]) -> Unit:
+    return "mean", 1.0, loss_format(values)
+
+
+def _byte_unit(values: Sequence[float]) -> Unit:
+    if max(values) >= GB:
+        return "GB", GB, "{:.1f}" if max(values) >= 10 * GB else "{:.2f}"
+    return "MB", MB, "{:.0f}" if max(values) >= 100 * MB else "{:.2f}"
+
+
+def _second_unit(values: Sequence[float]) -> Unit:
+    return ("s", 1.0, "{:.2f}") if max(values) >= 1 else ("ms", 1e-3, "{:.0f}")
+
+
+# ---- titles
+
+
+def _loss_title(view: View) -> str:
+    """The lowest loss, and how many of the others seeds could not tell from it."""
+    best, *others = sorted((arm for arm in view.arms if arm.losses), key=attrgetter("mean_loss"))
+    claim = f"Held-out loss is lowest at {name_of(best.setting)}: {best.mean_loss:.2f}"
+    if not others:
+        return claim
+    if all(len(arm.losses) < 2 for arm in (best, *others)):
+        return f"{claim}, on one seed, which can't tell close cells apart"
+    # The best one is picked by its loss, so every pair counts as compared.
+    comparisons = (len(others) + 1) * len(others) // 2
+    verdicts = [compare(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
+    close = sum(verdict != "differ" for verdict in verdicts)
+    if not close:
+        return f"{claim}, lower than the {len(others)} others beyond seed noise"
+    if close == len(others):
+        return f"{claim}, but seeds can't tell any other cell from it"
+    return f"{claim}; {close} of the {len(others)} others may be as low: seeds can't tell"
+
+
+def _memory_title(view: View) -> str:
+    low, high = _ends(view, _peak)
+    if _peak(low) == _peak(high):
+        return f"Peak memory is {as_bytes(_peak(low))} in every cell"
+    return (
+        f"From {name_of(low.setting)} to {name_of(high.setting)}, peak memory grows from "
+        f"{as_bytes(_peak(low))} to {as_bytes(_peak(high))}, {_times(_peak(high) / _peak(low))} as much"
+    )
+
+
+def _seconds_title(view: View) -> str:
+    low, high = _ends(view, _pace)
+    if low is high:
+        return f"A step takes {_pace(low):.3g} s at {name_of(low.setting)}"
+    return (
+        f"A step takes {_pace(low):.3g} s at {name_of(low.setting)} and {_pace(high):.3g} s at "
+        f"{name_of(high.setting)}, {_times(_pace(high) / _pace(low))} as long"
+    )
+
+
+def _times(ratio: float) -> str:
+    """In words where a factor of 1.0 would be read as none."""
+    return f"{ratio:.2g} times" if ratio >= 1.05 else "about"
+
+
+def _loss_footnote(view: View) -> str:
+    return "Measured. Lighter is lower, which is better. ± is half the range of the seeds."
+
+
+def memory_footnote(view: View) -> str:
+    """What of the peaks is measured."""
+    shared = [cell for arm in view.arms for cell in arm.cells if cell.group_peak_bytes]
+    if not shared:
+        return "Measured: the highest peak of a cell's seeds. Lighter is less."
+    largest = max(shared, key=attrgetter("group_peak_bytes"))
+    return (
+        "Dashed: computed, as if the cell were alone. Cells trained side by side have one peak: "
+        f"{as_bytes(largest.group_peak_bytes or 0)} measured for {largest.shared_by} of them."
+    )
+
+
+def _seconds_footnote(view: View) -> str:
+    said = "Measured: the median step. Lighter is faster. Other programs slow a cell down."
+    shared = any(cell.shared_by > 1 for arm in view.arms for cell in arm.cells)
+    return f"{said} Of cells trained side by side, each one's share." if shared else said
+
+
+def _ends(view: View, value: Callable[[Arm], float]) -> tuple[Arm, Arm]:
+    known = [arm for arm in view.arms if value(arm)]
+    return min(known, key=value), max(known, key=value)
+
+
+def _peak(arm: Arm) -> float:
+    return arm.peak_bytes or 0
+
+
+def _pace(arm: Arm) -> float:
+    return arm.seconds_a_step or 0.0
+
+
+MEASURES = (
+    Measure(
+        name="loss",
+        value=attrgetter("mean_loss"),
+        unit=_loss_unit,
+        title=_loss_title,
+        shown="held-out loss",
+        header="held-out loss (mean over seeds)",
+        footnote=_loss_footnote,
+    ),
+    Measure(
+        name="memory",
+        value=attrgetter("peak_bytes"),
+        unit=_byte_unit,
+        title=_memory_title,
+        shown="peak memory",
+        header="peak memory (MB)",
+        footnote=memory_footnote,
+    ),
+    Measure(
+        name="seconds",
+        value=attrgetter("seconds_a_step"),
+        unit=_second_unit,
+        title=_seconds_title,
+        shown="time of a step",
+        header="time of a step (s)",
+        footnote=_seconds_footnote,
+    ),
+)

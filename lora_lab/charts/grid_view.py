@@ -1,0 +1,67 @@
+"""What the plots of a grid share: which arms they show, under which conditions, and what they call them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lora_lab.charts.captions import model_name
+from lora_lab.grids.results import Arm, Setting, rates
+from lora_lab.spec import TARGET_LABELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One rank x bit width plane of a grid."""
+
+    arms: tuple[Arm, ...]
+    """Each at its best learning rate."""
+
+    conditions: str
+
+
+def name_of(setting: Setting) -> str:
+    """`r=8, nf4-dq`."""
+    return f"r={setting.rank}, {setting.bits}"
+
+
+def naming(arms: Sequence[Arm]) -> Callable[[Setting], str]:
+    """Short names for settings: `r8 nf4-dq`, and what else the grid varies."""
+    also = [field for field in ("targets", "variant") if len({getattr(a.setting, field) for a in arms}) > 1]
+
+    def words(setting: Setting) -> str:
+        more = (str(getattr(setting, field)) for field in also)
+        return " ".join([f"r{setting.rank} {setting.bits}", *more])
+
+    return words
+
+
+def grid_conditions(arms: Sequence[Arm]) -> str:
+    """What all cells share, how many seeds there are, and where it was measured."""
+    cells = [cell for arm in arms for cell in arm.cells]
+    spec = cells[0].spec
+    seeds = len({cell.spec.seed for cell in cells})
+    parts = [
+        model_name(spec.model),
+        *_shared(arms),
+        f"{spec.steps} steps of batch {spec.batch}",
+        _rates(rates(arms)),
+        "1 seed" if seeds == 1 else f"{seeds} seeds",
+    ]
+    devices = sorted({f"{cell.device}, {cell.compute}" for cell in cells if cell.device})
+    where = f"; measured on {'; '.join(devices)}" if devices else ""
+    finished = sum(cell.comparable for cell in cells)
+    so_far = f"; {finished} of {len(cells)} cells finished" if finished < len(cells) else ""
+    return f"{', '.join(parts)}{where}{so_far}"
+
+
+def _shared(arms: Sequence[Arm]) -> list[str]:
+    """Target set and variant, where there is one only and it is not the usual one."""
+    targets = {arm.setting.targets for arm in arms}
+    variants = {arm.setting.variant for arm in arms}
+    words = [TARGET_LABELS[each] for each in targets] if len(targets) == 1 else []
+    return words + ([*variants] if len(variants) == 1 and "lora" not in variants else [])
+
+
+def _rates(tried: Sequence[float]) -> str:
+    if len(tried) == 1:
+        return f"learning rate {tried[0]:g}"
+    return f"each at the best of {len(tried)} learning rates"

@@ -1,0 +1,220 @@
+"""Live charts: what a training has measured so far, as an SVG string that is made anew at every look.
+
+    line_chart(
+        loss_series("loss", [(1, 4.61), (2, 4.20)]),
+        title="Loss", x_label="step", y_label="loss", window=(1, 60), y_format="{:.2f}".format,
+    )
+
+Size and horizontal axis don't depend on how many points have come, so nothing jumps. Colours are the page's.
+Text keeps its size in the drawing, so a phone wants `width=NARROW`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+
+from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, Point, frame_for
+from lora_lab.charts.svg import element
+
+WIDE, NARROW = 560, 358
+MAX_POINTS = 300  # of one line, more than a chart is wide in pixels
+SMOOTHING = 0.8  # weight of the past: a step counts for a fifth and is forgotten after about ten
+LARGEST = 1e100  # a diverged loss beyond it is no number a chart can show
+
+Piece = list[Point]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line. Its points are in the order of x; those that are not numbers are gaps."""
+
+    label: str
+    """Stands at the line's end with its latest value; empty for none."""
+
+    points: Sequence[Point]
+    colour: Colour = "ink"
+    dashed: bool = False
+    measured: bool = True
+    """False for what was computed beforehand."""
+
+    faint: bool = False
+    """For raw values behind their smoothed line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A moment worth naming, such as the step at which a run was stopped."""
+
+    x: float
+    label: str
+
+
+def smoothed(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[Point]:
+    """Exponential moving average, corrected for its start at nothing as in Adam (arXiv:1412.6980 section 3).
+
+    A value that is not a number stays a gap and changes nothing after it.
+    """
+    result: list[Point] = []
+    average = weight = 0.0
+    for x, y in points:
+        if _is_number((x, y)):
+            average = keep * average + (1 - keep) * y
+            weight = keep * weight + (1 - keep)
+            result.append((x, average / weight))
+        else:
+            result.append((x, math.nan))
+    return result
+
+
+def loss_series(label: str, points: Sequence[Point], *, colour: Colour = "blue") -> tuple[Series, Series]:
+    """A noisy curve twice: as measured, faint, and smoothed."""
+    return (
+        Series(label="", points=points, colour=colour, faint=True),
+        Series(label=label, points=smoothed(points), colour=colour),
+    )
+
+
+def thinned(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Point]:
+    """At most `limit` points: both ends, and each bucket's lowest and highest, so that no spike is lost."""
+    if len(points) <= limit:
+        return list(points)
+    inner, buckets = points[1:-1], (limit - 2) // 2
+    kept = [points[0]]
+    for number in range(buckets):
+        bucket = inner[number * len(inner) // buckets : (number + 1) * len(inner) // buckets]
+        kept += sorted({min(bucket, key=_y), max(bucket, key=_y)})
+    return [*kept, points[-1]][-max(1, limit) :]
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    window: tuple[float, float] | None,
+    y_format: Format,
+    marks: Sequence[Mark] = (),
+    from_zero: bool = False,
+    width: int = WIDE,
+) -> str:
+    """The chart as one `<svg>` element.
+
+    `window` is what can be seen of the x axis: from the first to the last planned step, or a part of that;
+    without it, everything that has come. `from_zero` starts the y axis at 0, as amounts want it.
+    """
+    x_span = _window(series, window)
+    seen = [(line, pieces) for line in series if (pieces := visible(line.points, x_span))]
+    frame = frame_for(
+        [line.label for line in series if line.label],
+        [y for _, pieces in seen for piece in pieces for _, y in piece],
+        x_span=x_span,
+        y_format=y_format,
+        from_zero=from_zero,
+        width=width,
+    )
+    news = [line for line in series if line.measured and _latest(line)]
+    body = [
+        frame.axes(x_label, y_label),
+        *(frame.mark(mark.x, mark.label) for mark in marks),
+        *(frame.line(pieces, line.colour, dashed=line.dashed, faint=line.faint) for line, pieces in seen),
+        frame.end_labels([_end_label(line, pieces, y_format) for line, pieces in seen if line.label]),
+        "" if news else frame.waiting(),
+    ]
+    said = _described(series, x_label, y_format) if news else "Waiting for the first step."
+    return _svg(title, said, body, width)
+
+
+def visible(points: Sequence[Point], window: tuple[float, float]) -> list[Piece]:
+    """What `window` shows: unbroken pieces, cut at its edges, together at most `MAX_POINTS` points."""
+    pieces = [cut for piece in _unbroken(points) if (cut := _cut(piece, window))]
+    total = sum(map(len, pieces))
+    if total <= MAX_POINTS:
+        return pieces
+    shares = [(piece, MAX_POINTS * len(piece) // total) for piece in pieces]
+    return [thinned(piece, limit=share) for piece, share in shares if share]
+
+
+def _unbroken(points: Sequence[Point]) -> Iterator[Piece]:
+    piece: Piece = []
+    for point in points:
+        if _is_number(point):
+            piece.append(point)
+        elif piece:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _is_number(point: Point) -> bool:
+    return all(math.isfinite(value) and abs(value) < LARGEST for value in point)
+
+
+def _cut(piece: Piece, window: tuple[float, float]) -> Piece:
+    """The part inside, with new end points where the line crosses an edge."""
+    low, high = window
+    inside = [point for point in piece if low <= point[0] <= high]
+    for before, after in pairwise(piece):
+        if before[0] < low < after[0]:
+            inside.insert(0, _between(before, after, low))
+        if before[0] < high < after[0]:
+            inside.append(_between(before, after, high))
+    return inside
+
+
+def _between(before: Point, after: Point, x: float) -> Point:
+    share = (x - before[0]) / (after[0] - before[0])
+    return x, before[1] + share * (after[1] - before[1])
+
+
+def _y(point: Point) -> float:
+    return point[1]
+
+
+def _window(series: Sequence[Series], window: tuple[float, float] | None) -> tuple[float, float]:
+    """A range with some width, whatever was asked for."""
+    if window is None:
+        xs = [point[0] for line in series for point in line.points if _is_number(point)]
+        window = (min(xs), max(xs)) if xs else (0.0, 1.0)
+    low, high = window
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _latest(line: Series) -> Point | None:
+    """The last point that is a number."""
+    return next((point for point in reversed(line.points) if _is_number(point)), None)
+
+
+def _end_label(line: Series, pieces: Sequence[Piece], y_format: Format) -> EndLabel:
+    end = pieces[-1][-1]
+    return EndLabel(name=line.label, value=y_format(end[1]), at=end, colour=line.colour, dot=line.measured)
+
+
+def _described(series: Sequence[Series], x_label: str, y_format: Format) -> str:
+    """`Latest: loss 2.31 at step 14; peak 525 MB at step 14. Computed: 527 MB.`"""
+    latest = [(line, point) for line in series if line.label and (point := _latest(line))]
+    measured = [f"{line.label} {y_format(y)} at {x_label} {x:g}" for line, (x, y) in latest if line.measured]
+    computed = [f"{line.label} {y_format(y)}" for line, (_, y) in latest if not line.measured]
+    sentences = [f"Latest: {'; '.join(measured)}." if measured else ""]
+    sentences.append(f"Computed beforehand: {'; '.join(computed)}." if computed else "")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _svg(title: str, said: str, body: Sequence[str], width: int) -> str:
+    """Named for screen readers; its width is the page's, its shape is fixed."""
+    return element(
+        "svg",
+        element("title", escape(title)),
+        element("desc", escape(said)),
+        *body,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {HEIGHT}",
+        width="100%",
+        role="img",
+        aria_label=f"{title}. {said}",
+        font_size=TEXT_SIZE,
+        style="display:block;font-variant-numeric:tabular-nums",
+    )

@@ -1,0 +1,238 @@
+"""The frame of a live chart: its two scales, and what can be drawn into it. It knows nothing of runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from lora_lab.charts.svg import element, path_data
+from study.plots.axis import nice_span, nice_ticks, spread
+
+Point = tuple[float, float]
+Colour = Literal["ink", "blue", "orange", "green", "purple", "brown"]
+Format = Callable[[float], str]
+
+HEIGHT = 260
+NARROW_BELOW = 450
+TEXT_SIZE, LEADING = 14, 17
+TOP, BELOW, EDGE = 36, 44, 6  # room for the axis name; for tick and axis labels; at the sides
+CHARACTER = 0.62 * TEXT_SIZE  # width of a digit or small letter in the widest of the page's fonts
+VALUE_CHARACTERS = 7  # room kept for a value, `1.25 GB`, so that 9.99 and 10.01 leave the plot where it is
+SCALE_WIDTH = VALUE_CHARACTERS * CHARACTER + 7
+LABEL_SHARE = 0.36  # of the width, at most, for the names at the lines' ends
+LABEL_GAP = 10  # between a line's end and its name
+
+SOFT, FAINT = 0.78, 0.16  # opacities: secondary text keeps 4.5 : 1 on white and on the dark page
+PAPER = "var(--sheet, Canvas)"
+COLOURS: dict[Colour, str] = {  # each at least 3 : 1 on white and on the dark page; a page may set its own
+    "ink": "currentColor",
+    "blue": "var(--series-blue, #0072B2)",
+    "orange": "var(--series-orange, #D55E00)",
+    "green": "var(--series-green, #009E73)",
+    "purple": "var(--series-purple, #AA5A88)",
+    "brown": "var(--series-brown, #8C6D31)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndLabel:
+    """What stands at the end of a line."""
+
+    name: str
+    value: str
+    at: Point
+    colour: Colour
+    dot: bool
+    """A filled mark on the last point, because it was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The plotting area of a chart `width` units wide, and what its edges mean."""
+
+    width: int
+    right: float
+    x_span: Point
+    y_span: Point
+    y_ticks: tuple[tuple[float, str], ...]
+    left: float = EDGE + SCALE_WIDTH
+    top: float = TOP
+    bottom: float = HEIGHT - BELOW
+
+    def x(self, value: float) -> float:
+        """Units from the left edge."""
+        low, high = self.x_span
+        return self.left + (value - low) / (high - low) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        """Units from the top edge."""
+        low, high = self.y_span
+        return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
+
+    @property
+    def narrow(self) -> bool:
+        """A phone's chart: fewer ticks, and a name above its value."""
+        return self.width < NARROW_BELOW
+
+    def axes(self, x_label: str, y_label: str) -> str:
+        """Grid, tick labels and axis names."""
+        parts = [text(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
+        for value, label in self.y_ticks:
+            parts.append(self._rule(self.y(value), FAINT))
+            parts.append(text(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
+        for value in self._x_ticks():
+            label = f"{value:,.6g}"
+            parts.append(text(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
+        parts.append(text((self.left + self.right) / 2, HEIGHT - 7, x_label, anchor="middle", soft=True))
+        return "".join(parts)
+
+    def _rule(self, y: float, opacity: float) -> str:
+        level = path_data([[(self.left, y), (self.right, y)]])
+        return element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
+
+    def _x_ticks(self) -> tuple[float, ...]:
+        """Whole numbers where there are any: half a step means nothing."""
+        ticks = nice_ticks(*self.x_span, about=4 if self.narrow else 7)
+        return tuple(tick for tick in ticks if tick == int(tick)) or ticks
+
+    def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> str:
+        """One line; its pieces have gaps between them."""
+        return element(
+            "path",
+            d=path_data([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
+            fill="none",
+            style=f"stroke:{COLOURS[colour]}",
+            stroke_width=1.2 if faint else 1.6 if dashed else 2.2,
+            stroke_opacity=0.55 if faint else None,
+            stroke_dasharray="5 4" if dashed else None,
+            stroke_linecap=None if dashed else "round",
+            stroke_linejoin="round",
+        )
+
+    def end_labels(self, labels: Sequence[EndLabel]) -> str:
+        """Names and latest values beside the lines' ends, kept apart from each other.
+
+        Lines that end at different places may run through each other's names; then all stand at the right.
+        """
+        apart = len({label.at[0] for label in labels if label.dot}) > 1
+        room = self.bottom - self.top
+        rows = 2 if self.narrow and 2 * LEADING * len(labels) <= room else 1
+        places = spread(
+            [self.y(label.at[1]) for label in labels],
+            gap=rows * LEADING,
+            low=self.top,
+            high=self.bottom - (rows - 1) * LEADING,
+        )
+        return "".join(
+            self._end_label(label, y, rows=rows, start=self.right if apart else self.x(label.at[0]))
+            for label, y in zip(labels, places, strict=True)
+        )
+
+    def _end_label(self, label: EndLabel, y: float, *, rows: int, start: float) -> str:
+        x, own_y = self.x(label.at[0]), self.y(label.at[1])
+        colour = COLOURS[label.colour]
+        parts = []
+        if abs(own_y - y) > 3 or start > x:
+            leader = path_data([[(x, own_y), (start, own_y), (start + LABEL_GAP - 1, y)]])
+            dots = "1 3" if start > x else None
+            parts.append(
+                element("path", d=leader, fill="none", style=f"stroke:{colour}", stroke_dasharray=dots)
+            )
+        if label.dot:
+            look = f"fill:{colour};stroke:{PAPER}"
+            parts.append(element("circle", cx=x, cy=own_y, r=4.5, style=look, stroke_width=1.5))
+        x = start + LABEL_GAP
+        room = self.width - EDGE - self.right - LABEL_GAP
+        if rows == 2:
+            parts.append(text(x, y + 5, cut(label.name, room), soft=True, halo=True))
+            parts.append(text(x, y + 5 + LEADING, label.value, bold=True, halo=True))
+        else:
+            name = cut(label.name, room - (len(label.value) + 1) * CHARACTER)
+            parts.append(text(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
+        return "".join(parts)
+
+    def mark(self, value: float, label: str) -> str:
+        """A moment: an upright line with its name at the top, on the side where there is more room."""
+        if not self.x_span[0] <= value <= self.x_span[1]:
+            return ""
+        x = self.x(value)
+        late = x > (self.left + self.right) / 2
+        upright = path_data([[(x, self.top), (x, self.bottom)]])
+        return element(
+            "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
+        ) + text(
+            x - 6 if late else x + 6,
+            self.top + 10,
+            label,
+            anchor="end" if late else None,
+            soft=True,
+            halo=True,
+        )
+
+    def waiting(self) -> str:
+        """What stands in the plot until something was measured."""
+        x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
+        return text(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
+
+
+def frame_for(
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    x_span: Point,
+    y_format: Format,
+    from_zero: bool,
+    width: int,
+) -> Frame:
+    """A frame in which all `values` fit, with room at the right for the lines' names and their values."""
+    rows_share_a_line = 0 if width < NARROW_BELOW else VALUE_CHARACTERS + 1
+    longest = max((max(len(name) + rows_share_a_line, VALUE_CHARACTERS) for name in names), default=0)
+    room = min(longest * CHARACTER + LABEL_GAP, LABEL_SHARE * width) if names else 0
+    known = [*values, 0.0] if from_zero else values
+    empty: tuple[Point, tuple[tuple[float, str], ...]] = ((0.0, 1.0), ())
+    y_span, y_ticks = _upwards(min(known), max(known), y_format) if values else empty
+    return Frame(width=width, right=width - EDGE - room, x_span=x_span, y_span=y_span, y_ticks=y_ticks)
+
+
+def _upwards(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tuple[float, str], ...]]:
+    """Range and labelled ticks; fewer when two neighbours would read the same."""
+    for about in (4, 3, 2, 1):
+        span = nice_span(low, high, about=about)
+        ticks = [(value, y_format(value)) for value in nice_ticks(*span, about=about)]
+        if len({label for _, label in ticks}) == len(ticks):
+            return span, tuple(ticks)
+    return span, (ticks[0],)
+
+
+def text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    anchor: Literal["middle", "end"] | None = None,
+    soft: bool = False,
+    bold: bool = False,
+    halo: bool = False,
+    then_bold: str = "",
+) -> str:
+    """One line of text, its baseline at `y`; a halo keeps it readable across lines."""
+    return element(
+        "text",
+        escape(words),
+        element("tspan", escape(then_bold), font_weight="600") if then_bold else "",
+        x=x,
+        y=y,
+        fill="currentColor",
+        fill_opacity=SOFT if soft else None,
+        text_anchor=anchor,
+        font_weight="600" if bold else None,
+        style=f"stroke:{PAPER};paint-order:stroke" if halo else None,
+        stroke_width=4 if halo else None,
+        stroke_linejoin="round" if halo else None,
+    )
+
+
+def cut(words: str, room: float) -> str:
+    """As much of `words` as fits, with an ellipsis for the rest."""
+    letters = max(1, int(room / CHARACTER + 1e-6))
+    return words if len(words) <= letters else f"{words[: letters - 1].rstrip()}…"

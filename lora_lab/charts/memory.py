@@ -1,0 +1,205 @@
+"""Plots 2 and 3: memory by rank and by bit width, computed per component, with measured peaks on the bars."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lora_lab.charts import findings
+from lora_lab.charts.bars import StackedBars
+from lora_lab.charts.captions import conditions
+from lora_lab.charts.parameters import DRAWN_RANKS
+from lora_lab.charts.stack import Bar
+from lora_lab.data.batches import RowSize
+from lora_lab.memory.ledger import COMPONENTS, Compute, Ledger, bits_per_param, predict
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.runs.predicted_vs_measured import Measured, percent_above
+from lora_lab.spec import BITS, Bits, RunSpec
+from study.base.units import MB, as_bytes
+from study.plots.plot import Cell, Plot
+
+KEY_NAMES = {"constants": "quant. constants", "logits": "logits, loss"}  # the table has the full names
+MEASURED_HEADER = ("measured peak (MB)", "measured against computed (%)", "measured on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One bar before it is drawn: its place on the free axis, what was computed and measured there."""
+
+    value: int | Bits
+    ledger: Ledger
+    measured: tuple[Measured, ...]
+
+    def bar(self, *, chosen: bool, lower: bool) -> Bar:
+        """As it is drawn; the names of bit widths are long and stand in two rows."""
+        label: tuple[str, ...] = (str(self.value),)
+        if isinstance(self.value, str):
+            label = (self.value, f"{bits_per_param(self.value):.3g}")
+        peaks = tuple(run.peak_bytes for run in self.measured)
+        return Bar(
+            label=label,
+            ledger=self.ledger,
+            chosen=chosen,
+            lower=lower and isinstance(self.value, str),
+            measured_bytes=peaks,
+        )
+
+
+def memory_by_rank(
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
+) -> Plot:
+    """Peak memory for ranks 1 to 256 at the chosen bit width; `measured` differ in their rank only."""
+    fitting = _distinct(measured, compute)
+    ranks = sorted({*DRAWN_RANKS, spec.rank, *(run.spec.rank for run in fitting)})
+    columns = [
+        Column(
+            value=rank,
+            ledger=predict(shape, replace(spec, rank=rank), row, compute),
+            measured=tuple(run for run in fitting if run.spec.rank == rank),
+        )
+        for rank in ranks
+    ]
+    by_rank = {rank: column.ledger for rank, column in zip(ranks, columns, strict=True)}
+    return _plot(
+        columns,
+        free="rank",
+        chosen=spec.rank,
+        title=findings.of_ranks(by_rank, spec.rank),
+        subtitle=conditions(shape, spec, row, compute, fixed=spec.bits),
+        x_label="rank",
+    )
+
+
+def memory_by_bits(
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
+) -> Plot:
+    """Peak memory for each way to store the weights; `measured` differ in their bits only."""
+    fitting = _distinct(measured, compute)
+    seen = {spec.bits, *(run.spec.bits for run in fitting)}
+    # Nobody trains on fp32 weights to save memory: it is drawn only when asked for or measured.
+    widths = [bits for bits in BITS if bits != "fp32" or bits in seen]
+    widths.sort(key=bits_per_param, reverse=True)
+    columns = [
+        Column(
+            value=bits,
+            ledger=predict(shape, replace(spec, bits=bits), row, compute),
+            measured=tuple(run for run in fitting if run.spec.bits == bits),
+        )
+        for bits in widths
+    ]
+    by_bits = {bits: column.ledger for bits, column in zip(widths, columns, strict=True)}
+    return _plot(
+        columns,
+        free="bits",
+        chosen=spec.bits,
+        title=findings.of_bits(by_bits, spec.bits),
+        subtitle=conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
+        x_label="format, and stored bits per weight",
+    )
+
+
+def _distinct(measured: Iterable[Measured], compute: Compute) -> list[Measured]:
+    """Runs in this number type; of runs that would be drawn on one another, the first."""
+    found: dict[tuple[int, Bits, str, int], Measured] = {}
+    for run in measured:
+        if run.compute == compute:
+            found.setdefault((run.spec.rank, run.spec.bits, run.device_name, run.peak_bytes), run)
+    return list(found.values())
+
+
+def _plot(
+    columns: Sequence[Column],
+    *,
+    free: Literal["rank", "bits"],
+    chosen: int | Bits,
+    title: str,
+    subtitle: str,
+    x_label: str,
+) -> Plot:
+    drawn = _drawn_components(columns)
+    here = next(column for column in columns if column.value == chosen)
+    where = f"rank {chosen}" if free == "rank" else str(chosen)
+    return Plot(
+        name=f"memory-by-{free}",
+        title=title,
+        subtitle=subtitle,
+        header=_header(columns, drawn, free),
+        rows=tuple(_rows(columns, drawn)),
+        alt=_alt(columns, here, where, free),
+        drawing=StackedBars(
+            bars=tuple(
+                column.bar(chosen=column is here, lower=i % 2 == 1) for i, column in enumerate(columns)
+            ),
+            components=tuple((field, KEY_NAMES.get(field, name)) for field, name in drawn),
+            x_label=x_label,
+            key_title=f"{where}, computed",
+            footnote=_footnote(columns, here),
+        ),
+    )
+
+
+def _drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    """What is not zero everywhere, in the order of the stack."""
+    return tuple(
+        (field, name)
+        for field, name in COMPONENTS
+        if any(getattr(column.ledger, field) for column in columns)
+    )
+
+
+def _header(
+    columns: Sequence[Column], drawn: Sequence[tuple[str, str]], free: Literal["rank", "bits"]
+) -> tuple[str, ...]:
+    axis = ("rank",) if free == "rank" else ("weights stored as", "bits per weight")
+    parts = tuple(f"{name} (MB)" for _, name in drawn)
+    measured = MEASURED_HEADER if any(column.measured for column in columns) else ()
+    return (*axis, *parts, "computed total (MB)", *measured)
+
+
+def _rows(columns: Sequence[Column], drawn: Sequence[tuple[str, str]]) -> Iterator[tuple[Cell, ...]]:
+    """One row for a bar, or one for each run measured on it."""
+    nothing = ("",) * len(MEASURED_HEADER) if any(column.measured for column in columns) else ()
+    for column in columns:
+        axis: tuple[Cell, ...] = (column.value,)
+        if isinstance(column.value, str):
+            axis = (column.value, bits_per_param(column.value))
+        total = column.ledger.total_bytes
+        computed = (*axis, *(getattr(column.ledger, field) / MB for field, _ in drawn), total / MB)
+        for run in column.measured:
+            where = f"{run.device_name}, {run.steps} steps"
+            yield (*computed, run.peak_bytes / MB, percent_above(run.peak_bytes, total), where)
+        if not column.measured:
+            yield (*computed, *nothing)
+
+
+def _footnote(columns: Sequence[Column], here: Column) -> str:
+    pairs = [(column, run) for column in columns for run in column.measured]
+    return findings.footnote(
+        [run for _, run in pairs],
+        computed=[column.ledger.total_bytes for column, _ in pairs],
+        chosen=[i for i, (column, _) in enumerate(pairs) if column is here],
+    )
+
+
+def _alt(columns: Sequence[Column], here: Column, where: str, free: Literal["rank", "bits"]) -> str:
+    low, high = (pick(columns, key=_total) for pick in (min, max))
+    axis = {"rank": "rank", "bits": "the way weights are stored"}[free]
+    measured = [
+        f"{_place(column)} {as_bytes(run.peak_bytes)}, "
+        f"{findings.gap(percent_above(run.peak_bytes, _total(column)))}"
+        for column in columns
+        for run in column.measured
+    ]
+    said = f" Measured: {'; '.join(measured[:3])}." if measured else ""
+    return (
+        f"Stacked bars of computed peak memory by {axis}: {as_bytes(_total(low))} ({_place(low)}) to "
+        f"{as_bytes(_total(high))} ({_place(high)}). At {where} it is {as_bytes(_total(here))}, most of it "
+        f"{findings.listed(here.ledger)}.{said}"
+    )
+
+
+def _total(column: Column) -> int:
+    return column.ledger.total_bytes
+
+
+def _place(column: Column) -> str:
+    return f"rank {column.value}" if isinstance(column.value, int) else column.value

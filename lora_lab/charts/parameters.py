@@ -1,0 +1,100 @@
+"""Plot 1: how many parameters LoRA trains, by rank, for each set of target matrices."""
+
+from dataclasses import replace
+
+from lora_lab.charts.captions import model_name
+from lora_lab.charts.lines import Line, RankLines
+from lora_lab.parameters import counts
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec
+from study.base.errors import LearnerError
+from study.base.units import as_count, as_percent
+from study.plots.plot import Plot
+
+DRAWN_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+FORMULA = "rank\u00a0×\u00a0(d_in\u00a0+\u00a0d_out)"  # never broken over two lines
+DORA_FORMULA = f"{FORMULA}\u00a0+\u00a0d_out"
+LINE_LABELS: dict[str, str] = {"q+v": "q + v", "attention": "attention", "all-linear": "all linear"}
+TYPED_LABEL = "the typed names"
+
+
+def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
+    """Exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
+    chosen = counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
+    ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
+    by_set = _counts_of_sets(shape, ranks, spec)
+    trainable, percent = as_count(chosen.trainable), as_percent(chosen.percent)
+    return Plot(
+        name="parameters-by-rank",
+        title=(
+            f"Rank {spec.rank} on {TARGET_LABELS[spec.targets]} trains {trainable} parameters, "
+            f"{percent} of all"
+        ),
+        subtitle=(
+            f"{model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: "
+            f"{DORA_FORMULA if spec.variant == 'dora' else FORMULA}, summed over the adapted matrices"
+        ),
+        header=(
+            "rank",
+            *(f"{TARGET_LABELS[targets]} (parameters)" for targets in by_set),
+            f"{TARGET_LABELS[spec.targets]} (% of model and adapters)",
+        ),
+        rows=tuple(
+            (rank, *(line[i] for line in by_set.values()), _percent(shape, replace(spec, rank=rank)))
+            for i, rank in enumerate(ranks)
+        ),
+        alt=_alt(spec, by_set, ranks, percent),
+        drawing=RankLines(
+            ranks=ranks,
+            lines=_lines(by_set, spec.targets),
+            rank=spec.rank,
+            answer=(trainable, f"at rank {spec.rank}, {percent}"),
+            y_label="trainable parameters",
+        ),
+    )
+
+
+def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) -> dict[str, tuple[int, ...]]:
+    """Counts by set, for the sets the model has and what is chosen."""
+    found: dict[str, tuple[int, ...]] = {}
+    for targets in dict.fromkeys((*TARGET_SETS, spec.targets)):
+        try:
+            found[targets] = tuple(
+                counts.count(shape, rank=rank, targets=targets, variant=spec.variant).trainable
+                for rank in ranks
+            )
+        except LearnerError:
+            if targets == spec.targets:
+                raise
+    return found
+
+
+def _percent(shape: ModelShape, spec: RunSpec) -> float:
+    return counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).percent
+
+
+def _lines(by_set: dict[str, tuple[int, ...]], chosen: str) -> tuple[Line, ...]:
+    """One line for each different count; sets that come to the same matrices share it."""
+    labels: dict[tuple[int, ...], list[str]] = {}
+    for targets, line in by_set.items():
+        labels.setdefault(line, []).append(LINE_LABELS.get(targets, TYPED_LABEL))
+    return tuple(
+        Line(label=" = ".join(names), counts=line, chosen=line == by_set[chosen])
+        for line, names in labels.items()
+    )
+
+
+def _alt(spec: RunSpec, by_set: dict[str, tuple[int, ...]], ranks: tuple[int, ...], percent: str) -> str:
+    here = ranks.index(spec.rank)
+    others = [
+        f"{TARGET_LABELS[targets]} {as_count(line[here])}"
+        for targets, line in by_set.items()
+        if targets != spec.targets
+    ]
+    compared = f"; {', '.join(others)}" if others else ""
+    chosen = f"{TARGET_LABELS[spec.targets]} {as_count(by_set[spec.targets][here])} ({percent})"
+    besides = " besides the magnitudes" if spec.variant == "dora" else ""
+    return (
+        "Computed lines of trainable parameters by rank, 1 to 256, on logarithmic axes: twice the rank, "
+        f"twice the parameters{besides}. At rank {spec.rank}: {chosen}{compared}."
+    )

@@ -1,0 +1,162 @@
+"""What lower loss costs in memory: every setting as a point, and the front that nothing beats in both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from lora_lab.charts.lines import BLUE
+from lora_lab.charts.losses import loss_levels, loss_span
+from study.base.units import GB, MB
+from study.plots.area import Area, Span
+from study.plots.axis import nice_ticks
+from study.plots.sheet import (
+    EDGE,
+    INK,
+    NARROW_BELOW_POINTS,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    fitting,
+    text_width,
+    wrapped,
+)
+
+BODY_WIDE, BODY_NARROW = 300.0, 290.0
+ABOVE = TEXT_LEADING + 8
+BELOW = TEXT_LEADING + 18
+FOOT_GAP = 12.0
+PALE = 0.45  # opacity of points that are not on the front
+DOT, FRONT_DOT = 6.0, 9.0
+
+
+class Box(NamedTuple):
+    """A part of the sheet, in points from its upper left corner."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def meets(self, other: "Box") -> bool:
+        """Whether the two have a part in common."""
+        across = self.left <= other.right and other.left <= self.right
+        return across and self.top <= other.bottom and other.top <= self.bottom
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One setting."""
+
+    label: str
+    bytes: int
+    losses: tuple[float, ...]
+    """Of every seed."""
+
+    @property
+    def loss(self) -> float:
+        """Their mean."""
+        return sum(self.losses) / len(self.losses)
+
+
+def front_of(points: Sequence[Point]) -> list[Point]:
+    """Points that no other beats in loss without more memory; smallest first."""
+    front: list[Point] = []
+    for point in sorted(points, key=_smallest_first):
+        if not front or point.loss < front[-1].loss:
+            front.append(point)
+    return front
+
+
+def _smallest_first(point: Point) -> tuple[int, float]:
+    return point.bytes, point.loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossAgainstMemory:
+    """Memory across, held-out loss upwards: lower left is better in both."""
+
+    points: tuple[Point, ...]
+    footnote: str
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        front = front_of(self.points)
+        span = loss_span([loss for point in self.points for loss in point.losses])
+        levels = loss_levels(span)
+        left = EDGE + max(text_width(label) for label in levels.values()) + 8
+        foot = len(wrapped(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
+        bottom = sheet.height - foot - FOOT_GAP - BELOW
+        right = sheet.width - EDGE - DOT
+        labels = max(text_width(point.label, bold=True) for point in front)
+        across = self._across(room=(labels + 16) / (right - left))
+        area = Area(sheet, (left, top + ABOVE, right, bottom), across=across, upwards=span)
+        sheet.text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
+        area.levels(levels)
+        self._memory_scale(area)
+        self._labels(area, front, self._points(area, front))
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+
+    def _across(self, *, room: float) -> Span:
+        """The range of memory, with room for the first label left of the first point."""
+        low, high = min(point.bytes for point in self.points), max(point.bytes for point in self.points)
+        width = (high - low) or high / 2
+        return low - width * min(room / (1 - min(room, 0.6)), 1.5), high + width * 0.06
+
+    def _memory_scale(self, area: Area) -> None:
+        unit, size = ("GB", GB) if area.across[1] >= GB else ("MB", MB)
+        about = 3 if area.sheet.narrow else 5
+        ticks = nice_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
+        places = [area.x(tick * size) for tick in ticks]
+        labels = [f"{tick:,.6g}" for tick in ticks]
+        for index in fitting(places, [text_width(label) for label in labels], first=()):
+            area.sheet.text(
+                places[index], area.bottom + TEXT_LEADING, labels[index], align="center", soft=True
+            )
+        middle = (area.left + area.right) / 2
+        area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)
+
+    def _points(self, area: Area, front: Sequence[Point]) -> list[Box]:
+        """Strokes, dots and the front's line; returns where they are, for labels to keep off."""
+        taken = []
+        for point in self.points:
+            x, ends = area.x(point.bytes), (min(point.losses), max(point.losses))
+            look: dict[str, Any] = {"color": BLUE} if point in front else {"color": INK, "alpha": PALE}
+            area.line([point.bytes] * 2, ends, lw=1.2, **look)
+            size = FRONT_DOT if point in front else DOT
+            area.dot(point.bytes, point.loss, colour=look.pop("color"), size=size, **look)
+            reach = size / 2 + 1
+            taken.append(Box(x - reach, x + reach, area.y(point.loss) - reach, area.y(point.loss) + reach))
+            taken.append(Box(x, x, area.y(ends[1]), area.y(ends[0])))
+        for before, after in pairwise(front):
+            corner = (area.x(after.bytes), area.y(before.loss))
+            taken.append(Box(area.x(before.bytes), corner[0], corner[1], corner[1]))
+            taken.append(Box(corner[0], corner[0], corner[1], area.y(after.loss)))
+            xs, ys = [before.bytes, after.bytes, after.bytes], [before.loss, before.loss, after.loss]
+            area.line(xs, ys, color=BLUE, lw=1.6)
+        return taken
+
+    def _labels(self, area: Area, front: Sequence[Point], taken: list[Box]) -> None:
+        """The ends of the front first; then as many as can stand beside their point without touching."""
+        others = [point for point in self.points if point not in front]
+        inner = front[1:-1]
+        for point in [*dict.fromkeys((front[0], front[-1])), *inner, *others]:
+            bold = point in front
+            width = text_width(point.label, bold=bold)
+            x, y = area.x(point.bytes), area.y(point.loss)
+            # Left of and below a point of the front no other point can be.
+            before = x - FRONT_DOT - width
+            places = [(before, y + 5), (before, y + 14)] if bold else []
+            places += [(x + DOT, y + 4), (before, y + 4)]
+            for left, base in places:
+                box = Box(left, left + width, base - TEXT_SIZE + 2, base + 2)
+                inside = left >= area.left and box.right <= area.sheet.width - EDGE
+                if inside and not any(box.meets(other) for other in taken):
+                    area.sheet.text(left, base, point.label, bold=bold, soft=not bold)
+                    taken.append(box)
+                    break

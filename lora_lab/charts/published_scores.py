@@ -1,0 +1,96 @@
+"""Scores as a paper printed them: grey diamonds, for nothing here was computed or measured by the lab."""
+
+from dataclasses import dataclass
+
+from lora_lab.papers.tables import Drawn, Table
+from study.plots.axis import nice_span, nice_ticks, spread
+from study.plots.plot import Cell, Plot
+from study.plots.sheet import (
+    EDGE,
+    FAINT,
+    INK,
+    NARROW_BELOW_POINTS,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    fitting,
+    text_width,
+)
+
+GREY = "#7A7A7A"  # published, as UX.md has it
+BODY_WIDE, BODY_NARROW = 230.0, 250.0
+BELOW = 26.0
+
+
+def published(table: Table) -> Plot:
+    """The drawn part of a table that has one."""
+    drawn = table.drawn
+    assert drawn is not None
+    return Plot(
+        name=f"published-{table.id}",
+        title=drawn.finding,
+        subtitle=f"Published, not measured here: {table.source}",
+        header=("", *(name or drawn.y_label for name, _ in drawn.series)),
+        rows=tuple(
+            (place, *(_cell(values[i]) for _, values in drawn.series)) for i, place in enumerate(drawn.across)
+        ),
+        alt=f"Published numbers, {drawn.y_label}. {_said(drawn)}",
+        drawing=Diamonds(drawn=drawn),
+    )
+
+
+def _cell(value: float | None) -> Cell:
+    return "" if value is None else value
+
+
+def _said(drawn: Drawn) -> str:
+    lines = []
+    for name, values in drawn.series:
+        points = (f"{p} {v:g}" for p, v in zip(drawn.across, values, strict=True) if v is not None)
+        lines.append(f"{name}: {', '.join(points)}" if name else ", ".join(points))
+    return "; ".join(lines) + "."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diamonds:
+    """One grey line of diamonds a series, named at its end; a single series stands without a line."""
+
+    drawn: Drawn
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        drawn = self.drawn
+        values = [v for _, line in drawn.series for v in line if v is not None]
+        low, high = nice_span(min(values), max(values), about=4)
+        ticks = nice_ticks(low, high, about=4)
+        left = EDGE + max(text_width(f"{tick:g}") for tick in ticks) + 8
+        names = max(text_width(name) for name, _ in drawn.series)
+        right, bottom = sheet.width - EDGE - (names + 14 if names else 4), sheet.height - BELOW
+        upper = top + TEXT_LEADING + 10
+        axes = sheet.axes(left=left, top=upper, right=right, bottom=bottom)
+        axes.set_xlim(-0.5, len(drawn.across) - 0.5)
+        axes.set_ylim(low, high)
+        sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
+
+        def down(value: float) -> float:
+            return bottom - (value - low) / (high - low) * (bottom - upper)
+
+        for tick in ticks:
+            axes.axhline(tick, color=INK, alpha=FAINT, lw=0.8)
+            sheet.text(left - 6, down(tick) + 4, f"{tick:g}", align="right", soft=True)
+        room = (right - left) / len(drawn.across)
+        places = [left + room * (i + 0.5) for i in range(len(drawn.across))]
+        for i in fitting(places, [text_width(name) for name in drawn.across], first=(0,)):
+            sheet.text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
+        for _, line in drawn.series:
+            points = [(i, v) for i, v in enumerate(line) if v is not None]
+            style = {"ls": "-" if names else "none", "lw": 1.2, "marker": "D", "ms": 6, "clip_on": False}
+            axes.plot([x for x, _ in points], [y for _, y in points], color=GREY, **style)
+        ends = [down([v for v in line if v is not None][-1]) for _, line in drawn.series]
+        placed = spread(ends, gap=TEXT_LEADING, low=upper, high=bottom)
+        for (name, _), y in zip(drawn.series, placed, strict=True):
+            sheet.text(right + 8, y + 4, name, soft=True)

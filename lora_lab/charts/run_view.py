@@ -1,0 +1,151 @@
+"""A run as its panel shows it: figures, curves, and what it was told."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from lora_lab.charts.captions import model_name
+from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, line_chart, loss_series
+from lora_lab.runs.state import RunState
+from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec
+from study.base.units import as_bytes
+
+Window = tuple[float, float]
+ZOOM_SHARE = 0.5
+MIN_WINDOW_STEPS = 4
+
+
+def title_of(spec: RunSpec) -> str:
+    """`r=8 nf4-dq on smollm2-135m`."""
+    variant = "" if spec.variant == "lora" else f" {VARIANT_NAMES[spec.variant]}"
+    return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
+
+
+def detail_of(spec: RunSpec) -> str:
+    """What else tells runs apart: `40 steps · lr 0.002 · seed 0`."""
+    return f"{spec.steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}"
+
+
+def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
+    """Every setting in words, in the form's order."""
+    return [
+        ("model", model_name(spec.model)),
+        ("weights", BITS_LABELS[spec.bits]),
+        ("rank", str(spec.rank)),
+        ("adapted", TARGET_LABELS[spec.targets]),
+        ("alpha", f"{spec.alpha:g} (scale {spec.scaling:g})"),
+        ("steps", str(spec.steps)),
+        ("batch", f"{spec.batch} examples"),
+        ("length", f"at most {spec.seq_len_tokens} tokens"),
+        ("learning rate", f"{spec.learning_rate:g}"),
+        ("variant", VARIANT_NAMES[spec.variant]),
+        ("optimizer", OPTIMIZER_LABELS[spec.optimizer]),
+        ("checkpointing", "on" if spec.checkpointing else "off"),
+        ("seed", str(spec.seed)),
+    ]
+
+
+SETTING_NAMES = {"bits": "weights", "targets": "adapted", "seq_len_tokens": "length"}
+"""What `settings_of` calls a field of a spec, where it is another word."""
+
+
+def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: bool) -> dict[str, Markup]:
+    """Loss and memory over the steps, on axes that are there from the start."""
+    shown = window or (1, max(2, spec.steps))
+    marks = _marks(state)
+    width = NARROW if narrow else WIDE
+    loss = line_chart(
+        loss_series("loss", points(state, "loss")),
+        title="Loss on the answers, step by step",
+        x_label="step",
+        y_label="loss",
+        window=shown,
+        y_format="{:.2f}".format,
+        marks=marks,
+        width=width,
+    )
+    rate = line_chart(
+        [Series(label="learning rate", points=points(state, "learning_rate"), colour="green")],
+        title="Learning rate, step by step",
+        x_label="step",
+        y_label="learning rate",
+        window=shown,
+        y_format="{:.1e}".format,
+        from_zero=True,
+        width=width,
+    )
+    memory = _memory_chart(state, shown, width)
+    return {"loss": Markup(loss), "memory": Markup(memory), "rate": Markup(rate)}
+
+
+def _memory_chart(state: RunState, window: Window, width: int) -> str:
+    """Of the run; of all runs together, where it shares its steps with others."""
+    group = "group_" if state.shared_by > 1 else ""
+    series = [
+        Series(label="peak", points=points(state, f"{group}peak_bytes"), colour="orange"),
+        Series(label="live after the step", points=points(state, f"{group}live_bytes"), colour="blue"),
+    ]
+    if state.started:
+        computed = float(state.started[f"{group}predicted_bytes"])
+        ends = [(window[0], computed), (window[1], computed)]
+        series.append(
+            Series(label="computed peak", points=ends, colour="orange", dashed=True, measured=False)
+        )
+    return line_chart(
+        series,
+        title=f"Memory of {state.shared_by} runs side by side" if group else "Memory of the training process",
+        x_label="step",
+        y_label="bytes of live tensors",
+        window=window,
+        y_format=as_bytes,
+        from_zero=True,
+        width=width,
+    )
+
+
+def points(state: RunState, field: str) -> list[tuple[float, float]]:
+    """Step number and one measured value for each step that has it."""
+    return [(float(event["step"]), float(event[field])) for event in state.steps if field in event]
+
+
+def _marks(state: RunState) -> list[Mark]:
+    if not state.ended or not state.steps:
+        return []
+    last = float(state.steps[-1]["step"])
+    if state.status == "stopped":
+        return [Mark(x=last, label="stopped")]
+    return [Mark(x=last, label="failed")] if state.status == "failed" else []
+
+
+def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
+    """The next window: `in` halves, `out` doubles, `earlier` and `later` move by half; None is all of it."""
+    first, last = window or (1.0, float(max(2, steps)))
+    width = last - first
+    if direction == "in":
+        width = max(MIN_WINDOW_STEPS, width * ZOOM_SHARE)
+        first = last - width
+    elif direction == "out":
+        width /= ZOOM_SHARE
+        first = last - width
+    elif direction == "earlier":
+        first -= width / 2
+    elif direction == "later":
+        first += width / 2
+    first = max(1.0, min(first, steps - width))
+    last = min(float(steps), first + width)
+    return None if direction == "all" or (first <= 1 and last >= steps) else (round(first), round(last))
+
+
+def progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
+    """The line of figures under a running run."""
+    latest: dict[str, Any] = state.steps[-1] if state.steps else {}
+    return {
+        "step": len(state.steps),
+        "steps": spec.steps,
+        "loss": latest.get("loss"),
+        "learning_rate": latest.get("learning_rate"),
+        "tokens_per_second": state.tokens_per_second,
+        "seconds_left": state.seconds_left(spec.steps) if not state.ended else None,
+        "live_bytes": state.live_bytes,
+        "peak_bytes": state.peak_bytes,
+    }

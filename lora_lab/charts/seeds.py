@@ -1,0 +1,118 @@
+"""Held-out loss by rank: a line through the seeds' means, every seed as a point, their range as a band."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lora_lab.charts.losses import loss_levels, loss_span
+from study.plots.area import Area
+from study.plots.axis import spread
+from study.plots.sheet import (
+    EDGE,
+    INK,
+    NARROW_BELOW_POINTS,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    fitting,
+    text_width,
+    wrapped,
+)
+
+BODY_WIDE, BODY_NARROW = 290.0, 290.0
+ABOVE = TEXT_LEADING + 8
+BELOW = TEXT_LEADING + 18
+FOOT_GAP = 12.0
+BAND = 0.16  # opacity
+LOOKS = (  # colour and mark: no mark twice; each colour is at least 3 : 1 on white and on the dark page
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#AA5A88", "D"),
+    ("#8C6D31", "v"),
+    (INK, "P"),
+    ("#0072B2", "X"),
+    ("#D55E00", "<"),
+    ("#009E73", ">"),
+    ("#AA5A88", "h"),
+    ("#8C6D31", "*"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedLine:
+    """One bit width."""
+
+    label: str
+    ranks: tuple[int, ...]
+    losses: tuple[tuple[float, ...], ...]
+    """For each rank, the loss of every seed."""
+
+    @property
+    def means(self) -> list[float]:
+        """For each rank."""
+        return [sum(group) / len(group) for group in self.losses]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedLines:
+    """Ranks across, in powers of two; held-out loss upwards."""
+
+    lines: tuple[SeedLine, ...]
+    footnote: str
+
+    def body_height(self, width: float) -> float:
+        """See Drawing."""
+        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """See Drawing."""
+        span = loss_span([loss for line in self.lines for group in line.losses for loss in group])
+        levels = loss_levels(span)
+        left = EDGE + max(text_width(label) for label in levels.values()) + 8
+        right = sheet.width - EDGE - max(text_width(line.label) for line in self.lines) - 22
+        foot = len(wrapped(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
+        bottom = sheet.height - foot - FOOT_GAP - BELOW
+        ranks = sorted({rank for line in self.lines for rank in line.ranks})
+        ends = (math.log2(ranks[0]), math.log2(ranks[-1]))
+        room = (ends[1] - ends[0]) * 0.04 or 1.0
+        across = (ends[0] - room, ends[1] + room)
+        area = Area(sheet, (left, top + ABOVE, right, bottom), across=across, upwards=span)
+        sheet.text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
+        area.levels(levels)
+        self._rank_scale(area, ranks)
+        for line, look in zip(self.lines, LOOKS, strict=False):
+            _draw_line(area, line, *look)
+        self._end_labels(area)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+
+    def _rank_scale(self, area: Area, ranks: Sequence[int]) -> None:
+        places = [area.x(math.log2(rank)) for rank in ranks]
+        widths = [text_width(str(rank)) for rank in ranks]
+        for index in fitting(places, widths, first=(len(ranks) - 1, 0)):
+            y = area.bottom + TEXT_LEADING
+            area.sheet.text(places[index], y, str(ranks[index]), align="center", soft=True)
+        middle = (area.left + area.right) / 2
+        area.sheet.text(middle, area.bottom + BELOW, "rank", align="center", soft=True)
+
+    def _end_labels(self, area: Area) -> None:
+        ends = [(area.x(math.log2(line.ranks[-1])), area.y(line.means[-1])) for line in self.lines]
+        placed = spread([y for _, y in ends], gap=TEXT_LEADING, low=area.top, high=area.bottom)
+        for line, look, (x, own), y in zip(self.lines, LOOKS, ends, placed, strict=False):
+            colour, mark = look
+            area.sheet.line([x + 6, area.right + 4], [own, y], color=colour, lw=0.8)
+            area.sheet.line([area.right + 10], [y], color=colour, marker=mark, ms=6)
+            area.sheet.text(area.right + 18, y + 4, line.label)
+
+
+def _draw_line(area: Area, line: SeedLine, colour: str, mark: str) -> None:
+    xs = [math.log2(rank) for rank in line.ranks]
+    lows, highs = [min(group) for group in line.losses], [max(group) for group in line.losses]
+    area.band(xs, lows, highs, fc=colour, alpha=BAND, lw=0)
+    area.line(xs, line.means, color=colour, lw=2.0)
+    for x, group, mean in zip(xs, line.losses, line.means, strict=True):
+        if len(group) > 1:
+            for loss in group:
+                area.dot(x, loss, colour=colour, size=4.5, alpha=0.8, mew=0.6)
+        area.dot(x, mean, colour=colour, size=7.5, marker=mark)

@@ -1,0 +1,103 @@
+"""The `claim` contract of the command line: one JSON object in, the verdict out."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lora_lab.claims.claim import Claim, printed_of
+from lora_lab.claims.judge import judge
+from lora_lab.claims.pasted import record_of_text
+from lora_lab.claims.verdict import Verdict
+from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, setting_of, whole
+from lora_lab.parameters.legacy_module_names import older_tree
+from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.shapes import ModelShape
+from study.base.errors import LearnerError
+
+OLDER = re.compile(
+    r"<\s*=?\s*v?[45]|old|pre|legacy|un-?fused|v?4\.|v4|block_sparse|per.?expert|separate|w1|modulelist"
+)
+NEWER = re.compile(r"fused|current|new|v?5")
+
+
+def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, Any]:
+    """The verdict on one line of input, structured or pasted."""
+    text = record.get("text")
+    if isinstance(text, str):
+        read = record_of_text(text)
+        verdict = judge_text(text, claim_of(read, reader), read["quantisation"])
+        return verdict.to_json() | {"read": readable(read)}
+    return judge(claim_of(record, reader)).to_json()
+
+
+def judge_text(text: str, claim: Claim, quantisation: str) -> Verdict:
+    """The verdict on a text; one that does not show how the base was loaded may have it in 4 bit."""
+    verdict = judge(claim)
+    if verdict.answer != "impossible" or quantisation != "none" or "from_pretrained" in text:
+        return verdict
+    packed = judge(replace(claim, quantisation="4bit"))
+    if packed.answer == "impossible":
+        return verdict
+    return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
+
+
+def readable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was understood of a pasted text, without the model's configuration."""
+    model = {name: value for name, value in record["model"].items() if name != "config"}
+    return {**record, "model": model}
+
+
+def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
+    """Raises LearnerError naming the field that is wrong."""
+    model, lora = _object(record, "model"), _object(record, "lora")
+    shape = _shape(model, lora, reader)
+    setting = setting_of(lora, targets="target_modules")
+    return Claim(
+        shape=shape,
+        setting=setting,
+        rank=None if lora.get("r") == UNKNOWN else whole(lora, "r", setting.default_rank),
+        targets_are_known=lora.get("target_modules") != UNKNOWN,
+        quantisation=record.get("quantisation") or "none",
+        printed=printed_of(_object(record, "printed")),
+        layouts=layouts(shape, model.get("module_layout")),
+        base_parameters=_size(model, "base_total"),
+        saved_parameters=_size(model, "saved_head_params"),
+    )
+
+
+def layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
+    """Today's and earlier module names; claims are mostly older than the fused experts."""
+    now, older = shape.modules, older_tree(shape)
+    if older is None:
+        return (now,)
+    if wanted is None:
+        return (older, now)
+    said = str(wanted).lower()
+    return (now,) if NEWER.search(said) and not OLDER.search(said) else (older,)
+
+
+def _object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    value = record.get(field)
+    if field == "model" and isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        raise LearnerError(f"{field} must be an object, got {value!r}.", do_next="See the claim contract.")
+    return value
+
+
+def _shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
+    config, name = model.get("config"), model.get("name")
+    kind = model.get("kind")
+    if kind is None and "base_total" not in model:
+        kind = KIND_OF_TASK.get(str(lora.get("task_type")))
+    if isinstance(config, Mapping):
+        return reader.read(config, kind=kind)
+    if not isinstance(name, str):
+        raise LearnerError("A claim needs a model with its config or name.", do_next="Add one.")
+    return reader.find(name, kind=kind)
+
+
+def _size(model: Mapping[str, Any], field: str) -> int | None:
+    return None if model.get(field) is None else whole(model, field, None, least=0, most=LARGEST_SIZE)

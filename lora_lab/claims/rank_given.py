@@ -1,0 +1,78 @@
+"""Rank and targets are stated: the setting prints the line, or it does not."""
+
+from lora_lab.claims.accountings import Sizes, sizes_of
+from lora_lab.claims.claim import Claim
+from lora_lab.claims.fit import Fit, accounting, arithmetic, best_fit, why_not
+from lora_lab.claims.inversion import Explanation, OtherModel, explanations, other_models
+from lora_lab.claims.verdict import Answer, Verdict
+from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.target_matching import adapt
+from study.base.errors import LearnerError
+
+
+def judge_stated(claim: Claim, tree: ModuleTree) -> Verdict:
+    adaptation = adapt(tree, claim.setting)
+    rank = claim.rank or 0  # IA3 has none
+    sizes = sizes_of(claim, tree, adaptation, rank)
+    fit = best_fit(claim, sizes)
+    possible = not fit.failing
+    return Verdict(
+        answer="possible" if possible else "impossible",
+        answer_trainable=_of_first_number(claim, fit),
+        why=_why_possible(claim, fit) if possible else why_not(claim, sizes, fit),
+        failing=fit.failing,
+        expected=sizes,
+        base_parameters=sizes.base,
+        explanations=_settings(claim, tree, sizes),
+        others=() if fit.trainable_fits else others_printing(claim),
+        arithmetic=arithmetic(claim, adaptation, sizes, rank),
+    )
+
+
+def _of_first_number(claim: Claim, fit: Fit) -> Answer:
+    if claim.printed.trainable is None:
+        return "underdetermined"
+    return "possible" if fit.trainable_fits else "impossible"
+
+
+def _why_possible(claim: Claim, fit: Fit) -> str:
+    said = accounting(claim, fit)
+    return f"{said[0].upper()}{said[1:]}."
+
+
+def _settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explanation, ...]:
+    if claim.printed.trainable is None:
+        return ()
+    biases = sizes.biases if claim.setting.bias == "all" else 0
+    found: dict[Explanation, None] = {}
+    for fixed in (sizes.saved + biases, biases):  # with the saved head, and without
+        for each in explanations(tree, claim.setting, claim.printed.trainable, saved=fixed):
+            found.setdefault(each)
+    return tuple(found)
+
+
+def inapplicable(claim: Claim) -> Verdict:
+    """PEFT refuses the setting whatever the names' layout."""
+    tree = claim.layouts[0]
+    try:
+        adapt(claim.shape.modules, claim.setting)
+        said = ""
+    except LearnerError as error:
+        said = str(error)
+    base = claim.base_parameters or tree.base_parameters
+    number = claim.printed.trainable
+    found = () if number is None else explanations(tree, claim.setting, number, saved=0)
+    return Verdict(
+        answer="impossible",
+        answer_trainable="impossible",
+        why=f"This setting can't be applied: {said}",
+        failing=("config",),
+        base_parameters=base,
+        explanations=found,
+        others=others_printing(claim),
+    )
+
+
+def others_printing(claim: Claim) -> tuple[OtherModel, ...]:
+    number = claim.printed.trainable
+    return () if number is None else other_models(number, besides=claim.shape)

@@ -1,0 +1,182 @@
+"""Rank or targets are open: every setting that gives the first number, and those that give the whole line."""
+
+from dataclasses import replace
+
+from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
+from lora_lab.claims.claim import Claim
+from lora_lab.claims.fit import Fit, accounting, arithmetic, best_fit, why_not
+from lora_lab.claims.inversion import Explanation, explanations
+from lora_lab.claims.rank_given import others_printing
+from lora_lab.claims.verdict import Failing, Verdict
+from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
+from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.target_matching import adapt
+from study.base.errors import LearnerError
+
+
+def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
+    """Every setting that gives the first number, and of those the ones that give the whole line."""
+    candidates = _candidates(claim, tree)
+    fitting: list[tuple[Explanation, Fit]] = []
+    failing: list[tuple[Explanation, Fit]] = []
+    for explanation in candidates:
+        fit = best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
+        (failing if fit.failing else fitting).append((explanation, fit))
+    base = claim.base_parameters or tree.base_parameters
+    if fitting:
+        return Verdict(
+            answer="underdetermined",
+            answer_trainable="underdetermined",
+            why=_why_open(claim, fitting[0][0], fitting[0][1], len(fitting)),
+            base_parameters=base,
+            explanations=tuple(explanation for explanation, _ in fitting),
+            arithmetic=_arithmetic_of(claim, tree, fitting[0][0]),
+        )
+    if not failing:
+        number = claim.printed.trainable
+        said = "these numbers" if number is None else f"{number:,} trainable parameters"
+        return Verdict(
+            answer="impossible",
+            answer_trainable="impossible",
+            why=f"No rank up to 512 on {_open_targets(claim)} gives {said}{_half_of(claim, tree)}.",
+            failing=_all_printed(claim),
+            base_parameters=base,
+            others=others_printing(claim),
+        )
+    explanation, fit = min(failing, key=lambda pair: len(pair[1].failing))
+    sizes = _sizes_of_explanation(claim, tree, explanation)
+    return Verdict(
+        answer="impossible",
+        answer_trainable="underdetermined",
+        why=f"Settings with this trainable count exist, but not with the rest of the line. With "
+        f"{_named(explanation)}: {why_not(claim, sizes, fit)}",
+        failing=fit.failing,
+        base_parameters=base,
+        explanations=tuple(explanation for explanation, _ in failing),
+        arithmetic=_arithmetic_of(claim, tree, explanation),
+    )
+
+
+def _half_of(claim: Claim, tree: ModuleTree) -> str:
+    """qlora.py halves the first number of a 4-bit base, adapters and all."""
+    if claim.printed.trainable is None or not claim.quantisation.startswith("4bit"):
+        return ""
+    doubled = replace(claim, printed=replace(claim.printed, trainable=2 * claim.printed.trainable))
+    twice = _candidates(doubled, tree)
+    if not twice:
+        return ""
+    return (
+        f"; it is exactly half of what {_named(twice[0])} trains, as tools print that take a 4-bit base's "
+        "halving for all"
+    )
+
+
+def _all_printed(claim: Claim) -> tuple[Failing, ...]:
+    """Numbers that nothing explains; a share that follows from them is no fault of its own."""
+    printed = claim.printed
+    failing: list[Failing] = []
+    if printed.trainable is not None:
+        failing.append("trainable")
+    if printed.total is not None:
+        failing.append("all")
+    consistent = (
+        printed.percent is not None
+        and printed.trainable is not None
+        and printed.total is not None
+        and percent_fits(printed.percent, printed.trainable, printed.total)
+    )
+    if printed.percent is not None and not consistent:
+        failing.append("pct")
+    return tuple(failing)
+
+
+def _open_targets(claim: Claim) -> str:
+    if not claim.targets_are_known:
+        return "any of this model's linear layers"
+    targets = claim.setting.targets
+    return targets if isinstance(targets, str) else ", ".join(targets or ("PEFT's default targets",))
+
+
+def _named(explanation: Explanation) -> str:
+    rank = "" if explanation.rank is None else f"r = {explanation.rank} on "
+    return f"{rank}{', '.join(explanation.targets)}"
+
+
+def _why_open(claim: Claim, simplest: Explanation, fit: Fit, count: int) -> str:
+    open_parts = [] if claim.rank is not None or claim.setting.variant == "ia3" else ["rank"]
+    open_parts += [] if claim.targets_are_known else ["targets"]
+    settings = "1 setting gives" if count == 1 else f"{count} settings give"
+    return (
+        f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one {_named(simplest)}: "
+        f"{accounting(claim, fit)}."
+    )
+
+
+def _candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
+    """Settings that give the first number, or where it lacks, the second."""
+    if claim.targets_are_known and not claim.applies_to(tree):
+        return ()
+    targets = _fixed_targets(claim, tree)
+    found: dict[Explanation, None] = {}
+    for number, saved in _numbers(claim, tree):
+        for each in explanations(tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets):
+            found.setdefault(each)
+    return tuple(found)
+
+
+def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
+    """Stated targets as a tuple of names, so that only the rank is open."""
+    if not claim.targets_are_known:
+        return None
+    if isinstance(claim.setting.targets, tuple):
+        return claim.setting.targets
+    matches = adapt(tree, claim.setting).matches
+    return tuple(dict.fromkeys(match.group.suffix for match in matches))
+
+
+def _numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
+    """Counts of adapters to solve for, each with what is trained besides."""
+    one = _sizes_for_any_rank(claim, tree)
+    if one is None:
+        return []
+    fixed = one.saved + (one.biases if claim.setting.bias == "all" else 0)
+    if claim.printed.trainable is not None:
+        numbers = [(claim.printed.trainable, fixed)]
+        return numbers + ([(claim.printed.trainable, fixed + one.saved)] if one.saved else [])
+    if claim.printed.total is not None:
+        return [
+            (claim.printed.total - (reading.low - one.adapters), 0)
+            for reading in total_readings(one, claim)
+            if reading.low == reading.high
+        ]
+    return []
+
+
+def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
+    """What does not depend on rank and targets, from the first name that the setting can be put on."""
+    names = [claim.setting.targets] if claim.targets_are_known else [(name,) for name in tree.linear_names]
+    for targets in names:
+        try:
+            adaptation = adapt(tree, replace(claim.setting, targets=targets))
+        except (LearnerError, UnsupportedCase):
+            continue
+        return sizes_of(claim, tree, adaptation, 1)
+    return None
+
+
+def _sizes_of_explanation(claim: Claim, tree: ModuleTree, explanation: Explanation) -> Sizes:
+    adaptation = adapt(tree, _explained(claim, explanation))
+    return sizes_of(claim, tree, adaptation, explanation.rank or 1)
+
+
+def _explained(claim: Claim, explanation: Explanation) -> AdapterSetting:
+    """The claim's setting with the explanation's targets where it leaves them open."""
+    if claim.targets_are_known:
+        return claim.setting
+    return replace(claim.setting, targets=explanation.targets)
+
+
+def _arithmetic_of(claim: Claim, tree: ModuleTree, explanation: Explanation) -> tuple[str, ...]:
+    adaptation = adapt(tree, _explained(claim, explanation))
+    rank = explanation.rank or 1
+    return arithmetic(claim, adaptation, sizes_of(claim, tree, adaptation, rank), rank)

@@ -1,0 +1,107 @@
+"""Where the page asks: texts and forms in, verdicts out, one at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lora_lab.claims.claim import Claim
+from lora_lab.claims.contract import claim_of, judge_text
+from lora_lab.claims.judge import judge
+from lora_lab.claims.pasted import record_of_text
+from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.verdict import Verdict
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.parameters.adapter_config import UnsupportedCase
+from lora_lab.parameters.json_fields import UNKNOWN
+from lora_lab.parameters.target_syntax import as_targets, listed
+from study.base.errors import LearnerError
+
+EXAMPLES_FILE = Path(__file__).with_name("examples.yaml")
+LONGEST_TEXT = 60_000
+"""Characters of a pasted text; a whole notebook is mostly outputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A claim as it was understood, and what can be said of it."""
+
+    claim: Claim
+    read: Mapping[str, Any]
+    """The record: what was stated."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A text to try the page with."""
+
+    id: str
+    name: str
+    text: str
+
+
+def examples() -> tuple[Example, ...]:
+    """Texts to try, in order."""
+    return tuple(Example(**row) for row in yaml.safe_load(EXAMPLES_FILE.read_text("utf-8")))
+
+
+class ClaimDesk:
+    """Checks claims; the reader's worker starts when a configuration is not in the catalogue."""
+
+    def __init__(self, reader: ShapeReader) -> None:
+        self._reader = reader
+
+    def check_text(self, text: str) -> Checked:
+        """Raises LearnerError when the text holds no claim, or the model or setting can't be read."""
+        if len(text) > LONGEST_TEXT:
+            raise LearnerError(
+                f"That is {len(text):,} characters; {LONGEST_TEXT:,} are read at most.",
+                do_next="Paste the configuration and the printed line only.",
+            )
+        record = record_of_text(text)
+        claim = claim_of(record, self._reader)
+        verdict = _judged(lambda: judge_text(text, claim, record["quantisation"]))
+        return Checked(claim=claim, read=record, verdict=verdict)
+
+    def check_form(self, form: Mapping[str, str]) -> Checked:
+        """The same for fields of the form."""
+        record = record_of_form(form)
+        claim = claim_of(record, self._reader)
+        return Checked(claim=claim, read=record, verdict=_judged(lambda: judge(claim)))
+
+
+def _judged(judging: Callable[[], Verdict]) -> Verdict:
+    try:
+        return judging()
+    except UnsupportedCase as case:
+        raise LearnerError(f"This can't be judged: {case}.", do_next="Try other targets.") from case
+
+
+def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
+    """The form's fields as a record. Raises LearnerError when its line holds no number."""
+    line = printed_line(form.get("line", ""))
+    if line is None:
+        raise LearnerError(
+            "The printed line is missing.",
+            do_next="Paste it whole: trainable params, all params, trainable%.",
+        )
+    rank = form.get("rank", "").strip()
+    targets = form.get("targets", "").strip()
+    printed = {"trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent}
+    return {
+        "model": {"name": form.get("model", "").strip()},
+        "lora": {
+            "r": int(rank) if rank.isdecimal() else UNKNOWN,
+            "target_modules": as_targets(targets) if targets else UNKNOWN,
+            "variant": form.get("variant") or "lora",
+            "task_type": form.get("task_type") or None,
+            "modules_to_save": listed(form.get("modules_to_save")),
+            "bias": form.get("bias") or "none",
+        },
+        "quantisation": form.get("quantisation") or "none",
+        "printed": printed,
+    }

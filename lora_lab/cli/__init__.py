@@ -1,0 +1,1 @@
+"""The command lines of the lab and their JSON contracts."""

@@ -1,0 +1,211 @@
+"""One case of `count`, `memory` or `claim`: the record that flags make, and the answer as text."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lora_lab.claims.claim import QUANTISATIONS
+from lora_lab.claims.printed_line import printed_line
+from lora_lab.cli.contracts import CONTRACT_NAMES
+from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
+from lora_lab.memory.frameworks.contract import (
+    ATTENTIONS,
+    DEVICES,
+    LOSSES,
+    MEASURES,
+    METHODS,
+    NUMBER_TYPES,
+    PHASES,
+)
+from lora_lab.memory.ledger import COMPONENTS, bits_per_param
+from lora_lab.microscope.query import SCHEMES, SIDES, Question
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES
+from lora_lab.parameters.counts import Count, adaptation_of, count_adapter, formula
+from lora_lab.parameters.json_fields import UNKNOWN, setting_of
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.parameters.target_syntax import as_targets, listed
+from lora_lab.parameters.worked_count import worked
+from lora_lab.spec import BITS, Bits
+from study.base.errors import LearnerError
+from study.base.units import as_bytes, as_count, as_percent
+
+
+def add_adapter_options(command: argparse.ArgumentParser) -> None:
+    """Every field of the `count` contract as a flag."""
+    command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
+    command.add_argument("--kind", choices=KINDS, help="what the configuration is built as")
+    command.add_argument("--variant", choices=ADAPTER_VARIANTS, default="lora")
+    command.add_argument("--task-type", help="SEQ_CLS trains its classifier too")
+    command.add_argument("--modules-to-save", help="modules trained whole, separated by commas")
+    command.add_argument("--bias", choices=BIASES, default="none")
+    command.add_argument("--feedforward-modules", help="IA3: targets scaled at their input")
+
+
+def add_xray_options(xraying: argparse.ArgumentParser) -> None:
+    """Which runs, and which of their matrices."""
+    xraying.add_argument("--run", type=Path, required=True, help="the run's folder")
+    xraying.add_argument("--beside", type=Path, help="a second run's, to compare directions with")
+    xraying.add_argument("--layer", default="", help="which layer is told of; default: the first")
+    xraying.add_argument("--matrix", default="", help="and which of its matrices, such as self_attn.q_proj")
+    xraying.add_argument("--data-folder", type=Path, help="where models and results are kept")
+    xraying.add_argument("--json", action="store_true", help="print all that was found as one object")
+
+
+def add_microscope_options(command: argparse.ArgumentParser) -> None:
+    """Which matrix, and which two schemes."""
+    usual = Question()
+    command.add_argument("--model", default=usual.model, help="a catalogue name, a folder, or a hub id")
+    command.add_argument("--layer", type=int, default=0, help="from 0")
+    command.add_argument("--matrix", default="", help="such as self_attn.q_proj; default: the layer's first")
+    known = ", ".join(SCHEMES)
+    for side in SIDES:
+        default = usual.side(side).bits
+        command.add_argument(f"--{side}", default=default, help=f"{known}; nf4:128 for blocks of 128")
+    command.add_argument("--data-folder", type=Path, help="where models and results are kept")
+    command.add_argument("--json", action="store_true", help="print all that was found as one object")
+
+
+def add_claim_options(command: argparse.ArgumentParser) -> None:
+    """Every field of the `claim` contract as a flag, or a file to read all of it from."""
+    command.add_argument(
+        "file", nargs="?", type=Path, help="a text with code and printed line; - reads standard input"
+    )
+    command.add_argument("--line", help="the printed line, instead of a file")
+    command.add_argument("--quantisation", choices=QUANTISATIONS, default="none")
+
+
+def add_memory_options(command: argparse.ArgumentParser) -> None:
+    """Every field of the `memory` contract as a flag; without framework and device, of the lab's own loop."""
+    command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
+    command.add_argument("--bits", choices=BITS, default="nf4-dq")
+    command.add_argument("--batch", type=int, default=4)
+    command.add_argument("--seq-len", type=int, default=128)
+    command.add_argument("--method", choices=METHODS, help="full, or how the adapter is trained")
+    command.add_argument("--optimizer", help="adamw, adamw8bit, paged_adamw8bit, sgd and others")
+    command.add_argument("--checkpointing", action="store_true", help="keep each layer's input only")
+    command.add_argument("--adapter-dtype", choices=NUMBER_TYPES)
+    command.add_argument("--framework", help="such as litgpt, torchtune, peft, trl or transformers Trainer")
+    command.add_argument("--device", choices=DEVICES)
+    for flag, known in (("attention", ATTENTIONS), ("loss", LOSSES), ("measure", MEASURES)):
+        command.add_argument(f"--{flag}", choices=[name for name in known if name])
+    command.add_argument("--phase", choices=PHASES)
+
+
+def memory_record(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags as a line of the contract; what is left out is left to its defaults."""
+    plain = options.bits in ("fp32", "bf16")
+    adapter = {"r": options.rank, "targets": as_targets(options.targets)}
+    record = {
+        "model": options.model,
+        "config": None if options.config is None else read_config(options.config),
+        "method": options.method,
+        "base_dtype": options.bits if plain else "bf16",
+        "quant": None if plain else options.bits.removesuffix("-dq"),
+        "double_quant": options.bits.endswith("-dq"),
+        "adapter_dtype": options.adapter_dtype,
+        "lora": None if options.method == "full" else adapter,
+        "micro_batch": options.batch,
+        "seq_len": options.seq_len,
+        "gradient_checkpointing": options.checkpointing,
+    }
+    rest = ("optimizer", "framework", "device", "attention", "loss", "measure", "phase")
+    return record | {name: getattr(options, name) for name in rest}
+
+
+def memory_text(answer: Mapping[str, Any], bits: Bits) -> str:
+    """The peak and its components for a person."""
+    lines = [
+        f"{as_bytes(answer['bytes'])} at the peak of a step; weights at {bits_per_param(bits):.3f} bits each"
+    ]
+    for name, label in COMPONENTS:
+        if size := answer["components"][CONTRACT_NAMES.get(name, name)]:
+            lines.append(f"  {label:<24}{as_bytes(size):>10}")
+    return "\n".join(lines)
+
+
+def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:
+    """The flags as the contracts name them."""
+    return {
+        "r": options.rank,
+        targets: as_targets(options.targets),
+        "variant": options.variant,
+        "task_type": options.task_type,
+        "modules_to_save": listed(options.modules_to_save),
+        "bias": options.bias,
+        "feedforward_modules": listed(options.feedforward_modules),
+    }
+
+
+def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
+    """The model that the flags name."""
+    kind = options.kind or KIND_OF_TASK.get(options.task_type)
+    if options.config is None:
+        return reader.find(options.model, kind=kind)
+    return reader.read(read_config(options.config), kind=kind)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config.json. Raises LearnerError when it is none."""
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise LearnerError(
+            f"{path} can't be read as JSON ({error}).", do_next="Pass a config.json."
+        ) from error
+    if not isinstance(config, dict):
+        raise LearnerError(f"{path} is not a JSON object.", do_next="Pass a model's config.json.")
+    return config
+
+
+def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
+    """The count and its arithmetic."""
+    shape = shape_of_options(options, reader)
+    setting = setting_of(adapter_fields(options, targets="targets"), targets="targets")
+    rank = setting.default_rank if options.rank is None else options.rank
+    found: Count = count_adapter(shape, setting, rank=rank)
+    first = f"{as_count(found.trainable)} trainable of {as_count(found.total)} ({as_percent(found.percent)})"
+    if is_plain(options):
+        try:
+            return f"{first}\n{formula(shape, rank=rank, targets=as_targets(options.targets))}"
+        except LearnerError:
+            pass  # names that PEFT passes over, or that mean more than linear layers
+    return "\n".join((first, *worked(adaptation_of(shape, setting), setting, rank=rank)))
+
+
+def is_plain(options: argparse.Namespace) -> bool:
+    """Whether the page's formula says all of it: LoRA on linear layers."""
+    extras = (options.task_type, options.modules_to_save, options.config)
+    return options.variant in ("lora", "rslora") and options.bias == "none" and not any(extras)
+
+
+def claim_record(options: argparse.Namespace) -> dict[str, Any]:
+    """The claim that the flags make."""
+    line = printed_line(options.line)
+    if line is None:
+        raise LearnerError(f"{options.line!r} is no printed line.", do_next="Paste the whole line.")
+    model: dict[str, Any] = {"name": options.model}
+    if options.config is not None:
+        model |= {"config": read_config(options.config), "kind": options.kind}
+    printed = {
+        "trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent,
+    }  # fmt: skip
+    lora = adapter_fields(options, targets="target_modules")
+    lora["r"] = UNKNOWN if options.rank is None else options.rank
+    return {"model": model, "lora": lora, "quantisation": options.quantisation, "printed": printed}
+
+
+def claim_text(answer: Mapping[str, Any]) -> str:
+    """The verdict for a person."""
+    lines = [f"{answer['verdict']}: {answer['why']}"]
+    lines += [f"  {line}" for line in answer["arithmetic"]]
+    if answer["explanations"] and answer["verdict"] != "possible":
+        lines.append("Settings of this model that print the trainable count:")
+        lines += [
+            f"  r={each['r']} {', '.join(each['target_modules'])}" for each in answer["explanations"][:8]
+        ]
+    if answer["other_models"]:
+        lines.append("Usual settings of other models that print it:")
+        lines += [f"  {each['model']} r={each['r']} {each['targets']}" for each in answer["other_models"]]
+    return "\n".join(lines)

@@ -1,0 +1,179 @@
+"""One JSON object in, one out: the `count` and `memory` contracts of the command line.
+
+What can't be computed answers `{"unsupported": true, "why": ...}`; it never guesses.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from lora_lab.data.batches import RowSize
+from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.memory import ledger as memory
+from lora_lab.memory.frameworks import contract
+from lora_lab.memory.frameworks.contract import MLP_ROLES
+from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.ledger import Compute, Ledger
+from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
+from lora_lab.parameters.counts import count_adapter
+from lora_lab.parameters.json_fields import adapter_of, flag, one_of, setting_of, whole
+from lora_lab.parameters.shapes import Linear, ModelShape
+from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
+from study.base.errors import LearnerError
+
+Record = Mapping[str, Any]
+Answer = dict[str, Any]
+
+CONTRACT_NAMES = {"constants": "quantization"}
+
+
+def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
+    """The answer to one line, with its `id`; bad input and unsupported cases are answers too."""
+    if not isinstance(record, dict):
+        return {"error": "A line must hold one JSON object."}
+    named = {"id": record["id"]} if "id" in record else {}
+    try:
+        return named | compute(record, reader)
+    except UnsupportedCase as case:
+        return named | {"unsupported": True, "why": str(case)}
+    except LearnerError as error:
+        return named | {"error": str(error)}
+
+
+def count_answer(record: Record, reader: ShapeReader) -> Answer:
+    """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
+    setting = setting_of(record, targets="targets")
+    shape = shape_of(record, reader)
+    rank = whole(record, "r", setting.default_rank)
+    found = count_adapter(shape, setting, rank=rank)
+    return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
+
+
+def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
+    """As PEFT has it: a name that matches nothing is passed over as long as another one matches."""
+    if isinstance(targets, list):
+        targets = [name for name in targets if shape.has(name)] or targets
+    return shape.select(targets)
+
+
+def memory_answer(record: Record, reader: ShapeReader) -> Answer:
+    """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
+    if record.get("kind") not in (None, "causal"):
+        raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
+    for field in ("gradient_checkpointing", "double_quant"):
+        flag(record, field)
+    one_of(record, "device", contract.DEVICES, default="cpu")
+    if runs_in_the_lab(record):
+        return _ledger_answer(_own_ledger(record, reader))
+    return _ledger_answer(forecast(contract.setting_of(record, shape_of(record, reader))))
+
+
+def runs_in_the_lab(record: Record) -> bool:
+    """Whether a record means the lab's own loop: it says so, or names neither a framework nor a GPU."""
+    framework = str(record.get("framework") or "").lower()
+    if framework:
+        return "lora_lab" in framework or "lora lab" in framework
+    return record.get("device") != "cuda" and _refusal(record) is None
+
+
+def _ledger_answer(ledger: Ledger) -> Answer:
+    components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
+    return {"bytes": ledger.total_bytes, "components": components}
+
+
+def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
+    """What memory/ledger.py predicts for the lab's own training loop."""
+    refusal = _refusal(record)
+    if refusal:
+        raise UnsupportedCase(refusal)
+    adapter = adapter_of(record)
+    shape = shape_of(record, reader)
+    if shape.model_type not in memory.MODELLED_TYPES:
+        raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
+    rank = whole(adapter, "r", LORA_RANK)
+    batch, seq_len = whole(record, "micro_batch", 1), whole(record, "seq_len", 128)
+    base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
+    return memory.predict_adapted(
+        shape,
+        _adapted(shape, _targets(adapter.get("targets"))),
+        bits=_bits(record, base),
+        rank=rank,
+        row=RowSize(
+            lengths=(seq_len,) * batch,
+            answer_tokens=batch * seq_len,
+            on_gpu=record.get("device") == "cuda",
+        ),
+        compute=base,
+        variant=_variant(record),
+        optimizer=record.get("optimizer") or "adamw",
+        checkpointing=bool(record.get("gradient_checkpointing")),
+    )
+
+
+def _variant(record: Record) -> Variant:
+    """Stated of the adapter, or as the method."""
+    named = adapter_of(record).get("variant") or record.get("method")
+    return named if named in VARIANTS else "lora"
+
+
+MODELLED: dict[str, tuple[Any, ...]] = {
+    "method": (None, "lora", "qlora", "rslora", "dora"),
+    "base_dtype": (None, "fp32", "bf16"),
+    "quant": (None, "nf4", "fp4", "int8", *HQQ_BITS),
+    "adapter_dtype": (None, "fp32"),
+    "gradient_checkpointing": (None, False, True),
+    "optimizer": (None, *OPTIMIZERS),
+    "attention": (None, "sdpa", "sdpa/flash", "flash"),
+    "measure": (None, "max allocated", "live storage"),
+    "loss": (None, "full logits", "answer positions"),
+    "phase": (None, "train"),
+    "gpus": (None, 1),
+}
+"""What the lab's own loop does."""
+
+
+def _refusal(record: Record) -> str | None:
+    """Why the lab's own loop does not do what a record asks for; None if it does."""
+    for field, allowed in MODELLED.items():
+        if record.get(field) not in allowed:
+            return f"the lab's own loop has no {field} {record[field]!r}"
+    variant = adapter_of(record).get("variant")
+    if variant not in (None, *VARIANTS):
+        return f"the lab's own loop has no variant {variant!r}"
+    if record.get("quant") == "fp4" and record.get("double_quant"):
+        return "the lab's own loop has no fp4 with double quantization"
+    return None
+
+
+def _bits(record: Record, base: Compute) -> Bits:
+    quant = record.get("quant")
+    if quant is None and record.get("method") == "qlora":
+        quant = "nf4"
+    if quant == "nf4":
+        return "nf4-dq" if record.get("double_quant") else "nf4"
+    if quant == "fp4":
+        return "fp4"
+    return base if quant is None else cast(Bits, quant)
+
+
+def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
+    """The shape that a record names: by its config where it has one, else from the catalogue.
+
+    A task that trains a head of its own is one of a model with that head.
+    """
+    config, name = record.get("config"), record.get("model")
+    kind = record.get("kind") or KIND_OF_TASK.get(str(record.get("task_type")))
+    if isinstance(config, dict):
+        return reader.read(config, kind=kind)
+    if not isinstance(name, str):
+        raise LearnerError("A record needs a model or a config.", do_next='Add "model": "smollm2-135m".')
+    return reader.find(name, kind=kind)
+
+
+def _targets(written: str | list[str] | None) -> str | list[str] | None:
+    """Module names, roles, a set's name, or None for PEFT's default; `mlp` stands for its matrices."""
+    if written is None or isinstance(written, str):
+        return written
+    if "head" in written:
+        raise UnsupportedCase("an adapter on the output head is not counted yet")
+    return [role for name in written for role in (MLP_ROLES if name == "mlp" else (name,))]

@@ -1,0 +1,57 @@
+"""`python -m lora_lab microscope`: the page's findings as lines, from the same desk."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+from lora_lab.engine.inspections import LOOK_SECONDS
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.microscope.panels import panels
+from lora_lab.microscope.query import KIND, SCHEMES, SIDES, Question, checked, question_of, settled
+from lora_lab.parameters.shapes import ModelShape
+from study.base.errors import LearnerError
+from study.base.settings import load_settings
+
+Say = Callable[[str], None]
+
+
+def microscope_text(options: argparse.Namespace, say: Say) -> str:
+    """What was found. Raises LearnerError when it can't be."""
+    settings = load_settings(home=options.data_folder)
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    try:
+        question = _question(options, _shape(lab, options.model))
+        look = lab.inspections.wait(KIND, question.order, say)
+    finally:
+        lab.close()
+    if options.json:
+        return json.dumps(look.found)
+    return "\n".join(f"{panel.title}: {panel.shown.finding}" for panel in panels(question, look.found))
+
+
+def _question(options: argparse.Namespace, shape: ModelShape) -> Question:
+    fields = {"model": options.model, "layer": str(options.layer), "matrix": options.matrix}
+    for side in SIDES:
+        bits, _, block = getattr(options, side).partition(":")
+        fields |= {side: bits, f"{side}_block": block}
+        read = question_of(fields).side(side)
+        if bits not in SCHEMES or (block and str(read.block) != block):
+            raise LearnerError(
+                f"{getattr(options, side)} is no scheme.", do_next=f"Schemes: {', '.join(SCHEMES)}; nf4:128."
+            )
+    asked = question_of(fields)
+    question = settled(asked, shape)
+    if question.layer != options.layer or (options.matrix and question.matrix != options.matrix):
+        raise LearnerError(
+            f"{options.model} has no {options.matrix or 'matrix'} in layer {options.layer}.",
+            do_next=f"It has {shape.layers} layers, from 0.",
+        )
+    return checked(question, shape)
+
+
+def _shape(lab: Lab, model: str) -> ModelShape:
+    while (shape := lab.shape(model)) is None:
+        time.sleep(LOOK_SECONDS)
+    return shape

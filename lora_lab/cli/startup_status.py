@@ -1,0 +1,52 @@
+"""The worker's preparations as lines for the terminal: a download is worth waiting for, with a number."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lora_lab.data.lab_folder import LabHome
+from study.base.units import as_bytes
+
+LOOK_EVERY_SECONDS = 0.5
+TENTHS = 10
+
+
+def announce(home: LabHome, write: Callable[[str], None]) -> threading.Thread:
+    """Say what the worker does until it is ready or can't be; from a thread of its own."""
+    thread = threading.Thread(target=_say, args=(home, write), name="announce", daemon=True)
+    thread.start()
+    return thread
+
+
+def _say(home: LabHome, write: Callable[[str], None]) -> None:
+    pause = threading.Event()
+    said = ""
+    while True:
+        state = home.worker_state()
+        line = line_of(state)
+        if line and line != said:
+            write(line)
+            said = line
+        if state["state"] in ("ready", "no-model"):
+            return
+        pause.wait(LOOK_EVERY_SECONDS)
+
+
+def line_of(state: dict[str, Any]) -> str:
+    """One line for one state; a download changes it ten times, not with every byte."""
+    match state["state"]:
+        case "preparing":
+            return "  ".join(["Lab:", *_preparing(state)])
+        case "ready":
+            device = state["device"]
+            return f"Lab:  ready on {device['name']}, computing in {device['compute_dtype']}"
+        case "no-model":
+            return f"Lab:  {state['text']} {state['do_next']}"
+    return ""
+
+
+def _preparing(state: dict[str, Any]) -> Iterator[str]:
+    yield state["text"]
+    if state["total_bytes"]:
+        tenths = TENTHS * state["done_bytes"] // state["total_bytes"]
+        yield f"{as_bytes(tenths * state['total_bytes'] / TENTHS)} of {as_bytes(state['total_bytes'])}"

@@ -1,0 +1,64 @@
+"""`python -m lora_lab xray`: the page's findings as lines, from the same desk."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.runs.folder import RunFolder
+from lora_lab.xray.captions import amplification_finding, overlap_finding, variant_note
+from lora_lab.xray.charts import place_of
+from lora_lab.xray.result import KIND, order_of
+from lora_lab.xray.service import Standing
+from study.base.errors import LearnerError
+from study.base.settings import load_settings
+
+Say = Callable[[str], None]
+
+
+def xray_text(options: argparse.Namespace, say: Say) -> str:
+    """What was found. Raises LearnerError when it can't be."""
+    settings = load_settings(home=options.data_folder)
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    run, beside = _run(options.run), _run(options.beside) if options.beside else None
+    orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
+    try:
+        looks = [lab.inspections.wait(KIND, order, say) for order in orders]
+    finally:
+        lab.close()
+    if options.json:
+        return json.dumps({name: look.found for name, look in zip(("xray", "overlap"), looks, strict=False)})
+    standing = Standing(
+        run=run,
+        beside=beside,
+        look=looks[0],
+        beside_look=None,
+        pair_look=looks[1] if beside else None,
+        layer=options.layer,
+        kind=options.matrix,
+        side="A",
+    )
+    return "\n".join(_lines(standing))
+
+
+def _run(path: Path) -> RunFolder:
+    run = RunFolder(path.resolve())
+    if not (run.path / "spec.json").is_file():
+        raise LearnerError(f"{path} is no run's folder.", do_next="Name one that `train` printed.")
+    return run
+
+
+def _lines(standing: Standing) -> Iterator[str]:
+    module = standing.module
+    if standing.xray is None or module is None:
+        return
+    for plot in standing.plots():
+        yield plot.title
+    if standing.overlap:
+        yield overlap_finding(standing.overlap)
+    yield amplification_finding(module, place_of(module))
+    note = variant_note(standing.xray, module, standing.run.spec.variant)
+    if note:
+        yield note

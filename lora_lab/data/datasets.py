@@ -1,0 +1,204 @@
+"""Prompts and answers to train on: the app's own cards and questions, or the learner's JSONL or CSV file."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from study.base.errors import LearnerError
+from study.content.training_pairs import own_pairs
+
+MAX_FILE_BYTES = 2_000_000
+MAX_PAIRS = 2_000
+MIN_PAIRS = 5
+MAX_TEXT_CHARACTERS = 8_000
+MAX_PROBLEMS_SHOWN = 10
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can name one, and no file can hold it
+WANTED = 'Each example needs a "prompt" and an "answer" text, both not empty.'
+HELD_OUT_BELOW = "2"
+"""Prompts whose hash begins with 0 or 1 of the 16 hexadecimal digits are held out: one in eight."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One supervised example."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Examples to train on and examples kept back, with a name that changes when their text does."""
+
+    label: str
+    digest: str
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+
+
+@cache
+def own_dataset() -> Dataset:
+    """The deck the learner is studying: card fronts and backs, questions and their right answers."""
+    return split(
+        [Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards"
+    )
+
+
+def split(examples: Sequence[Example], *, label: str) -> Dataset:
+    """Hold out about one in eight, by a hash of the prompt: growing a data set moves no example across.
+
+    A data set so small that one side would be empty gives it its nearest example.
+    """
+    ordered = sorted(examples, key=_stable_order)
+    held_out = sum(_stable_order(example) < HELD_OUT_BELOW for example in ordered)
+    held_out = min(max(1, held_out), len(ordered) - 1)
+    return Dataset(
+        label=label,
+        digest=_digest(examples),
+        train=tuple(ordered[held_out:]),
+        held_out=tuple(ordered[:held_out]),
+    )
+
+
+def named(label: str, *, train: tuple[Example, ...], held_out: tuple[Example, ...]) -> Dataset:
+    """A data set that was split elsewhere; its digest is that of the examples in this order."""
+    return Dataset(label=label, digest=_digest((*train, *held_out)), train=train, held_out=held_out)
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    lines = "\n".join(_line(example) for example in examples)
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def _stable_order(example: Example) -> str:
+    return hashlib.sha256(example.prompt.encode()).hexdigest()
+
+
+def _line(example: Example) -> str:
+    return json.dumps({"prompt": example.prompt, "answer": example.answer}, ensure_ascii=False)
+
+
+def save(dataset: Dataset, folder: Path) -> None:
+    """Keep the exact text a run is trained on beside the run."""
+    for name, examples in (("train", dataset.train), ("held_out", dataset.held_out)):
+        text = "".join(_line(example) + "\n" for example in examples)
+        (folder / f"data-{name}.jsonl").write_text(text, "utf-8")
+    about = {"label": dataset.label, "digest": dataset.digest}
+    (folder / "data.json").write_text(json.dumps(about), "utf-8")
+
+
+def load_saved(folder: Path) -> Dataset:
+    """What `save` wrote."""
+    about = json.loads((folder / "data.json").read_text("utf-8"))
+    train, held_out = (
+        tuple(Example(**json.loads(line)) for line in io.StringIO((folder / name).read_text("utf-8")))
+        for name in ("data-train.jsonl", "data-held_out.jsonl")
+    )
+    return Dataset(label=about["label"], digest=about["digest"], train=train, held_out=held_out)
+
+
+def read_upload(name: str, content: bytes) -> Dataset:
+    """A learner's JSONL or CSV file with the fields `prompt` and `answer`.
+
+    Raises LearnerError that names every bad line, up to ten.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise LearnerError(
+            f"{name} has {len(content):,} bytes; the limit is {MAX_FILE_BYTES:,}.",
+            do_next="Cut it down to the examples that matter.",
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LearnerError(
+            f"{name} is not UTF-8 text (byte {error.start}).", do_next="Save it as UTF-8 and try again."
+        ) from error
+    suffix = Path(name).suffix.lower()
+    if suffix not in (".jsonl", ".csv"):
+        raise LearnerError(f"{name} is neither .jsonl nor .csv.", do_next="Use one of these two formats.")
+    rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
+    examples = checked_pairs(name, rows)
+    if len(examples) < MIN_PAIRS:
+        raise LearnerError(
+            f"{name}: {len(examples)} usable examples; at least {MIN_PAIRS} are needed.",
+            do_next=WANTED,
+        )
+    return split(examples, label=name)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A line that could not be read."""
+
+    what: str
+
+
+Row = tuple[int, object]
+"""Line number and what stands there: a mapping, `Damaged`, or something else that is no example."""
+
+
+def _jsonl_rows(text: str) -> Iterator[Row]:
+    # Not splitlines(): it also cuts at characters, such as U+2028, that may stand inside a JSON string.
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                yield number, Damaged(f"not JSON ({error.msg} at column {error.colno})")
+            except (ValueError, RecursionError):
+                yield number, Damaged("not JSON (a number or a nesting beyond all measure)")
+
+
+def _csv_rows(name: str, text: str) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        missing = {"prompt", "answer"} - set(reader.fieldnames or ())
+        if missing:
+            raise LearnerError(
+                f"{name}: line 1: no column named {' or '.join(sorted(missing))}.",
+                do_next="The first line must be: prompt,answer",
+            )
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        yield reader.line_num, Damaged(f"not CSV ({error})")
+
+
+def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
+    """The examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
+    examples, problems = [], []
+    for number, row in rows:
+        problem = _problem(row)
+        if problem:
+            problems.append(f"{unit} {number}: {problem}")
+        elif isinstance(row, dict):
+            examples.append(Example(prompt=row["prompt"].strip(), answer=row["answer"].strip()))
+    if len(examples) > MAX_PAIRS:
+        problems.append(f"{len(examples):,} examples; the limit is {MAX_PAIRS:,}")
+    if problems:
+        more = len(problems) - MAX_PROBLEMS_SHOWN
+        shown = "; ".join(problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise LearnerError(f"{name}: {shown}.", do_next=WANTED)
+    return examples
+
+
+def _problem(row: object) -> str | None:
+    if isinstance(row, Damaged):
+        return row.what
+    if not isinstance(row, dict):
+        return "not an object with prompt and answer"
+    for field in ("prompt", "answer"):
+        value = row.get(field)
+        if not isinstance(value, str) or not value.strip():
+            return f"{field} is missing or empty"
+        if HALF_A_CHARACTER.search(value):
+            return f"{field} holds half a character (a lone surrogate)"
+        if len(value) > MAX_TEXT_CHARACTERS:
+            return f"{field} has {len(value):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
+    return None

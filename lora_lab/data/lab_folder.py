@@ -1,0 +1,132 @@
+"""What the lab keeps in the data folder besides runs: token lengths, model shapes, the worker's state."""
+
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_lab.data.batches import Length
+from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from study.base.errors import LearnerError
+
+NO_WORKER: dict[str, Any] = {
+    "state": "",
+    "text": "",
+    "do_next": "",
+    "done_bytes": 0,
+    "total_bytes": 0,
+    "device": None,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadExample:
+    """One training example as text pieces, a token each; the last `answer_tokens` are trained on."""
+
+    pieces: tuple[str, ...]
+    answer_tokens: int
+
+
+@dataclass(frozen=True)
+class LabHome:
+    """Small JSON files, each written whole and then renamed, so a reader never sees half of one."""
+
+    folder: Path
+
+    @property
+    def worker_state_path(self) -> Path:
+        """What the warm worker is doing."""
+        return self.folder / "lab" / "worker.json"
+
+    def write_worker_state(self, **values: Any) -> None:
+        """Replace the worker's state; the device stays known while the next worker gets ready."""
+        write_json(self.worker_state_path, {"device": self.worker_state()["device"]} | values)
+
+    def worker_state(self) -> dict[str, Any]:
+        """The worker's last word; `state` is empty when there never was one."""
+        return NO_WORKER | read_json(self.worker_state_path)
+
+    def save_lengths(self, model: str, digest: str, lengths: Sequence[Length]) -> None:
+        """Remember how many tokens a model's tokenizer makes of a data set."""
+        write_json(self._lengths_path(model, digest), {"lengths": [asdict(item) for item in lengths]})
+
+    def lengths(self, model: str, digest: str) -> list[Length]:
+        """Token lengths in the order of the training examples; empty when not known yet."""
+        found = read_json(self._lengths_path(model, digest)).get("lengths", [])
+        return [Length(**item) for item in found]
+
+    def save_read_examples(self, model: str, digest: str, examples: "Sequence[ReadExample]") -> None:
+        """Remember the first training examples as the model sees them."""
+        write_json(self._read_path(model, digest), {"examples": [asdict(item) for item in examples]})
+
+    def save_unreadable(self, model: str, digest: str, problem: str) -> None:
+        """Remember why a data set could not be tokenized."""
+        write_json(self._read_path(model, digest), {"problem": problem})
+
+    def read_examples(self, model: str, digest: str) -> "list[ReadExample]":
+        """The first training examples as tokens; empty when not known yet."""
+        found = read_json(self._read_path(model, digest)).get("examples", [])
+        return [
+            ReadExample(pieces=tuple(item["pieces"]), answer_tokens=item["answer_tokens"]) for item in found
+        ]
+
+    def unreadable(self, model: str, digest: str) -> str:
+        """Why a data set could not be tokenized; empty unless that happened."""
+        return str(read_json(self._read_path(model, digest)).get("problem", ""))
+
+    def save_shape(self, shape: ModelShape) -> None:
+        """Remember the shape of a model that is not in the catalogue."""
+        write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
+
+    def shapes(self) -> list[ModelShape]:
+        """Shapes kept besides the catalogue, smallest first."""
+        files = sorted((self.folder / "lab" / "shapes").glob("*.json"))
+        kept = [shape_from_json(json.dumps(values)) for path in files if (values := read_json(path))]
+        return sorted(kept, key=lambda shape: shape.total_parameters)
+
+    def shape(self, model: str) -> ModelShape:
+        """Catalogue first, then models read earlier. Raises LearnerError when neither knows it."""
+        try:
+            return find_shape(model)
+        except LearnerError:
+            kept = read_json(self._shape_path(model))
+            if not kept:
+                raise
+            return shape_from_json(json.dumps(kept))
+
+    def _lengths_path(self, model: str, digest: str) -> Path:
+        return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"
+
+    def _read_path(self, model: str, digest: str) -> Path:
+        return self.folder / "lab" / "read" / f"{_slug(model)}-{digest}.json"
+
+    def _shape_path(self, model: str) -> Path:
+        return self.folder / "lab" / "shapes" / f"{_slug(model)}.json"
+
+
+def _slug(model: str) -> str:
+    """A file name that a person can read; the digest keeps `/models/a` and `models/a` apart."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "--", model).strip("-.")[-120:] or "model"
+    return f"{readable}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write, then rename over the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    partial.write_text(json.dumps(values), "utf-8")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The file's object, or an empty one when it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,61 @@
+"""Data sets that learners brought: kept under their digest, so that a setting can name them."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lora_lab.data.datasets import Dataset, Example, own_dataset, read_upload
+from lora_lab.data.lab_folder import read_json, write_json
+from lora_lab.spec import OWN_DATA
+from study.base.errors import LearnerError
+
+DIGEST = re.compile(r"^[0-9a-f]{12}$")
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """One JSON file for each data set."""
+
+    folder: Path
+
+    def add(self, name: str, content: bytes) -> Dataset:
+        """Check and keep a file. Raises LearnerError that names every bad line."""
+        return self._kept(read_upload(name, content))
+
+    def adopt(self, dataset: Dataset) -> Dataset:
+        """Keep a data set that came with a run; one with the same examples that is here already is used."""
+        here = (self.find(data) for data in (OWN_DATA, *(digest for digest, _ in self.labels())))
+        parts = (dataset.train, dataset.held_out)
+        known = next((own for own in here if (own.train, own.held_out) == parts), None)
+        return known or self._kept(dataset)
+
+    def name_of(self, dataset: Dataset) -> str:
+        """How a setting names it."""
+        return OWN_DATA if dataset.digest == own_dataset().digest else dataset.digest
+
+    def _kept(self, dataset: Dataset) -> Dataset:
+        write_json(self.folder / f"{dataset.digest}.json", json.loads(json.dumps(asdict(dataset))))
+        return dataset
+
+    def find(self, data: str) -> Dataset:
+        """The data set that a setting names. Raises LearnerError when it is not here."""
+        own = own_dataset()
+        if data == OWN_DATA:
+            return own
+        kept = read_json(self.folder / f"{data}.json") if DIGEST.match(data) else {}
+        if not kept:
+            raise LearnerError(
+                "That data set is not on this machine.", do_next="Choose your file again, or the app's cards."
+            )
+        train, held_out = (tuple(Example(**item) for item in kept[part]) for part in ("train", "held_out"))
+        return Dataset(label=kept["label"], digest=kept["digest"], train=train, held_out=held_out)
+
+    def labels(self) -> list[tuple[str, str]]:
+        """Digest and file name of every data set kept, newest first."""
+        found = sorted(self.folder.glob("*.json"), key=_changed, reverse=True)
+        return [(path.stem, str(read_json(path).get("label", path.stem))) for path in found]
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,92 @@
+"""Asking base and tuned models side by side: questions wait in a job queue, one worker answers."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lora_lab.engine.job_queue import Desk, Job
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import SEED_LIMITS
+from study.base.errors import LearnerError
+
+BASE = "base"
+NEW_TOKENS = 96
+MOST_RUNS = 4
+PROMPT_LIMIT = 2000
+TEMPERATURE_LIMITS = (0.0, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Job):
+    """One question and what was answered so far."""
+
+    runs: tuple[RunFolder, ...]
+    prompt: str
+    seed: int
+    temperature: float
+    texts: dict[str, str] = field(default_factory=dict)
+    """By run id, and `base`."""
+
+
+class ChatDesk(Desk[Ask]):
+    """Answers are kept in memory. A run waits for the answer in hand."""
+
+    name = "lab-chat"
+    worker_option = "--chat"
+    waits_for = "Waiting for a chat answer to end"
+    patience_seconds = 120
+    lost = "The chat process ended. Ask again."
+
+    def ask(self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float) -> Ask:
+        """Put a question in line. Raises LearnerError when it can't be asked."""
+        _check(runs, prompt, seed, temperature)
+        return self.line_up(
+            Ask(
+                id=uuid.uuid4().hex[:12],
+                runs=tuple(runs),
+                prompt=prompt.strip(),
+                seed=seed,
+                temperature=temperature,
+            )
+        )
+
+    def order_of(self, job: Ask) -> dict[str, Any]:
+        """The question."""
+        folders = [str(run.path) for run in job.runs]
+        return {"runs": folders, "prompt": job.prompt, "seed": job.seed, "temperature": job.temperature}
+
+    def after(self, job: Ask, said: dict[str, Any]) -> Ask:
+        """With what is loaded, or with the texts so far."""
+        return replace(job, doing=said.get("doing", ""), texts=said.get("texts", job.texts))
+
+    def stop_working(self, job: Ask) -> None:
+        """After the token it is at: what was answered stays, and so does the loaded model."""
+        self.tell({"stop": job.id})
+
+
+def _check(runs: Sequence[RunFolder], prompt: str, seed: int, temperature: float) -> None:
+    low, high = TEMPERATURE_LIMITS
+    if not runs:
+        raise LearnerError(
+            "None of these runs has an adapter to ask.", do_next="Tick a run that has trained."
+        )
+    if not prompt.strip():
+        raise LearnerError("There is nothing to ask yet.", do_next="Type a prompt.")
+    if len(prompt) > PROMPT_LIMIT:
+        raise LearnerError(
+            f"The prompt has {len(prompt):,} characters.", do_next=f"Keep it under {PROMPT_LIMIT:,}."
+        )
+    if not low <= temperature <= high:
+        raise LearnerError(
+            f"The temperature must be {low:g} to {high:g}, got {temperature:g}.", do_next="0 is greedy."
+        )
+    if not SEED_LIMITS[0] <= seed <= SEED_LIMITS[1]:
+        raise LearnerError(f"The seed must be {SEED_LIMITS[0]} to {SEED_LIMITS[1]}.", do_next="Correct it.")
+
+
+def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
+    """Those that can be asked together, four at most: with an adapter, on the first one's base and bits."""
+    able = [run for run in runs if (run.adapter_path / "adapter_config.json").is_file()]
+    same = [run for run in able if (run.spec.model, run.spec.bits) == (able[0].spec.model, able[0].spec.bits)]
+    return same[:MOST_RUNS]

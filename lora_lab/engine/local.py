@@ -1,0 +1,344 @@
+"""The local engine: a queue of runs, one worker at a time, and a warm worker kept ready for the next."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from lora_lab.data.datasets import Dataset
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.grouping import neighbours
+from lora_lab.engine.queue import Gather, RunQueue, queue_path
+from lora_lab.engine.retries import (
+    another,
+    begins_anew,
+    is_left_over,
+    is_waiting,
+    settle,
+    sweep_of,
+    what_is_left,
+)
+from lora_lab.engine.worker_process import WorkerProcess, start_worker
+from lora_lab.runs import owner
+from lora_lab.runs.durations import Paces, seconds_of
+from lora_lab.runs.finalize import close_the_books, cut_off
+from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
+from lora_lab.runs.state import fold
+from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
+from lora_lab.runs.table import Table
+from lora_lab.settings.grid import Grid
+from lora_lab.spec import RunSpec
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+
+STOP_GRACE_SECONDS = 60
+CLOSE_GRACE_SECONDS = 20
+LOOK_AGAIN_SECONDS = 1
+
+
+class LocalEngine:
+    """Runs what is submitted, in order, one job at a time. Safe to call from several threads.
+
+    A run lives in its folder only: after a restart queued runs go on in their order, and one that was cut off
+    says so; in a sweep another one takes its place.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        warm: bool = True,
+        memory_limit_bytes: int = 0,
+        own_only: bool = False,
+        gather: Gather = neighbours,
+    ) -> None:
+        """`own_only` is for a command line: nothing is taken up, and what is submitted is held by this
+        process, so that an app on the same data folder leaves it alone.
+        """
+        self.settings = settings
+        self.home = LabHome(settings.home)
+        self._warm = warm
+        self._memory_limit_bytes = memory_limit_bytes
+        self._own_only = own_only
+        self._gather = gather
+        self._changed = threading.Condition(threading.RLock())
+        self._queue = RunQueue(None if own_only else queue_path(settings))
+        self._table = Table(settings.runs_dir)
+        self._paces = Paces(settings.runs_dir)
+        self._left_over: list[RunFolder] = []
+        self._current: tuple[RunFolder, ...] = ()
+        self._worker: WorkerProcess | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
+        self.before_run: list[Callable[[RunFolder], None]] = []
+        """Whatever else computes on this machine makes room here; it may take a while."""
+
+    def start(self) -> None:
+        """Take up what an earlier process left, and begin to serve."""
+        if not self._own_only:
+            left = [(run, fold(run.events())) for run in list_runs(self.settings.runs_dir)][::-1]
+            self._queue.take_up(run for run, state in left if is_waiting(state))
+            self._left_over = [run for run, state in left if is_left_over(state)]
+        if self._warm:
+            self._start_worker()
+        self._thread.start()
+
+    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
+        """Queue a run. It exists on disk when this returns."""
+        run = create_run(self.settings.runs_dir, spec, dataset, now=now)
+        self._enqueue([run])
+        return run
+
+    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
+        """Queue every cell of a grid, in its order. All of it exists on disk when this returns."""
+        sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
+        self._enqueue(
+            [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids], sweep.sweep_id
+        )
+        return sweep
+
+    def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+        """Queue what is left of a sweep: cells that nobody works on, and another run for those cut off.
+
+        Raises LearnerError while another process works on it.
+        """
+        with self._changed:
+            mine = {*self._queue, *self._current}
+        self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=mine), sweep_id)
+        return open_sweep(self.settings.sweeps_dir, sweep_id)
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run after its current step, keeping its adapter; a waiting run leaves the queue."""
+        run = open_run(self.settings.runs_dir, run_id)
+        with self._changed:
+            if run in self._queue:
+                self._queue.remove(run)
+                run.emit("stopped", step=0)
+            elif not fold(run.events()).ended:
+                run.ask_to_stop()  # whoever works on it
+                if run in self._current and self._worker is not None:
+                    end = threading.Thread(
+                        target=self._end_after_grace, args=(run, self._worker), daemon=True
+                    )
+                    end.start()
+        self._tabulate(run)
+
+    def stop_sweep(self, sweep_id: str) -> None:
+        """Stop all cells that have not ended, waiting ones first."""
+        for run_id in reversed(open_sweep(self.settings.sweeps_dir, sweep_id).run_ids):
+            self.stop(run_id)
+
+    def retry(self, run_id: str, *, now: datetime) -> RunFolder:
+        """Queue another run with the settings and data of an ended one; in a sweep it takes its place."""
+        old = open_run(self.settings.runs_dir, run_id)
+        with self._changed:
+            fresh = another(self.settings, old, now=now)
+            self._enqueue([fresh], fold(old.events()).sweep)
+        return fresh
+
+    def move(self, run_id: str, position: int) -> None:
+        """Put a waiting run at a place in the queue, 0 being the next. LearnerError when it does not wait."""
+        with self._changed:
+            self._queue.move(run_id, position)
+
+    def pause(self) -> None:
+        """Begin no further run; the current one goes on. Outlives the app."""
+        with self._changed:
+            self._queue.pause(True)
+
+    def resume(self) -> None:
+        """Go on with the queue."""
+        with self._changed:
+            self._queue.pause(False)
+            self._changed.notify_all()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether waiting runs are held back."""
+        with self._changed:
+            return self._queue.is_paused
+
+    def waiting(self) -> list[str]:
+        """Ids of the runs in the queue, next first."""
+        with self._changed:
+            return [run.run_id for run in self._queue]
+
+    def seconds_left(self, *, now: datetime) -> float | None:
+        """Until the queue is empty, by the paces of finished runs; None while one is not known yet."""
+        with self._changed:
+            current, waiting = self._current, list(self._queue)
+        paces = self._paces.newest_first()
+        total = 0.0
+        for run in (*current, *waiting):
+            seconds = seconds_of(run.spec, paces)
+            if seconds is None:
+                return None
+            began_at = fold(run.events()).began_at or now.timestamp()
+            # Runs side by side go through the same time together.
+            passed = (now.timestamp() - began_at) / max(1, len(current))
+            total += max(0.0, seconds - passed)
+        return total
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a worker is kept ready before anybody asks."""
+        return self._warm
+
+    def current(self) -> str | None:
+        """Id of the run that is being worked on; the first, where several are trained side by side."""
+        with self._changed:
+            return self._current[0].run_id if self._current else None
+
+    def retry_model(self) -> None:
+        """Start a fresh warm worker, for example after the network came back."""
+        with self._changed:
+            if not self._current:
+                if self._worker is not None:
+                    self._worker.kill()
+                self._start_worker()
+
+    def close(self) -> None:
+        """Let a run keep what it has and end; never leaves a process behind."""
+        with self._changed:
+            self._closing = True
+            worker, busy = self._worker, bool(self._current)
+            self._changed.notify_all()
+        if worker is not None:
+            worker.finish(CLOSE_GRACE_SECONDS if busy else 0)
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_GRACE_SECONDS)
+
+    def _enqueue(self, runs: Sequence[RunFolder], sweep_id: str = "", *, first: bool = False) -> None:
+        marks = {"sweep": sweep_id} if sweep_id else {}
+        marks |= {"held_by": owner.this_process()} if self._own_only else {}
+        for run in runs:
+            run.emit("queued", **marks)
+        with self._changed:
+            self._queue.add(*runs, first=first)
+            self._changed.notify_all()
+        for run in runs[:1]:
+            self._tabulate(run)
+
+    def _serve(self) -> None:
+        for run in reversed(self._left_over):
+            settle(run)
+            self._tabulate(run)
+            if begins_anew(self.settings, run):
+                with suppress(LearnerError, OSError):  # without its data it stays as it ended
+                    fresh = another(self.settings, run, now=datetime.now(UTC))
+                    self._enqueue([fresh], fold(run.events()).sweep, first=True)
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._may_go_on)
+                if self._closing:
+                    return
+                job = self._current = self._take()
+            if not job:
+                continue
+            if not self._make_room(job):
+                return
+            with self._changed:
+                if self._worker is None or not self._worker.is_alive:
+                    self._start_worker("--cold")
+                worker = self._worker
+            assert worker is not None
+            self._work(job, worker)
+            with self._changed:
+                self._current = ()
+                self._changed.notify_all()
+                keep = worker.is_alive and self._goes_on_after(job)
+            if keep:
+                continue
+            worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
+            with self._changed:
+                self._worker = None
+                if self._warm and not self._closing and not self._queue:
+                    self._start_worker()
+
+    def _take(self) -> tuple[RunFolder, ...]:
+        """The next job, without the runs that somebody stopped meanwhile who could not reach this queue."""
+        job = self._queue.take(self._gather)
+        for run in job:
+            if run.stop_path.exists():
+                run.emit("stopped", step=0)
+                self._tabulate(run)
+        return tuple(run for run in job if not run.stop_path.exists())
+
+    def _make_room(self, job: Sequence[RunFolder]) -> bool:
+        """Whether to go on: the app may have been closed meanwhile."""
+        for make_room in self.before_run:
+            make_room(job[0])
+        return not self._closing
+
+    def _may_go_on(self) -> bool:
+        return self._closing or (bool(self._queue) and not self._queue.is_paused)
+
+    def _goes_on_after(self, job: Sequence[RunFolder]) -> bool:
+        """Whether the next job is of the same sweep: then its process goes on, with what it has loaded."""
+        sweep = fold(job[0].events()).sweep
+        following = next(iter(self._queue), None)
+        if not sweep or following is None or self._closing or self._queue.is_paused:
+            return False
+        return fold(following.events()).sweep == sweep
+
+    def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
+        """Have a job done, and leave no run of it without an ending."""
+        text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
+        for run in job:
+            run.emit("status", text=text, worker_pid=worker.pid)
+        exit_code = worker.do(job)
+        for run in job:
+            if self._closing:
+                cut_off(run)
+            close_the_books(run, exit_code or 0)
+            self._tabulate(run)
+
+    def _tabulate(self, run: RunFolder) -> None:
+        sweep = sweep_of(self.settings, fold(run.events()))
+        if sweep is not None:
+            with suppress(
+                OSError
+            ):  # no room for it: the queue goes on, and the next cell's end writes it again
+                self._table.write(sweep)
+
+    def _is_ready(self, worker: WorkerProcess) -> bool:
+        state = self.home.worker_state()
+        return (state["state"], state.get("pid")) == ("ready", worker.pid)
+
+    def _start_worker(self, *extra: str) -> None:
+        """One that a run waits for loads that run's model, not the default one first."""
+        self.home.write_worker_state(state="preparing", text="Starting the training worker")
+        self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
+
+    def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:
+        """Others may go on side by side with the run, so its own events say whether it has ended."""
+        deadline = time.monotonic() + STOP_GRACE_SECONDS
+        while time.monotonic() < deadline:
+            with self._changed:
+                if self._changed.wait_for(lambda: run not in self._current, LOOK_AGAIN_SECONDS):
+                    return
+            if fold(run.events()).ended:
+                return
+        worker.kill()
+
+
+def run_now(
+    settings: Settings, spec: RunSpec, dataset: Dataset, *, now: datetime, watch: Callable[[RunFolder], None]
+) -> RunFolder:
+    """One run in a worker of its own, for the command line. Ctrl-C stops it and keeps the adapter."""
+    run = create_run(settings.runs_dir, spec, dataset, now=now)
+    run.emit("queued", held_by=owner.this_process())
+    log = (run.path / "stdout.log").open("ab")
+    with log:
+        worker = start_worker(settings, ["--run", str(run.path)], 0, log=log.fileno())
+        run.emit("status", text="Starting the worker", worker_pid=worker.pid)
+        try:
+            while worker.poll() is None:
+                watch(run)
+        except KeyboardInterrupt:
+            run.ask_to_stop()
+            worker.wait()
+    close_the_books(run, worker.returncode)
+    watch(run)
+    return run

@@ -1,0 +1,97 @@
+"""The runs that wait, next first. Their order, and whether they are held back, outlive the app."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lora_lab.data.lab_folder import read_json, write_json
+from lora_lab.runs import owner
+from lora_lab.runs.folder import RunFolder
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+
+Gather = Callable[[Sequence[RunFolder]], Sequence[RunFolder]]
+"""Picks, of the waiting runs, the first and those that are done together with it in one job."""
+
+
+def alone(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
+    """Each run is a job of its own."""
+    return waiting[:1]
+
+
+class RunQueue:
+    """An ordered list, written to `path` at every change; None keeps nothing. For one thread at a time."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._runs: list[RunFolder] = []
+        kept = read_json(path) if path else {}
+        self._order: list[str] = list(kept.get("order", []))
+        self.is_paused = bool(kept.get("paused", False))
+        self._since = time.time()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __contains__(self, run: RunFolder) -> bool:
+        return run in self._runs
+
+    def __iter__(self) -> Iterator[RunFolder]:
+        return iter(tuple(self._runs))
+
+    def take_up(self, runs: Iterable[RunFolder]) -> None:
+        """What an earlier app left, in the order it had; runs that were in no order go last."""
+        place = {run_id: number for number, run_id in enumerate(self._order)}
+        self._runs += sorted(runs, key=lambda run: place.get(run.run_id, len(place)))
+        self._save()
+
+    def add(self, *runs: RunFolder, first: bool = False) -> None:
+        """Behind all others, or before them. One that waits already stays where it is."""
+        runs = tuple(run for run in runs if run not in self._runs)
+        self._runs = [*runs, *self._runs] if first else [*self._runs, *runs]
+        self._save()
+
+    def take(self, gather: Gather) -> tuple[RunFolder, ...]:
+        """The next job's runs, which then wait no longer."""
+        job = tuple(gather(tuple(self._runs)))
+        self._runs = [run for run in self._runs if run not in job]
+        self._save()
+        return job
+
+    def remove(self, run: RunFolder) -> None:
+        """It waits no longer."""
+        self._runs.remove(run)
+        self._save()
+
+    def move(self, run_id: str, position: int) -> None:
+        """Put a waiting run at a place, 0 being the next. Raises LearnerError when it does not wait."""
+        run = next((run for run in self._runs if run.run_id == run_id), None)
+        if run is None:
+            raise LearnerError(
+                "That run does not wait any more.", do_next="Reload the page to see how far it is."
+            )
+        self._runs.remove(run)
+        self._runs.insert(max(0, position), run)
+        self._save()
+
+    def pause(self, paused: bool) -> None:
+        """Hold the waiting runs back, or let them go on."""
+        self.is_paused = paused
+        self._save()
+
+    def _save(self) -> None:
+        if self._path is not None:
+            order = [run.run_id for run in self._runs]
+            kept = {"paused": self.is_paused, "order": order, "served_by": owner.this_process()}
+            write_json(self._path, kept | {"since": self._since})
+
+
+def queue_path(settings: Settings) -> Path:
+    """Where the app keeps its queue."""
+    return settings.home / "lab" / "queue.json"
+
+
+def served_by(settings: Settings) -> tuple[str, float]:
+    """Which app kept the queue last, and since when (seconds since 1970); no name where none ever did."""
+    kept = read_json(queue_path(settings))
+    return str(kept.get("served_by", "")), float(kept.get("since", 0.0))

@@ -1,0 +1,253 @@
+"""The Ray engine: the cells of a sweep as trials of Ray Tune, on the GPUs and machines of a cluster.
+
+A trial is one worker process on one run folder, so events, table and everything that reads them are those of
+the local engine. The run folders are also the record of what is done: after an interruption, `go_on` makes
+trials of what is left. Every machine needs the same checkout and the same data folder at the same paths
+(docs/guide/several-machines.md).
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from lora_lab.data.datasets import Dataset
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.ray_capacity import Capacity, Demand, predicted_peaks
+from lora_lab.engine.retries import what_is_left
+from lora_lab.engine.worker_process import WorkerProcess
+from lora_lab.runs import failures, owner
+from lora_lab.runs.failures import Failure
+from lora_lab.runs.finalize import close_the_books, cut_off
+from lora_lab.runs.folder import RunFolder, open_run
+from lora_lab.runs.state import fold
+from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
+from lora_lab.runs.table import Table
+from lora_lab.settings.grid import Grid
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOK_SECONDS = 0.5
+CLOSE_GRACE_SECONDS = 60
+WORKER_GRACE_SECONDS = 20
+
+
+class RayEngine:
+    """One sweep on a cluster: that at `address`, or one of this machine's own that only it can reach."""
+
+    def __init__(
+        self, settings: Settings, *, address: str | None = None, cpus_per_run: int | None = None
+    ) -> None:
+        self.settings = settings
+        self._address = address
+        self._cpus_per_run = cpus_per_run
+        self._table = Table(settings.runs_dir)
+        self._sweep: Sweep | None = None
+        self._cells: list[RunFolder] = []
+        self._thread = threading.Thread(target=self._serve, name="ray-engine", daemon=True)
+
+    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
+        """Queue every cell of a grid. All of it exists on disk when this returns."""
+        sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
+        return self._hold(sweep, [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids])
+
+    def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+        """Queue what is left of a sweep: cells that nobody works on, and another run for those cut off."""
+        left = what_is_left(self.settings, sweep_id, now=now)
+        return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), left)
+
+    def start(self) -> None:
+        """Reach the cluster and begin. Raises LearnerError when it can't be reached."""
+        assert self._sweep is not None
+        _interruption(self._sweep).unlink(missing_ok=True)
+        join_cluster(self._address)
+        self._thread.start()
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run after its current step, keeping its adapter; a waiting one is not begun."""
+        open_run(self.settings.runs_dir, run_id).ask_to_stop()
+
+    def close(self) -> None:
+        """Let running cells keep what they have and end; waiting ones wait for `go_on`."""
+        if self._sweep is not None and self._thread.is_alive():
+            if not all(fold(run.events()).ended for run in self._cells):
+                _interruption(self._sweep).touch()
+            self._thread.join(CLOSE_GRACE_SECONDS)
+        ray.shutdown()
+
+    def _hold(self, sweep: Sweep, cells: Sequence[RunFolder]) -> Sweep:
+        for run in cells:
+            run.emit("queued", sweep=sweep.sweep_id, held_by=owner.this_process())
+        self._sweep, self._cells = sweep, [*cells]
+        self._table.write(sweep)
+        return sweep
+
+    def _serve(self) -> None:
+        assert self._sweep is not None
+        problem = "Ray ended without running it"
+        try:
+            problem = self._tune(self._sweep) or problem
+        except Exception as error:
+            # The thread's outermost frame: what the cluster reports becomes the ending of every open cell.
+            problem = _first_line(error)
+        for run in self._cells:
+            self._end(run, failures.cluster_failed(problem), _interruption(self._sweep).exists())
+        self._table.write(self._sweep)
+
+    def _end(self, run: RunFolder, failure: Failure, interrupted: bool) -> None:
+        """A cell whose trial is gone without an ending."""
+        state = fold(run.events())
+        if state.ended or (state.status == "queued" and interrupted):
+            return
+        if state.status != "queued":
+            failure = failures.machine_lost(len(state.steps))
+        run.emit("failed", step=len(state.steps), cut_off=state.status != "queued", **asdict(failure))
+
+    def _tune(self, sweep: Sweep) -> str:
+        """Run every cell that the cluster has room for; what went wrong in a trial, in a line."""
+        demands = self._demands(sweep)
+        if not demands:
+            return ""
+
+        def demand_of(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+            return tune.PlacementGroupFactory([demands[config["run"]]])
+
+        results = tune.Tuner(
+            tune.with_resources(CellTrial, demand_of),
+            param_space={
+                "run": tune.grid_search([*demands]),
+                "home": str(self.settings.home),
+                "models_dir": str(self.settings.models_dir),
+                "interruption": str(_interruption(sweep)),
+            },
+            tune_config=tune.TuneConfig(reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=str(sweep.path / "ray"),
+                callbacks=[_Tabulate(self._table, sweep)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        ).fit()
+        return _first_line(results.errors[0]) if results.errors else ""
+
+    def _demands(self, sweep: Sweep) -> dict[str, Demand]:
+        """What each cell's trial takes of a machine. A cell that fits on none fails here, in words.
+
+        All cells of one bit width take what the largest does: a process then goes from one to the next.
+        """
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        device = LabHome(self.settings.home).worker_state()["device"] or {}
+        capacity = Capacity.of(nodes, device, cpus_per_run=self._cpus_per_run)
+        peaks = predicted_peaks(self.settings, sweep)
+        fitting = []
+        for run in self._cells:
+            peak_bytes = peaks.get(run.spec, 0)
+            if capacity.demand(peak_bytes) is not None:
+                fitting.append((run, peak_bytes))
+                continue
+            failure = failures.too_large(run.spec, peak_bytes, capacity.largest_bytes)
+            run.emit("failed", step=0, **asdict(failure))
+        largest: dict[str, int] = {}
+        for run, peak_bytes in fitting:
+            largest[run.spec.bits] = max(peak_bytes, largest.get(run.spec.bits, 0))
+        demands = {str(run.path): capacity.demand(largest[run.spec.bits]) for run, _ in fitting}
+        return {path: demand for path, demand in demands.items() if demand is not None}
+
+
+class _Tabulate(tune.Callback):  # type: ignore[misc]
+    """Keeps the table up to date."""
+
+    def __init__(self, table: Table, sweep: Sweep) -> None:
+        self._table, self._sweep = table, sweep
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._table.write(self._sweep)
+
+
+def join_cluster(address: str | None) -> None:
+    """The cluster at `address`, or a new one of this machine alone. LearnerError when it can't be had."""
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise LearnerError(
+            f"The cluster at {address or 'this machine'} can't be reached ({_first_line(error)}).",
+            do_next="Check `ray status` there, or leave --address out.",
+        ) from error
+
+
+class CellTrial(tune.Trainable):  # type: ignore[misc]
+    """One cell after the other on a machine of the cluster, in a worker that keeps its base loaded."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Called on that machine."""
+        self._worker: WorkerProcess | None = None
+        self.reset_config(config)
+        if int(os.environ.get("OMP_NUM_THREADS", "0")) >= (os.cpu_count() or 1):
+            del os.environ["OMP_NUM_THREADS"]  # all of it is the run's: let it choose, as it does at home
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next cell, which asks for the same resources."""
+        self._run, self._interruption = RunFolder(Path(new_config["run"])), Path(new_config["interruption"])
+        self._settings = Settings(
+            home=Path(new_config["home"]), database_url="", models_dir=Path(new_config["models_dir"])
+        )
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """All of the cell: its steps are in its events."""
+        if self._run.stop_path.exists():
+            self._run.emit("stopped", step=0)
+        elif not self._interruption.exists():
+            self._do()
+        state = fold(self._run.events())
+        measured = {"eval_loss": state.loss_after, "peak_bytes": state.peak_bytes}
+        return {"done": True, "status": state.status, **measured}
+
+    def cleanup(self) -> None:
+        """No further cell comes."""
+        if self._worker is not None:
+            self._worker.finish(WORKER_GRACE_SECONDS)
+
+    def _do(self) -> None:
+        if self._worker is None or not self._worker.is_alive:
+            self._worker = WorkerProcess(self._settings, ["--cold"])
+        self._run.emit("status", text="Starting the worker", worker_pid=self._worker.pid)
+        done = threading.Event()
+        watch = (self._worker, self._interruption, done)
+        threading.Thread(target=_end_if_interrupted, args=watch, daemon=True).start()
+        exit_code = self._worker.do([self._run])
+        done.set()
+        if self._interruption.exists():
+            cut_off(self._run)
+        close_the_books(self._run, exit_code or 0)
+
+
+def _end_if_interrupted(worker: WorkerProcess, interruption: Path, done: threading.Event) -> None:
+    while not done.wait(LOOK_SECONDS):
+        if interruption.exists():
+            worker.finish(WORKER_GRACE_SECONDS)
+            return
+
+
+def _interruption(sweep: Sweep) -> Path:
+    """A file whose presence asks every trial to keep what it has and end."""
+    return sweep.path / "interrupted"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

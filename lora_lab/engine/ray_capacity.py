@@ -1,0 +1,93 @@
+"""What a run takes of a machine in a cluster, by its predicted peak: so many share a GPU as it has room for.
+
+A share of a GPU keeps no memory apart: a run that took too much would end its neighbour.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.grids.estimate import estimate
+from lora_lab.runs.cost_preview import compute_of
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.spec import RunSpec
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+
+PROCESS_BYTES = 400_000_000  # resident size of a worker that has loaded nothing: torch 2.13, measured
+GPU_EXTRA_BYTES = 1_000_000_000  # the CUDA context and the allocator's cache, which no prediction holds
+GPU_PARTS = 20
+
+Demand = dict[str, float]
+"""Resources as Ray names them: CPU, GPU, memory in bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """The machines of a cluster, as far as a run cares."""
+
+    nodes: tuple[Mapping[str, float], ...]
+    cpus_per_run: int
+    gpu_bytes: int
+    """Memory of one GPU; 0 when not known, and then no GPU is shared."""
+
+    @classmethod
+    def of(
+        cls, nodes: Sequence[Mapping[str, float]], device: Mapping[str, Any], *, cpus_per_run: int | None
+    ) -> "Capacity":
+        """`device` is what a worker of this data folder last computed on.
+
+        Without a number of processors, a run takes one beside a GPU, or all of the smallest machine.
+        """
+        has_gpus = any(node.get("GPU", 0) for node in nodes)
+        whole = (
+            1 if has_gpus else min((int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1), default=1)
+        )
+        gpu_bytes = int(device.get("memory_bytes", 0)) if device.get("type") == "cuda" else 0
+        return cls(nodes=tuple(nodes), cpus_per_run=cpus_per_run or whole, gpu_bytes=gpu_bytes)
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether runs are for GPUs."""
+        return any(node.get("GPU", 0) for node in self.nodes)
+
+    @property
+    def largest_bytes(self) -> int:
+        """The highest predicted peak that has room somewhere."""
+        if self.has_gpus:
+            return max(0, self.gpu_bytes - GPU_EXTRA_BYTES)
+        return max(0, int(max(node.get("memory", 0) for node in self.nodes)) - PROCESS_BYTES)
+
+    def demand(self, peak_bytes: int) -> Demand | None:
+        """What a run with that predicted peak, 0 when not known, takes; None when there is no room for it."""
+        if self.has_gpus and not self.gpu_bytes:
+            return {"CPU": self.cpus_per_run, "GPU": 1}
+        if peak_bytes > self.largest_bytes:
+            return None
+        if not self.has_gpus:
+            return {"CPU": self.cpus_per_run, "memory": peak_bytes + PROCESS_BYTES}
+        needed_bytes = peak_bytes + GPU_EXTRA_BYTES if peak_bytes else self.gpu_bytes
+        parts = math.ceil(GPU_PARTS * needed_bytes / self.gpu_bytes)
+        return {"CPU": self.cpus_per_run, "GPU": parts / GPU_PARTS}
+
+
+def predicted_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
+    """The predicted peak of every cell; the higher one where the number type is not known yet. Empty for a
+    model whose shape is not known yet.
+    """
+    home, grid = LabHome(settings.home), sweep.grid
+    device = home.worker_state()["device"] or {}
+    compute, is_known = compute_of(grid.base, device)
+    lengths = home.lengths(grid.base.model, sweep.data_digest)
+    try:
+        shape = home.shape(grid.base.model)
+    except LearnerError:
+        return {}
+    peaks: dict[RunSpec, int] = {}
+    for assumed in (compute,) if is_known else ("fp32", "bf16"):
+        found = estimate(grid, shape, lengths, compute=assumed, on_gpu=device.get("type") == "cuda")
+        for cell in found.cells:
+            peaks[cell.spec] = max(peaks.get(cell.spec, 0), cell.ledger.total_bytes)
+    return peaks

@@ -1,0 +1,131 @@
+"""Another run of the same settings and data; in a sweep it takes the earlier one's place."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from lora_lab.data import datasets
+from lora_lab.engine.queue import served_by
+from lora_lab.engine.worker_process import wait_for_stranger
+from lora_lab.runs import owner
+from lora_lab.runs.finalize import cut_off
+from lora_lab.runs.folder import RunFolder, create_run, open_run
+from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.sweeps import Sweep, open_sweep
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+
+SETTLE_SECONDS = 60
+MAX_CUT_OFF = 2
+"""A cell that was running when the app went away begins anew; one that was so twice may be the reason."""
+
+
+def sweep_of(settings: Settings, state: RunState) -> Sweep | None:
+    """The sweep that a run is a cell of, unless it was deleted."""
+    try:
+        return open_sweep(settings.sweeps_dir, state.sweep)
+    except LearnerError:
+        return None
+
+
+def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
+    """A new run, not queued yet, that its sweep already counts.
+
+    Raises LearnerError when `run` has not ended, was replaced before, or has lost its data.
+    """
+    state = fold(run.events())
+    if not state.ended:
+        raise LearnerError("That run has not ended yet.", do_next="Wait for its end, or cancel it first.")
+    sweep = sweep_of(settings, state)
+    if sweep is not None and run.run_id not in sweep.run_ids:
+        raise LearnerError(
+            "Another run has taken that one's place in its sweep already.", do_next="Look at that one."
+        )
+    try:
+        dataset = datasets.load_saved(run.path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LearnerError(
+            "The run's data can't be read any more.", do_next="Start a new one with the same settings."
+        ) from error
+    fresh = create_run(settings.runs_dir, run.spec, dataset, now=now)
+    if sweep is not None:
+        sweep.with_attempt(run.run_id, fresh.run_id).save()
+    return fresh
+
+
+def begins_anew(settings: Settings, run: RunFolder) -> bool:
+    """Whether a run that has ended only did so because the app went away, and is the cell of a sweep."""
+    state = fold(run.events())
+    sweep = sweep_of(settings, state) if state.cut_off else None
+    if sweep is None or run.run_id not in sweep.run_ids:
+        return False
+    attempts = sweep.attempts[sweep.run_ids.index(run.run_id)]
+    return _cut_offs(settings, attempts) < MAX_CUT_OFF
+
+
+def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
+    """How many of the latest attempts, one after the other, were cut off."""
+    found = 0
+    for run_id in reversed(run_ids):
+        try:
+            state = fold(open_run(settings.runs_dir, run_id).events())
+        except LearnerError:
+            return found
+        if not state.cut_off:
+            return found
+        found += 1
+    return found
+
+
+def what_is_left(
+    settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
+) -> list[RunFolder]:
+    """A sweep's cells that are still to be done: those that wait, and another run for each that was cut off.
+
+    Raises LearnerError while another process on this machine works on it.
+    """
+    sweep = open_sweep(settings.sweeps_dir, sweep_id)
+    cells = [run for _, run in sweep.cells(settings.runs_dir) if run is not None and run not in except_for]
+    for run in cells:
+        _refuse_if_held(settings, fold(run.events()))
+    left = []
+    for run in cells:
+        if fold(run.events()).status != "queued":
+            settle(run)
+        state = fold(run.events())
+        if not state.ended:
+            left.append(run)
+        elif state.cut_off:
+            left.append(another(settings, run, now=now))
+    return left
+
+
+def _refuse_if_held(settings: Settings, state: RunState) -> None:
+    by, since = (state.held_by, state.queued_at) if state.held_by else served_by(settings)
+    if state.ended or not by or by == owner.this_process() or owner.is_elsewhere(by):
+        return
+    if owner.is_at_work(by, since=since):
+        raise LearnerError(
+            f"Process {by.rpartition(':')[2]} works on that sweep.",
+            do_next="Let it go on there, or end it first.",
+        )
+
+
+def settle(run: RunFolder) -> None:
+    """A run that an earlier process had begun: let its worker, if it still lives, save and end."""
+    state = fold(run.events())
+    if not state.ended:
+        if state.worker_pid:
+            wait_for_stranger(state.worker_pid, SETTLE_SECONDS)
+        cut_off(run)
+
+
+def is_waiting(state: RunState) -> bool:
+    """Whether the app should queue it."""
+    return state.status == "queued" and not state.held_by
+
+
+def is_left_over(state: RunState) -> bool:
+    """Whether an earlier app, or a holder that is gone, had begun it."""
+    if state.held_by and not state.ended:
+        return state.status != "queued" and not owner.is_at_work(state.held_by, since=state.queued_at)
+    return not state.held_by and (state.cut_off or not (state.ended or state.status == "queued"))

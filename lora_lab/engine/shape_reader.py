@@ -1,0 +1,117 @@
+"""Shapes of configurations that are not in the catalogue, read by a worker process, where torch is."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from lora_lab.engine.worker_process import worker_environment
+from lora_lab.parameters.catalogue import entries
+from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from study.base.errors import LearnerError
+
+KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
+"""What a task's model is built as where nothing else is said."""
+
+KINDS = ("causal", "encoder", "seq2seq", "asr", "seqcls", "tokencls", "qa")
+
+
+class ShapeReader:
+    """One worker process for any number of configurations, started when the first one is asked for.
+
+    A configuration that was read before is not asked for again. `named` looks models up by name, in the
+    catalogue or where else they are kept; it raises LearnerError on a name it does not know.
+    """
+
+    def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
+        self._named = named
+        self._known: dict[str, ModelShape] = {}
+        self._lock = Lock()  # a page's handlers run in several threads
+
+    def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
+        """The shape of a Hugging Face config with its `model_type`, built as `kind` or what is usual for it.
+
+        `anew` passes over what the catalogue keeps. Raises LearnerError when it describes none.
+        """
+        if kind is not None and kind not in KINDS:
+            raise LearnerError(
+                f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
+            )
+        kept = None if anew else _in_catalogue(config, kind)
+        if kept is not None:
+            return kept
+        request = json.dumps({"config": dict(config), "kind": kind}, sort_keys=True)
+        with self._lock:
+            if request not in self._known:
+                self._known[request] = self._read(request)
+            return self._known[request]
+
+    def find(self, name: str, *, kind: str | None = None) -> ModelShape:
+        """A catalogue model, built as `kind` where that is not what the catalogue keeps."""
+        shape = self._named(name)
+        if kind is None:
+            return shape
+        entry = next((each for each in entries() if each.name == shape.name), None)
+        if entry is None:
+            raise LearnerError(f"{name} has no configuration to build it from.", do_next="Pass a config.")
+        return self.read(entry.config, kind=kind)
+
+    def _read(self, request: str) -> ModelShape:
+        line = self._ask(request)
+        if not line:
+            self.close()  # the next configuration gets a worker of its own
+            raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise LearnerError(
+                f"That configuration describes no model ({answer['error']}).",
+                do_next="Paste a whole config.json with its model_type.",
+            )
+        return shape_from_json(answer["shape"])
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        worker = self.__dict__.pop("_process", None)
+        if worker is not None:
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+            worker.wait()
+            worker.stdout.close()
+
+    def _ask(self, request: str) -> str:
+        """The worker's line for this one; empty when it ended instead."""
+        worker = self._process
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(request + "\n")
+            worker.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return worker.stdout.readline()
+
+    @cached_property
+    def _process(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lora_lab.worker", "--shapes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=worker_environment(),
+            cwd=Path(__file__).resolve().parents[2],
+        )
+
+
+def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:
+    """The kept shape of a configuration that is word for word an entry's: no worker has to start for it."""
+    for entry in entries():
+        is_kind = kind == entry.kind or (kind == "causal" and entry.kind is None)
+        if is_kind and entry.config == config:
+            return find_shape(entry.name)
+    return None

@@ -1,0 +1,132 @@
+"""A worker process as whoever started it holds it: hand over a job, wait for the answer, end it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from lora_lab.runs.folder import RunFolder
+from study.base.settings import Settings
+
+DONE = b"done\n"
+"""The worker's answer to a job, on its standard output."""
+
+
+class WorkerProcess:
+    """One worker that does jobs, one after the other, until it is ended."""
+
+    def __init__(self, settings: Settings, extra: Sequence[str] = (), *, memory_limit_bytes: int = 0) -> None:
+        self._process = start_worker(settings, [*extra], memory_limit_bytes, answers=True)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take a job."""
+        return self._process.poll() is None
+
+    def do(self, job: Sequence[RunFolder]) -> int | None:
+        """Hand over a job's runs and wait. None once they are done; the exit status if the worker died."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write("\t".join(str(run.path) for run in job).encode() + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # the worker is gone, or its input was closed a moment ago
+        for line in self._process.stdout:
+            if line == DONE:
+                return None
+        return self._process.wait()
+
+    def finish(self, grace_seconds: float) -> None:
+        """Let it end: a run it is working on stops after its step and is saved. Killed after the grace."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once unless it has ended, and the download it may have begun."""
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.pid).children(recursive=True):
+                child.kill()
+        self._process.kill()
+        self._process.wait()
+
+
+def start_worker(
+    settings: Settings,
+    extra: list[str],
+    memory_limit_bytes: int,
+    *,
+    log: int | None = None,
+    answers: bool = False,
+) -> subprocess.Popen[bytes]:
+    """A worker process with the environment it needs before torch is imported.
+
+    What it prints goes to the descriptor `log`, or to worker.log; with `answers` standard output is a pipe.
+    """
+    command = [sys.executable, "-m", "lora_lab.worker"]
+    command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
+    if memory_limit_bytes:
+        command += ["--memory-limit-bytes", str(memory_limit_bytes)]
+    settings.home.mkdir(parents=True, exist_ok=True)
+    output = (
+        log
+        if log is not None
+        else os.open(settings.home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    )
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if answers else output,
+            stderr=output,
+            env=worker_environment(),
+            cwd=Path(__file__).resolve().parents[2],
+            start_new_session=True,
+        )
+    finally:
+        if log is None:
+            os.close(output)
+
+
+HUGE_PAGES = ":".join(
+    f"glibc.malloc.{name}" for name in ("hugetlb=1", "trim_threshold=4294967296", "mmap_threshold=1073741824")
+)
+"""glibc only. A step walks through hundreds of MB of saved tensors: in pages of 2 MB, kept for the next step,
+that takes an eighth less time (docs/performance.md).
+"""
+
+
+def worker_environment() -> dict[str, str]:
+    """torch and bitsandbytes bring one OpenMP each; spinning, they starve each other (docs/traps.md 13)."""
+    return (
+        {"GLIBC_TUNABLES": HUGE_PAGES}
+        | os.environ
+        | {
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
+
+
+def wait_for_stranger(pid: int, seconds: float) -> None:
+    """Wait for a worker that an earlier app started."""
+    try:
+        process = psutil.Process(pid)
+        if "lora_lab.worker" in process.cmdline():
+            process.wait(seconds)
+    except (psutil.Error, OSError):
+        return

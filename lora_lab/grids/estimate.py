@@ -1,0 +1,134 @@
+"""What a grid will need, before it starts: cells, predicted peaks, and time by what earlier runs took."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lora_lab.data.batches import Length, RowSize, row_sizes
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.memory import ledger as memory
+from lora_lab.memory.ledger import Compute, Ledger
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.runs.cost_preview import compute_of
+from lora_lab.runs.durations import Pace, seconds_of
+from lora_lab.settings.grid import Grid
+from lora_lab.spec import RunSpec
+from study.base.units import as_bytes, as_duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellEstimate:
+    """One cell."""
+
+    spec: RunSpec
+    ledger: Ledger
+    """The predicted peak, by component."""
+
+    seconds: float | None
+    """From the most similar finished run; None where no similar one has finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridEstimate:
+    """All cells, in the grid's order."""
+
+    cells: tuple[CellEstimate, ...]
+    exact: bool
+    """Whether the data's token lengths are known; else peaks are the most that the settings allow."""
+
+    machine_bytes: int = 0
+    """Memory of the device; 0 when not known yet."""
+
+    @property
+    def largest(self) -> CellEstimate:
+        """The cell with the highest predicted peak, which the machine must have room for."""
+        return max(self.cells, key=_peak)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every cell is below what the machine has."""
+        return not self.machine_bytes or self.largest.ledger.total_bytes < self.machine_bytes
+
+    @property
+    def seconds(self) -> float | None:
+        """The whole grid, one cell after the other; None while any cell's time is not known."""
+        known = [cell.seconds for cell in self.cells if cell.seconds is not None]
+        return sum(known) if len(known) == len(self.cells) else None
+
+    @property
+    def without_pace(self) -> int:
+        """Cells whose time is not known."""
+        return sum(cell.seconds is None for cell in self.cells)
+
+
+def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace]) -> GridEstimate:
+    """The estimate for this machine and data set. LearnerError when the model's shape is not known yet."""
+    device = home.worker_state().get("device") or {}
+    found = estimate(
+        grid,
+        home.shape(grid.base.model),
+        home.lengths(grid.base.model, digest),
+        compute=compute_of(grid.base, device)[0],
+        on_gpu=device.get("type") == "cuda",
+        paces=paces,
+    )
+    return replace(found, machine_bytes=int(device.get("memory_bytes", 0)))
+
+
+def estimate(
+    grid: Grid,
+    shape: ModelShape,
+    lengths: Sequence[Length],
+    *,
+    compute: Compute,
+    on_gpu: bool = False,
+    paces: Sequence[Pace] = (),
+) -> GridEstimate:
+    """`lengths` of the training examples, empty when not known; `paces` newest first (runs/durations.py)."""
+    specs = grid.specs()
+    rows = {seed: _heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
+    cells = tuple(
+        CellEstimate(
+            spec=spec,
+            ledger=memory.predict(shape, spec, rows[spec.seed], compute),
+            seconds=seconds_of(spec, paces),
+        )
+        for spec in specs
+    )
+    return GridEstimate(cells=cells, exact=bool(lengths))
+
+
+def _heaviest(
+    shape: ModelShape, grid: Grid, seed: int, lengths: Sequence[Length], compute: Compute, on_gpu: bool
+) -> RowSize:
+    """The seed decides which examples meet in a row; which row is heaviest, the seed's first cell shows."""
+    spec = next(spec for spec in grid.specs() if spec.seed == seed)
+    rows = row_sizes(
+        lengths,
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=seed,
+        seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=on_gpu,
+    )
+    return (
+        memory.heaviest_row(shape, spec, rows, compute) if rows else memory.upper_bound(spec, on_gpu=on_gpu)
+    )
+
+
+def _peak(cell: CellEstimate) -> int:
+    return cell.ledger.total_bytes
+
+
+def in_words(grid: Grid, found: GridEstimate) -> str:
+    """The estimate in one line."""
+    largest = found.largest
+    bound = "" if found.exact else "at most "
+    seconds = found.seconds
+    time = (
+        f"about {as_duration(seconds)}" if seconds is not None else "not known, no similar run finished here"
+    )
+    warning = "" if found.fits else f" This machine has {as_bytes(found.machine_bytes)}."
+    return (
+        f"{grid.count} cells. Largest predicted peak: {bound}{as_bytes(largest.ledger.total_bytes)} "
+        f"({grid.label(largest.spec)}). Time: {time}.{warning}"
+    )

@@ -1,0 +1,239 @@
+"""What a grid shows, in sentences that its spread over seeds supports.
+
+Two settings differ when the interval of the difference of their mean held-out losses (welch_test.py) leaves
+out zero. The intervals of one sentence hold together at 95 %: a sentence that compares k settings makes
+k (k - 1) / 2 comparisons and shares 5 % among them (Bonferroni). Settings without a spread, with one seed or
+with seeds that all ended on exactly the same loss, are named and not compared.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lora_lab.grids.results import Arm, Setting, at_best_rate, rates
+from lora_lab.grids.welch_test import Comparison, Verdict, compare
+from lora_lab.spec import BITS, TARGET_SETS, VARIANTS
+
+Axis = Literal["rank", "bits", "targets", "variant"]
+AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
+AXIS_WORDS: dict[Axis, str] = {
+    "rank": "rank",
+    "bits": "bit width",
+    "targets": "set of matrices",
+    "variant": "variant",
+}
+SHOWN_DIFFERENCES = 3  # of one sentence
+
+
+Judged = tuple[Arm, Arm, Comparison]
+
+
+# ---- sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One sentence about one axis, all else equal."""
+
+    axis: Axis
+    context: str
+    """The row of the grid it is about, such as `nf4, attention`; empty when there is one row only."""
+
+    claim: str
+    """Short enough for a title, without the context and without a full stop."""
+
+    detail: str
+    """The numbers behind it."""
+
+    remark: str = ""
+    """What had to be left out."""
+
+    verdict: Verdict
+    """`differ` when at least one pair does."""
+
+    gap: float = 0.0
+    """The largest difference of two means."""
+
+    noise: float = 0.0
+    """How far seeds alone could bring those two; 0 where they have no spread."""
+
+    @property
+    def headline(self) -> str:
+        """`No difference beyond seed noise between r=8 and r=64 at nf4`."""
+        return f"{self.claim} at {self.context}" if self.context else self.claim
+
+    @property
+    def text(self) -> str:
+        """The whole of it."""
+        return f"{self.headline}{self.detail}{self.remark}"
+
+
+def findings(arms: Iterable[Arm]) -> list[Finding]:
+    """One for each axis and each row of the grid along it, at every setting's best learning rate.
+
+    Rows of one axis of which the same can be said, except that they differ, share a sentence.
+    """
+    best = [arm for arm in at_best_rate(arms) if arm.losses]
+    return [finding for axis in AXES for finding in _together(list(_along(axis, best)), _varied(axis, best))]
+
+
+def _varied(axis: Axis, arms: Sequence[Arm]) -> list[Axis]:
+    """The other axes that have more than one value."""
+    return [each for each in AXES if each != axis and len({getattr(arm.setting, each) for arm in arms}) > 1]
+
+
+def _together(found: Sequence[Finding], varied: Sequence[Axis]) -> Iterator[Finding]:
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for finding in found:
+        alike.setdefault((finding.claim, finding.remark), []).append(finding)
+    for group in alike.values():
+        if len(group) == 1 or group[0].verdict == "differ":
+            yield from group
+            continue
+        widest = max(group, key=_gap)
+        whole = len(group) == len(found)
+        rows = f"any {' and '.join(AXIS_WORDS[axis] for axis in varied)}" if whole else _contexts(group)
+        if widest.verdict == "unknown":
+            yield replace(widest, context=rows)
+            continue
+        gap = f": the largest gap is {widest.gap:.3f}, at {widest.context}, where seeds alone explain up to"
+        yield replace(widest, context=rows, detail=f"{gap} {widest.noise:.3f}.")
+
+
+def _gap(finding: Finding) -> float:
+    return finding.gap
+
+
+def _contexts(group: Sequence[Finding]) -> str:
+    return " and at ".join(finding.context for finding in group)
+
+
+def _along(axis: Axis, arms: Sequence[Arm]) -> Iterator[Finding]:
+    others = [other for other in AXES if other != axis]
+    varied = _varied(axis, arms)
+    rows: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in arms:
+        rows.setdefault(tuple(getattr(arm.setting, other) for other in others), []).append(arm)
+    for row in rows.values():
+        if len(row) > 1:
+            context = ", ".join(level(row[0].setting, other) for other in varied)
+            yield _finding(axis, context, sorted(row, key=lambda arm: _place(arm.setting, axis)))
+
+
+def _finding(axis: Axis, context: str, row: Sequence[Arm]) -> Finding:
+    spread = [arm for arm in row if len(set(arm.losses)) > 1]
+    if len(spread) < 2:
+        claim, detail = _unknown(axis, row)
+        return Finding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
+    pairs = list(itertools.combinations(spread, 2))
+    judged = [(a, b, compare(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
+    judged.sort(key=_by_gap)
+    apart = [pair for pair in judged if pair[2].verdict == "differ"]
+    claim, detail = _apart(axis, apart, len(pairs)) if apart else _alike(axis, spread, judged[0])
+    left_out = [arm for arm in row if arm not in spread]
+    _, _, widest = judged[0]
+    return Finding(
+        axis=axis,
+        context=context,
+        claim=claim,
+        detail=detail,
+        remark=f" Not compared, having no spread over seeds: {_names(left_out, axis)}." if left_out else "",
+        verdict="differ" if apart else "noise",
+        gap=abs(widest.difference),
+        noise=widest.noise,
+    )
+
+
+def _by_gap(pair: Judged) -> float:
+    return -abs(pair[2].difference)
+
+
+def _unknown(axis: Axis, row: Sequence[Arm]) -> tuple[str, str]:
+    if all(len(arm.losses) < 2 for arm in row):
+        return f"One seed can't tell {_names(row, axis)} apart", ". Add two seeds or more."
+    return f"Too few seeds finished to tell {_names(row, axis)} apart", "."
+
+
+def _alike(axis: Axis, row: Sequence[Arm], widest: Judged) -> tuple[str, str]:
+    a, b, found = widest
+    join, whose = "between", ""
+    if len(row) > 2:
+        join, whose = "among", f" ({level(a.setting, axis)} and {level(b.setting, axis)})"
+    gap = f": the largest gap{whose} is {abs(found.difference):.3f}, and seeds alone explain up to"
+    claim = f"No difference beyond seed noise {join} {_names(row, axis)}"
+    return claim, f"{gap} {found.noise:.3f} ({_seeds(row)})."
+
+
+def _apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> tuple[str, str]:
+    first, *others = (_difference(axis, *pair) for pair in apart)
+    detail = "".join(f"; {other}" for other in others[: SHOWN_DIFFERENCES - 1])
+    more, rest = len(apart) - SHOWN_DIFFERENCES, pairs - len(apart)
+    if more > 0:
+        detail += f"; {more} more"
+    detail += f" ({_seeds([arm for pair in apart for arm in pair[:2]])})."
+    if rest:
+        detail += f" No difference beyond seed noise in the other {_pairs(rest)}."
+    return first, detail
+
+
+def _difference(axis: Axis, a: Arm, b: Arm, found: Comparison) -> str:
+    low, high = (a, b) if found.difference < 0 else (b, a)
+    gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
+    return f"{level(low.setting, axis)} ends {gap} lower than {level(high.setting, axis)}"
+
+
+def _pairs(number: int) -> str:
+    return "pair" if number == 1 else f"{number} pairs"
+
+
+def _seeds(arms: Sequence[Arm]) -> str:
+    fewest, most = min(len(arm.losses) for arm in arms), max(len(arm.losses) for arm in arms)
+    return f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
+
+
+def _names(row: Sequence[Arm], axis: Axis) -> str:
+    *first, last = (level(arm.setting, axis) for arm in row)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def level(setting: Setting, axis: Axis) -> str:
+    """`r=8`, `nf4-dq`, `attention`, `dora`."""
+    value = getattr(setting, axis)
+    return f"r={value}" if axis == "rank" else str(value)
+
+
+def _place(setting: Setting, axis: Axis) -> int:
+    orders: dict[Axis, Callable[[], int]] = {
+        "rank": lambda: setting.rank,
+        "bits": lambda: BITS.index(setting.bits),
+        "targets": lambda: TARGET_SETS.index(setting.targets),
+        "variant": lambda: VARIANTS.index(setting.variant),
+    }
+    return orders[axis]()
+
+
+# ---- learning rates
+
+
+def variants_share_one_rate(arms: Sequence[Arm]) -> bool:
+    """A race between variants at a single learning rate, which says little (arXiv:2602.04998)."""
+    return len({arm.setting.variant for arm in arms}) > 1 and len(rates(arms)) == 1
+
+
+def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
+    """Settings whose best learning rate is the lowest or highest one tried: the real best may lie beyond."""
+    tried = rates(arms)
+    if len(tried) < 2:
+        return []
+    return [
+        arm for arm in at_best_rate(arms) if arm.losses and arm.setting.learning_rate in (tried[0], tried[-1])
+    ]
+
+
+def rank_headline(found: Sequence[Finding]) -> str:
+    """What the findings about ranks come to, as a title."""
+    about = [each for each in found if each.axis == "rank"]
+    order: tuple[Verdict, ...] = ("differ", "noise", "unknown")
+    strongest = sorted(about, key=lambda each: (order.index(each.verdict), -each.gap))
+    return strongest[0].headline if strongest else "Held-out loss by rank"

@@ -1,0 +1,159 @@
+"""What a forward pass saves for its backward pass, tensor by tensor, and what checkpointing leaves of it.
+
+T tokens in the row, c bytes of the compute type, h hidden, a = heads x head size, f intermediate width,
+r rank, L layers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lora_lab.data.batches import RowSize
+from lora_lab.parameters.shapes import Linear, ModelShape, Role
+
+FP32_BYTES = 4
+POSITION_BYTES = 8  # one int64 a token
+
+SHORT_EXAMPLE_TOKENS = 256
+"""Up to here attention on a CPU is written out and keeps its softmax; beyond, the fused kernel is better."""
+
+AFTER_ATTENTION: frozenset[Role] = frozenset({"o", "gate", "up", "gate_up", "down"})
+READS_FIRST_NORM: frozenset[Role] = frozenset({"q", "k", "v", "qkv"})
+READS_SECOND_NORM: frozenset[Role] = frozenset({"gate", "up", "gate_up"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPass:
+    """One forward and backward pass of the lab's own loop."""
+
+    shape: ModelShape
+    adapted: tuple[Linear, ...]
+    rank: int
+    dora: bool
+    row: RowSize
+    c: int
+    """Bytes of the compute type."""
+
+    @property
+    def saved_bytes(self) -> int:
+        """Everything saved for the backward pass, logits apart."""
+        layers = self.shape.layers * self._plain_layer_bytes
+        return layers + self._matrices_bytes(self.adapted) + self._outside_bytes
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """With checkpointing, until a layer is computed again: what enters each layer and the final norm, and
+        the mask that keeps packed examples apart, which computing again needs.
+        """
+        inputs = (self.shape.layers + 1) * self.residual_bytes
+        return inputs + self.row.tokens * FP32_BYTES + self._outside_bytes + self.mask_bytes
+
+    @property
+    def recomputed_bytes(self) -> int:
+        """What one layer saves once it is computed again, its input apart."""
+        matrices = self._matrices_bytes(self.adapted) // self.shape.layers
+        return self._plain_layer_bytes + matrices - self.residual_bytes
+
+    @property
+    def last_matrix(self) -> Linear:
+        """The product that ends a layer: `down_proj` in Llama's family."""
+        widest = max(self.shape.linears, key=_numbers)
+        return next((linear for linear in self.shape.linears if linear.role == "down"), widest)
+
+    @property
+    def residual_bytes(self) -> int:
+        """The running sum through the layers, fp32."""
+        return self.row.tokens * self.shape.hidden * FP32_BYTES
+
+    @property
+    def mask_bytes(self) -> int:
+        """A boolean T x T mask, where several examples share the row."""
+        return self.row.tokens**2 if self.row.examples > 1 else 0
+
+    @property
+    def mask_making_bytes(self) -> int:
+        """While that mask is made: three of them, and four tensors of positions."""
+        return 3 * self.mask_bytes + 4 * POSITION_BYTES * self.row.tokens if self.mask_bytes else 0
+
+    @property
+    def _plain_layer_bytes(self) -> int:
+        """One layer without its adapters. It has two norms; of all, the first layer's first saves nothing and
+        the final one makes up for it.
+        """
+        return self.row.tokens * sum(self._per_token()) + self._attention_bytes
+
+    @property
+    def after_attention_bytes(self) -> int:
+        """What one layer saves once its attention is done, and the final norm."""
+        later = tuple(linear for linear in self.adapted if linear.role in AFTER_ATTENTION)
+        per_token = 2 * FP32_BYTES * (self.shape.hidden + 1) + 3 * self.c * self.shape.intermediate
+        per_token += self._mlp_inputs_per_token
+        per_token += self._width * self.c if "o" in self._roles else 0
+        return self.row.tokens * per_token + self._matrices_bytes(later) // self.shape.layers
+
+    @property
+    def written_out(self) -> list[int]:
+        """Lengths of the examples whose attention is written out."""
+        return [] if self.row.on_gpu else [n for n in self.row.lengths if n <= SHORT_EXAMPLE_TOKENS]
+
+    @property
+    def written_pairs(self) -> list[int]:
+        """Queries by keys of each part of it."""
+        if self.row.on_gpu:
+            return []
+        return [queries * keys for queries, keys in self.row.attended if keys <= SHORT_EXAMPLE_TOKENS]
+
+    @property
+    def _outside_bytes(self) -> int:
+        rotary = 2 * FP32_BYTES * self.shape.head_dim  # cosines and sines
+        return self.row.tokens * (rotary + POSITION_BYTES)
+
+    def _per_token(self) -> Iterator[int]:
+        """Bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
+        yield 2 * FP32_BYTES * self.shape.hidden  # the fp32 residual before each of the two norms
+        yield 2 * FP32_BYTES  # and their scale
+        yield 3 * self.c * self.shape.intermediate  # gate, its activation, up
+        if self._roles & READS_FIRST_NORM:
+            yield self.c * self.shape.hidden  # one normed input, shared
+        yield self._mlp_inputs_per_token
+
+    @property
+    def _mlp_inputs_per_token(self) -> int:
+        second_norm = self.shape.hidden if self._roles & READS_SECOND_NORM else 0
+        return self.c * (second_norm + (self.shape.intermediate if "down" in self._roles else 0))
+
+    @property
+    def _attention_bytes(self) -> int:
+        """Queries, keys and values; for a short example on a CPU the softmax of all its pairs, else the fused
+        kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
+        """
+        kv_width = self.shape.kv_heads * self.shape.head_dim
+        fused_tokens = sum(self.row.lengths) - sum(self.written_out)
+        saved = self.row.tokens * (self._width + 2 * kv_width) * self.c
+        saved += self.shape.heads * sum(self.written_pairs) * self.c
+        saved += fused_tokens * (self._width * self.c + self.shape.heads * FP32_BYTES)
+        return saved + (self.row.tokens * self._width * self.c if "o" in self._roles else 0)
+
+    def _matrices_bytes(self, linears: tuple[Linear, ...]) -> int:
+        """Of adapted matrices in all layers: h = x Aᵀ, and A and scaled B in the compute type (in fp32 A
+        needs no copy). DoRA also keeps each product before its magnitude, and the norms.
+        """
+        saved = 0
+        for linear in linears:
+            copied = linear.d_out + (linear.d_in if self.c < FP32_BYTES else 0)
+            each = self.rank * self.c * (self.row.tokens + copied)
+            if self.dora:
+                each += linear.d_out * (self.row.tokens * self.c + FP32_BYTES)
+            saved += linear.count * each
+        return saved
+
+    @property
+    def _roles(self) -> set[Role]:
+        return {linear.role for linear in self.adapted}
+
+    @property
+    def _width(self) -> int:
+        return self.shape.heads * self.shape.head_dim
+
+
+def _numbers(linear: Linear) -> int:
+    return linear.d_in * linear.d_out

@@ -1,0 +1,216 @@
+"""A line of the memory contract, read into a setting; or the reason why it has no answer."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lora_lab.memory.frameworks.families import FAMILIES
+from lora_lab.memory.frameworks.forecast import optimizer_named
+from lora_lab.memory.frameworks.setting import Attention, Framework, Loss, Measure, NumberType, Phase, Setting
+from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
+from lora_lab.parameters.json_fields import adapter_of, one_of, whole
+from lora_lab.parameters.shapes import Linear, ModelShape, Role
+
+Record = Mapping[str, Any]
+
+FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
+    ("lora_lab", "loop"),
+    ("litgpt", "litgpt"),
+    ("lit-gpt", "litgpt"),
+    ("torchtune", "torchtune"),
+    ("unsloth", "unsloth"),
+    ("artidoro", "trl"),
+    ("trl", "trl"),
+    ("sfttrainer", "trl"),
+    ("axolotl", "unprepared"),
+    ("llama-factory", "unprepared"),
+    ("llamafactory", "unprepared"),
+    ("llama factory", "unprepared"),
+    ("fms", "unprepared"),
+    ("trainer", "trainer"),
+)
+"""What a framework's name may contain, and which of the modelled ones that is; the first that fits counts."""
+
+ATTENTIONS: dict[str | None, Attention] = {
+    None: "sdpa",
+    "eager": "eager",
+    "sdpa": "sdpa",
+    "sdpa/flash": "flash",
+    "flash": "flash",
+    "flash_attention_2": "flash",
+}
+LOSSES: dict[str | None, Loss] = {
+    None: "full",
+    "full logits": "full",
+    "chunked cross-entropy": "chunked",
+    "answer positions": "answers",
+}
+MEASURES: dict[str | None, Measure] = {
+    None: "allocated",
+    "max allocated": "allocated",
+    "max reserved": "reserved",
+    "live storage": "live",
+}
+PHASES: tuple[Phase, ...] = ("train", "load", "generate")
+DEVICES = ("cuda", "cpu")
+METHODS = ("full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora")
+VARIANTS = ("lora", "rslora", "dora")
+NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")
+QUANTS = (None, "nf4", "fp4", "int8")
+DEFAULT_TOKENS = 512
+MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
+FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
+
+
+def setting_of(record: Record, shape: ModelShape) -> Setting:
+    """Raises UnsupportedCase with the reason, or LearnerError on a value that means nothing."""
+    if record.get("gpus") not in (None, 1):
+        raise UnsupportedCase(
+            "what each of several GPUs holds depends on how they share the work, which no field says"
+        )
+    framework = framework_named(record.get("framework"))
+    method = one_of(record, "method", METHODS, default="lora")
+    adapter = adapter_of(record)
+    native = framework in ("litgpt", "torchtune")
+    shape = as_stored(shape, separate=native)
+    phase = one_of(record, "phase", PHASES, default="train")
+    full = method == "full" or (phase != "train" and not record.get("lora"))
+    targets = adapter.get("targets") or (["q", "v"] if native else None)
+    base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
+    optimizer = str(record.get("optimizer") or "adamw")
+    optimizer_named(optimizer)
+    return Setting(
+        shape=shape,
+        adapted=() if full else _chosen(shape, targets),
+        adapts_head=not full and _names_head(targets),
+        rank=whole(adapter, "r", LORA_RANK),
+        variant=_variant(method, adapter),
+        dropout=framework == "litgpt" or bool(adapter.get("dropout")),
+        base_type=base_type,
+        bits=_bits(record, base_type, method, framework),
+        adapter_type=one_of(record, "adapter_dtype", NUMBER_TYPES, default=base_type if native else "fp32"),
+        framework=framework,
+        seq_len=whole(record, "seq_len", DEFAULT_TOKENS),
+        batch=whole(record, "micro_batch", 1),
+        checkpointing=bool(record.get("gradient_checkpointing")),
+        optimizer=optimizer,
+        attention=one_of(record, "attention", ATTENTIONS),
+        loss=one_of(record, "loss", LOSSES),
+        phase=phase,
+        measure=one_of(record, "measure", MEASURES),
+        on_gpu=record.get("device") != "cpu",
+        offloads="offload" in str(record.get("framework") or "").lower(),
+        compiled=_is_compiled(record, framework),
+    )
+
+
+def framework_named(written: Any) -> Framework:
+    """The modelled framework that a free text names; a loop with peft where it names none."""
+    text = str(written or "").lower()
+    return next((framework for part, framework in FRAMEWORKS if part in text), "loop")
+
+
+def _is_compiled(record: Record, framework: Framework) -> bool:
+    """torchtune offers `compile` before the chunked loss, and its published rows with one have both."""
+    if framework != "torchtune":
+        return False
+    return "compile" in str(record.get("framework")).lower() or LOSSES.get(record.get("loss")) == "chunked"
+
+
+def _variant(method: str, adapter: Record) -> Any:
+    variant = "dora" if "dora" in method else "rslora" if method == "rslora" else "lora"
+    named = adapter.get("variant")
+    if named not in (None, *VARIANTS):
+        raise UnsupportedCase(f"variant {named!r} saves other tensors than LoRA does and is not modelled")
+    return named if named not in (None, "lora") else variant
+
+
+def _bits(record: Record, base_type: NumberType, method: str, framework: Framework) -> Any:
+    quant = one_of(record, "quant", QUANTS, default=None)
+    if quant is None and method in ("qlora", "qdora", "qlora+dora"):
+        quant = "nf4"
+    if quant in ("nf4", "fp4"):
+        # torchao's NF4 always quantizes its constants a second time.
+        return f"{quant}-dq" if record.get("double_quant") or framework == "torchtune" else quant
+    return quant or base_type
+
+
+# ---- which matrices
+
+
+def _chosen(shape: ModelShape, written: Any) -> tuple[Linear, ...]:
+    """The adapted matrices. A role of a fused matrix adapts the whole of it, as peft would."""
+    if written is None or isinstance(written, str):
+        return () if written == "head" else shape.select(written)
+    names: list[str] = []
+    for name in written:
+        if name in ("head", "lm_head"):
+            continue
+        if name == "mlp":
+            names += [role for role in MLP_ROLES if shape.has(role)]
+        elif not shape.has(name) and name in FUSED and shape.has(FUSED[name]):
+            names.append(FUSED[name])
+        else:
+            names.append(name)
+    present = [name for name in dict.fromkeys(names) if shape.has(name)]
+    return shape.select(present or names) if names else ()
+
+
+def _names_head(written: Any) -> bool:
+    names = [written] if isinstance(written, str) else written or []
+    return any(name in ("head", "lm_head") for name in names)
+
+
+def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
+    """The model with experts as matrices and as many key heads as its matrices show; with `separate`, also
+    with q, k, v and gate, up apart, as litgpt and torchtune have them.
+
+    Raises UnsupportedCase on an unknown family.
+    """
+    if shape.model_type not in FAMILIES:
+        raise UnsupportedCase(f"what the layers of {shape.model_type} save is not known")
+    linears = shape.linears
+    others = shape.other_parameters
+    if shape.fused_experts:
+        size = shape.hidden * shape.intermediate
+        experts = others // (3 * size)
+        others -= 3 * size * experts
+        linears += tuple(_expert(role, shape, experts) for role in ("gate", "up", "down"))
+    key_heads = _key_heads(shape)
+    shape = replace(shape, linears=linears, other_parameters=others, kv_heads=key_heads, fused_experts=False)
+    if not separate:
+        return shape
+    apart = [part for linear in linears for part in _separated(linear, shape)]
+    return replace(shape, linears=tuple(apart))
+
+
+def _expert(role: Role, shape: ModelShape, count: int) -> Linear:
+    d_in, d_out = shape.hidden, shape.intermediate
+    if role == "down":
+        d_in, d_out = d_out, d_in
+    name = f"model.layers.*.mlp.experts.*.{role}_proj"
+    return Linear(name=name, role=role, d_in=d_in, d_out=d_out, count=count)
+
+
+def _key_heads(shape: ModelShape) -> int:
+    for linear in shape.linears:
+        if linear.role == "k":
+            return max(1, linear.d_out // shape.head_dim)
+        if linear.role == "qkv":
+            return max(1, (linear.d_out // shape.head_dim - shape.heads) // 2)
+    return shape.kv_heads
+
+
+def _separated(linear: Linear, shape: ModelShape) -> list[Linear]:
+    if linear.role == "qkv":
+        a, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        return [_part(linear, "q", a), _part(linear, "k", kv), _part(linear, "v", kv)]
+    if linear.role == "gate_up":
+        half = linear.d_out // 2
+        return [_part(linear, "gate", half), _part(linear, "up", half)]
+    return [linear]
+
+
+def _part(linear: Linear, role: Role, d_out: int) -> Linear:
+    name = f"{linear.name.rpartition('.')[0]}.{role}_proj"
+    return replace(linear, role=role, name=name, d_out=d_out)

@@ -1,0 +1,285 @@
+"""The peak of a training step of a published framework, by component.
+
+What stays between steps is added up exactly. The step itself is played through with symbolic tensors
+(transformers.py, litgpt.py, torchtune.py beside this file), so that the peak is the worst of its moments: the
+turn of the loss, a layer's backward pass, the optimizer's step. Derivation and limits: docs/guide/memory.md.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from lora_lab.memory.frameworks.litgpt import LitgptStep
+from lora_lab.memory.frameworks.setting import WIDTHS, Setting
+from lora_lab.memory.frameworks.tape import Tape
+from lora_lab.memory.frameworks.torchtune import TorchtuneStep, UnslothStep
+from lora_lab.memory.frameworks.transformers import TransformersStep
+from lora_lab.memory.ledger import Ledger, constant_bytes
+from study.base.errors import LearnerError
+
+STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
+CODE_BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, "fp4-dq": 4}
+
+SMALL_TENSOR = 4096
+"""bitsandbytes keeps fp32 moments for tensors with fewer numbers than this."""
+
+EIGHT_BIT_BLOCK = 256  # numbers that share one fp32 constant in an 8-bit moment
+
+RESERVED_SHARE = 0.014
+"""What the allocator holds beyond the tensors at the peak, as a share of them: the mean over the five adapter
+rows of peft's method comparison, each of which reports the most that was reserved (published_memory.yaml)."""
+
+CONTEXT_BYTES = 0
+"""A CUDA context is in no counter of torch's; only the driver sees it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """How many bytes an optimizer keeps for each trained number, and what its step needs for a moment."""
+
+    copies: int
+    """Moments of the parameter's own type."""
+
+    fp32_copies: int = 0
+    eight_bit: bool = False
+    temporary_copies: int = 0
+    """Of the trained parameters, during the step: torch's foreach loops write all denominators at once."""
+
+
+OPTIMIZERS: dict[str, Moments] = {
+    "adamw": Moments(copies=2, temporary_copies=1),
+    "adamw_fused": Moments(copies=2),
+    "adamw8bit": Moments(copies=2, eight_bit=True),
+    "paged_adamw": Moments(copies=0, fp32_copies=2),
+    "lion": Moments(copies=1, temporary_copies=1),
+    "lion8bit": Moments(copies=1, eight_bit=True),
+    "sgd": Moments(copies=0),
+    "sgd_momentum": Moments(copies=1),
+    "adafactor": Moments(copies=0, temporary_copies=1),
+}
+
+
+def forecast(setting: Setting) -> Ledger:
+    """Peak bytes of one step by component, for the measure that the setting names."""
+    match setting.phase:
+        case "load":
+            resident = _at_rest(setting)
+        case "generate":
+            resident = _generating(setting)
+        case _:
+            resident = _training(setting)
+    if setting.measure == "reserved":
+        unused = round(RESERVED_SHARE * resident.total_bytes)
+        resident = replace(resident, fixed=resident.fixed + unused)
+    return resident
+
+
+def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> int:
+    """The most sequences in a step whose peak is below the limit; 0 if not even one is.
+
+    Every moment of a step is a straight line in the batch, so two plays of it tell all of them.
+    """
+    lines = _moments_by_batch(replace(setting, measure="allocated"))
+    room_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure == "reserved" else 0))
+    best = most
+    for start, slope in lines:
+        if slope:
+            best = min(best, int((room_bytes - start) // slope))
+        elif start > room_bytes:
+            return 0
+    return max(0, best)
+
+
+def _moments_by_batch(setting: Setting) -> list[tuple[int, int]]:
+    """(bytes at batch 0, bytes for each sequence) of every moment that may be the worst."""
+    resident = _at_rest(setting)
+    base = resident.weights + resident.constants + resident.adapters + resident.optimizer + resident.gradients
+    # How constants are stored changes no tensor of the step.
+    plain = replace(setting, batch=1, bits="nf4") if setting.bits == "nf4-dq" else replace(setting, batch=1)
+    lines = [(base + start, slope) for start, slope in _played_lines(plain)]
+    one, two = (_optimizer_moment(replace(setting, batch=batch), resident).total_bytes for batch in (1, 2))
+    return [*lines, (2 * one - two, two - one)]
+
+
+@lru_cache(maxsize=4096)
+def _played_lines(setting: Setting) -> tuple[tuple[int, int], ...]:
+    one, two = (play(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2))
+    lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
+    return tuple(_upper_envelope(sorted(lines, key=_slope_then_start)))
+
+
+def _slope_then_start(line: tuple[int, int]) -> tuple[int, int]:
+    return line[1], line[0]
+
+
+def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Drop every line that is nowhere above one that starts higher and rises at least as fast."""
+    kept: list[tuple[int, int]] = []
+    for start, slope in reversed(lines):
+        if not kept or start > kept[-1][0]:
+            kept.append((start, slope))
+    return kept
+
+
+# ---- between two steps
+
+
+def _at_rest(setting: Setting) -> Ledger:
+    """Weights, constants, adapters and moments, as stored."""
+    trained = _trained_tensors(setting)
+    numbers = sum(count * size for count, size in trained)
+    full = setting.trains_everything
+    width = setting.width if full else WIDTHS[setting.adapter_type]
+    return Ledger(
+        weights=_weight_bytes(setting),
+        constants=_constant_bytes(setting),
+        adapters=0 if full else numbers * width,
+        gradients=_kept_gradients(setting),
+        optimizer=_moment_bytes(setting, trained, width) if setting.phase == "train" else 0,
+        activations=0,
+        logits=0,
+        scratch=0,
+    )
+
+
+def _kept_gradients(setting: Setting) -> int:
+    """litgpt's are still there when the next micro-batch comes: its recipes gather several for a step."""
+    if setting.framework != "litgpt" or setting.phase != "train":
+        return 0
+    if setting.trains_everything:
+        return setting.shape.total_parameters * setting.width
+    # StableEmbedding's table is made after the others were frozen: its gradient is never cleared.
+    return setting.shape.embedding_parameters * setting.width if setting.quantized else 0
+
+
+def _weight_bytes(setting: Setting) -> int:
+    shape, wide = setting.shape, 4 if setting.prepared else setting.width
+    bits = CODE_BITS[setting.bits] if setting.quantized else 8 * setting.width
+    codes = sum(linear.count * math.ceil(linear.d_in * linear.d_out * bits / 8) for linear in shape.linears)
+    outer = (shape.embedding_parameters + shape.head_parameters) * setting.outer_width
+    if setting.framework == "litgpt":  # never ties, and quantizes its head
+        head = shape.hidden * shape.vocab
+        outer = shape.embedding_parameters * setting.width + head * bits // 8
+    return codes + outer + shape.other_parameters * wide
+
+
+def _constant_bytes(setting: Setting) -> int:
+    if not setting.quantized:
+        return 0
+    bits = {"fp4-dq": "nf4-dq"}.get(setting.bits, setting.bits)
+    constants = constant_bytes(setting.shape, bits)  # type: ignore[arg-type]
+    if setting.framework == "litgpt":
+        share = setting.shape.hidden * setting.shape.vocab / max(1, setting.shape.linear_parameters)
+        constants += round(constants * share)
+    return constants
+
+
+def _trained_tensors(setting: Setting) -> list[tuple[int, int]]:
+    """(how many, numbers in each) of every kind of trained tensor."""
+    shape, rank = setting.shape, setting.rank
+    if setting.trains_everything:
+        kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
+        outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
+        small = [(shape.other_parameters // shape.hidden, shape.hidden)]  # norms, one tensor each
+        return [kind for kind in [*kinds, *outer, *small] if kind[1]]
+    kinds = []
+    for linear in setting.adapted:
+        kinds += [(linear.count, rank * linear.d_in), (linear.count, rank * linear.d_out)]
+        if setting.variant == "dora":
+            kinds.append((linear.count, linear.d_out))
+    if setting.adapts_head:
+        kinds += [(1, rank * shape.hidden), (1, rank * shape.vocab)]
+    return kinds
+
+
+def optimizer_named(name: str) -> Moments:
+    """Raises LearnerError on an optimizer whose states are not known."""
+    plain = name.lower().replace("torch", "").replace("bnb", "").replace("-", "_")
+    bare = plain.replace("_", "").removesuffix("32bit")
+    kind = next((one for one in ("adamw", "adam", "lion", "sgd", "adafactor") if one in bare), "")
+    if not kind:
+        raise LearnerError(f"What {name!r} keeps is not known.", do_next=f"Known: {', '.join(OPTIMIZERS)}.")
+    kind = "adamw" if kind == "adam" else kind
+    if "8bit" in bare and f"{kind}8bit" in OPTIMIZERS:
+        return OPTIMIZERS[f"{kind}8bit"]
+    if ("paged" in bare and kind == "adamw") or "32bit" in plain:
+        return OPTIMIZERS["paged_adamw"]
+    if "fused" in bare and kind == "adamw":
+        return OPTIMIZERS["adamw_fused"]
+    return OPTIMIZERS["sgd_momentum" if kind == "sgd" and "momentum" in bare else kind]
+
+
+def _moment_bytes(setting: Setting, trained: list[tuple[int, int]], width: int) -> int:
+    moments = optimizer_named(setting.optimizer)
+    total = 0
+    for count, numbers in trained:
+        if not moments.eight_bit:
+            step = 4 if moments.copies or moments.fp32_copies else 0  # each tensor counts its steps
+            total += count * (numbers * (moments.copies * width + 4 * moments.fp32_copies) + step)
+        elif numbers < SMALL_TENSOR:
+            total += count * moments.copies * 4 * numbers
+        else:
+            blocks = math.ceil(numbers / EIGHT_BIT_BLOCK)
+            total += count * moments.copies * (numbers + 4 * blocks)
+    return total
+
+
+# ---- the moments of a step
+
+
+def _training(setting: Setting) -> Ledger:
+    resident = _at_rest(setting)
+    tape = play(setting)
+    step = _optimizer_moment(setting, resident)
+    peak = replace(
+        resident,
+        gradients=max(resident.gradients, tape.peak["gradients"]),
+        activations=tape.peak["activations"],
+        logits=tape.peak["logits"],
+        scratch=tape.peak["scratch"],
+    )
+    return max(peak, step, key=_total)
+
+
+def play(setting: Setting, *, keep_history: bool = False) -> Tape:
+    """The tape of one step."""
+    return STEPS.get(setting.framework, TransformersStep)(setting, keep_history=keep_history).play()
+
+
+def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
+    """Gradients of everything, what the update writes first, and the outputs that a plain loop keeps."""
+    trained = _trained_tensors(setting)
+    width = setting.width if setting.trains_everything else WIDTHS[setting.adapter_type]
+    gradients = width * sum(count * size for count, size in trained)
+    kept = setting.tokens * setting.shape.vocab * setting.outer_width if setting.framework == "loop" else 0
+    return replace(
+        resident,
+        gradients=max(resident.gradients, gradients),
+        logits=kept,
+        scratch=_update_bytes(setting, gradients, width * max((size for _, size in trained), default=0)),
+    )
+
+
+def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
+    """On a CPU tensor by tensor, with three of the largest at a time; fused in torchtune."""
+    copies = optimizer_named(setting.optimizer).temporary_copies
+    if not setting.on_gpu:
+        return 3 * largest_bytes * min(1, copies)
+    return 0 if setting.framework == "torchtune" else copies * all_bytes
+
+
+def _generating(setting: Setting) -> Ledger:
+    """Weights, the cache of keys and values, and the largest matrix decoded, and once more as it is moved."""
+    shape = setting.shape
+    cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * setting.tokens * setting.width
+    largest = max((linear.d_in * linear.d_out for linear in shape.linears), default=0)
+    if setting.framework == "litgpt":
+        largest = max(largest, shape.hidden * shape.vocab)
+    decoded = 2 * largest * setting.width if setting.quantized else 0
+    logits = setting.batch * shape.vocab * (setting.width + 4)
+    return replace(_at_rest(setting), activations=cache, logits=logits, scratch=decoded)
+
+
+def _total(ledger: Ledger) -> int:
+    return ledger.total_bytes

@@ -1,0 +1,153 @@
+"""A training step of litgpt: fused qkv, everything in 16 bits, logits and loss in chunks of 128 tokens."""
+
+from lora_lab.memory.frameworks.native import NativeStep
+from lora_lab.memory.frameworks.operators import FP32
+from lora_lab.memory.frameworks.tape import Tape, Tensor
+
+CHUNK_TOKENS = 128  # lm_head_chunk_size in litgpt/finetune/lora.py
+ROUND_LENGTH = 64
+"""A multiple of it is taken for the length that batches are cut to, so that the batch before was as long; any
+other length for a data set's longest example, which the batch before hardly is."""
+
+
+class LitgptStep(NativeStep):
+    """litgpt/model.py, litgpt/lora.py and litgpt/finetune/lora.py."""
+
+    saves_quantized_input = True
+    """bitsandbytes 0.42, which litgpt asks for, saves a quantized product's input; later versions don't."""
+
+    def play(self) -> Tape:
+        """With what the micro-batch before left, until `logits` and `loss` are assigned again."""
+        before = 0 if self.setting.seq_len % ROUND_LENGTH else self.rows
+        self.old_logits = self.tape.new(before * self.shape.vocab, FP32, "logits")
+        self.old_graph = self.tape.new(before * self._kept_by_graph(), self.width, "activations")
+        return super().play()
+
+    def _kept_by_graph(self) -> int:
+        """Numbers a token that a graph holds although its backward pass is over: the input of each quantized
+        product, which MatMul4Bit of bitsandbytes 0.42 keeps as an attribute instead of a saved tensor.
+        """
+        if not self.setting.quantized:
+            return 0
+        norms = 1 if self.family.norms == 1 else 2
+        layer = norms * self.shape.hidden + self.attention_width + self.shape.intermediate
+        return self.shape.layers * layer + self.shape.hidden
+
+    def embed(self) -> Tensor:
+        """Quantized, a StableEmbedding: fp32, normed, and trained by oversight, so gradients reach it."""
+        x = super().embed()
+        if not self.setting.quantized:
+            return x
+        x = self.ops.cast(x, FP32)
+        x.leaf = self.parameter(0, self.width, trained=True).leaf
+        x = self.ops.layer_norm(x, x, x, rows=self.rows)
+        return self.ops.cast(x, self.width)
+
+    # ---- attention
+
+    def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Three views of one matrix's result."""
+        a, kv, rows = self.attention_width, self.key_width, self.rows
+        joint = self.base(x, self.shape.hidden, a + 2 * kv)
+        widths = {"q": a, "k": kv, "v": kv}
+        chosen = {role: width for role, width in widths.items() if role in self.roles or "qkv" in self.roles}
+        if chosen:
+            joint = self.ops.add(joint, self.joint_update(x, list(chosen.values())))
+        del x
+        q, k, v = self.ops.split(joint, [rows * a, rows * kv, rows * kv])
+        return q, k, v
+
+    def joint_update(self, x: Tensor, widths: list[int]) -> Tensor:
+        """One A for the chosen parts together, a grouped convolution as B, zeros for the other parts."""
+        ops, rank, rows = self.ops, self.setting.rank, self.rows
+        if self.setting.dropout:
+            x = ops.dropout(x)
+        down = self.parameter(rank * len(widths) * self.shape.hidden, self.adapter_width, trained=True)
+        up = self.parameter(rank * sum(widths), self.adapter_width, trained=True)
+        reduced = ops.matmul(x, down, rows=rows, d_out=rank * len(widths))
+        update = ops.matmul(reduced, up, rows=rows, d_out=sum(widths))
+        if len(widths) < 3:  # index_copy keeps its source for the shape of its gradient
+            update = ops.apply(
+                rows * (self.attention_width + 2 * self.key_width), update.width, update, saved=(update,)
+            )
+        return ops.scale(update)
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """The rotated part and the rest are joined in a new tensor."""
+        rotated = super().rotate(x)
+        return self.ops.copy(rotated) if self.family.rotates_all else rotated
+
+    def writes_attention(self) -> bool:
+        """litgpt calls PyTorch's attention for every family, unless scores are capped."""
+        return self.family.softcap
+
+    # ---- the MLP
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Gate and up are two matrices in litgpt, whatever the original has."""
+        if not self.has("gate_up"):
+            return super().mlp(x)
+        d, f = self.shape.hidden, self.shape.intermediate
+        gate = self.ops.unary(self.linear("gate_up", x, d, f))
+        return self.linear("down", self.ops.multiply(gate, self.linear("gate_up", x, d, f)), f, d)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """torch's own gelu and silu."""
+        return self.ops.unary(x)
+
+    # ---- linear layers
+
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+        """result + (dropout(x) Aᵀ Bᵀ) · scale, all in the base's type."""
+        ops, rank = self.ops, self.setting.rank
+        rows = x.numbers // d_in
+        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
+        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
+        if self.setting.dropout:
+            x = ops.dropout(x)
+        reduced = ops.matmul(x, down, rows=rows, d_out=rank)
+        return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
+
+    # ---- the loss
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Chunks of logits, all turned to fp32 by Fabric; the list of them lives until the step is over."""
+        x = self.norm(x)
+        if self.setting.trains_everything:
+            logits = self.ops.cast(self.head(x), FP32, "logits")
+            self.outputs = logits
+            del self.old_logits
+            shifted = self.ops.apply(logits.numbers, FP32, logits, part="logits")
+            return self.ops.cross_entropy(shifted, rows=self.rows)
+        count = -(-self.setting.seq_len // CHUNK_TOKENS)
+        sizes = [self.rows // count * self.shape.hidden] * (count - 1)
+        sizes.append(x.numbers - sum(sizes))
+        pieces = [self.head(piece) for piece in self.ops.split(x, sizes)]
+        del x
+        chunks = [self.ops.cast(piece, FP32, "logits") for piece in pieces]
+        del pieces
+        self.chunks = chunks
+        del self.old_logits
+        losses = [self.ops.cross_entropy(chunk, rows=chunk.numbers // self.shape.vocab) for chunk in chunks]
+        loss = self.ops.apply(self.rows, FP32, *losses)
+        del self.old_graph
+        return loss
+
+    def head(self, x: Tensor) -> Tensor:
+        """Quantized like every other matrix."""
+        d, vocab = self.shape.hidden, self.shape.vocab
+        if self.setting.quantized:
+            rows = x.numbers // d
+            decoded = d * vocab * self.width
+            logits = self.ops.apply(
+                rows * vocab,
+                self.width,
+                x,
+                saved=(x,),
+                temporary_bytes=decoded,
+                backward_bytes=decoded,
+                part="logits",
+            )
+        else:
+            logits = self.product(x, self.head_weight, d, vocab, part="logits")
+        return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits

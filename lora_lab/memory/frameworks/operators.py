@@ -1,0 +1,197 @@
+"""PyTorch's operators as a tape sees them: what each allocates, saves, and needs to go backward.
+
+PyTorch's derivatives.yaml says which tensors an operator saves; test_real_steps.py compares whole steps with
+real ones.
+"""
+
+from collections.abc import Sequence
+
+from lora_lab.memory.frameworks.tape import Backward, Part, Tape, Tensor
+
+FP32, HALF = 4, 2
+
+
+class Operators:
+    """Operators on one tape. `on_gpu`: CUDA kernels fuse what the CPU composes of several."""
+
+    def __init__(self, tape: Tape, *, on_gpu: bool) -> None:
+        self.tape = tape
+        self.on_gpu = on_gpu
+
+    # ---- the plumbing
+
+    def fresh_gradients(
+        self, inputs: Sequence[Tensor], *, temporary_bytes: int = 0, passes: bool = False
+    ) -> Backward:
+        """A backward that makes a gradient for each input; with `passes` its own goes on where it fits."""
+        needs = [(t.needs_gradient, t.numbers, t.width, t.storage.part == "logits") for t in inputs]
+        tape = self.tape
+
+        def backward(gradient: Tensor) -> list[Tensor | None]:
+            temporary = tape.new(temporary_bytes, 1) if temporary_bytes else None
+            sent: list[Tensor | None] = []
+            for needed, numbers, width, of_logits in needs:
+                if not needed:
+                    sent.append(None)
+                elif passes and (numbers, width) == (gradient.numbers, gradient.width):
+                    sent.append(gradient)
+                else:
+                    sent.append(tape.new(numbers, width, "logits" if of_logits else "scratch"))
+            del temporary
+            return sent
+
+        return backward
+
+    def apply(
+        self,
+        numbers: int,
+        width: int,
+        *inputs: Tensor,
+        saved: Sequence[Tensor] = (),
+        save_result: bool = False,
+        passes: bool = False,
+        temporary_bytes: int = 0,
+        backward_bytes: int = 0,
+        part: Part = "scratch",
+    ) -> Tensor:
+        """An operator that writes a new tensor."""
+        temporary = self.tape.new(temporary_bytes, 1) if temporary_bytes else None
+        out = self.tape.new(numbers, width, part)
+        del temporary
+        kept = [*saved, out] if save_result else saved
+        backward = self.fresh_gradients(inputs, temporary_bytes=backward_bytes, passes=passes)
+        return self.tape.record(out, inputs, saved=kept, backward=backward)
+
+    # ---- shape and type
+
+    def view(self, x: Tensor, numbers: int | None = None) -> Tensor:
+        """The same storage under another shape, or a part of it, whose gradient is padded to the whole."""
+        out = Tensor(numbers or x.numbers, x.width, x.storage)
+        passes = out.numbers == x.numbers
+        return self.tape.record(out, [x], saved=(), backward=self.fresh_gradients([x], passes=passes))
+
+    def split(self, x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """Views of parts of the last axis; their gradients are joined in one new tensor."""
+        joint = self.view(x)
+        return [self.view(joint, size) for size in sizes]
+
+    def cast(self, x: Tensor, width: int, part: Part = "scratch") -> Tensor:
+        """x.to(dtype): the tensor itself where it has that type."""
+        return x if x.width == width else self.apply(x.numbers, width, x, part=part)
+
+    def copy(self, x: Tensor) -> Tensor:
+        """clone() or contiguous()."""
+        return self.apply(x.numbers, x.width, x, passes=True)
+
+    def repeat(self, x: Tensor, times: int) -> Tensor:
+        """Key or value heads written out for each of their query heads."""
+        return x if times == 1 else self.apply(x.numbers * times, x.width, x)
+
+    # ---- arithmetic
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.apply(max(a.numbers, b.numbers), max(a.width, b.width), a, b, passes=True)
+
+    def scale(self, x: Tensor) -> Tensor:
+        """x times a Python number."""
+        return self.apply(x.numbers, x.width, x)
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        """Each factor is saved if the other needs a gradient; a broadcast one sums up a full gradient."""
+        numbers, width = max(a.numbers, b.numbers), max(a.width, b.width)
+        saved = _factors(a, b)
+        broadcast = any(x.needs_gradient and x.numbers < numbers for x in (a, b))
+        return self.apply(
+            numbers, width, a, b, saved=saved, backward_bytes=numbers * width if broadcast else 0
+        )
+
+    def unary(self, x: Tensor, *, saves_result: bool = False) -> Tensor:
+        """An elementwise function that saves its input (silu, gelu) or its result (relu, tanh, rsqrt)."""
+        saved = () if saves_result else (x,)
+        return self.apply(x.numbers, x.width, x, saved=saved, save_result=saves_result)
+
+    def dropout(self, x: Tensor) -> Tensor:
+        """CUDA saves a mask of one byte a number; the CPU multiplies by noise of the input's type."""
+        if self.on_gpu:
+            mask = self.tape.new(x.numbers, 1)
+            return self.apply(x.numbers, x.width, x, saved=(mask,))
+        noise = self.tape.new(x.numbers, x.width)
+        return self.multiply(x, noise)
+
+    # ---- norms
+
+    def rms_norm(self, x: Tensor, weight: Tensor, *, rows: int, in_fp32: bool = False) -> Tensor:
+        """Llama's weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies first."""
+        width = x.width
+        x = self.cast(x, FP32)
+        squares = self.apply(x.numbers, FP32, x, saved=(x,), backward_bytes=2 * x.numbers * FP32)
+        mean = self.apply(rows, FP32, squares, backward_bytes=0)
+        del squares
+        scale = self.unary(self.apply(rows, FP32, mean), saves_result=True)
+        x = self.multiply(x, scale)
+        del mean, scale
+        if in_fp32:
+            weight = self.apply(weight.numbers, FP32, self.cast(weight, FP32))
+            return self.cast(self.multiply(x, weight), width)
+        return self.multiply(weight, self.cast(x, width))
+
+    def layer_norm(self, x: Tensor, weight: Tensor, bias: Tensor, *, rows: int) -> Tensor:
+        """Fused: saves its input and two statistics a row."""
+        statistics = self.tape.new(2 * rows, FP32)
+        return self.apply(x.numbers, x.width, x, weight, bias, saved=(x, statistics))
+
+    # ---- matrices
+
+    def matmul(self, x: Tensor, weight: Tensor, *, rows: int, d_out: int, part: Part = "scratch") -> Tensor:
+        """x Wᵀ: saves x if W is trained, and W if x needs a gradient (free, unless W is a copy)."""
+        return self.apply(rows * d_out, x.width, x, weight, saved=_factors(x, weight), part=part)
+
+    # ---- attention
+
+    def fused_attention(self, q: Tensor, k: Tensor, v: Tensor, *, rows: int, heads: int) -> Tensor:
+        """Flash or memory-efficient: saves q, k, v, the result and a log-sum-exp for each row and head.
+
+        Backward on a GPU sums the queries' gradients in fp32 and keeps one more number a row and head.
+        """
+        statistics = self.tape.new(rows * heads, FP32)
+        summed = q.numbers * FP32 if self.on_gpu and q.width < FP32 else 0
+        return self.apply(
+            q.numbers,
+            q.width,
+            q,
+            k,
+            v,
+            saved=(q, k, v, statistics),
+            save_result=True,
+            backward_bytes=summed + rows * heads * FP32,
+        )
+
+    def written_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, softcap: bool = False
+    ) -> Tensor:
+        """softmax(q kᵀ) v with every pair of every head written out, as `eager` does; softmax in fp32."""
+        scores = self.apply(pairs, q.width, q, k, saved=_factors(q, k))
+        scores = self.scale(scores)
+        if softcap:
+            scores = self.scale(self.unary(self.scale(scores), saves_result=True))
+        scores = self.apply(pairs, q.width, scores, passes=True)  # the mask is added
+        upcast = pairs * FP32 if q.width < FP32 and not self.on_gpu else 0
+        scores = self.apply(
+            pairs, FP32, scores, save_result=True, temporary_bytes=upcast, backward_bytes=upcast
+        )
+        scores = self.cast(scores, q.width)
+        out = self.apply(q.numbers, q.width, scores, v, saved=_factors(scores, v))
+        del scores
+        return self.copy(out)
+
+    # ---- loss
+
+    def cross_entropy(self, logits: Tensor, *, rows: int) -> Tensor:
+        """Saves the log-softmax; backward makes one gradient for it and one for the logits."""
+        logp = self.apply(logits.numbers, logits.width, logits, save_result=True, part="logits")
+        return self.apply(rows, logits.width, logp, saved=(logp,))
+
+
+def _factors(a: Tensor, b: Tensor) -> list[Tensor]:
+    """What a product saves: each factor, if the other one needs a gradient."""
+    return [one for one, other in ((a, b), (b, a)) if other.needs_gradient]

@@ -1,0 +1,89 @@
+"""One setting whose memory is asked for: a model, how it is trained, and what is measured."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lora_lab.parameters.shapes import Linear, ModelShape
+from lora_lab.spec import Bits
+
+NumberType = Literal["fp32", "bf16", "fp16"]
+WIDTHS: dict[NumberType, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+Framework = Literal["loop", "trainer", "trl", "unprepared", "litgpt", "torchtune", "unsloth"]
+"""`loop`: peft in a loop of one's own; `trainer`: transformers' Trainer, which computes under autocast;
+`trl`: the same, with embeddings and head back in 16 bits (trl, artidoro/qlora); `unprepared`: a Trainer whose
+quantized base is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms)."""
+
+Attention = Literal["eager", "sdpa", "flash"]
+Loss = Literal["full", "chunked", "answers"]
+Phase = Literal["train", "load", "generate"]
+Measure = Literal["allocated", "reserved", "live"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything that decides the peak of one step on one device."""
+
+    shape: ModelShape
+    adapted: tuple[Linear, ...] = ()
+    """Empty, and `adapts_head` false: every weight is trained."""
+
+    adapts_head: bool = False
+    rank: int = 8
+    variant: Literal["lora", "rslora", "dora"] = "lora"
+    dropout: bool = False
+    base_type: NumberType = "bf16"
+    bits: Bits | Literal["fp4-dq", "fp16"] = "bf16"
+    adapter_type: NumberType = "fp32"
+    framework: Framework = "loop"
+    seq_len: int = 512
+    batch: int = 1
+    checkpointing: bool = False
+    optimizer: str = "adamw"
+    attention: Attention = "sdpa"
+    loss: Loss = "full"
+    phase: Phase = "train"
+    measure: Measure = "allocated"
+    on_gpu: bool = True
+    offloads: bool = False
+    """Checkpointed layer inputs wait in main memory."""
+
+    compiled: bool = False
+    """Its layers pass through torch.compile; modelled for torchtune."""
+
+    @property
+    def trains_everything(self) -> bool:
+        """Full fine-tuning."""
+        return not self.adapted and not self.adapts_head
+
+    @property
+    def tokens(self) -> int:
+        """In one micro-batch."""
+        return self.batch * self.seq_len
+
+    @property
+    def width(self) -> int:
+        """Bytes of the base's number type."""
+        return WIDTHS[self.base_type]
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the linear layers are stored in fewer bits than they compute in."""
+        return self.bits in ("nf4", "nf4-dq", "fp4", "fp4-dq", "int8")
+
+    @property
+    def prepared(self) -> bool:
+        """Whether prepare_model_for_kbit_training has made norms, embeddings and head fp32.
+
+        The usual recipes of peft and trl call it on a quantized base, and only there (docs/traps.md 3).
+        """
+        return self.quantized and self.framework in ("loop", "trainer", "trl")
+
+    @property
+    def outer_width(self) -> int:
+        """Bytes of embeddings and head."""
+        return 4 if self.prepared and self.framework != "trl" else self.width
+
+    @property
+    def autocast(self) -> bool:
+        """Whether matrix products run under torch.autocast."""
+        return self.framework in ("trainer", "trl", "unprepared") and self.base_type != "fp32"

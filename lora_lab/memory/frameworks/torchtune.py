@@ -1,0 +1,93 @@
+"""A training step of torchtune: everything in 16 bits, adapters share their input, loss in eight chunks.
+
+Compiled, a layer saves what PyTorch's partitioner leaves: pointwise chains between two products are computed
+again (tests/lora_lab/worker/training/test_compiled_layer.py compiles one and finds the same bytes).
+"""
+
+from lora_lab.memory.frameworks.native import NativeStep
+from lora_lab.memory.frameworks.operators import FP32
+from lora_lab.memory.frameworks.tape import Backward, Tensor
+
+LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
+
+
+class TorchtuneStep(NativeStep):
+    """torchtune/modules and its single-device recipes."""
+
+    saves_quantized_input = False
+
+    def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
+        """Compiled, one kernel: its input and a number a row are saved, nothing in fp32."""
+        if not self.setting.compiled:
+            return super().norm(x, size=size)
+        length = size or self.shape.hidden
+        weight = self.parameter(length, self.wide, trained=self.setting.trains_everything)
+        scales = self.tape.new(x.numbers // length, FP32)
+        return self.ops.apply(x.numbers, x.width, x, weight, saved=(x, scales))
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Compiled, one kernel that saves nothing."""
+        return self.ops.apply(x.numbers, x.width, x) if self.setting.compiled else super().rotate(x)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Compiled, silu(gate) · up is one kernel, computed from the two again when it goes backward."""
+        if not (self.setting.compiled and self.family.gated):
+            return super().mlp(x)
+        d, f = self.shape.hidden, self.shape.intermediate
+        gate, up = self.linear("gate", x, d, f), self.linear("up", x, d, f)
+        return self.linear("down", self.ops.apply(gate.numbers, gate.width, gate, up, saved=(gate, up)), f, d)
+
+    def writes_attention(self) -> bool:
+        """torchtune calls PyTorch's attention for every family."""
+        return False
+
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+        """result + scale · B(A(dropout(x))), all in the base's type."""
+        ops, rank = self.ops, self.setting.rank
+        rows = x.numbers // d_in
+        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
+        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
+        if self.setting.dropout:
+            x = ops.dropout(x)
+        if self.setting.variant == "dora":
+            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
+        reduced = ops.matmul(x, down, rows=rows, d_out=rank)
+        return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
+
+    def loss(self, x: Tensor) -> Tensor:
+        """The recipe drops the logits before it goes backward."""
+        x = self.norm(x)
+        count = LOSS_CHUNKS if self.setting.loss == "chunked" else 1
+        sizes = [self.rows // count * self.shape.hidden] * (count - 1)
+        sizes.append(x.numbers - sum(sizes))
+        pieces = [self.head(piece) for piece in self.ops.split(x, sizes)]
+        del x
+        return self.ops.apply(self.rows, FP32, *[self.loss_of(piece) for piece in pieces])
+
+    def loss_of(self, logits: Tensor) -> Tensor:
+        """Cross-entropy in fp32; chunked, it is compiled, and keeps the 16-bit logits it computes it from."""
+        rows = logits.numbers // self.shape.vocab
+        if self.setting.loss == "chunked":
+            return self.ops.apply(rows, FP32, logits, saved=(logits,))
+        return self.ops.cross_entropy(self.ops.cast(logits, FP32, "logits"), rows=rows)
+
+
+class UnslothStep(TorchtuneStep):
+    """Unsloth: the loss's gradient overwrites the logits."""
+
+    def loss(self, x: Tensor) -> Tensor:
+        """One tensor of logits, in place."""
+        x = self.norm(x)
+        if self.setting.loss == "chunked":
+            return self.fused_loss(x)
+        logits = self.head(x)
+        overwritten = Tensor(logits.numbers, logits.width, logits.storage)
+        out = self.tape.new(self.rows, FP32)
+        return self.tape.record(out, [logits], saved=(logits,), backward=_sends(overwritten))
+
+
+def _sends(gradient: Tensor) -> Backward:
+    def backward(_: Tensor) -> list[Tensor | None]:
+        return [gradient]
+
+    return backward

@@ -1,0 +1,369 @@
+"""A training step of transformers with peft and bitsandbytes, as symbolic tensors."""
+
+from lora_lab.memory.frameworks.families import FAMILIES, Family
+from lora_lab.memory.frameworks.operators import FP32, HALF, Operators
+from lora_lab.memory.frameworks.setting import WIDTHS, Setting
+from lora_lab.memory.frameworks.tape import STOP, Leaf, Part, Storage, Tape, Tensor
+
+BLOCK_SIZE = 64
+LAYERS_PLAYED = 4
+"""First, last and two in between; the others are like the second, and are counted by it."""
+
+
+class TransformersStep:
+    """Forward, loss and backward of one micro-batch. Subclasses say what another framework does otherwise."""
+
+    saves_quantized_input = False
+
+    def __init__(self, setting: Setting, *, keep_history: bool = False) -> None:
+        self.setting = setting
+        self.shape = setting.shape
+        self.family: Family = FAMILIES.get(self.shape.model_type, Family())
+        self.tape = Tape(keep_history=keep_history)
+        self.ops = Operators(self.tape, on_gpu=setting.on_gpu)
+        self.rows = setting.tokens
+        self.width = setting.width
+        self.wide = FP32 if setting.prepared else setting.width
+        """Bytes of the residual stream, norms and embeddings."""
+
+        self.outer = setting.outer_width
+        self.offloads = setting.offloads or setting.framework == "unsloth"
+        self.autocast = setting.autocast
+        self.keeps_outputs = setting.framework == "loop"
+        """A loop of one's own keeps the model's outputs, logits among them, until after the backward pass."""
+
+        self.adapter_width = WIDTHS[setting.adapter_type]
+        self.roles = {linear.role: linear for linear in setting.adapted}
+        self._casts: dict[int, Tensor] = {}
+        self._parameters: list[Tensor] = []
+        self._ghosts: list[Storage] = []
+        trained = setting.trains_everything
+        self.table = self.parameter(self.shape.embedding_parameters, self.outer, trained=trained)
+        self.head_weight = self.table
+        if self.shape.head_parameters:
+            self.head_weight = self.parameter(self.shape.head_parameters, self.outer, trained=trained)
+
+    # ---- playing it
+
+    def play(self) -> Tape:
+        """One step from the first to the last operator; what is resident is counted elsewhere."""
+        x = self.embed()
+        self.position_tables()
+        played = min(self.shape.layers, LAYERS_PLAYED)
+        for number in range(played):
+            before, trained = self.tape.live_bytes, len(self._parameters)
+            x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
+            if number == 1 and self.shape.layers > played:
+                saved = self.tape.live_bytes - before
+                gradients = sum(one.size_bytes for one in self._parameters[trained:])
+                x = self.repeated(x, self.shape.layers - played, saved, gradients)
+        loss = self.loss(x)
+        del x
+        self._casts.clear()
+        self.tape.run_backward(loss.node, self.tape.new(1, FP32))
+        return self.tape
+
+    def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
+        """Stands for more layers like the last: what they save and, once they are done, their gradients."""
+        ghosts = [self.tape.new(times * saved_bytes, 1)]
+        ghosts[0].storage.move("activations")
+
+        def backward(gradient: Tensor) -> list[Tensor | None]:
+            ghosts.clear()
+            self._ghosts.append(Storage(self.tape, times * gradient_bytes, "gradients"))
+            return [gradient]
+
+        out = Tensor(x.numbers, x.width, x.storage)
+        return self.tape.record(out, [x], saved=(), backward=backward)
+
+    def parameter(self, numbers: int, width: int, *, trained: bool) -> Tensor:
+        """A weight: resident, counted elsewhere; if trained, its gradient stays until the step."""
+        leaf = Leaf() if trained else None
+        tensor = Tensor(numbers, width, Storage(self.tape, 0, "fixed"), leaf=leaf)
+        if trained:
+            self._parameters.append(tensor)
+        return tensor
+
+    # ---- the model
+
+    def embed(self) -> Tensor:
+        """Token embeddings; in checkpointing their output is made to need a gradient."""
+        numbers = self.rows * self.shape.hidden
+        x = self.ops.apply(numbers, self.outer, self.table)
+        if self.setting.checkpointing and not x.needs_gradient:
+            x.leaf = Leaf()
+        return x
+
+    def position_tables(self) -> None:
+        """Cosines and sines, alive for the whole forward pass and saved by every rotation."""
+        if self.family.rotary:
+            numbers = self.setting.seq_len * self.shape.head_dim
+            self.tables = [self.tape.new(numbers, self.wide, "activations") for _ in range(2)]
+
+    def checkpointed(self, x: Tensor) -> Tensor:
+        """A layer that keeps its input, and is played again with its graph when the backward pass comes."""
+        with self.tape.without_graph():
+            out = self.layer(Tensor(x.numbers, x.width, x.storage))
+
+        def backward(gradient: Tensor) -> list[Tensor | None]:
+            # Recomputing stops before the layer's result, which nobody needs again.
+            came_back = kept or self.tape.new(numbers, width)
+            return [self.tape.run_backward(self.layer(self.entering(came_back)).node, gradient)]
+
+        numbers, width = x.numbers, x.width
+        kept = None if self.offloads else Tensor(numbers, width, x.storage)
+        return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
+
+    def entering(self, x: Tensor) -> Tensor:
+        """A layer's input on which a backward pass of its own ends."""
+        return Tensor(x.numbers, x.width, x.storage, leaf=STOP)
+
+    def layer(self, x: Tensor) -> Tensor:
+        """One decoder layer."""
+        ops, family = self.ops, self.family
+        residual = x
+        x = self.norm(residual)
+        if family.parallel:
+            mixed = self.attention(x)
+            if family.norms == 2:
+                x = self.norm(residual)
+            x = self.mlp(x)
+            return ops.add(ops.add(mixed, x), residual)
+        x = self.attention(x)
+        if family.norms == 4:
+            x = self.norm(x)
+        residual = ops.add(residual, self.drop(x))
+        x = self.norm(residual)
+        x = self.mlp(x)
+        if family.norms == 4:
+            x = self.norm(x)
+        return ops.add(residual, self.drop(x))
+
+    def drop(self, x: Tensor) -> Tensor:
+        """The family's own dropout, where its configuration has any."""
+        return self.ops.dropout(x) if self.family.dropout else x
+
+    def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
+        """Over the hidden axis, or over each head of `size` numbers."""
+        trained = self.setting.trains_everything
+        length = size or self.shape.hidden
+        weight = self.parameter(length, self.wide, trained=trained)
+        rows = x.numbers // length
+        if self.family.norm == "layer":
+            bias = self.parameter(length, self.wide, trained=trained)
+            return self.ops.layer_norm(x, weight, bias, rows=rows)
+        return self.ops.rms_norm(x, weight, rows=rows, in_fp32=self.family.norm == "gemma")
+
+    # ---- attention
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Projections, rotation, attention, output projection."""
+        q, k, v = self.projections(x)
+        del x
+        if self.family.head_norms:
+            q, k = (self.norm(one, size=self.shape.head_dim) for one in (q, k))
+        if self.family.rotary:
+            q, k = self.rotate(q), self.rotate(k)
+        out = self.attend(q, k, v)
+        del q, k, v
+        return self.linear("o", out, self.attention_width, self.shape.hidden)
+
+    @property
+    def attention_width(self) -> int:
+        """Query heads times head size."""
+        return self.shape.heads * self.shape.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """Key heads times head size."""
+        return self.shape.kv_heads * self.shape.head_dim
+
+    def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values; views of one tensor where one matrix makes them."""
+        a, kv, rows = self.attention_width, self.key_width, self.rows
+        if self.has("qkv"):
+            joint = self.linear("qkv", x, self.shape.hidden, a + 2 * kv)
+            q, k, v = self.ops.split(joint, [rows * a, rows * kv, rows * kv])
+            return q, k, v
+        d = self.shape.hidden
+        return self.linear("q", x, d, a), self.linear("k", x, d, kv), self.linear("v", x, d, kv)
+
+    def has(self, role: str) -> bool:
+        """Whether the model has a matrix of that role."""
+        return any(linear.role == role for linear in self.shape.linears)
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """x · cos + turned(x) · sin."""
+        ops = self.ops
+        cos, sin = self.tables
+        whole = x
+        if not self.family.rotates_all:
+            x = ops.view(whole, max(1, x.numbers // 4))
+        turned = ops.multiply(x, cos)
+        other = ops.multiply(ops.apply(x.numbers, x.width, x, passes=False), sin)
+        x = ops.add(turned, other)
+        del turned, other
+        if not self.family.rotates_all:
+            return ops.apply(whole.numbers, whole.width, x, whole)
+        return x
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The attention kernel that the setting names."""
+        if self.autocast:
+            q, k, v = (self.ops.cast(one, HALF) for one in (q, k, v))
+        heads, groups = self.shape.heads, self.shape.heads // self.shape.kv_heads
+        if self.writes_attention():
+            k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
+            pairs = self.setting.batch * heads * self.setting.seq_len**2
+            return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
+        out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
+        # In two bytes, the CPU's kernel writes head by head, and its result is put in order.
+        return out if self.setting.on_gpu or out.width == FP32 else self.ops.copy(out)
+
+    def writes_attention(self) -> bool:
+        """Whether all pairs are written out; attention with dropout is only fused on a GPU."""
+        family, setting = self.family, self.setting
+        unfused = family.writes_attention or (family.dropout and not setting.on_gpu)
+        return setting.attention == "eager" or unfused
+
+    # ---- the MLP
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Gated or plain; a mixture computes as many experts for each token as it uses."""
+        ops, d = self.ops, self.shape.hidden
+        f = self.shape.intermediate * self.family.experts_used
+        if not self.family.gated:
+            x = self.linear("up", x, d, f)
+            x = self.activate(x)
+            return self.linear("down", x, f, d)
+        if self.has("gate_up"):
+            gate, up = ops.split(self.linear("gate_up", x, d, 2 * f), [self.rows * f] * 2)
+            x = ops.multiply(up, self.activate(gate))
+            del gate, up
+        else:
+            x = ops.multiply(self.activate(self.linear("gate", x, d, f)), self.linear("up", x, d, f))
+        return self.linear("down", x, f, d)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """gelu_new is written out in transformers, everything else is one operator."""
+        ops = self.ops
+        match self.family.activation:
+            case "relu":
+                return ops.unary(x, saves_result=True)
+            case "gelu_new":
+                cubed = ops.scale(ops.unary(x))
+                inner = ops.scale(ops.add(x, cubed))
+                del cubed
+                inner = ops.unary(inner, saves_result=True)
+                inner = ops.apply(inner.numbers, inner.width, inner, passes=True)
+                return ops.multiply(ops.scale(x), inner)
+            case _:
+                return ops.unary(x)
+
+    # ---- linear layers
+
+    def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
+        """A frozen matrix with its adapter, if it has one."""
+        result = self.base(x, d_in, d_out)
+        linear = self.roles.get(role)  # type: ignore[call-overload]
+        return self.adapted(x, result, d_in, d_out) if linear is not None else result
+
+    def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
+        """The base matrix: plain, or decoded to the compute type for this product."""
+        if not self.setting.quantized:
+            weight = self.parameter(d_in * d_out, self.width, trained=self.setting.trains_everything)
+            return self.product(x, weight, d_in, d_out)
+        entered, came = x.width, x
+        x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
+        decoded = d_in * d_out * x.width
+        saved = (came,) if self.saves_quantized_input or self.setting.bits == "int8" else ()
+        out = self.ops.apply(
+            self.rows * d_out, x.width, x, saved=saved, temporary_bytes=decoded, backward_bytes=decoded
+        )
+        return self.ops.cast(out, HALF if self.autocast and self.setting.bits == "int8" else entered)
+
+    def product(self, x: Tensor, weight: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
+        """x Wᵀ; under autocast both are cast to two bytes first, a trained weight once a step."""
+        rows = x.numbers // d_in
+        if self.autocast:
+            x, weight = self.ops.cast(x, HALF), self.cast_once(weight)
+        elif x.width != weight.width:
+            x = self.ops.cast(x, weight.width)
+        return self.ops.matmul(x, weight, rows=rows, d_out=d_out, part=part)
+
+    def cast_once(self, weight: Tensor) -> Tensor:
+        """Autocast's cache: copies of trained weights live as long as its context."""
+        if weight.width == HALF:
+            return weight
+        if not weight.needs_gradient:
+            return self.ops.cast(weight, HALF)
+        return self._casts.setdefault(id(weight), self.ops.cast(weight, HALF))
+
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+        """result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
+        ops, rank, a = self.ops, self.setting.rank, self.adapter_width
+        expected = result.width
+        four_bit = self.setting.quantized and self.setting.bits != "int8"
+        if four_bit:
+            result = ops.copy(result)
+        if not (self.setting.quantized and self.autocast):
+            x = ops.cast(x, a)
+        down = self.parameter(rank * d_in, a, trained=True)
+        up = self.parameter(rank * d_out, a, trained=True)
+        if self.setting.dropout:
+            x = ops.dropout(x)
+        if self.setting.variant == "dora":
+            result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
+            return ops.cast(result, expected)
+        update = ops.scale(self.product(self.product(x, down, d_in, rank), up, rank, d_out))
+        if self.setting.quantized:
+            update = ops.cast(update, expected)
+        result = ops.add(result, update)
+        return ops.cast(result, expected)
+
+    def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
+        """DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm needs the matrix a few times over."""
+        ops, rank = self.ops, self.setting.rank
+        matrix = d_in * d_out * x.width
+        spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
+        del spent
+        scale = self.parameter(d_out, self.adapter_width, trained=True)
+        result = self.product(self.product(x, down, d_in, rank), up, rank, d_out)
+        own = ops.multiply(scale, base)
+        update = ops.scale(ops.multiply(scale, result))
+        return ops.add(own, update)
+
+    # ---- the loss
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Final norm, head and cross-entropy."""
+        x = self.norm(x)
+        if self.setting.loss == "chunked":
+            return self.fused_loss(x)
+        logits = self.head(x)
+        del x
+        self.outputs = logits if self.keeps_outputs else None
+        return self.upcast_loss(logits)
+
+    def head(self, x: Tensor) -> Tensor:
+        """Logits; the head is never quantized here."""
+        d, vocab = self.shape.hidden, self.shape.vocab
+        logits = self.product(x, self.head_weight, d, vocab, part="logits")
+        return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
+
+    def upcast_loss(self, logits: Tensor) -> Tensor:
+        """The loss function's fp32 copy; the Trainers of the published rows shift it into another one."""
+        upcast = self.ops.cast(logits, FP32, "logits")
+        if self.keeps_outputs:
+            return self.ops.cross_entropy(upcast, rows=self.rows)
+        shifted = self.ops.apply(logits.numbers, FP32, upcast, part="logits")
+        return self.ops.cross_entropy(shifted, rows=self.rows)
+
+    def fused_loss(self, x: Tensor) -> Tensor:
+        """Liger's: logits of one chunk at a time, whose gradient is computed in the forward pass."""
+        chunks = -(-self.shape.vocab // self.shape.hidden)
+        numbers = -(-self.rows // chunks) * self.shape.vocab
+        kept = self.tape.new(x.numbers, x.width, "logits")
+        chunk = self.tape.new(numbers, self.width + FP32, "logits")
+        del chunk
+        return self.ops.apply(1, FP32, x, saved=(kept,))

@@ -1,0 +1,74 @@
+"""What training keeps for the adapter between two steps: its numbers, their gradients, and their moments."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lora_lab.parameters.shapes import Linear
+from lora_lab.spec import Optimizer, RunSpec, Variant
+
+FP32_BYTES = 4
+ADAM_BYTES_PER_PARAMETER = 8  # two fp32 moments
+ADAM_BYTES_PER_TENSOR = 4  # its step counter
+
+# bitsandbytes 0.50.2, optim/optimizer.py, init_state
+SMALLEST_8BIT_NUMBERS = 4096
+MOMENT_BLOCK = 256
+CODE_MAPS_BYTES = 2 * 256 * FP32_BYTES  # one map for each moment, shared by all tensors
+STEP_COPIES_8BIT = 5  # fp32: both moments, the gradient, the root of one and its quotient
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """`count` trained tensors of `numbers` each."""
+
+    numbers: int
+    count: int
+
+
+def trained_tensors(adapted: Iterable[Linear], *, rank: int, variant: Variant) -> Iterator[Tensors]:
+    """A and B of each adapted matrix, and DoRA's magnitude."""
+    for linear in adapted:
+        yield Tensors(rank * linear.d_in, linear.count)
+        yield Tensors(rank * linear.d_out, linear.count)
+        if variant == "dora":
+            yield Tensors(linear.d_out, linear.count)
+
+
+def parameter_bytes(tensors: Iterable[Tensors]) -> int:
+    """Of the trained numbers themselves, fp32; their gradients take the same."""
+    return sum(FP32_BYTES * each.numbers * each.count for each in tensors)
+
+
+def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
+    """Moments and what belongs to them. Paging changes where they are, not what they take."""
+    tensors = tuple(tensors)
+    if optimizer == "adamw":
+        each = (ADAM_BYTES_PER_PARAMETER * t.numbers + ADAM_BYTES_PER_TENSOR for t in tensors)
+        return sum(size * t.count for size, t in zip(each, tensors, strict=True))
+    narrow = any(t.numbers >= SMALLEST_8BIT_NUMBERS for t in tensors)
+    return sum(_moments_8bit(t.numbers) * t.count for t in tensors) + narrow * CODE_MAPS_BYTES
+
+
+def fp32_moments(adapted: Iterable[Linear], spec: RunSpec) -> Literal["all", "some", "none"]:
+    """Which trained tensors are too small for 8-bit moments."""
+    tensors = trained_tensors(adapted, rank=spec.rank, variant=spec.variant)
+    small = {each.numbers < SMALLEST_8BIT_NUMBERS for each in tensors}
+    return "some" if len(small) == 2 else "all" if small == {True} else "none"
+
+
+def _moments_8bit(numbers: int) -> int:
+    """Two codes a number and two fp32 constants a block; small tensors keep fp32 moments."""
+    if numbers < SMALLEST_8BIT_NUMBERS:
+        return ADAM_BYTES_PER_PARAMETER * numbers
+    return 2 * numbers + 2 * FP32_BYTES * -(-numbers // MOMENT_BLOCK)
+
+
+def step_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
+    """Working space of the optimizer's own step on a CPU: one tensor's moments are decoded at a time.
+
+    PyTorch's fused AdamW needs none.
+    """
+    if optimizer == "adamw":
+        return 0
+    return STEP_COPIES_8BIT * FP32_BYTES * max((t.numbers for t in tensors), default=0)

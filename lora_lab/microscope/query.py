@@ -1,0 +1,175 @@
+"""What the microscope is asked: which matrix of which model, and which two schemes to compare on it.
+
+What is measured comes from worker/inspect/microscope.py by way of the job queue (engine/inspections.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+from urllib.parse import urlencode
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
+from lora_lab.parameters.shapes import Linear, ModelShape
+from lora_lab.settings.run_form import OTHER
+from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, Bits
+from study.base.errors import LearnerError
+
+KIND = "weights"
+"""What the desk calls such an inspection."""
+
+Side = Literal["first", "second"]
+SIDES: tuple[Side, ...] = ("first", "second")
+
+SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4", "int8", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1")
+NAMES: dict[str, str] = {
+    "nf4": "NF4",
+    "nf4-dq": "NF4 + double quantization",
+    "fp4": "FP4",
+    "int8": "int8",
+    **{bits: f"HQQ {number}-bit" for bits, number in HQQ_BITS.items()},
+}
+OUTLIER_STDS = 4
+"""Weights farther from zero than so many standard deviations are called outliers."""
+
+MAP_CELLS = 48
+"""Along each side of an error map, at most: on a phone a cell is then some four pixels."""
+
+
+def has_blocks(bits: str) -> bool:
+    """Whether a scheme has a block size; int8 has one constant a row."""
+    return bits != "int8"
+
+
+def can_hold(bits: str, block: int, numbers: int) -> bool:
+    """Whether a matrix of so many weights has a form in a scheme.
+
+    bitsandbytes takes a last block that is not full. HQQ takes whole blocks, and packs the codes of several
+    side by side in one byte; three bits are packed ten to an int32 and filled up.
+    """
+    if bits not in HQQ_BITS:
+        return True
+    together = 1 if bits == "hqq3" else 8 // HQQ_BITS[cast(Bits, bits)]
+    return numbers % (block * together) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """A way to store a matrix."""
+
+    bits: Bits
+    block: int = BLOCK_SIZE
+    """Weights that share a constant; not used by int8."""
+
+    @property
+    def name(self) -> str:
+        """`NF4, blocks of 64`."""
+        return f"{NAMES[self.bits]}, blocks of {self.block:,}" if has_blocks(self.bits) else NAMES[self.bits]
+
+    @property
+    def stored_bits(self) -> float:
+        """Bits a weight, constants included; int8's are one fp32 a row and left out."""
+        return bits_per_param(self.bits, block_size=self.block)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One matrix of a model, and two schemes to compare on it."""
+
+    model: str = EMBEDDED_MODEL
+    layer: int = 0
+    matrix: str = ""
+    """Its path in the layer, such as `self_attn.q_proj`; empty for the layer's first."""
+
+    first: Scheme = Scheme(bits="nf4")
+    second: Scheme = Scheme(bits="fp4")
+
+    def side(self, side: Side) -> Scheme:
+        """One of the two."""
+        return self.first if side == "first" else self.second
+
+    @property
+    def address(self) -> dict[str, str]:
+        """As fields of a form or an address."""
+        return {
+            "model": self.model,
+            "layer": str(self.layer),
+            "matrix": self.matrix,
+            **{name: self.side(name).bits for name in SIDES},
+            **{f"{name}_block": str(self.side(name).block) for name in SIDES},
+        }
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """What the desk is told, with the held-out examples' digest: other cards are another order."""
+        return asdict(self) | {"data": own_dataset().digest}
+
+
+def question_of(fields: Mapping[str, str]) -> Question:
+    """From a form or an address: what can't be read is left at its default."""
+    usual = Question()
+    model = fields.get("model", "").strip() or usual.model
+    if model == OTHER:
+        model = fields.get("model_other", "").strip() or usual.model
+    layer = fields.get("layer", "")
+    return Question(
+        model=model[:300],
+        layer=int(layer) if layer.isdecimal() and len(layer) < 6 else usual.layer,
+        matrix=fields.get("matrix", "")[:200],
+        first=_scheme(fields, "first", usual.first),
+        second=_scheme(fields, "second", usual.second),
+    )
+
+
+def _scheme(fields: Mapping[str, str], side: Side, usual: Scheme) -> Scheme:
+    bits, block = fields.get(side, ""), fields.get(f"{side}_block", "")
+    known = bits if bits in SCHEMES else usual.bits
+    size = int(block) if block.isdecimal() and int(block[:6]) in BLOCK_SIZES else usual.block
+    return Scheme(bits=known, block=size if has_blocks(known) else BLOCK_SIZE)
+
+
+def matrices_of(shape: ModelShape) -> list[Linear]:
+    """The linear matrices that each layer has once, as the model names them."""
+    return [each for each in shape.linears if each.count == shape.layers and each.name.count("*") == 1]
+
+
+def settled(question: Question, shape: ModelShape) -> Question:
+    """The question with a layer and a matrix that the model has."""
+    names = [each.path_in_layer for each in matrices_of(shape)]
+    if not names:
+        raise LearnerError(
+            f"{question.model} has no linear matrices that every layer has once.",
+            do_next="Choose a model with ordinary layers.",
+        )
+    return Question(
+        model=question.model,
+        layer=min(question.layer, shape.layers - 1),
+        matrix=question.matrix if question.matrix in names else names[0],
+        first=question.first,
+        second=question.second,
+    )
+
+
+def checked(question: Question, shape: ModelShape) -> Question:
+    """The question, if it can be looked into. Raises LearnerError."""
+    if question.first == question.second:
+        raise LearnerError(
+            f"Both sides are {question.first.name}.", do_next="Change a scheme or a block size on one side."
+        )
+    linear = next(each for each in matrices_of(shape) if each.path_in_layer == question.matrix)
+    for scheme in (question.first, question.second):
+        if not can_hold(scheme.bits, scheme.block, linear.d_in * linear.d_out):
+            raise LearnerError(
+                f"{NAMES[scheme.bits]} can't pack {linear.d_out:,} × {linear.d_in:,} weights in blocks of "
+                f"{scheme.block:,}.",
+                do_next="Choose a smaller block.",
+            )
+    return question
+
+
+def microscope_address(path: str, question: Question, *, look: str = "") -> str:
+    """The page with this question; what is at its default is left out."""
+    usual = Question().address
+    changed = {name: value for name, value in question.address.items() if value != usual[name]}
+    query = urlencode(changed | ({"look": look} if look else {}))
+    return f"{path}?{query}" if query else path

@@ -1,0 +1,25 @@
+"""All pages of the lab, in the order of their links."""
+
+import gradio as gr
+
+from lora_lab.claims.service import ClaimDesk
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.lab import Lab
+from lora_lab.pages import claims, compare, grid, memory, microscope, models, papers, train, xray
+from study.ports.context import Context
+from study.ports.stations import AskForCards
+
+
+def build(
+    app: gr.Blocks, context: Context, lab: Lab, reader: ShapeReader, *, ask_for_cards: AskForCards
+) -> None:
+    """Add them to the app."""
+    train.build(app, context, lab, ask_for_cards=ask_for_cards)
+    grid.build(app, context, lab)
+    compare.build(app, context, lab)
+    xray.build(app, context, lab, ask_for_cards=ask_for_cards)
+    memory.build(app, context, lab)
+    microscope.build(app, context, lab, ask_for_cards=ask_for_cards)
+    claims.build(app, context, ClaimDesk(reader))
+    models.build(app, context, lab.home, reader)
+    papers.build(app, context)

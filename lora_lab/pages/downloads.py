@@ -1,0 +1,188 @@
+"""Files to keep: plots as PNG, SVG and CSV, adapters, runs. Served by id, never by path."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response, StreamingResponse
+
+from lora_lab.charts.grid import grid_plots, plane_at
+from lora_lab.grids.results import arms_of
+from lora_lab.lab import Lab
+from lora_lab.papers.published_memory import published_memory
+from lora_lab.runs.cost_preview import preview
+from lora_lab.runs.export_script import script_of
+from lora_lab.runs.merged_model import Merged
+from lora_lab.runs.run_file import run_file
+from lora_lab.runs.table import Table
+from lora_lab.settings.run_form import spec_of_address
+from lora_lab.views.grid_report import report, sweep_json
+from lora_lab.views.setting_plots import plots_of
+from lora_lab.xray.service import XrayDesk
+from study.base.errors import LearnerError
+from study.web.downloads import attached, file_response, missing, plot_response, table_response
+
+STEP_FIELDS = (
+    "step", "loss", "learning_rate", "grad_norm", "tokens", "seconds", "live_bytes", "peak_bytes",
+    "shared_by", "shared_seconds", "group_live_bytes", "group_peak_bytes",
+)  # fmt: skip
+
+
+def register(site: FastAPI, lab: Lab) -> None:
+    """Add the routes; they stand before the pages."""
+    site.add_exception_handler(LearnerError, _refused)
+    files = Downloads(lab)
+    site.get("/lab/plots/{name}.{ending}")(files.plot)
+    site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
+    site.get("/lab/runs/{run_id}/merged.zip")(files.merged)
+    site.get("/lab/runs/{run_id}/run.json")(files.run)
+    site.get("/lab/runs/{run_id}/run.py")(files.script)
+    site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
+    site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.cells)
+    site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
+    site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
+    site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.sweep_plot)
+    site.get("/lab/xray/plots/{name}.{ending}")(files.xray_plot)
+    site.get("/lab/memory/published.csv")(files.published_memory)
+    site.get("/lab/memory/measured.csv")(files.measured_memory)
+
+
+class Downloads:
+    """One method a route; a missing thing is answered with a sentence and status 404."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def plot(self, name: str, ending: str, request: Request) -> Response:
+        """A plot of the setting that the address names."""
+        try:
+            spec = spec_of_address(dict(request.query_params))
+            found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
+            plot = next(plot for plot in plots_of(self._lab, found) if plot.name == name)
+        except StopIteration:
+            return missing(f"There is no plot named {name}.")
+        return plot_response(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
+
+    def adapter(self, run_id: str) -> Response:
+        """The adapter folder as PEFT saves it, in a zip."""
+        run = self._lab.run(run_id)
+        if not run.adapter_path.is_dir():
+            return missing("This run has saved no adapter.")
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(run.adapter_path.iterdir()):
+                archive.write(path, f"adapter/{path.name}")
+        return file_response(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
+
+    def merged(self, run_id: str) -> Response:
+        """The merged model, in a zip that is made while it is sent."""
+        merged = Merged(self._lab.run(run_id))
+        if merged.state["state"] != "done":
+            return missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
+        headers = attached(f"merged-{run_id}.zip")
+        return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
+
+    def run(self, run_id: str) -> Response:
+        """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
+        text = run_file(self._lab.run(run_id))
+        return file_response(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
+
+    def script(self, run_id: str) -> Response:
+        """The run as one Python script without this project."""
+        text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
+        return file_response(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
+
+    def steps(self, run_id: str) -> Response:
+        """One line a step."""
+        state = self._lab.state(self._lab.run(run_id))
+        return table_response(_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
+
+    def published_memory(self) -> Response:
+        """Every published peak beside its prediction."""
+        rows = [
+            {
+                "id": row.id,
+                "measured_bytes": row.measured_bytes,
+                "predicted_bytes": row.predicted_bytes,
+                "error_percent": f"{row.error_percent:.2f}",
+                "use": row.use,
+                "source": row.source,
+                "setting": json.dumps(row.record),
+            }
+            for row in published_memory()
+        ]
+        return table_response(_csv(rows, list(rows[0])), "memory-published")
+
+    def measured_memory(self) -> Response:
+        """Every measured run of this machine beside its prediction."""
+        rows = [
+            {
+                "run": run.run_id,
+                "device": run.device_name,
+                "compute_dtype": run.compute,
+                "steps": run.steps,
+                "predicted_bytes": run.predicted_bytes,
+                "measured_bytes": run.peak_bytes,
+                "measured_above_predicted_percent": f"{run.error_percent:.3f}",
+                "setting": run.spec.to_json(),
+            }
+            for run in self._lab.measured()
+        ]
+        if not rows:
+            return missing("No run of this machine has been measured yet.")
+        return table_response(_csv(rows, list(rows[0])), "memory-measured")
+
+    def cells(self, sweep_id: str) -> Response:
+        """One line a cell of a sweep."""
+        sweep = self._lab.sweep(sweep_id)
+        return table_response(Table(self._lab.settings.runs_dir).text(sweep), sweep_id)
+
+    def sweep(self, sweep_id: str) -> Response:
+        """Grid, cells and findings, as JSON."""
+        sweep = self._lab.sweep(sweep_id)
+        text = sweep_json(sweep, self._lab.cells(sweep))
+        return file_response(text.encode(), "application/json", f"{sweep_id}.json")
+
+    def report(self, sweep_id: str) -> Response:
+        """One HTML file that needs nothing else; opened in the browser, kept with its Save."""
+        sweep = self._lab.sweep(sweep_id)
+        text = report(sweep, self._lab.cells(sweep))
+        named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
+        return Response(text, media_type="text/html; charset=utf-8", headers=named)
+
+    def sweep_plot(self, sweep_id: str, name: str, ending: str, plane: int = 0) -> Response:
+        """A plot of a sweep, for one of its pairs of target set and variant."""
+        try:
+            arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
+            plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
+        except StopIteration:
+            return missing(f"There is no plot named {name}, or no cell has finished yet.")
+        return plot_response(plot, ending, f"{name}-{sweep_id}")
+
+    def xray_plot(self, name: str, ending: str, request: Request) -> Response:
+        """A plot of an X-ray, at the runs and the matrix that the address names."""
+        standing = XrayDesk(self._lab).standing(dict(request.query_params))
+        plots = standing.plots() if standing else iter(())
+        found = next((plot for plot in plots if plot.name == name), None)
+        if standing is None or found is None:
+            return missing(f"There is no plot named {name}, or the run has not been X-rayed yet.")
+        return plot_response(found, ending, f"{name}-{standing.run.run_id}")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """A table; what a row has beyond the columns is left out."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Whatever a route can't find or make."""
+    del request
+    return missing(str(error))

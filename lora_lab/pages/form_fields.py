@@ -1,0 +1,49 @@
+"""What the Lab page sends with a press: its form, a file, and how wide it is."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from lora_lab.data.datasets import MAX_FILE_BYTES
+from study.base.errors import LearnerError
+from study.web import form_event
+
+UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
+
+
+def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str]]:
+    """All fields of the form, each with its values of at most `limit` characters."""
+    form = event.get("fields")
+    if not isinstance(form, dict):
+        raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
+    return {str(name): form_event.fields(event, str(name), limit=limit) for name in form}
+
+
+def firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:
+    """The first value of every field of the form."""
+    return {name: values[0] for name, values in form_of(event, limit=limit).items() if values}
+
+
+def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Name and content of an uploaded file."""
+    name = form_event.text(event, "name")
+    try:
+        return name, base64.b64decode(form_event.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
+    except ValueError as error:
+        raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
+
+
+def is_guessing(event: Mapping[str, Any]) -> bool:
+    """Whether the figures are hidden until a guess is kept."""
+    return form_event.field(event, "predicting") == "yes"
+
+
+def is_narrow(event: Mapping[str, Any]) -> bool:
+    """Whether the page that asks is as narrow as a phone; it says so with every form."""
+    return form_event.field(event, "narrow") == "yes"
+
+
+def shown_run(event: Mapping[str, Any]) -> str:
+    """The run in the address the event came from, so that moving a control keeps it open."""
+    query = str(event.get("query", ""))
+    return next((part[4:] for part in query.removeprefix("?").split("&") if part.startswith("run=")), "")

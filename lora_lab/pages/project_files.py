@@ -1,0 +1,36 @@
+"""A project's report as a file, for the learner whose browser asks."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from lora_lab.projects.report import project_report
+from lora_lab.projects.service import ProjectDesk
+from study.base.errors import LearnerError
+from study.ports.context import Context, visit
+from study.web.downloads import missing
+from study.web.middleware import browser_of
+
+
+def register(site: FastAPI, context: Context, desk: ProjectDesk) -> None:
+    """Add the route; it stands before the pages."""
+    site.get("/projects/{project_id}/report.html")(ProjectFiles(context, desk).report)
+
+
+class ProjectFiles:
+    """One method a route."""
+
+    def __init__(self, context: Context, desk: ProjectDesk) -> None:
+        self._context = context
+        self._desk = desk
+
+    def report(self, project_id: str, request: Request) -> Response:
+        """Opened in the browser, kept with its Save."""
+        try:
+            browser_id = browser_of(request.cookies)
+            visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
+            standing = self._desk.standing(visitor, self._desk.find(project_id))
+            html = project_report(self._desk, standing, by=visitor.profile.name)
+        except LearnerError as error:
+            return missing(str(error))
+        named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}
+        return Response(html, media_type="text/html; charset=utf-8", headers=named)

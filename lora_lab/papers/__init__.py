@@ -1,0 +1,1 @@
+"""Numbers as papers and other projects print them, beside the computed ones."""

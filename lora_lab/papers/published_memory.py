@@ -1,0 +1,58 @@
+"""Memory that others measured on their GPUs, beside what the lab predicts for the same setting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.predicted_vs_measured import percent_above
+from study.base.units import GB
+
+FILE = Path(__file__).with_name("published_memory.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedMemory:
+    """One measured peak with where it is printed, and its prediction."""
+
+    id: str
+    source: str
+    use: Literal["calibration", "check"]
+    measured_bytes: int
+    predicted_bytes: int
+    record: Mapping[str, Any]
+    """The setting, in the fields of the memory contract."""
+
+    known_off: str = ""
+    """Why the prediction is more than a tenth off, where that is known."""
+
+    @property
+    def error_percent(self) -> float:
+        """How far the prediction is above (+) or below (-) the measurement."""
+        return percent_above(self.predicted_bytes, self.measured_bytes)
+
+
+@cache
+def published_memory() -> tuple[PublishedMemory, ...]:
+    """Every row of the file, in its order."""
+    rows = yaml.safe_load(FILE.read_text("utf-8"))
+    return tuple(_predicted(row) for row in rows)
+
+
+def _predicted(row: Mapping[str, Any]) -> PublishedMemory:
+    record = row["record"]
+    return PublishedMemory(
+        id=row["id"],
+        source=row["source"],
+        use=row["use"],
+        measured_bytes=round(row["gb"] * GB),
+        predicted_bytes=forecast(setting_of(record, find_shape(record["model"]))).total_bytes,
+        record=record,
+        known_off=row.get("known_off", ""),
+    )

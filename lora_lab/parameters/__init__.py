@@ -1,0 +1,1 @@
+"""What a model has and what an adapter trains, exactly, without torch."""

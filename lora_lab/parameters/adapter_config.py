@@ -1,0 +1,152 @@
+"""What an adapter is told, and what it then trains.
+
+Every variant's count is a line over the rank, `slope x rank + fixed`, so a setting is matched once
+(target_matching.py) and then counted at any rank.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lora_lab.parameters.module_tree import ModuleGroup
+from study.base.errors import LearnerError
+
+AdapterVariant = Literal["lora", "rslora", "dora", "vera", "adalora", "ia3"]
+Bias = Literal["none", "all", "lora_only"]
+ADAPTER_VARIANTS: tuple[AdapterVariant, ...] = get_args(AdapterVariant)
+BIASES: tuple[Bias, ...] = get_args(Bias)
+ALL_LINEAR = "all-linear"
+
+DEFAULT_RANKS = {"vera": 256, "adalora": 12}
+"""PEFT's `r` (AdaLoRA's `init_r`) when none is given; 8 for the others."""
+
+LORA_RANK = 8
+FAMILY: dict[AdapterVariant, str] = {"rslora": "lora", "dora": "lora"}
+"""Whose defaults a variant takes."""
+
+HEADS: dict[str, tuple[str, ...]] = {
+    "SEQ_CLS": ("classifier", "score"),
+    "TOKEN_CLS": ("classifier", "score"),
+    "QUESTION_ANS": ("qa_outputs",),
+}
+"""Modules that a task type trains besides the adapters, without being asked."""
+
+PLAIN_TASKS = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
+CLASSIFIERS = ("score", "classifier")
+
+
+class UnsupportedCase(Exception):
+    """A case the lab does not compute, with the reason."""
+
+
+class NothingMatched(LearnerError):
+    """No module of the model bears any of the names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSetting:
+    """Everything but the rank that decides how many parameters an adapter trains.
+
+    Raises LearnerError on a value that PEFT does not take.
+    """
+
+    targets: str | tuple[str, ...] | None = None
+    """Ends of module names, one regular expression for whole names, `all-linear`, or PEFT's default."""
+
+    variant: AdapterVariant = "lora"
+    task_type: str | None = None
+    modules_to_save: tuple[str, ...] = ()
+    bias: Bias = "none"
+    feedforward: str | tuple[str, ...] | None = None
+    """IA3: the targets that are scaled at their input."""
+
+    def __post_init__(self) -> None:
+        tasks = (None, *PLAIN_TASKS, *HEADS)
+        for name, value, allowed in (
+            ("variant", self.variant, ADAPTER_VARIANTS),
+            ("bias", self.bias, BIASES),
+            ("task_type", self.task_type, tasks),
+        ):
+            if value not in allowed:
+                known = ", ".join(str(each) for each in allowed if each)
+                raise LearnerError(f"{name} must be one of {known}, got {value!r}.", do_next="Correct it.")
+        if self.variant == "ia3" and self.bias != "none":
+            raise LearnerError("IA3 has no bias setting.", do_next="Leave bias at none.")
+
+    @property
+    def default_rank(self) -> int:
+        """The rank PEFT takes when none is given."""
+        return DEFAULT_RANKS.get(self.variant, LORA_RANK)
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """Modules trained whole, the task's own head among them."""
+        return (*self.modules_to_save, *HEADS.get(self.task_type or "", ()))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A count as `slope x rank + fixed`."""
+
+    slope: int = 0
+    fixed: int = 0
+
+    def __add__(self, other: "Line") -> "Line":
+        return Line(self.slope + other.slope, self.fixed + other.fixed)
+
+    def __mul__(self, times: int) -> "Line":
+        return Line(self.slope * times, self.fixed * times)
+
+    def at(self, rank: int) -> int:
+        """The count at one rank."""
+        return self.slope * rank + self.fixed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Modules of one group that a setting adapts."""
+
+    group: ModuleGroup
+    names: tuple[str, ...]
+    each: Line
+    """What the adapter of one of them trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedModule:
+    """A module that is copied, and the copy trained whole."""
+
+    name: str
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation:
+    """One setting on one model: what is adapted, what is saved whole, what else is trained."""
+
+    matches: tuple[Match, ...]
+    saved: tuple[SavedModule, ...]
+    biases: int
+    """Base biases that are trained in place."""
+
+    frozen_extra: int
+    """Numbers an adapter adds without training them (AdaLoRA's current rank of each matrix)."""
+
+    @property
+    def adapters(self) -> Line:
+        """Parameters of the adapters themselves."""
+        return sum((match.each * len(match.names) for match in self.matches), Line())
+
+    @property
+    def saved_parameters(self) -> int:
+        """Parameters of the saved copies."""
+        return sum(module.parameters for module in self.saved)
+
+    @property
+    def trainable(self) -> Line:
+        """What PEFT prints first."""
+        return self.adapters + Line(0, self.saved_parameters + self.biases)
+
+    @property
+    def added(self) -> Line:
+        """What the model has more than its base."""
+        return self.adapters + Line(0, self.saved_parameters + self.frozen_extra)

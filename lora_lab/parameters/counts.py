@@ -1,0 +1,139 @@
+"""Trainable parameters of LoRA, exactly, from shapes alone.
+
+W (d_out, d_in) stays frozen; A (rank, d_in) and B (d_out, rank) are trained,
+so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09685 section 4.1
+DoRA also trains one magnitude an output: + d_out.                     arXiv:2402.09353 section 4
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from lora_lab.parameters.adapter_config import ALL_LINEAR, Adaptation, AdapterSetting
+from lora_lab.parameters.legacy_module_names import adapt_shape
+from lora_lab.parameters.shapes import Linear, ModelShape
+from lora_lab.parameters.worked_count import worked
+from lora_lab.spec import Variant
+from study.base.errors import LearnerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """What PEFT's `print_trainable_parameters` prints."""
+
+    trainable: int
+    total: int
+    """Base parameters plus adapters."""
+
+    @property
+    def percent(self) -> float:
+        """Trainable share of the total, in percent."""
+        return 100 * self.trainable / self.total
+
+
+def lora_parameters_matrix(*, d_in: int, d_out: int, rank: int) -> int:
+    """Parameters of one A and one B."""
+    if rank < 1:
+        raise LearnerError(
+            f"Rank must be at least 1, got {rank}.", do_next="Pick 1 to 256; 8 is a good first try."
+        )
+    return rank * (d_in + d_out)
+
+
+def lora_parameters(linears: Iterable[Linear], *, rank: int, variant: Variant = "lora") -> int:
+    """Trainable parameters when each of `linears` gets an adapter of `rank`."""
+    return sum(
+        linear.count
+        * (
+            lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=rank)
+            + _magnitudes(linear, variant)
+        )
+        for linear in linears
+    )
+
+
+def _magnitudes(linear: Linear, variant: Variant) -> int:
+    return linear.d_out if variant == "dora" else 0
+
+
+def count(
+    shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
+) -> Count:
+    """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
+    chosen = shape.select(targets)
+    if shape.fused_experts:
+        return count_adapter(shape, _setting(targets, variant), rank=rank)
+    trainable = lora_parameters(chosen, rank=rank, variant=variant)
+    return Count(trainable=trainable, total=shape.total_parameters + trainable)
+
+
+def _setting(targets: str | Sequence[str] | None, variant: Variant) -> AdapterSetting:
+    named = targets if targets is None or isinstance(targets, str) else tuple(targets)
+    return AdapterSetting(targets=named, variant=variant)
+
+
+def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> Count:
+    """Trainable and total parameters of any variant, saved heads and biases included, as PEFT prints them.
+
+    Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
+    """
+    lora_parameters_matrix(d_in=1, d_out=1, rank=rank)  # refuses what is no rank
+    adapted = adaptation_of(shape, setting)
+    return Count(
+        trainable=adapted.trainable.at(rank), total=shape.modules.base_parameters + adapted.added.at(rank)
+    )
+
+
+def adaptation_of(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
+    """What the setting adapts, by module names or roles."""
+    return adapt_shape(shape, _by_name(shape, setting))
+
+
+def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
+    """Roles (`q`, `mlp`'s matrices) and target sets in a setting as module names; names stay as they are."""
+    targets = setting.targets
+    if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
+        return setting
+    named = shape.target_modules(targets)
+    return replace(setting, targets=named if isinstance(named, str) else tuple(named))
+
+
+def short_formula(
+    shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
+) -> str:
+    """The count with the widths already summed: `30 layers × 8 × 10,176`."""
+    chosen = shape.select(targets)
+    terms = []
+    for times in sorted({linear.count for linear in chosen}, reverse=True):
+        alike = [linear for linear in chosen if linear.count == times]
+        each = f"{rank} × {sum(linear.d_in + linear.d_out for linear in alike):,}"
+        terms.append(f"{times} {_what(shape, times)} × {_with_magnitudes(each, alike, variant)}")
+    return " + ".join(terms)
+
+
+def _with_magnitudes(each: str, alike: Sequence[Linear], variant: Variant) -> str:
+    magnitudes = sum(_magnitudes(linear, variant) for linear in alike)
+    return f"({each} + {magnitudes:,})" if magnitudes else each
+
+
+def _what(shape: ModelShape, times: int) -> str:
+    return "layers" if times == shape.layers else "times"
+
+
+def formula(
+    shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
+) -> str:
+    """The count as arithmetic with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
+
+    Matrices are grouped by how often they occur, which for most models is once a layer.
+    """
+    chosen = shape.select(targets)
+    if shape.fused_experts:
+        setting = _setting(targets, variant)
+        return "; ".join(worked(adaptation_of(shape, setting), setting, rank=rank))
+    terms = []
+    for times in sorted({linear.count for linear in chosen}, reverse=True):
+        alike = [linear for linear in chosen if linear.count == times]
+        widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in alike)
+        each = _with_magnitudes(f"{rank} × [{widths}]", alike, variant)
+        terms.append(f"{times} {_what(shape, times)} × {each}")
+    return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank, variant=variant):,}"

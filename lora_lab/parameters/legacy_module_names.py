@@ -1,0 +1,87 @@
+"""Module names of earlier transformers releases, under which most tutorials were written.
+
+Release 5 made one tensor of a layer's experts and renamed ViT's matrices; weights and sizes are the same.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, NothingMatched
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.parameters.target_matching import adapt
+
+RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
+    "mixtral": ((r"\.mlp(?=\.|$)", ".block_sparse_moe"),),
+    "vit": (
+        (r"(?<![\w])layers(?=\.|$)", "encoder.layer"),
+        (r"\.attention\.q_proj$", ".attention.attention.query"),
+        (r"\.attention\.k_proj$", ".attention.attention.key"),
+        (r"\.attention\.v_proj$", ".attention.attention.value"),
+        (r"\.attention\.o_proj$", ".attention.output.dense"),
+        (r"\.mlp\.fc1$", ".intermediate.dense"),
+        (r"\.mlp\.fc2$", ".output.dense"),
+    ),
+}
+"""Today's path and what it was, by model type."""
+
+EXPERTS: dict[str, tuple[str, str, str]] = {"mixtral": ("w1", "w3", "w2")}
+"""What a model type called an expert's gate, up and down matrices."""
+
+USUAL_EXPERTS = ("gate_proj", "up_proj", "down_proj")
+
+
+def older_tree(shape: ModelShape) -> ModuleTree | None:
+    """The same model under its earlier names; None when they are today's."""
+    tree = shape.tree
+    if tree is None or not (shape.model_type in RENAMED or tree.renamed):
+        return None
+    return _older(TreeKey(tree), shape.model_type)
+
+
+@lru_cache(maxsize=64)
+def _older(key: TreeKey, model_type: str) -> ModuleTree:
+    groups = [each for group in key.tree.groups for each in _unfused(group, model_type)]
+    for now, before in RENAMED.get(model_type, ()):
+        groups = [replace(group, path=re.sub(now, before, group.path)) for group in groups]
+    return replace(key.tree, groups=tuple(groups), renamed={})
+
+
+def _unfused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:
+    """One linear layer for each matrix of each expert, and the router as a linear layer."""
+    shapes = dict(group.tensors)
+    if "gate_up_proj" in shapes and len(shapes["gate_up_proj"]) == 3:
+        experts, both, hidden = shapes["gate_up_proj"]
+        inner = (*group.numbers, tuple(range(experts)))
+        yield replace(group, own=0, tensors=(), kind="container")
+        yield ModuleGroup(path=f"{group.path}.*", numbers=inner)
+        sizes = ((hidden, both // 2), (hidden, both // 2), (both // 2, hidden))
+        for name, (d_in, d_out) in zip(EXPERTS.get(model_type, USUAL_EXPERTS), sizes, strict=True):
+            yield ModuleGroup(
+                path=f"{group.path}.*.{name}", numbers=inner, kind="linear", d_in=d_in, d_out=d_out,
+                own=d_in * d_out,
+            )  # fmt: skip
+    elif group.suffix == "gate" and group.kind == "other" and "weight" in shapes:
+        d_out, d_in = shapes["weight"]
+        yield replace(group, kind="linear", d_in=d_in, d_out=d_out, tensors=())
+    else:
+        yield group
+
+
+def adapt_shape(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
+    """What PEFT adapts, by today's names or, where those match nothing, by the earlier ones.
+
+    Raises LearnerError where PEFT raises under both; it lists today's names.
+    """
+    try:
+        return adapt(shape.modules, setting)
+    except NothingMatched as nothing:
+        older = older_tree(shape)
+        if older is None:
+            raise
+        try:
+            return adapt(older, setting)
+        except NothingMatched:
+            raise nothing from None

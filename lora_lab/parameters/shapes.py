@@ -1,0 +1,270 @@
+"""What of a model decides counts and bytes: the shapes of its linear layers and the size of the rest.
+
+A shape is read once from the model's own code on the meta device (worker/model/read_shape.py) and kept in
+`shapes.jsonl`, so that every count and every memory estimate is a closed formula that needs no torch.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lora_lab.parameters.catalogue import names_by_id
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, tree_from_json
+from lora_lab.parameters.target_matching import name_test
+from lora_lab.parameters.target_syntax import as_targets
+from study.base.errors import LearnerError
+
+SHAPES_FILE = Path(__file__).with_name("shapes.jsonl")
+
+Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down", "other"]
+SETS = ("q+v", "attention")
+ATTENTION_ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "qkv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """One kind of frozen linear layer, `count` of them: weight (d_out, d_in)."""
+
+    name: str
+    """Module path with `*` for the layer number; PEFT matches its last part."""
+
+    role: Role
+    d_in: int
+    d_out: int
+    count: int
+
+    @property
+    def suffix(self) -> str:
+        """What `target_modules` calls it, such as `q_proj`."""
+        return self.name.rsplit(".", 1)[-1]
+
+    @property
+    def path_in_layer(self) -> str:
+        """What tells it apart where the suffix does not: `attn.c_proj` from `mlp.c_proj`."""
+        return self.name.rsplit("*.", 1)[-1]
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all `count` matrices, without biases."""
+        return self.d_in * self.d_out * self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """A model as counts and memory see it."""
+
+    name: str
+    model_type: str
+    hub_id: str
+    licence: str
+    linears: tuple[Linear, ...]
+    """All linear layers except the output head."""
+
+    embedding_parameters: int
+    head_parameters: int
+    """0 when the head is the embedding matrix (tied)."""
+
+    other_parameters: int
+    """Norms and biases."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    fused_experts: bool = False
+    """Whether experts are one tensor of three axes: no linear layer, counted in `other_parameters`."""
+
+    default_targets: tuple[str, ...] = ()
+    """PEFT's own target modules for this model type when none are given."""
+
+    tree: ModuleTree | None = field(default=None, hash=False)
+    """All modules, for exact counts of any adapter; files of earlier versions have none."""
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights that quantization applies to."""
+        return sum(linear.parameters for linear in self.linears)
+
+    @property
+    def total_parameters(self) -> int:
+        """Parameters of the base model."""
+        return (
+            self.linear_parameters + self.embedding_parameters + self.head_parameters + self.other_parameters
+        )
+
+    @cached_property
+    def modules(self) -> ModuleTree:
+        """All modules; of a shape that knows only its linear layers, those and one that holds the rest."""
+        if self.tree is not None:
+            return self.tree
+        linears = tuple(
+            ModuleGroup(
+                path=linear.name if "*" in linear.name else f"layers.*.{linear.name}",
+                numbers=(tuple(range(linear.count)),),
+                kind="linear",
+                d_in=linear.d_in,
+                d_out=linear.d_out,
+                own=linear.d_in * linear.d_out,
+            )
+            for linear in self.linears
+        )
+        rest = ModuleGroup(path="rest", own=self.total_parameters - self.linear_parameters)
+        defaults = {"lora": self.default_targets} if self.default_targets else {}
+        return ModuleTree(groups=(*linears, rest), defaults=defaults)
+
+    def select(self, targets: str | Sequence[str] | None) -> tuple[Linear, ...]:
+        """The linear layers that `targets` adapts: a set, roles (`q`), module names, or PEFT's default.
+
+        A string is a set, names separated by commas, or a regular expression for whole module names. A name
+        matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name that matches
+        nothing, listing what the model has.
+        """
+        if targets is None:
+            if not self.default_targets:
+                raise LearnerError(
+                    f"PEFT has no default targets for {self.model_type}.", do_next=self._what_it_has()
+                )
+            targets = self.default_targets
+        if targets == "all-linear":
+            return self.linears
+        wanted = self._names(targets)
+        if isinstance(wanted, str):
+            chosen, unmatched = self._matching(wanted), []
+        else:
+            chosen = self._matching(wanted) if _has_number(wanted) else self._named(wanted)
+            unmatched = [name for name in wanted if not self.has(name)]
+        if unmatched or not chosen:
+            missing = ", ".join(unmatched) or str(targets)
+            raise LearnerError(
+                f"{self.name} has no linear layer named {missing}.", do_next=self._what_it_has()
+            )
+        return chosen
+
+    def target_modules(self, targets: str | Sequence[str] | None) -> str | list[str]:
+        """What makes PEFT adapt what `select` chooses: short names where they are enough, or the pattern."""
+        chosen = self.select(targets)
+        if targets is not None and targets != "all-linear":
+            wanted = self._names(targets)
+            if isinstance(wanted, str) or _has_number(wanted):
+                return wanted if isinstance(wanted, str) else list(wanted)
+        others = {linear.suffix for linear in self.linears if linear not in chosen}
+        return sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
+
+    def _names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
+        """Names, with sets as their roles; a regular expression stays one."""
+        if isinstance(targets, str):
+            if targets in SETS:
+                return self._names_of_set(targets)
+            typed = as_targets(targets)
+            return typed if isinstance(typed, str) else tuple(typed or ())
+        return tuple(targets)
+
+    def _named(self, names: tuple[str, ...]) -> tuple[Linear, ...]:
+        return tuple(linear for linear in self.linears if any(_matches(linear, name) for name in names))
+
+    def _matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
+        """Linear layers by their full names, as many of each as match."""
+        test = name_test(wanted)
+        found: Counter[tuple[str, int, int]] = Counter()
+        for group in self.modules.linears:
+            found[group.path, group.d_in, group.d_out] += sum(map(test, group.names))
+        return tuple(
+            replace(linear, count=times)
+            for linear in self.linears
+            if (times := found[linear.name, linear.d_in, linear.d_out])
+        )
+
+    def has(self, name: str) -> bool:
+        """Whether a role or module name means any of its linear layers."""
+        if _has_number((name,)):
+            return bool(self._matching((name,)))
+        return any(_matches(linear, name) for linear in self.linears)
+
+    def means_roles(self, targets: str | Sequence[str]) -> bool:
+        """Whether targets are a set such as `q+v`, or roles such as `q` that are no module's name here."""
+        if isinstance(targets, str):
+            return targets in SETS
+        roles, names = ({linear.role for linear in self.linears}, {linear.suffix for linear in self.linears})
+        return bool(targets) and all(name in roles and name not in names for name in targets)
+
+    def _names_of_set(self, targets: str) -> tuple[str, ...]:
+        roles = {linear.role for linear in self.linears}
+        if targets == "attention":
+            return tuple(role for role in ATTENTION_ROLES if role in roles)
+        if targets == "q+v":
+            return ("qkv",) if "qkv" in roles else ("q", "v")
+        return (targets,)
+
+    def _what_it_has(self) -> str:
+        return f"It has: {', '.join(sorted({linear.suffix for linear in self.linears}))}."
+
+    def to_json(self) -> str:
+        """Readable JSON, as a learner's own models are kept."""
+        values = asdict(replace(self, tree=None))
+        if self.tree is None:
+            return json.dumps(values, indent=1)
+        values["tree"] = {
+            name: getattr(self.tree, name) for name in ("defaults", "renamed", "has_output_head")
+        }
+        if self.tree.refused:
+            values["tree"]["refused"] = self.tree.refused
+        text = json.dumps(values | {"tree": values["tree"] | {"groups": []}}, indent=1)
+        groups = ",\n   ".join(self.tree.to_lines())
+        return text.replace('"groups": []', f'"groups": [\n   {groups}\n  ]')
+
+
+def _has_number(names: Sequence[str]) -> bool:
+    """Whether any name means one layer: `layers.0.self_attn.q_proj`."""
+    return any(part.isdecimal() for name in names for part in name.split("."))
+
+
+def _matches(linear: Linear, name: str) -> bool:
+    if name in get_args(Role):
+        return linear.role == name
+    return linear.name == name or linear.name.endswith(f".{name}")
+
+
+def shape_from_json(text: str) -> ModelShape:
+    """The inverse of `ModelShape.to_json`."""
+    values: dict[str, Any] = json.loads(text)
+    values["linears"] = tuple(Linear(**linear) for linear in values["linears"])
+    values["default_targets"] = tuple(values["default_targets"])
+    values["tree"] = tree_from_json(values["tree"]) if values.get("tree") else None
+    return ModelShape(**values)
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> dict[str, ModelShape]:
+    """Every model whose shape is kept as data, by name, smallest first."""
+    shapes = [shape_from_json(line) for line in SHAPES_FILE.read_text("utf-8").splitlines()]
+    return {shape.name: shape for shape in sorted(shapes, key=_size)}
+
+
+def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
+    """Write shapes into the catalogue's file; those of other names stay as they are."""
+    kept = {**catalogue(), **{shape.name: shape for shape in shapes}}
+    lines = [json.dumps(json.loads(kept[name].to_json()), separators=(",", ":")) for name in sorted(kept)]
+    SHAPES_FILE.write_text("\n".join(lines) + "\n", "utf-8")
+    catalogue.cache_clear()
+
+
+def _size(shape: ModelShape) -> int:
+    return shape.total_parameters
+
+
+def find_shape(name: str) -> ModelShape:
+    """A catalogue model by name or any of its hub ids. Raises LearnerError naming what there is."""
+    models = catalogue()
+    found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
+    if found is None:
+        raise LearnerError(
+            f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}."
+        )
+    return found

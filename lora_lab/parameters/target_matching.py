@@ -1,0 +1,330 @@
+"""Which modules a setting adapts and saves: PEFT 0.21's own matching, from module names and sizes alone.
+
+Rules and their places in PEFT: `check_target_module_exists`, `_set_trainable`,
+`_mark_only_adapters_as_trainable`, and the layers' `update_layer`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from lora_lab.parameters.adapter_config import (
+    ALL_LINEAR,
+    CLASSIFIERS,
+    FAMILY,
+    Adaptation,
+    AdapterSetting,
+    Line,
+    Match,
+    NothingMatched,
+    SavedModule,
+    UnsupportedCase,
+)
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
+from study.base.errors import LearnerError
+
+
+@lru_cache(maxsize=512)
+def _adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
+    return _Rules(key.tree, setting).adaptation()
+
+
+def adapt(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
+    """What PEFT would adapt and save.
+
+    Raises LearnerError where PEFT raises, listing what the model has; UnsupportedCase where we can't count.
+    """
+    return _adapted(TreeKey(tree), setting)
+
+
+class _Rules:
+    """PEFT's matching for one tree and one setting."""
+
+    def __init__(self, tree: ModuleTree, setting: AdapterSetting) -> None:
+        self.tree = tree
+        self.setting = setting
+        self.family = FAMILY.get(setting.variant, setting.variant)
+        self.groups = tuple(group for group in tree.groups if not group.is_alias)
+        self.excluded = tuple(_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.saved)
+
+    def adaptation(self) -> Adaptation:
+        targets, feedforward = self._targets(), self._feedforward()
+        parameters: tuple[str, ...] = ()
+        doubled = False
+        if self.family == "lora" and self.tree.renamed:
+            targets, parameters, doubled = self._fused(targets)
+        matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
+        if not matches:
+            raise NothingMatched(
+                f"No module of this model is named {_listed(targets)}.", do_next=what_it_has(self.tree)
+            )
+        saved = tuple(self._saved(matches))
+        return Adaptation(
+            matches=tuple(matches),
+            saved=saved,
+            biases=self._biases(matches, saved),
+            frozen_extra=sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0,
+        )
+
+    # ---- which names
+
+    def _targets(self) -> str | tuple[str, ...]:
+        targets = self.setting.targets
+        if targets is None:
+            targets = self.tree.defaults.get(self.family)
+        if targets is None:
+            raise LearnerError(
+                f"PEFT has no default {self.family} targets for this model type.",
+                do_next=f"Name some. {what_it_has(self.tree)}",
+            )
+        if isinstance(targets, str) and targets.lower() == ALL_LINEAR and not self._is_converted():
+            return tuple(name for group in self._all_linear() for name in group.names)
+        return targets
+
+    def _is_converted(self) -> bool:
+        return self.family == "lora" and bool(self.tree.renamed)
+
+    def _all_linear(self) -> Iterator[ModuleGroup]:
+        head = ""
+        if not self.tree.has_output_head and self.setting.task_type == "SEQ_CLS":
+            top = {group.path for group in self.groups}
+            head = next((name for name in CLASSIFIERS if name in top), "")
+        return (group for group in self.tree.linears if group.path != head and not group.is_alias)
+
+    def _feedforward(self) -> str | tuple[str, ...]:
+        given = self.setting.feedforward
+        if self.setting.variant != "ia3":
+            return ()
+        if given is None:
+            given = self.tree.defaults.get("ia3-feedforward")
+        if given is None:
+            raise LearnerError(
+                "PEFT has no default IA3 feed-forward modules for this model type.",
+                do_next=f"Name some. {what_it_has(self.tree)}",
+            )
+        named = self.setting.targets
+        if isinstance(given, tuple) and isinstance(named, tuple) and self.setting.feedforward is not None:
+            missing = [name for name in given if name not in named]
+            if missing:
+                raise LearnerError(
+                    f"IA3's feed-forward modules must be among its targets; {', '.join(missing)} is not.",
+                    do_next="Add it to the targets.",
+                )
+        return given
+
+    # ---- modules
+
+    def _modules(self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]) -> Iterator[Match]:
+        wanted, scaled_at_input = name_test(targets), name_test(feedforward, anywhere=True)
+        for group in self.groups:
+            names = tuple(name for name in group.names if wanted(name) and not self._is_excluded(name))
+            for at_input in (False, True):
+                here = tuple(name for name in names if scaled_at_input(name) == at_input)
+                if here:
+                    yield Match(group=group, names=here, each=self._line(group, at_input=at_input))
+
+    def _is_excluded(self, name: str) -> bool:
+        return any(pattern.match(name) for pattern in self.excluded)
+
+    def _line(self, group: ModuleGroup, *, at_input: bool) -> Line:
+        """Sources: arXiv:2106.09685 (LoRA), 2402.09353 (DoRA), 2310.11454 (VeRA), 2303.10512 (AdaLoRA),
+        2205.05638 (IA3).
+        """
+        variant = self.setting.variant
+        if group.suffix in self.tree.refused and self.family in ("lora", "adalora"):
+            raise LearnerError(
+                f"PEFT refuses {group.suffix} here: fused code reads its weight past any adapter.",
+                do_next="Name other targets.",
+            )
+        if group.kind == "unknown-layer" or (group.kind == "convolution" and self.family != "lora"):
+            raise UnsupportedCase(f"{self.setting.variant} on {group.path} is not counted")
+        if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):
+            raise LearnerError(
+                f"{group.path} is no layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
+            )
+        match variant:
+            case "vera":
+                return Line(1, group.d_out)
+            case "adalora":
+                return Line(group.d_in + group.d_out + 1)
+            case "ia3":
+                return Line(0, group.d_in if at_input else group.d_out)
+        return Line(group.kernel * group.d_in + group.d_out, group.d_out if variant == "dora" else 0)
+
+    # ---- fused experts
+
+    def _fused(self, targets: str | tuple[str, ...]) -> tuple[str | tuple[str, ...], tuple[str, ...], bool]:
+        """Targets, parameters and whether gate and up both are meant, after PEFT's conversion of older names.
+
+        Source: peft/utils/transformers_weight_conversion.py, _convert_peft_config_moe.
+        """
+        renamed = self.tree.renamed
+        if isinstance(targets, str):
+            resolved = self._resolved(targets)
+            if not resolved:
+                return targets, (), False
+            targets = resolved
+        mapped = {target: self._older_name(target) for target in targets}
+        parameters = tuple(sorted({renamed[old] for old in mapped.values() if old}))
+        in_gate_up = {old for old in mapped.values() if old and renamed[old] == "gate_up_proj"}
+        needed = {old for old, new in renamed.items() if new == "gate_up_proj"}
+        if in_gate_up and in_gate_up != needed:
+            raise LearnerError(
+                f"{', '.join(sorted(needed))} are one fused tensor here, and PEFT adapts them only together.",
+                do_next="Name all of them.",
+            )
+        rest = tuple(target for target, old in mapped.items() if old is None)
+        return rest, parameters, bool(in_gate_up)
+
+    def _older_name(self, target: str) -> str | None:
+        for old in self.tree.renamed:
+            if target == old or target.endswith(f".{old}"):
+                return old
+        return None
+
+    def _resolved(self, targets: str) -> tuple[str, ...]:
+        renamed = self.tree.renamed
+        if targets.lower() == ALL_LINEAR:
+            names = {group.suffix for group in self._all_linear()}
+            return tuple(sorted(names | set(renamed)))
+        wanted = name_test(targets)
+        keys = [name for group in self.groups for name in group.names]
+        keys += [key for key, _ in self._tensor_names()]
+        keys += [f"{name}.weight" for group in self.groups for name in group.names if group.own]
+        found = {key.rsplit(".", 1)[-1] for key in keys if wanted(key) and not self._is_excluded(key)}
+        for old, new in renamed.items():
+            containers = [key.rsplit(".", 1)[0] for key, _ in self._tensor_names() if key.endswith(f".{new}")]
+            if any(wanted(f"{container}.{old}") for container in containers):
+                found.add(old)
+        return tuple(sorted(found))
+
+    def _tensor_names(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        for group in self.groups:
+            for name in group.names:
+                for local, shape in group.tensors:
+                    yield f"{name}.{local}", shape
+
+    def _parameters(self, wanted: Iterable[str], doubled: bool) -> Iterator[Match]:
+        """Adapters on fused tensors (experts, d_out, d_in): rank x experts columns, gate and up at twice
+        the rank. Source: peft/tuners/lora/layer.py, ParamWrapper.
+        """
+        ends = tuple(f".{name}" for name in wanted)
+        for group in self.groups if ends else ():
+            for local, shape in group.tensors:
+                names = tuple(f"{name}.{local}" for name in group.names if f"{name}.{local}".endswith(ends))
+                if not names:
+                    continue
+                if self.setting.variant == "dora":
+                    raise LearnerError(
+                        f"PEFT has no DoRA for the fused tensor {group.path}.{local}.",
+                        do_next="Use LoRA, or other targets.",
+                    )
+                experts = shape[0] if len(shape) == 3 else 1
+                rank_factor = 2 if doubled and local == "gate_up_proj" else 1
+                yield Match(
+                    group=group, names=names, each=Line(rank_factor * experts * (shape[-1] + shape[-2]))
+                )
+
+    # ---- what is trained besides
+
+    def _saved(self, matches: list[Match]) -> Iterator[SavedModule]:
+        ends = self.setting.saved
+        found = [
+            (name, group)
+            for group in self.tree.groups
+            for name in group.names
+            if ends and name.endswith(ends)
+        ]
+        adapted = {name for match in matches for name in match.names}
+        for name, group in found:
+            if group.kind == "container" or name in adapted:
+                what = "an adapted layer" if name in adapted else "a list of modules"
+                raise LearnerError(
+                    f"{name} is to be saved whole, but it is {what}.",
+                    do_next="Name other targets, or other modules to save.",
+                )
+            if any(name.startswith(f"{outer}.") for outer, _ in found):
+                raise UnsupportedCase(f"{name} is to be saved twice, inside another saved module")
+            yield SavedModule(name=name, parameters=self._copied(name))
+
+    def _copied(self, name: str) -> int:
+        """Parameters of a deep copy: what it shares with modules outside becomes its own."""
+        total = 0
+        source = self._source_of(name)
+        for group in self.groups:
+            inside = sum(_is_within(each, source) for each in group.names)
+            outer = sum(size for owner, size in group.tied if not _is_within(owner, source))
+            total += inside * (group.own + outer)
+        return total
+
+    def _source_of(self, name: str) -> str:
+        """The first name of a module that has several."""
+        for group in self.tree.groups:
+            if group.is_alias and name in group.names:
+                raise UnsupportedCase(f"{name} is a second name of another module")
+        return name
+
+    def _biases(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> int:
+        if self.setting.bias == "none":
+            return 0
+        if self.setting.bias == "lora_only":
+            counted = [(match.group.bias, match.names) for match in matches]
+        else:
+            counted = [(group.bias, group.names) for group in self.groups if not group.bias_is_tied]
+        frozen = [module.name for module in saved]
+        frozen += [
+            owner
+            for group in self.groups
+            if any(_is_within(name, each) for name in group.names for each in frozen)
+            for owner, _ in group.tied
+        ]
+        return sum(
+            bias * sum(not any(_is_within(name, each) for each in frozen) for name in names)
+            for bias, names in counted
+            if bias
+        )
+
+
+def _is_within(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+class _NameTest:
+    """Whether a module name is meant, as PEFT decides it."""
+
+    def __init__(self, wanted: str | tuple[str, ...], *, anywhere: bool) -> None:
+        self._pattern = _pattern(wanted) if isinstance(wanted, str) else None
+        self._exact = frozenset() if isinstance(wanted, str) else frozenset(wanted)
+        self._ends = () if isinstance(wanted, str) else tuple(n if anywhere else f".{n}" for n in wanted)
+
+    def __call__(self, name: str) -> bool:
+        if self._pattern is not None:
+            return self._pattern.fullmatch(name) is not None
+        return name in self._exact or name.endswith(self._ends)
+
+
+def name_test(wanted: str | tuple[str, ...], *, anywhere: bool = False) -> _NameTest:
+    """A test for module names: a string is a regular expression for the whole name, names are its last parts.
+
+    `anywhere` lets an end begin within a part, as IA3 does for its feed-forward modules. Raises LearnerError
+    on a string that is no regular expression.
+    """
+    return _NameTest(wanted, anywhere=anywhere)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise LearnerError(
+            f"{text!r} is no regular expression ({error}).", do_next="Correct it, or list module names."
+        ) from error
+
+
+def _listed(targets: str | tuple[str, ...]) -> str:
+    return targets if isinstance(targets, str) else ", ".join(targets) or "nothing"
+
+
+def what_it_has(tree: ModuleTree) -> str:
+    """The sentence that lists a model's linear layers."""
+    return f"It has: {', '.join(sorted(tree.linear_names))}."

@@ -1,0 +1,47 @@
+"""A count worked out line by line, as a person would check it with a calculator."""
+
+from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, Match
+
+
+def worked(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tuple[str, ...]:
+    """One line for each kind of matrix, saved modules and biases, then their sum."""
+    lines = [_of_match(match, setting, rank) for match in adaptation.matches]
+    numbers = [match.each.at(rank) * len(match.names) for match in adaptation.matches]
+    for module in adaptation.saved:
+        lines.append(f"{module.name}, trained whole: {module.parameters:,}")
+        numbers.append(module.parameters)
+    if adaptation.biases:
+        lines.append(f"biases of the model itself: {adaptation.biases:,}")
+        numbers.append(adaptation.biases)
+    if len(numbers) > 1:
+        lines.append(f"trainable: {' + '.join(f'{number:,}' for number in numbers)} = {sum(numbers):,}")
+    return tuple(lines)
+
+
+def _of_match(match: Match, setting: AdapterSetting, rank: int) -> str:
+    times = len(match.names)
+    return f"{_label(match)}: {times} × {_each(match, setting, rank)} = {times * match.each.at(rank):,}"
+
+
+def _label(match: Match) -> str:
+    """The path inside a layer, which tells `attn.c_proj` from `mlp.c_proj`."""
+    path = match.group.path.rsplit("*.", 1)[-1]
+    if match.group.tensors:
+        return f"{path}.{match.names[0].rsplit('.', 1)[-1]}"
+    return path
+
+
+def _each(match: Match, setting: AdapterSetting, rank: int) -> str:
+    group = match.group
+    if group.tensors or group.kernel > 1:
+        return f"{rank} × {match.each.slope:,}"
+    match setting.variant:
+        case "vera":
+            return f"({rank} + {group.d_out:,})"
+        case "ia3":
+            return f"{match.each.fixed:,}"
+        case "adalora":
+            return f"{rank} × ({group.d_in:,} + {group.d_out:,} + 1)"
+        case "dora":
+            return f"[{rank} × ({group.d_in:,} + {group.d_out:,}) + {group.d_out:,}]"
+    return f"{rank} × ({group.d_in:,} + {group.d_out:,})"

@@ -1,0 +1,1 @@
+"""A learner's guesses about runs and quantization, and how they are judged."""

@@ -1,0 +1,216 @@
+"""A learner's guess about a run, and how it stood against the result, with the reason in one sentence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from lora_lab.charts import run_view
+from lora_lab.memory.ledger import COMPONENTS
+from lora_lab.runs.state import RunState
+from lora_lab.spec import RunSpec
+from study.base.errors import LearnerError
+from study.base.units import MB, as_bytes, as_count, as_percent
+
+FACTOR = 1.25
+"""A guessed number counts as right from 1/1.25 to 1.25 times the result."""
+
+TIE = 0.01
+"""Held-out losses nearer than this count as equal, and either answer as right."""
+
+Lower = Literal["this", "that", ""]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """What was guessed before the figures were shown; what was left empty is not judged."""
+
+    percent: float | None = None
+    peak_bytes: float | None = None
+    rival: str = ""
+    """Id of an earlier run on the same data."""
+
+    lower: Lower = ""
+    """Which of the two will end with the lower held-out loss."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A run that has ended, as far as a guess needs it."""
+
+    spec: RunSpec
+    state: RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One guess beside its result."""
+
+    quantity: str
+    guess: str
+    result: str
+    right: bool
+    reason: str
+    concepts: tuple[str, ...]
+
+
+QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
+    "percent": ("counting-parameters", "lora-rank"),
+    "peak": ("activation-memory",),
+    "lower": ("held-out-evaluation",),
+    "directions": ("svd-truncation", "lora-rank"),
+}
+"""What a guess about each quantity is about, whatever the setting."""
+
+
+def guess_of(form: Mapping[str, str]) -> Guess:
+    """From the fields of the form. Raises LearnerError when nothing, or nothing readable, was guessed."""
+    lower: Lower = "this" if form.get("lower") == "this" else "that" if form.get("lower") == "that" else ""
+    rival = form.get("rival", "") if lower else ""
+    peak_mb = _number(form.get("guess_mb", ""), "Peak memory", most=1e9)
+    guess = Guess(
+        percent=_number(form.get("guess_percent", ""), "Percent trainable", most=100),
+        peak_bytes=None if peak_mb is None else peak_mb * MB,
+        rival=rival,
+        lower=lower if rival else "",
+    )
+    if guess == Guess():
+        raise LearnerError(
+            "Nothing is guessed yet.", do_next="Fill in one of the fields; a rough guess will do."
+        )
+    return guess
+
+
+def _number(written: str, name: str, *, most: float) -> float | None:
+    written = written.strip().replace(",", ".")
+    if not written:
+        return None
+    try:
+        value = float(written)
+    except ValueError:
+        value = -1
+    if not 0 < value <= most:
+        raise LearnerError(
+            f"{name} must be a number above 0{' and at most 100' if most == 100 else ''}, got {written!r}.",
+            do_next="Correct it, or leave it empty.",
+        )
+    return value
+
+
+def verdicts(guess: Guess, ended: Ended, rival: Ended | None) -> list[Verdict]:
+    """What can be judged: a run that failed early has no peak, one that was cut off no held-out loss."""
+    found = [_percent(guess, ended), _peak(guess, ended), _lower(guess, ended, rival)]
+    return [verdict for verdict in found if verdict is not None]
+
+
+def within_factor(guess: float, result: float) -> bool:
+    """Whether a guessed number counts as right."""
+    return result / FACTOR <= guess <= result * FACTOR
+
+
+def _percent(guess: Guess, ended: Ended) -> Verdict | None:
+    started = ended.state.started
+    if guess.percent is None or started is None:
+        return None
+    trainable, total = started["trainable"], started["total"]
+    percent = 100 * trainable / total
+    frozen = total - trainable
+    return Verdict(
+        quantity="percent",
+        guess=as_percent(guess.percent),
+        result=as_percent(percent),
+        right=within_factor(guess.percent, percent),
+        reason=(
+            f"Rank {ended.spec.rank} gives the adapters {as_count(trainable)} numbers, "
+            f"and {frozen / trainable:.0f} times as many, {as_count(frozen)}, stay frozen."
+        ),
+        concepts=QUANTITY_CONCEPTS["percent"],
+    )
+
+
+def _peak(guess: Guess, ended: Ended) -> Verdict | None:
+    state = ended.state
+    if guess.peak_bytes is None or state.started is None or not state.peak_bytes:
+        return None
+    predicted = {field: state.started["predicted"][field] for field, _ in COMPONENTS}
+    names = dict(COMPONENTS)
+    largest = sorted(predicted, key=lambda field: -predicted[field])[:2]
+    share = 100 * predicted[largest[0]] / sum(predicted.values())
+    return Verdict(
+        quantity="peak",
+        guess=as_bytes(guess.peak_bytes),
+        result=as_bytes(state.peak_bytes),
+        right=within_factor(guess.peak_bytes, state.peak_bytes),
+        reason=(
+            f"Most of it is {names[largest[0]].lower()}: {as_bytes(predicted[largest[0]])}, {share:.0f} %, "
+            f"before {names[largest[1]].lower()} with {as_bytes(predicted[largest[1]])}."
+        ),
+        concepts=MEMORY_CONCEPTS.get(largest[0], QUANTITY_CONCEPTS["peak"]),
+    )
+
+
+MEMORY_CONCEPTS: dict[str, tuple[str, ...]] = {
+    "weights": ("weight-memory",),
+    "constants": ("weight-memory", "double-quantization"),
+    "adapters": ("trainable-state",),
+    "gradients": ("trainable-state",),
+    "optimizer": ("trainable-state",),
+    "scratch": ("dequantization",),
+}
+
+
+def _lower(guess: Guess, ended: Ended, rival: Ended | None) -> Verdict | None:
+    if not guess.lower or rival is None:
+        return None
+    this, that = ended.state.loss_after, rival.state.loss_after
+    if this is None or that is None:
+        return None
+    differing = [
+        (name, value, other)
+        for (name, value), (_, other) in zip(
+            run_view.settings_of(ended.spec), run_view.settings_of(rival.spec), strict=True
+        )
+        if value != other
+    ]
+    equal = abs(this - that) < TIE
+    lower: Lower = "this" if this < that else "that"
+    return Verdict(
+        quantity="lower",
+        guess=LOWER_WORDS[guess.lower],
+        result=f"{'neither' if equal else LOWER_WORDS[lower]}: {this:.2f} here, {that:.2f} there",
+        right=equal or guess.lower == lower,
+        reason=_difference(differing),
+        concepts=_concepts_of({name for name, _, _ in differing}),
+    )
+
+
+LOWER_WORDS = {"this": "this run", "that": "the earlier run"}
+
+
+def _difference(differing: Sequence[tuple[str, str, str]]) -> str:
+    if not differing:
+        return "The settings are equal, so the difference is no more than the machine's rounding."
+    told = "; ".join(f"{name} {value} here, {other} there" for name, value, other in differing)
+    if [name for name, _, _ in differing] == ["seed"]:
+        return f"They differ in nothing but the seed ({told}): this much is chance."
+    return f"They differ in: {told}. One seed each shows no more than a hint."
+
+
+def _concepts_of(names: set[str]) -> tuple[str, ...]:
+    """The concepts behind the settings that differ; held-out loss itself where there are none."""
+    found = [concept for name, concept in SETTING_CONCEPTS if name in names]
+    return tuple(dict.fromkeys(found)) or QUANTITY_CONCEPTS["lower"]
+
+
+SETTING_CONCEPTS = (
+    ("rank", "lora-rank"),
+    ("learning rate", "lora-learning-rate"),
+    ("alpha", "lora-alpha"),
+    ("adapted", "target-modules"),
+    ("weights", "qlora"),
+    ("steps", "held-out-evaluation"),
+    ("seed", "held-out-evaluation"),
+)

@@ -1,0 +1,139 @@
+"""A learner's guess about two schemes, and how it stood against what was measured, with the reason."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lora_lab.microscope.panel import finely, percent
+from lora_lab.microscope.query import NAMES, SIDES, Question, Side
+from lora_lab.predictions.judging import Verdict
+from study.base.errors import LearnerError
+
+TIE = 0.01
+"""Errors that differ by less than a hundredth count as equal, and either answer as right."""
+
+RISE_SHARE, RISE_LEAST = 0.25, 0.02
+"""A guessed rise of the loss counts as right within a quarter of it, or within 0.02."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """What was guessed before anything was shown; what was left empty is not judged."""
+
+    smaller: Side | Literal[""] = ""
+    """Which scheme has the smaller error on this matrix."""
+
+    rise: float | None = None
+    """How much the held-out loss rises with every matrix in the first scheme."""
+
+
+def guess_of(fields: Mapping[str, str]) -> Guess:
+    """From the fields of the form. Raises LearnerError when nothing, or nothing readable, was guessed."""
+    smaller = fields.get("smaller", "")
+    guess = Guess(smaller=smaller if smaller in SIDES else "", rise=_rise(fields.get("rise", "").strip()))
+    if guess == Guess():
+        raise LearnerError(
+            "Nothing is guessed yet.", do_next="Choose one of the two, or look without a guess."
+        )
+    return guess
+
+
+def _rise(written: str) -> float | None:
+    if not written:
+        return None
+    try:
+        value = float(written.replace(",", "."))
+    except ValueError:
+        value = math.inf
+    if not abs(value) < 100:
+        raise LearnerError(
+            f"The loss rises by a number such as 0.1, got {written!r}.",
+            do_next="Correct it, or leave it empty.",
+        )
+    return value
+
+
+QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
+    "error-nf4": ("nf4", "quantization-levels"),
+    "error-levels": ("quantization-levels", "number-formats"),
+    "error-block": ("blockwise-absmax",),
+    "error-double": ("double-quantization",),
+    "loss-rise": ("held-out-evaluation", "quantization-levels"),
+}
+"""What a guess about each quantity is about."""
+
+
+def error_quantity(question: Question) -> str:
+    """What a comparison of errors is about: block size, double quantization, NF4, or levels as such."""
+    first, second = question.first, question.second
+    if first.bits == second.bits:
+        return "error-block"
+    is_double = {first.bits, second.bits} == {"nf4", "nf4-dq"} and first.block == second.block
+    if is_double:
+        return "error-double"
+    return "error-nf4" if {first.bits, second.bits} & {"nf4", "nf4-dq"} else "error-levels"
+
+
+def verdicts(guess: Guess, question: Question, found: Mapping[str, Any]) -> list[Verdict]:
+    """What can be judged so far."""
+    return [one for one in (_error(guess, question, found), _loss(guess, question, found)) if one is not None]
+
+
+def _error(guess: Guess, question: Question, found: Mapping[str, Any]) -> Verdict | None:
+    if not guess.smaller or not {"first", "second"} <= found.keys():
+        return None
+    errors = {side: found[side]["error"] for side in SIDES}
+    smaller = min(SIDES, key=lambda side: errors[side])
+    equal = abs(errors["first"] - errors["second"]) < TIE * max(errors.values())
+    quantity = error_quantity(question)
+    return Verdict(
+        quantity=quantity,
+        guess=question.side(guess.smaller).name,
+        result=(
+            f"{'as good as equal' if equal else question.side(smaller).name}: "
+            f"{finely(errors['first'])} against {finely(errors['second'])}"
+        ),
+        right=equal or guess.smaller == smaller,
+        reason=_reason(quantity, question, found),
+        concepts=QUANTITY_CONCEPTS[quantity],
+    )
+
+
+def _reason(quantity: str, question: Question, found: Mapping[str, Any]) -> str:
+    if quantity == "error-block":
+        return (
+            "In a smaller block the largest weight is nearer to the others, so the levels lie closer "
+            f"together; it costs bits: {question.first.stored_bits:.4g} a weight against "
+            f"{question.second.stored_bits:.4g}."
+        )
+    if quantity == "error-double":
+        return (
+            "Both have the same sixteen levels; double quantization rounds only the constants, "
+            f"{percent(found['double']['constants_error'])} of them."
+            if "double" in found
+            else "Both have the same sixteen levels; double quantization rounds only the constants."
+        )
+    counts = [len(found[side]["levels"]) for side in SIDES]
+    if abs(counts[0] - counts[1]) > 1:
+        first, second = NAMES[question.first.bits], NAMES[question.second.bits]
+        return f"{first} has {counts[0]} levels in a block, {second} has {counts[1]}."
+    return f"With {max(counts)} levels or one fewer, what counts is where they lie: see them below."
+
+
+def _loss(guess: Guess, question: Question, found: Mapping[str, Any]) -> Verdict | None:
+    losses = found.get("losses", {})
+    if guess.rise is None or not {"base", "all_first"} <= losses.keys():
+        return None
+    rise = losses["all_first"] - losses["base"]
+    return Verdict(
+        quantity="loss-rise",
+        guess=f"{guess.rise:+.3g}",
+        result=f"{rise:+.3f}",
+        right=abs(guess.rise - rise) <= max(RISE_LEAST, RISE_SHARE * abs(rise)),
+        reason=(
+            f"With every linear matrix in {question.first.name}, the loss goes from {losses['base']:.3f} to "
+            f"{losses['all_first']:.3f} on {losses['answers']:,} answer tokens."
+        ),
+        concepts=QUANTITY_CONCEPTS["loss-rise"],
+    )

@@ -1,0 +1,133 @@
+"""Predict, observe, explain: a guess is kept before the figures show, and judged before its result does."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lora_lab.charts import run_view
+from lora_lab.lab import Lab
+from lora_lab.predictions.judging import FACTOR, TIE, Ended, Guess, Verdict, guess_of, verdicts
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import RunSpec
+from study.base.errors import LearnerError
+from study.base.units import as_bytes, as_percent
+from study.ports.context import Context, Visit
+from study.ports.stations import AskForCards
+from study.store.predictions import Prediction
+from study.text.templates import render
+
+RIVALS = 8
+"""Earlier runs that one can guess against."""
+
+
+def settle(
+    context: Context,
+    visit: Visit,
+    verdicts_on: Callable[[Prediction], list[Verdict]],
+    *,
+    ask_for_cards: AskForCards,
+) -> None:
+    """Judge every guess that has verdicts by now: cards of wrong ones become due, the verdicts are kept."""
+    log = context.store.predictions
+    for prediction in log.unjudged(visit.profile.id):
+        found = verdicts_on(prediction)
+        for verdict in found:
+            if not verdict.right:
+                ask_for_cards(visit, verdict.concepts, because=f"prediction-{verdict.quantity}")
+        if found:
+            log.judge(prediction.id, {verdict.quantity: verdict.right for verdict in found}, at=visit.now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """The verbs of guessing on the lab's runs and the learner's store."""
+
+    context: Context
+    lab: Lab
+    ask_for_cards: AskForCards
+
+    def commit(self, visit: Visit, spec: RunSpec, form: Mapping[str, str]) -> str:
+        """Keep a guess about `spec`; its id. Raises LearnerError when there is nothing to keep."""
+        guess = guess_of(form)
+        if guess.rival and guess.rival not in dict(self.rivals(spec)):
+            raise LearnerError(
+                "That earlier run was trained on other data, so the two can't be compared.",
+                do_next="Show the figures, then predict again.",
+            )
+        log = self.context.store.predictions
+        return log.make(visit.profile.id, setting=asdict(spec), guess=guess.to_json(), at=visit.now)
+
+    def about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
+        """A guess of this learner, if it is about this very setting and no run was started on it yet."""
+        found = (
+            self.context.store.predictions.find(visit.profile.id, prediction_id) if prediction_id else None
+        )
+        return found if found and dict(found.setting) == asdict(spec) and not found.run_id else None
+
+    def started(self, visit: Visit, prediction_id: str, run: RunFolder) -> None:
+        """Tie a guess to the run that was started with its setting."""
+        if self.about(visit, prediction_id, run.spec):
+            self.context.store.predictions.start(prediction_id, run.run_id, at=visit.now)
+
+    def settle(self, visit: Visit) -> None:
+        """Judge every guess whose run has ended."""
+        settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
+
+    def part(self, visit: Visit, run: RunFolder | None) -> str:
+        """Guesses beside results for the shown run; empty when this learner guessed nothing about it."""
+        if run is None:
+            return ""
+        prediction = self.context.store.predictions.of_run(visit.profile.id, run.run_id)
+        if prediction is None:
+            return ""
+        found = self._verdicts(prediction)
+        return render(
+            "lora_lab/prediction_verdicts.html",
+            verdicts=found,
+            guessed=_in_words(Guess(**prediction.guess)),
+            ended=self.lab.state(run).ended,
+            concepts=self.context.concepts,
+            factor=FACTOR,
+            tie=TIE,
+        )
+
+    def _verdicts(self, prediction: Prediction) -> list[Verdict]:
+        """Nothing while the run goes on, or when it was deleted."""
+        ended = self._ended(prediction.run_id)
+        if ended is None:  # it may also be about an inspection (predictions/microscope_service.py)
+            return []
+        guess = Guess(**prediction.guess)
+        return verdicts(guess, ended, self._ended(guess.rival))
+
+    def _ended(self, run_id: str) -> Ended | None:
+        try:
+            run = self.lab.run(run_id)
+        except LearnerError:
+            return None
+        state = self.lab.state(run)
+        return Ended(spec=run.spec, state=state) if state.ended else None
+
+    def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
+        """Evaluated runs on the same data, newest first: id and title."""
+        same = (run for run in self.lab.runs() if run.spec.data == spec.data)
+        evaluated = [run for run in same if self.lab.state(run).loss_after is not None]
+        return [
+            (run.run_id, f"{run_view.title_of(run.spec)}, {run.started_at}") for run in evaluated[:RIVALS]
+        ]
+
+    def form(self, spec: RunSpec) -> str:
+        """What stands in the figures' place until a guess is kept."""
+        return render("lora_lab/predict.html", rivals=self.rivals(spec), factor=FACTOR)
+
+    def kept(self, prediction: Prediction) -> dict[str, Any]:
+        """What the cost sheet says of a guess that was kept."""
+        return {"id": prediction.id, "guessed": list(_in_words(Guess(**prediction.guess)))}
+
+
+def _in_words(guess: Guess) -> Iterator[str]:
+    if guess.percent is not None:
+        yield f"{as_percent(guess.percent)} trainable"
+    if guess.peak_bytes is not None:
+        yield f"a peak of {as_bytes(guess.peak_bytes)}"
+    if guess.lower:
+        yield f"the lower held-out loss in {'this run' if guess.lower == 'this' else 'the earlier run'}"

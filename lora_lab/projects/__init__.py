@@ -1,0 +1,1 @@
+"""Guided experiments: a question, a grid of runs, checks, a report."""

@@ -1,0 +1,51 @@
+"""The training loss of a project's runs over their steps, one line a learning rate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.charts.live_chart import Series, line_chart
+from lora_lab.charts.run_view import points
+from lora_lab.grids.results import Cell
+from lora_lab.lab import Lab
+from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """A chart whose title is what it shows."""
+
+    title: str
+    svg: Markup
+
+
+def loss_curves(lab: Lab, cells: Sequence[Cell]) -> Curves | None:
+    """Of the first runs that have stepped; None before there is one."""
+    begun = [cell for cell in cells if cell.run_id][:MOST_RUNS]
+    series = [
+        Series(
+            label=f"{cell.spec.learning_rate:g}",
+            points=points(lab.state(lab.run(cell.run_id)), "loss"),
+            colour=colour,
+        )
+        for cell, colour in zip(begun, LINE_COLOURS, strict=False)
+    ]
+    drawn = [line for line in series if line.points]
+    if not drawn:
+        return None
+    title = _title(drawn)
+    steps = max(2, *(cell.spec.steps for cell in begun))
+    svg = line_chart(
+        drawn, title=title, x_label="step", y_label="training loss, one line a learning rate",
+        window=(1, steps), y_format="{:.2f}".format,
+    )  # fmt: skip
+    return Curves(title=title, svg=Markup(svg))
+
+
+def _title(drawn: Sequence[Series]) -> str:
+    # `not <=` also takes a loss that is no number any more.
+    climbed = [line.label for line in drawn if not line.points[-1][1] <= line.points[0][1]]
+    if not climbed:
+        return "The training loss ends below its first step at every learning rate"
+    return f"The training loss ends above its first step at a learning rate of {', '.join(climbed)}"

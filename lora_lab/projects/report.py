@@ -1,0 +1,29 @@
+"""A project as one HTML page to keep: hypothesis, results, conclusion, figures, settings, versions."""
+
+from lora_lab.projects.service import ProjectDesk, Standing
+from lora_lab.runs.predicted_vs_measured import percent_above
+from lora_lab.views.grid_report import devices_of, figures_of, settings_of, versions_of
+from study.base.errors import LearnerError
+from study.text.templates import render
+
+
+def project_report(desk: ProjectDesk, standing: Standing, *, by: str) -> str:
+    """One file that needs nothing else. Raises LearnerError before there is anything to report."""
+    if standing.sweep is None or standing.conclusion is None:
+        raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
+    cells = desk.cells(standing)
+    return render(
+        "lora_lab/project_report.html",
+        project=standing.project,
+        standing=standing,
+        by=by,
+        results=desk.results(standing),
+        sweep=standing.sweep,
+        curves=desk.curves(standing),
+        plots=figures_of(cells),
+        cells=list(enumerate(cells, start=1)),
+        percent_above=percent_above,
+        settings=settings_of(standing.sweep),
+        devices=devices_of(cells),
+        versions=versions_of(cells),
+    )

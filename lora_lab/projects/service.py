@@ -1,0 +1,194 @@
+"""A project in a learner's hands: hypothesis, the grid that was run for it, results, conclusion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from urllib.parse import urlencode
+
+from lora_lab.grids.estimate import estimate_here
+from lora_lab.grids.results import Cell
+from lora_lab.lab import Lab
+from lora_lab.projects.checks import Evidence, Result, results
+from lora_lab.projects.content import Project, projects
+from lora_lab.projects.curves import Curves, loss_curves
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings.urls import xray_address
+from study.base.errors import LearnerError
+from study.ports.context import Visit
+from study.ports.doors import ProjectDoor
+from study.store import Store
+from study.store.projects import EntryKind, ProjectEntry
+
+PROJECTS = "/projects"
+
+
+def project_address(project_id: str, *, sweep_id: str = "") -> str:
+    """The page of a project, with the grid that is looked at."""
+    return f"{PROJECTS}?{urlencode({'id': project_id} | ({'sweep': sweep_id} if sweep_id else {}))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Everything a learner has in one project; what is not there yet is None or empty."""
+
+    project: Project
+    entries: Sequence[ProjectEntry]
+    sweeps: Sequence[Sweep]
+    """Grids that can answer the question and were started after the first hypothesis, newest first."""
+
+    sweep: Sweep | None
+    """The one that is looked at."""
+
+    @cached_property
+    def hypothesis(self) -> ProjectEntry | None:
+        """The newest that was written before the grid was started; without a grid the newest."""
+        written = [entry for entry in self.entries if entry.kind == "hypothesis"]
+        before = [entry for entry in written if self.sweep is None or entry.at <= _started(self.sweep)]
+        return before[-1] if before else None
+
+    @cached_property
+    def later_hypotheses(self) -> list[ProjectEntry]:
+        """Those that were written when the grid was running already: they are no predictions of it."""
+        return [
+            entry
+            for entry in self.entries
+            if entry.kind == "hypothesis" and self.sweep and entry.at > _started(self.sweep)
+        ]
+
+    @cached_property
+    def conclusion(self) -> ProjectEntry | None:
+        """The newest."""
+        return next((entry for entry in reversed(self.entries) if entry.kind == "conclusion"), None)
+
+    @property
+    def words(self) -> str:
+        """Where the learner is."""
+        if self.conclusion:
+            return "Finished: your report is there."
+        if self.sweep:
+            return "A grid was run; the conclusion is missing."
+        return "Your hypothesis is written; run a grid." if self.hypothesis else "Not begun."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectDesk:
+    """The verbs of projects on the learner's store and the lab's sweeps."""
+
+    store: Store
+    lab: Lab
+
+    def find(self, project_id: str) -> Project:
+        """A project by its id."""
+        found = projects().get(project_id)
+        if found is None:
+            raise LearnerError(f"There is no project {project_id!r}.", do_next="Choose one from the list.")
+        return found
+
+    def standing(self, visit: Visit, project: Project, *, sweep_id: str = "") -> Standing:
+        """Where the learner is; without a sweep's id, with the grid of the conclusion, else the newest."""
+        entries = self.store.projects.entries(visit.profile.id).get(project.id, [])
+        first = next((entry for entry in entries if entry.kind == "hypothesis"), None)
+        sweeps = [
+            sweep
+            for sweep in self.lab.sweeps()
+            if first and first.at <= _started(sweep) and project.answered_by(sweep.grid)
+        ]
+        concluded = next((entry.text for entry in reversed(entries) if entry.kind == "sweep"), "")
+        by_id = {sweep.sweep_id: sweep for sweep in sweeps}
+        sweep = by_id.get(sweep_id) or by_id.get(concluded) or next(iter(sweeps), None)
+        return Standing(project=project, entries=entries, sweeps=sweeps, sweep=sweep)
+
+    def results(self, standing: Standing) -> list[Result]:
+        """What the runs say; empty before there is a grid."""
+        if standing.sweep is None:
+            return []
+        shape = self.lab.shape(standing.sweep.grid.base.model)
+        if shape is None:
+            return []
+        found = estimate_here(self.lab.home, standing.sweep.grid, standing.sweep.data_digest, [])
+        cells = self.cells(standing)
+        evidence = Evidence(
+            cells=cells,
+            shape=shape,
+            ledgers=[cell.ledger for cell in found.cells],
+            afterwards={
+                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in cells if cell.run_id
+            },
+        )
+        return results(standing.project.checks, evidence)
+
+    def curves(self, standing: Standing) -> Curves | None:
+        """How the loss went, where the question is about that."""
+        asked = any(check.check == "broken" for check in standing.project.checks)
+        return loss_curves(self.lab, self.cells(standing)) if asked else None
+
+    def cells(self, standing: Standing) -> list[Cell]:
+        """Of the grid that is looked at."""
+        return self.lab.cells(standing.sweep) if standing.sweep else []
+
+    def xray_of_ranks(self, standing: Standing) -> str:
+        """Address of an X-ray of the lowest and the highest rank; empty where only one has finished."""
+        finished = [cell for cell in self.cells(standing) if cell.status == "finished"]
+        if "ranks" not in standing.project.varies or len({cell.spec.rank for cell in finished}) < 2:
+            return ""
+        ends = (pick(finished, key=_rank).run_id for pick in (min, max))
+        return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
+
+    def unmeasured(self, standing: Standing) -> int:
+        """How many finished runs wait for the measurement that the project's checks need."""
+        if not standing.project.needs_measuring:
+            return 0
+        finished = [cell.run_id for cell in self.cells(standing) if cell.status == "finished"]
+        return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
+
+    def is_measuring(self, standing: Standing) -> bool:
+        """Whether a worker is at it."""
+        return standing.sweep is not None and self.lab.is_measuring(standing.sweep)
+
+    def problems(self, standing: Standing) -> list[str]:
+        """Why runs could not be measured."""
+        if not standing.project.needs_measuring:
+            return []
+        found = (self.lab.afterwards(cell.run_id).problem for cell in self.cells(standing) if cell.run_id)
+        return sorted(set(filter(None, found)))
+
+    def write(self, visit: Visit, project: Project, kind: EntryKind, text: str) -> None:
+        """Keep a hypothesis or a conclusion, and end its draft."""
+        if not text.strip():
+            raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
+        self.store.projects.write(visit.profile.id, project.id, kind, text.strip(), at=visit.now)
+        self.store.notes.save_draft(visit.profile.id, draft_key(project, kind), "", at=visit.now)
+
+    def conclude(self, visit: Visit, standing: Standing, text: str) -> None:
+        """Keep a conclusion with the grid that it is about."""
+        if standing.sweep is None or not any(cell.ended for cell in self.cells(standing)):
+            raise LearnerError("No run of this project has ended yet.", do_next="Run a grid first.")
+        self.write(visit, standing.project, "conclusion", text)
+        sweep_id = standing.sweep.sweep_id
+        self.store.projects.write(visit.profile.id, standing.project.id, "sweep", sweep_id, at=visit.now)
+
+    def door(self, visit: Visit, project_id: str) -> ProjectDoor:
+        """The project as a concept's page offers it."""
+        project = self.find(project_id)
+        standing = self.standing(visit, project)
+        return ProjectDoor(
+            name=project.name,
+            address=project_address(project_id),
+            question=project.question,
+            standing=standing.words,
+            done=standing.conclusion is not None,
+        )
+
+
+def draft_key(project: Project, kind: EntryKind) -> str:
+    """Under which an unfinished text is kept."""
+    return f"project:{project.id}:{kind}"
+
+
+def _started(sweep: Sweep) -> datetime:
+    return datetime.fromtimestamp(sweep.created_at, UTC)
+
+
+def _rank(cell: Cell) -> int:
+    return cell.spec.rank

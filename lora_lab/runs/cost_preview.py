@@ -1,0 +1,106 @@
+"""What a setting will cost, before it runs: exact counts, predicted bytes, a guess at the time."""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.memory import ledger as memory
+from lora_lab.memory.ledger import Compute, Ledger
+from lora_lab.parameters.counts import Count, count, formula, short_formula
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.runs.state import RunState
+from lora_lab.spec import RunSpec
+from study.base.units import as_bytes, as_count
+
+PACE_RUNS = 12
+"""How many of the last runs are asked for their pace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Numbers for one setting on one machine."""
+
+    spec: RunSpec
+    shape: ModelShape
+    count: Count
+    short_formula: str
+    formula: str
+    ledger: Ledger
+    row: RowSize
+    row_is_known: bool
+    """Whether the longest packed row was counted in tokens, or is what batch and length allow at most."""
+
+    compute: Compute
+    compute_is_measured: bool
+    """Whether this machine was asked which number type is faster."""
+
+    machine_bytes: int
+    """Memory of the device; 0 when not known yet."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the prediction is below what the machine has."""
+        return not self.machine_bytes or self.ledger.total_bytes < self.machine_bytes
+
+    @property
+    def in_short(self) -> str:
+        """The two numbers of the cost, for those who hear them."""
+        return f"{as_count(self.count.trainable)} trainable, {as_bytes(self.ledger.total_bytes)}"
+
+
+def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
+    """Raises LearnerError when the model's shape is not known or has none of the targets."""
+    shape = home.shape(spec.model)
+    device = home.worker_state().get("device") or {}
+    compute, measured = compute_of(spec, device)
+    lengths = home.lengths(spec.model, digest)
+    on_gpu = device.get("type") == "cuda"
+    rows = row_sizes(
+        lengths,
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=spec.seed,
+        seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=on_gpu,
+    )
+    bound = memory.upper_bound(spec, on_gpu=on_gpu)
+    row = memory.heaviest_row(shape, spec, rows, compute) if rows else bound
+    return Preview(
+        spec=spec,
+        shape=shape,
+        count=count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        short_formula=short_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        formula=formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        ledger=memory.predict(shape, spec, row, compute),
+        row=row,
+        row_is_known=bool(rows),
+        compute=compute,
+        compute_is_measured=measured,
+        machine_bytes=int(device.get("memory_bytes", 0)),
+    )
+
+
+def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
+    """The number type that a run will compute in, and whether that is known of this machine."""
+    if spec.compute_dtype != "auto":
+        return spec.compute_dtype, True
+    known = device.get("compute_dtype")
+    if known in ("fp32", "bf16"):
+        return known, True
+    return "bf16", False
+
+
+def seconds_a_token(runs: Iterable[tuple[RunSpec, RunState]], spec: RunSpec) -> float | None:
+    """Median training time of one token in the latest runs of the same model; None without any."""
+    paces = []
+    for ran, state in runs:
+        if ran.model != spec.model:
+            continue
+        if state.ended and len(state.steps) > 1:
+            paces.append(1 / state.tokens_per_second)
+        if len(paces) == PACE_RUNS:
+            break
+    return statistics.median(paces) if paces else None

@@ -1,0 +1,105 @@
+"""A run as one plain Python script: `worker/standalone.py` with this run's settings and data in it."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from lora_lab.data import datasets, embedded_model
+from lora_lab.data.datasets import Example
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState, fold
+from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
+from study.base.errors import LearnerError
+
+TEMPLATE = Path(__file__).parents[1] / "worker" / "standalone.py"
+BLOCK = re.compile(r"(?<=# ---- settings of this run ----\n).*(?=# ---- the rest is the same)", re.DOTALL)
+COVERED: dict[str, tuple[Any, ...]] = {
+    "bits": ("fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"),
+    "variant": ("lora", "rslora", "dora"),
+    "optimizer": ("adamw", "adamw8bit", "paged_adamw8bit"),
+    "checkpointing": (False, True),
+}
+"""What the template can do; the rest is refused rather than left out."""
+
+
+def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
+    """The script's text. Raises LearnerError for settings that the template does not know."""
+    spec, state = run.spec, fold(run.events())
+    refuse_uncovered(spec)
+    if state.started is None:
+        raise LearnerError(
+            "This run never began, so its number type is not known.", do_next="Export a run that has trained."
+        )
+    block = "".join(_settings(spec, state, home, models_dir)) + "".join(_data(run, state))
+    text, replaced = BLOCK.subn(lambda _: block, TEMPLATE.read_text("utf-8"))
+    assert replaced == 1
+    return text
+
+
+def uncovered(spec: RunSpec) -> str:
+    """The settings that the template does not know, as `variant=dora`; empty when it knows them all."""
+    values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
+    lacking = [f"{name}={value}" for name, value, known in values if value not in known]
+    return ", ".join(lacking)
+
+
+def refuse_uncovered(spec: RunSpec) -> None:
+    """Raises LearnerError that names every setting the template does not cover."""
+    if lacking := uncovered(spec):
+        raise LearnerError(
+            f"The plain script does not cover {lacking}.",
+            do_next="Keep the run as JSON instead: importing it starts the same run.",
+        )
+
+
+def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -> Iterable[str]:
+    started = cast(dict[str, Any], state.started)
+    device = started["device"]
+    versions = ", ".join(f"{name} {version}" for name, version in started["versions"].items())
+    shape = home.shape(spec.model)
+    yield f"# Measured on {device['name']} with {versions}.\n"
+    if spec.model == EMBEDDED_MODEL:
+        yield f"# The app's copy, once rounded to 4 bits; {shape.hub_id} holds the untouched weights.\n"
+    yield f"MODEL: str = {json.dumps(_source(spec.model, models_dir))}\n"
+    yield f"BITS: str = {json.dumps(spec.bits)}\n"
+    yield f"COMPUTE_DTYPE: torch.dtype = {TORCH_NAMES[device['compute_dtype']]}\n"
+    yield f"VARIANT: str = {json.dumps(spec.variant)}\n"
+    yield f"RANK: int = {spec.rank}\nALPHA: float = {spec.alpha!r}\n"
+    yield f"TARGETS: str | list[str] = {json.dumps(shape.target_modules(spec.targets))}\n"
+    yield f"STEPS: int = {spec.steps}\nBATCH: int = {spec.batch}\n"
+    yield f"SEQ_LEN_TOKENS: int = {spec.seq_len_tokens}\n"
+    yield f"LEARNING_RATE: float = {spec.learning_rate!r}\n"
+    yield f"OPTIMIZER: str = {json.dumps(spec.optimizer)}\n"
+    yield f"CHECKPOINTING: bool = {spec.checkpointing}\nSEED: int = {spec.seed}\n"
+
+
+TORCH_NAMES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
+
+
+def _data(run: RunFolder, state: RunState) -> Iterable[str]:
+    dataset = datasets.load_saved(run.path)
+    for name, examples in (("TRAIN", dataset.train), ("HELD_OUT", dataset.held_out)):
+        yield f"{name}: list[tuple[str, str]] = [\n{''.join(map(_pair, examples))}]\n"
+    losses = "".join(f"    {step['loss']!r},\n" for step in state.steps)
+    yield f"MEASURED_LOSSES: list[float] = [\n{losses}]\n"
+
+
+def _pair(example: Example) -> str:
+    # A JSON string is a Python string, too: half characters, the one exception, never get into a data set.
+    return f"    ({json.dumps(example.prompt)}, {json.dumps(example.answer)}),\n"
+
+
+def _source(model: str, models_dir: Path) -> str:
+    """What transformers opens: a folder of this machine, or a hub id."""
+    if model == EMBEDDED_MODEL:
+        return str(embedded_model.model_folder(models_dir))
+    if model == TINY_MODEL:
+        return str(models_dir / TINY_MODEL)
+    try:
+        return find_shape(model).hub_id
+    except LearnerError:
+        return str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model

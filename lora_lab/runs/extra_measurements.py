@@ -1,0 +1,52 @@
+"""What is measured on a finished run only when a project asks: what was forgotten, and what merging costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lora_lab.data.datasets import Example
+from lora_lab.data.lab_folder import read_json
+from lora_lab.runs.folder import RunFolder
+from study.content.yaml_reader import ContentError, Problem, read_list
+
+PAIRS_FILE = Path(__file__).with_name("general_pairs.yaml")
+
+
+@cache
+def general_pairs() -> tuple[Example, ...]:
+    """Questions about nothing that the app's cards teach."""
+    problems: list[Problem] = []
+    entries = read_list(PAIRS_FILE, kind="pair", problems=problems)
+    pairs = tuple(Example(prompt=entry.text("prompt"), answer=entry.text("answer")) for entry in entries)
+    if problems:
+        raise ContentError(problems)
+    return pairs
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """Beside a run's adapter: `afterwards.json`, written by a worker."""
+
+    run: RunFolder
+
+    @property
+    def path(self) -> Path:
+        """The measurements."""
+        return self.run.path / "afterwards.json"
+
+    @property
+    def can_be_measured(self) -> bool:
+        """Whether there is an adapter and nothing measured on it yet."""
+        return self.run.adapter_path.is_dir() and not self.path.exists()
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Losses and errors by name; empty before they are measured, and where that failed."""
+        found = read_json(self.path).get("values")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def problem(self) -> str:
+        """Why it could not be measured."""
+        return str(read_json(self.path).get("problem", ""))

@@ -1,0 +1,132 @@
+"""Memory cells: settings whose peak was measured, operator by operator, beside what is predicted for them.
+
+The measured bytes are kept in `memory_cells.json`, written by `python -m benchmarks.memory_cells`.
+Predictions are made anew each time, so the errors shown are those of this version's formulas.
+"""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from lora_lab.data.batches import RowSize, row_from
+from lora_lab.memory.ledger import Compute, Ledger, heaviest_row, predict
+from lora_lab.parameters.shapes import ModelShape, shape_from_json
+from lora_lab.runs.predicted_vs_measured import percent_above
+from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec, spec_from
+from study.base.units import as_bytes, as_count
+
+CELLS_FILE = Path(__file__).with_name("memory_cells.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One measured setting."""
+
+    spec: RunSpec
+    compute: Compute
+    shape: ModelShape
+    rows: tuple[RowSize, ...]
+    """The packed row of each step."""
+
+    peak_bytes: int
+
+    @cached_property
+    def row(self) -> RowSize:
+        """The one that decides the peak."""
+        return heaviest_row(self.shape, self.spec, self.rows, self.compute)
+
+    @cached_property
+    def predicted(self) -> Ledger:
+        """As the page predicts it before a run."""
+        return predict(self.shape, self.spec, self.row, self.compute)
+
+    @property
+    def error_percent(self) -> float:
+        """How far the peak is above (+) or below (-) its prediction."""
+        return percent_above(self.peak_bytes, self.predicted.total_bytes)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its row of the table, by column."""
+        spec = self.spec
+        return {
+            "model": spec.model,
+            "weights": spec.bits,
+            "computing in": self.compute,
+            "rank": str(spec.rank),
+            "adapted": TARGET_LABELS[spec.targets],
+            "variant": VARIANT_NAMES[spec.variant],
+            "optimizer": OPTIMIZER_LABELS[spec.optimizer],
+            "checkpointing": "on" if spec.checkpointing else "off",
+            "examples": str(self.row.examples),
+            "tokens": as_count(self.row.tokens),
+            "predicted": as_bytes(self.predicted.total_bytes),
+            "measured": as_bytes(self.peak_bytes),
+            "error": f"{self.error_percent:+.2f} %",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """All of them, and where they were measured."""
+
+    cells: tuple[Cell, ...]
+    versions: dict[str, str]
+    machine: str
+
+    @property
+    def median_percent(self) -> float:
+        """Of the errors without their sign."""
+        return statistics.median(abs(cell.error_percent) for cell in self.cells)
+
+    @property
+    def worst(self) -> Cell:
+        """The cell whose prediction misses most."""
+        return max(self.cells, key=_miss)
+
+
+def _miss(cell: Cell) -> float:
+    return abs(cell.error_percent)
+
+
+@cache
+def measured_cells() -> Cells:
+    """Every row of the file that comes with the app."""
+    return cells_from(json.loads(CELLS_FILE.read_text("utf-8")))
+
+
+def cells_from(values: dict[str, Any]) -> Cells:
+    """The inverse of `cells_json`."""
+    shapes = {name: shape_from_json(json.dumps(shape)) for name, shape in values["shapes"].items()}
+    return Cells(
+        cells=tuple(
+            Cell(
+                spec=spec_from(cell["spec"]),
+                compute=cell["compute"],
+                shape=shapes[cell["spec"]["model"]],
+                rows=tuple(row_from(row) for row in cell["rows"]),
+                peak_bytes=cell["peak_bytes"],
+            )
+            for cell in values["cells"]
+        ),
+        versions=values["versions"],
+        machine=values["machine"],
+    )
+
+
+def cells_json(cells: Sequence[Cell], *, versions: dict[str, str], machine: str) -> str:
+    """Readable JSON, one line a cell; settings at their default are left out."""
+    usual = json.loads(RunSpec().to_json())
+    lines = []
+    for cell in cells:
+        spec = {k: v for k, v in json.loads(cell.spec.to_json()).items() if v != usual[k] or k == "model"}
+        rows = [{"lengths": row.lengths, "answer_tokens": row.answer_tokens} for row in cell.rows]
+        values = {"spec": spec, "compute": cell.compute, "rows": rows, "peak_bytes": cell.peak_bytes}
+        lines.append("  " + json.dumps(values))
+    shapes = {cell.spec.model: json.loads(cell.shape.to_json()) for cell in cells}
+    head = json.dumps({"versions": versions, "machine": machine, "shapes": shapes}, indent=1)
+    return head.removesuffix("\n}") + ',\n "cells": [\n' + ",\n".join(lines) + "\n ]\n}\n"

@@ -1,0 +1,113 @@
+"""Predicted against measured: the peaks that runs really reached, and which of them answer a setting."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lora_lab.data.batches import RowSize, row_from
+from lora_lab.memory.ledger import Compute
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState, fold
+from lora_lab.spec import RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The measured peak of one run, beside what was predicted for it before it started."""
+
+    run_id: str
+    spec: RunSpec
+    peak_bytes: int
+    predicted_bytes: int
+    device_name: str
+    compute: Compute
+    """What `spec.compute_dtype` came to on that device."""
+
+    row: RowSize
+    """The heaviest packed row of the run, which the prediction is for."""
+
+    steps: int
+    """How many were done, which is fewer than asked for when the run was stopped."""
+
+    trainable: int
+
+    @property
+    def error_percent(self) -> float:
+        """How far the peak is above (+) or below (-) its prediction."""
+        return percent_above(self.peak_bytes, self.predicted_bytes)
+
+
+def percent_above(measured_bytes: float, computed_bytes: float) -> float:
+    """The difference as a learner reads it, in percent of the computed value."""
+    return 100 * (measured_bytes - computed_bytes) / computed_bytes
+
+
+def measured_runs(runs: Iterable[RunFolder]) -> list[Measured]:
+    """Every ended run whose peak can be held against its prediction, in the order given.
+
+    Left out are runs that still go on, that ended before a step was measured, and that ended before their
+    heaviest row came: their peak is right, but it answers another question than the prediction does.
+    """
+    found = (_measured(run, fold(run.events())) for run in runs)
+    return [measured for measured in found if measured is not None]
+
+
+def _measured(run: RunFolder, state: RunState) -> Measured | None:
+    if not state.ended or state.started is None or state.peak_bytes <= 0:
+        return None
+    row = row_from(state.started["row"])
+    if max(step["tokens"] for step in state.steps) < row.tokens:
+        return None
+    device = state.started["device"]
+    return Measured(
+        run_id=run.run_id,
+        spec=run.spec,
+        peak_bytes=state.peak_bytes,
+        predicted_bytes=state.started["predicted_bytes"],
+        device_name=device["name"],
+        compute=device["compute_dtype"],
+        row=row,
+        steps=len(state.steps),
+        trainable=state.started["trainable"],
+    )
+
+
+def comparable(
+    measured: Iterable[Measured],
+    spec: RunSpec,
+    *,
+    free: Literal["rank", "bits"],
+    row: RowSize | None = None,
+) -> list[Measured]:
+    """The runs that differ from `spec` in nothing that decides memory, except in the `free` field.
+
+    Learning rate and alpha change no byte. Steps and seed do: they decide which examples meet in a row, and
+    the peak is that of the heaviest row. With `row`, the heaviest row of `spec`, a run counts when its own
+    heaviest row has that size, whatever steps and seed led there; without it, steps and seed must be equal.
+
+    A spec that leaves the number type to the machine is compared with runs in both types; a plot, which knows
+    the type, drops those of the other.
+    """
+    wanted = _deciding(spec, free=free, row=row)
+    return [
+        run
+        for run in measured
+        if _deciding(run.spec, free=free, row=run.row if row else None) == wanted
+        and spec.compute_dtype in ("auto", run.compute)
+    ]
+
+
+def _deciding(
+    spec: RunSpec, *, free: Literal["rank", "bits"], row: RowSize | None
+) -> tuple[RunSpec, RowSize | None]:
+    """`spec` with everything that memory does not depend on set to one value, beside the row."""
+    neutral = replace(spec, alpha=1.0, learning_rate=1.0, compute_dtype="auto")
+    neutral = replace(neutral, rank=1) if free == "rank" else replace(neutral, bits="bf16")
+    if row is not None:
+        neutral = replace(neutral, steps=1, seed=0)
+    return neutral, row
+
+
+def devices(measured: Sequence[Measured]) -> tuple[str, ...]:
+    """The devices that measured, each once, in order."""
+    return tuple(dict.fromkeys(run.device_name for run in measured))

@@ -1,0 +1,73 @@
+"""A run as one JSON file, and back: importing it starts the same run, on any machine that has the model."""
+
+import json
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+from lora_lab.data import datasets
+from lora_lab.data.datasets import Dataset, Example, checked_pairs
+from lora_lab.data.uploads import Uploads
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import RunSpec, spec_from
+from study.base.errors import LearnerError
+
+MAX_RUN_FILE_BYTES = (
+    2_900_000  # in base64 it must stay below what a browser may send (study/web/middleware.py)
+)
+"""The largest data set, 2,000 steps with their measurements, and the answers."""
+
+
+def run_file(run: RunFolder) -> str:
+    """Settings, the exact data, every event and the answers."""
+    dataset = datasets.load_saved(run.path)
+    content = {
+        "spec": asdict(run.spec),
+        "data": asdict(dataset),
+        "events": run.events(),
+        "samples": run.samples(),
+    }
+    return json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def _strict(value: Any) -> Any:
+    """JSON knows no NaN and no infinity, and other readers refuse the file for them: they become words."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _strict(item) for name, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_run_file(name: str, content: bytes, uploads: Uploads) -> tuple[RunSpec, Dataset]:
+    """The settings and data of an exported run; its data is kept among the uploads.
+
+    Raises LearnerError in words on anything else, and on settings that are out of their limits here.
+    """
+    if len(content) > MAX_RUN_FILE_BYTES:
+        raise LearnerError(
+            f"{name} has {len(content):,} bytes; the limit is {MAX_RUN_FILE_BYTES:,}.",
+            do_next="A run exported here is smaller: export it again.",
+        )
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise LearnerError(f"{name} is not JSON.", do_next="Choose a run exported as JSON.") from error
+    if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
+        raise LearnerError(f"{name} holds no run.", do_next="Choose a run exported with Run as JSON.")
+    spec = spec_from(found["spec"])
+    dataset = uploads.adopt(_dataset(name, found.get("data")))
+    return replace(spec, data=uploads.name_of(dataset)), dataset
+
+
+def _dataset(name: str, data: object) -> Dataset:
+    if not isinstance(data, dict):
+        raise LearnerError(f"{name} holds settings but no data.", do_next="Export the run again.")
+    parts: dict[str, tuple[Example, ...]] = {}
+    for part in ("train", "held_out"):
+        rows = data.get(part)
+        if not isinstance(rows, list) or not rows:
+            raise LearnerError(f"{name} has no examples under {part}.", do_next="Export the run again.")
+        parts[part] = tuple(checked_pairs(f"{name}, {part}", enumerate(rows, start=1), unit="example"))
+    label = str(data.get("label", name))[:120]
+    return datasets.named(label, train=parts["train"], held_out=parts["held_out"])

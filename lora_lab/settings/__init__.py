@@ -1,0 +1,1 @@
+"""Forms, addresses and presets of runs and grids."""

@@ -1,0 +1,172 @@
+"""Grid: every combination of some ranks, bit widths, targets, variants, learning rates and seeds."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+from lora_lab.spec import Bits, RunSpec, Variant, spec_from
+from study.base.errors import LearnerError
+
+MAX_CELLS = 200
+
+AXES: dict[str, str] = {
+    "bits": "bits",
+    "variants": "variant",
+    "targets": "targets",
+    "seeds": "seed",
+    "learning_rates": "learning_rate",
+    "ranks": "rank",
+}
+"""A grid's axes, slowest first, each with the setting of a run that it varies.
+
+Bits are slowest, so that cells that share a loaded base model stand next to each other; ranks are fastest,
+and with several seeds the whole grid is there once before the next seed begins.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A base run and the values that take the place of its own, one cell for each combination.
+
+    Raises LearnerError, naming every wrong value, when built. `grid_from` fills in what is left out.
+    """
+
+    base: RunSpec
+    bits: tuple[Bits, ...]
+    variants: tuple[Variant, ...]
+    targets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    ranks: tuple[int, ...]
+    alpha_per_rank: float | None = None
+    """None keeps the base's alpha in every cell, as arXiv:2106.09685 section 4.1 does ("we simply set alpha
+    to the first r we try and do not tune it"). A number k sets alpha = k x rank, which makes the update's
+    scale the same at every rank."""
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise LearnerError(" ".join(problems), do_next="Change what is named above and start again.")
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return _count(self)
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The axes that have more than one value, as AXES names them, slowest first."""
+        return tuple(axis for axis in AXES if len(getattr(self, axis)) > 1)
+
+    def specs(self) -> list[RunSpec]:
+        """All cells in their order, which is that of the sweep's runs."""
+        return [self._cell(values) for values in product(*(getattr(self, axis) for axis in AXES))]
+
+    def label(self, spec: RunSpec) -> str:
+        """A cell in a few words: rank, bits, and what else the grid varies."""
+        named = {
+            "ranks": f"r={spec.rank}",
+            "bits": spec.bits,
+            "targets": spec.targets,
+            "variants": spec.variant,
+            "learning_rates": f"lr {spec.learning_rate:g}",
+            "seeds": f"seed {spec.seed}",
+        }
+        return " ".join(text for axis, text in named.items() if axis in {"ranks", "bits", *self.varied})
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back to an equal grid."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Grid":
+        """Raises LearnerError on anything that is not a grid."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise LearnerError(f"That is not JSON: {error}.", do_next="Check the file.") from error
+        if not isinstance(values, dict) or not isinstance(values.get("base"), dict):
+            raise LearnerError(
+                "A grid is a JSON object with a base run.", do_next="Export a sweep to see its form."
+            )
+        return grid_from(spec_from(values.pop("base")), values)
+
+    def _cell(self, values: tuple[Any, ...]) -> RunSpec:
+        cell: dict[str, Any] = dict(zip(AXES.values(), values, strict=True))
+        if self.alpha_per_rank is not None:
+            cell["alpha"] = self.alpha_per_rank * cell["rank"]
+        return replace(self.base, **cell)
+
+
+def grid_from(base: RunSpec, values: Mapping[str, Any]) -> Grid:
+    """A grid from loosely typed values: lists, or texts such as `1,4,8`.
+
+    An axis that is left out has the base's value. Raises LearnerError that names every wrong value.
+    """
+    unknown = sorted(set(values) - {*AXES, "alpha_per_rank"})
+    if unknown:
+        raise LearnerError(f"A grid has no axis {', '.join(unknown)}.", do_next=f"It has {', '.join(AXES)}.")
+    problems: list[str] = []
+    axes = {axis: _axis(base, axis, values.get(axis), problems) for axis in AXES}
+    alpha_per_rank = values.get("alpha_per_rank")
+    if alpha_per_rank is not None:
+        (alpha_per_rank,) = _converted(base, "alpha", [alpha_per_rank], problems) or (1.0,)
+    if problems:
+        raise LearnerError(" ".join(problems), do_next="Correct it and try again.")
+    return Grid(base=base, **axes, alpha_per_rank=alpha_per_rank)
+
+
+def _axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tuple[Any, ...]:
+    field = AXES[axis]
+    if given is None:
+        return (getattr(base, field),)
+    if isinstance(given, str):
+        given = [part.strip() for part in given.split(",") if part.strip()]
+    elif not isinstance(given, Iterable):
+        given = [given]
+    return _converted(base, field, given, problems)
+
+
+def _converted(base: RunSpec, field: str, given: Iterable[Any], problems: list[str]) -> tuple[Any, ...]:
+    """Each value as the run's field has it; what can't be one becomes a problem."""
+    converted = []
+    for value in given:
+        try:
+            converted.append(getattr(spec_from(asdict(base) | {field: value}), field))
+        except LearnerError as error:
+            problems.append(error.what)
+    return tuple(converted)
+
+
+def _count(grid: Grid) -> int:
+    cells = 1
+    for axis in AXES:
+        cells *= len(getattr(grid, axis))
+    return cells
+
+
+def _problems(grid: Grid) -> Iterator[str]:
+    for axis in AXES:
+        values = getattr(grid, axis)
+        if not values:
+            yield f"{axis} has no value."
+        twice = sorted({str(value) for value in values if values.count(value) > 1})
+        if twice:
+            yield f"{axis} names {', '.join(twice)} more than once."
+    if _count(grid) > MAX_CELLS:
+        yield f"The grid has {_count(grid):,} cells; the limit is {MAX_CELLS}."
+    elif _count(grid):
+        yield from _problems_of_cells(grid)
+
+
+def _problems_of_cells(grid: Grid) -> Iterator[str]:
+    """Built directly, a grid may hold values that no run can have; each is named once."""
+    found: dict[str, None] = {}
+    for values in product(*(getattr(grid, axis) for axis in AXES)):
+        try:
+            grid._cell(values)
+        except LearnerError as error:
+            found[error.what] = None
+    yield from found

@@ -1,0 +1,171 @@
+"""The grid page's form: lists and addresses to a Grid and back, and the ready-made grids."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from lora_lab.settings.grid import AXES, Grid, grid_from
+from lora_lab.settings.run_form import NAMES, OTHER, typed
+from lora_lab.settings.urls import GRID
+from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Problem, read_list
+
+PRESETS_FILE = Path(__file__).with_name("grid_presets.yaml")
+BASE_NAMES = tuple(name for name in NAMES if name not in AXES.values())
+"""Settings that all cells share."""
+
+AXIS_LABELS = {
+    "ranks": "Ranks",
+    "bits": "Weights stored in",
+    "targets": "Adapted matrices",
+    "variants": "Variants",
+    "learning_rates": "Learning rates",
+    "seeds": "Seeds",
+}
+"""In the order of the form."""
+
+RATE_STEPS = (1 / 4, 1.0, 4.0)
+"""A learning-rate sweep around the chosen one: wide enough to show on which side the best one lies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridPreset:
+    """A grid with a name and a reason to try it."""
+
+    id: str
+    name: str
+    about: str
+    grid: Grid
+
+
+@cache
+def grid_presets() -> tuple[GridPreset, ...]:
+    """The ready-made grids in order; the first one is what the page opens with."""
+    problems: list[Problem] = []
+    entries = read_list(PRESETS_FILE, kind="grid", problems=problems)
+    made = tuple(
+        GridPreset(
+            id=entry.text("id"),
+            name=entry.text("name"),
+            about=entry.text("about"),
+            grid=settled(grid_from(spec_from(entry.raw("base") or {}), entry.raw("axes") or {})),
+        )
+        for entry in entries
+    )
+    assert not problems, problems
+    return made
+
+
+def settled(grid: Grid) -> Grid:
+    """The same cells: ticked lists in the form's order, the first cell as base. Equal grids become equal."""
+    grid = replace(
+        grid,
+        bits=tuple(sorted(grid.bits, key=BITS.index)),
+        targets=tuple(sorted(grid.targets, key=TARGET_SETS.index)),
+        variants=tuple(sorted(grid.variants, key=VARIANTS.index)),
+    )
+    first = {field: getattr(grid, axis)[0] for axis, field in AXES.items()}
+    return replace(grid, base=replace(grid.base, **first))
+
+
+def grid_of_address(query: Mapping[str, str]) -> Grid:
+    """The grid an address asks for: a preset, single fields over it, or the first preset.
+
+    An address that anyone may have typed is never an error: what can't be read is left at the preset's value.
+    """
+    presets = grid_presets()
+    grid = next((preset.grid for preset in presets if preset.id == query.get("preset")), presets[0].grid)
+    for name in (*BASE_NAMES, *AXES, "alpha_per_rank"):
+        if name in query:
+            try:
+                grid = _with(grid, name, query[name])
+            except LearnerError:
+                continue
+    return settled(grid)
+
+
+def _with(grid: Grid, name: str, text: str) -> Grid:
+    base = asdict(grid.base)
+    lists: dict[str, Any] = {axis: getattr(grid, axis) for axis in AXES}
+    lists["alpha_per_rank"] = grid.alpha_per_rank
+    if name in lists:
+        lists[name] = _parts(text) if name in AXES else text
+    else:
+        base[name] = text
+    return grid_from(spec_from(base), lists)
+
+
+def query_of_grid(grid: Grid) -> dict[str, str]:
+    """What of a grid differs from the first preset, as an address says it."""
+    usual = _texts(grid_presets()[0].grid)
+    return {name: text for name, text in _texts(settled(grid)).items() if text != usual.get(name)}
+
+
+def address_of_grid(grid: Grid, **more: str) -> str:
+    """The page's address that opens with this grid, and what else it should show."""
+    query = urlencode(query_of_grid(grid) | {name: value for name, value in more.items() if value}, safe=",")
+    return f"{GRID}?{query}" if query else GRID
+
+
+def _texts(grid: Grid) -> dict[str, str]:
+    texts = {name: str(getattr(grid.base, name)) for name in BASE_NAMES}
+    texts |= {axis: listed(getattr(grid, axis)).replace(" ", "") for axis in AXES}
+    return texts | ({"alpha_per_rank": str(grid.alpha_per_rank)} if grid.alpha_per_rank is not None else {})
+
+
+def listed(values: tuple[Any, ...]) -> str:
+    """A list as a person would type it: `2, 8, 32`."""
+    return ", ".join(typed(value) for value in values)
+
+
+def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
+    """The grid that the form shows. Raises LearnerError that names every list that is empty or wrong."""
+    values = {name: form[name][0].strip() for name in BASE_NAMES if form.get(name)}
+    if values.get("model") == OTHER:
+        values["model"] = (form.get("model_other") or [""])[0].strip()
+    lists = {axis: _parts(",".join(form.get(axis) or [])) for axis in AXES}
+    empty = [label for axis, label in AXIS_LABELS.items() if not lists[axis]]
+    empty += [name for name, value in values.items() if not value and name != "data"]
+    if empty:
+        raise LearnerError(
+            f"{', '.join(empty)}: nothing is chosen.", do_next="Give each at least one value; one is enough."
+        )
+    ratio = (form.get("alpha_per_rank") or [""])[0].strip()
+    # A box that is not ticked is not sent.
+    base = spec_from({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
+    return settled(grid_from(base, lists | ({"alpha_per_rank": ratio} if ratio else {})))
+
+
+def _parts(text: str) -> list[str]:
+    """Values between commas, semicolons or spaces."""
+    return [part for part in re.split(r"[,;\s]+", text) if part]
+
+
+def rates_around(grid: Grid) -> tuple[float, ...]:
+    """Its learning rates, and some on both sides of each."""
+    return tuple(sorted({float(f"{rate * step:.2g}") for rate in grid.learning_rates for step in RATE_STEPS}))
+
+
+def with_rate_sweep(grid: Grid) -> Grid:
+    """The same grid with those learning rates. Raises LearnerError when it has too many cells then."""
+    return settled(replace(grid, learning_rates=rates_around(grid)))
+
+
+def command_of_grid(grid: Grid, *, data_file: str = "") -> str:
+    """The same grid on the command line; settings at their default are left out."""
+    words = ["python", "-m", "lora_lab", "sweep"]
+    for axis in AXES:
+        words += [f"--{axis.replace('_', '-')}", listed(getattr(grid, axis)).replace(" ", "")]
+    if grid.alpha_per_rank is not None:
+        words += ["--alpha-per-rank", typed(grid.alpha_per_rank)]
+    for name in BASE_NAMES:
+        value = getattr(grid.base, name)
+        if name != "data" and value != getattr(RunSpec, name):
+            words += [f"--{name.replace('_', '-')}", typed(value)]
+    return shlex.join(words + (["--data", data_file] if grid.base.data != OWN_DATA else []))

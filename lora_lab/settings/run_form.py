@@ -1,0 +1,102 @@
+"""The lab's form: fields and addresses to a RunSpec and back, and the presets."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from lora_lab.spec import OWN_DATA, RunSpec, spec_from
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Problem, read_list
+
+PRESETS_FILE = Path(__file__).with_name("presets.yaml")
+NAMES = tuple(field.name for field in fields(RunSpec))
+OTHER = "other"
+"""What a list calls a choice that is typed below it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A setting with a name and a reason to try it."""
+
+    id: str
+    name: str
+    about: str
+    spec: RunSpec
+
+
+@cache
+def presets() -> tuple[Preset, ...]:
+    """The presets in order; the first one is what the page opens with."""
+    problems: list[Problem] = []
+    entries = read_list(PRESETS_FILE, kind="preset", problems=problems)
+    made = tuple(
+        Preset(
+            id=entry.text("id"),
+            name=entry.text("name"),
+            about=entry.text("about"),
+            spec=spec_from(entry.raw("spec") or {}),
+        )
+        for entry in entries
+    )
+    assert not problems, problems
+    return made
+
+
+def spec_of_address(query: Mapping[str, str]) -> RunSpec:
+    """The setting an address asks for: a preset, single fields over it, or the first preset.
+
+    An address that anyone may have typed is never an error: what can't be read is left at the preset's value.
+    """
+    chosen = next((preset for preset in presets() if preset.id == query.get("preset")), presets()[0])
+    values: dict[str, Any] = asdict(chosen.spec)
+    for name in NAMES:
+        if name in query:
+            try:
+                values[name] = getattr(spec_from({**values, name: query[name]}), name)
+            except LearnerError:
+                continue
+    return RunSpec(**values)
+
+
+def address_of(spec: RunSpec, *, run_id: str = "") -> str:
+    """The page's address that opens with this setting; fields at the first preset's value are left out."""
+    usual = asdict(presets()[0].spec)
+    changed = {name: typed(value) for name, value in asdict(spec).items() if value != usual[name]}
+    query = urlencode(changed | ({"run": run_id} if run_id else {}))
+    return f"/lab?{query}" if query else "/lab"
+
+
+def typed(value: object) -> str:
+    """A setting's value as a person would type it, and exactly: 16 for 16.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
+    """The setting that the form shows. Raises LearnerError that names every field out of its limits."""
+    values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
+    if values.get("model") == OTHER:
+        values["model"] = (form.get("model_other") or [""])[0].strip()
+    if values.get("targets") == OTHER:
+        values["targets"] = (form.get("targets_other") or [""])[0].strip()
+    empty = [name for name, value in values.items() if not value and name != "data"]
+    if empty:
+        raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")
+    return spec_from(values | {"data": values.get("data") or OWN_DATA})
+
+
+def command_of(spec: RunSpec, *, data_file: str = "") -> str:
+    """The same run on the command line; settings at their default are left out."""
+    words = ["python", "-m", "lora_lab", "train"]
+    for field in fields(RunSpec):
+        value = getattr(spec, field.name)
+        if field.name != "data" and value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", typed(value)]
+    if spec.data != OWN_DATA:
+        words += ["--data", data_file]
+    return shlex.join(words)

@@ -1,0 +1,239 @@
+"""Several runs beside each other: four overlaid charts, what their settings differ in, their answers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.charts import run_view
+from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smoothed
+from lora_lab.charts.live_frame import COLOURS, Colour
+from lora_lab.lab import Lab
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState
+from study.base.errors import LearnerError
+from study.base.units import as_bytes
+
+MOST_RUNS = 6
+ANSWERS_BESIDE = 4
+LETTERS = "ABCDEF"
+LINE_COLOURS: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown", "ink")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One run with the letter and colour that stand for it on the page."""
+
+    letter: str
+    colour: Colour
+    run: RunFolder
+    state: RunState
+
+    @property
+    def title(self) -> str:
+        """Its settings, short."""
+        return run_view.title_of(self.run.spec)
+
+    @property
+    def detail(self) -> str:
+        """What else tells it from others of the same title."""
+        return run_view.detail_of(self.run.spec)
+
+    @property
+    def css_colour(self) -> str:
+        """For the swatch beside its letter."""
+        return COLOURS[self.colour]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One measured quantity of all runs; the title is what it shows."""
+
+    name: str
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One row of the table of settings: a value for each run."""
+
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs disagree in it."""
+        return len(set(self.values)) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """One prompt that all runs were asked, with each run's answer."""
+
+    prompt: str
+    reference: str
+    base: tuple[str, ...]
+    tuned: tuple[str, ...]
+
+    @property
+    def one_base(self) -> str | None:
+        """The base model's answer, where all runs have the same."""
+        return self.base[0] if len(set(self.base)) == 1 else None
+
+
+def compared(lab: Lab, run_ids: Sequence[str]) -> list[Compared]:
+    """The runs of an address in its order: unknown ones, and those after the sixth, are left out."""
+    found: list[Compared] = []
+    for run_id in dict.fromkeys(run_ids):
+        try:
+            run = lab.run(run_id)
+        except LearnerError:
+            continue
+        if len(found) < MOST_RUNS:
+            at = len(found)
+            item = Compared(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=lab.state(run))
+            found.append(item)
+    return found
+
+
+def charts(runs: Sequence[Compared], *, narrow: bool) -> Iterator[Chart]:
+    """Loss, memory, gradient norm and speed over the steps."""
+    measured = [item for item in runs if item.state.steps]
+    if not measured:
+        return
+    last_step = max(2, *(item.run.spec.steps for item in runs))
+
+    def chart(name: str, title: str, unit: str, read: Read, y_format: Callable[[float], str]) -> Chart:
+        series = [Series(label=item.letter, points=read(item), colour=item.colour) for item in measured]
+        svg = line_chart(
+            series,
+            title=title,
+            x_label="step",
+            y_label=unit,
+            window=(1, last_step),
+            y_format=y_format,
+            from_zero=name in ("memory", "speed"),
+            width=NARROW if narrow else WIDE,
+        )
+        return Chart(name=name, title=title, svg=Markup(svg))
+
+    yield chart("loss", _loss_title(measured), "loss, smoothed", _loss, "{:.2f}".format)
+    yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _peak, as_bytes)
+    yield chart("gradient", _gradient_title(measured), "gradient norm", _gradient, "{:.2f}".format)
+    yield chart("speed", _speed_title(measured), "tokens/s, smoothed", _speed, "{:.0f}".format)
+
+
+Points = list[tuple[float, float]]
+Read = Callable[[Compared], Points]
+
+
+def _loss(item: Compared) -> Points:
+    return smoothed(run_view.points(item.state, "loss"))
+
+
+def _peak(item: Compared) -> Points:
+    """Of the run; of all runs together, where it shared its steps with others."""
+    return run_view.points(item.state, "group_peak_bytes" if item.state.shared_by > 1 else "peak_bytes")
+
+
+def _gradient(item: Compared) -> Points:
+    return run_view.points(item.state, "grad_norm")
+
+
+def _speed(item: Compared) -> Points:
+    return smoothed([(float(step["step"]), step["tokens"] / step["seconds"]) for step in item.state.steps])
+
+
+def _loss_title(runs: Sequence[Compared]) -> str:
+    ends = {item.letter: _loss(item)[-1][1] for item in runs}
+    lowest = min(ends, key=ends.__getitem__)
+    if len({f"{loss:.2f}" for loss in ends.values()}) == 1:
+        return f"Training loss: {ends[lowest]:.2f}{' in each' if len(ends) > 1 else ''}"
+    others = [loss for letter, loss in ends.items() if letter != lowest]
+    digits = 3 if f"{ends[lowest]:.2f}" in {f"{loss:.2f}" for loss in others} else 2
+    rest = ", ".join(f"{letter} {loss:.{digits}f}" for letter, loss in ends.items() if letter != lowest)
+    return f"Training loss: {lowest} is lowest at {ends[lowest]:.{digits}f}; {rest}"
+
+
+def _memory_title(runs: Sequence[Compared]) -> str:
+    alone = all(item.state.peak_bytes for item in runs)
+    of_what = "" if alone else " of each process, one for all that trained side by side"
+    peaks = {item.letter: item.state.peak_bytes or item.state.group_peak_bytes for item in runs}
+    low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
+    if peaks[low] == peaks[high]:
+        return f"Peak memory{of_what}: {as_bytes(peaks[high])}{' in each' if len(peaks) > 1 else ''}"
+    return f"Peak memory{of_what}: from {as_bytes(peaks[low])} ({low}) to {as_bytes(peaks[high])} ({high})"
+
+
+def _gradient_title(runs: Sequence[Compared]) -> str:
+    largest = max(runs, key=lambda item: max(y for _, y in _gradient(item)))
+    value = max(y for _, y in _gradient(largest))
+    return f"Gradient norm before clipping: {value:.2f} at most, in {largest.letter}"
+
+
+def _speed_title(runs: Sequence[Compared]) -> str:
+    speeds = {item.letter: item.state.tokens_per_second for item in runs}
+    fastest = max(speeds, key=speeds.__getitem__)
+    if len(speeds) == 1:
+        return f"Speed: {speeds[fastest]:.0f} tokens a second"
+    slowest = min(speeds, key=speeds.__getitem__)
+    return (
+        f"Speed: from {speeds[slowest]:.0f} ({slowest}) to {speeds[fastest]:.0f} tokens a second ({fastest})"
+    )
+
+
+def settings(runs: Sequence[Compared]) -> list[Setting]:
+    """Every setting of the runs, and the device that ran them."""
+    columns = [dict(run_view.settings_of(item.run.spec)) for item in runs]
+    rows = [Setting(name=name, values=tuple(column[name] for column in columns)) for name in columns[0]]
+    rows.append(Setting(name="data", values=tuple(item.run.spec.data for item in runs)))
+    devices = tuple(_device(item.state) for item in runs)
+    return [*rows, Setting(name="device", values=devices)]
+
+
+def results(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
+    """What came of the runs: measured, so differences are not marked."""
+    return [
+        ("state", [item.state.status for item in runs]),
+        ("held-out loss", [_held_out(item.state) for item in runs]),
+        ("peak memory", [_peak_in_words(item.state) for item in runs]),
+        ("tokens/s", [f"{item.state.tokens_per_second:.0f}" if item.state.steps else "–" for item in runs]),
+    ]
+
+
+def _peak_in_words(state: RunState) -> str:
+    if state.shared_by > 1:
+        return f"{as_bytes(state.group_peak_bytes)} for {state.shared_by} side by side"
+    return as_bytes(state.peak_bytes) if state.peak_bytes else "–"
+
+
+def _held_out(state: RunState) -> str:
+    if state.loss_before is None or state.loss_after is None:
+        return "–"
+    return f"{state.loss_before:.2f} → {state.loss_after:.2f}"
+
+
+def _device(state: RunState) -> str:
+    if state.started is None:
+        return "–"
+    device = state.started["device"]
+    return f"{device['name']}, {device['compute_dtype']}"
+
+
+def answers(runs: Sequence[Compared]) -> tuple[list[Compared], list[Answered]]:
+    """The first four runs that were asked after training, and the prompts that they have in common."""
+    beside = [item for item in runs if item.state.ended and item.run.samples()][:ANSWERS_BESIDE]
+    asked = [{sample["prompt"]: sample for sample in item.run.samples()} for item in beside]
+    if not asked:
+        return [], []
+    common = [prompt for prompt in asked[0] if all(prompt in each for each in asked)]
+    return beside, [
+        Answered(
+            prompt=prompt,
+            reference=asked[0][prompt]["reference"],
+            base=tuple(each[prompt]["base"] for each in asked),
+            tuned=tuple(each[prompt]["tuned"] for each in asked),
+        )
+        for prompt in common
+    ]

@@ -1,0 +1,111 @@
+"""A sweep as files to keep: one HTML page that needs nothing else, and JSON. Its CSV is runs/table.py."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from lora_lab.charts.captions import model_name
+from lora_lab.charts.grid import grid_plots, planes
+from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_rate
+from lora_lab.grids.results import Cell, arms_of
+from lora_lab.runs.predicted_vs_measured import percent_above
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings.run_form import typed
+from lora_lab.views.sweep_view import factors_of, title_of
+from study.plots.plot import Plot
+from study.plots.render import render
+from study.text.templates import render as render_template
+
+
+def sweep_json(sweep: Sweep, cells: Sequence[Cell]) -> str:
+    """The grid, every cell with its settings and measurements, and what the seeds support."""
+    content = {
+        "sweep": sweep.sweep_id,
+        "created_at": sweep.created_at,
+        "grid": json.loads(sweep.grid.to_json()),
+        "data": {"label": sweep.data_label, "digest": sweep.data_digest},
+        "cells": [asdict(cell) | {"versions": dict(cell.versions)} for cell in cells],
+        "findings": [asdict(found) | {"text": found.text} for found in findings(arms_of(cells))],
+    }
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
+    """One HTML file: figures inlined, every cell, settings, device, versions, how findings are decided."""
+    arms = arms_of(cells)
+    return render_template(
+        "lora_lab/grid_report.html",
+        title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
+        factors=factors_of(sweep.grid),
+        sweep=sweep,
+        started=datetime.fromtimestamp(sweep.created_at, UTC),
+        cells=list(enumerate(cells, start=1)),
+        percent_above=percent_above,
+        plots=figures_of(cells),
+        findings=findings(arms),
+        one_rate=variants_share_one_rate(arms),
+        edge=at_the_edge(arms),
+        settings=settings_of(sweep),
+        devices=devices_of(cells),
+        versions=versions_of(cells),
+    )
+
+
+def figures_of(cells: Sequence[Cell]) -> list[tuple[Plot, Markup]]:
+    """Every plot of a grid with its picture, to stand in one file."""
+    return [(plot, _drawn(plot, number)) for number, plot in enumerate(_all_plots(cells))]
+
+
+def devices_of(cells: Sequence[Cell]) -> list[str]:
+    """What the cells ran on."""
+    return sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device})
+
+
+def versions_of(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """Libraries and their versions."""
+    return sorted({pair for cell in cells for pair in cell.versions})
+
+
+def _drawn(plot: Plot, number: int) -> Markup:
+    """With ids that no other figure of the page has, as planes have plots of one name."""
+    named = replace(plot, name=f"{plot.name}-{number}")
+    return Markup(render(named, "svg", on_page=True, titled=False).decode())
+
+
+def _all_plots(cells: Sequence[Cell]) -> list[Plot]:
+    """Those of every target set and variant; the front, which shows them all, once."""
+    arms = arms_of(cells)
+    found: dict[tuple[str, str, str], Plot] = {}
+    for plane in planes(arms):
+        for plot in grid_plots(arms, plane):
+            found[(plot.name, *(("", "") if plot.name == "grid-front" else plane))] = plot
+    return list(found.values())
+
+
+def settings_of(sweep: Sweep) -> list[tuple[str, str]]:
+    """Every setting: the lists of what was varied, and the single values of the rest."""
+    grid = sweep.grid
+    values: dict[str, Any] = asdict(grid.base)
+    lists: dict[str, Sequence[Any]] = {
+        "bits": grid.bits,
+        "rank": grid.ranks,
+        "targets": grid.targets,
+        "variant": grid.variants,
+        "learning_rate": grid.learning_rates,
+        "seed": grid.seeds,
+    }
+    values |= {name: ", ".join(map(_shown, each)) for name, each in lists.items()}
+    if grid.alpha_per_rank is not None:
+        values["alpha"] = f"{grid.alpha_per_rank:g} × rank"
+    values["data"] = f"{sweep.data_label} ({sweep.data_digest})"
+    return [(name.replace("_", " "), _shown(value)) for name, value in values.items()]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return typed(value)

@@ -1,0 +1,23 @@
+"""The lab's side of a lesson's Try: a preset as an address, as settings in words, and as a command."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lora_lab.charts.run_view import SETTING_NAMES, settings_of
+from lora_lab.settings.run_form import address_of, command_of, typed
+from lora_lab.spec import spec_from
+from study.ports.doors import LabDoor
+
+
+def lab_door(preset: Mapping[str, Any]) -> LabDoor:
+    """The Lab page with this preset filled in. Raises LearnerError on one that is no run."""
+    spec = spec_from(preset)
+    words = dict(settings_of(spec))
+    names = {name: SETTING_NAMES.get(name, name.replace("_", " ")) for name in preset}
+    return LabDoor(
+        address=address_of(spec),
+        settings=tuple(
+            (shown, words.get(shown, typed(getattr(spec, name)))) for name, shown in names.items()
+        ),
+        command=command_of(spec),
+    )

@@ -1,0 +1,116 @@
+"""The Memory page's form: its choices, and its fields as a record of the memory contract."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lora_lab.memory.frameworks.families import FAMILIES
+from lora_lab.memory.frameworks.largest_batch import GPU_SIZES_GB
+from lora_lab.parameters.shapes import ModelShape, catalogue
+from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
+from study.base.errors import LearnerError
+
+Choices = tuple[tuple[str, str], ...]
+
+BITS: Choices = tuple((bits, BITS_LABELS[bits]) for bits in ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32"))
+METHODS: Choices = (*VARIANT_NAMES.items(), ("full", "full fine-tuning"))
+TARGETS: Choices = tuple(TARGET_LABELS.items())
+OPTIMIZERS: Choices = (
+    ("adamw", "AdamW"),
+    ("adamw8bit", "8-bit AdamW"),
+    ("paged_adamw8bit", "paged 8-bit AdamW"),
+    ("sgd", "SGD"),
+)
+ATTENTIONS: Choices = (("sdpa", "fused (sdpa, flash)"), ("eager", "written out (eager)"))
+LOSSES: Choices = (("full logits", "all logits"), ("chunked cross-entropy", "in chunks"))
+FRAMEWORKS: Choices = (
+    ("transformers Trainer", "Trainer + peft + bitsandbytes"),
+    ("trl SFTTrainer", "trl's SFTTrainer"),
+    ("peft", "peft in a loop of one's own"),
+    ("litgpt", "litgpt"),
+    ("torchtune", "torchtune"),
+    ("unsloth", "Unsloth"),
+)
+MEASURES: Choices = (
+    ("max allocated", "allocated by tensors"),
+    ("max reserved", "reserved by the allocator"),
+)
+CHECKPOINTING: Choices = (("yes", "kept: each layer's input"), ("no", "kept: everything saved"))
+
+CHOICES: dict[str, Choices] = {
+    "bits": BITS,
+    "method": METHODS,
+    "targets": TARGETS,
+    "optimizer": OPTIMIZERS,
+    "attention": ATTENTIONS,
+    "loss": LOSSES,
+    "framework": FRAMEWORKS,
+    "measure": MEASURES,
+    "checkpointing": CHECKPOINTING,
+}
+NUMBERS = {"rank": 16, "seq_len": 1024, "batch": 1}
+LARGEST = {"rank": 1024, "seq_len": 131_072, "batch": 1024}
+DEFAULTS = {
+    "model": "llama-3.1-8b",
+    **{name: choices[0][0] for name, choices in CHOICES.items()},
+    "targets": "all-linear",
+    **{name: str(number) for name, number in NUMBERS.items()},
+    "gpu": "24",
+}
+
+
+def models() -> list[ModelShape]:
+    """What the model list offers, smallest first."""
+    return [shape for shape in catalogue().values() if shape.model_type in FAMILIES]
+
+
+def fields_of(given: Mapping[str, str]) -> dict[str, str]:
+    """A whole form: what was given where it is one of the choices, else the default.
+
+    Raises LearnerError on a number that is none, or out of its limits.
+    """
+    fields = DEFAULTS | {name: value for name, value in given.items() if name in DEFAULTS and value}
+    for name, choices in CHOICES.items():
+        if fields[name] not in dict(choices):
+            fields[name] = DEFAULTS[name]
+    if fields["model"] not in catalogue():
+        fields["model"] = DEFAULTS["model"]
+    problems = [_problem(name, fields[name]) for name in NUMBERS]
+    if any(problems):
+        raise LearnerError(" ".join(filter(None, problems)), do_next="Change it.")
+    if fields["gpu"] not in {str(size) for size in GPU_SIZES_GB} | {"found"}:
+        fields["gpu"] = DEFAULTS["gpu"]
+    return fields
+
+
+def _problem(name: str, text: str) -> str:
+    if text.isdecimal() and 1 <= int(text) <= LARGEST[name]:
+        return ""
+    return f"{name.replace('_', ' ')} must be a whole number from 1 to {LARGEST[name]:,}, got {text!r}."
+
+
+def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The same question as a line of `python -m lora_lab memory --jsonl`."""
+    bits, full = fields["bits"], fields["method"] == "full"
+    quant = bits.removesuffix("-dq") if bits not in ("bf16", "fp32") else None
+    record: dict[str, Any] = {
+        "model": fields["model"],
+        "method": fields["method"],
+        "base_dtype": bits if bits in ("bf16", "fp32") else "bf16",
+        "quant": quant,
+        "double_quant": bits.endswith("-dq"),
+        "lora": None if full else {"r": int(fields["rank"]), "targets": fields["targets"]},
+        "seq_len": int(fields["seq_len"]),
+        "micro_batch": int(fields["batch"]),
+        "gradient_checkpointing": fields["checkpointing"] == "yes",
+        "optimizer": fields["optimizer"],
+        "attention": fields["attention"],
+        "loss": fields["loss"],
+        "framework": fields["framework"],
+        "measure": fields["measure"],
+        "device": "cuda",
+    }
+    if full and quant:
+        raise LearnerError(
+            "Weights stored in 4 or 8 bits can't be trained.", do_next="Choose LoRA, or 16 or 32 bits."
+        )
+    return record

@@ -1,0 +1,219 @@
+"""A sweep as its page shows it: the map that fills in, and a table that filters and sorts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from lora_lab.charts.grid import Plane
+from lora_lab.charts.grid_maps import loss_format
+from lora_lab.charts.heat_map import shade, words_on
+from lora_lab.grids.estimate import GridEstimate
+from lora_lab.grids.results import STATUSES, Arm, Cell, arms_of, at_best_rate
+from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.run_form import typed
+from lora_lab.spec import BITS
+
+FILTERS = ("bits", "rank", "status")
+SORTS = ("queue", "loss", "peak", "seconds")
+CHOICE_NAMES = (*(f"show_{name}" for name in FILTERS), "sort")
+"""What an address says of filters and order."""
+
+UNIT_WORDS = {
+    "ranks": "rank",
+    "bits": "bit width",
+    "targets": "set of matrices",
+    "variants": "variant",
+    "learning_rates": "learning rate",
+    "seeds": "seed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    number: int
+    """The cell's place in the grid, from 1."""
+
+    cell: Cell
+    place: int | None
+    """How many runs wait before it; None when it does not wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which rows a reader wants to see, and in which order. Comes from the address."""
+
+    bits: frozenset[str] = frozenset()
+    rank: frozenset[str] = frozenset()
+    status: frozenset[str] = frozenset()
+    sort: str = "queue"
+    falling: bool = False
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "Choice":
+        """Unknown words are passed over."""
+        shown = {name: frozenset(filter(None, query.get(f"show_{name}", "").split(","))) for name in FILTERS}
+        sort = query.get("sort", "").removeprefix("-")
+        falling = query.get("sort", "").startswith("-")
+        return cls(**shown, sort=sort if sort in SORTS else "queue", falling=falling)
+
+    def query(self) -> dict[str, str]:
+        """As an address says it; what is usual is left out."""
+        words = {f"show_{name}": ",".join(sorted(getattr(self, name))) for name in FILTERS}
+        if self.sort != "queue":
+            words["sort"] = ("-" if self.falling else "") + self.sort
+        return {name: text for name, text in words.items() if text}
+
+    def toggled(self, name: str, value: str) -> "Choice":
+        """With one value more, or one less; an unknown name changes nothing."""
+        if name not in FILTERS:
+            return self
+        return Choice(**(vars(self) | {name: getattr(self, name) ^ {value}}))
+
+    def sorted_by(self, sort: str) -> "Choice":
+        """Rising; falling when it was rising already."""
+        again = sort == self.sort and not self.falling
+        return Choice(**(vars(self) | {"sort": sort if sort in SORTS else "queue", "falling": again}))
+
+    def shows(self, cell: Cell) -> bool:
+        """Whether the cell passes every filter; an empty one lets all pass."""
+        values = {"bits": cell.spec.bits, "rank": str(cell.spec.rank), "status": cell.status}
+        return all(value in (getattr(self, name) or {value}) for name, value in values.items())
+
+
+def rows_of(cells: Sequence[Cell], waiting: Sequence[str], choice: Choice) -> list[Row]:
+    """The rows that were asked for. Unmeasured values go last, whichever way the rest is sorted."""
+    places = {run_id: place for place, run_id in enumerate(waiting)}
+    rows = [
+        Row(number=number, cell=cell, place=places.get(cell.run_id))
+        for number, cell in enumerate(cells, start=1)
+        if choice.shows(cell)
+    ]
+    if choice.sort == "queue":
+        return sorted(rows, key=_as_the_queue_goes, reverse=choice.falling)
+    value = attrgetter({"loss": "loss_after", "peak": "peak_bytes", "seconds": "seconds_a_step"}[choice.sort])
+    known = [row for row in rows if value(row.cell) is not None]
+    unknown = [row for row in rows if value(row.cell) is None]
+    return sorted(known, key=lambda row: value(row.cell), reverse=choice.falling) + unknown
+
+
+def _as_the_queue_goes(row: Row) -> tuple[int, int]:
+    """What runs, then what waits in its order, then what has ended in the order of the grid."""
+    if row.cell.status == "running":
+        return 0, row.number
+    return (1, row.place) if row.place is not None else (2, row.number)
+
+
+def choices(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """For each filter the values that occur, where there is more than one."""
+    found: dict[str, list[str]] = {
+        "bits": [bits for bits in BITS if any(cell.spec.bits == bits for cell in cells)],
+        "rank": [str(rank) for rank in sorted({cell.spec.rank for cell in cells})],
+        "status": [status for status in STATUSES if any(cell.status == status for cell in cells)],
+    }
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+# ---- the map
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapTile:
+    """One rank at one bit width, over all its seeds and learning rates."""
+
+    words: str
+    detail: str
+    status: str
+    style: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveMap:
+    """Held-out losses as they come in."""
+
+    ranks: tuple[int, ...]
+    rows: tuple[tuple[str, tuple[MapTile, ...]], ...]
+
+
+def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
+    """Of one target set and variant."""
+    here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
+    best = {(arm.setting.bits, arm.setting.rank): arm for arm in at_best_rate(arms_of(here))}
+    losses = [arm.mean_loss for arm in best.values() if arm.mean_loss is not None]
+    ranks = sorted({cell.spec.rank for cell in here})
+    rows = []
+    for bits in BITS:
+        tiles = []
+        for rank in ranks:
+            group = [cell for cell in here if (cell.spec.bits, cell.spec.rank) == (bits, rank)]
+            if group:
+                tiles.append(_tile(group, best[bits, rank], losses))
+        if tiles:
+            rows.append((bits, tuple(tiles)))
+    return LiveMap(ranks=tuple(ranks), rows=tuple(rows))
+
+
+def _tile(group: Sequence[Cell], best: Arm, losses: Sequence[float]) -> MapTile:
+    ended = sum(cell.ended for cell in group)
+    count = f"{ended} of {len(group)}" if len(group) > 1 else ""
+    running = next((cell for cell in group if cell.status == "running"), None)
+    if running:
+        count = f"step {running.steps_done}/{running.spec.steps}" + (f", {count}" if count else "")
+    if best.mean_loss is None:
+        word = "running" if running else best.word
+        return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")
+    low, high = min(losses), max(losses)
+    fill = shade((best.mean_loss - low) / (high - low) if high > low else 0.25)
+    style = f"background:{fill};color:{words_on(fill)}"
+    words = loss_format(losses).format(best.mean_loss)
+    return MapTile(words=words, detail=count, status="measured", style=style)
+
+
+# ---- before it starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """The highest predicted peak at each rank and bit width, in bytes."""
+
+    ranks: tuple[int, ...]
+    rows: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def peaks_of(found: GridEstimate) -> Peaks:
+    """Over seeds, target sets, variants and learning rates."""
+    peaks: dict[tuple[str, int], int] = {}
+    for cell in found.cells:
+        key = (cell.spec.bits, cell.spec.rank)
+        peaks[key] = max(peaks.get(key, 0), cell.ledger.total_bytes)
+    ranks = sorted({rank for _, rank in peaks})
+    widths = [bits for bits in BITS if any(key[0] == bits for key in peaks)]
+    rows = tuple((bits, tuple(peaks[bits, rank] for rank in ranks)) for bits in widths)
+    return Peaks(ranks=tuple(ranks), rows=rows)
+
+
+# ---- words
+
+
+def factors_of(grid: Grid) -> str:
+    """`3 ranks × 2 bit widths`: what the number of cells is a product of; empty for one cell."""
+    numbers = ((axis, len(getattr(grid, axis))) for axis in reversed(AXES))
+    return " × ".join(f"{number} {_plural(UNIT_WORDS[axis])}" for axis, number in numbers if number > 1)
+
+
+def _plural(words: str) -> str:
+    return words.replace("set of", "sets of") if words.startswith("set of") else f"{words}s"
+
+
+def title_of(grid: Grid, model: str) -> str:
+    """`r 2, 8, 32 × nf4-dq, bf16 on smollm2-135m`."""
+    shown = [f"r {', '.join(map(str, grid.ranks))}", ", ".join(grid.bits)]
+    for axis in ("targets", "variants", "learning_rates"):
+        values: tuple[Any, ...] = getattr(grid, axis)
+        if len(values) > 1:
+            shown.append(", ".join(map(typed, values)))
+    if len(grid.seeds) > 1:
+        shown.append(f"{len(grid.seeds)} seeds")
+    return f"{' × '.join(shown)} on {model}"

@@ -1,0 +1,132 @@
+"""What a model sees of a data set: the first examples as tokens, all lengths, what truncation takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+from lora_lab.charts.live_chart import NARROW, WIDE
+from lora_lab.charts.live_frame import COLOURS, text
+from lora_lab.charts.svg import element, path_data
+from lora_lab.data.batches import Length
+from lora_lab.data.lab_folder import LabHome, ReadExample
+from lora_lab.spec import RunSpec
+from study.plots.axis import nice_ticks
+
+SHOWN_TOKENS = 160
+"""Of one example on the page; the rest is counted."""
+
+BINS = 16
+HEIGHT, EDGE, TOP, BELOW = 190, 44, 26, 44
+
+Kind = Literal["masked", "trained", "cut"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """One token as text, and what the loss makes of it."""
+
+    text: str
+    kind: Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One data set, one tokenizer, one length."""
+
+    examples: tuple[tuple[Token, ...], ...]
+    histogram: Markup
+    total: int
+    longest: int
+    limit: int
+    cut: int
+    """Examples that lose the end of their answer."""
+
+    dropped: int
+    """Of these, the ones that keep no answer token and are left out."""
+
+    answer_percent: float
+    """Share of all tokens that the loss is computed on."""
+
+
+def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> Seen | None:
+    """None until a worker has tokenized this data for this model."""
+    lengths, examples = home.lengths(spec.model, digest), home.read_examples(spec.model, digest)
+    if not lengths or not examples:
+        return None
+    limit = spec.seq_len_tokens
+    over = [length for length in lengths if length.tokens > limit]
+    return Seen(
+        examples=tuple(as_tokens(example, limit) for example in examples),
+        histogram=Markup(_histogram(lengths, limit, NARROW if narrow else WIDE)),
+        total=len(lengths),
+        longest=max(length.tokens for length in lengths),
+        limit=limit,
+        cut=len(over),
+        dropped=sum(length.answer_tokens <= length.tokens - limit for length in over),
+        answer_percent=100 * sum(n.answer_tokens for n in lengths) / sum(n.tokens for n in lengths),
+    )
+
+
+def as_tokens(example: ReadExample, limit: int) -> tuple[Token, ...]:
+    """Every token of an example with what the loss makes of it."""
+    prompt_tokens = len(example.pieces) - example.answer_tokens
+    return tuple(
+        Token(text=piece, kind="cut" if at >= limit else "masked" if at < prompt_tokens else "trained")
+        for at, piece in enumerate(example.pieces)
+    )
+
+
+def bins(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Upper bound (included) and number of examples of each bin; bounds are round, the first starts at 1."""
+    step = next(size for size in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if size * BINS >= max(lengths))
+    uppers = range(step, max(lengths) + step, step)
+    return [(upper, sum(upper - step < length <= upper for length in lengths)) for upper in uppers]
+
+
+def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
+    """Examples by length; bars that lie over the limit are paler, and a line names it."""
+    counted = bins([min(length.tokens, 1000 * BINS) for length in lengths])
+    last, most = counted[-1][0], max(count for _, count in counted)
+    step = counted[0][0]
+    bottom, right = HEIGHT - BELOW, width - EDGE
+
+    def x(tokens: float) -> float:
+        return EDGE + (right - EDGE) * tokens / last
+
+    def y(count: float) -> float:
+        return bottom - (bottom - TOP) * count / most
+
+    bars = [
+        element(
+            "rect", x=x(upper - step) + 1, y=y(count), width=x(step) - x(0) - 2, height=bottom - y(count),
+            style=f"fill:{COLOURS['orange' if upper - step >= limit else 'blue']}",
+            fill_opacity=0.55 if upper - step >= limit else None,
+        )
+        for upper, count in counted if count
+    ]  # fmt: skip
+    ticks = [
+        text(x(t), bottom + 17, f"{t:g}", anchor="middle", soft=True) for t in nice_ticks(0, last, about=6)
+    ]
+    over = sum(length.tokens > limit for length in lengths)
+    longest = max(length.tokens for length in lengths)
+    said = f"Token lengths of {len(lengths)} examples, up to {longest}; {over} are longer than {limit}."
+    line = []
+    if limit < last:
+        upright = path_data([[(x(limit), TOP - 8), (x(limit), bottom)]])
+        line = [
+            element("path", d=upright, stroke="currentColor", stroke_width=1.5),
+            text(x(limit), TOP - 12, f"cut at {limit}", anchor="middle"),
+        ]
+    return element(
+        "svg",
+        element("title", said),
+        element("path", d=path_data([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
+        *bars, *ticks, *line,
+        text(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
+        text((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
+        text(6, 14, "examples", soft=True),
+        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {HEIGHT}", width="100%", role="img",
+        aria_label=said, font_size=14, style="display:block;font-variant-numeric:tabular-nums",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Looks into weights and adapters: rounding, losses, singular values, subspaces."""

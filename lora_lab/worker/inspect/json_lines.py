@@ -1,0 +1,54 @@
+"""A worker's side of the job queue (engine/job_queue.py): orders come as lines of JSON, one after the other.
+
+On standard input `{"job": "7", ...}` for a job and `{"stop": "7"}` to end it; on standard output lines that
+name the job, the last of them `{"job", "end": "done" | "stopped"}` or `{"job", "end": "failed", "what",
+"do_next"}`.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
+
+from study.base.errors import LearnerError
+
+Say = Callable[..., None]
+End = Literal["done", "stopped"]
+Do = Callable[[dict[str, Any], Say, Callable[[], bool]], End]
+"""Does one order, says what there is on the way, and looks now and then whether it was stopped."""
+
+
+def serve(do: Do, sorry: str, *, do_next: str) -> None:
+    """Do what standard input asks for until it closes. `sorry` and `do_next` tell of what no code foresaw."""
+    orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    stopped: set[str] = set()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    threading.Thread(target=_read, args=(orders, stopped), daemon=True).start()
+    while (order := orders.get()) is not None:
+        number = order["job"]
+
+        def say(number: str = number, **values: Any) -> None:
+            answers.write(json.dumps({"job": number, **values}) + "\n")
+            answers.flush()
+
+        try:
+            say(end=do(order, say, lambda number=number: number in stopped))  # type: ignore[misc]
+        except LearnerError as error:
+            say(end="failed", what=error.what, do_next=error.do_next)
+        except Exception as error:
+            # The outermost frame: whatever a library raises ends this job, not the process.
+            say(end="failed", what=f"{sorry} ({str(error) or type(error).__name__}).", do_next=do_next)
+
+
+def _read(orders: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "stop" in order:
+            stopped.add(order["stop"])
+        else:
+            orders.put(order)
+    orders.put(None)

@@ -1,0 +1,184 @@
+"""The learnt update of each matrix, read from an adapter's files: scale · left · right, never multiplied out.
+
+LoRA has left = B and right = A. AdaLoRA puts its E onto A's rows, VeRA its two vectors onto A's and B's rows;
+IA3 has no update of low rank at all. What PEFT's own layers make of the same files is the tests' oracle.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from study.base.errors import LearnerError
+
+WRAPPED = "base_model.model."  # what PEFT puts before the names of modules
+PART = re.compile(
+    r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_E|lora_magnitude_vector|vera_lambda_b|vera_lambda_d)(?:\.weight)?"
+)
+ADALORA_EPSILON = 1e-5  # PEFT adds it to the rank that it divides by
+DAMAGED = "Start the run again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What was added to one weight (d_out, d_in): scale · left · right."""
+
+    name: str
+    """The module in the base model."""
+
+    left: Tensor  # (d_out, rank)
+    right: Tensor  # (rank, d_in)
+    scale: float
+    magnitude: Tensor | None = None  # (d_out,) DoRA's; the whole update is then not of low rank
+    shared: bool = False
+    """VeRA's: all layers use the first columns of one `right`, which is as wide as the widest needs."""
+
+    @property
+    def rank(self) -> int:
+        """The rank it may have."""
+        return self.right.shape[0]
+
+    def narrowed(self, d_out: int, d_in: int) -> "Update":
+        """For a weight of this shape. Raises LearnerError when it belongs to another one."""
+        right = self.right[:, :d_in] if self.shared else self.right
+        if (len(self.left), right.shape[1]) != (d_out, d_in):
+            raise LearnerError(
+                f"The update of {self.name} is for a weight of {len(self.left)} x {self.right.shape[1]}, "
+                f"and the base model has {d_out} x {d_in} there.",
+                do_next="Start the run again.",
+            )
+        return replace(self, right=right)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """All updates of an adapter, in the order of layers."""
+
+    method: str
+    """`LORA`, as PEFT calls it."""
+
+    updates: tuple[Update, ...]
+    beside: tuple[str, ...]
+    """What it trains besides: copies of whole modules, biases, embeddings."""
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Files as PEFT saves them. Raises LearnerError when they are damaged, or hold no such updates."""
+    config, tensors = _files(folder)
+    method = str(config.get("peft_type", "LORA"))
+    if method == "IA3":
+        raise LearnerError(
+            "IA3 multiplies activations by one trained vector a layer. It adds no low-rank update, so there "
+            "are no singular values to look at.",
+            do_next="Choose a run of LoRA, rsLoRA or DoRA.",
+        )
+    if method not in ("LORA", "ADALORA", "VERA"):
+        raise LearnerError(f"An adapter of type {method} can't be X-rayed.", do_next="Choose a run of LoRA.")
+    parts, beside = _sorted_out(tensors)
+    try:
+        updates = [_update(name, found, method, config, tensors) for name, found in parts.items()]
+    except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise _damaged(f"its parts do not fit together: {error}") from error
+    if not updates:
+        raise _damaged("there is no update in it")
+    _refuse_unless_finite(updates)
+    return Adapter(method=method, updates=tuple(updates), beside=tuple(beside))
+
+
+def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _damaged(str(error)) from error
+    if not isinstance(config, dict):
+        raise _damaged("its settings are no object")
+    return config, tensors
+
+
+def _damaged(why: str) -> LearnerError:
+    return LearnerError(f"The run's adapter can't be read ({why}).", do_next=DAMAGED)
+
+
+def _sorted_out(tensors: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """By module in the order of layers: which tensor is which part; and all that is none."""
+    parts: dict[str, dict[str, str]] = {}
+    beside = []
+    for key in sorted(tensors, key=_in_order):
+        name = key.removeprefix(WRAPPED)
+        found = PART.fullmatch(name)
+        if found:
+            parts.setdefault(found["module"], {})[found["part"]] = key
+        elif not name.startswith("base_model.vera_"):
+            beside.append(name)
+    return parts, beside
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Layer 2 before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+
+
+def _update(
+    name: str,
+    parts: Mapping[str, str],
+    method: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> Update:
+    found = {part: tensors[key].double() for part, key in parts.items()}
+    scale = 1.0
+    if method == "VERA":
+        inner, outer = found["vera_lambda_d"], found["vera_lambda_b"]
+        left = outer[:, None] * _shared(tensors, "vera_B")[: len(outer)]
+        right = inner[:, None] * _shared(tensors, "vera_A")
+    else:
+        left, right = found["lora_B"], found["lora_A"]
+        scale = _scale(name, right.shape[0], config)
+    if method == "ADALORA":
+        right = right * found["lora_E"]
+        start = float(config.get("init_r") or config["r"])
+        scale = (float(config["lora_alpha"]) or start) / (start + ADALORA_EPSILON)
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
+        raise ValueError(f"{name} has B {tuple(left.shape)} and A {tuple(right.shape)}")
+    return Update(
+        name=name,
+        left=left,
+        right=right,
+        scale=scale,
+        magnitude=found.get("lora_magnitude_vector"),
+        shared=method == "VERA",
+    )
+
+
+def _shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """VeRA's frozen matrices, one pair for all layers."""
+    found = tensors.get(f"base_model.{name}")
+    if found is None:
+        raise ValueError("VeRA's shared matrices were not saved with it")
+    return found.double()
+
+
+def _scale(name: str, rank: int, config: Mapping[str, Any]) -> float:
+    """alpha / r, or alpha / sqrt(r) for rsLoRA; a module may have an alpha of its own."""
+    patterns = config.get("alpha_pattern") or {}
+    alpha = float(patterns.get(get_pattern_key(list(patterns), name), config["lora_alpha"]))
+    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def _refuse_unless_finite(updates: Iterable[Update]) -> None:
+    for update in updates:
+        for factor in (update.left, update.right, update.magnitude):
+            if factor is not None and not bool(torch.isfinite(factor).all()):
+                raise LearnerError(
+                    f"The adapter holds numbers that are not finite ({update.name}): the run diverged.",
+                    do_next="Train it again with a lower learning rate.",
+                )

@@ -1,0 +1,267 @@
+"""The quantization microscope: one matrix of a model in two schemes, from single weights to held-out loss.
+
+An order: `{"model", "layer", "matrix", "first": {"bits", "block"}, "second": {...}, "data"}`. The cheap parts
+come first; the last ones run the model over the held-out examples five times (microscope_losses.py).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
+from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
+from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
+from lora_lab.worker.inspect.microscope_losses import Losses, linears_of, plain_weight
+from lora_lab.worker.inspect.rounding import Rounded, double_quantized, rounded
+from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
+from lora_lab.worker.training.packing import Encoded, cut_to, encode, pack
+from lora_lab.worker.training.run import versions
+from lora_lab.worker.training.session import Session, find_machine, open_session
+from study.base.errors import LearnerError
+
+if TYPE_CHECKING:
+    from lora_lab.worker.inspect.serve import Report  # which imports this module
+
+BINS = 96
+LARGEST = 8
+COLUMNS = 5
+SEARCHED_WEIGHTS = 2**17
+"""HQQ searches its zero points, 40 times in the table of errors: on this many weights it takes seconds."""
+
+
+@torch.no_grad()
+def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
+    """See above. Raises LearnerError on a model, layer or matrix that there is not."""
+    session = _session(order["model"], models_dir, report)
+    name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
+    weight = plain_weight(layer)
+    schemes = {side: order[side] for side in SIDES}
+    report("Rounding the matrix", found={"where": _where(session), "matrix": _matrix(name, weight)})
+    sides = {side: rounded(weight, each["bits"], each["block"]) for side, each in schemes.items()}
+    report("Rounding in other block sizes", found={side: _side(weight, one) for side, one in sides.items()})
+    found = {"outliers": _outliers(weight, sides), "double": _double(weight, _nf4_block(schemes))}
+    errors = dict(_errors(weight, [bits for bits in SCHEMES if bits not in HQQ_BITS]))
+    report("Running the layer", found=found | {"sweep": {"errors": errors, "rows": {}}})
+    examples = _held_out(session)
+    report("Searching HQQ's zero points", found={"output": _output(session, layer, weight, sides, examples)})
+    sampled = _sample(weight)
+    errors |= dict(_errors(sampled, list(HQQ_BITS)))
+    rows = dict.fromkeys(HQQ_BITS, len(sampled))
+    report("Measuring the held-out loss", found={"sweep": {"errors": errors, "rows": rows}})
+    decoded = {side: one.decoded for side, one in sides.items()}
+    try:
+        Losses(session, examples, report, models_dir).measure(layer, weight, decoded, schemes)
+    except BaseException:
+        _kept.clear()  # some of its weights may be rounded
+        raise
+    return {}
+
+
+_kept: dict[tuple[str, Path], Session] = {}
+"""The last model, for the next look: its weights are always put back."""
+
+
+def _session(model: str, models_dir: Path, report: "Report") -> Session:
+    """The model in fp32."""
+    if (model, models_dir) not in _kept:
+        _kept.clear()  # freed before the next one is loaded
+
+        def say(progress: Progress) -> None:
+            report(progress.step)
+
+        report("Loading the model")
+        machine = find_machine("fp32")
+        _kept[model, models_dir] = open_session(model, "fp32", machine, models_dir=models_dir, report=say)
+    return _kept[model, models_dir]
+
+
+def _layer_of(session: Session, number: int, matrix: str) -> tuple[str, nn.Module]:
+    """The linear layer named `matrix` in layer `number`, with its whole name."""
+    linears = dict(linears_of(session))
+    inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
+    if matrix not in inside:
+        has = f"Layer {number} has {', '.join(inside)}." if inside else "Choose a lower layer."
+        raise LearnerError(f"{session.model_name} has no {matrix} in layer {number}.", do_next=has)
+    return inside[matrix], linears[inside[matrix]]
+
+
+def _where(session: Session) -> dict[str, Any]:
+    return {
+        "device": session.machine.description["name"],
+        "compute_dtype": session.machine.compute_name,
+        "versions": versions(),
+    }
+
+
+def _matrix(name: str, weight: Tensor) -> dict[str, Any]:
+    return {
+        "name": name,
+        "d_out": weight.shape[0],
+        "d_in": weight.shape[1],
+        "std": _short(weight.double().std()),
+        "largest": _short(weight.abs().max()),
+    }
+
+
+def _side(weight: Tensor, one: Rounded) -> dict[str, Any]:
+    """What is shown of one scheme alone."""
+    low, high = one.levels[0], one.levels[-1]
+    beyond = (high - low) * 0.05
+    counts = torch.histc(one.scaled.clamp(low - beyond, high + beyond), BINS, low - beyond, high + beyond)
+    missed = (weight - one.decoded).abs()
+    return {
+        "block": one.block,
+        "levels": list(one.levels),
+        "histogram": {"low": low - beyond, "high": high + beyond, "counts": [int(n) for n in counts]},
+        "error": relative_error(weight, one.decoded),
+        "largest_miss_stds": _short(missed.max() / weight.std()),
+        "map": [[_short(cell) for cell in row] for row in error_map(missed / weight.std())],
+    }
+
+
+def relative_error(weight: Tensor, decoded: Tensor) -> float:
+    """||W - decoded|| / ||W||."""
+    true = weight.double()
+    return _short((true - decoded.double()).norm() / true.norm())
+
+
+def error_map(missed: Tensor) -> Tensor:
+    """Means over cells of equal size, at most 48 along each side; the last ones may hold less."""
+    sizes = [-(-length // MAP_CELLS) for length in missed.shape]
+    for axis, size in enumerate(sizes):
+        missed = torch.stack([piece.mean(axis) for piece in missed.split(size, axis)], axis)
+    return missed
+
+
+def _outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, Any]:
+    """Weights far out, where they are, and how much of the error lies in their blocks."""
+    stds = weight.abs() / weight.std()
+    far = stds > OUTLIER_STDS
+    largest = stds.flatten().topk(min(LARGEST, stds.numel())).indices.tolist()
+    d_in = weight.shape[1]
+    columns = far.sum(0).topk(min(COLUMNS, d_in))
+    return {
+        "count": int(far.sum()),
+        "largest": [
+            {
+                "row": at // d_in,
+                "column": at % d_in,
+                "value": _short(weight.flatten()[at]),
+                "stds": _short(stds.flatten()[at]),
+            }
+            for at in largest
+        ],
+        "columns": [
+            {"column": column, "count": count}
+            for count, column in zip(columns.values.tolist(), columns.indices.tolist(), strict=True)
+            if count
+        ],
+        "with_any": int((far.sum(0) > 0).sum()),
+    } | {side: _in_blocks_with(far, weight - one.decoded, one.block) for side, one in sides.items()}
+
+
+def _in_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
+    """How many blocks hold an outlier, and their share of the squared error."""
+    numbers = torch.arange(far.numel()) // block
+    blocks = int(numbers[-1]) + 1
+    hit = torch.zeros(blocks).index_add_(0, numbers, far.flatten().float()) > 0
+    squared = torch.zeros(blocks, dtype=torch.float64)
+    squared.index_add_(0, numbers, missed.double().square().flatten())
+    return {
+        "blocks": blocks,
+        "with_outliers": int(hit.sum()),
+        "error_share": _short(squared[hit].sum() / squared.sum().clamp_min(1e-300)),
+    }
+
+
+def _nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
+    """The block size that double quantization is shown at: a chosen one, or the usual."""
+    chosen = [each["block"] for each in schemes.values() if each["bits"].startswith(("nf4", "fp4"))]
+    return int(chosen[0]) if chosen else BLOCK_SIZE
+
+
+def _double(weight: Tensor, block: int) -> dict[str, Any]:
+    """What double quantization changes in NF4: the constants, and through them the weights."""
+    found = double_quantized(weight, block)
+    plain, double = rounded(weight, "nf4", block).decoded, rounded(weight, "nf4-dq", block).decoded
+    off = (found.constants - found.decoded).abs()
+    return {
+        "block": block,
+        "constants": found.constants.numel(),
+        "mean_constant": _short(found.constants.mean()),
+        "constants_error": relative_error(found.constants, found.decoded),
+        "largest_share_off": _short((off / found.constants.clamp_min(1e-12)).max()),
+        "error_plain": relative_error(weight, plain),
+        "error_double": relative_error(weight, double),
+        "weights_moved": _short((plain - double).double().norm() / weight.double().norm()),
+    }
+
+
+def _errors(weight: Tensor, schemes: Sequence[Bits]) -> Iterator[tuple[str, dict[str, float]]]:
+    """By scheme and block size; without the sizes that a scheme has no form for."""
+    for bits in schemes:
+        sizes = BLOCK_SIZES if has_blocks(bits) else (weight.shape[1],)
+        yield (
+            bits,
+            {
+                str(size): relative_error(weight, rounded(weight, bits, size).decoded)
+                for size in sizes
+                if can_hold(bits, size, weight.numel())
+            },
+        )
+
+
+def _sample(weight: Tensor) -> Tensor:
+    """The first rows, so many that they are whole blocks of any size where the matrix is."""
+    most = max(1, SEARCHED_WEIGHTS // weight.shape[1])
+    if weight.shape[0] <= most:
+        return weight
+    whole = [rows for rows in range(most, 0, -1) if rows * weight.shape[1] % BLOCK_SIZES[-1] == 0]
+    return weight[: (whole or [most])[0]]
+
+
+def _held_out(session: Session) -> list[Encoded]:
+    examples = [encode(session.tokenizer, example) for example in own_dataset().held_out]
+    return cut_to(examples, SEQ_LEN_LIMITS[1])
+
+
+def _output(
+    session: Session,
+    layer: nn.Module,
+    weight: Tensor,
+    sides: Mapping[Side, Rounded],
+    examples: Sequence[Encoded],
+) -> dict[str, Any]:
+    """How far x·Wᵀ moves on what really enters the layer: hidden states of the first held-out examples."""
+    some = examples[:EVALUATION_BATCH]
+    x = _entering(session, layer, some)  # (tokens, d_in)
+    expected = x @ weight.t()  # (tokens, d_out)
+    return {"tokens": len(x), "examples": len(some)} | {
+        side: relative_error(expected, x @ one.decoded.t()) for side, one in sides.items()
+    }
+
+
+def _entering(session: Session, layer: nn.Module, examples: Sequence[Encoded]) -> Tensor:
+    seen: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].detach().float().cpu().flatten(0, -2))
+
+    hook = layer.register_forward_pre_hook(keep)
+    try:
+        session.base.eval()
+        answer_loss(session.base, pack(examples, session.machine.device), nullcontext())
+    finally:
+        hook.remove()
+    return torch.cat(seen)
+
+
+def _short(value: Tensor) -> float:
+    return float(f"{float(value):.5g}")

@@ -1,0 +1,142 @@
+"""The microscope's held-out losses: a model as it is, with one matrix rounded, with every matrix rounded.
+
+Only weights are rounded. The model computes in fp32 throughout, so that nothing but the scheme differs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.microscope.query import SIDES, Scheme, Side, can_hold
+from lora_lab.spec import HQQ_BITS
+from lora_lab.worker.inspect.rounding import rounded
+from lora_lab.worker.model.load import load_model
+from lora_lab.worker.model.quantization import FROZEN_LINEARS, dense_weight
+from lora_lab.worker.training.loop import EVALUATION_BATCH, held_out_loss
+from lora_lab.worker.training.packing import Encoded
+from lora_lab.worker.training.session import Session
+
+if TYPE_CHECKING:
+    from lora_lab.worker.inspect.serve import Report  # which imports this module
+
+ARMS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
+"""What the loss is measured with: as it is, this matrix in a scheme, every matrix in a scheme."""
+
+
+def linears_of(session: Session) -> Iterator[tuple[str, nn.Module]]:
+    """What a scheme stores in few bits: every linear layer except the head."""
+    head = session.base.get_output_embeddings()
+    for name, module in session.base.named_modules():
+        if isinstance(module, FROZEN_LINEARS) and module is not head:
+            yield name, module
+
+
+def plain_weight(layer: nn.Module) -> Tensor:
+    """(d_out, d_in) in fp32 on the CPU, apart from the layer's own."""
+    return dense_weight(layer, torch.float32).cpu().contiguous().clone()
+
+
+def put_weight(layer: nn.Module, weight: Tensor) -> None:
+    """Give a layer this weight (d_out, d_in)."""
+    own = layer.weight
+    assert isinstance(own, Tensor)
+    own.copy_(weight if isinstance(layer, nn.Linear) else weight.t())
+
+
+class Losses:
+    """Held-out losses of five arms, with what is done said after each batch."""
+
+    def __init__(
+        self, session: Session, examples: Sequence[Encoded], report: "Report", models_dir: Path
+    ) -> None:
+        self._session, self._examples, self._models_dir = session, examples, models_dir
+        self._report = report
+        self._found: dict[str, float | str] = {}
+        self._batches = -(-len(examples) // EVALUATION_BATCH)
+        self._done = 0
+
+    def measure(
+        self,
+        layer: nn.Module,
+        weight: Tensor,
+        decoded: Mapping[Side, Tensor],
+        schemes: Mapping[Side, Mapping[str, Any]],
+    ) -> None:
+        """Say each arm's loss as soon as it is there; the model is as before in the end."""
+        self._arm("base", "as it is")
+        for side in SIDES:
+            put_weight(layer, decoded[side])
+            self._arm(f"only_{side}", f"this matrix in {Scheme(**schemes[side]).name}")
+        put_weight(layer, weight)
+        for side in SIDES:
+            problem = self._why_not(schemes[side])
+            if problem:
+                self._found[f"cannot_{side}"] = problem
+                self._done += self._batches
+                self._say(f"{Scheme(**schemes[side]).name} can't hold every matrix")
+                continue
+            kept = dict(self._replace_all(schemes[side]))
+            self._arm(f"all_{side}", f"every matrix in {Scheme(**schemes[side]).name}")
+            for changed, original in kept.items():
+                put_weight(changed, original.float())
+
+    def _arm(self, arm: str, words: str) -> None:
+        total = 0.0
+        answers = [example.answer_tokens for example in self._examples]
+        for start in range(0, len(self._examples), EVALUATION_BATCH):
+            self._say(f"Held-out loss, {words}: batch {start // EVALUATION_BATCH + 1} of {self._batches}")
+            batch = self._examples[start : start + EVALUATION_BATCH]
+            loss = held_out_loss(self._session.base, batch, nullcontext)
+            total += loss * sum(answers[start : start + EVALUATION_BATCH])
+            self._done += 1
+        self._found[arm] = total / sum(answers)
+        self._say(f"Held-out loss, {words}: measured")
+
+    def _say(self, doing: str) -> None:
+        about = {"examples": len(self._examples), "answers": sum(e.answer_tokens for e in self._examples)}
+        total = len(ARMS) * self._batches
+        self._report(doing, done=self._done, total=total, found={"losses": about | self._found})
+
+    def _why_not(self, scheme: Mapping[str, Any]) -> str:
+        """A matrix that the scheme has no form for, in words; empty when there is none."""
+        for name, layer in linears_of(self._session):
+            if isinstance(layer, Conv1D) and scheme["bits"] in HQQ_BITS:
+                return f"HQQ has no form for transposed layers such as {name}"
+            assert isinstance(layer.weight, Tensor)
+            if not can_hold(scheme["bits"], scheme["block"], layer.weight.numel()):
+                return f"{name} has {layer.weight.numel():,} weights, no number of blocks that HQQ can pack"
+        return ""
+
+    def _replace_all(self, scheme: Mapping[str, Any]) -> Iterator[tuple[nn.Module, Tensor]]:
+        """Round every linear layer in place; each comes with what it was, in 16 bits where these suffice."""
+        layers = list(linears_of(self._session))
+        decoded_of = self._decoder(scheme)
+        for number, (name, layer) in enumerate(layers, start=1):
+            if number % 10 == 1:
+                self._say(f"Rounding every matrix to {Scheme(**scheme).name}: {number} of {len(layers)}")
+            original = plain_weight(layer)
+            put_weight(layer, decoded_of(name, original))
+            short = original.bfloat16()
+            yield layer, short if torch.equal(short.float(), original) else original
+
+    def _decoder(self, scheme: Mapping[str, Any]) -> Callable[[str, Tensor], Tensor]:
+        """HQQ's search over a model takes minutes; the lab keeps what it found, in its own block size."""
+        bits, block = scheme["bits"], scheme["block"]
+        if bits in HQQ_BITS and block == BLOCK_SIZE:
+            self._say("Loading the model as HQQ keeps it; the first time, its search takes minutes")
+            stored = load_model(
+                self._session.model_name,
+                bits,
+                compute_dtype=torch.float32,
+                device=torch.device("cpu"),
+                models_dir=self._models_dir,
+                report=lambda progress: None,
+            )
+            return lambda name, weight: dense_weight(stored.get_submodule(name), torch.float32)
+        return lambda name, weight: rounded(weight, bits, block).decoded

@@ -1,0 +1,180 @@
+"""Looking into a finished run's adapter: its updates beside their weights, or two runs' directions.
+
+The base is loaded in the run's own bits and decoded one matrix at a time, so that W is what was trained on.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.runs.folder import RunFolder
+from lora_lab.worker.inspect.lora_update import Adapter, Update, read_adapter
+from lora_lab.worker.inspect.subspaces import (
+    bases,
+    decompose,
+    overlap,
+    random_directions,
+    seen_through,
+    solid,
+    spectrum,
+    whole_change,
+)
+from lora_lab.worker.model.load import load_model
+from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.training.session import find_machine
+from lora_lab.xray.result import SIDES, directions_for, stable_rank, stops
+from study.base.errors import LearnerError
+
+if TYPE_CHECKING:  # it names this module's function in its list
+    from lora_lab.worker.inspect.serve import Report
+
+DICE = 0
+"""Seed of the drawn baselines, so that an X-ray made again shows the same."""
+
+DIGITS = 6
+"""Kept of an overlap."""
+
+
+@torch.no_grad()
+def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
+    """{"run"} looks into one run, {"run", "beside"} compares two; both are folders.
+
+    Raises LearnerError on an adapter that is missing, damaged, of another kind, or does not fit its base.
+    """
+    del home
+    run = RunFolder(Path(order["run"]))
+    if "beside" in order:
+        return _pair(run, RunFolder(Path(order["beside"])), report)
+    return _alone(run, models_dir, report)
+
+
+def _alone(run: RunFolder, models_dir: Path, report: "Report") -> dict[str, Any]:
+    def loading(progress: Progress) -> None:
+        report(progress.step)
+
+    report("Reading the adapter")
+    adapter = _adapter_of(run)
+    spec = run.spec
+    machine = find_machine(spec.compute_dtype)
+    base = load_model(
+        spec.model,
+        spec.bits,
+        compute_dtype=machine.compute_dtype,
+        device=machine.device,
+        models_dir=models_dir,
+        report=loading,
+    )
+    dice = torch.Generator().manual_seed(DICE)
+    place = {name: number for number, (name, _) in enumerate(base.named_modules())}
+    modules = []
+    for done, update in enumerate(sorted(adapter.updates, key=lambda update: place.get(update.name, -1))):
+        report(f"Looking into {update.name}", done=done, total=len(adapter.updates))
+        try:
+            layer = base.get_submodule(update.name)
+        except AttributeError as error:
+            raise LearnerError(
+                f"The base model has no {update.name}, which the adapter changes.",
+                do_next="Start the run again.",
+            ) from error
+        modules.append(_module(update, dense_weight(layer, torch.float32).cpu(), dice))
+    return {"method": adapter.method, "beside": list(adapter.beside), "modules": modules}
+
+
+def _module(update: Update, weight: Tensor, dice: torch.Generator) -> dict[str, Any]:
+    """One update beside its weight (d_out, d_in)."""
+    d_out, d_in = weight.shape
+    narrow = update.narrowed(d_out, d_in)
+    found = decompose(narrow)
+    count = solid(found.values, max(d_out, d_in))
+    seen = None
+    if count:
+        outputs, inputs = random_directions(d_out, count, dice), random_directions(d_in, count, dice)
+        seen = {
+            "directions": count,
+            "update": seen_through(weight, found.outputs[:, :count], found.inputs[:, :count]),
+            "own": float(spectrum(weight)[:count].norm()),
+            "random": seen_through(weight, outputs, inputs),
+        }
+    values = found.values.tolist() if count else [0.0] * len(found.values)
+    return {
+        "name": update.name,
+        "d_out": d_out,
+        "d_in": d_in,
+        "rank": update.rank,
+        "values": values,
+        "weight_norm": float(weight.norm()),
+        "seen": seen,
+        "whole": _whole(narrow, weight) if update.magnitude is not None else None,
+    }
+
+
+def _whole(update: Update, weight: Tensor) -> dict[str, Any]:
+    change = whole_change(update, weight)
+    values = spectrum(change).tolist()
+    return {"norm": float(change.norm()), "used": directions_for(values), "stable_rank": stable_rank(values)}
+
+
+def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]:
+    """No weights are needed: only the adapters are read."""
+    if run.spec.model != beside.spec.model:
+        raise LearnerError(
+            "The two runs adapt different models, whose directions can't be compared.",
+            do_next="Choose a second run of the same model.",
+        )
+    report("Reading the adapters")
+    first, second = (_lora_of(each) for each in (run, beside))
+    ones, others = ({update.name: update for update in each.updates} for each in (first, second))
+    shared = [name for name in ones if name in others]
+    if not shared:
+        raise LearnerError(
+            "The two runs adapt no matrix in common.", do_next="Choose a second run with the same targets."
+        )
+    firsts, seconds = (stops(max(each[name].rank for name in shared)) for each in (ones, others))
+    modules = []
+    for done, name in enumerate(shared):
+        report(f"Comparing {name}", done=done, total=len(shared))
+        one, other = bases(ones[name]), bases(others[name])
+        d_out, d_in = len(ones[name].left), ones[name].right.shape[1]
+        phis = {side: _rounded(overlap(one[side], other[side], firsts, seconds)) for side in SIDES}
+        shape: dict[str, Any] = {"name": name, "d_out": d_out, "d_in": d_in}
+        modules.append(shape | {str(side): phi for side, phi in phis.items()})
+    sizes = sorted({size for module in modules for size in (module["d_out"], module["d_in"])})
+    return {
+        "firsts": firsts,
+        "seconds": seconds,
+        "modules": modules,
+        "random": {str(size): _drawn(size, firsts, seconds) for size in sizes},
+        "only_one": sorted(set(ones) ^ set(others)),
+    }
+
+
+def _drawn(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
+    """The overlap of two independent random subspaces of `size` dimensions, of as many directions."""
+    dice = torch.Generator().manual_seed(DICE)
+    one, other = (random_directions(size, most, dice) for most in (firsts[-1], seconds[-1]))
+    return _rounded(overlap(one, other, firsts, seconds))
+
+
+def _adapter_of(run: RunFolder) -> Adapter:
+    if not run.adapter_path.is_dir():
+        raise LearnerError("This run has saved no adapter.", do_next="Choose a run that has trained.")
+    return read_adapter(run.adapter_path)
+
+
+def _lora_of(run: RunFolder) -> Adapter:
+    adapter = _adapter_of(run)
+    if adapter.method == "VERA":
+        raise LearnerError(
+            "VeRA's A and B are drawn once and never trained: their overlap is set by a seed, not learnt.",
+            do_next="Choose two runs of LoRA, rsLoRA or DoRA.",
+        )
+    return adapter
+
+
+def _rounded(rows: list[list[float | None]]) -> list[list[float | None]]:
+    return [[None if value is None else round(value, DIGITS) for value in row] for row in rows]

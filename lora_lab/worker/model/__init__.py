@@ -1,0 +1,1 @@
+"""Loading: shapes, module trees, quantized weights."""

@@ -1,0 +1,122 @@
+"""HQQ: weights in 8 to 1 bits, each group of 64 with its own scale and zero point.
+
+Half-quadratic quantization searches the zero points that make the error of the weights sparse and needs no
+data (https://mobiusml.github.io/hqq_blog/). transformers 5.24 can't load it on the fly (docs/traps.md 7), so
+the library's own layer takes the place of each linear layer here.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hqq
+import torch
+from hqq.core.quantize import BaseQuantizeConfig, HQQLinear, Quantizer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.spec import HQQ_BITS, Bits
+from study.base.errors import LearnerError
+
+FILE = "hqq.safetensors"
+CONSTANTS_DTYPE = torch.float32
+"""In bf16 the zero point of an 8-bit group would be off by half a code."""
+
+VERSION = f"hqq-{hqq.__version__}"
+
+
+def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -> None:
+    """Replace every linear layer except the head. Raises LearnerError where HQQ has no form for one."""
+    refuse_what_hqq_lacks(model, bits)
+    for name, layer in list(_linears(model)):
+        _replace(model, name, quantized_linear(layer, bits, device))
+
+
+def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
+    """One layer in `bits`; the given one loses its weight."""
+    return HQQLinear(layer, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
+
+
+def config_of(bits: Bits, group_size: int = BLOCK_SIZE) -> dict[str, Any]:
+    """The library's settings: groups along a row, zero points searched."""
+    config: dict[str, Any] = BaseQuantizeConfig(nbits=HQQ_BITS[bits], group_size=group_size, axis=1)
+    return config
+
+
+def refuse_what_hqq_lacks(model: PreTrainedModel, bits: Bits) -> None:
+    """HQQ packs whole groups of 64, several of them side by side in one byte."""
+    together = BLOCK_SIZE * (1 if bits == "hqq3" else 8 // HQQ_BITS[bits])
+    for name, layer in model.named_modules():
+        if isinstance(layer, Conv1D):
+            raise LearnerError(
+                f"HQQ has no form for the transposed layers of {model.config.model_type} models ({name}).",
+                do_next="Choose a bitsandbytes scheme, such as NF4 or int8.",
+            )
+    for name, layer in _linears(model):
+        if layer.weight.numel() % together:
+            raise LearnerError(
+                f"HQQ can't pack {name}: its {layer.weight.numel():,} weights are no multiple of {together}.",
+                do_next="Choose a bitsandbytes scheme, such as NF4 or int8.",
+            )
+
+
+def save_linears(model: PreTrainedModel, folder: Path) -> None:
+    """Codes and constants of every quantized layer in one safetensors file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, HQQLinear):
+            tensors |= {f"{name}.{key}": layer.meta[key] for key in ("scale", "zero")}
+            tensors[f"{name}.W_q"] = layer.W_q.data
+    save_file(tensors, folder / FILE)
+
+
+def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch.device) -> None:
+    """The inverse of `save_linears`, on the unquantized model.
+
+    What is not a tensor is filled in here: the library's own format would pass it through `eval`.
+    """
+    tensors = load_file(folder / FILE)
+    packing = Quantizer.bit_to_packing[HQQ_BITS[bits]]
+    for name, linear in list(_linears(model)):
+        layer = HQQLinear(
+            None, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
+        )
+        layer.load_state_dict(
+            {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}
+            | {"shape": linear.weight.shape, "packing": packing}
+            | {"nbits": HQQ_BITS[bits], "group_size": BLOCK_SIZE, "axis": 1, "view_as_float": False}
+            | {"quant_scale": False, "quant_zero": False}
+            | ({} if linear.bias is None else {"bias": linear.bias.to(CONSTANTS_DTYPE)})
+        )
+        _replace(model, name, layer)
+
+
+def dense_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:
+    """(code - zero) x scale, in place where the library would hold three fp32 copies."""
+    meta = layer.meta
+    codes = Quantizer.unpack[meta["packing"]](layer.W_q, dtype=CONSTANTS_DTYPE)  # (groups, 64), 3-bit padded
+    groups = codes[: len(meta["scale"])].sub_(meta["zero"]).mul_(meta["scale"])
+    weight: Tensor = groups.view(meta["shape"]).to(dtype)
+    return weight
+
+
+def hqq_constants(layer: HQQLinear) -> Iterator[Tensor]:
+    """Scales and zero points; not the codes."""
+    yield layer.meta["scale"]
+    yield layer.meta["zero"]
+
+
+def _linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
+    head = model.get_output_embeddings()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module is not head:
+            yield name, module
+
+
+def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, layer)

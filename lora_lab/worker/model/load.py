@@ -1,0 +1,255 @@
+"""Models and tokenizers: the embedded one, a tiny random one, a local folder, or a hub id.
+
+Only safetensors and GGUF files are opened, never pickles, and no code that comes with a model is run.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import torch
+from safetensors import SafetensorError
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as tokenizer_models
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from lora_lab.data import embedded_model
+from lora_lab.data.embedded_model import Progress, Report
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
+from lora_lab.worker.model import hqq_layers
+from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
+from study.base.errors import LearnerError
+
+TINY_SEED = 0
+TINY = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 258,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 4096,
+}
+STORED_DTYPE: dict[Bits, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def quiet_libraries() -> None:
+    """Keep progress bars and optional-kernel notices of the libraries out of the run's log."""
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def load_tokenizer(model: str, models_dir: Path, report: Report) -> Any:
+    """A tokenizer with an end-of-text and a padding token."""
+    if model == TINY_MODEL:
+        return tiny_tokenizer()
+    source = resolve(model, models_dir, report)
+    gguf = _gguf_in(source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf.name} if gguf else {}))
+    except (OSError, ValueError) as error:
+        raise _unusable(model, error) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token_id = tokenizer.eos_token_id
+    return tokenizer
+
+
+def load_model(
+    model: str,
+    bits: Bits,
+    *,
+    compute_dtype: torch.dtype,
+    device: torch.device,
+    models_dir: Path,
+    report: Report,
+) -> PreTrainedModel:
+    """The frozen base model, its linear layers stored in `bits`, everything else in the compute type.
+
+    Raises LearnerError when there is no such model or it holds no safetensors or GGUF file.
+    """
+    stored = STORED_DTYPE.get(bits, compute_dtype)
+    options: dict[str, Any] = {"dtype": stored, "attn_implementation": "sdpa"}
+    config = quantization_config(bits, compute_dtype)
+    if config is not None:
+        options["quantization_config"] = config
+    if device.type == "cuda":
+        options["device_map"] = {"": device}
+    if model == EMBEDDED_MODEL and config is not None:
+        loaded = _quantized_once(bits, options, models_dir, report)
+    else:
+        loaded = _from_files(model, options, models_dir, report)
+    if bits in HQQ_BITS:
+        _into_hqq(loaded, bits, device, models_dir if model == EMBEDDED_MODEL else None, report)
+    keep_trainable_layout(loaded)
+    loaded.requires_grad_(False)
+    loaded.config.use_cache = False
+    for outer in (loaded.get_input_embeddings(), loaded.get_output_embeddings()):
+        outer.to(compute_dtype)
+    return loaded
+
+
+def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
+    """The embedded model in `bits`, kept as the library saves it: quantizing takes seconds, loading a moment.
+
+    The folder's name holds what its bytes depend on, so a new library version quantizes anew.
+    """
+    version = f"bitsandbytes-{bitsandbytes.__version__}"
+    number_type = str(options["dtype"]).removeprefix("torch.")
+    folder = models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{number_type}-{version}"
+    prepare_embedded(models_dir, report)
+    if embedded_model.is_ready(folder):
+        report(Progress(step="Loading the model"))
+        saved = {name: value for name, value in options.items() if name != "quantization_config"}
+        return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **saved)
+    loaded = _from_files(EMBEDDED_MODEL, options, models_dir, report)
+    loaded.save_pretrained(folder)
+    embedded_model.write_manifest(folder)
+    return loaded
+
+
+def _into_hqq(
+    model: PreTrainedModel, bits: Bits, device: torch.device, models_dir: Path | None, report: Report
+) -> None:
+    """Quantize in place; with a folder for it the result is kept, because the search takes a while."""
+    folder = models_dir and models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{hqq_layers.VERSION}"
+    if folder and embedded_model.is_ready(folder):
+        hqq_layers.load_linears(model, bits, folder, device)
+        return
+    report(Progress(step="Quantizing the weights (HQQ)"))
+    hqq_layers.quantize_linears(model, bits, device)
+    if folder:
+        hqq_layers.save_linears(model, folder)
+        embedded_model.write_manifest(folder)
+
+
+def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
+    source = tiny_folder(models_dir) if model == TINY_MODEL else resolve(model, models_dir, report)
+    report(Progress(step="Loading the model"))
+    gguf = _gguf_in(source)
+    if gguf is not None:
+        source = str(convert_gguf(gguf, models_dir / "converted" / gguf.stem, report))
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            source, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unusable(model, error) from error
+
+
+def resolve(model: str, models_dir: Path, report: Report) -> str:
+    """A folder or hub id that transformers can open."""
+    if model == EMBEDDED_MODEL:
+        return str(prepare_embedded(models_dir, report))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.gguf")):
+            raise LearnerError(
+                f"{model} holds no .safetensors or .gguf file.",
+                do_next="Point at a model folder; pickled .bin files are not opened.",
+            )
+        return str(folder)
+    if model.startswith((".", "/", "~")):
+        raise LearnerError(f"There is no folder {model}.", do_next="Check the path.")
+    try:
+        return find_shape(model).hub_id
+    except LearnerError:
+        return model
+
+
+def prepare_embedded(models_dir: Path, report: Report) -> Path:
+    """The embedded model as safetensors, fetched and converted once; damage is noticed and repaired."""
+    folder = embedded_model.model_folder(models_dir)
+    if embedded_model.is_ready(folder):
+        return folder
+    gguf = embedded_model.fetch_gguf(models_dir / "download", report)
+    convert_gguf(gguf, folder, report)
+    gguf.unlink()
+    return folder
+
+
+def convert_gguf(gguf: Path, folder: Path, report: Report) -> Path:
+    """Decode a GGUF file once and store it as bf16 safetensors with its tokenizer."""
+    if embedded_model.is_ready(folder):
+        return folder
+    report(Progress(step="Converting the model (once)"))
+    folder.mkdir(parents=True, exist_ok=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    embedded_model.write_manifest(folder)
+    return folder
+
+
+def _gguf_in(source: str) -> Path | None:
+    folder = Path(source)
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return None
+    return next(iter(sorted(folder.glob("*.gguf"))), None)
+
+
+def _unusable(model: str, error: Exception) -> LearnerError:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return LearnerError(
+        f"{model} could not be loaded ({first_line}).",
+        do_next="Check the name and the network, or choose the embedded model.",
+    )
+
+
+def config_of(model: str) -> dict[str, Any]:
+    """The configuration of a local folder or hub id. Raises LearnerError when there is none."""
+    try:
+        config: dict[str, Any] = AutoConfig.from_pretrained(model, trust_remote_code=False).to_dict()
+    except (OSError, ValueError) as error:
+        raise _unusable(model, error) from error
+    return config
+
+
+def tiny_folder(models_dir: Path) -> str:
+    """A seeded, untrained two-layer model, written once."""
+    folder = models_dir / TINY_MODEL
+    if not embedded_model.is_ready(folder):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(TINY_SEED)
+            model = LlamaForCausalLM(
+                LlamaConfig(**TINY, pad_token_id=256, eos_token_id=256, bos_token_id=257)
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tiny_tokenizer().save_pretrained(folder)
+        embedded_model.write_manifest(folder)
+    return str(folder)
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a byte, so that it needs no files."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {character: number for number, character in enumerate(alphabet)} | {
+        "<end>": 256,
+        "<bos>": 257,
+    }
+    tokenizer = Tokenizer(tokenizer_models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", bos_token="<bos>"
+    )

@@ -1,0 +1,132 @@
+"""Bit widths: how frozen weights are stored, decoded and counted.
+
+All schemes here are weight-only: a layer's weights are stored in few bits and decoded to the compute type for
+each matrix product, so quantization saves memory and costs time.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+from bitsandbytes.functional import QuantState
+from hqq.core.quantize import HQQLinear
+from torch import Tensor, nn
+from transformers import BitsAndBytesConfig
+from transformers.pytorch_utils import Conv1D
+
+from lora_lab.spec import Bits
+from lora_lab.worker.model.hqq_layers import dense_hqq, hqq_constants
+
+FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
+"""Every form in which a linear layer's weight can be stored."""
+
+
+def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    """bitsandbytes' settings for a scheme; None for 16 and 32 bits, and for HQQ (hqq_layers.py).
+
+    All three 4-bit settings are spelled out: the defaults are FP4, float32 and no double quantization
+    (docs/traps.md 2).
+    """
+    if bits == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if bits in ("nf4", "nf4-dq", "fp4"):
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="fp4" if bits == "fp4" else "nf4",
+            bnb_4bit_compute_dtype=compute_dtype,
+            bnb_4bit_use_double_quant=bits == "nf4-dq",
+        )
+    return None
+
+
+def keep_trainable_layout(model: nn.Module) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights for inference.
+
+    bitsandbytes 0.50.2 on AVX512-BF16 CPUs repacks every Linear4bit in one eval() forward under no_grad and
+    never back; later gradients are silently wrong (docs/traps.md 1, and the test of the same name).
+    """
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def keep_row_scales(model: nn.Module) -> None:
+    """Let PEFT's own DoRA forward work on int8 layers on a CPU.
+
+    It copies a layer's weight after each forward, and bitsandbytes 0.50.2 copies an int8 weight without the
+    row scales, which its first forward has moved away: the next forward fails.
+    """
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear8bitLt):
+            module.register_forward_pre_hook(_putting_back(module.weight.SCB))
+
+
+def _putting_back(scales: Tensor | None) -> Callable[[nn.Module, Any], None]:
+    def put_back(module: nn.Module, inputs: Any) -> None:
+        weight = module.weight
+        if isinstance(weight, bnb.nn.Int8Params) and weight.CB is not None and weight.SCB is None:
+            weight.SCB = scales
+
+    return put_back
+
+
+def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
+    """A frozen layer's weight (d_out, d_in), decoded to `dtype`."""
+    if isinstance(layer, HQQLinear):
+        return dense_hqq(layer, dtype)
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if isinstance(weight, bnb.nn.Params4bit):
+        decoded: Tensor = bnb.functional.dequantize_4bit(weight.data, weight.quant_state)
+        return decoded.to(dtype)
+    if isinstance(weight, bnb.nn.Int8Params):
+        return _dense_int8(layer, weight, dtype)
+    dense = weight.detach().to(dtype)
+    return dense.t() if isinstance(layer, Conv1D) else dense
+
+
+def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype) -> Tensor:
+    # After the first forward bitsandbytes moves codes and row scales from the parameter to the layer's state.
+    state = getattr(layer, "state", None)
+    codes = weight.CB if weight.CB is not None else getattr(state, "CB", None)
+    scales = weight.SCB if weight.SCB is not None else getattr(state, "SCB", None)
+    codes = weight.data if codes is None else codes
+    assert scales is not None
+    decoded: Tensor = codes.to(torch.float32).mul_(scales.view(-1, 1) / 127)
+    return decoded.to(dtype)
+
+
+def constants_of(layer: nn.Module) -> Iterator[Tensor]:
+    """The tensors that a quantized layer stores besides its codes."""
+    if isinstance(layer, HQQLinear):
+        yield from hqq_constants(layer)
+        return
+    weight = layer.weight
+    state = getattr(weight, "quant_state", None)
+    if isinstance(state, QuantState):
+        yield state.absmax
+        yield state.code
+        if state.nested:
+            yield state.offset
+            yield state.state2.absmax
+            yield state.state2.code
+    scales = getattr(weight, "SCB", None)
+    if scales is None:
+        scales = getattr(getattr(layer, "state", None), "SCB", None)
+    if scales is not None:
+        yield scales
+
+
+def resident_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Every tensor that a loaded model keeps alive: parameters, buffers, quantization constants."""
+    for module in model.modules():
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None:
+                yield tensor
+        if isinstance(module, HQQLinear):
+            yield from constants_of(module)
+            if module.bias is not None:  # a plain attribute there
+                yield module.bias
+        elif isinstance(getattr(module, "weight", None), bnb.nn.Params4bit | bnb.nn.Int8Params):
+            yield from constants_of(module)

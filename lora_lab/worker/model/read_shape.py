@@ -1,0 +1,192 @@
+"""Read a model's shape from its own code on the meta device: no weights, no memory, any architecture."""
+
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForCTC,
+    AutoModelForImageClassification,
+    AutoModelForImageTextToText,
+    AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.pytorch_utils import Conv1D
+
+from lora_lab.parameters.shapes import Linear, ModelShape, Role
+from lora_lab.worker.model.read_tree import tree_of_model
+
+# Names that published architectures give to one role; a name not listed is an honest "other".
+ROLES: dict[str, Role] = {
+    "q_proj": "q", "query": "q", "q_lin": "q", "q": "q", "query_proj": "q",
+    "k_proj": "k", "key": "k", "k_lin": "k", "k": "k", "key_proj": "k",
+    "v_proj": "v", "value": "v", "v_lin": "v", "v": "v", "value_proj": "v",
+    "o_proj": "o", "out_lin": "o", "o": "o", "out_proj": "o", "attn.c_proj": "o",
+    "attention.output.dense": "o",
+    "self_attention.dense": "o", "attention.dense": "o", "self_attn.dense": "o",
+    "c_attn": "qkv", "qkv_proj": "qkv", "query_key_value": "qkv", "Wqkv": "qkv",
+    "gate_proj": "gate", "gate_up_proj": "gate_up",
+    "up_proj": "up", "fc1": "up", "c_fc": "up", "dense_h_to_4h": "up", "intermediate.dense": "up", "wi": "up",
+    "down_proj": "down", "fc2": "down", "mlp.c_proj": "down", "dense_4h_to_h": "down", "output.dense": "down",
+    "wo": "down",
+}  # fmt: skip
+
+
+# Published sizes of these count the encoder alone, without a language-model head.
+ENCODERS = frozenset({"bert", "roberta"})
+BUILDERS: dict[str, tuple[Any, ...]] = {
+    "causal": (AutoModelForCausalLM, AutoModelForImageTextToText),
+    "encoder": (AutoModel,),
+    "seq2seq": (AutoModelForSeq2SeqLM,),
+    "asr": (AutoModelForSpeechSeq2Seq, AutoModelForCTC),
+    "seqcls": (AutoModelForSequenceClassification, AutoModelForImageClassification),
+    "tokencls": (AutoModelForTokenClassification,),
+    "qa": (AutoModelForQuestionAnswering,),
+}
+"""The classes that build a kind of model; the first one that knows the type is taken."""
+
+RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
+"""What a config.json may hold that decides no shape and needs packages or remote code."""
+
+
+def build(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
+    """The model that `config` (with `model_type`) describes, on the meta device.
+
+    Raises ValueError or KeyError from transformers on a config it does not know.
+    """
+    values = {name: value for name, value in config.items() if name not in RUNTIME_FIELDS}
+    parsed = AutoConfig.for_model(values.pop("model_type"), **values)
+    kind = kind or ("encoder" if parsed.model_type in ENCODERS else "causal")
+    with torch.device("meta"):
+        return _builder(kind, parsed).from_config(parsed)
+
+
+def _builder(kind: str, config: PretrainedConfig) -> Any:
+    choices = BUILDERS[kind]
+    return next((each for each in choices if type(config) in each._model_mapping), choices[0])
+
+
+def shape_of_config(
+    config: dict[str, Any], *, name: str, kind: str | None = None, hub_id: str = "", licence: str = ""
+) -> ModelShape:
+    """The shape of the model that `config` (with `model_type`) describes.
+
+    Raises ValueError or KeyError from transformers on a config it does not know.
+    """
+    model = build(config, kind)
+    head = model.get_output_embeddings()
+    # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have their own.
+    own_head = (
+        config.get("tie_word_embeddings") is False
+        and head is not None
+        and head.weight is model.get_input_embeddings().weight
+    )
+    shape = shape_of_model(model, name=name, hub_id=hub_id, licence=licence, own_head=own_head)
+    return replace(shape, head_parameters=head.weight.numel()) if own_head else shape
+
+
+def serve_shapes() -> None:
+    """Read one JSON request a line, `{"config": ..., "kind": ...}`; answer each with a shape or an error."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = str(request["config"].get("_name_or_path") or "this model")
+        try:
+            shape = shape_of_config(request["config"], name=name, kind=request["kind"])
+            answer = {"shape": shape.to_json()}
+        except Exception as error:
+            # Any architecture's own code runs here; whatever it raises is an answer about this one config.
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def shape_of_model(
+    model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "", own_head: bool = False
+) -> ModelShape:
+    """The shape of a model that is already built, on any device and unquantized."""
+    text: Any = model.config.get_text_config()
+    head = model.get_output_embeddings()
+    embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    embedding_parameters = sum(m.weight.numel() for m in embeddings)
+    tied = head is None or any(head.weight is m.weight for m in embeddings)
+    linears = _linears(model, head)
+    total = sum(p.numel() for p in model.parameters())
+    head_parameters = 0 if tied or head is None else head.weight.numel()
+    in_linears = sum(linear.parameters for linear in linears)
+    heads, hidden = _number(text, "num_attention_heads"), _number(text, "hidden_size")
+    tree = tree_of_model(model, own_head=own_head)
+    defaults = tree.defaults.get("lora", ())
+    return ModelShape(
+        name=name,
+        model_type=model.config.model_type,
+        hub_id=hub_id,
+        licence=licence,
+        linears=linears,
+        embedding_parameters=embedding_parameters,
+        head_parameters=head_parameters,
+        other_parameters=total - in_linears - embedding_parameters - head_parameters,
+        layers=_number(text, "num_hidden_layers"),
+        hidden=hidden,
+        intermediate=_intermediate(text),
+        heads=heads,
+        kv_heads=_number(text, "num_key_value_heads") or heads,
+        head_dim=_number(text, "head_dim") or hidden // max(1, heads),
+        vocab=_number(text, "vocab_size"),
+        fused_experts=any(p.ndim > 2 and "expert" in path for path, p in model.named_parameters()),
+        default_targets=() if isinstance(defaults, str) else defaults,
+        tree=tree,
+    )
+
+
+def _linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ...]:
+    found: Counter[tuple[str, int, int]] = Counter()
+    for path, module in model.named_modules():
+        if module is head or not isinstance(module, nn.Linear | Conv1D):
+            continue
+        d_out, d_in = module.weight.shape
+        if isinstance(module, Conv1D):  # stored transposed, (d_in, d_out)
+            d_in, d_out = d_out, d_in
+        found[re.sub(r"\.\d+(?=\.|$)", ".*", path), d_in, d_out] += 1
+    return tuple(
+        Linear(name=path, role=_role(path), d_in=d_in, d_out=d_out, count=times)
+        for (path, d_in, d_out), times in found.items()
+    )
+
+
+def _role(path: str) -> Role:
+    """The longest listed ending of the path decides."""
+    parts = path.split(".")
+    for length in (3, 2, 1):
+        role = ROLES.get(".".join(parts[-length:]))
+        if role:
+            return role
+    return "other"
+
+
+def _intermediate(text: Any) -> int:
+    for name in ("intermediate_size", "ffn_dim", "n_inner", "d_ff"):
+        if value := _number(text, name):
+            return value
+    return 4 * _number(text, "hidden_size")
+
+
+def _number(text: Any, name: str) -> int:
+    """A field of a configuration; 0 where its layers have none (Mamba's heads) or one each (Swin's).
+
+    Counts need only the modules; memory is predicted for families that have all of them.
+    """
+    value = getattr(text, name, None)
+    return value if isinstance(value, int) else 0

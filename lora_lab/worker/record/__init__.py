@@ -1,0 +1,1 @@
+"""Records the measurements that live figures show."""

@@ -1,0 +1,78 @@
+"""What the live figures draw of the embedded model's real weights and of real runs, measured once and kept.
+
+    python -m lora_lab.worker.record weights     singular values, histograms, errors by scheme, blocks
+    python -m lora_lab.worker.record training    memory inside a step, and over steps with a long row
+    python -m lora_lab.worker.record merging     one adapter merged three ways
+    python -m lora_lab.worker.record tokens      the example of "Which tokens are trained on"
+
+Each writes one file of `lora_lab/figures/data/`, which names model, machine, library versions, date and seed.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lora_lab.data.datasets import Example
+from lora_lab.figures.recorded import FOLDER
+from lora_lab.figures.trained_tokens import ANSWER, PROMPT
+from lora_lab.spec import EMBEDDED_MODEL
+from lora_lab.worker.model.load import load_tokenizer, quiet_libraries
+from lora_lab.worker.record.merging import merging
+from lora_lab.worker.record.training import training
+from lora_lab.worker.record.weights import weights
+from lora_lab.worker.training.packing import encode
+from lora_lab.worker.training.run import versions
+from lora_lab.worker.training.session import Machine, find_machine
+from study.base.settings import load_settings
+
+
+def tokens(models_dir: Path, machine: Machine) -> dict[str, Any]:
+    """As the lab shows data sets (worker/training/tokenize.py)."""
+    del machine
+    tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir, report=_silent)
+    found = encode(tokenizer, Example(prompt=PROMPT, answer=ANSWER))
+    pieces = [tokenizer.decode([token]) for token in found.ids]
+    return {"model": EMBEDDED_MODEL, "pieces": pieces, "answer_tokens": found.answer_tokens}
+
+
+def _silent(progress: object) -> None:
+    return None
+
+
+MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {
+    "weights": weights,
+    "training": training,
+    "merging": merging,
+    "tokens": tokens,
+}
+
+
+def main() -> int:
+    """Measure and write the file."""
+    parser = argparse.ArgumentParser(prog="python -m lora_lab.worker.record", description=__doc__)
+    parser.add_argument("what", choices=list(MEASURES))
+    what = parser.parse_args().what
+    quiet_libraries()
+    machine = find_machine("fp32")
+    measured = MEASURES[what](load_settings().models_dir, machine)
+    written = {"provenance": _provenance(what, machine)} | measured
+    (FOLDER / f"{what}.json").write_text(json.dumps(written, indent=None) + "\n", "utf-8")
+    return 0
+
+
+def _provenance(what: str, machine: Machine) -> dict[str, Any]:
+    return {
+        "command": f"python -m lora_lab.worker.record {what}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": machine.description["name"],
+        "compute_dtype": machine.compute_name,
+        "versions": versions(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

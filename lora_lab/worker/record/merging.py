@@ -1,0 +1,178 @@
+"""One adapter merged three ways, after several numbers of steps: error of the weights, the logits, the "
+"loss."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.figures.merging import STEPS
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.record.weights import rounded
+from lora_lab.worker.training.loop import StepResult, train
+from lora_lab.worker.training.merge import dequantized
+from lora_lab.worker.training.packing import Encoded, cut_to, encode
+from lora_lab.worker.training.session import Machine, attach, meter_for, open_session
+
+SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
+HELD_OUT = 12  # examples
+Matrices = dict[str, Tensor]
+"""By the name of the layer."""
+
+
+def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
+    """Train once, then merge every snapshot every way into the dequantized base."""
+    updates, held_out = _trained(models_dir, machine)
+    plain = dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_silent).eval()
+    layers = dict(linears(plain))
+    base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
+    base_loss, _ = _asked(plain, held_out)
+    trial = Trial(plain, layers, base, held_out)
+    return {
+        "model": EMBEDDED_MODEL,
+        "bits": SPEC.bits, "rank": SPEC.rank, "targets": SPEC.targets, "batch": SPEC.batch,
+        "alpha": SPEC.alpha, "learning_rate": SPEC.learning_rate, "seed": SPEC.seed, "steps": SPEC.steps,
+        "block_size": BLOCK_SIZE, "held_out_examples": len(held_out), "base_loss": base_loss,
+        "snapshots": [{"steps": steps} | trial.of(update) for steps, update in updates.items()],
+    }  # fmt: skip
+
+
+def _trained(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
+    """B·A times its scale after each number of steps, and the examples kept back."""
+    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir, report=_silent)
+    dataset = own_dataset()
+    examples, kept = (
+        cut_to([encode(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
+        for part in (dataset.train, dataset.held_out)
+    )
+    model = attach(session, SPEC, find_shape(SPEC.model)).model
+    updates: dict[int, Matrices] = {}
+
+    def on_step(result: StepResult) -> None:
+        if result.step in STEPS:
+            updates[result.step] = dict(_updates(model))
+
+    train(
+        model, examples, SPEC,
+        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step, should_stop=_never,
+    )  # fmt: skip
+    return updates, kept[:HELD_OUT]
+
+
+@torch.no_grad()
+def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, layer in model.named_modules():
+        if hasattr(layer, "lora_A"):
+            a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+            yield name.removeprefix("base_model.model."), layer.scaling["default"] * (b @ a)
+
+
+def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """Every linear layer but the head."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear) and ".layers." in name:
+            yield name, layer
+
+
+def _as_is(merged: Tensor) -> Tensor:
+    return merged
+
+
+def _in_bf16(merged: Tensor) -> Tensor:
+    return merged.bfloat16().float()
+
+
+def _in_nf4(merged: Tensor) -> Tensor:
+    return rounded(merged, "nf4", BLOCK_SIZE)
+
+
+WAYS: dict[str, Callable[[Tensor], Tensor]] = {"fp32": _as_is, "bf16": _in_bf16, "nf4": _in_nf4}
+"""How the sum is stored, after the base was dequantized."""
+
+
+class Trial:
+    """A plain model whose weights are set to one merge after the other."""
+
+    def __init__(
+        self, plain: nn.Module, layers: dict[str, nn.Linear], base: Matrices, held_out: Sequence[Encoded]
+    ) -> None:
+        self._plain, self._layers, self._base, self._held_out = plain, layers, base, held_out
+
+    def of(self, update: Matrices) -> dict[str, Any]:
+        """Size of the update, its loss while unmerged, and each way's errors."""
+        unmerged_loss, wanted = self._unmerged(update)
+        norm = _norm(update.values())
+        return {
+            "update_over_base": norm / _norm(self._base[name] for name in update),
+            "unmerged_loss": unmerged_loss,
+            "ways": {way: self._way(way, update, norm, wanted) for way in WAYS},
+        }
+
+    @torch.no_grad()
+    def _unmerged(self, update: Matrices) -> tuple[float, Tensor]:
+        """The adapter beside the base: W x + (B·A) x."""
+        hooks = []
+        for name, layer in self._layers.items():
+            layer.weight.copy_(self._base[name])
+            hooks.append(layer.register_forward_hook(Branch(update[name])))
+        asked = _asked(self._plain, self._held_out)
+        for hook in hooks:
+            hook.remove()
+        return asked
+
+    @torch.no_grad()
+    def _way(self, way: str, update: Matrices, norm: float, wanted: Tensor) -> dict[str, float]:
+        errors = []
+        for name, layer in self._layers.items():
+            exact = self._base[name] + update[name]
+            layer.weight.copy_(WAYS[way](exact))
+            errors.append(layer.weight - exact)
+        loss, logits = _asked(self._plain, self._held_out)
+        return {
+            "weight_error_over_update": _norm(errors) / norm,
+            "logit_error": ((logits - wanted).norm() / wanted.norm()).item(),
+            "loss": loss,
+        }
+
+
+class Branch:
+    """Adds an update's product to a layer's output."""
+
+    def __init__(self, update: Tensor) -> None:
+        self._update = update
+
+    def __call__(self, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output + F.linear(given[0], self._update)
+
+
+@torch.no_grad()
+def _asked(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[float, Tensor]:
+    """Mean loss over all answer tokens, and the logits (answers, vocab) they come from."""
+    logits, targets = [], []
+    for example in held_out:
+        ids = torch.tensor([example.ids])
+        answers = ids[0, len(example.ids) - example.answer_tokens :]
+        given = model(input_ids=ids, use_cache=False, logits_to_keep=len(answers) + 1).logits[0, :-1]
+        logits.append(given.float())
+        targets.append(answers)
+    joined = torch.cat(logits)
+    return F.cross_entropy(joined, torch.cat(targets)).item(), joined
+
+
+def _norm(matrices: Any) -> float:
+    """Of all of them together."""
+    return float(sum(float(matrix.detach().double().pow(2).sum()) for matrix in matrices) ** 0.5)
+
+
+def _silent(progress: object) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,172 @@
+"""Memory of real steps for the figures: inside one step, and over steps of which one has a long row."""
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.figures.checkpointing import LENGTHS
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.model.quantization import resident_tensors
+from lora_lab.worker.training.loop import answer_loss, optimizer_of
+from lora_lab.worker.training.memory_meter import LiveStorages
+from lora_lab.worker.training.packing import Encoded, Row, encode, pack
+from lora_lab.worker.training.session import Machine, Session, attach, open_session
+
+BATCH = 2
+MEASURED_STEP = 2  # the first comes before there are gradients and moments
+TIMED_STEPS = 4
+"""The fastest counts, in processor time: other programs on the machine disturb it least."""
+POINTS = 240
+SHORT_TOKENS, LONG_TOKENS, LONG_STEP, STEPS = 48, 512, 8, 12
+SPIKE_RANK = 64
+
+
+class Timeline(LiveStorages):
+    """Live bytes after every operator."""
+
+    def __init__(self, resident: Iterable[Tensor]) -> None:
+        super().__init__(resident)
+        self.samples: list[int] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        self.samples.append(self.live_bytes)
+        return result
+
+
+def training(models_dir: Path, machine: Machine) -> dict[str, Any]:
+    """Both measurements, on the embedded model."""
+    session = open_session(
+        EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir, report=lambda progress: None
+    )
+    tokens = _tokens(session)
+    steps = [
+        _one_setting(session, tokens, length, checkpointing)
+        for length in LENGTHS
+        for checkpointing in (False, True)
+    ]
+    return {
+        "model": EMBEDDED_MODEL,
+        "inside_a_step": {
+            "bits": "nf4-dq",
+            "rank": 8,
+            "targets": "all-linear",
+            "batch": BATCH,
+            "seed": 0,
+            "runs": steps,
+        },
+        "spike": _spike(session, tokens),
+    }
+
+
+def _tokens(session: Session) -> list[int]:
+    """Of the app's own cards, one after another."""
+    found: list[int] = []
+    for example in own_dataset().train:
+        found += encode(session.tokenizer, example).ids
+        if len(found) > 2 * LONG_TOKENS:
+            break
+    return found
+
+
+def _row(tokens: Sequence[int], *, examples: int, length: int, machine: Machine) -> Row:
+    """Examples of equal length, half of each an answer."""
+    parts = [tuple(tokens[at * length : (at + 1) * length]) for at in range(examples)]
+    return pack([Encoded(ids=ids, answer_tokens=length // 2) for ids in parts], machine.device)
+
+
+class Stepper:
+    """A model with a fresh adapter and its optimizer, stepped as the lab's loop steps "
+    "(worker/training/loop.py)."""
+
+    def __init__(self, session: Session, spec: RunSpec) -> None:
+        self.machine = session.machine
+        self.model = attach(session, spec, find_shape(spec.model)).model
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = optimizer_of(self.parameters, spec)
+        self.model.train()
+
+    def step(self, row: Row) -> int | None:
+        """One step; how many samples a timeline had at its turn, if one watches."""
+        loss = answer_loss(self.model, row, self.machine.autocast())
+        turn = len(self.watch.samples) if self.watch else None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)
+        return turn
+
+    watch: Timeline | None = None
+
+    def watched_step(self, row: Row) -> tuple[Timeline, int]:
+        """One step with a timeline, and where the backward pass begins in it."""
+        state = [p.grad for p in self.parameters if p.grad is not None] + self.moments()
+        self.watch = Timeline([*resident_tensors(self.model), *state])
+        with self.watch:
+            turn = self.step(row)
+        watch, self.watch = self.watch, None
+        assert turn is not None
+        return watch, turn
+
+    def moments(self) -> list[Tensor]:
+        """What the optimizer keeps."""
+        states = (self.optimizer.state[p] for p in self.parameters)
+        return [item for state in states for item in state.values() if isinstance(item, Tensor)]
+
+
+def _one_setting(session: Session, tokens: Sequence[int], length: int, checkpointing: bool) -> dict[str, Any]:
+    spec = RunSpec(bits="nf4-dq", rank=8, checkpointing=checkpointing, batch=BATCH, seed=0)
+    stepper = Stepper(session, spec)
+    row = _row(tokens, examples=BATCH, length=length, machine=session.machine)
+    for _ in range(MEASURED_STEP - 1):
+        stepper.step(row)
+    watch, turn = stepper.watched_step(row)
+    seconds = []
+    for _ in range(TIMED_STEPS):
+        started = time.process_time()
+        stepper.step(row)
+        seconds.append(time.process_time() - started)
+    session.base = stepper.model.unload()
+    return {
+        "seq_len": length,
+        "checkpointing": checkpointing,
+        "answer_tokens": int(row.targets.numel()),
+        "operators": len(watch.samples),
+        "turn": turn / len(watch.samples),
+        "peak_bytes": watch.peak_bytes,
+        "cpu_seconds": round(min(seconds), 3),
+        "live_bytes": _thinned(watch.samples),
+    }
+
+
+def _thinned(samples: Sequence[int]) -> list[int]:
+    """The highest of each stretch, so that no peak is lost."""
+    edges = [round(at * len(samples) / POINTS) for at in range(POINTS + 1)]
+    return [max(samples[low:high]) for low, high in pairwise(edges)]
+
+
+def _spike(session: Session, tokens: Sequence[int]) -> dict[str, Any]:
+    spec = RunSpec(bits="nf4-dq", rank=SPIKE_RANK, batch=1, steps=STEPS, seed=0)
+    stepper = Stepper(session, spec)
+    steps = []
+    for number in range(1, STEPS + 1):
+        length = LONG_TOKENS if number == LONG_STEP else SHORT_TOKENS
+        watch, _ = stepper.watched_step(_row(tokens, examples=1, length=length, machine=session.machine))
+        steps.append(
+            {"step": number, "tokens": length, "peak_bytes": watch.peak_bytes, "live_bytes": watch.live_bytes}
+        )
+    moments = sum(moment.untyped_storage().nbytes() for moment in stepper.moments())
+    session.base = stepper.model.unload()
+    return {
+        "bits": "nf4-dq", "rank": SPIKE_RANK, "targets": "all-linear", "batch": 1, "seed": 0,
+        "optimizer": "adamw", "optimizer_bytes": moments, "steps": steps,
+    }  # fmt: skip

@@ -1,0 +1,107 @@
+"""Attention of packed rows, one example after another.
+
+A packed row holds several examples that must not see each other. With a block mask over the whole row,
+attention computes all T x T pairs and throws most away; here each example attends to itself alone.
+
+For short examples on a CPU the products are written out: PyTorch's fused kernel spends twice the time on
+them, most of it in its backward (docs/performance.md). Long examples and GPUs take the fused kernel, which
+keeps no L x L part.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
+
+NAME = "packed_sdpa"
+PLAIN_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "granite"})
+"""Model types whose attention is causal and scaled, with at most a sliding window."""
+
+
+class ShortAttention(torch.autograd.Function):
+    """softmax(scale · q kᵀ) v of one example, causal. Keeps q, k, v and the softmax p for the backward."""
+
+    @staticmethod
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]  # it would narrow the scores
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """q (kv_heads, group · seq, head), k and v (kv_heads, seq, head) -> like q."""
+        seq = k.shape[1]
+        # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+        scores = torch.bmm(q.float(), k.float().transpose(1, 2)).mul_(scale)  # (kv_heads, group · seq, seq)
+        hidden = scores.new_full((seq, seq), float("-inf")).triu_(1)
+        p = scores.view(len(k), -1, seq, seq).add_(hidden).softmax(-1).to(q.dtype).view_as(scores)
+        ctx.save_for_backward(q, k, v, p)
+        ctx.scale = scale
+        return torch.bmm(p, v)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """grad like q -> gradients of q, k and v."""
+        (grad,) = grads
+        q, k, v, p = ctx.saved_tensors
+        grad_p = torch.bmm(grad.float(), v.float().transpose(1, 2))
+        mean = (grad_p * p).sum(-1, keepdim=True)  # the softmax passes on differences only
+        grad_s = (grad_p.sub_(mean).mul_(p).mul_(ctx.scale)).to(q.dtype)
+        return (
+            torch.bmm(grad_s, k),
+            torch.bmm(grad_s.transpose(1, 2), q),
+            torch.bmm(p.transpose(1, 2), grad),
+            None,
+        )
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    example_lengths: Sequence[int] | None = None,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """query (1, heads, seq, head), key and value (1, kv_heads, seq, head) -> (1, seq, heads, head).
+
+    `example_lengths` comes with the model's call and sums to seq. Without it, as when answers are generated,
+    this is the library's own attention with its mask.
+    """
+    window = options.get("sliding_window")
+    if example_lengths is None or (window is not None and max(example_lengths) > window):
+        output: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **options
+        )
+        return output
+    narrow = value.dtype  # rotated queries and keys come in fp32 under autocast
+    parts = (part.to(narrow).split(list(example_lengths), 2) for part in (query, key, value))
+    scale = float(options.get("scaling") or query.shape[-1] ** -0.5)
+    attended = [attend(q, k, v, scale) for q, k, v in zip(*parts, strict=True)]
+    return torch.cat(attended, 1), None
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """One example: q (1, heads, seq, head), k and v (1, kv_heads, seq, head) -> (1, seq, heads, head)."""
+    _, heads, seq, head = q.shape
+    if q.device.type != "cpu" or seq > SHORT_EXAMPLE_TOKENS:
+        fused = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)
+        return fused.transpose(1, 2)
+    kv_heads = k.shape[1]
+    grouped = q.reshape(kv_heads, heads // kv_heads * seq, head)
+    written: Tensor = ShortAttention.apply(grouped, k[0], v[0], scale)  # type: ignore[no-untyped-call]
+    return written.view(1, heads, seq, head).transpose(1, 2)
+
+
+def attend_by_example(model: PreTrainedModel) -> None:
+    """Let a plain model that was loaded with the library's scaled dot-product attention use this one."""
+    if model.config.model_type not in PLAIN_TYPES:
+        return
+    ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    model.set_attn_implementation(NAME)

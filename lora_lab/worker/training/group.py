@@ -1,0 +1,329 @@
+"""Several adapters on one frozen model, trained side by side.
+
+    step:   W of layer 1 decoded   cell 1, cell 2, ... through layer 1
+            W of layer 2 decoded   cell 1, cell 2, ... through layer 2      ... and back the same way
+
+Every cell has its own rows, its own A and B, its own loss, clipping, learning rate and optimizer state; cells
+share the frozen weights and what it costs to decode them. A cell that ends leaves the others as they are.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from peft import PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.spec import RunSpec
+from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.group_attention import Positions, positions_of, written_out
+from lora_lab.worker.training.group_layer import (
+    READS,
+    Factors,
+    GroupedLayer,
+    Norm,
+    Part,
+    Saved,
+    answer_losses,
+    base_of,
+    matrix_of,
+)
+from lora_lab.worker.training.loop import CLIP_NORM, EVALUATION_BATCH, answer_loss
+from lora_lab.worker.training.lora_matmul import Decoder, install, unflatten
+from lora_lab.worker.training.packing import Encoded, Row, pack, shared_beginning
+from lora_lab.worker.training.session import Session, adapter_config
+
+TRIAL_TOLERANCE = 0.02
+"""Of a loss: rounding stays below it in any number type, another formula does not."""
+
+
+class Cell:
+    """One adapter: all its numbers in one fp32 buffer, every A and then every B, which is kept transposed.
+
+    PEFT's own parameters are views of the buffer, so what PEFT saves is what was trained.
+    """
+
+    def __init__(self, spec: RunSpec, name: str, layers: Sequence[Any], dtype: torch.dtype) -> None:
+        self.spec, self.name = spec, name
+        pairs = [[[_pair(layer, matrix, name) for matrix in read] for read in READS] for layer in layers]
+        present = [pair for layer in pairs for read in layer for pair in read if pair is not None]
+        self._a_numbers = sum(a.numel() for a, _ in present)
+        numbers = self._a_numbers + sum(b.numel() for _, b in present)
+        self.flat = nn.Parameter(torch.empty(numbers, device=present[0][0].device))
+        self.grad = torch.zeros_like(self.flat.data)
+        self._narrow = torch.empty_like(self.flat.data, dtype=dtype)
+        self._a_end, self._b_end = 0, self._a_numbers
+        self.factors = [
+            tuple(self._place(read, _d_in(layer, names)) for read, names in zip(reads, READS, strict=True))
+            for reads, layer in zip(pairs, layers, strict=True)
+        ]
+
+    @property
+    def kept(self) -> tuple[Tensor, ...]:
+        """What stays of it between two steps, moments apart."""
+        return self.flat.data, self.grad, self._narrow
+
+    def narrow(self) -> None:
+        """Bring A and the scaled B up to date in the compute type."""
+        a, b = self.flat.data[: self._a_numbers], self.flat.data[self._a_numbers :]
+        self._narrow[: self._a_numbers].copy_(a)
+        torch.mul(b, self.spec.scaling, out=self._narrow[self._a_numbers :])
+
+    def clip(self) -> float:
+        """The gradient's norm, before it is cut to the usual bound; not finite when a number is not."""
+        self.grad[self._a_numbers :].mul_(self.spec.scaling)  # so far it was that of the scaled B
+        norm = float(self.grad.norm())
+        if norm > CLIP_NORM:
+            self.grad.mul_(CLIP_NORM / (norm + 1e-6))  # as torch's clip_grad_norm_
+        return norm
+
+    def _place(self, read: Sequence[tuple[nn.Parameter, nn.Parameter] | None], d_in: int) -> Factors:
+        """Move one input's A and B into the buffer, A's one below the other."""
+        start, columns = self._a_end, 0
+        parts: list[Part | None] = []
+        for pair in read:
+            if pair is None:
+                parts.append(None)
+                continue
+            a, b = pair
+            self._a_end = self._adopt(a, self._a_end, (len(a), d_in))
+            place, transposed = slice(self._b_end, self._b_end + b.numel()), (len(a), len(b))
+            b.data = b.data.t()
+            self._b_end = self._adopt(b, self._b_end, transposed)
+            b.data = b.data.t()
+            parts.append(
+                Part(
+                    columns=slice(columns, columns + len(a)),
+                    b=self._narrow[place].view(transposed),
+                    grad_b=self.grad[place].view(transposed),
+                )
+            )
+            columns += len(a)
+        stacked = slice(start, self._a_end)
+        return Factors(
+            a=self._narrow[stacked].view(-1, d_in),
+            grad_a=self.grad[stacked].view(-1, d_in),
+            parts=tuple(parts),
+        )
+
+    def _adopt(self, parameter: nn.Parameter, start: int, size: tuple[int, int]) -> int:
+        """Make a parameter a view of the buffer, its values kept; where it ends there."""
+        view = self.flat.data[start : start + parameter.numel()].view(size)
+        view.copy_(parameter.data)
+        parameter.data = view
+        return start + parameter.numel()
+
+
+def _pair(layer: Any, matrix: str, adapter: str) -> tuple[nn.Parameter, nn.Parameter] | None:
+    module = matrix_of(layer, matrix)
+    if not isinstance(module, LoraLayer):
+        return None
+    return module.lora_A[adapter].weight, module.lora_B[adapter].weight
+
+
+def _d_in(layer: Any, names: Sequence[str]) -> int:
+    return int(base_of(matrix_of(layer, names[0])).in_features)  # type: ignore[arg-type]
+
+
+class Strand:
+    """One cell's row on its way through the layers and back."""
+
+    def __init__(self, cell: Cell | None, row: Row, embedded: Tensor, positions: Positions) -> None:
+        self.row, self.state = row, embedded
+        self.grad: Tensor | None = None
+        self.loss = math.nan
+        self._cell, self._positions = cell, positions
+        self._checkpointing = cell is not None and cell.spec.checkpointing
+        self._tape: list[Tensor | Saved] = []
+
+    def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
+        """Through one layer; with `keep`, there is a way back."""
+        x = self.state
+        self.state, saved = layer.forward(x, self._factors(layer, number), self._positions)
+        if keep:
+            self._tape.append(x if self._checkpointing else saved)
+
+    def backward(self, layer: GroupedLayer, number: int) -> None:
+        """Back through the layer that came last."""
+        factors, saved = self._factors(layer, number), self._tape.pop()
+        if isinstance(saved, Tensor):
+            _, saved = layer.forward(saved, factors, self._positions)
+        assert self.grad is not None
+        self.grad = layer.backward(self.grad, saved, factors, self._positions)
+
+    def _factors(self, layer: GroupedLayer, number: int) -> tuple[Factors, ...]:
+        return layer.unadapted if self._cell is None else self._cell.factors[number]
+
+
+def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
+    """Tokens of a common beginning, such as a system prompt, that a row computes once.
+
+    None where the fused kernel attends, which can't: for a long example, and on GPUs.
+    """
+    longest = max(len(item.ids) for item in examples)
+    return shared_beginning(examples) if written_out(device, longest) else 0
+
+
+class Group:
+    """A session's frozen model with one fresh adapter for each cell."""
+
+    def __init__(self, session: Session, specs: Sequence[RunSpec], shape: ModelShape) -> None:
+        self._session = session
+        self._dtype = session.machine.compute_dtype
+        self._decoder = Decoder(self._dtype)
+        self._asked: dict[Any, tuple[Tensor, Tensor]] = {}
+        session.base.config._name_or_path = shape.hub_id or session.model_name
+        names = [f"cell{number}" for number in range(len(specs))]
+        self.model = _with_adapters(session, specs, names, shape)
+        install(self.model, self._decoder, adapted=self._routed)
+        self._body, self._head = session.base.get_decoder(), session.base.get_output_embeddings()
+        self._norm = Norm(self._body.norm.weight, self._body.norm.variance_epsilon, self._dtype)
+        layers = list(self._body.layers)
+        self._score_scale = float(layers[0].self_attn.scaling)
+        self._layers = [GroupedLayer(layer, self._decoder.weight, self._dtype) for layer in layers]
+        self.cells = [Cell(spec, name, layers, self._dtype) for spec, name in zip(specs, names, strict=True)]
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)  # gradients go straight into the cells' buffers
+
+    def agrees_with_library(self, examples: Sequence[Encoded]) -> bool:
+        """Whether the layer written here is this model's: tried on one row, without adapters."""
+        row = pack(examples, self._session.machine.device)
+        with torch.no_grad():
+            theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
+        return abs(theirs - self.held_out_losses([None], examples)[0]) < TRIAL_TOLERANCE
+
+    @torch.no_grad()
+    def gradients(self, cells: Sequence[Cell], rows: Sequence[Row]) -> list[float]:
+        """Each cell's loss on its own row; its gradient is then in its buffer, if the loss is a number."""
+        for cell in cells:
+            cell.narrow()
+        strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]
+        self._forward(strands, keep=True)
+        for strand in strands:
+            self._turn(strand)
+        going = [strand for strand in strands if strand.grad is not None]
+        for number, layer in reversed(list(enumerate(self._layers))):
+            with self._decoder.kept():
+                for strand in going:
+                    strand.backward(layer, number)
+        return [strand.loss for strand in strands]
+
+    @torch.no_grad()
+    def held_out_losses(self, cells: Sequence[Cell | None], examples: Sequence[Encoded]) -> list[float]:
+        """Mean loss over all answer tokens of `examples` for each cell; None is the base model itself."""
+        for cell in cells:
+            if cell is not None:
+                cell.narrow()
+        totals, count, shared = [0.0] * len(cells), 0, shared_in(examples, self._session.machine.device)
+        for start in range(0, len(examples), EVALUATION_BATCH):
+            together = examples[start : start + EVALUATION_BATCH]
+            row = pack(together, self._session.machine.device, shared=shared)
+            strands = [self._strand(cell, row) for cell in cells]
+            self._forward(strands, keep=False)
+            for place, strand in enumerate(strands):
+                normed, _ = self._norm.forward(strand.state[row.keep])
+                totals[place] += float(answer_losses(normed @ self._head_weight.t(), row.targets).sum())
+            count += row.targets.numel()
+        return [total / count for total in totals]
+
+    def answers(self, cells: Sequence[Cell], prompts: Sequence[str]) -> list[list[str]]:
+        """Each cell's greedy answers, all asked in one batch; the base model's when there is no cell."""
+        for layer in self.model.modules() if cells else ():
+            if isinstance(layer, LoraLayer):
+                self._asked[layer] = _stacked(layer, cells, self._dtype)
+        asked = list(prompts) * max(1, len(cells))
+        with self._decoder.kept_if_it_fits(self.model):
+            found = answers(self.model, self._session.tokenizer, asked, self._session.machine.autocast())
+        self._asked.clear()
+        return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
+
+    def save(self, cell: Cell, folder: Path) -> None:
+        """A cell's adapter as PEFT writes it, in a folder that is not there yet."""
+        inside = folder.with_name(folder.name + ".cells")
+        own = {n: p.contiguous() for n, p in self.model.state_dict().items() if f".{cell.name}." in n}
+        self.model.save_pretrained(inside, selected_adapters=[cell.name], state_dict=own)
+        (inside / "README.md").rename(inside / cell.name / "README.md")
+        (inside / cell.name).rename(folder)
+        shutil.rmtree(inside)
+
+    def _strand(self, cell: Cell | None, row: Row) -> Strand:
+        embedded = self._body.embed_tokens(row.input_ids)
+        cos, sin = self._body.rotary_emb(embedded, position_ids=row.position_ids)
+        config = self._body.config
+        positions = positions_of(
+            cos[0],
+            sin[0],
+            row.example_lengths,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            scale=self._score_scale,
+            shared=row.shared,
+        )
+        return Strand(cell, row, embedded[0], positions)
+
+    def _forward(self, strands: Sequence[Strand], *, keep: bool) -> None:
+        for number, layer in enumerate(self._layers):
+            with self._decoder.kept():
+                for strand in strands:
+                    strand.forward(layer, number, keep=keep)
+
+    def _turn(self, strand: Strand) -> None:
+        """Loss and its gradient by the last layer's output. One cell after another: logits exist once."""
+        x = strand.state[strand.row.keep]  # (answers, hidden)
+        normed, scale = self._norm.forward(x)
+        logits = normed @ self._head_weight.t()  # (answers, vocab)
+        strand.loss = float(answer_losses(logits, strand.row.targets).mean())
+        if math.isfinite(strand.loss):
+            grad = self._norm.backward(logits @ self._head_weight, x, scale)  # logits are their own gradient
+            strand.grad = torch.zeros_like(strand.state).index_copy_(0, strand.row.keep, grad)
+
+    @property
+    def _head_weight(self) -> Tensor:
+        return self._head.weight.detach().to(self._dtype)  # type: ignore[no-any-return]
+
+    def _routed(self, layer: Any, decoder: Decoder) -> Callable[[Tensor], Tensor]:
+        """A forward without gradients that gives each asked cell its share of the batch."""
+        base = layer.get_base_layer()
+
+        def forward(x: Tensor) -> Tensor:
+            rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
+            weight = decoder.weight(base).t()
+            if layer not in self._asked:
+                return unflatten(rows @ weight, x, base)
+            a, b = self._asked[layer]
+            update = rows.view(len(a), -1, rows.shape[1]) @ a @ b  # (cells, rows of each, d_out)
+            return unflatten(update.flatten(0, 1).addmm_(rows, weight), x, base)  # rounds once
+
+        return forward
+
+
+def _stacked(layer: Any, cells: Sequence[Cell], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out) in the compute type, zeros beyond a rank."""
+    widest = max(cell.spec.rank for cell in cells)
+    pairs = []
+    for cell in cells:
+        missing = (0, 0, 0, widest - cell.spec.rank)
+        a, b = layer.lora_A[cell.name].weight, layer.lora_B[cell.name].weight
+        pairs.append((F.pad(a, missing).t(), F.pad((b * cell.spec.scaling).t(), missing)))
+    return torch.stack([a for a, _ in pairs]).to(dtype), torch.stack([b for _, b in pairs]).to(dtype)
+
+
+def _with_adapters(
+    session: Session, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
+) -> PeftModel:
+    """Every adapter starts from its own seed, as it does in a run of its own."""
+    model: PeftModel | None = None
+    for spec, name in zip(specs, names, strict=True):
+        torch.manual_seed(spec.seed)
+        if model is None:
+            model = get_peft_model(session.base, adapter_config(spec, shape), adapter_name=name)
+        else:
+            model.add_adapter(name, adapter_config(spec, shape))
+    assert model is not None
+    return model

@@ -1,0 +1,178 @@
+"""Attention of one adapter's packed row, forward and backward written out (worker/training/group_layer.py).
+
+Each example attends alone, behind what all of them begin with, if that is in the row once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
+from lora_lab.worker.training.attention import attend
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where the tokens of one packed row stand in their examples.
+
+    With `shared`, the first of the parts is what all examples begin with, and the others see it, too.
+    """
+
+    turns: tuple[tuple[Tensor, Tensor], ...]
+    """Cosines and sines (tokens, heads · head) of queries, which carry the scores' scale, and of keys; fp32,
+    one for each number that is turned, sines of first halves with a minus.
+    """
+
+    lengths: tuple[int, ...]
+    masks: tuple[Tensor, ...]
+    """Of each part, where attention is written out: minus infinity where a token would see a later one; fp32
+    (part, keys).
+    """
+
+    head: int
+    shared: int = 0
+
+    @property
+    def parts(self) -> Iterable[tuple[int, slice]]:
+        """Length and place of each."""
+        ends = [sum(self.lengths[: number + 1]) for number in range(len(self.lengths))]
+        return [(length, slice(end - length, end)) for length, end in zip(self.lengths, ends, strict=True)]
+
+    def seen(self, x: Tensor, part: slice, dim: int) -> Tensor:
+        """What the tokens of a part see of x, which has all tokens in `dim`."""
+        own = x.narrow(dim, part.start, part.stop - part.start)
+        return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
+
+
+def written_out(device: torch.device, longest: int) -> bool:
+    """Whether attention is, for examples of up to so many tokens."""
+    return device.type == "cpu" and longest <= SHORT_EXAMPLE_TOKENS
+
+
+def positions_of(
+    cos: Tensor,
+    sin: Tensor,
+    lengths: tuple[int, ...],
+    *,
+    heads: int,
+    kv_heads: int,
+    scale: float,
+    shared: int = 0,
+) -> Positions:
+    """cos and sin (tokens, head) of a packed row; `scale` is that of the attention's scores.
+
+    A row with a shared beginning must be one whose attention is written out.
+    """
+    counts = ((heads, scale), (kv_heads, 1.0))
+    written = written_out(cos.device, shared + max(lengths))
+    assert written or not shared
+    before = [0, *(shared for _ in lengths[1:])]
+    sizes = tuple(zip(lengths, before, strict=True)) if written else ()
+    masks = {(n, m): cos.new_full((n, m + n), float("-inf")).triu_(1 + m) for n, m in set(sizes)}
+    signed = torch.cat([-sin[:, : sin.shape[1] // 2], sin[:, sin.shape[1] // 2 :]], 1)
+    return Positions(
+        turns=tuple((cos.mul(by).repeat(1, n), signed.mul(by).repeat(1, n)) for n, by in counts),
+        lengths=lengths,
+        masks=tuple(masks[size] for size in sizes),
+        head=cos.shape[1],
+        shared=shared,
+    )
+
+
+def turned(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: bool = False) -> Tensor:
+    """Rotary positions (arXiv:2104.09864) on x (tokens, heads · head), computed in fp32; `back` is for a
+    gradient. The first half of each head is the real part of complex numbers.
+    """
+    cos, sin = turn
+    wide = x.float()
+    halves = wide.view(len(x), -1, 2, head // 2)
+    other = torch.cat([halves[:, :, 1:], halves[:, :, :1]], 2).view_as(wide).mul_(sin)
+    return (wide * cos).add_(other, alpha=-1 if back else 1).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What attention keeps for its backward: queries, keys and values as its products read them, and either
+    the softmax of every example or, from the fused kernel, its output with a graph.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    softmaxes: tuple[Tensor, ...] = ()
+    fused: Tensor | None = None
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
+    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example alone
+    behind what they share.
+    """
+    for_queries, for_keys = positions.turns
+    q, k = turned(q, for_queries, positions.head), turned(k, for_keys, positions.head)
+    q, k, v = (part.view(len(part), -1, positions.head) for part in (q, k, v))
+    if not positions.masks:
+        return _fused(q, k, v, positions)
+    output = torch.empty_like(q)
+    q, k, v = (part.transpose(0, 1).contiguous() for part in (q, k, v))
+    # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+    keys = k.float().transpose(1, 2)
+    softmaxes = []
+    for (seq, part), mask in zip(positions.parts, positions.masks, strict=True):
+        queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
+        scores = torch.bmm(queries.float(), positions.seen(keys, part, 2))
+        p = scores.view(len(q), seq, -1).add_(mask).softmax(-1).to(q.dtype).view_as(scores)
+        output[part] = torch.bmm(p, positions.seen(v, part, 1)).view(len(q), seq, -1).transpose(0, 1)
+        softmaxes.append(p)
+    return output.flatten(1), Attended(q, k, v, tuple(softmaxes))
+
+
+def attention_backward(
+    grad: Tensor, output: Tensor, saved: Attended, positions: Positions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """grad and output like q -> gradients of q, k and v."""
+    if saved.fused is not None:
+        grads = torch.autograd.grad(saved.fused, (saved.q, saved.k, saved.v), grad.view_as(saved.fused))
+    else:
+        grads = _short_backward(grad, output, saved, positions)
+    grad_q, grad_k, grad_v = (part.flatten(1) for part in grads)  # (tokens, heads · head) each
+    for_queries, for_keys = positions.turns
+    grad_q = turned(grad_q, for_queries, positions.head, back=True)
+    return grad_q, turned(grad_k, for_keys, positions.head, back=True), grad_v
+
+
+def _short_backward(
+    grad: Tensor, output: Tensor, saved: Attended, positions: Positions
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = saved.q, saved.k, saved.v
+    heads, tokens, head = q.shape
+    # The softmax passes on differences from a mean gradient, which is the output's gradient by the output.
+    means = (grad.float() * output.float()).view(tokens, heads, head).sum(-1).t()  # (heads, tokens)
+    incoming = grad.view(tokens, heads, head).transpose(0, 1).contiguous()
+    values = v.float().transpose(1, 2)
+    grad_q, grad_k, grad_v = (part.new_empty(tokens, len(part), head) for part in (q, k, v))
+    for (seq, part), p in zip(positions.parts, saved.softmaxes, strict=True):
+        queries, given = (x[:, part].reshape(len(k), -1, head) for x in (q, incoming))
+        grad_p = torch.bmm(given.float(), positions.seen(values, part, 2))
+        grad_p.view(heads, seq, -1).sub_(means[:, part, None])
+        grad_s = grad_p.mul_(p.float()).to(q.dtype)  # a product of two number types takes ten times as long
+        grad_q[part] = torch.bmm(grad_s, positions.seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
+        for grads, found in (
+            (grad_k, torch.bmm(grad_s.transpose(1, 2), queries).transpose(0, 1)),
+            (grad_v, torch.bmm(p.transpose(1, 2), given).transpose(0, 1)),
+        ):
+            grads[part] = found[-seq:]
+            if len(found) > seq:
+                grads[: positions.shared] += found[:-seq]
+    return grad_q, grad_k, grad_v
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
+    """Long examples, and GPUs: the library's kernel, which keeps no (seq, seq) part."""
+    with torch.enable_grad():
+        q, k, v = (part.detach().requires_grad_() for part in (q, k, v))
+        parts = (x.transpose(0, 1)[None].split(positions.lengths, 2) for x in (q, k, v))
+        attended = [attend(q, k, v, 1.0)[0] for q, k, v in zip(*parts, strict=True)]
+        fused = torch.cat(attended)
+    return fused.detach().flatten(1), Attended(q, k, v, fused=fused)

@@ -1,0 +1,243 @@
+"""One decoder layer of Llama's family, for one adapter of several that share the frozen weights.
+
+    x ── norm ── q k v ── attention ── o ──(+)── norm ── gate up ── silu · ── down ──(+)──
+    └──────────────────────────────────────┘ └──────────────────────────────────────────┘
+
+The same mathematics as the library's layer with the lab's products (lora_matmul.py), forward and backward
+written out, so that nothing is done twice and no graph is built. Each call works on one adapter's
+rows: 350 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters'
+rows at once. Forward, every operator rounds as in a run of its own; only then are bf16 losses and gradients
+those of that run (docs/performance.md).
+
+Number types are explicit, so nothing here runs under autocast.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lora_lab.worker.training.group_attention import Attended, Positions, attention, attention_backward
+
+READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
+"""Matrices that read the same input, in the order of a layer."""
+
+CACHED_LOGITS = 2**18
+"""Of one block: 1 MB in fp32."""
+
+Decode = Callable[[nn.Module], Tensor]
+
+
+# ---- products
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One adapter's B of one matrix."""
+
+    columns: slice
+    """Its share of h = x Aᵀ."""
+
+    b: Tensor  # (rank, d_out): Bᵀ, scaled, in the compute type
+    grad_b: Tensor  # (rank, d_out), fp32, of the scaled Bᵀ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """One adapter's A and B of all matrices that read the same input; None for a matrix it does not adapt."""
+
+    a: Tensor  # (sum of ranks, d_in) in the compute type
+    grad_a: Tensor  # (sum of ranks, d_in), fp32
+    parts: tuple[Part | None, ...]
+
+    @property
+    def adapts(self) -> bool:
+        """Whether any of the matrices."""
+        return len(self.a) > 0
+
+
+@dataclass(frozen=True)
+class Products:
+    """y = x Wᵀ + (x Aᵀ)(s B)ᵀ for each matrix that reads x; arXiv:2106.09685, equation 3."""
+
+    frozen: tuple[Any, ...]
+    decode: Decode
+
+    def forward(self, x: Tensor, factors: Factors) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+        """x (tokens, d_in) -> one (tokens, d_out) for each matrix, and what the backward needs."""
+        h = x @ factors.a.t()  # (tokens, d_in) -> (tokens, sum of ranks)
+        outputs = []
+        for matrix, part in zip(self.frozen, factors.parts, strict=True):
+            weight = self.decode(matrix).t()
+            # Summed inside the product, which rounds once (docs/traps.md 12).
+            output = x @ weight if part is None else (h[:, part.columns] @ part.b).addmm_(x, weight)
+            outputs.append(output if matrix.bias is None else output + matrix.bias.to(output.dtype))
+        return outputs, (x if factors.adapts else h, h)
+
+    def backward(self, grads: Sequence[Tensor], saved: tuple[Tensor, Tensor], factors: Factors) -> Tensor:
+        """One gradient (tokens, d_out) for each matrix -> that of x. Those of A and B go to their places."""
+        x, h = saved
+        grad_h = torch.empty_like(h)
+        for grad, part in zip(grads, factors.parts, strict=True):
+            if part is not None:
+                grad_h[:, part.columns] = grad @ part.b.t()  # (tokens, d_out) -> (tokens, rank)
+                part.grad_b.copy_(h[:, part.columns].t() @ grad)
+        if factors.adapts:
+            factors.grad_a.copy_(grad_h.t() @ x)
+        grad_x = grad_h @ factors.a
+        for grad, matrix in zip(grads, self.frozen, strict=True):
+            grad_x.addmm_(grad, self.decode(matrix))
+        return grad_x
+
+    def unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
+        """For the base model itself."""
+        none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
+        return Factors(a=none, grad_a=none, parts=(None,) * len(self.frozen))
+
+
+# ---- norm and gate
+
+
+@dataclass(frozen=True)
+class Norm:
+    """weight · x / rms(x), from the fp32 residual to the compute type."""
+
+    weight: Tensor  # (hidden,), fp32
+    eps: float
+    dtype: torch.dtype
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (tokens, hidden) fp32 -> alike in the compute type, and each token's scale."""
+        scale = x.pow(2).mean(-1, keepdim=True).add_(self.eps).rsqrt_()
+        return (x * scale).mul_(self.weight).to(self.dtype), scale
+
+    def backward(self, grad: Tensor, x: Tensor, scale: Tensor) -> Tensor:
+        """grad like the output -> fp32 gradient of x."""
+        weighted = grad * self.weight if grad.dtype == torch.float32 else grad.float().mul_(self.weight)
+        along = (weighted * x).sum(-1, keepdim=True).mul_(scale.pow(3)).div_(-x.shape[-1])
+        return weighted.mul_(scale).addcmul_(x, along)
+
+
+def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """Of silu(gate) · up, in the memory of `grad` and `gate`; silu is computed again rather than kept."""
+    grad_up = F.silu(gate).mul_(grad)
+    torch.ops.aten.silu_backward(grad.mul_(up), gate, grad_input=gate)
+    return gate, grad_up
+
+
+# ---- the loss
+
+
+def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy (answers,) in fp32; `logits` (answers, vocab) become the gradient of its mean.
+
+    A few rows at a time stay in a core's cache: a quarter of the time, and no fp32 copy of all logits.
+    """
+    losses = torch.empty(len(logits), device=logits.device)
+    step = max(1, CACHED_LOGITS // logits.shape[1])
+    for start in range(0, len(logits), step):
+        part = slice(start, start + step)
+        wide, at_target = logits[part].float(), targets[part, None]
+        chosen = wide.gather(1, at_target)
+        highest = wide.amax(-1, keepdim=True)
+        total = wide.sub_(highest).exp_().sum(-1, keepdim=True)
+        losses[part] = (total.log() + highest - chosen)[:, 0]
+        # The softmax, less one at the target, over the number of answers.
+        wide.div_(total.mul_(len(logits)))
+        logits[part] = wide.scatter_add_(1, at_target, torch.full_like(chosen, -1 / len(logits)))
+    return losses
+
+
+# ---- the layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What one layer keeps for one adapter's backward."""
+
+    x: Tensor
+    middle: Tensor  # the residual between attention and MLP
+    scales: tuple[Tensor, Tensor]
+    reads: tuple[tuple[Tensor, Tensor], ...]  # input and h of each group of matrices
+    attended: Attended
+    output: Tensor  # attention's
+    gate: Tensor
+    up: Tensor
+
+
+class GroupedLayer:
+    """A decoder layer's frozen parts, used by one adapter after the other."""
+
+    def __init__(self, layer: Any, decode: Decode, dtype: torch.dtype) -> None:
+        self._norms = tuple(
+            Norm(norm.weight, norm.variance_epsilon, dtype)
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        )
+        self._products = tuple(
+            Products(tuple(base_of(matrix_of(layer, name)) for name in names), decode) for names in READS
+        )
+        self._dtype = dtype
+        like = layer.input_layernorm.weight
+        self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
+
+    def forward(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> tuple[Tensor, Saved]:
+        """The fp32 residual stream (tokens, hidden) of one adapter -> the same after this layer."""
+        first, second = self._norms
+        qkv, o, gate_up, down = self._products
+        normed, scale = first.forward(x)
+        (q, k, v), read = qkv.forward(normed, factors[0])
+        output, attended = attention(q, k, v, positions)
+        (added,), read_o = o.forward(output, factors[1])
+        middle = _sum(x, added)
+        normed, scale_mlp = second.forward(middle)
+        (gate, up), read_mlp = gate_up.forward(normed, factors[2])
+        (added,), read_down = down.forward(F.silu(gate).mul_(up), factors[3])
+        saved = Saved(
+            x=x,
+            middle=middle,
+            scales=(scale, scale_mlp),
+            reads=(read, read_o, read_mlp, read_down),
+            attended=attended,
+            output=output,
+            gate=gate,
+            up=up,
+        )
+        return _sum(middle, added), saved
+
+    def backward(
+        self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
+    ) -> Tensor:
+        """fp32 gradient of the layer's output -> that of its input, in the same memory."""
+        first, second = self._norms
+        qkv, o, gate_up, down = self._products
+        grad_unit = down.backward([grad.to(self._dtype)], saved.reads[3], factors[3])
+        grads: Sequence[Tensor] = gated_backward(grad_unit, saved.gate, saved.up)
+        del grad_unit  # what is done with gives its memory to what comes next
+        grad_normed = gate_up.backward(grads, saved.reads[2], factors[2])
+        del grads
+        grad += second.backward(grad_normed, saved.middle, saved.scales[1])
+        del grad_normed
+        grad_output = o.backward([grad.to(self._dtype)], saved.reads[1], factors[1])
+        grads = attention_backward(grad_output, saved.output, saved.attended, positions)
+        del grad_output
+        grad += first.backward(qkv.backward(grads, saved.reads[0], factors[0]), saved.x, saved.scales[0])
+        return grad
+
+
+def _sum(x: Tensor, added: Tensor) -> Tensor:
+    """fp32 and narrow -> fp32, in the widened copy's memory where there is one."""
+    return x + added if added.dtype == x.dtype else added.float().add_(x)
+
+
+def matrix_of(layer: Any, name: str) -> Any:
+    """A linear layer of a decoder layer by its last name."""
+    return getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
+
+
+def base_of(matrix: Any) -> nn.Module:
+    """Without PEFT's wrapper."""
+    base: nn.Module = matrix.get_base_layer() if hasattr(matrix, "get_base_layer") else matrix
+    return base

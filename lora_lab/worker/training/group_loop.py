@@ -1,0 +1,151 @@
+"""The training loop of a group: every cell takes its step, then the next step begins."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_lab.data.batches import step_plan
+from lora_lab.worker.training.group import Cell, Group, shared_in
+from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, learning_rate_at
+from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
+from lora_lab.worker.training.packing import Encoded, Row, pack
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedStep:
+    """What one optimizer step measured for one of the cells that took it together.
+
+    There is no peak of the cell alone: `group_peak_bytes` is that of all of them.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
+    seconds: float
+    """The cell's share: the shared step's wall time over the cells in it."""
+
+    shared_seconds: float
+    shared_by: int
+    group_live_bytes: int
+    group_peak_bytes: int
+
+
+def train_group(
+    group: Group,
+    examples: Sequence[Encoded],
+    *,
+    meter: Meter,
+    on_step: Callable[[Cell, SharedStep], None],
+    should_stop: Callable[[Cell], bool],
+    on_end: Callable[[Cell, NonFiniteLoss | None], None],
+) -> list[Cell]:
+    """All steps for every cell; those that reach the end.
+
+    A cell that is asked to stop, or whose loss is no longer a number, goes to `on_end` and the others go on.
+    """
+    going = list(group.cells)
+    spec = going[0].spec
+    optimizer = torch.optim.AdamW([cell.flat for cell in going], weight_decay=0.0, fused=True)
+    optimizer.param_groups = [{**optimizer.param_groups[0], "params": [cell.flat]} for cell in going]
+    plans = [step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=c.spec.seed) for c in going]
+    plan_of = dict(zip(going, plans, strict=True))
+    memory = PeakWatch(_with_copies(meter, group), optimizer)
+    measured = _measured_steps(examples, plans)
+    width, device = len(going), going[0].flat.device
+    shared = shared_in(examples, device)
+
+    for step in range(1, spec.steps + 1):
+        for cell in [cell for cell in going if should_stop(cell)]:
+            _leave(cell, going, optimizer)
+            on_end(cell, None)
+        if not going:
+            break
+        started = time.perf_counter()
+        for cell, settings in zip(group.cells, optimizer.param_groups, strict=True):
+            settings["lr"] = learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate)
+
+        batches = [[examples[i] for i in plan_of[cell][step - 1]] for cell in going]
+        rows = [pack(batch, device, shared=shared) for batch in batches]
+        everything = pack([item for batch in batches for item in batch], device)
+        with memory.of_step(step, everything) if step in measured else nullcontext():
+            losses, width = _gradients(group, going, rows, width)
+            norms = [
+                cell.clip() if math.isfinite(loss) else math.nan
+                for cell, loss in zip(going, losses, strict=True)
+            ]
+            for cell, norm in zip(going, norms, strict=True):
+                cell.flat.grad = cell.grad if math.isfinite(norm) else None
+            optimizer.step()
+        seconds, shared_by = time.perf_counter() - started, len(going)
+
+        for cell, batch, loss, norm in zip(tuple(going), batches, losses, norms, strict=True):
+            if not math.isfinite(norm):
+                _leave(cell, going, optimizer)
+                on_end(cell, NonFiniteLoss(step, loss, norm))
+                continue
+            on_step(
+                cell,
+                SharedStep(
+                    step=step,
+                    loss=loss,
+                    learning_rate=learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate),
+                    grad_norm=norm,
+                    tokens=sum(len(item.ids) for item in batch),
+                    seconds=seconds / shared_by,
+                    shared_seconds=seconds,
+                    shared_by=shared_by,
+                    group_live_bytes=memory.live_bytes,
+                    group_peak_bytes=memory.peak_bytes,
+                ),
+            )
+    return going
+
+
+def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:
+    """Counting every operator doubles the time of a shared step, so only two are measured: the first, for a
+    learner who is watching, and of the others the one with the most tokens, which has the peak.
+    """
+    tokens = [
+        sum(len(examples[i].ids) for picked in together for i in picked)
+        for together in zip(*plans, strict=True)
+    ]
+    return {1, max(range(1, len(tokens)), key=tokens.__getitem__, default=0) + 1}
+
+
+def _gradients(
+    group: Group, cells: Sequence[Cell], rows: Sequence[Row], width: int
+) -> tuple[list[float], int]:
+    """Losses, `width` cells at a time; half as many where memory runs out, and the width that fitted."""
+    losses: list[float] = []
+    while len(losses) < len(cells):
+        part = slice(len(losses), len(losses) + width)
+        try:
+            losses += group.gradients(cells[part], rows[part])
+        except (MemoryError, RuntimeError) as error:
+            if width == 1 or not is_out_of_memory(error):
+                raise
+            width = (width + 1) // 2
+    return losses, width
+
+
+def _leave(cell: Cell, going: list[Cell], optimizer: torch.optim.Optimizer) -> None:
+    """Its parameters keep their last values; its gradient and moments go."""
+    going.remove(cell)
+    cell.flat.grad = None
+    optimizer.state.pop(cell.flat, None)
+
+
+def _with_copies(meter: Meter, group: Group) -> Meter:
+    """Adapters in the compute type outlive a step, too."""
+
+    def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
+        return meter((*training_state, *(tensor for cell in group.cells for tensor in cell.kept)))
+
+    return measure

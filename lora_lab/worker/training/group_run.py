@@ -1,0 +1,243 @@
+"""Several runs in one job: those that may share the frozen base side by side, the others one by one.
+
+Every run keeps its own folder and its own events, in the form of a run that is alone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from psutil import virtual_memory
+
+from lora_lab.data import datasets
+from lora_lab.data.batches import RowSize
+from lora_lab.data.datasets import Dataset
+from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine import grouping
+from lora_lab.memory import ledger
+from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import RunSpec
+from lora_lab.worker.training.group import Cell, Group, shared_in
+from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.loop import NonFiniteLoss
+from lora_lab.worker.training.model_cache import Workbench
+from lora_lab.worker.training.packing import cut_to, encode
+from lora_lab.worker.training.run import (
+    FAILURES,
+    Work,
+    announcement,
+    execute,
+    failure_of,
+    rows_of,
+    shape_for,
+    shortest,
+    write_samples,
+)
+from lora_lab.worker.training.session import Session, meter_for
+
+TRIAL_EXAMPLES = 2
+
+
+def execute_group(
+    runs: Sequence[RunFolder],
+    home: LabHome,
+    models_dir: Path,
+    *,
+    bench: Workbench | None = None,
+    app_is_gone: Callable[[], bool],
+) -> bool:
+    """Do the runs; every way each can end is an event. True unless one of them failed."""
+    bench = bench or Workbench(models_dir)
+    well = True
+    for places in grouping.sets([run.spec for run in runs]):
+        together = [runs[place] for place in places]
+        if len(together) > 1 and shape_for(together[0].spec.model, home).model_type in grouping.GROUPED_TYPES:
+            well &= Together(together, home, app_is_gone).execute(bench)
+            continue
+        for run in together:
+            well &= execute(run, home, models_dir, bench=bench, app_is_gone=app_is_gone)
+    return well
+
+
+class Together:
+    """Runs that share one frozen base, in groups that fit into memory."""
+
+    def __init__(self, runs: Sequence[RunFolder], home: LabHome, app_is_gone: Callable[[], bool]) -> None:
+        self._works = [Work(run, run.spec, home, app_is_gone) for run in runs]
+        self._home, self._app_is_gone = home, app_is_gone
+        self._well = True
+
+    def execute(self, bench: Workbench) -> bool:
+        """Do the runs. What goes wrong in one ends that one; what goes wrong in all ends all that go on."""
+        try:
+            self._do(bench)
+        except FAILURES as error:
+            for work in self._works:
+                if not work.ended:
+                    self._fail(work, error)
+            bench.clear()
+        return self._well
+
+    def _do(self, bench: Workbench) -> None:
+        spec = self._works[0].spec
+        dataset = datasets.load_saved(self._works[0].run.path)
+        material = Material(bench.session_for(spec, self._report), dataset, self._home, spec)
+        for chunk in material.chunks(self._works):
+            session = bench.session_for(spec, self._report)
+            if self._app_is_gone():
+                for work in chunk:
+                    work.end_cut_off()
+            elif len(chunk) == 1 or not self._side_by_side(session, bench, chunk, material):
+                for work in chunk:
+                    self._alone(work, bench)
+
+    def _side_by_side(
+        self, session: Session, bench: Workbench, chunk: Sequence[Work], material: "Material"
+    ) -> bool:
+        """Whether it could be done."""
+        group = Group(session, [work.spec for work in chunk], material.shape)
+        agrees = group.agrees_with_library(material.examples[:TRIAL_EXAMPLES])
+        if agrees:
+            self._train(group, chunk, material)
+        bench.take_back(group.model)
+        return agrees
+
+    def _alone(self, work: Work, bench: Workbench) -> None:
+        work.ended = True  # by whoever does it now
+        self._well &= execute(
+            work.run, self._home, bench.models_dir, bench=bench, app_is_gone=self._app_is_gone
+        )
+
+    def _train(self, group: Group, chunk: Sequence[Work], material: "Material") -> None:
+        work_of = dict(zip(group.cells, chunk, strict=True))
+        predicted_bytes = material.predicted_bytes(chunk)
+        for cell, work in work_of.items():
+            work.writer = partial(group.save, cell)
+            work.run.emit(
+                "started",
+                trainable=cell.flat.numel(),
+                shared_by=len(chunk),
+                group_predicted_bytes=predicted_bytes,
+                **material.announcement(work),
+            )
+        finished = train_group(
+            group,
+            material.examples,
+            meter=meter_for(group.model, material.machine),
+            on_step=lambda cell, step: work_of[cell].on_step(step),
+            should_stop=lambda cell: work_of[cell].should_stop(),
+            on_end=lambda cell, error: self._leave(group, cell, work_of[cell], material, error),
+        )
+        for cell in finished:
+            work_of[cell].save(work_of[cell].step)
+        self._finish(group, {cell: work_of[cell] for cell in finished}, material)
+        for work in chunk:
+            work.put_down()
+
+    def _leave(
+        self, group: Group, cell: Cell, work: Work, material: "Material", error: NonFiniteLoss | None
+    ) -> None:
+        """One cell ends before the others."""
+        if error is not None:
+            self._fail(work, error)
+            return
+        work.save(work.step)
+        if self._app_is_gone():
+            work.end_cut_off()
+        else:
+            self._finish(group, {cell: work}, material)
+
+    def _finish(self, group: Group, works: dict[Cell, Work], material: "Material") -> None:
+        """Compare with the base and ask both, for several cells at once."""
+        cells = list(works)
+        if not cells:
+            return
+        self._tell(works.values(), "Measuring the held-out loss before and after")
+        before = material.base_loss(group)
+        for work, after in zip(works.values(), group.held_out_losses(cells, material.held_out), strict=True):
+            work.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(material.held_out))
+        self._tell(works.values(), "Asking both models the same questions")
+        base = material.base_answers(group)
+        for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
+            write_samples(work.run, material.asked, base, tuned)
+            work.end("finished" if work.step == work.spec.steps else "stopped")
+
+    def _fail(self, work: Work, error: Exception) -> None:
+        work.end("failed", **asdict(failure_of(error, work)))
+        self._well = False
+
+    def _report(self, progress: Progress) -> None:
+        for work in self._works:
+            if not work.ended:
+                work.report(progress)
+
+    def _tell(self, works: Iterable[Work], text: str) -> None:
+        for work in works:
+            work.report(Progress(step=text))
+
+
+class Material:
+    """What all cells share: the data, and what the base model makes of it."""
+
+    def __init__(self, session: Session, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
+        self.machine = session.machine
+        self.shape = shape_for(spec.model, home)
+        self._everything = [encode(session.tokenizer, example) for example in dataset.train]
+        home.save_lengths(spec.model, dataset.digest, [item.length for item in self._everything])
+        self.examples = cut_to(self._everything, spec.seq_len_tokens)
+        self._shared = shared_in(self.examples, self.machine.device)
+        held_out = [encode(session.tokenizer, example) for example in dataset.held_out]
+        self.held_out = cut_to(held_out, spec.seq_len_tokens)
+        self.asked = shortest(dataset.held_out)
+        self.prompts = [example.prompt for example in self.asked]
+        self._base_loss: float | None = None
+        self._base_answers: list[str] | None = None
+
+    def base_loss(self, group: Group) -> float:
+        """Held-out loss of the base model, found once."""
+        if self._base_loss is None:
+            (self._base_loss,) = group.held_out_losses([None], self.held_out)
+        return self._base_loss
+
+    def base_answers(self, group: Group) -> list[str]:
+        """The base model's answers, asked once."""
+        if self._base_answers is None:
+            (self._base_answers,) = group.answers([], self.prompts)
+        return self._base_answers
+
+    def announcement(self, work: Work) -> dict[str, Any]:
+        """What a run's `started` event says of it as if it were alone."""
+        return announcement(work.spec, self.shape, self._everything, self.examples, self.machine)
+
+    def predicted_bytes(self, works: Sequence[Work]) -> int:
+        """Peak of these side by side."""
+        cells = [
+            (work.spec, [self._in_group(row) for row in rows_of(work.spec, self._everything, self.machine)])
+            for work in works
+        ]
+        return peak_bytes(self.shape, cells, self.machine.compute_name)
+
+    def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
+        """As many side by side as the free memory allows."""
+        found = grouping.chunks(
+            [self._bytes(work) for work in works], free_bytes=_free_bytes(self.machine.device)
+        )
+        return [[works[place] for place in places] for places in found]
+
+    def _bytes(self, work: Work) -> CellBytes:
+        compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
+        row = ledger.heaviest_row(self.shape, work.spec, rows, compute)
+        return cell_bytes(self.shape, work.spec, self._in_group(row), compute)
+
+    def _in_group(self, row: RowSize) -> RowSize:
+        """As a group packs it."""
+        return replace(row, shared=self._shared)
+
+
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available

@@ -1,0 +1,201 @@
+"""The training loop: one story from first batch to saved adapter."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lora_lab.data.batches import step_plan
+from lora_lab.spec import RunSpec
+from lora_lab.worker.training.memory_meter import MemoryMeter, Meter
+from lora_lab.worker.training.packing import Encoded, Row, pack
+
+CLIP_NORM = 1.0  # the usual bound; QLoRA's own 0.3 (arXiv:2305.14314 appendix B) is for models of 7B and more
+WARMUP_SHARE = 0.1
+EVALUATION_BATCH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What one optimizer step measured."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens: int
+    seconds: float
+    live_bytes: int
+    peak_bytes: int
+
+
+class NonFiniteLoss(Exception):
+    """The loss or its gradient is not a number; the adapter keeps its last good values."""
+
+    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
+        super().__init__(f"loss {loss}, gradient norm {grad_norm} at step {step}")
+        self.step = step
+
+
+def learning_rate_at(step: int, *, steps: int, peak: float) -> float:
+    """Linear warm-up over the first tenth, then linear decay; the last step still learns."""
+    warmup = max(1, round(WARMUP_SHARE * steps))
+    if step <= warmup:
+        return peak * step / warmup
+    return peak * (steps - step + 1) / (steps - warmup + 1)
+
+
+def answer_loss(model: nn.Module, row: Row, autocast: AbstractContextManager[Any]) -> Tensor:
+    """Mean next-token loss over the answers in a packed row; the head runs on those positions only.
+
+    `use_cache=False` is what makes transformers see the packed examples; with a cache they would attend to
+    each other without a warning (docs/traps.md 10).
+    """
+    with autocast:
+        logits = model(
+            input_ids=row.input_ids,
+            position_ids=row.position_ids,
+            use_cache=False,
+            logits_to_keep=row.keep,
+            example_lengths=row.example_lengths,
+        ).logits[0]  # (answers, vocab)
+    return F.cross_entropy(logits.float(), row.targets)
+
+
+def train(
+    model: nn.Module,
+    examples: Sequence[Encoded],
+    spec: RunSpec,
+    *,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    meter: Meter,
+    on_step: Callable[[StepResult], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Run `spec.steps` optimizer steps on the adapter, or fewer when asked to stop.
+
+    Raises NonFiniteLoss before the update that would spoil the adapter.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    device = parameters[0].device
+    optimizer = optimizer_of(parameters, spec)
+    plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
+    memory = PeakWatch(meter, optimizer)
+    model.train()
+
+    for step, picked in enumerate(plan, start=1):
+        if should_stop():
+            return
+        started = time.perf_counter()
+        learning_rate = learning_rate_at(step, steps=spec.steps, peak=spec.learning_rate)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+
+        row = pack([examples[i] for i in picked], device)
+        with memory.of_step(step, row):
+            loss = answer_loss(model, row, autocast())
+            loss.backward()
+            grad_norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            if not (math.isfinite(loss.item()) and math.isfinite(grad_norm.item())):
+                raise NonFiniteLoss(step, loss.item(), grad_norm.item())
+            optimizer.step()
+            # Zeroed in place: gradients stay allocated, so a step's peak is the plain sum of its parts.
+            optimizer.zero_grad(set_to_none=False)
+
+        on_step(
+            StepResult(
+                step=step,
+                loss=loss.item(),
+                learning_rate=learning_rate,
+                grad_norm=grad_norm.item(),
+                tokens=row.input_ids.numel(),
+                seconds=time.perf_counter() - started,
+                live_bytes=memory.live_bytes,
+                peak_bytes=memory.peak_bytes,
+            )
+        )
+
+
+def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
+    """AdamW without weight decay, its moments in 32 bits or, in tensors of 4,096 numbers and more, in 8.
+
+    Paged moments may move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). On a CPU
+    there is no other memory to move to: bitsandbytes would keep them like any tensor and warn.
+    """
+    if spec.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0, fused=True)
+    paged = spec.optimizer == "paged_adamw8bit" and parameters[0].device.type == "cuda"
+    made: torch.optim.Optimizer = bnb.optim.AdamW8bit(
+        parameters, lr=spec.learning_rate, weight_decay=0.0, is_paged=paged
+    )
+    return made
+
+
+class PeakWatch:
+    """Measures the steps that can set a new peak: the first two, and every row longer than any since.
+
+    Counting every operator costs a sixth of a step on a CPU; a step that is no longer than a measured one
+    cannot need more memory, because the same operators run on fewer tokens. The first step is not such a
+    one: it comes before there are gradients and moments.
+    """
+
+    def __init__(self, meter: Meter, optimizer: torch.optim.Optimizer) -> None:
+        self._meter = meter
+        self._optimizer = optimizer
+        self._longest = (0, 0)
+        self._current: MemoryMeter | None = None
+        self.live_bytes = 0
+        self.peak_bytes = 0
+
+    def of_step(self, step: int, row: Row) -> "PeakWatch":
+        """Enter the result around the step's work."""
+        size = (row.input_ids.numel(), row.targets.numel())
+        longer = size[0] > self._longest[0] or size[1] > self._longest[1]
+        if step > 1:
+            self._longest = (max(size[0], self._longest[0]), max(size[1], self._longest[1]))
+        self._current = self._meter(_training_state(self._optimizer)) if longer or step <= 2 else None
+        return self
+
+    def __enter__(self) -> None:
+        if self._current is not None:
+            self._current.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self._current is not None:
+            self._current.__exit__(*error)
+            self.live_bytes = self._current.live_bytes
+            self.peak_bytes = max(self.peak_bytes, self._current.peak_bytes)
+            self._current = None
+
+
+def _training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """Gradients and optimizer moments, which outlive a step."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                yield parameter.grad
+            yield from (item for item in optimizer.state[parameter].values() if isinstance(item, Tensor))
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: nn.Module, examples: Sequence[Encoded], autocast: Callable[[], AbstractContextManager[Any]]
+) -> float:
+    """Mean loss over all answer tokens of `examples`, adapter as it is set."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    total, answers = 0.0, 0
+    for start in range(0, len(examples), EVALUATION_BATCH):
+        row = pack(examples[start : start + EVALUATION_BATCH], device)
+        total += answer_loss(model, row, autocast()).item() * row.targets.numel()
+        answers += row.targets.numel()
+    model.train(was_training)
+    return total / answers

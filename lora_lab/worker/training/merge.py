@@ -1,0 +1,88 @@
+"""Base and adapter as one plain model: dequantize, then merge, in fp32.
+
+Merged into the 4-bit weights themselves, the update would be rounded to 16 levels (docs/traps.md 6); saved in
+bf16, most of a small update would fall below the last bit.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from torch import nn
+from transformers import PreTrainedModel
+
+from lora_lab.data.embedded_model import Progress, Report
+from lora_lab.data.lab_folder import write_json
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.merged_model import Merged
+from lora_lab.spec import Bits
+from lora_lab.worker.model.load import load_model, load_tokenizer
+from lora_lab.worker.model.quantization import dense_weight
+from study.base.errors import LearnerError
+
+
+def merge(run: RunFolder, models_dir: Path) -> bool:
+    """Write a run's merged model; `merged.json` says how it goes. True when it is there."""
+    merged = Merged(run)
+
+    def report(progress: Progress) -> None:
+        write_json(merged.state_path, {"state": "working", "text": progress.step, "pid": os.getpid()})
+
+    try:
+        _write(run, models_dir, merged, report)
+    except (LearnerError, OSError, MemoryError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(merged.partial, ignore_errors=True)  # first: a full disk then has room for the reason
+        write_json(merged.state_path, {"state": "failed", "text": _said(error)})
+        return False
+    write_json(merged.state_path, {"state": "done", "text": ""})
+    return True
+
+
+def _write(run: RunFolder, models_dir: Path, merged: Merged, report: Report) -> None:
+    spec = run.spec
+    report(Progress(step="Loading the model"))
+    model = dequantized(spec.model, spec.bits, models_dir, report)
+    report(Progress(step="Merging"))
+    whole = _with_adapter(model, run.adapter_path).merge_and_unload()
+    report(Progress(step="Saving"))
+    shutil.rmtree(merged.partial, ignore_errors=True)
+    whole.save_pretrained(merged.partial)
+    load_tokenizer(spec.model, models_dir, report).save_pretrained(merged.partial)
+    shutil.rmtree(merged.folder, ignore_errors=True)
+    os.replace(merged.partial, merged.folder)
+
+
+def _with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    try:
+        return PeftModel.from_pretrained(model, str(folder))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise LearnerError(
+            f"The run's adapter can't be read ({error}).", do_next="Start the run again."
+        ) from error
+
+
+def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> PreTrainedModel:
+    """The model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
+    cpu = torch.device("cpu")
+    plain, stored = (
+        load_model(model, kind, compute_dtype=torch.float32, device=cpu, models_dir=models_dir, report=report)
+        for kind in ("fp32", bits)
+    )
+    kept = dict(stored.named_modules())
+    with torch.no_grad():
+        for name, layer in plain.named_modules():
+            if isinstance(layer, nn.Linear) and layer is not plain.get_output_embeddings():
+                layer.weight.copy_(dense_weight(kept[name], torch.float32))
+    return plain
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return "There was not enough memory: merging holds the whole model in fp32, 4 bytes a parameter."
+    if isinstance(error, OSError | SafetensorError):
+        said = getattr(error, "strerror", "") or error
+        return f"A file could not be read or written ({said}). Free some disk space."
+    return str(error)

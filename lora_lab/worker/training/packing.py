@@ -1,0 +1,117 @@
+"""Text to token rows: chat template, answer mask, truncation, packing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lora_lab.data.batches import Length
+from lora_lab.data.datasets import Example
+from study.base.errors import LearnerError
+
+IGNORED = -100
+"""Label of a token the loss leaves out, as PyTorch's cross-entropy has it."""
+
+PLAIN_PROMPT = "Question: {prompt}\nAnswer: "
+"""For models without a chat template."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One example as tokens; the last `answer_tokens` of them are trained on."""
+
+    ids: tuple[int, ...]
+    answer_tokens: int
+
+    @property
+    def length(self) -> Length:
+        """What batching and memory need to know."""
+        return Length(tokens=len(self.ids), answer_tokens=self.answer_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Several examples in one row without padding; positions restart at each, which keeps them apart.
+
+    With `shared`, the row begins with that many tokens which all examples begin with, and goes on with the
+    rest of each.
+    """
+
+    input_ids: Tensor  # (1, seq)
+    position_ids: Tensor  # (1, seq)
+    keep: Tensor  # (answers,) positions whose next token is trained on
+    targets: Tensor  # (answers,)
+    example_lengths: tuple[int, ...]  # of the shared beginning, if any, and of the rests; sums to seq
+    shared: int = 0
+
+
+def prompt_text(tokenizer: Any, prompt: str) -> str:
+    """The prompt as the model is asked it, up to where its answer begins."""
+    if not tokenizer.chat_template:
+        return PLAIN_PROMPT.format(prompt=prompt)
+    text: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+    )
+    return text
+
+
+def encode(tokenizer: Any, example: Example) -> Encoded:
+    """Tokens of the prompt, then of the answer and the end-of-turn token."""
+    special = not tokenizer.chat_template
+    prompt = tokenizer(prompt_text(tokenizer, example.prompt), add_special_tokens=special)["input_ids"]
+    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    return Encoded(ids=tuple(prompt + answer), answer_tokens=len(answer))
+
+
+def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int) -> list[Encoded]:
+    """Examples cut at their end; those that keep no answer token are left out.
+
+    Raises LearnerError when nothing is left to train on.
+    """
+    kept = []
+    for item in encoded:
+        lost = max(0, len(item.ids) - seq_len_tokens)
+        if item.answer_tokens > lost:
+            kept.append(Encoded(ids=item.ids[:seq_len_tokens], answer_tokens=item.answer_tokens - lost))
+    if not kept:
+        shortest = min(len(item.ids) - item.answer_tokens for item in encoded) + 1
+        raise LearnerError(
+            f"At {seq_len_tokens} tokens no example keeps any of its answer.",
+            do_next=f"Set the sequence length to at least {shortest} tokens.",
+        )
+    return kept
+
+
+def shared_beginning(examples: Sequence[Encoded]) -> int:
+    """How many tokens all examples begin with, whose next tokens are in no example trained on."""
+    first, last = min(item.ids for item in examples), max(item.ids for item in examples)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples))
+
+
+def pack(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) -> Row:
+    """One row of all examples. Labels are shifted within each example, so no target crosses a border.
+
+    The first `shared` tokens, which must be the same in all (`shared_beginning`), are in the row once.
+    """
+    shared = shared if len(examples) > 1 else 0
+    ids, positions = list(examples[0].ids[:shared]), list(range(shared))
+    labels = [IGNORED] * shared
+    for item in examples:
+        prompt_tokens = len(item.ids) - item.answer_tokens
+        ids += item.ids[shared:]
+        positions += range(shared, len(item.ids))
+        labels += [IGNORED] * (prompt_tokens - 1 - shared) + list(item.ids[prompt_tokens:]) + [IGNORED]
+    shifted = torch.tensor(labels, device=device)
+    keep = (shifted != IGNORED).nonzero()[:, 0]
+    return Row(
+        input_ids=torch.tensor([ids], device=device),
+        position_ids=torch.tensor([positions], device=device),
+        keep=keep,
+        targets=shifted[keep],
+        example_lengths=(shared,) * bool(shared) + tuple(len(item.ids) - shared for item in examples),
+        shared=shared,
+    )

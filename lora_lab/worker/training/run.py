@@ -1,0 +1,290 @@
+"""One run from its folder to its last event."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import hqq
+import peft
+import torch
+import transformers
+from peft import PeftModel
+from safetensors import SafetensorError
+
+from lora_lab.data import datasets
+from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.datasets import Example
+from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome, write_json
+from lora_lab.memory import ledger as memory
+from lora_lab.parameters.counts import count
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.runs import failures
+from lora_lab.runs.failures import Failure
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import RunSpec
+from lora_lab.worker.model.load import config_of
+from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.group_loop import SharedStep
+from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train
+from lora_lab.worker.training.memory_meter import is_out_of_memory
+from lora_lab.worker.training.model_cache import Workbench
+from lora_lab.worker.training.packing import Encoded, cut_to, encode
+from lora_lab.worker.training.session import Adapted, Machine, Session, attach, meter_for
+from lora_lab.worker.training.tokenize import keep_read
+from study.base.errors import LearnerError
+
+SAVE_EVERY_SECONDS = 15
+SAMPLE_PROMPTS = 3
+FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, SafetensorError)
+"""What can go wrong in a run without a mistake of ours; `failure_of` sorts them."""
+
+
+def execute(
+    run: RunFolder,
+    home: LabHome,
+    models_dir: Path,
+    *,
+    bench: Workbench | None = None,
+    app_is_gone: Callable[[], bool],
+) -> bool:
+    """Do the run; every way it can end is an event. True unless it failed.
+
+    With a workbench, its loaded base is used where it is the one, and is ready for the next run afterwards.
+    """
+    bench = bench or Workbench(models_dir)
+    work = Work(run, run.spec, home, app_is_gone)
+    failure = _failure_of(work, bench)
+    if failure is not None:
+        work.end("failed", **asdict(failure))
+    model = work.put_down()
+    if failure is not None and failure.cause == "out-of-memory":
+        del model  # refused in the middle of anything: what is left of the base is not to be trusted
+        bench.clear()
+    elif model is not None:
+        bench.take_back(model)
+    return failure is None
+
+
+def _failure_of(work: "Work", bench: Workbench) -> Failure | None:
+    """Do the work; what went wrong in it, if anything did."""
+    try:
+        work.do(bench)
+    except FAILURES as error:
+        return failure_of(error, work)
+    return None
+
+
+def failure_of(error: Exception, work: "Work") -> Failure:
+    """What to tell a learner; an error that is nobody's but ours is raised again."""
+    if isinstance(error, LearnerError):
+        return Failure(cause="settings", what=error.what, do_next=error.do_next)
+    if isinstance(error, NonFiniteLoss):
+        work.save(error.step - 1)
+        return failures.non_finite(work.spec, step=error.step)
+    if is_out_of_memory(error):
+        return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
+    if isinstance(error, OSError | SafetensorError):  # the second is what writing to a full disk raises
+        return Failure(
+            cause="disk",
+            what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
+            do_next="Free some disk space, then start again; your settings are kept.",
+        )
+    raise error
+
+
+class Work:
+    """What one run is in the middle of."""
+
+    def __init__(self, run: RunFolder, spec: RunSpec, home: LabHome, app_is_gone: Callable[[], bool]) -> None:
+        self.run, self.spec, self.home = run, spec, home
+        self._app_is_gone = app_is_gone
+        self._adapted: Adapted | None = None
+        self.writer: Callable[[Path], None] | None = None
+        """Saves the adapter in a folder that is not there yet, once there is one."""
+
+        self.step = 0
+        self.ended = False
+        self.saved_step = 0
+        self._saved_at = time.monotonic()
+
+    def do(self, bench: Workbench) -> None:
+        """Load, attach, train, compare, finish."""
+        session = bench.session_for(self.spec, self.report)
+        dataset = datasets.load_saved(self.run.path)
+        everything = [encode(session.tokenizer, example) for example in dataset.train]
+        shape = shape_for(self.spec.model, self.home)
+        keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
+        examples = cut_to(everything, self.spec.seq_len_tokens)
+        # Both before training: data that this length leaves nothing of is refused at once.
+        encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
+        kept = cut_to(encoded, self.spec.seq_len_tokens)
+        self._adapted = adapted = attach(session, self.spec, shape)
+        self.writer = adapted.model.save_pretrained
+        started = announcement(self.spec, shape, everything, examples, session.machine)
+        self.run.emit("started", trainable=adapted.trainable_parameters(), **started)
+
+        model = adapted.model
+        train(
+            model,
+            examples,
+            self.spec,
+            autocast=session.machine.autocast,
+            meter=meter_for(model, session.machine),
+            on_step=self.on_step,
+            should_stop=self.should_stop,
+        )
+        stopped = self.step < self.spec.steps
+        self.save(self.step)
+        if self._app_is_gone():
+            self.end_cut_off()
+            return
+
+        self.report(Progress(step="Measuring the held-out loss before and after"))
+        with model.disable_adapter():
+            before = held_out_loss(model, kept, session.machine.autocast)
+        after = held_out_loss(model, kept, session.machine.autocast)
+        self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
+
+        self.report(Progress(step="Asking both models the same questions"))
+        self._write_samples(session, shortest(dataset.held_out))
+        self.end("stopped" if stopped else "finished")
+
+    def end(self, kind: str, **values: Any) -> None:
+        """The last event."""
+        self.ended = True
+        self.run.emit(kind, step=self.step, **values)
+
+    def end_cut_off(self) -> None:
+        """The app is gone; unless the learner had stopped the run just before, another may take its place."""
+        self.end("stopped", cut_off=not self.run.stop_path.exists())
+
+    def should_stop(self) -> bool:
+        """The learner asked, or the app that started this process is gone."""
+        return self.run.stop_path.exists() or self._app_is_gone()
+
+    def report(self, progress: Progress) -> None:
+        """Progress before and after training."""
+        values = asdict(progress)
+        self.run.emit("status", text=values.pop("step"), **values)
+
+    def save(self, step: int) -> None:
+        """Write the adapter beside the old one, then swap them, so there is always a whole one."""
+        if self.writer is None or step < 1:
+            return
+        fresh = self.run.path / "adapter.partial"
+        try:
+            self.writer(fresh)
+        except (OSError, SafetensorError):
+            shutil.rmtree(fresh, ignore_errors=True)  # leaves room to write down what happened
+            raise
+        if self.run.adapter_path.exists():
+            shutil.rmtree(self.run.adapter_path)
+        os.replace(fresh, self.run.adapter_path)
+        self.saved_step, self._saved_at = step, time.monotonic()
+        self.run.emit("saved", step=step)
+
+    def put_down(self) -> PeftModel | None:
+        """The model with its adapter, which this work then no longer holds; None before there was one."""
+        adapted, self._adapted, self.writer = self._adapted, None, None
+        return adapted.model if adapted else None
+
+    def on_step(self, result: StepResult | SharedStep) -> None:
+        """Write a step down, and the adapter now and then."""
+        self.step = result.step
+        self.run.emit("step", **asdict(result))
+        interval = SAVE_EVERY_SECONDS * (result.shared_by if isinstance(result, SharedStep) else 1)
+        if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
+            self.save(result.step)
+
+    def _write_samples(self, session: Session, held_out: list[Example]) -> None:
+        adapted = self._adapted
+        assert adapted is not None
+        prompts = [example.prompt for example in held_out]
+        with adapted.decoder.kept_if_it_fits(adapted.model):
+            with adapted.model.disable_adapter():
+                before = answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
+            after = answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
+        write_samples(self.run, held_out, before, after)
+
+
+def announcement(
+    spec: RunSpec,
+    shape: ModelShape,
+    everything: Sequence[Encoded],
+    examples: Sequence[Encoded],
+    machine: Machine,
+) -> dict[str, Any]:
+    """What is known before the first step."""
+    rows = rows_of(spec, everything, machine)
+    row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
+    ledger = memory.predict(shape, spec, row, machine.compute_name)
+    return {
+        "device": machine.description,
+        "versions": versions(),
+        "total": count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).total,
+        "train_examples": len(examples),
+        "cut_examples": sum(len(item.ids) > spec.seq_len_tokens for item in everything),
+        "row": asdict(row),
+        "predicted": asdict(ledger),
+        "predicted_bytes": ledger.total_bytes,
+    }
+
+
+def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
+    """The packed row of every step."""
+    return row_sizes(
+        [item.length for item in everything],
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=spec.seed,
+        seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=machine.device.type == "cuda",
+    )
+
+
+def shortest(held_out: Sequence[Example]) -> list[Example]:
+    """Those that both models are asked: short prompts are the readable ones."""
+    return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
+
+
+def write_samples(
+    run: RunFolder, examples: Sequence[Example], base: Sequence[str], tuned: Sequence[str]
+) -> None:
+    """What both models answered, beside what the data says."""
+    samples = [
+        {"prompt": example.prompt, "reference": example.answer, "base": before, "tuned": after}
+        for example, before, after in zip(examples, base, tuned, strict=True)
+    ]
+    write_json(run.path / "samples.json", {"samples": samples})
+
+
+def _prompt_length(example: Example) -> int:
+    return len(example.prompt)
+
+
+def shape_for(model: str, home: LabHome) -> ModelShape:
+    """The model's shape from the catalogue or the data folder; read from its configuration the first time."""
+    try:
+        return home.shape(model)
+    except LearnerError:
+        shape = shape_of_config(config_of(model), name=model, hub_id=model)
+        home.save_shape(shape)
+        return shape
+
+
+def versions() -> dict[str, str]:
+    """Library versions that every result names."""
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "bitsandbytes": bitsandbytes.__version__,
+        "hqq": hqq.__version__,
+    }

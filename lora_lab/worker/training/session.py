@@ -1,0 +1,216 @@
+"""A loaded base model, ready for an adapter: the state a warm worker keeps."""
+
+import os
+import platform
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import bitsandbytes as bnb
+import psutil
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from lora_lab.data.embedded_model import Report
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.spec import Bits, ComputeType, RunSpec
+from lora_lab.worker.model.load import load_model, load_tokenizer
+from lora_lab.worker.model.quantization import resident_tensors
+from lora_lab.worker.training.attention import attend_by_example
+from lora_lab.worker.training.lora_matmul import Decoder, install, start_unchanged
+from lora_lab.worker.training.memory_meter import CudaAllocator, LiveStorages, MemoryMeter, Meter
+from lora_lab.worker.training.precision import faster_compute_dtype, keep_residual_in_fp32
+from study.base.errors import LearnerError
+
+KEEPS_ROWS_APART = frozenset({"llama"})
+"""Model types that need no trial: the tests hold packed and single rows equal for them."""
+
+MIXED_ROWS_SHARE = 1e-4
+ROUNDED_ROWS_SHARE = 0.05
+"""Of the logits' spread. In fp32 rounding comes to 4e-7; in bf16, and where bitsandbytes' int8 product rounds
+activations as well, to 0.3 % and 1.3 %. Rows that see each other differ by half of it (OPT, MPT).
+"""
+
+CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
+SHORT_OPERATORS_HIDDEN = 1024
+
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where this process computes, and how."""
+
+    device: torch.device
+    compute_dtype: torch.dtype
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """For the page and for every result: device, its memory, number type."""
+        if self.device.type == "cuda":
+            properties = torch.cuda.get_device_properties(self.device)
+            name, memory_bytes = properties.name, properties.total_memory
+        else:
+            threads = torch.get_num_threads()
+            name = f"CPU, {threads} of {CORES} cores"
+            memory_bytes = psutil.virtual_memory().total
+        return {
+            "type": self.device.type,
+            "name": name,
+            "memory_bytes": memory_bytes,
+            "compute_dtype": self.compute_name,
+            "processor": platform.processor() or platform.machine(),
+        }
+
+    @property
+    def compute_name(self) -> Literal["fp32", "bf16"]:
+        """As RunSpec spells it."""
+        return "bf16" if self.compute_dtype == torch.bfloat16 else "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 products under bf16; nothing under fp32."""
+        if self.compute_dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.compute_dtype)
+
+
+def find_machine(wanted: ComputeType = "auto") -> Machine:
+    """The GPU where there is one, else the CPU; the faster number type unless one is asked for."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = faster_compute_dtype(device) if wanted == "auto" else DTYPES[wanted]
+    return Machine(device=device, compute_dtype=dtype)
+
+
+def set_threads(hidden_size: int, compute_dtype: torch.dtype) -> None:
+    """All cores, or one fewer where a step is thousands of operators too short to share.
+
+    Measured on two cores with the embedded model (docs/performance.md): in bf16 a step takes 1.03 s of wall
+    time with one thread and 1.25 s with two; in fp32, where products dominate, 1.76 s and 1.46 s.
+    OMP_NUM_THREADS has the last word.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        short = compute_dtype == torch.bfloat16 and hidden_size <= SHORT_OPERATORS_HIDDEN
+        torch.set_num_threads(max(1, CORES - 1) if short else CORES)
+
+
+@dataclass(kw_only=True)
+class Session:
+    """A frozen base model in one bit width on one machine."""
+
+    model_name: str
+    bits: Bits
+    machine: Machine
+    base: PreTrainedModel
+    tokenizer: Any
+
+    def fits(self, spec: RunSpec) -> bool:
+        """Whether this loaded base is the one `spec` wants."""
+        compute = spec.compute_dtype
+        same_compute = compute in ("auto", self.machine.compute_name)
+        return (self.model_name, self.bits) == (spec.model, spec.bits) and same_compute
+
+
+def open_session(
+    model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report
+) -> Session:
+    """Load tokenizer and model. Raises LearnerError when they cannot be had."""
+    base = load_model(
+        model_name,
+        bits,
+        compute_dtype=machine.compute_dtype,
+        device=machine.device,
+        models_dir=models_dir,
+        report=report,
+    )
+    set_threads(base.config.get_text_config().hidden_size, machine.compute_dtype)
+    keep_residual_in_fp32(base, machine.compute_dtype)
+    attend_by_example(base)
+    if base.config.model_type not in KEEPS_ROWS_APART:
+        refuse_if_rows_mix(base, machine)
+    tokenizer = load_tokenizer(model_name, models_dir, report)
+    return Session(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
+
+
+@torch.no_grad()
+def refuse_if_rows_mix(model: PreTrainedModel, machine: Machine) -> None:
+    """Training packs several examples into one row; a model that lets them see each other is refused.
+
+    That depends on how its code builds the attention mask, so it is tried: the second of two packed examples
+    must get the answer it gets alone. Raises LearnerError.
+    """
+    model.eval()
+    ids = torch.arange(16, 32, device=machine.device)[None] % model.config.get_text_config().vocab_size
+    positions = torch.arange(8, device=machine.device).repeat(2)[None]
+    with machine.autocast():
+        packed = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, 8:].float()
+        alone = model(input_ids=ids[:, 8:], use_cache=False).logits[0].float()
+    rounds = machine.compute_dtype != torch.float32 or any(
+        isinstance(module, bnb.nn.Linear8bitLt) for module in model.modules()
+    )
+    share = ROUNDED_ROWS_SHARE if rounds else MIXED_ROWS_SHARE
+    if (packed - alone).abs().mean() > share * alone.std():
+        raise LearnerError(
+            f"Models of type {model.config.model_type} can't keep packed examples apart.",
+            do_next="Choose a Llama, Mistral, Qwen, Phi or Gemma 1 or 3 model.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """A session's model with a fresh adapter on it."""
+
+    model: PeftModel
+    decoder: Decoder
+
+    def trainable_parameters(self) -> int:
+        """As PEFT counts them."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
+    """A seeded fresh adapter: A random, B zero, so that the model starts out unchanged."""
+    torch.manual_seed(spec.seed)
+    session.base.config._name_or_path = shape.hub_id or session.model_name
+    model = get_peft_model(session.base, adapter_config(spec, shape))
+    decoder = Decoder(session.machine.compute_dtype)
+    install(model, decoder)
+    start_unchanged(model)
+    if spec.checkpointing:
+        # Nothing is drawn at random in a layer, so there is no generator's state to keep for it.
+        options = {"use_reentrant": False, "preserve_rng_state": False}
+        session.base.activation_checkpointing_enable(options)
+        # transformers also asks for a gradient of the embeddings, which only the older, reentrant form needs.
+        session.base.disable_input_require_grads()
+    else:
+        session.base.activation_checkpointing_disable()
+    return Adapted(model=model, decoder=decoder)
+
+
+def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:
+    """What PEFT is told."""
+    return LoraConfig(
+        r=spec.rank,
+        lora_alpha=cast(int, spec.alpha),
+        target_modules=shape.target_modules(spec.targets),
+        use_rslora=spec.variant == "rslora",
+        use_dora=spec.variant == "dora",
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def meter_for(model: PeftModel, machine: Machine) -> Meter:
+    """Makes a fresh memory meter, which on a CPU starts from what model, gradients and optimizer hold."""
+
+    def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
+        if machine.device.type == "cuda":
+            return CudaAllocator(machine.device)
+        return LiveStorages((*resident_tensors(model), *training_state))
+
+    return measure

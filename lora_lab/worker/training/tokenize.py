@@ -1,0 +1,42 @@
+"""What a data set is to a model: token lengths of all its examples, and the pieces of the first ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lora_lab.data.datasets import Dataset
+from lora_lab.data.lab_folder import LabHome, ReadExample
+from lora_lab.data.uploads import Uploads
+from lora_lab.worker.model.load import load_tokenizer
+from lora_lab.worker.training.packing import Encoded, encode
+from study.base.errors import LearnerError
+
+SHOWN_EXAMPLES = 5
+
+
+def read(model: str, data: str, home: LabHome, models_dir: Path) -> None:
+    """Tokenize a data set of the app and keep what the page shows of it, or the reason why it can't be."""
+    dataset = Uploads(home.folder / "lab" / "data").find(data)
+    try:
+        tokenizer = load_tokenizer(model, models_dir, lambda progress: None)
+    except LearnerError as error:
+        home.save_unreadable(model, dataset.digest, str(error))
+        return
+    encoded = [encode(tokenizer, example) for example in dataset.train]
+    keep_read(home, model, dataset, tokenizer, encoded)
+
+
+def keep_read(
+    home: LabHome, model: str, dataset: Dataset, tokenizer: Any, encoded: Sequence[Encoded]
+) -> None:
+    """Once for each model and data set: the page that shows it has no tokenizer."""
+    if home.lengths(model, dataset.digest) and home.read_examples(model, dataset.digest):
+        return
+    shown = [
+        ReadExample(
+            pieces=tuple(tokenizer.decode([token]) for token in item.ids), answer_tokens=item.answer_tokens
+        )
+        for item in encoded[:SHOWN_EXAMPLES]
+    ]
+    home.save_lengths(model, dataset.digest, [item.length for item in encoded])
+    home.save_read_examples(model, dataset.digest, shown)

@@ -1,0 +1,208 @@
+"""What an X-ray's panels say beside their charts: what they can't show, and what an update amplifies."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from lora_lab.papers.tables import published_tables
+from lora_lab.predictions.judging import FACTOR, within_factor
+from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
+from lora_lab.xray.result import Module, Overlap, Pair, Xray, expected_overlap
+from study.base.errors import LearnerError
+from study.base.units import as_count, as_three_digits, as_two_digits
+
+PUBLISHED = "lora-amplification"
+"""Table 7 of the LoRA paper, in papers.yaml."""
+
+CANNOT_VALUES = (
+    "It can't show whether the weak directions matter for the answers: only a run at a lower rank tells. Nor "
+    "can more than the rank ever differ from zero, whatever the data."
+)
+CANNOT_NORMS = (
+    "It can't show which matrices matter for the task. AdamW moves every number of A and B by about the "
+    "learning rate at each step, so that a weight of small norm changes by a larger share whatever it does."
+)
+CANNOT_OVERLAP = (
+    "It can't show that shared directions are useful ones, and large subspaces overlap by chance: read it "
+    "against the baseline. A starts random and moves little in a short run: its directions are mostly those "
+    "of its start."
+)
+CANNOT_FACTOR = (
+    "It can't show that amplified directions help. The factor is large wherever W is weak, as it is in "
+    "random directions, and it mostly grows with the steps."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: a value for each column, or a dash."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The paper's table 7 for this matrix, beside the published one."""
+
+    columns: tuple[tuple[str, str], ...]
+    """What a column is of, and `computed` or `published`."""
+
+    rows: tuple[Row, ...]
+    source: str
+
+
+def amplification_table(columns: Sequence[tuple[str, Module]]) -> Table:
+    """One column for each run, then the published ones."""
+    printed = next(table for table in published_tables() if table.id == PUBLISHED)
+    ours = [tuple(_amplification(module)) for _, module in columns]
+    names = [name for name, _ in ours[0]]
+    published = {row.name: [number.printed for number in row.numbers] for row in printed.rows}
+    rows = tuple(
+        Row(
+            name=name,
+            values=(
+                *(dict(each)[name] for each in ours),
+                *(published.get(name) or [""] * len(printed.columns)),
+            ),
+        )
+        for name in names
+    )
+    heads = [(title, "computed") for title, _ in columns]
+    heads += [(f"GPT-3, {column}", "published") for column in printed.columns]
+    return Table(columns=tuple(heads), rows=rows, source=printed.source)
+
+
+def _amplification(module: Module) -> Iterator[tuple[str, str]]:
+    seen = module.seen
+    yield "‖UᵀWV‖, ΔW's directions", _number(seen.update if seen else None)
+    yield "‖UᵀWV‖, W's own directions", _number(seen.own if seen else None)
+    yield "‖UᵀWV‖, random directions", _number(seen.random if seen else None)
+    yield "the same by chance: r‖W‖ / √(d_in·d_out)", _number(module.random_expected)
+    yield "‖W‖", _number(module.weight_norm)
+    yield "‖ΔW‖", _number(module.norm)
+    yield "amplification, ‖ΔW‖ / ‖UᵀWV‖", _number(module.amplification)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else as_three_digits(value)
+
+
+def amplification_finding(module: Module, place: str) -> str:
+    """What the table shows for this matrix, in one sentence."""
+    seen, factor = module.seen, module.amplification
+    if seen is None or factor is None:
+        return f"The update of {place} is zero, so it amplifies nothing."
+    count = "its one direction" if seen.directions == 1 else f"its {seen.directions} directions"
+    adds, has, own = (as_three_digits(value) for value in (module.norm, seen.update, seen.own))
+    times, by_chance = (as_two_digits(value) for value in (factor, seen.update / module.random_expected))
+    return (
+        f"In {count} the update of {place} adds {adds} where W has {has}, {times} times as much. W has "
+        f"{by_chance} times there what random directions have, and {own} in as many of its own strongest."
+    )
+
+
+def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
+    """What the low-rank view leaves out, or how this variant scales; empty for plain LoRA."""
+    if module.whole is not None:
+        numbers = (module.whole.norm, module.norm, module.whole.stable_rank)
+        norm, low_rank, stable = (as_three_digits(number) for number in numbers)
+        return (
+            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has "
+            f"a norm of {norm} against {low_rank} of s·B·A, and 90 % of its square needs "
+            f"{module.whole.used} of {min(module.d_in, module.d_out)} directions (stable rank {stable}). "
+            "Singular values, overlap and amplification are those of s·B·A; the map of norms is of the whole "
+            "change."
+        )
+    if variant == "rslora":
+        return (
+            "rsLoRA scales by alpha / √r, which is in these values: at rank "
+            f"{module.rank} that is {sqrt(module.rank):.3g} times LoRA's scale."
+        )
+    if xray.method == "ADALORA":
+        return "AdaLoRA keeps weights E between B and A; they are in these values, and pruned ones are gone."
+    if xray.method == "VERA":
+        return "VeRA draws B and A once for all layers; only the two vectors that scale them were learnt."
+    return ""
+
+
+def beside_note(xray: Xray) -> str:
+    """What was trained besides the updates."""
+    if not xray.beside:
+        return ""
+    few = ", ".join(xray.beside[:3]) + (" and more" if len(xray.beside) > 3 else "")
+    if len(xray.beside) == 1:
+        return f"1 more trained tensor is no low-rank update and is left out: {few}."
+    return f"{as_count(len(xray.beside))} more trained tensors are no low-rank updates, and left out: {few}."
+
+
+def overlap_finding(overlap: Overlap) -> str:
+    """What the map shows against the baseline, in one sentence."""
+    if overlap.ends is None:
+        return "One of the two updates is zero on this side: it has no directions yet."
+    first, second = overlap.ends
+    whole, chance = overlap.at(first, second), expected_overlap(first, second, overlap.size)
+    one, one_chance = overlap.at(1, 1), expected_overlap(1, 1, overlap.size)
+    return (
+        f"All {overlap.sizes} overlap to {as_two_digits(100 * whole)} %, "
+        f"{as_two_digits(whole / chance)} times the average of chance; the two strongest to "
+        f"{as_two_digits(100 * one)} %, {as_two_digits(one / one_chance)} times."
+    )
+
+
+def same_start(one: RunSpec, other: RunSpec) -> str:
+    """Where both runs drew the same A at the start, that is most of their overlap."""
+    first, second = ((spec.model, spec.rank, spec.seed, spec.targets) for spec in (one, other))
+    return (
+        "Both runs have the same rank, seed and targets, and so started from the very same A: overlap of A's "
+        "and of the update's input directions shows that first of all."
+        if first == second
+        else ""
+    )
+
+
+def only_one_note(pair: Pair) -> str:
+    """Matrices that only one run adapts."""
+    return f"{len(pair.only_one)} matrices are adapted in only one of the runs." if pair.only_one else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A guess of how many directions carry 90 %, beside the median."""
+
+    guess: float
+    result: float
+    rank: int
+
+    @property
+    def right(self) -> bool:
+        """Within the factor that all guesses have."""
+        return bool(self.result) and within_factor(self.guess, self.result)
+
+    @property
+    def factor(self) -> float:
+        """What counts as right."""
+        return FACTOR
+
+
+def judged(xray: Xray, guess: str) -> Judged | None:
+    """None where nothing that can be read was guessed; an address may hold anything."""
+    number = _directions(guess)
+    return None if number is None else Judged(guess=number, result=xray.median_used, rank=xray.rank)
+
+
+def refuse_slip(written: str) -> None:
+    """Raises LearnerError on a guess that is no number of directions; none at all is fine."""
+    if written.strip() and _directions(written) is None:
+        raise LearnerError(
+            f"A number of directions is above 0 and at most {RANK_LIMITS[1]}, got {written!r}.",
+            do_next="Correct it, or leave it empty.",
+        )
+
+
+def _directions(written: str) -> float | None:
+    try:
+        number = float(written.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if 0 < number <= RANK_LIMITS[1] else None

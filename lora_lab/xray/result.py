@@ -1,0 +1,310 @@
+"""X-ray of an adapter: what each learnt update looks like inside, as worker/inspect/xray.py found it.
+
+    found = read_xray(inspection.found)
+    found.find(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
+
+Measures on singular values s: `used` is the least k whose s_1² + ... + s_k² reach 90 % of the sum, which is
+the squared norm. The stable rank is that sum over s_1²: at most the rank, near 1 where one direction is all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+from statistics import median
+from typing import Any, Literal, get_args
+
+from lora_lab.runs.folder import RunFolder
+
+SHARE = 0.9
+"""Of the squared norm, for `used`."""
+
+KIND = "adapter"
+"""What the desk calls these inspections."""
+
+Side = Literal["A", "B", "inputs", "outputs"]
+SIDES: tuple[Side, ...] = get_args(Side)
+ALWAYS_SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+NO_LAYER = "-"
+
+
+def order_of(run: RunFolder, beside: RunFolder | None = None) -> dict[str, str]:
+    """What the desk is asked for: one run, or two runs' overlap."""
+    order = {"run": str(run.path.resolve())}
+    return order | {"beside": str(beside.path.resolve())} if beside else order
+
+
+def directions_for(values: Sequence[float], share: float = SHARE) -> int:
+    """The least number of singular values that carry `share` of the sum of squares; 0 where all are zero."""
+    total, carried = sum(value * value for value in values), 0.0
+    if total == 0:
+        return 0
+    for number, value in enumerate(values, start=1):
+        carried += value * value
+        if carried >= share * total:
+            return number
+    return len(values)
+
+
+def stable_rank(values: Sequence[float]) -> float:
+    """||dW||² / s_1²: 1 where one direction is all, the rank where all are equally strong; 0 for zero."""
+    return sum(value * value for value in values) / values[0] ** 2 if values and values[0] else 0.0
+
+
+def stops(rank: int) -> tuple[int, ...]:
+    """Numbers of directions that an overlap is shown for: all small ones, then fewer, and the rank itself."""
+    return tuple(dict.fromkeys((*(stop for stop in ALWAYS_SHOWN if stop < rank), rank)))
+
+
+def expected_overlap(first: int, second: int, size: int) -> float:
+    """phi(i, j) of two independent random subspaces of R^d, on average: max(i, j) / d.
+
+    A random unit vector has i/d of its squared length in any space of i dimensions, so j of them have i j / d
+    together, and phi divides that by min(i, j).
+    """
+    return max(first, second) / size
+
+
+def each_of(first: int, second: int) -> str:
+    """`4 and 16 directions`, `4 directions of each`."""
+    return f"{first} directions of each" if first == second else f"{first} and {second} directions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """DoRA's whole change of a weight, magnitudes and all: not of low rank."""
+
+    norm: float
+    used: int
+    stable_rank: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """||Uᵀ W V|| with as many directions each: how much of W lies in them."""
+
+    directions: int
+    update: float
+    """The update's strongest."""
+
+    own: float
+    """W's own strongest."""
+
+    random: float
+    """A drawn pair of random subspaces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """One matrix with its update."""
+
+    name: str
+    d_out: int
+    d_in: int
+    rank: int
+    values: tuple[float, ...]
+    """Singular values of the low-rank update, scale included, the largest first."""
+
+    weight_norm: float
+    seen: Seen | None
+    """None for an update of zero, which has no directions."""
+
+    whole: Whole | None
+    """Of DoRA only."""
+
+    @property
+    def layer(self) -> str:
+        """The first number in its name."""
+        return next((part for part in self.name.split(".") if part.isdigit()), NO_LAYER)
+
+    @property
+    def kind(self) -> str:
+        """What follows that number, such as `self_attn.q_proj`."""
+        parts = self.name.split(".")
+        return ".".join(parts[parts.index(self.layer) + 1 :]) if self.layer in parts else self.name
+
+    @property
+    def norm(self) -> float:
+        """||dW|| of the low-rank update, in Frobenius's norm."""
+        return sqrt(sum(value * value for value in self.values))
+
+    @property
+    def change(self) -> float:
+        """Norm of all that was added to W; for DoRA with its magnitudes."""
+        return self.whole.norm if self.whole else self.norm
+
+    @property
+    def relative_percent(self) -> float:
+        """||dW|| / ||W||."""
+        return 100 * self.change / self.weight_norm if self.weight_norm else 0.0
+
+    @cached_property
+    def used(self) -> int:
+        """Directions that carry 90 % of the squared norm."""
+        return directions_for(self.values)
+
+    @property
+    def stable_rank(self) -> float:
+        """See `stable_rank`."""
+        return stable_rank(self.values)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether nothing was learnt here: B still is what it was at the start."""
+        return not self.values or self.values[0] == 0
+
+    @property
+    def amplification(self) -> float | None:
+        """||dW|| / ||Uᵀ W V|| (LoRA section 7.3): it adds so many times what W has in these directions."""
+        return self.norm / self.seen.update if self.seen and self.seen.update else None
+
+    @property
+    def random_expected(self) -> float:
+        """||Uᵀ W V|| of as many random directions, root mean square: k ||W|| / sqrt(d_in d_out)."""
+        directions = self.seen.directions if self.seen else self.rank
+        return directions * self.weight_norm / sqrt(self.d_in * self.d_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Xray:
+    """All updates of one run."""
+
+    method: str
+    beside: tuple[str, ...]
+    """What was trained besides: copies of modules, biases."""
+
+    modules: tuple[Module, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """In order."""
+        return tuple(dict.fromkeys(module.layer for module in self.modules))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Matrices of a layer, in order."""
+        return tuple(dict.fromkeys(module.kind for module in self.modules))
+
+    def find(self, layer: str, kind: str) -> Module:
+        """The one that is asked for; else the first of that kind, or the first of all."""
+        same = [module for module in self.modules if module.kind == kind]
+        return next((module for module in same if module.layer == layer), (same or self.modules)[0])
+
+    def at(self, layer: str, kind: str) -> Module | None:
+        """The one that stands there, if there is one."""
+        return self._places.get((layer, kind))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], Module]:
+        return {(module.layer, module.kind): module for module in self.modules}
+
+    @property
+    def moved(self) -> tuple[Module, ...]:
+        """Those whose update is not zero."""
+        return tuple(module for module in self.modules if not module.is_zero)
+
+    @property
+    def rank(self) -> int:
+        """The largest of any matrix."""
+        return max(module.rank for module in self.modules)
+
+    @property
+    def median_used(self) -> float:
+        """Over the matrices that moved; 0 without any."""
+        return median(module.used for module in self.moved) if self.moved else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """phi(i, j) of one matrix in two runs, on one side."""
+
+    side: Side
+    size: int
+    """Dimensions of the space that the directions lie in: d_in or d_out."""
+
+    firsts: tuple[int, ...]
+    seconds: tuple[int, ...]
+    phi: tuple[tuple[float | None, ...], ...]
+    """One row for each of `firsts`; None where an update has fewer directions."""
+
+    random: tuple[tuple[float | None, ...], ...]
+    """The same for a drawn pair of random subspaces."""
+
+    @property
+    def ends(self) -> tuple[int, int] | None:
+        """The most directions of each that there are; None where one has none."""
+        known = [
+            (i, j)
+            for i, row in zip(self.firsts, self.phi, strict=True)
+            for j, value in zip(self.seconds, row, strict=True)
+            if value is not None
+        ]
+        return max(known) if known else None
+
+    @property
+    def sizes(self) -> str:
+        """How many directions of each that is, in words."""
+        return each_of(*(self.ends or (0, 0)))
+
+    def at(self, first: int, second: int) -> float:
+        """One phi that there is."""
+        value = self.phi[self.firsts.index(first)][self.seconds.index(second)]
+        assert value is not None
+        return value
+
+    def random_at(self, first: int, second: int) -> float:
+        """The drawn pair's."""
+        value = self.random[self.firsts.index(first)][self.seconds.index(second)]
+        assert value is not None
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two runs' overlap, matrix by matrix."""
+
+    overlaps: Mapping[tuple[str, Side], Overlap]
+    only_one: tuple[str, ...]
+    """Matrices that one of the runs does not adapt."""
+
+    def of(self, name: str, side: Side) -> Overlap | None:
+        """None where the matrix is not adapted in both."""
+        return self.overlaps.get((name, side))
+
+
+def read_xray(found: Mapping[str, Any]) -> Xray:
+    """From a worker's answer."""
+    modules = tuple(
+        Module(
+            **{
+                **values,
+                "values": tuple(values["values"]),
+                "seen": Seen(**values["seen"]) if values["seen"] else None,
+                "whole": Whole(**values["whole"]) if values["whole"] else None,
+            }
+        )
+        for values in found["modules"]
+    )
+    return Xray(method=found["method"], beside=tuple(found["beside"]), modules=modules)
+
+
+def read_pair(found: Mapping[str, Any]) -> Pair:
+    """From a worker's answer."""
+    firsts, seconds = tuple(found["firsts"]), tuple(found["seconds"])
+    overlaps: dict[tuple[str, Side], Overlap] = {}
+    for values in found["modules"]:
+        for side in SIDES:
+            size = values["d_out"] if side in ("B", "outputs") else values["d_in"]
+            overlaps[values["name"], side] = Overlap(
+                side=side,
+                size=size,
+                firsts=firsts,
+                seconds=seconds,
+                phi=_rows(values[side]),
+                random=_rows(found["random"][str(size)]),
+            )
+    return Pair(overlaps=overlaps, only_one=tuple(found["only_one"]))
+
+
+def _rows(rows: Iterable[Iterable[float | None]]) -> tuple[tuple[float | None, ...], ...]:
+    return tuple(tuple(row) for row in rows)

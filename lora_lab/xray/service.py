@@ -1,0 +1,164 @@
+"""Where an X-ray stands: which runs, how far the worker is, what was found, and which matrix is looked at."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from lora_lab.charts.run_view import detail_of, title_of
+from lora_lab.engine.inspections import Inspection
+from lora_lab.lab import Lab
+from lora_lab.runs.folder import RunFolder
+from lora_lab.xray.charts import factor_map, norm_map, overlap_maps, spectrum, used_map
+from lora_lab.xray.result import (
+    KIND,
+    SIDES,
+    Module,
+    Overlap,
+    Pair,
+    Side,
+    Xray,
+    order_of,
+    read_pair,
+    read_xray,
+)
+from study.base.errors import LearnerError
+from study.plots.plot import Plot
+
+LISTED = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """All that a page shows of one run, and of its overlap with a second one."""
+
+    run: RunFolder
+    beside: RunFolder | None
+    look: Inspection | None
+    """Of the run; None when nobody asked."""
+
+    beside_look: Inspection | None
+    """Of the second run by itself."""
+
+    pair_look: Inspection | None
+    """Of both runs' directions."""
+
+    layer: str
+    kind: str
+    side: Side
+
+    @cached_property
+    def xray(self) -> Xray | None:
+        """None until it is done."""
+        return _xray_of(self.look)
+
+    @cached_property
+    def pair(self) -> Pair | None:
+        """None until it is done."""
+        done = self.pair_look is not None and self.pair_look.status == "done"
+        return read_pair(self.pair_look.found) if done and self.pair_look else None
+
+    @property
+    def module(self) -> Module | None:
+        """The matrix that is looked at."""
+        return self.xray.find(self.layer, self.kind) if self.xray else None
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """Of that matrix, on the chosen side."""
+        return self.pair.of(self.module.name, self.side) if self.pair and self.module else None
+
+    @property
+    def beside_module(self) -> Module | None:
+        """The same matrix in the second run, where that was X-rayed too."""
+        other = _xray_of(self.beside_look)
+        return other.at(self.module.layer, self.module.kind) if other and self.module else None
+
+    @property
+    def going(self) -> bool:
+        """Whether a worker is at something of this, or will be."""
+        looks = (self.look, self.pair_look)
+        return any(look is not None and look.status in ("waiting", "working") for look in looks)
+
+    @property
+    def conditions(self) -> str:
+        """Under every chart."""
+        return f"{title_of(self.run.spec)}, {detail_of(self.run.spec).replace(' · ', ', ')}"
+
+    def plots(self) -> Iterator[Plot]:
+        """Every chart there is to draw."""
+        xray, module = self.xray, self.module
+        if xray is None or module is None:
+            return
+        yield spectrum(module, self.conditions)
+        yield used_map(xray, self.conditions)
+        yield norm_map(xray, self.conditions)
+        if self.overlap and self.beside:
+            yield from overlap_maps(module, self.overlap, f"this run against {title_of(self.beside.spec)}")
+        yield factor_map(xray, self.conditions)
+
+
+def _xray_of(look: Inspection | None) -> Xray | None:
+    return read_xray(look.found) if look is not None and look.status == "done" else None
+
+
+@dataclass(frozen=True)
+class XrayDesk:
+    """The verbs of the page, on the lab's runs and its inspections."""
+
+    lab: Lab
+
+    def runs(self) -> list[RunFolder]:
+        """Ended runs with an adapter, newest first."""
+        found = (run for run in self.lab.runs() if self.lab.state(run).ended and _has_adapter(run))
+        return [run for run, _ in zip(found, range(LISTED), strict=False)]
+
+    def standing(self, query: Mapping[str, str]) -> Standing | None:
+        """Of the run that is named, else of the newest; None when there is none."""
+        run = self._named(query.get("run", "")) or next(iter(self.runs()), None)
+        if run is None:
+            return None
+        beside = self._named(query.get("with", ""))
+        beside = None if beside == run else beside
+        side = query.get("side", "")
+        return Standing(
+            run=run,
+            beside=beside,
+            look=self._found(run),
+            beside_look=self._found(beside) if beside else None,
+            pair_look=self._found(run, beside) if beside else None,
+            layer=query.get("layer", ""),
+            kind=query.get("matrix", ""),
+            side=side if side in SIDES else "A",
+        )
+
+    def start(self, standing: Standing) -> None:
+        """Put in line what is not there yet."""
+        self.lab.inspections.look(KIND, order_of(standing.run))
+        self.compare(standing)
+
+    def compare(self, standing: Standing) -> None:
+        """The same for the overlap with the second run."""
+        if standing.beside is not None:
+            self.lab.inspections.look(KIND, order_of(standing.run, standing.beside))
+
+    def stop(self, standing: Standing) -> None:
+        """End what is in hand or in line for these runs."""
+        for look in (standing.pair_look, standing.look):
+            if look is not None and look.status in ("waiting", "working"):
+                self.lab.inspections.stop(look.id)
+
+    def _found(self, run: RunFolder, beside: RunFolder | None = None) -> Inspection | None:
+        desk = self.lab.inspections
+        return desk.find(desk.id_of(KIND, order_of(run, beside)))
+
+    def _named(self, run_id: str) -> RunFolder | None:
+        """A run of an address, if it can be X-rayed."""
+        try:
+            run = self.lab.run(run_id) if run_id else None
+        except LearnerError:
+            return None
+        return run if run and self.lab.state(run).ended and _has_adapter(run) else None
+
+
+def _has_adapter(run: RunFolder) -> bool:
+    return (run.adapter_path / "adapter_config.json").is_file()

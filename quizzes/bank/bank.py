@@ -1,0 +1,149 @@
+"""The question bank: YAML files of questions of all kinds, read and checked, all problems at once."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from quizzes import families
+from quizzes.families import FAMILIES
+from quizzes.families.drawn import Family
+from quizzes.kinds import KINDS, read_task
+from quizzes.kinds.choices import RIGHT, Option
+from quizzes.kinds.matrix_shape import read_shape
+from quizzes.kinds.question import Question
+from study.content.concepts import ConceptMap, note_unknown_concepts
+from study.content.evidence import evidence_of, read_checks
+from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_mapping
+
+__all__ = ["RIGHT", "Bank", "Option", "Question", "load_bank"]
+
+QUESTIONS_DIR = Path(__file__).parents[1] / "questions"
+
+V = TypeVar("V")
+
+
+class ByQuestion(Mapping[str, V]):
+    """Something about each question under its id. Ids of drawn questions are found, but not listed."""
+
+    def __init__(self, written: Mapping[str, V], drawn: Callable[[str], V | None]) -> None:
+        self._written = written
+        self._drawn = drawn
+
+    def __getitem__(self, question_id: str) -> V:
+        if question_id in self._written:
+            return self._written[question_id]
+        found = self._drawn(question_id)
+        if found is None:
+            raise KeyError(question_id)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written)
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """All questions, in the order they are written; a topic is known by its file's name."""
+
+    questions: tuple[Question, ...]
+    topics: Mapping[str, str]
+    families: Mapping[str, Family] = field(default_factory=dict)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Question]:
+        """Each question under its id, one that a family draws included."""
+
+        def drawn(question_id: str) -> Question | None:
+            return families.find(question_id, self.families)
+
+        return ByQuestion({question.id: question for question in self.questions}, drawn)
+
+    @cached_property
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each question is about."""
+
+        def drawn(question_id: str) -> tuple[str, ...] | None:
+            family = families.family_of(question_id, self.families)
+            return family.concepts if family else None
+
+        return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
+
+    def matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
+        """The written questions of a topic, a level, a concept; empty means all."""
+        return [
+            question
+            for question in self.questions
+            if topic in ("", question.topic)
+            and level in ("", question.level)
+            and (not concept or concept in question.concepts)
+        ]
+
+    def size(self, topic: str) -> int:
+        """How many questions a topic has; a family counts once."""
+        return len(self.families) if topic == families.TOPIC else len(self.matching(topic=topic))
+
+    def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
+        """The same, and one question of each family that fits, with the numbers that the seed draws."""
+        fitting = self.families_matching(topic=topic, level=level, concept=concept)
+        drawn = [self.by_id[families.variant(family, seed=seed)] for family in fitting]
+        return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
+
+    def families_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Family]:
+        """The families of a topic, a level, a concept; empty means all."""
+        return [
+            family
+            for family in self.families.values()
+            if topic in ("", families.TOPIC)
+            and level in ("", family.level)
+            and (not concept or concept in family.concepts)
+        ]
+
+
+def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
+    """Read every question file of a folder, or raise with all problems of all files."""
+    problems: list[Problem] = []
+    read: list[tuple[Question, Fields]] = []
+    topics: dict[str, str] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        file = read_mapping(path, kind="topic", problems=problems)
+        if file is None:
+            continue
+        topics[path.stem] = file.text("topic")
+        entries = file.children("questions", kind="question")
+        file.close()
+        read.extend((read_question(entry, path.stem, concepts), entry) for entry in entries)
+    note_repeated_ids((question.id, fields) for question, fields in read)
+    if problems:
+        raise ContentError(problems)
+    return Bank(
+        tuple(question for question, _ in read), {**topics, families.TOPIC: families.TOPIC_TITLE}, FAMILIES
+    )
+
+
+def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
+    """One entry of a question file; what is wrong with it is noted."""
+    kind = fields.choice("kind", KINDS) if fields.has("kind") else KINDS[0]
+    checks = read_checks(fields)
+    stem, task = read_task(fields, kind, stem=fields.text("stem"), checks=checks)
+    keep, steps = fields.text("keep"), fields.texts("steps", default=())
+    question = Question(
+        id=fields.text("id"),
+        topic=topic,
+        concepts=fields.texts("concepts"),
+        level=fields.choice("level", LEVELS),
+        stem=stem,
+        task=task,
+        keep=keep,
+        evidence=evidence_of(fields, checks, printed=" ".join([stem, keep, *steps, *task.texts])),
+        hint=fields.text("hint", default=""),
+        steps=steps,
+        shape=read_shape(fields),
+    )
+    note_unknown_concepts(fields, question.concepts, concepts)
+    fields.close()
+    return question

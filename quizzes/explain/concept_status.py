@@ -1,0 +1,154 @@
+"""Where an explanation stands: what grader, learner and teacher say of each concept, and what is new."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from quizzes.explain.advice import Advice, Advices, sentence
+from quizzes.explain.highlights import Marked, marked
+from quizzes.grader.grading import Grading, concept_text
+from quizzes.grader.prompts import Prompt, PromptConcept
+from quizzes.grader.verdicts import Verdict
+from study.store.explains import ExplainAttempt, Judgement, Opinion
+
+_ENGLISH = re.compile(
+    r"(?:the|a|an|of|to|in|and|is|are|it|its|be|by|not|that|this|as|for|with|on|only|than|from|"
+    r"which|so|because|has|have|while|when|you|we|they|their|them|at|or|but|does|do|can|no|"
+    r"each|more|less|every|into|what|all)"
+)
+FEW_WORDS = 6
+ENGLISH_SHARE = 0.12
+"""Of 179 labelled answers in other languages 169 have less; of the English ones 2 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One concept of an explanation, as it is shown."""
+
+    number: int
+    concept: PromptConcept
+    advice: Advice | None
+    grader: Judgement | None
+    learner: Judgement | None
+    teacher: Judgement | None
+    counted: str | None
+    before: str | None
+    """What counted in the attempt before."""
+
+    tried_before: bool
+
+    asked: bool
+    """Whether the learner was asked about it already."""
+
+    history: tuple[Judgement, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the chip says: the teacher's word, else the grader's, else the learner's."""
+        said = self.teacher or self.grader or self.learner
+        return cast(Verdict, said.verdict if said else "missing")
+
+    @property
+    def sentence(self) -> str:
+        """Feedback on the chip's verdict."""
+        return sentence(self.advice, self.verdict, self.concept)
+
+    @property
+    def disputed(self) -> bool:
+        """Whether it counts neither way because grader and learner disagree."""
+        return self.counted is None and bool(self.history)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the grader asks what was meant; it asks once."""
+        return self.verdict == "unsure" and not self.asked and self.learner is None
+
+
+def standings(
+    prompt: Prompt, attempt: ExplainAttempt, *, before: ExplainAttempt | None, advices: Advices
+) -> list[Standing]:
+    """All concepts of the prompt, in its order."""
+    asked = {reply.concept_id for reply in attempt.replies}
+    return [
+        Standing(
+            number=number,
+            concept=concept,
+            advice=advices.get((prompt.id, concept.id)),
+            grader=attempt.newest(concept.id, "grader"),
+            learner=attempt.newest(concept.id, "learner"),
+            teacher=attempt.newest(concept.id, "teacher"),
+            counted=attempt.counted(concept.id),
+            before=before.counted(concept.id) if before else None,
+            tried_before=before is not None,
+            asked=concept.id in asked,
+            history=attempt.of(concept.id),
+        )
+        for number, concept in enumerate(prompt.concepts, start=1)
+    ]
+
+
+def evidence(attempt: ExplainAttempt, found: Iterable[Standing]) -> list[Marked]:
+    """What was said, cut for highlighting."""
+    spans = {one.number: one.grader.evidence for one in found if one.grader}
+    return marked(attempt.said, spans)
+
+
+def gained(found: Iterable[Standing]) -> tuple[list[str], list[str]]:
+    """Labels of the concepts covered now and not the time before, and the other way round."""
+    compared = [one for one in found if one.tried_before]
+    new = [one.concept.label for one in compared if one.counted == "covered" != one.before]
+    lost = [one.concept.label for one in compared if one.before == "covered" != one.counted]
+    return new, lost
+
+
+# ---- what the grader has read, and what it has not yet
+
+
+def fingerprint(concept: PromptConcept) -> str:
+    """Changes when the wording of a concept does."""
+    return hashlib.sha256(concept_text(concept).encode()).hexdigest()[:16]
+
+
+def unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
+    """Concepts on which the grader has not judged all that was said, by their wording of now."""
+    answered = {reply.concept_id: number for number, reply in enumerate(attempt.replies, start=1)}
+    read = {
+        (each.concept_id, each.rubric): each.replies or 0
+        for each in attempt.judgements
+        if each.by == "grader"
+    }
+    return {
+        concept.id
+        for concept in prompt.concepts
+        if read.get((concept.id, fingerprint(concept)), -1) < answered.get(concept.id, 0)
+    }
+
+
+def opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
+    """The grader's verdicts, where they are the first, or say something new."""
+    missing = unread(prompt, attempt)
+    rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
+    found = []
+    for graded in grading.concepts:
+        last = attempt.newest(graded.concept_id, "grader")
+        if graded.concept_id in missing or last is None or last.verdict != graded.verdict:
+            opinion = Opinion(
+                concept_id=graded.concept_id,
+                verdict=graded.verdict,
+                rubric=rubrics[graded.concept_id],
+                confidence=graded.confidence,
+                evidence=tuple((span.start, span.end) for span in graded.evidence),
+                replies=len(attempt.replies),
+            )
+            found.append(opinion)
+    return found
+
+
+def reads_as_english(text: str) -> bool:
+    """Whether the small words of English are there; the grader has learnt no other language."""
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    if len(words) < FEW_WORDS:
+        return True
+    return sum(bool(_ENGLISH.fullmatch(word)) for word in words) >= ENGLISH_SHARE * len(words)

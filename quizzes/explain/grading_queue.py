@@ -1,0 +1,131 @@
+"""Answers on their way through the grader: read one after the other in a thread of their own."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol
+
+from quizzes.grader.grading import Grading
+from quizzes.grader.prompts import Prompt
+from study.base.errors import LearnerError
+from study.base.model_files import Progress, Report
+
+_LOG = logging.getLogger(__name__)
+
+
+class Desk(Protocol):
+    """What grades; the app's is `GraderDesk`, whose model runs in a process of its own."""
+
+    def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
+        """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its model is on this machine."""
+
+    def prepare(self, report: Report) -> None:
+        """Load the model before it is needed. Raises LearnerError when it can't be had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Why an answer was not read, in words for the learner."""
+
+    what: str
+    do_next: str
+
+
+NO_GRADER = Trouble(what="The grader is switched off in this app.", do_next="Judge your text yourself below.")
+BROKEN = Trouble(
+    what="The grader could not read this answer.",
+    do_next="Your text is safe. Judge it yourself below, or let it try again.",
+)
+
+Keep = Callable[[Grading], None]
+
+
+class ReadingRoom:
+    """Takes answers to read, by attempt, and says how far each one is. Without a desk it reads none."""
+
+    def __init__(self, desk: Desk | None) -> None:
+        self._desk = desk
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader")
+        self._asked: dict[int, Future[None]] = {}
+        self._step = ""
+        self._prepared = False
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a grader at all."""
+        return self._desk is not None
+
+    @property
+    def step(self) -> str:
+        """What the grader does before it can read, such as fetching its model; empty while it reads."""
+        return self._step
+
+    def prepare(self) -> None:
+        """Have the model loaded while the first answer is written; it is fetched only when one is sent."""
+        with self._lock:
+            if self._desk is not None and not self._prepared:
+                self._prepared = True
+                self._thread.submit(self._prepare, self._desk)
+
+    def read(self, attempt_id: int, prompt: Prompt, said: str, keep: Keep, *, again: bool = False) -> None:
+        """Ask for an answer to be read and kept, unless that was asked already."""
+        with self._lock:
+            asked = self._asked.get(attempt_id)
+            if self._desk is None or (asked is not None and not (again and asked.done())):
+                return
+            self._asked[attempt_id] = self._thread.submit(
+                self._read, self._desk, attempt_id, prompt, said, keep
+            )
+
+    def trouble(self, attempt_id: int) -> Trouble | None:
+        """Why this answer is not going to be read; None while it is on its way, or read."""
+        if self._desk is None:
+            return NO_GRADER
+        asked = self._asked.get(attempt_id)
+        if asked is None or not asked.done() or asked.exception() is None:
+            return None
+        error = asked.exception()
+        if isinstance(error, LearnerError):
+            return Trouble(what=error.what, do_next=error.do_next)
+        return BROKEN
+
+    def finish(self) -> None:
+        """Wait until everything that was asked for is read."""
+        with self._lock:
+            asked = list(self._asked.values())
+        wait(asked)
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(self, desk: Desk) -> None:
+        with contextlib.suppress(LearnerError):  # it is said when an answer is to be read
+            if desk.has_files:
+                desk.prepare(self._report)
+        self._step = ""
+
+    def _read(self, desk: Desk, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
+        try:
+            keep(desk.grade(prompt, said, report=self._report))
+            with self._lock:
+                del self._asked[attempt_id]  # what is added or reworded later is asked for anew
+        except LearnerError:
+            raise
+        except Exception:
+            _LOG.exception("an answer to %s could not be read", prompt.id)
+            raise
+        finally:
+            self._step = ""
+
+    def _report(self, progress: Progress) -> None:
+        share = f": {progress.done_bytes / progress.total_bytes:.0%}" if progress.total_bytes else ""
+        self._step = f"{progress.step}{share}"

@@ -1,0 +1,113 @@
+"""What people say to the grader: the learner's own judgement, a reply, a teacher's mark, taking back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from quizzes.explain.concept_status import fingerprint
+from quizzes.grader.prompts import Prompt
+from quizzes.grader.verdicts import Verdict
+from study.base.errors import LearnerError
+from study.ports.context import Visit
+from study.store.explains import ExplainAttempt, ExplainLog, Judge, Opinion
+from study.web import form_event
+
+REPLY_LIMIT = 500
+REASON_LIMIT = 500
+CLAIMS: Mapping[str, Verdict] = {"said": "covered", "not-meant": "missing"}
+TEACHER_VERDICTS = tuple(verdict for verdict in get_args(Verdict) if verdict != "unsure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """Presses that append a person's word to the log."""
+
+    log: ExplainLog
+
+    @property
+    def acts(self) -> frozenset[str]:
+        """The presses that are answered here."""
+        return frozenset({"claim", "clarify", "override", "take-back"})
+
+    def press(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> bool:
+        """Whether this was a press of ours; if so, the log has it."""
+        match event.get("act"):
+            case "claim":
+                self._claim(visit, prompt, attempt, event)
+            case "clarify":
+                self._clarify(visit, prompt, attempt, event)
+            case "override":
+                self._override(visit, prompt, attempt, event)
+            case "take-back":
+                verdict_id = form_event.whole(event, "verdict")
+                self.log.take_back(visit.profile.id, attempt.id, verdict_id, at=visit.now)
+            case _:
+                return False
+        return True
+
+    def concept_of(self, event: Mapping[str, Any]) -> str:
+        """Which concept a press of ours is about; empty for any other."""
+        match event.get("act"):
+            case "claim" | "clarify":
+                return form_event.text(event, "concept")
+            case "override":
+                return form_event.field(event, "concept")
+        return ""
+
+    def _claim(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
+        """ "I did say this", or "this isn't what I meant"; the same press again takes it back."""
+        concept_id = _known(prompt, form_event.text(event, "concept"))
+        verdict = CLAIMS.get(form_event.text(event, "claim"))
+        if verdict is None:
+            raise LearnerError("There is no such claim.", do_next="Reload the page.")
+        last = attempt.newest(concept_id, "learner")
+        if last is not None and last.verdict == verdict:
+            self.log.take_back(visit.profile.id, attempt.id, last.id, at=visit.now)
+        else:
+            self._append(visit, prompt, attempt, concept_id, verdict, by="learner")
+
+    def _clarify(
+        self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
+    ) -> None:
+        """An answer to the grader's question, read together with the text."""
+        concept_id = _known(prompt, form_event.text(event, "concept"))
+        text = form_event.field(event, "reply", limit=REPLY_LIMIT).strip()
+        if not text:
+            raise LearnerError("The reply is empty.", do_next="Answer in a sentence, or leave it unsure.")
+        if any(reply.concept_id == concept_id for reply in attempt.replies):
+            raise LearnerError("You answered this one already.", do_next="Write it again to say more.")
+        self.log.reply(visit.profile.id, attempt.id, concept_id, text, at=visit.now)
+
+    def _override(
+        self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
+    ) -> None:
+        """A teacher's verdict, with its reason."""
+        concept_id = _known(prompt, form_event.field(event, "concept"))
+        verdict = form_event.field(event, "verdict")
+        reason = form_event.field(event, "reason", limit=REASON_LIMIT).strip()
+        if verdict not in TEACHER_VERDICTS:
+            raise LearnerError("No verdict is chosen.", do_next=f"Choose {', '.join(TEACHER_VERDICTS)}.")
+        if not reason:
+            raise LearnerError("A teacher's mark needs a reason.", do_next="Write one the learner can use.")
+        self._append(visit, prompt, attempt, concept_id, verdict, by="teacher", reason=reason)
+
+    def _append(
+        self,
+        visit: Visit,
+        prompt: Prompt,
+        attempt: ExplainAttempt,
+        concept_id: str,
+        verdict: str,
+        *,
+        by: Judge,
+        reason: str = "",
+    ) -> None:
+        concept = next(one for one in prompt.concepts if one.id == concept_id)
+        said = Opinion(concept_id=concept_id, verdict=verdict, rubric=fingerprint(concept), reason=reason)
+        self.log.record(visit.profile.id, attempt.id, [said], by=by, at=visit.now)
+
+
+def _known(prompt: Prompt, concept_id: str) -> str:
+    if all(concept.id != concept_id for concept in prompt.concepts):
+        raise LearnerError(f"{concept_id!r} is not part of this prompt.", do_next="Choose what is listed.")
+    return concept_id

@@ -1,0 +1,81 @@
+"""Own prompts as they are typed: a text, a hint and four lines, checked before they are kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from quizzes.grader.prompts import CONCEPTS, Prompt, own_prompt
+from study.base.errors import LearnerError
+from study.store.own_prompts import OwnPromptLog
+from study.web import form_event
+
+TEXT_LIMIT = 500
+LINE_LIMIT = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPrompts:
+    """The prompts that learners wrote, each in its own profile."""
+
+    log: OwnPromptLog
+
+    def of(self, profile_id: str) -> dict[str, Prompt]:
+        """Own prompts under their ids."""
+        return {one.id: own_prompt(one.given) for one in self.log.all(profile_id)}
+
+    def save(self, profile_id: str, event: Mapping[str, Any], *, at: datetime) -> str:
+        """Check and keep what was typed; returns the prompt's id."""
+        prompt_id = form_event.field(event, "id")
+        if prompt_id and prompt_id not in self.of(profile_id):
+            raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
+        typed = read_form(event)
+        return self.log.save(
+            profile_id, prompt_id, text=typed.text, hint=typed.hint, concepts=typed.concepts, at=at
+        )
+
+    def withdraw(self, profile_id: str, prompt_id: str, *, at: datetime) -> None:
+        """Take a prompt off the list; what was written to it stays in the log."""
+        found = next((one for one in self.log.all(profile_id) if one.id == prompt_id), None)
+        if found is None:
+            raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
+        self.log.save(
+            profile_id,
+            prompt_id,
+            text=found.text,
+            hint=found.hint,
+            concepts=found.concepts,
+            at=at,
+            withdrawn=True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """A form that can be graded."""
+
+    text: str
+    hint: str
+    concepts: tuple[str, ...]
+
+
+def read_form(event: Mapping[str, Any]) -> Typed:
+    """What the form holds, with every field checked and the first problem said in words."""
+    text = _line(form_event.field(event, "text", limit=TEXT_LIMIT))
+    hint = _line(form_event.field(event, "hint", limit=TEXT_LIMIT))
+    lines = tuple(_line(line) for line in form_event.fields(event, "concept", limit=LINE_LIMIT))
+    if not text:
+        raise LearnerError("The prompt is empty.", do_next="Write what is to be explained.")
+    if len(lines) != CONCEPTS or not all(lines):
+        written = sum(bool(line) for line in lines)
+        raise LearnerError(
+            f"{written} of {CONCEPTS} concepts are written.",
+            do_next=f"Write {CONCEPTS}, each a full sentence on one line.",
+        )
+    if len({line.lower() for line in lines}) < CONCEPTS:
+        raise LearnerError("Two concepts are the same.", do_next="Make each one a different idea.")
+    return Typed(text=text, hint=hint, concepts=lines)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

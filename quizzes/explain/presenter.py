@@ -1,0 +1,334 @@
+"""An explanation as it is asked for: a box, what the grader reads in it, people's marks, a second try."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from quizzes.explain import views
+from quizzes.explain.advice import Advices, load_advice
+from quizzes.explain.agreement import agreement
+from quizzes.explain.concept_status import fingerprint, opinions, standings, unread
+from quizzes.explain.grading_queue import Desk, ReadingRoom, Trouble
+from quizzes.explain.judgements import Marks
+from quizzes.explain.own_prompts import OwnPrompts
+from quizzes.explain.views import NEED_WORK
+from quizzes.grader.grading import Grading
+from quizzes.grader.limits import Measured, limits_sentence, read_measured
+from quizzes.grader.prompts import Prompt, load_prompts
+from quizzes.grader.verdicts import SelfGrader, covered
+from study.base.errors import LearnerError
+from study.content.concepts import ConceptMap
+from study.ports.context import Context, Visit
+from study.ports.stations import AskForCards, Piece, Steps
+from study.store import Store
+from study.store.explains import ExplainAttempt, Opinion, draft_key
+from study.store.five_minute_reviews import ReviewRun
+from study.web import form_event
+
+SECONDS_AN_EXPLANATION = 90.0
+ANSWER_LIMIT = 5_500
+"""Characters of an explanation, some 900 words; with four replies it stays within what the grader reads."""
+
+ANY_LENGTH = 4_000_000
+"""What study/web/middleware.py lets in: a text over its limit is refused in words, not as a broken press."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainExercise:
+    """Asks for an explanation and has it judged; the Explain page and the review use it."""
+
+    store: Store
+    prompts: Mapping[str, Prompt]
+    """The app's own; a learner's are found with `prompt` and `prompts_of`."""
+
+    concepts: ConceptMap
+    advices: Advices
+    own: OwnPrompts
+    marks: Marks
+    room: ReadingRoom
+    measured: Measured | None
+    ask_for_cards: AskForCards
+    label: str = "explanation"
+
+    @property
+    def subjects(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each prompt is about."""
+        return {prompt.id: prompt.links for prompt in self.prompts.values()}
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """What each prompt asks, by its id."""
+        return {prompt.id: prompt.text for prompt in self.prompts.values()}
+
+    @property
+    def idea_subjects(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """Which study concepts each concept of a prompt is about, by prompt id and concept id."""
+        return {key: (advice.about,) for key, advice in self.advices.items()}
+
+    def prompts_of(self, visit: Visit) -> dict[str, Prompt]:
+        """The app's prompts and the learner's own."""
+        return {**self.prompts, **self.own.of(visit.profile.id)}
+
+    def prompt(self, visit: Visit, prompt_id: str) -> Prompt:
+        """A prompt by its id."""
+        found = self.prompts_of(visit).get(prompt_id)
+        if found is None:
+            raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next="Choose one from the list.")
+        return found
+
+    def attempt(self, visit: Visit, prompt: Prompt, attempt_id: int) -> ExplainAttempt:
+        """An explanation of this profile."""
+        for attempt in self.store.explains.attempts(visit.profile.id, prompt.id):
+            if attempt.id == attempt_id:
+                return attempt
+        raise LearnerError("That explanation is not in this profile.", do_next="Reload the page.")
+
+    # ---- what is shown
+
+    def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
+        """The prompt with a box to write in, holding the draft; the grader gets ready meanwhile."""
+        self.room.prepare()
+        return views.box(
+            prompt,
+            draft=self.store.notes.draft(visit.profile.id, draft_key(prompt.id)),
+            draft_name=f"{visit.profile.id}:{prompt.id}",
+            limit=ANSWER_LIMIT,
+            hint=hint,
+            graded=self.room.open,
+        )
+
+    def look(
+        self,
+        visit: Visit,
+        prompt: Prompt,
+        attempt: ExplainAttempt,
+        *,
+        alone: bool = True,
+        waiting: bool = False,
+        marking: bool = False,
+    ) -> Piece:
+        """Where an explanation stands: being read, read, or judged by the learner alone.
+
+        A learner who would not wait and ticked sees that result, unless `waiting` for the grader again. While
+        `marking`, the teacher's part stays open.
+        """
+        trouble = self._have_read(visit, prompt, attempt)
+        ticked = attempt.verdicts is not None and not any(one.by == "grader" for one in attempt.judgements)
+        on_its_way = self.room.open and trouble is None and unread(prompt, attempt)
+        if on_its_way and (waiting or not ticked):
+            return views.reading(prompt, attempt, step=self.room.step)
+        if attempt.verdicts is None:
+            return views.rubric(prompt, attempt, trouble, can_retry=self.room.open)
+        return self._result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
+
+    def _result(
+        self,
+        visit: Visit,
+        prompt: Prompt,
+        attempt: ExplainAttempt,
+        trouble: Trouble | None,
+        *,
+        alone: bool,
+        marking: bool,
+    ) -> Piece:
+        attempts = self.store.explains.attempts(visit.profile.id)
+        tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
+        before = next((one for one in tries if one.verdicts), None)
+        return views.result(
+            prompt,
+            attempt,
+            standings(prompt, attempt, before=before, advices=self.advices),
+            agreement=agreement(attempts),
+            limits=limits_sentence(self.measured, own=prompt.own),
+            trouble=trouble if self.room.open else None,
+            concepts=self.concepts,
+            alone=alone,
+            marking=marking,
+        )
+
+    # ---- what a press does
+
+    def press(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece | None:
+        """One press on a piece of ours; None when nothing new is to be shown, or it is not ours."""
+        act = event.get("act")
+        if act == "draft":
+            self.save_draft(visit, event)
+            return None
+        prompt = self.prompt(visit, form_event.text(event, "prompt"))
+        if act == "hint":
+            return self.box(visit, prompt, hint=True)
+        if act == "again":
+            return self.box(visit, prompt)
+        if act == "submit":
+            return self.look(visit, prompt, self.submit(visit, prompt, event), alone=alone)
+        attempt = self.attempt(visit, prompt, form_event.whole(event, "attempt"))
+        if act == "edit":
+            return self.edit(visit, prompt, attempt)
+        if act == "self":
+            return views.rubric(prompt, attempt, None, can_retry=False)
+        if act == "retry":
+            self._have_read(visit, prompt, attempt, again=True)
+        elif act == "judge":
+            self.judge(visit, prompt, attempt, event)
+        elif act != "poll" and not self.marks.press(visit, prompt, attempt, event):
+            return None
+        attempt = self.attempt(visit, prompt, attempt.id)
+        piece = self.look(
+            visit,
+            prompt,
+            attempt,
+            alone=alone,
+            waiting=act in ("retry", "poll"),
+            marking=act in ("override", "take-back"),
+        )
+        return views.at_concept(piece, prompt, self.marks.concept_of(event))
+
+    def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
+        """Keep what is typed so far."""
+        prompt = self.prompt(visit, form_event.text(event, "prompt"))
+        text = form_event.text(event, "value", limit=ANY_LENGTH)
+        self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
+
+    def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
+        """Store an explanation."""
+        text = "".join(form_event.fields(event, "answer", limit=ANY_LENGTH)[:1]).strip()
+        if not text:
+            raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
+        if len(text) > ANSWER_LIMIT:
+            raise LearnerError(
+                f"Your text has {len(text):,} characters; up to {ANSWER_LIMIT:,} are read.",
+                do_next="Nothing was sent or cut. Shorten it to the sentences that explain the most.",
+            )
+        attempt_id = self.store.explains.submit(visit.profile.id, prompt.id, text, at=visit.now)
+        return self.attempt(visit, prompt, attempt_id)
+
+    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt) -> Piece:
+        """The box again, with the text of an explanation to change; that one stays in the log."""
+        self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
+        return self.box(visit, prompt)
+
+    def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
+        """Store the learner's ticks, where there is no grader."""
+        ticked = SelfGrader(ticked=frozenset(form_event.fields(event, "concept")))(prompt, attempt.text)
+        rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
+        said = [
+            Opinion(concept_id=concept_id, verdict=verdict, rubric=rubrics[concept_id])
+            for concept_id, verdict in ticked.items()
+        ]
+        self.store.explains.record(visit.profile.id, attempt.id, said, by="learner", at=visit.now)
+        self._ask_for_cards(visit, prompt, said)
+
+    def read_again(self, visit: Visit, prompt: Prompt) -> int:
+        """Ask for what a changed concept touches to be read anew; how many explanations that are."""
+        touched = [
+            attempt
+            for attempt in self.store.explains.attempts(visit.profile.id, prompt.id)
+            if attempt.judgements and unread(prompt, attempt)
+        ]
+        for attempt in touched:
+            self._have_read(visit, prompt, attempt)
+        return len(touched) if self.room.open else 0
+
+    def _have_read(
+        self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, again: bool = False
+    ) -> Trouble | None:
+        """Ask for it to be read unless it is; why it can't be, if so."""
+        if not unread(prompt, attempt):
+            return None
+        keep = partial(self._keep, visit, prompt, attempt.id)
+        self.room.read(attempt.id, prompt, attempt.said, keep, again=again)
+        return self.room.trouble(attempt.id)
+
+    def _keep(self, visit: Visit, prompt: Prompt, attempt_id: int, grading: Grading) -> None:
+        """In the grader's thread: the verdicts into the log, and after a first reading, cards."""
+        attempt = self.attempt(visit, prompt, attempt_id)
+        new = opinions(prompt, attempt, grading)
+        first = not any(each.by == "grader" for each in attempt.judgements)
+        self.store.explains.record(visit.profile.id, attempt_id, new, by="grader", at=visit.now)
+        if first:
+            self._ask_for_cards(visit, prompt, new)
+
+    def _ask_for_cards(self, visit: Visit, prompt: Prompt, said: list[Opinion]) -> None:
+        found = [
+            self.advices[prompt.id, opinion.concept_id].about
+            for opinion in said
+            if opinion.verdict in NEED_WORK and (prompt.id, opinion.concept_id) in self.advices
+        ]
+        if found:
+            self.ask_for_cards(visit, tuple(dict.fromkeys(found)), because=prompt.id)
+
+    # ---- as a station of the five-minute review
+
+    @property
+    def acts(self) -> frozenset[str]:
+        """The presses that its pieces send."""
+        return (
+            frozenset({"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}) | self.marks.acts
+        )
+
+    def seconds_each(self, visit: Visit) -> float:
+        """What an explanation takes; a text is not timed."""
+        return SECONDS_AN_EXPLANATION
+
+    def chosen(self, visit: Visit) -> str:
+        """The prompt explained least often; among equals, the one written first."""
+        attempts = [attempt.prompt_id for attempt in self.store.explains.attempts(visit.profile.id)]
+        return min(self.prompts_of(visit), key=attempts.count)
+
+    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+        """Done when an explanation of this run is judged."""
+        attempt = self._in_run(visit, run)
+        return Steps(done=int(attempt is not None and attempt.verdicts is not None), total=1)
+
+    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+        """The box; or where the explanation stands, if the text is already there."""
+        prompt = self.prompt(visit, run.prompt_id)
+        attempt = self._in_run(visit, run)
+        if attempt is None or self.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
+            return self.box(visit, prompt)
+        return self.look(visit, prompt, attempt, alone=False)
+
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+        """One press within a run."""
+        return self.press(visit, {**event, "prompt": run.prompt_id}, alone=False)
+
+    def summary(self, visit: Visit, run: ReviewRun) -> str:
+        """How the explanation went."""
+        attempt = self._in_run(visit, run)
+        if attempt is None or attempt.verdicts is None:
+            return "No explanation written."
+        total = len(self.prompt(visit, run.prompt_id).concepts)
+        return f"{covered(attempt.verdicts.values())} of {total} concepts explained."
+
+    def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
+        attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)
+        return next((attempt for attempt in attempts if _since(attempt, run.started_at)), None)
+
+
+def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+    """Where there are no cards to ask for."""
+    return 0
+
+
+def explain_exercise(
+    context: Context, *, ask_for_cards: AskForCards = no_cards, desk: Desk | None = None
+) -> ExplainExercise:
+    """The prompts of an app, read and checked, on its store; without a desk the learner judges."""
+    prompts = load_prompts(context.concepts)
+    return ExplainExercise(
+        store=context.store,
+        prompts=prompts,
+        concepts=context.concepts,
+        advices=load_advice(prompts, context.concepts),
+        own=OwnPrompts(log=context.store.own_prompts),
+        marks=Marks(log=context.store.explains),
+        room=ReadingRoom(desk),
+        measured=read_measured(),
+        ask_for_cards=ask_for_cards,
+    )
+
+
+def _since(attempt: ExplainAttempt, moment: datetime) -> bool:
+    return attempt.submitted_at >= moment

@@ -1,0 +1,120 @@
+"""The pieces of HTML in which an explanation is asked for, waited for, judged and shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from markupsafe import Markup
+
+from quizzes.explain.agreement import LABELS_NEEDED, Agreement
+from quizzes.explain.concept_status import Standing, evidence, gained, reads_as_english
+from quizzes.explain.grading_queue import Trouble
+from quizzes.grader.passages import MOST_PASSAGES, passages
+from quizzes.grader.prompts import Prompt
+from quizzes.grader.verdicts import Verdict, covered
+from study.content.concepts import ConceptMap
+from study.ports.stations import Piece
+from study.store.explains import ExplainAttempt
+from study.text.markup import to_plain
+from study.text.templates import render
+
+RESULT = "#result"
+NEED_WORK = ("missing", "contradicted")
+SPOKEN: Mapping[Verdict, str] = {
+    "covered": "said",
+    "partial": "partly said",
+    "contradicted": "contradicted",
+    "missing": "missing",
+    "unsure": "unsure",
+}
+
+
+def box(prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool) -> Piece:
+    """The prompt with a box to write in, holding the draft."""
+    html = render(
+        "quizzes/box.html",
+        prompt=prompt,
+        draft=draft,
+        draft_name=draft_name,
+        limit=limit,
+        hint=hint,
+        graded=graded,
+    )
+    said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
+    return Piece(html=Markup(html), say=said, focus="#answer")
+
+
+def reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Piece:
+    """The text while the grader reads it; `step` is what it does before it can."""
+    html = render("quizzes/reading.html", prompt=prompt, attempt=attempt, step=step)
+    return Piece(html=Markup(html), say="Reading your answer.", focus="#reading", key=str(attempt.id))
+
+
+def rubric(prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, can_retry: bool) -> Piece:
+    """The text beside the concepts to tick, and why there is no grader."""
+    html = render("quizzes/rubric.html", prompt=prompt, attempt=attempt, trouble=trouble, can_retry=can_retry)
+    said = "Saved. Now tick what your explanation says."
+    return Piece(html=Markup(html), say=said, focus="#rubric", key=str(attempt.id))
+
+
+def result(
+    prompt: Prompt,
+    attempt: ExplainAttempt,
+    found: Sequence[Standing],
+    *,
+    agreement: Agreement,
+    limits: str,
+    trouble: Trouble | None,
+    concepts: ConceptMap,
+    alone: bool,
+    marking: bool,
+) -> Piece:
+    """What everyone says of each concept, the words it rests on, what is new, and a model answer."""
+    count = covered(one.counted or "" for one in found)
+    html = render(
+        "quizzes/result.html",
+        prompt=prompt,
+        attempt=attempt,
+        standings=found,
+        pieces=evidence(attempt, found),
+        contradicting=[one.number for one in found if one.verdict == "contradicted"],
+        count=count,
+        gained=gained(found) if any(one.tried_before for one in found) else None,
+        trouble=trouble,
+        graded=any(one.grader for one in found),
+        silent=_silent(attempt, found),
+        cut=_cut(attempt.said),
+        to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
+        limits=limits,
+        agreement=agreement,
+        labels_needed=LABELS_NEEDED,
+        concepts=concepts,
+        alone=alone,
+        marking=marking,
+    )
+    return Piece(html=Markup(html), say=_spoken(found, count), focus=RESULT, key=str(attempt.id))
+
+
+def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
+    """The same piece, with the focus where the learner pressed rather than at its top."""
+    for number, concept in enumerate(prompt.concepts, start=1):
+        if concept.id == concept_id and piece.focus == RESULT:
+            return replace(piece, focus=f"#idea-{number}", say=f"Kept. {piece.say}")
+    return piece
+
+
+def _cut(said: str) -> bool:
+    """Whether there are more sentences than the grader reads."""
+    read = passages(said)
+    return len(read) == MOST_PASSAGES and bool(said[max(one.end for one in read) :].strip())
+
+
+def _silent(attempt: ExplainAttempt, found: Sequence[Standing]) -> bool:
+    """Whether the grader found nothing and the text does not read as English."""
+    read = [one.grader.verdict for one in found if one.grader]
+    nothing = bool(read) and set(read) <= {"missing", "unsure"}
+    return nothing and not reads_as_english(attempt.said)
+
+
+def _spoken(found: Sequence[Standing], count: int) -> str:
+    parts = [f"{one.concept.label}: {SPOKEN[one.verdict]}" for one in found]
+    return f"{count} of {len(found)} concepts. {'; '.join(parts)}."

@@ -1,0 +1,117 @@
+"""`python -m quizzes grade`: answers in, verdicts out, as JSON lines or as readable text."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quizzes.grader.grader_client import GraderDesk
+from quizzes.grader.grading import Grading
+from quizzes.grader.passages import READ_CHARACTERS
+from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
+from quizzes.grader.verdicts import covered
+from study.base.errors import LearnerError
+from study.base.model_files import Progress
+from study.base.settings import load_settings
+from study.content.concepts import load_concepts
+
+
+def add_grade_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line in and out")
+    parser.add_argument("--prompt", default="", help="id of a prompt; the answer follows")
+    parser.add_argument("answer", nargs="?", default="", help="the answer to --prompt")
+    parser.add_argument("--data-folder", type=Path, help="where models are kept (default: as the app)")
+    parser.set_defaults(command=grade_answers)
+
+
+def grade_answers(options: argparse.Namespace) -> None:
+    """Grade one answer, or every line of standard input."""
+    if options.jsonl == bool(options.prompt):
+        raise LearnerError("Give either --jsonl or --prompt ID TEXT.", do_next="See: grade --help")
+    prompts = load_prompts(load_concepts())
+    desk = GraderDesk(load_settings(home=options.data_folder).models_dir)
+    try:
+        if options.jsonl:
+            _grade_lines(desk, prompts)
+        else:
+            prompt = _known(prompts, options.prompt)
+            _print(prompt, options.answer, desk.grade(prompt, options.answer, report=_tell))
+    finally:
+        desk.close()
+
+
+def _grade_lines(desk: GraderDesk, prompts: Mapping[str, Prompt]) -> None:
+    """Each line is answered before the next is read. A bad one is answered with its error and counted."""
+    desk.prepare(_tell)
+    refused = 0
+    for line in iter(sys.stdin.readline, ""):
+        if not line.strip():
+            continue
+        try:
+            prompt, answer = _asked(line, prompts)
+            said = as_json(prompt, answer, desk.grade(prompt, answer))
+        except LearnerError as error:
+            refused += 1
+            said = {"error": str(error)}
+        print(json.dumps(said, ensure_ascii=False), flush=True)  # noqa: T201 - a command line prints
+    if refused:
+        lines = "1 line" if refused == 1 else f"{refused} lines"
+        raise LearnerError(f"{lines} could not be graded.", do_next="Their errors are in the output.")
+
+
+def _asked(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
+    """The prompt and answer of one line; a prompt may be given whole in the place of an id."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise LearnerError(f"This line is not JSON ({error}).", do_next="Give one object a line.") from error
+    if not isinstance(record, dict) or not isinstance(record.get("answer"), str):
+        raise LearnerError(
+            "A line needs `prompt` and `answer`.",
+            do_next='Such as {"prompt": "explain-lora", "answer": "..."}',
+        )
+    asked = record.get("prompt")
+    prompt = own_prompt(asked) if isinstance(asked, dict) else _known(prompts, asked)
+    return prompt, record["answer"]
+
+
+def _known(prompts: Mapping[str, Prompt], prompt_id: object) -> Prompt:
+    if not isinstance(prompt_id, str) or prompt_id not in prompts:
+        raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next=f"There are: {', '.join(prompts)}.")
+    return prompts[prompt_id]
+
+
+def as_json(prompt: Prompt, answer: str, grading: Grading) -> dict[str, Any]:
+    """The answer line of the public contract."""
+    return {
+        "prompt": prompt.id,
+        "concepts": dict(grading.verdicts),
+        "evidence": {
+            concept.concept_id: [
+                {"start": span.start, "end": span.end, "text": answer[span.start : span.end]}
+                for span in concept.evidence
+            ]
+            for concept in grading.concepts
+        },
+        "confidence": {concept.concept_id: concept.confidence for concept in grading.concepts},
+        "reasons": {concept.concept_id: concept.reason for concept in grading.concepts},
+        "score": covered(grading.verdicts.values()),
+    }
+
+
+def _print(prompt: Prompt, answer: str, grading: Grading) -> None:
+    lines = []
+    for concept, graded in zip(prompt.concepts, grading.concepts, strict=True):
+        lines.append(f"{graded.verdict:13}{graded.confidence:5.0%}  {concept.label}")
+        lines += [f"{'':20} > {answer[span.start : span.end]}" for span in graded.evidence]
+        lines.append(f"{'':20} {graded.reason}")
+    if grading.cut:
+        lines.append(f"Only the first {READ_CHARACTERS:,} characters were read.")
+    print("\n".join(lines))  # noqa: T201 - a command line prints
+
+
+def _tell(progress: Progress) -> None:
+    print(progress.step, file=sys.stderr)  # noqa: T201 - a command line prints

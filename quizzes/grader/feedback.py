@@ -1,0 +1,19 @@
+"""The sentence a learner reads beside a verdict."""
+
+from quizzes.grader.prompts import PromptConcept
+from quizzes.grader.verdicts import Verdict
+
+TEXTS: dict[Verdict, str] = {
+    "covered": "Your answer says this.",
+    "partial": "You touch on this, but only half of it or vaguely. The whole idea: {definition}",
+    "contradicted": "What you say can't be true together with this: {definition}",
+    "missing": "Nothing in your answer is about this yet: {label}.",
+    "unsure": "I can't tell what you mean here. Can you say it in a sentence of its own: {label}?",
+}
+
+
+def reason_for(verdict: Verdict, concept: PromptConcept) -> str:
+    """One sentence: what is missing, or what the marked words go against."""
+    return TEXTS[verdict].format(
+        label=concept.label[:1].lower() + concept.label[1:], definition=concept.definition
+    )

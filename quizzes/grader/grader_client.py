@@ -1,0 +1,115 @@
+"""The grader as the app holds it: one worker process, started when it is first needed, asked over pipes."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+from quizzes.grader.grading import Grading, Scores, grade
+from quizzes.grader.minilm import minilm_folder
+from quizzes.grader.prompts import Prompt
+from quizzes.grader.weights import read_weights
+from study.base.errors import LearnerError
+from study.base.model_files import Progress, Report, is_ready
+
+THREADS = 2
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def quietly(progress: Progress) -> None:
+    """A report to nobody."""
+
+
+class GraderDesk:
+    """Grades one answer at a time, from any thread. The app's own process never loads torch."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self._models_dir = models_dir
+        self._lock = threading.Lock()
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def grade(self, prompt: Prompt, answer: str, *, report: Report = quietly) -> Grading:
+        """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
+        with self._lock:
+            self._start(report)
+            return grade(prompt, answer, self._score, read_weights().limits)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the model is on this machine; without it, grading begins by fetching it."""
+        return is_ready(minilm_folder(self._models_dir))
+
+    def prepare(self, report: Report = quietly) -> None:
+        """Load the model before it is needed. Raises LearnerError when it can't be had."""
+        with self._lock:
+            self._start(report)
+
+    def close(self) -> None:
+        """End the worker, whatever it is doing: it may be fetching its model."""
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
+        with self._lock:
+            self._end()
+
+    def _start(self, report: Report) -> None:
+        """With the lock held: a worker that is ready."""
+        if self._worker is not None and self._worker.poll() is None:
+            return
+        self._end()
+        self._worker = _start_worker(self._models_dir)
+        while not (said := self._read()).get("ready"):
+            if "what" in said:
+                self._end()
+                raise LearnerError(said["what"], do_next=said["do_next"])
+            report(Progress(step=said["doing"], done_bytes=said["done"], total_bytes=said["total"]))
+
+    def _score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
+        if not texts:
+            return []
+        stdin = cast(IO[bytes], cast("subprocess.Popen[bytes]", self._worker).stdin)
+        with contextlib.suppress(BrokenPipeError):  # `_read` says so
+            stdin.write(json.dumps({"concepts": concepts, "texts": texts}).encode() + b"\n")
+            stdin.flush()
+        return [[Scores(*row) for row in rows] for rows in self._read()["scores"]]
+
+    def _read(self) -> dict[str, Any]:
+        assert self._worker is not None
+        line = cast(IO[bytes], self._worker.stdout).readline()
+        if not line:
+            self._end()
+            raise LearnerError(
+                "The grader's process ended.",
+                do_next="Try again; if it ends again, tick the concepts yourself.",
+            )
+        return cast(dict[str, Any], json.loads(line))
+
+    def _end(self) -> None:
+        """With the lock held."""
+        if self._worker is not None:
+            for pipe in (self._worker.stdin, self._worker.stdout):
+                with contextlib.suppress(OSError):
+                    cast(IO[bytes], pipe).close()
+            self._worker.kill()
+            self._worker.wait()
+            self._worker = None
+
+
+def _start_worker(models_dir: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "quizzes.grader.worker"]
+    command += ["--models-dir", str(models_dir), "--threads", str(THREADS)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # As for the lab's worker: two OpenMP runtimes that spin starve each other (docs/traps.md 13).
+        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"},
+        cwd=ROOT,
+        start_new_session=True,
+    )

@@ -1,0 +1,98 @@
+"""Labelled answers: what people might write to a prompt, and what each answer says of its four concepts.
+
+One tab-separated file a prompt; docs/grader.md says how they were written. They train and measure the grader.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from quizzes.grader.verdicts import Verdict
+from study.content.yaml_reader import ContentError, Problem
+
+ANSWERS = Path(__file__).parent / "answers"
+OTHER_WRITER = ANSWERS / "dev"
+"""Answers of a writer who wrote none of the others: limits are set on them."""
+
+HEADER = ("class", "voice", "pair", "verdicts", "answer")
+LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
+
+NOISE = frozenset(
+    {
+        "keyword-stuffing",
+        "prompt-copy",
+        "hint-copy",
+        "off-topic",
+        "homonym",
+        "gibberish",
+        "injection",
+        "empty-talk",
+    }
+)
+"""Classes of answers that claim nothing."""
+
+RIGHT_NEGATIONS = frozenset({"correct-with-negation", "rejects-false"})
+"""Classes whose covered concepts are said with a "not"."""
+
+Split = Literal["train", "held-out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledAnswer:
+    """One answer; `verdicts` are in the order of its prompt's concepts."""
+
+    prompt_id: str
+    kind: str
+    voice: str
+    pair: str
+    verdicts: tuple[Verdict, ...]
+    text: str
+
+    @property
+    def group(self) -> str:
+        """What must stay on one side of a split: minimal contrasts stay together, others stand alone."""
+        return f"{self.prompt_id}/{self.pair or self.text}"
+
+
+def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[LabelledAnswer]:
+    """All answers of these prompts, or every problem in their files."""
+    problems: list[Problem] = []
+    read = [
+        answer
+        for prompt_id in prompt_ids
+        for answer in _read(folder / f"{prompt_id}.tsv", prompt_id, problems)
+    ]
+    if problems:
+        raise ContentError(problems)
+    return read
+
+
+def _read(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledAnswer]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        problems.append(Problem(file=path.name, line=1, item="answers", text=f"cannot be read ({error})"))
+        return []
+    found = []
+    for number, line in enumerate(lines[1:], start=2):
+        problem, answer = _answer(line.split("\t"), prompt_id)
+        if answer is None:
+            problems.append(Problem(file=path.name, line=number, item="answer", text=problem))
+        else:
+            found.append(answer)
+    return found
+
+
+def _answer(cells: Sequence[str], prompt_id: str) -> tuple[str, LabelledAnswer | None]:
+    if len(cells) != len(HEADER):
+        return f"needs {len(HEADER)} columns, got {len(cells)}", None
+    kind, voice, pair, letters, text = cells
+    if len(letters) != 4 or not set(letters) <= set(LETTERS):
+        return f"needs four letters of c, p, x, m, got {letters!r}", None
+    if not text.strip():
+        return "has no text", None
+    verdicts = tuple(LETTERS[letter] for letter in letters)
+    return "", LabelledAnswer(
+        prompt_id=prompt_id, kind=kind, voice=voice, pair=pair, verdicts=verdicts, text=text.strip()
+    )

@@ -1,0 +1,71 @@
+"""How good the grader was when it was measured, in one sentence for a learner."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from quizzes.grader.metrics import Judged, report
+from quizzes.grader.weights import WEIGHTS
+
+CARD = "card.json"
+
+UNMEASURED = "How often this grader is right has not been measured."
+UNMEASURED_OWN = (
+    "How often the grader is right on your own prompts is not known: it was trained and measured on the "
+    "app's prompts only."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Shares on labelled answers that the grader had not learnt from (docs/grader.md)."""
+
+    answers: int
+    precision: float
+    """Of the concepts it called covered, how many were."""
+
+    recall: float
+    """Of the concepts that were covered, how many it called so."""
+
+    false_accepted: float
+    """Of the false statements, how many it took for covered."""
+
+    unsure: float
+
+
+def read_measured(folder: Path = WEIGHTS) -> Measured | None:
+    """The measurement that was committed with the weights; None when there is none."""
+    try:
+        found = json.loads((folder / CARD).read_text("utf-8"))["measured"]
+    except FileNotFoundError:
+        return None
+    return Measured(**{name: found[name] for name in Measured.__dataclass_fields__})
+
+
+def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured:
+    """Keep with the weights how good they were on answers that they had not learnt from."""
+    found = report(judged)
+    measured = Measured(
+        answers=len(judged),
+        precision=round(found.precision.value, 3),
+        recall=round(found.recall.value, 3),
+        false_accepted=round(found.false_accepted.value, 3),
+        unsure=round(found.unsure.value, 3),
+    )
+    (folder / CARD).write_text(json.dumps({"measured": asdict(measured)}, indent=1) + "\n", "utf-8")
+    return measured
+
+
+def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:
+    """What a learner should know before trusting a verdict."""
+    if own:
+        return UNMEASURED_OWN
+    if measured is None:
+        return UNMEASURED
+    return (
+        f"On {measured.answers:,} answers that it had not seen, {measured.precision:.0%} of the concepts it "
+        f"called covered were, it found {measured.recall:.0%} of those that were said, it took "
+        f"{measured.false_accepted:.0%} of false statements for right, and it could not tell in "
+        f"{measured.unsure:.0%} of cases."
+    )

@@ -1,0 +1,104 @@
+"""The explain prompts: what to explain, the concepts a good explanation holds, and a model answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.base.errors import LearnerError
+from study.content.concepts import ConceptMap, note_unknown_concepts
+from study.content.yaml_reader import ContentError, Fields, Problem, note_repeated_ids, read_mapping
+
+PROMPTS_FILE = Path(__file__).parent / "prompts.yaml"
+CONCEPTS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConcept:
+    """One thing a good explanation says."""
+
+    id: str
+    label: str
+    definition: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Something to explain in one's own words. `links` are the study concepts it is about."""
+
+    id: str
+    text: str
+    hint: str
+    concepts: tuple[PromptConcept, ...]
+    links: tuple[str, ...]
+    model_answer: str
+    source: str
+    own: bool = False
+    """Whether a learner wrote it: its texts are plain and it has neither links nor a model answer."""
+
+
+def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[str, Prompt]:
+    """All prompts under their ids, in the order written, or every problem in them."""
+    problems: list[Problem] = []
+    file = read_mapping(path, kind="prompts", problems=problems)
+    entries = file.children("prompts", kind="prompt") if file else []
+    read = [(_read_prompt(entry, concepts), entry) for entry in entries]
+    note_repeated_ids((prompt.id, fields) for prompt, fields in read)
+    if problems:
+        raise ContentError(problems)
+    return {prompt.id: prompt for prompt, _ in read}
+
+
+def own_prompt(given: Mapping[str, Any]) -> Prompt:
+    """Somebody's own prompt: a text, a hint and four one-line concepts are enough to be graded."""
+    problems: list[Problem] = []
+    written = {name: value for name, value in given.items() if value != ""}
+    fields = Fields({"id": "own", **written}, file="own prompt", kind="prompt", problems=problems)
+    prompt_id, text, hint = fields.text("id"), fields.text("text"), fields.text("hint", default="")
+    lines = fields.texts("concepts")
+    if len(lines) != CONCEPTS:
+        fields.note(f"needs {CONCEPTS} concepts, one line each, got {len(lines)}")
+    if problems:
+        what = "; ".join(problem.text for problem in problems)
+        raise LearnerError(f"This prompt can't be graded: {what}.", do_next="Give text, hint and concepts.")
+    concepts = tuple(
+        PromptConcept(id=f"concept-{number}", label=line.partition(":")[0], definition=line)
+        for number, line in enumerate(lines, start=1)
+    )
+    return Prompt(
+        id=prompt_id,
+        text=text,
+        hint=hint,
+        concepts=concepts,
+        links=(),
+        model_answer="",
+        source="own prompt",
+        own=True,
+    )
+
+
+def _read_prompt(fields: Fields, concepts: ConceptMap) -> Prompt:
+    parts = [(_read_concept(entry), entry) for entry in fields.children("concepts", kind="concept")]
+    note_repeated_ids((part.id, entry) for part, entry in parts)
+    prompt = Prompt(
+        id=fields.text("id"),
+        text=fields.text("text"),
+        hint=fields.text("hint"),
+        concepts=tuple(part for part, _ in parts),
+        links=fields.texts("links"),
+        model_answer=fields.text("model_answer"),
+        source=fields.text("source"),
+    )
+    if len(prompt.concepts) != CONCEPTS:
+        fields.note(f"needs {CONCEPTS} concepts, got {len(prompt.concepts)}")
+    note_unknown_concepts(fields, prompt.links, concepts)
+    fields.close()
+    return prompt
+
+
+def _read_concept(fields: Fields) -> PromptConcept:
+    concept = PromptConcept(
+        id=fields.text("id"), label=fields.text("label"), definition=fields.text("definition")
+    )
+    fields.close()
+    return concept

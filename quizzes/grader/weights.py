@@ -1,0 +1,58 @@
+"""The trained adapter and what belongs to it: the concepts it knows, limits of verdicts, temperature."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quizzes.grader.grading import Limits
+
+WEIGHTS = Path(__file__).parent / "adapter"
+TENSORS = "adapter-{seed}.safetensors"
+MADE_OF = "adapter-{seed}.json"
+SETTINGS = "grader.json"
+
+UNCALIBRATED = Limits(relevant=0.5, covered=0.5, doubt=0.4, contradicted=0.5, missing=0.5, partial=0.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What the network's numbers mean."""
+
+    concepts: Mapping[str, str]
+    """Full text of each concept it was trained on, and the words of it that it reads; numbered from 1 on."""
+
+    alpha_over_rank: float
+    temperature: float = 1.0
+    limits: Limits = UNCALIBRATED
+
+
+def read_weights(folder: Path = WEIGHTS) -> Weights:
+    """As training and calibration left it."""
+    stored = json.loads((folder / SETTINGS).read_text("utf-8"))
+    return Weights(
+        concepts=stored["concepts"],
+        alpha_over_rank=stored["alpha_over_rank"],
+        temperature=stored["temperature"],
+        limits=Limits(**stored["limits"]),
+    )
+
+
+def adapters(folder: Path = WEIGHTS) -> list[Path]:
+    """The trained networks, one a seed; the grader goes by their mean."""
+    return sorted(folder.glob(TENSORS.format(seed="*")))
+
+
+def write_weights(weights: Weights, folder: Path) -> None:
+    """What all networks share."""
+    _write(folder / SETTINGS, asdict(weights))
+
+
+def write_made_of(folder: Path, *, seed: int, **made_of: Any) -> None:
+    """Recipe, number of answers and versions that one network was made of."""
+    _write(folder / MADE_OF.format(seed=seed), made_of)
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(f"{json.dumps(values, indent=1, ensure_ascii=False)}\n", "utf-8")

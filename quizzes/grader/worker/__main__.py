@@ -1,0 +1,70 @@
+"""The grader's worker process: loads the model once, then scores pairs until standard input closes.
+
+    python -m quizzes.grader.worker --models-dir M [--threads 2]
+
+First it answers `{"ready": true}`, or `{"what": ..., "do_next": ...}` when the model can't be had, and ends;
+before that, `{"doing": ...}` lines while the model is fetched. Then one line in, one line out:
+
+    {"concepts": [four texts], "texts": [...]}
+    {"scores": for each text, for each concept [missing, partial, covered, contradicted]}
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from quizzes.grader.minilm import fetch_minilm
+from quizzes.grader.weights import WEIGHTS
+from quizzes.grader.worker.reader import Reader, load_reader
+from study.base.errors import LearnerError
+from study.base.model_files import Progress
+
+
+def main() -> int:
+    """Exit status: 0 when the app closed standard input, 1 when there is no model."""
+    parser = argparse.ArgumentParser(prog="python -m quizzes.grader.worker")
+    parser.add_argument("--models-dir", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    out = _own_output()
+
+    def report(progress: Progress) -> None:
+        _say(out, {"doing": progress.step, "done": progress.done_bytes, "total": progress.total_bytes})
+
+    try:
+        reader = load_reader(fetch_minilm(options.models_dir, report), WEIGHTS)
+    except LearnerError as error:
+        _say(out, {"what": error.what, "do_next": error.do_next})
+        return 1
+    reader.score(["a", "b", "c", "d"], ["warm up"])
+    _say(out, {"ready": True})
+    _serve(reader, out)
+    return 0
+
+
+def _serve(reader: Reader, out: TextIO) -> None:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        _say(out, {"scores": reader.score(asked["concepts"], asked["texts"])})
+
+
+def _own_output() -> TextIO:
+    """Standard output for answers alone: what a library prints goes where standard error goes."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
+
+
+def _say(out: TextIO, values: dict[str, Any]) -> None:
+    out.write(json.dumps(values) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

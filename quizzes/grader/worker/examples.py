@@ -1,0 +1,93 @@
+"""Training examples from labelled answers: answers as written, several in one, slips of the keyboard.
+
+Everything is drawn from `dice`, so that one seed gives one order of examples.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from random import Random
+
+from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
+from quizzes.grader.verdicts import Verdict
+
+STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted")
+"""What wins where one text says two things about a concept; also the order of the network's outputs."""
+
+PARTS = 10
+SHORT_WORDS = 45
+JOINED_SHARE = 0.2
+MISTYPED_SHARE = 0.15
+LEAST_LETTERS = 6
+"""Short words carry a sentence's meaning (not, no, all, only, 4): a slip in one may change the label."""
+
+
+def held_out(answer: LabelledAnswer, *, part: int) -> bool:
+    """Whether an answer is in this tenth of the groups; minimal contrasts are all in or all out."""
+    return int(sha256(answer.group.encode()).hexdigest(), 16) % PARTS == part
+
+
+def joined(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+    """What several answers say together: contradicted wins over covered, covered over partial."""
+    return tuple(max(said, key=STRENGTH.index) for said in zip(*verdicts, strict=True))
+
+
+def epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:
+    """One epoch in batches of about `rows`: of like length, with minimal contrasts side by side."""
+    groups: dict[str, list[LabelledAnswer]] = {}
+    for answer in answers:
+        groups.setdefault(answer.group, []).append(answer)
+    groups |= {f"joined {at}": [answer] for at, answer in enumerate(_joined(answers, dice))}
+    jitter = {name: dice.uniform(0.7, 1.4) for name in groups}
+    batches: list[list[LabelledAnswer]] = [[]]
+    for name in sorted(groups, key=lambda name: max(len(one.text) for one in groups[name]) * jitter[name]):
+        if len(batches[-1]) >= rows:
+            batches.append([])
+        batches[-1] += groups[name]
+    dice.shuffle(batches)
+    return batches
+
+
+def _joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[LabelledAnswer]:
+    """Two or three short answers to one prompt in one, in any order; noise may be among them."""
+    short: dict[str, list[LabelledAnswer]] = {}
+    for answer in answers:
+        if len(answer.text.split()) <= SHORT_WORDS and answer.kind != "other-language":
+            short.setdefault(answer.prompt_id, []).append(answer)
+    for choices in short.values():
+        for _ in range(round(JOINED_SHARE * len(choices))):
+            parts = dice.sample(choices, min(len(choices), dice.choice((2, 2, 3))))
+            if not all(part.kind in NOISE for part in parts):
+                yield replace(
+                    parts[0],
+                    kind="joined",
+                    pair="",
+                    verdicts=joined([part.verdicts for part in parts]),
+                    text=" ".join(closed(part.text) for part in parts),
+                )
+
+
+def closed(text: str) -> str:
+    """A sentence with its full stop."""
+    return text if text[-1] in ".!?" else f"{text}."
+
+
+def mistyped(text: str, dice: Random) -> str:
+    """Now and then two letters are swapped or one is lost, or the punctuation is."""
+    if dice.random() >= MISTYPED_SHARE:
+        return text
+    words = (re.sub(r"[,.;:]", "", text) if dice.random() < 0.4 else text).split() or [text]
+    for _ in range(1 + len(words) // 12):
+        at = dice.randrange(len(words))
+        words[at] = _slip(words[at], dice)
+    return " ".join(words)
+
+
+def _slip(word: str, dice: Random) -> str:
+    if len(word) < LEAST_LETTERS or not word.isalpha():
+        return word
+    at = dice.randrange(1, len(word) - 2)
+    if dice.random() < 0.5:
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return word[:at] + word[at + 1 :]

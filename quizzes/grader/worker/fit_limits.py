@@ -1,0 +1,63 @@
+"""Sets temperature and limits of freshly trained weights on answers they have not learnt from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from quizzes.grader.calibration import cases, fitting_limits, fitting_temperature
+from quizzes.grader.grading import Limits, Scorer, Scores, concept_text, decide, weigh
+from quizzes.grader.labelled_answers import LabelledAnswer
+from quizzes.grader.metrics import Judged
+from quizzes.grader.prompts import Prompt
+from quizzes.grader.weights import Weights
+from quizzes.grader.worker.reader import Reader
+
+
+def scorer(reader: Reader) -> Scorer:
+    """A reader in this process, as the grading asks for it."""
+
+    def score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
+        return [[Scores(*row) for row in rows] for rows in reader.score(concepts, texts)] if texts else []
+
+    return score
+
+
+def calibrated(
+    reader: Reader, weights: Weights, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
+) -> tuple[Weights, list[Judged]]:
+    """The weights with the temperature and limits that suit these answers.
+
+    And the verdicts on each half of the prompts under limits that suit the other half, to measure by.
+    """
+    score = scorer(reader)
+    labelled = []
+    for answer in answers:
+        [row] = score(
+            [concept_text(concept) for concept in prompts[answer.prompt_id].concepts], [answer.text]
+        )
+        labelled += list(zip(answer.verdicts, row, strict=True))
+    weights = replace(weights, temperature=round(fitting_temperature(labelled), 2))
+    reader.temperature = weights.temperature
+    relevant = weights.limits.relevant
+    weighed = [
+        [one.scores for one in weigh(prompts[answer.prompt_id], answer.text, score, relevant=relevant)]
+        for answer in answers
+    ]
+    limits = fitting_limits(list(cases(answers, weighed)), weights.limits)
+    return replace(weights, limits=limits), crossed(answers, weighed, weights.limits)
+
+
+def crossed(
+    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], start: Limits
+) -> list[Judged]:
+    """Verdicts under limits that were set on the other half of the prompts."""
+    ids = sorted({answer.prompt_id for answer in answers})
+    judged = []
+    for half in (ids[::2], ids[1::2]):
+        set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
+        limits = fitting_limits(list(cases(*zip(*set_on, strict=True))), start)
+        judged += [
+            Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row))
+            for answer, row in zip(answers, weighed, strict=True)
+            if answer.prompt_id in half
+        ]
+    return judged

@@ -1,0 +1,174 @@
+"""The app's questions with the learner's own beside them; a file that can't be used is reported."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quizzes.bank.bank import Bank, load_bank, read_question
+from quizzes.families.drawn import Family
+from quizzes.interchange.entry import QuestionEntry, Reading, completed, named
+from quizzes.interchange.formats import ENDINGS, read_questions
+from quizzes.interchange.schema import as_placed
+from quizzes.kinds.question import Question
+from study.base.errors import LearnerError
+from study.base.import_limits import FILE_BYTES, length_problems
+from study.content.concepts import ConceptMap
+from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, own_files
+from study.content.yaml_reader import Fields, Problem
+from study.io.exchange import File
+from study.text.markup import formula_problems_in
+
+OPTIONAL = ("keep", "feedback", "hint")
+LONGEST_ID = 100
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Questions of both kinds, and what is wrong with the own ones, in sentences."""
+
+    bank: Bank
+    problems: tuple[str, ...]
+    by_hand: Mapping[str, str]
+    """The own questions that the learner wrote into a file, and its name; imports leave them alone."""
+
+
+class LiveBank(Bank):
+    """The questions as the files are at this moment; pages keep one from start to end."""
+
+    def __init__(self, concepts: ConceptMap, folder: Path) -> None:
+        app = load_bank(concepts)  # once, and loudly: what the app brings must be right
+
+        def read() -> Shelf:
+            return read_shelf(app, concepts, folder)
+
+        live = Watched(read, folder)
+        # A frozen dataclass: set as it would set its own fields.
+        object.__setattr__(self, "app", app)
+        object.__setattr__(self, "_live", live)
+
+    app: Bank
+    _live: Watched[Shelf]
+
+    @property
+    def shelf(self) -> Shelf:
+        """The questions now, with the problems of the own files."""
+        return self._live.now
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """All written questions, now."""
+        return self.shelf.bank.questions
+
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """All topics, now."""
+        return self.shelf.bank.topics
+
+    @property
+    def families(self) -> Mapping[str, Family]:
+        """The app's families; nobody brings one in a file."""
+        return self.app.families
+
+    @property
+    def by_id(self) -> Mapping[str, Question]:
+        """Each question under its id, now."""
+        return self.shelf.bank.by_id
+
+    @property
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each question is about, whenever that is asked."""
+        return LiveMapping(self._concepts_now)
+
+    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
+        return self.shelf.bank.concepts_of
+
+
+def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
+    """The app's questions and a folder of own ones."""
+    problems: list[str] = []
+    own: dict[str, Question] = {}
+    by_hand: dict[str, str] = {}
+    topics = dict(app.topics)
+    for path in own_files(folder, endings=ENDINGS):
+        reading = _read_file(path, problems)
+        key = _key(path, reading, app)
+        for question in _questions(named(reading.entries), key, path.name, concepts, problems):
+            if question.id in own or question.id in app.by_id:
+                problems.append(f"{path.name}: question {question.id} is there already, under the same id")
+                continue
+            own[question.id] = question
+            if not path.name.endswith(IMPORTED):
+                by_hand[question.id] = path.name
+        if reading.entries:
+            topics.setdefault(key, reading.entries[0].topic)
+    bank = Bank((*app.questions, *own.values()), topics, app.families)
+    return Shelf(bank, tuple(problems), by_hand)
+
+
+def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:
+    """An entry as it may be kept, or what is wrong with it. Unknown concepts are only left out."""
+    problems: list[str] = []
+    named_concepts = entry.fields.get("concepts")
+    known = [c for c in named_concepts if c in concepts.by_id] if isinstance(named_concepts, list) else []
+    whole = completed({**entry.fields, "concepts": known})
+    entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
+    if len(entry.id) > LONGEST_ID:
+        problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    if lengths := length_problems(_texts(entry.fields)):
+        return entry, "; ".join(lengths)
+    questions = list(_questions([entry], "topic", "", concepts, problems))
+    reasons = [problem.partition(": ")[2] or problem for problem in problems]
+    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(questions))))
+
+
+def _texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
+    """Every text of a question's fields, with the name of its field."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inside in value.items():
+            yield from _texts(inside, str(key))
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            yield from _texts(inside, name)
+
+
+def _read_file(path: Path, problems: list[str]) -> Reading:
+    try:
+        if path.stat().st_size > FILE_BYTES:
+            raise LearnerError(f"{path.name} is too large.", do_next="Split it, or import it instead.")
+        reading = read_questions(File(name=path.name, content=path.read_bytes()))
+    except (LearnerError, OSError) as error:
+        problems.append(str(error))
+        return Reading()
+    problems.extend(entry.why for entry in reading.rejected)
+    return reading
+
+
+def _key(path: Path, reading: Reading, app: Bank) -> str:
+    """A file that names a topic of the app adds to it; any other is a topic of its own."""
+    title = reading.entries[0].topic if reading.entries else ""
+    return next((key for key, known in app.topics.items() if known == title), key_of(path))
+
+
+def _questions(
+    entries: Iterable[QuestionEntry], key: str, file: str, concepts: ConceptMap, problems: list[str]
+) -> Iterator[Question]:
+    for entry in entries:
+        found: list[Problem] = []
+        placed = as_placed(completed(entry.fields), entry.line)
+        fields = Fields(placed, file=file, kind="question", problems=found, optional=OPTIONAL)
+        question = _read(fields, key, concepts)
+        if found or question is None:
+            problems.extend(str(problem) for problem in found)
+        else:
+            yield question
+
+
+def _read(fields: Fields, key: str, concepts: ConceptMap) -> Question | None:
+    """A question, or None where a field is of so wrong a form that reading can't go on."""
+    try:
+        return read_question(fields, key, concepts)
+    except (TypeError, AttributeError, StopIteration) as error:
+        fields.note(f"can't be read ({error})")
+        return None

@@ -1,0 +1,47 @@
+"""A question: what is asked, how it is answered, and why the answer may be believed."""
+
+from dataclasses import dataclass
+
+from quizzes.kinds import Kind, Task
+from quizzes.kinds.choices import Option, Single
+from quizzes.kinds.matrix_shape import Shape
+from study.content.evidence import Evidence
+from study.content.yaml_reader import Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question. Its task is what its kind is about: options, a number, pairs to match."""
+
+    id: str
+    topic: str
+    concepts: tuple[str, ...]
+    level: Level
+    stem: str
+    task: Task
+    keep: str
+    evidence: Evidence
+    hint: str = ""
+    steps: tuple[str, ...] = ()
+    """Worked arithmetic, line by line."""
+
+    shape: Shape | None = None
+    """The matrix it is about, to be drawn."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is: single, numeric, matching ..."""
+        return self.task.kind
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options, of a kind that has them."""
+        options: tuple[Option, ...] = getattr(self.task, "options", ())
+        return options
+
+    @property
+    def right(self) -> Option:
+        """The right option of a question with exactly one."""
+        if not isinstance(self.task, Single):
+            raise TypeError(f"{self.id} is {self.kind}; only a single-choice question has one right option")
+        return self.task.right

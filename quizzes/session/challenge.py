@@ -1,0 +1,54 @@
+"""The timed challenge of one concept, as the concept's page offers it."""
+
+from dataclasses import dataclass
+from random import Random
+
+from quizzes.session.modes import RULES
+from quizzes.session.operations import Sittings, new_seed
+from quizzes.session.quiz_options import QuizChoice, address_of, choice_of
+from quizzes.session.session import Position
+from study.ports.context import Visit
+from study.ports.doors import ChallengeDoor
+
+LOOK_BACK = 200  # quizzes
+RULES_OF_IT = RULES["challenge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenges:
+    """Challenges by concept, drawn anew each time."""
+
+    sittings: Sittings
+    dice: Random
+
+    def door(self, visit: Visit, concept_id: str) -> ChallengeDoor:
+        """A fresh challenge, and how the learner's best one went."""
+        fresh = QuizChoice(
+            mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)
+        )
+        ended = self._ended(visit, concept_id)
+        best = max(ended, key=_right, default=None)
+        return ChallengeDoor(
+            address=address_of(fresh),
+            problems=len(self.sittings.drawn(visit.profile.id, fresh, now=visit.now)),
+            rules=f"{RULES_OF_IT.seconds_each // 60} minutes each, {RULES_OF_IT.attempts} attempts, a hint; "
+            "a badge if all come out right.",
+            best=f"{best.right} of {best.total} right" if best else "",
+            done=bool(ended),
+            badge=best is not None and 0 < best.total == best.right,
+        )
+
+    def _ended(self, visit: Visit, concept_id: str) -> list[Position]:
+        """Challenges of this concept that were gone through or ran out of time, with something answered."""
+        records = self.sittings.store.quizzes.latest(visit.profile.id, limit=LOOK_BACK)
+        about = [
+            record
+            for record in records
+            if (choice := choice_of(record)) and choice.mode == "challenge" and choice.concept == concept_id
+        ]
+        where = (self.sittings.position(record, now=visit.now) for record in about)
+        return [position for position in where if position.question is None and position.answered]
+
+
+def _right(position: Position) -> float:
+    return position.right / position.total if position.total else 0.0

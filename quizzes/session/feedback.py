@@ -1,0 +1,85 @@
+"""What is said about an answer: a mark in words for each part of it, and one sentence to read out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quizzes.kinds import Kind
+from quizzes.kinds.grade import Grade, Offered, Part, State
+from quizzes.kinds.question import Question
+from study.store.quizzes import QuizAnswer
+from study.text.markup import to_plain
+
+_MARKS: dict[State, str] = {
+    "right": "✓ Your answer, right",
+    "wrong": "✗ Your answer, not right",
+    "missed": "✓ The right answer",
+    "left": "",
+}
+_MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
+    "multiple": {
+        "right": "✓ Chosen, right",
+        "wrong": "✗ Chosen, not right",
+        "missed": "○ Right, not chosen",
+    },
+    "ordering": {"right": "✓ In its place", "missed": "✗ Belongs here"},
+    "find-the-error": {
+        "right": "✓ Your answer, cannot be right",
+        "wrong": "✗ Your answer, this line is fine",
+        "missed": "✓ The line that cannot be right",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One part of an answer as the page lists it."""
+
+    letter: str
+    part: Part
+    mark: str
+
+    @property
+    def look(self) -> str:
+        """The class of its colours; the mark says the same in words."""
+        if self.part.state == "left":
+            return ""
+        return "wrong" if self.mark.startswith("✗") else "right"
+
+
+def rows(question: Question, grade: Grade, offered: Offered) -> list[Row]:
+    """The parts in the order the question showed them; what was arranged keeps the author's order."""
+    letters = {choice.id: letter for letter, choice in offered}
+    order = list(letters)
+    parts = list(grade.parts)
+    if letters and all(part.id in letters for part in parts if not part.about):
+        parts.sort(key=lambda part: order.index(part.id) if part.id in letters and not part.about else -1)
+    marks = {**_MARKS, **_MARKS_OF_KIND.get(question.kind, {})}
+    return [
+        Row(letter="" if part.about else letters.get(part.id, ""), part=part, mark=marks[part.state])
+        for part in parts
+    ]
+
+
+def verdict(answer: QuizAnswer, grade: Grade) -> str:
+    """Right, partly right or not right, and what it counts where that is not plain."""
+    if grade.correct:
+        return "Right." if answer.score == 1 else f"Right. It counts {answer.score:.2f}."
+    if grade.fraction:
+        return f"Partly right. It counts {answer.score:.2f}."
+    return "Not right."
+
+
+def spoken(answer: QuizAnswer, grade: Grade, listed: Sequence[Row]) -> str:
+    """The same for a screen reader's live region."""
+    if grade.correct:
+        own = [row.part.feedback for row in listed if row.part.state == "right" and row.part.feedback]
+        return " ".join([verdict(answer, grade), *(to_plain(text) for text in own[:1])])
+    sentences = [verdict(answer, grade)]
+    for row in listed:
+        named = f"{row.letter or row.part.about}".strip()
+        if row.part.state == "wrong":
+            sentences.append(f"Not {named or to_plain(row.part.text)}: {to_plain(row.part.feedback)}")
+        elif row.part.state == "missed":
+            what = f"{named} is right: " if named else "The right answer is "
+            sentences.append(f"{what}{to_plain(row.part.text)}. {to_plain(row.part.feedback)}")
+    return " ".join(sentence.strip() for sentence in sentences)

@@ -1,0 +1,232 @@
+"""The verbs of quizzes on the store: start, where am I, answer. Page and command line both call these."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from quizzes.bank.bank import Bank, Question
+from quizzes.kinds.grade import Response
+from quizzes.session.modes import SECOND_ATTEMPT
+from quizzes.session.quiz_options import QuizChoice, choice_of, ends_at, rules_of
+from quizzes.session.session import SEEDS, Position, draw, draw_check, draw_problems, missed, position
+from quizzes.session.spaced_retry import Returning, due, returning
+from study.base.days import StudyDays
+from study.base.errors import LearnerError, StaleError
+from study.content.yaml_reader import LEVELS
+from study.learner.due import Subjects
+from study.learner.mastery import mastery
+from study.learner.progress import Mastery, weakest
+from study.store import Store
+from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
+
+__all__ = ["QuizChoice", "Sittings", "new_seed"]
+
+MAX_DURATION = timedelta(minutes=10)
+LOOK_BACK = 100  # quizzes; an address older than that starts its quiz anew
+TIME_IS_UP = "The time of this quiz is over; that answer came too late to count."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sittings:
+    """Quizzes of one app: its bank and its store."""
+
+    store: Store
+    bank: Bank
+    subjects: Subjects = field(default_factory=Subjects)
+    """What is weak shows in cards, explanations and predictions as well."""
+
+    def start(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> QuizRecord:
+        """Draw the questions and record the session."""
+        drawn = self.drawn(profile_id, choice, now=now)
+        if not drawn:
+            raise _nothing_fits(choice)
+        ids = tuple(question.id for question in drawn)
+        return self.store.quizzes.start(
+            profile_id, seed=choice.seed, question_ids=ids, choice=choice.to_json(), started_at=now
+        )
+
+    def drawn(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> tuple[Question, ...]:
+        """The questions that a quiz started now would ask."""
+        pool = self.bank.pool(
+            seed=choice.seed, topic=choice.topic, level=choice.level, concept=choice.concept
+        )
+        match choice.mode:
+            case "check":
+                return draw_check(pool, seed=choice.seed)
+            case "challenge":
+                return draw_problems(pool, seed=choice.seed, length=choice.count)
+            case "weak":
+                weak = set(self.weak_concepts(profile_id))
+                about = [question for question in pool if weak & set(question.concepts)]
+                return draw(about, seed=choice.seed, length=choice.count)
+            case "again":
+                return tuple(self.again(profile_id, now=now)[: choice.count])
+        return self._easy_first_while_new(profile_id, draw(pool, seed=choice.seed, length=choice.count))
+
+    def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
+        """The last quiz that was drawn by this choice and seed."""
+        records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
+        return next((record for record in records if choice_of(record) == choice), None)
+
+    def unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
+        """The last quiz of this profile, if it was begun and not ended."""
+        for record in self.store.quizzes.latest(profile_id, limit=1):
+            choice, where = choice_of(record), self.position(record, now=now)
+            if choice and where.question is not None and (where.begun or ends_at(record)):
+                return choice, where
+        return None
+
+    def record(self, profile_id: str, session_id: str) -> QuizRecord:
+        """A quiz of this profile."""
+        record = self.store.quizzes.session(profile_id, session_id)
+        if record is None:
+            raise LearnerError("That quiz is not in this profile.", do_next="Start a new one.")
+        return record
+
+    def position(self, record: QuizRecord, *, now: datetime) -> Position:
+        """Where the learner stands in it."""
+        limit = ends_at(record)
+        return position(
+            self.bank,
+            record,
+            self.store.quizzes.answers(record.id),
+            attempts=rules_of(record).attempts,
+            over=limit is not None and now >= limit,
+        )
+
+    def answer(
+        self,
+        record: QuizRecord,
+        question_id: str,
+        response: Response,
+        *,
+        shown_at: datetime,
+        now: datetime,
+        confidence: Confidence | None = None,
+        attempt: int = 1,
+    ) -> QuizAnswer:
+        """Grade an answer and append it."""
+        question = self._asked(record, question_id, attempt=attempt, now=now)
+        grade = question.task.grade(response)
+        taken = min(max(now - shown_at, timedelta()), MAX_DURATION)
+        answer = QuizAnswer(
+            question_id=question_id,
+            option=str(response.get("option", "")),
+            correct=grade.correct,
+            answered_at=now,
+            duration_ms=int(taken / timedelta(milliseconds=1)),
+            response=response,
+            points=grade.fraction * (1.0 if attempt == 1 else SECOND_ATTEMPT),
+            confidence=confidence,
+            attempt=attempt,
+            hints=int(question_id in self.store.quizzes.hinted(record.id)),
+        )
+        self.store.quizzes.append(record.id, answer)
+        return answer
+
+    def give_up(self, record: QuizRecord, question_id: str, *, now: datetime) -> QuizAnswer:
+        """See the answer instead of trying again."""
+        return self.answer(record, question_id, {}, shown_at=now, now=now, attempt=2)
+
+    def hint(self, record: QuizRecord, question_id: str, *, now: datetime) -> str:
+        """A question's hint; that it was shown is kept with the answer."""
+        question = self.bank.by_id.get(question_id)
+        if question is None or question_id not in record.question_ids or not rules_of(record).hints:
+            raise LearnerError("There is no hint here.", do_next="Answer with what you know.")
+        self.store.quizzes.show_hint(record.id, question_id, at=now)
+        return question.hint
+
+    def missed(self, profile_id: str) -> list[Question]:
+        """What this learner last got wrong, oldest first."""
+        return missed(self.bank, self.store.quizzes.history(profile_id))
+
+    def returning(self, profile_id: str) -> list[Returning]:
+        """What was missed by this learner in spite of being sure, and when it is asked again."""
+        found = returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
+        return [each for each in found if each.question_id in self.bank.by_id]
+
+    def due(self, profile_id: str, *, now: datetime) -> list[Question]:
+        """Confident errors whose day has come."""
+        come = due(self.returning(profile_id), now=now, days=self._days(profile_id))
+        return [self.bank.by_id[each.question_id] for each in come]
+
+    def again(self, profile_id: str, *, now: datetime) -> list[Question]:
+        """What to ask again: confident errors whose day has come, then what was last missed in other ways."""
+        waiting = {each.question_id for each in self.returning(profile_id)}
+        others = [question for question in self.missed(profile_id) if question.id not in waiting]
+        return [*self.due(profile_id, now=now), *others]
+
+    def weak_concepts(self, profile_id: str) -> list[str]:
+        """The concepts that need work most, by the rule of mastery."""
+        return [concept for concept, _ in weakest(self._mastery(profile_id))]
+
+    def _mastery(self, profile_id: str) -> dict[str, Mastery]:
+        return mastery(self.store, profile_id, replace(self.subjects, of_question=self.bank.concepts_of))
+
+    def _easy_first_while_new(self, profile_id: str, drawn: tuple[Question, ...]) -> tuple[Question, ...]:
+        """Who has met less than half of what a quiz is about does not begin with its hardest question.
+
+        The questions stay those of the address, so that a class has the same ones.
+        """
+        about = {concept for question in drawn for concept in question.concepts}
+        if 2 * len(about & self._mastery(profile_id).keys()) >= len(about):
+            return drawn
+        return tuple(sorted(drawn, key=_level))
+
+    def badges(self, profile_id: str, *, now: datetime) -> int:
+        """How many timed challenges had all answers right."""
+        return sum(
+            self.has_badge(record, now=now)
+            for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
+        )
+
+    def has_badge(self, record: QuizRecord, *, now: datetime) -> bool:
+        """Whether this was a challenge and all of it came out right."""
+        choice = choice_of(record)
+        if choice is None or choice.mode != "challenge":
+            return False
+        where = self.position(record, now=now)
+        return 0 < where.total == where.right
+
+    def _days(self, profile_id: str) -> StudyDays:
+        return self.store.notes.preferences(profile_id).days
+
+    def _asked(self, record: QuizRecord, question_id: str, *, attempt: int, now: datetime) -> Question:
+        """The question, if it is open in this quiz for this attempt."""
+        question = self.bank.by_id.get(question_id)
+        if question is None or question_id not in record.question_ids:
+            raise LearnerError(
+                "That answer does not belong to this question.", do_next="Choose one of its options."
+            )
+        limit = ends_at(record)
+        if limit is not None and now >= limit:
+            raise StaleError(TIME_IS_UP, do_next="Here is how it went.")
+        made = [a for a in self.store.quizzes.answers(record.id) if a.question_id == question_id]
+        if attempt != len(made) + 1 or attempt > rules_of(record).attempts or any(a.correct for a in made):
+            raise StaleError(
+                "That question was answered in another window already.",
+                do_next="Your first answer counts; go on from here.",
+            )
+        return question
+
+
+def new_seed(dice: Random) -> int:
+    """A seed for a quiz that nobody asked to repeat."""
+    return dice.randrange(SEEDS)
+
+
+def _nothing_fits(choice: QuizChoice) -> LearnerError:
+    match choice.mode:
+        case "again":
+            return LearnerError(
+                "Nothing comes back today.", do_next="Choose another mode; what you miss will come back."
+            )
+        case "weak":
+            return LearnerError(
+                "No concept was missed lately.", do_next="Choose another mode, such as the 10-question check."
+            )
+    return LearnerError("No question matches this choice.", do_next="Choose another topic or any level.")
+
+
+def _level(question: Question) -> int:
+    return LEVELS.index(question.level)

@@ -1,0 +1,268 @@
+"""A question as it is shown: what to answer, then feedback. What an answer does to the log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from quizzes.bank.bank import Question
+from quizzes.interchange.user_bank import LiveBank
+from quizzes.session.feedback import rows, spoken, verdict
+from quizzes.session.modes import SECOND_ATTEMPT_RULE
+from quizzes.session.operations import Sittings
+from quizzes.session.quiz_options import rules_of
+from quizzes.session.session import Position, draw, offered
+from study.base.errors import LearnerError
+from study.content.concepts import ConceptMap
+from study.figures.figure import FigureAbout, no_figure
+from study.learner.due import Subjects
+from study.learner.progress import typical_seconds
+from study.ports.context import Context, Visit
+from study.ports.stations import AskForCards, Piece, Steps
+from study.store.five_minute_reviews import ReviewRun
+from study.store.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
+from study.text.markup import to_plain
+from study.text.templates import render
+from study.web import form_event
+
+SECONDS_A_QUESTION = 30.0
+TYPED = {"numeric": "#answer", "short-text": "#answer", "cloze": "#blank-1"}
+SURE: tuple[tuple[Confidence, str], ...] = (("guess", "Guess"), ("think", "Think so"), ("sure", "Sure"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuizExercise:
+    """Asks questions and gives feedback; the Quiz page and the five-minute review are built on it."""
+
+    sittings: Sittings
+    concepts: ConceptMap
+    ask_for_cards: AskForCards
+    figure_about: FigureAbout = no_figure
+    label: str = "questions"
+
+    @property
+    def subjects(self) -> Mapping[str, tuple[str, ...]]:
+        """Which concepts each question is about."""
+        return self.sittings.bank.concepts_of
+
+    def question(self, visit: Visit, record: QuizRecord, position: Position) -> Piece:
+        """The open question; nothing in this HTML tells what is right."""
+        question = position.question
+        if question is None:
+            raise LearnerError("All questions are answered.", do_next="Reload the page to go on.")
+        hinted = self.sittings.store.quizzes.hinted(record.id)
+        html = render(
+            "quizzes/question.html",
+            question=question,
+            task=question.task,
+            topic=self.sittings.bank.topics[question.topic],
+            offered=offered(question, seed=record.seed),
+            position=position,
+            session=record.id,
+            shown_at=visit.now.isoformat(),
+            sure=SURE,
+            checked_at_once=rules_of(record).feedback_at_once,
+            has_hint=rules_of(record).hints and bool(question.hint),
+            hint=self._hint(record, question, shown=question.id in hinted),
+            second_attempt_rule=SECOND_ATTEMPT_RULE,
+        )
+        where = f"Question {position.number} of {position.total}: {to_plain(question.stem)}"
+        return Piece(html=Markup(html), say=where, focus=_first_field(question))
+
+    def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece:
+        """Store an answer, make cards due after a miss, and show what there is to learn from it."""
+        record, question = self._asked(visit, event)
+        response = question.task.read(form_event.form(event), offered(question, seed=record.seed))
+        given = self.sittings.answer(
+            record,
+            question.id,
+            response,
+            shown_at=form_event.moment(event, "shown"),
+            now=visit.now,
+            confidence=_confidence(event),
+            attempt=form_event.whole(event, "attempt"),
+        )
+        return self._after(visit, record, question, given, alone=alone)
+
+    def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
+        """Show the answer instead of a second attempt."""
+        record, question = self._asked(visit, event)
+        self.sittings.give_up(record, question.id, now=visit.now)
+        made = self.sittings.store.quizzes.answers(record.id)
+        first = next(answer for answer in made if answer.question_id == question.id)
+        return self._feedback(visit, record, question, first, alone=True)
+
+    def hint(self, visit: Visit, event: Mapping[str, Any]) -> str:
+        """The place of the hint, with the hint in it."""
+        record, question = self._asked(visit, event)
+        self.sittings.hint(record, question.id, now=visit.now)
+        return self._hint(record, question, shown=True)
+
+    def explained(
+        self, record: QuizRecord, question: Question, given: QuizAnswer, *, titled: bool = True
+    ) -> Markup:
+        """An answer with the reasons for each part of it."""
+        grade = question.task.grade(given.given)
+        html = render(
+            "quizzes/explained.html",
+            question=question,
+            titled=titled,
+            rows=rows(question, grade, offered(question, seed=record.seed)),
+            verdict=verdict(given, grade),
+        )
+        return Markup(html)
+
+    def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
+        record = self.sittings.record(visit.profile.id, form_event.text(event, "session"))
+        question = self.sittings.bank.by_id.get(form_event.text(event, "question"))
+        if question is None:
+            raise LearnerError(
+                "That question is not in the bank any more.", do_next="Reload the page to go on."
+            )
+        return record, question
+
+    def _after(
+        self, visit: Visit, record: QuizRecord, question: Question, given: QuizAnswer, *, alone: bool
+    ) -> Piece:
+        missed = not given.correct and given.attempt == 1
+        asked_for = self.ask_for_cards(visit, question.concepts, because=question.id) if missed else 0
+        position = self.sittings.position(record, now=visit.now)
+        if position.tried is not None and position.tried.question_id == question.id:
+            return self._not_yet(record, question, given, position, asked_for=asked_for)
+        return self._feedback(visit, record, question, given, alone=alone, asked_for=asked_for)
+
+    def _not_yet(
+        self, record: QuizRecord, question: Question, given: QuizAnswer, position: Position, *, asked_for: int
+    ) -> Piece:
+        """What was wrong with a first attempt, without the answer."""
+        grade = question.task.grade(given.given)
+        listed = rows(question, grade, offered(question, seed=record.seed))
+        wrong = [row for row in listed if row.part.state == "wrong"]
+        html = render(
+            "quizzes/not_yet.html",
+            question=question,
+            topic=self.sittings.bank.topics[question.topic],
+            verdict=verdict(given, grade),
+            session=record.id,
+            number=position.number,
+            total=position.total,
+            wrong=wrong,
+            asked_for=asked_for,
+            rule=SECOND_ATTEMPT_RULE,
+        )
+        said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
+        return Piece(html=Markup(html), say=f"{verdict(given, grade)} {said}".strip(), focus="#next")
+
+    def _feedback(
+        self,
+        visit: Visit,
+        record: QuizRecord,
+        question: Question,
+        given: QuizAnswer,
+        *,
+        alone: bool,
+        asked_for: int = 0,
+    ) -> Piece:
+        position = self.sittings.position(record, now=visit.now)
+        grade = question.task.grade(given.given)
+        listed = rows(question, grade, offered(question, seed=record.seed))
+        html = render(
+            "quizzes/feedback.html",
+            question=question,
+            topic=self.sittings.bank.topics[question.topic],
+            explained=self.explained(record, question, given),
+            number=position.number - (1 if position.question else 0),
+            total=position.total,
+            last=position.question is None,
+            figure=self.figure_about(question.concepts),
+            alone=alone,
+            asked_for=asked_for,
+            comes_back=given.confidence == "sure" and not given.correct and given.attempt == 1,
+        )
+        return Piece(html=Markup(html), say=spoken(given, grade, listed), focus="#next")
+
+    def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> str:
+        html = render("quizzes/hint.html", question=question, session=record.id, shown=shown)
+        return Markup(html)
+
+    # ---- as a station of the five-minute review ----
+
+    def seconds_each(self, visit: Visit) -> float:
+        """What a question takes this learner."""
+        history = self.sittings.store.quizzes.history(visit.profile.id)
+        return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
+
+    def returning(self, visit: Visit) -> int:
+        """How many confident errors come back today."""
+        return len(self.sittings.due(visit.profile.id, now=visit.now))
+
+    def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
+        """What comes back today, missed, new and other questions, in this order; the seed shuffles each."""
+        history = self.sittings.store.quizzes.history(visit.profile.id)
+        seen = {answer.question_id for answer in history}
+        due = self.sittings.due(visit.profile.id, now=visit.now)
+        missed = [q for q in self.sittings.missed(visit.profile.id) if q not in due]
+        asked_again = {question.id for question in (*due, *missed)}
+        pool = self.sittings.bank.pool(seed=seed)
+        new = [question for question in pool if question.id not in seen]
+        rest = [q for q in pool if q.id in seen and q.id not in asked_again]
+        beginners = [question for question in new if question.level == "beginner"]
+        groups = (due, missed, beginners, [question for question in new if question not in beginners], rest)
+        ordered = [question for group in groups for question in draw(group, seed=seed, length=len(group))]
+        return tuple(question.id for question in ordered[:length])
+
+    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+        """Answered questions of the run's quiz."""
+        position = self._position(visit, run)
+        return Steps(done=len(position.answered), total=position.total)
+
+    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+        """The next question."""
+        record = self.sittings.record(visit.profile.id, run.quiz_session_id)
+        return self.question(visit, record, self.sittings.position(record, now=visit.now))
+
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+        """Answer, or go on to the next."""
+        return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
+
+    def summary(self, visit: Visit, run: ReviewRun) -> str:
+        """How the questions of a run went."""
+        position = self._position(visit, run)
+        return f"{position.right} of {len(position.answered)} questions right."
+
+    def _position(self, visit: Visit, run: ReviewRun) -> Position:
+        record = self.sittings.record(visit.profile.id, run.quiz_session_id)
+        return self.sittings.position(record, now=visit.now)
+
+
+def quiz_exercise(
+    context: Context,
+    *,
+    ask_for_cards: AskForCards,
+    elsewhere: Subjects | None = None,
+    bank: LiveBank | None = None,
+    figure_about: FigureAbout = no_figure,
+) -> QuizExercise:
+    """The questions of an app and the learner's own, read here unless they are given, on its store."""
+    sittings = Sittings(
+        store=context.store,
+        bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
+        subjects=elsewhere or Subjects(),
+    )
+    return QuizExercise(
+        sittings=sittings,
+        concepts=context.concepts,
+        ask_for_cards=ask_for_cards,
+        figure_about=figure_about,
+    )
+
+
+def _confidence(event: Mapping[str, Any]) -> Confidence | None:
+    said = form_event.field(event, "confidence")
+    return next((each for each in CONFIDENCES if each == said), None)
+
+
+def _first_field(question: Question) -> str:
+    asked = getattr(question.task, "asked", question.task)
+    return TYPED.get(asked.kind, "#stem")

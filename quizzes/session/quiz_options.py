@@ -1,0 +1,102 @@
+"""What a quiz is drawn from: mode, topic, level, concept, length, seed. Equal choices draw equal quizzes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from quizzes.session.modes import MODES, REVIEW, RULES, Mode, Rules
+from quizzes.session.session import USUAL_LENGTH
+from study.base.errors import LearnerError
+from study.store.quizzes import QuizRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuizChoice:
+    """A choice from the Quiz page or from an address.
+
+    In the modes `weak` and `again`, what is drawn also depends on what the learner missed.
+    """
+
+    mode: Mode = "practice"
+    topic: str = ""
+    level: str = ""
+    concept: str = ""
+    length: int = USUAL_LENGTH
+    seconds_each: int | None = None
+    """Of an exam; None is the usual pace."""
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.length <= 50:
+            raise LearnerError(
+                f"A quiz can't have {self.length} questions.",
+                do_next="Choose 1 to 50; 10 takes five minutes.",
+            )
+
+    @property
+    def rules(self) -> Rules:
+        """How a quiz of this mode goes."""
+        return RULES[self.mode]
+
+    @property
+    def count(self) -> int:
+        """How many questions it asks for."""
+        return self.rules.length or self.length
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the seed, as it is stored with the quiz."""
+        return {
+            "mode": self.mode,
+            "topic": self.topic,
+            "level": self.level,
+            "concept": self.concept,
+            "length": self.length,
+            "seconds_each": self.seconds_each,
+        }
+
+
+def choice_of(record: QuizRecord) -> QuizChoice | None:
+    """What a quiz was drawn from; None for that of a five-minute review."""
+    if not record.choice:
+        return None
+    written: Mapping[str, Any] = record.choice
+    mode: Mode = next((mode for mode in MODES if mode == written.get("mode")), "practice")
+    return QuizChoice(
+        mode=mode,
+        topic=written.get("topic", ""),
+        level=written.get("level", ""),
+        concept=written.get("concept", ""),
+        length=written.get("length", USUAL_LENGTH),
+        seconds_each=written.get("seconds_each"),
+        seed=record.seed,
+    )
+
+
+def rules_of(record: QuizRecord) -> Rules:
+    """How this quiz goes."""
+    choice = choice_of(record)
+    return choice.rules if choice else REVIEW
+
+
+def ends_at(record: QuizRecord) -> datetime | None:
+    """When its time is over; None without a limit. It runs on while the page is closed."""
+    choice = choice_of(record)
+    if choice is None or not choice.rules.seconds_each:
+        return None
+    paced = choice.mode == "exam" and choice.seconds_each is not None
+    seconds = choice.seconds_each if paced and choice.seconds_each is not None else choice.rules.seconds_each
+    limit = timedelta(seconds=seconds * len(record.question_ids))
+    return record.started_at + limit if limit else None
+
+
+def address_of(choice: QuizChoice) -> str:
+    """The Quiz page with this quiz."""
+    named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
+    named = {"mode": "" if choice.mode == "practice" else choice.mode, **named}
+    chosen: dict[str, str | int] = {name: value for name, value in named.items() if value}
+    if choice.seconds_each is not None:
+        chosen["pace"] = choice.seconds_each
+    return "/quiz?" + urlencode({**chosen, "n": choice.length, "seed": choice.seed})

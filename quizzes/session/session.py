@@ -1,0 +1,136 @@
+"""A quiz as pure functions: what a seed draws, and where a learner stands by the answers in the log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from quizzes.bank.bank import Bank, Question
+from quizzes.kinds.grade import Offered
+from quizzes.session.modes import CHECK_LEVELS, PROBLEM_KINDS
+from study.store.quizzes import QuizAnswer, QuizRecord
+
+T = TypeVar("T")
+
+USUAL_LENGTH = 10
+SEEDS = 10_000  # short enough to read out in a classroom
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptScore:
+    """How a concept went in one quiz."""
+
+    concept: str
+    right: int
+    asked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a learner stands in a quiz. `question` is None when all are answered, or the time is over."""
+
+    number: int
+    total: int
+    question: Question | None
+    answered: Mapping[str, QuizAnswer]
+    """The last attempt at each question that is done with."""
+
+    points: float
+    tried: QuizAnswer | None = None
+    """The first attempt at the open question, if it was not right."""
+
+    @property
+    def right(self) -> int:
+        """Right answers so far."""
+        return sum(answer.correct for answer in self.answered.values())
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was answered."""
+        return bool(self.answered) or self.tried is not None
+
+
+def draw(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
+    """The questions of a quiz: the same seed and bank always draw the same ones in the same order."""
+    return tuple(_shuffled(questions, seed=seed, salt="questions")[:length])
+
+
+def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, ...]:
+    """So many of each level, easy ones first."""
+    return tuple(
+        question
+        for level, count in CHECK_LEVELS
+        for question in draw([q for q in questions if q.level == level], seed=seed, length=count)
+    )
+
+
+def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
+    """What has to be worked out comes before what can be recognized."""
+    shuffled = draw(questions, seed=seed, length=len(questions))
+    return tuple(sorted(shuffled, key=_is_recognized)[:length])
+
+
+def offered(question: Question, *, seed: int) -> Offered:
+    """What there is to choose from under its letters, in the order this quiz shows it."""
+    return question.task.offered(f"{seed}/{question.id}")
+
+
+def position(
+    bank: Bank, record: QuizRecord, answers: Iterable[QuizAnswer], *, attempts: int = 1, over: bool = False
+) -> Position:
+    """The first question that is not done with; one that has left the bank meanwhile is passed over."""
+    asked = [bank.by_id[question_id] for question_id in record.question_ids if question_id in bank.by_id]
+    made: dict[str, list[QuizAnswer]] = {}
+    for answer in answers:
+        if answer.question_id in bank.by_id:
+            made.setdefault(answer.question_id, []).append(answer)
+    answered = {
+        question_id: tries[-1]
+        for question_id, tries in made.items()
+        if over or tries[-1].correct or len(tries) >= attempts
+    }
+    waiting = [question for question in asked if question.id not in answered]
+    shown = waiting[0] if waiting and not over else None
+    return Position(
+        number=len(asked) - len(waiting) + (1 if waiting else 0),
+        total=len(asked),
+        question=shown,
+        answered=answered,
+        points=sum(max(each.score for each in tries) for tries in made.values()),
+        tried=made[shown.id][-1] if shown and shown.id in made else None,
+    )
+
+
+def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
+    """The score of each concept that was asked about, weakest first."""
+    results: dict[str, list[bool]] = {}
+    for answer in answers:
+        for concept in bank.concepts_of.get(answer.question_id, ()):
+            results.setdefault(concept, []).append(answer.correct)
+    scores = [ConceptScore(concept=concept, right=sum(r), asked=len(r)) for concept, r in results.items()]
+    return sorted(scores, key=_share)
+
+
+def missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
+    """The questions whose newest answer was wrong, oldest miss first."""
+    newest: dict[str, bool] = {}
+    for answer in answers:
+        newest.pop(answer.question_id, None)
+        newest[answer.question_id] = answer.correct
+    return [
+        bank.by_id[question] for question, correct in newest.items() if not correct and question in bank.by_id
+    ]
+
+
+def _shuffled(items: Sequence[T], *, seed: int, salt: str) -> list[T]:
+    shuffled = list(items)
+    Random(f"{seed}/{salt}").shuffle(shuffled)  # a text seeds alike in every process, unlike hash()
+    return shuffled
+
+
+def _is_recognized(question: Question) -> bool:
+    return question.kind not in PROBLEM_KINDS and not question.steps
+
+
+def _share(score: ConceptScore) -> tuple[float, str]:
+    return score.right / score.asked, score.concept

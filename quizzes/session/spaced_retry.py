@@ -1,0 +1,55 @@
+"""Confident errors come back after a day and after a week, as feedback alone does not hold (Butler 2011)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from study.base.days import StudyDays
+from study.store.quizzes import QuizAnswer
+
+STAGES = (timedelta(days=1), timedelta(days=7))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returning:
+    """A question that was missed by someone sure of the answer, and the day it is asked again."""
+
+    question_id: str
+    missed_on: date
+    due_on: date
+    stage: int
+
+
+def returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Returning]:
+    """What is to come back, soonest first. Being right on both days ends it; being wrong begins it anew."""
+    waiting: dict[str, Returning] = {}
+    for answer in answers:
+        before = waiting.get(answer.question_id)
+        after = _after(before, answer, days.day(answer.answered_at))
+        if after is not None:
+            waiting[answer.question_id] = after
+        elif before is not None:
+            del waiting[answer.question_id]
+    return sorted(waiting.values(), key=_when)
+
+
+def due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) -> list[Returning]:
+    """Those whose day has come."""
+    today = days.day(now)
+    return [each for each in waiting if each.due_on <= today]
+
+
+def _after(before: Returning | None, answer: QuizAnswer, day: date) -> Returning | None:
+    if not answer.correct and (before or answer.confidence == "sure"):
+        return Returning(question_id=answer.question_id, missed_on=day, due_on=day + STAGES[0], stage=0)
+    if before is None or day < before.due_on:
+        return before
+    if before.stage + 1 == len(STAGES):
+        return None
+    # Days apart count from this answer where it came late, or the second would be due at once.
+    due_on = max(before.missed_on + STAGES[1], day + (STAGES[1] - STAGES[0]))
+    return Returning(question_id=answer.question_id, missed_on=before.missed_on, due_on=due_on, stage=1)
+
+
+def _when(each: Returning) -> tuple[date, str]:
+    return each.due_on, each.question_id

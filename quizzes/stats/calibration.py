@@ -1,0 +1,123 @@
+"""Whether a learner is as right as they say they are: confidence beside results, and the Brier score."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from statistics import fmean
+
+from study.base.confidence_intervals import Share, percent, share_of
+from study.base.days import StudyDays
+from study.plots.plot import Plot
+from study.plots.points import Curve, Point, Points, point_of
+from study.store.quizzes import CONFIDENCES, Confidence
+
+NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
+
+# Certainty-based marking (Moodle: +1/+2/+3 when right, 0/-2/-6 when wrong) pays best at "guess" below 67 %,
+# at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap stands for the middle of its range, where
+# the lowest begins at 1/3, a blind guess among three options.
+STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
+WEEKS = 12
+COIN = 0.25  # the Brier score of saying 50 % to everything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """One answer with the confidence tapped before the result was shown."""
+
+    confidence: Confidence
+    correct: bool
+    at: datetime
+
+
+def by_confidence(said: Sequence[Said]) -> dict[Confidence, Share]:
+    """The share that was right, for each confidence that was ever tapped."""
+    shares = {name: share_of([s.correct for s in said if s.confidence == name]) for name in CONFIDENCES}
+    return {name: share for name, share in shares.items() if share is not None}
+
+
+def brier(said: Sequence[Said]) -> float:
+    """Mean squared distance between what was said and what happened: 0 is perfect, 1 the worst."""
+    return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
+
+
+def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> dict[date, tuple[float, int]]:
+    """Brier score and number of answers of each of the last weeks that has one, by the week's last day."""
+    today = days.day(now)
+    found: dict[date, list[Said]] = {}
+    for each in said:
+        back = days.between(each.at, now) // 7
+        if 0 <= back < WEEKS:
+            found.setdefault(today - timedelta(days=7 * back), []).append(each)
+    return {day: (brier(group), len(group)) for day, group in sorted(found.items())}
+
+
+def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
+    """Calibration, and the Brier score over time; nothing before an answer had a confidence."""
+    if said:
+        yield _calibration(said)
+        yield _brier_over_time(said, now, days)
+
+
+def _calibration(said: Sequence[Said]) -> Plot:
+    shares = by_confidence(said)
+    most = max(shares, key=_Trials(shares))
+    share = shares[most]
+    low, high = share.interval
+    aim = STANDS_FOR[most]
+    judged = "more often than" if low > aim else "less often than" if high < aim else "about as often as"
+    title = f"When you tap “{NAMES[most]}” you are right {percent(share.value)}, {judged} that says"
+    return Plot(
+        name="calibration",
+        title=title,
+        subtitle=f"Right answers by confidence, {len(said):,} answers; measured. On the line, they agree.",
+        header=("confidence", "stands for, %", "right", "answers", "share, %", "95 % from", "95 % to"),
+        rows=tuple((NAMES[name], 100 * STANDS_FOR[name], *each.cells) for name, each in shares.items()),
+        alt=f"{title}. " + "; ".join(f"{NAMES[name]}: {each}" for name, each in shares.items()) + ".",
+        drawing=Points(
+            points=tuple(point_of(STANDS_FOR[name], each) for name, each in shares.items()),
+            measured="right, with its 95 % interval (Wilson)",
+            curves=(Curve(xs=(0.4, 1.0), ys=(0.4, 1.0)),),
+            computed="as right as you say",
+            x_label="what your confidence stands for",
+            y_label="share right",
+            x_ticks=tuple((at, f"{NAMES[name]} {percent(at)}") for name, at in STANDS_FOR.items()),
+        ),
+    )
+
+
+def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Plot:
+    weeks = brier_by_week(said, now=now, days=days)
+    overall = brier(said)
+    side = "better than" if overall < COIN else "no better than"
+    title = f"Your Brier score is {overall:.2f}, {side} a coin toss ({COIN})"
+    places = {day: (day - days.day(now)).days / 7 for day in weeks}
+    return Plot(
+        name="brier",
+        title=title,
+        subtitle=f"By week over the last {WEEKS}; {len(said):,} answers. Lower is better, 0 is perfect.",
+        header=("week to", "Brier score", "answers"),
+        rows=tuple((day.isoformat(), score, count) for day, (score, count) in weeks.items()),
+        alt=f"{title}. " + "; ".join(f"week to {d:%-d %b}: {s:.2f}" for d, (s, _) in weeks.items()) + ".",
+        drawing=Points(
+            points=tuple(Point(x=places[d], y=s, low=s, high=s) for d, (s, _) in weeks.items()),
+            measured="mean squared distance between what you said and what happened",
+            curves=(Curve(xs=(min(places.values(), default=0.0) - 0.4, 0.4), ys=(COIN, COIN)),),
+            computed="saying 50 % to everything",
+            x_label="week up to",
+            y_label="Brier score",
+            x_ticks=tuple((place, f"{day:%-d %b}") for day, place in places.items()),
+            percent=False,
+            joined=True,
+        ),
+    )
+
+
+class _Trials:
+    """Sorts confidences by how often they were tapped."""
+
+    def __init__(self, shares: dict[Confidence, Share]) -> None:
+        self._shares = shares
+
+    def __call__(self, name: Confidence) -> int:
+        return self._shares[name].trials

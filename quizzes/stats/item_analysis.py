@@ -1,0 +1,90 @@
+"""How well questions do their work, for whoever writes them: facility, discrimination, dead options. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import StatisticsError, correlation
+
+from study.base.confidence_intervals import Share
+from study.store.quizzes import QuizAnswer
+
+ANSWERS_NEEDED = 10  # below it chance decides
+DEAD_BELOW = 0.05  # a wrong option chosen by fewer works for nobody (Tarrant 2009, BMC Med Educ 9:40)
+FACILITY_LOW, FACILITY_HIGH = 0.3, 0.9
+DISCRIMINATION_LOW = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemStatistics:
+    """One question over all first answers of all learners."""
+
+    question_id: str
+    facility: Share
+    """The share of right answers."""
+
+    discrimination: float | None
+    """Correlation between this question and the rest of its quiz; None where either never varies."""
+
+    dead: tuple[str, ...]
+    """Wrong options that fewer than 5 % chose."""
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to look at, in words; empty when nothing stands out."""
+        found = []
+        if self.facility.value > FACILITY_HIGH:
+            found.append("easy: nearly everyone gets it right")
+        if self.facility.value < FACILITY_LOW:
+            found.append("hard, or its key is wrong")
+        if self.discrimination is not None and self.discrimination < DISCRIMINATION_LOW:
+            found.append("says little about who knows the rest")
+        if self.dead:
+            found.append(f"dead options: {', '.join(self.dead)}")
+        return tuple(found)
+
+
+def item_statistics(
+    sittings: Iterable[Sequence[QuizAnswer]], options: Mapping[str, Sequence[str]]
+) -> list[ItemStatistics]:
+    """Every question with enough answers, hardest first. `options`: the ids of each one's wrong options."""
+    answers: dict[str, list[tuple[QuizAnswer, float | None]]] = {}
+    for sitting in sittings:
+        for answer in sitting:
+            answers.setdefault(answer.question_id, []).append((answer, _rest(answer, sitting)))
+    found = [
+        _statistics(question, given, options.get(question, ()))
+        for question, given in answers.items()
+        if len(given) >= ANSWERS_NEEDED
+    ]
+    return sorted(found, key=_facility)
+
+
+def _statistics(
+    question: str, given: Sequence[tuple[QuizAnswer, float | None]], wrong: Sequence[str]
+) -> ItemStatistics:
+    chosen = Counter(answer.option for answer, _ in given)
+    return ItemStatistics(
+        question_id=question,
+        facility=Share(hits=sum(answer.correct for answer, _ in given), trials=len(given)),
+        discrimination=_correlation([(answer.correct, rest) for answer, rest in given if rest is not None]),
+        dead=tuple(option for option in wrong if chosen[option] < DEAD_BELOW * len(given)),
+    )
+
+
+def _rest(answer: QuizAnswer, sitting: Sequence[QuizAnswer]) -> float | None:
+    """The share right of the other questions of the same quiz."""
+    others = [other.correct for other in sitting if other.question_id != answer.question_id]
+    return sum(others) / len(others) if others else None
+
+
+def _correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
+    if len(pairs) < ANSWERS_NEEDED:
+        return None
+    try:
+        return correlation([float(right) for right, _ in pairs], [rest for _, rest in pairs])
+    except StatisticsError:
+        return None
+
+
+def _facility(item: ItemStatistics) -> float:
+    return item.facility.value

@@ -1,0 +1,86 @@
+"""Questions on the Progress page: calibration and Brier score, and for authors how the questions do."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from markupsafe import Markup
+
+from quizzes.bank.bank import Bank
+from quizzes.families import family_of
+from quizzes.kinds.choices import Single
+from quizzes.stats.calibration import Said, calibration_figures
+from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
+from study.base.confidence_intervals import share_of
+from study.plots.plot import Plot
+from study.ports.context import Visit
+from study.store import Store
+from study.store.quizzes import QuizAnswer
+from study.text.markup import to_plain
+from study.text.templates import render
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuizSection:
+    """See `study.ports.sections.Section`."""
+
+    store: Store
+    bank: Bank
+    name: str = "questions"
+
+    def html(self, visit: Visit) -> Markup:
+        """Nothing before the first answer."""
+        answers = self.store.quizzes.history(visit.profile.id)
+        share = share_of([answer.correct for answer in answers])
+        if share is None:
+            return Markup("")
+        items = statistics_of(self.store, self.bank)
+        shown = render(
+            "quizzes/progress.html",
+            share=share,
+            said=len(self._said(visit)),
+            items=[(item, _title(item.question_id, self.bank)) for item in items],
+            needed=ANSWERS_NEEDED,
+        )
+        return Markup(shown)
+
+    def figures(self, visit: Visit) -> Iterator[Plot]:
+        """Calibration and Brier score, once a confidence was tapped."""
+        yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
+
+    def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
+        """Nothing to press."""
+        return None
+
+    def _said(self, visit: Visit) -> list[Said]:
+        answers = self.store.quizzes.history(visit.profile.id)
+        return [
+            Said(confidence=answer.confidence, correct=answer.correct, at=answer.answered_at)
+            for answer in answers
+            if answer.confidence is not None
+        ]
+
+
+def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
+    """Every question with enough answers, of all learners on this machine; a family counts as one."""
+    wrong = {
+        question.id: [option.id for option in question.task.options if not option.correct]
+        for question in bank.questions
+        if isinstance(question.task, Single)
+    }
+    sittings = [[_by_family(answer, bank) for answer in given] for _, given in store.quizzes.sittings()]
+    return [item for item in item_statistics(sittings, wrong) if _title(item.question_id, bank)]
+
+
+def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
+    """An answer to a drawn question as one to its family: each seed has numbers of its own."""
+    family = family_of(answer.question_id, bank.families)
+    return replace(answer, question_id=family.id) if family else answer
+
+
+def _title(item_id: str, bank: Bank) -> str:
+    """What an item is called; empty when it has left the bank."""
+    if item_id in bank.families:
+        return bank.families[item_id].title
+    question = bank.by_id.get(item_id)
+    return to_plain(question.stem) if question else ""

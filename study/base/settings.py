@@ -1,0 +1,69 @@
+"""Where this machine keeps what a learner typed, trained and downloaded."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from study.base.errors import LearnerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Folders and addresses, decided once at start-up and handed down."""
+
+    home: Path
+    """Data folder: the store, runs, models."""
+
+    database_url: str
+    """Any SQLAlchemy URL; a SQLite file in the data folder by default."""
+
+    models_dir: Path
+    """Where model files are stored; kept apart so that several data folders can share them."""
+
+    @property
+    def runs_dir(self) -> Path:
+        """One folder per lab run."""
+        return self.home / "runs"
+
+    @property
+    def sweeps_dir(self) -> Path:
+        """One folder per sweep; its runs are in `runs_dir` as all others."""
+        return self.home / "sweeps"
+
+    @property
+    def imports_dir(self) -> Path:
+        """Uploaded files that wait to be imported."""
+        return self.home / "imports"
+
+    @property
+    def decks_dir(self) -> Path:
+        """The learner's own decks, beside the app's."""
+        return self.home / "decks"
+
+    @property
+    def questions_dir(self) -> Path:
+        """The learner's own questions, beside the app's."""
+        return self.home / "questions"
+
+
+def load_settings(*, home: Path | None = None) -> Settings:
+    """Settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.
+
+    `DATABASE_URL` and `LORA_STUDY_MODELS` override the two parts that are often shared.
+    """
+    chosen = home or os.environ.get("LORA_STUDY_HOME") or platformdirs.user_data_dir("lora-study", False)
+    folder = Path(chosen).expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LearnerError(
+            f"The data folder {folder} can't be made: {error.strerror}.",
+            do_next="Choose another one with --data-folder.",
+        ) from error
+    return Settings(
+        home=folder,
+        database_url=os.environ.get("DATABASE_URL") or f"sqlite:///{folder / 'study.sqlite3'}",
+        models_dir=Path(os.environ.get("LORA_STUDY_MODELS") or folder / "models").expanduser().resolve(),
+    )

@@ -1,0 +1,136 @@
+"""Where each concept stands on the map: areas are columns, a concept is beside or below what it builds on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import mean
+
+from study.content.concepts import Concept, ConceptMap
+
+CELL = 100.0
+"""A column is that wide and a row that high, in units of the drawing."""
+
+NODE_WIDTH, NODE_HEIGHT = 80.0, 72.0  # the rest of a cell is for lines
+MARGIN_X, MARGIN_Y = (CELL - NODE_WIDTH) / 2, (CELL - NODE_HEIGHT) / 2
+LANE = 5.0  # between two long lines in one gap
+SIDESTEP = MARGIN_X * 0.9  # how far a line inside a column bends around the nodes between its ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A concept and its cell."""
+
+    concept: Concept
+    column: int
+    row: int
+
+
+Pair = tuple[Node, Node]
+"""What comes before, and what builds on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A line from what comes before to what builds on it."""
+
+    before: str
+    after: str
+    path: str
+    """As SVG draws it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The whole map."""
+
+    columns: tuple[tuple[str, tuple[Node, ...]], ...]
+    """Names of areas with their concepts, in the order of study."""
+
+    edges: tuple[Edge, ...]
+    rows: int
+
+
+def graph_of(concepts: ConceptMap) -> Graph:
+    """The map of these concepts."""
+    areas = concepts.areas()
+    rows = max((len(found) for _, found in areas), default=0)
+    placed: dict[str, Node] = {}
+    for column, (_, found) in enumerate(areas):
+        for node in _column(found, column, rows, placed):
+            placed[node.concept.id] = node
+    pairs = [(placed[before], node) for node in placed.values() for before in node.concept.prerequisites]
+    lanes = _lanes(pairs)
+    return Graph(
+        columns=tuple((name, tuple(placed[concept.id] for concept in found)) for name, found in areas),
+        edges=tuple(
+            Edge(before=before.concept.id, after=after.concept.id, path=_path(before, after, lanes))
+            for before, after in pairs
+        ),
+        rows=rows,
+    )
+
+
+def builds_on(concepts: ConceptMap, concept_id: str) -> list[Concept]:
+    """What comes right after a concept."""
+    return [concept for concept in concepts.by_id.values() if concept_id in concept.prerequisites]
+
+
+def _column(found: list[Concept], column: int, rows: int, placed: Mapping[str, Node]) -> list[Node]:
+    """In the order of study, each beside what it builds on as far as there is room."""
+    nodes: list[Node] = []
+    for index, concept in enumerate(found):
+        above = nodes[-1].row + 1 if nodes else 0
+        wanted = [placed[before].row for before in concept.prerequisites if before in placed]
+        lowest = rows - (len(found) - index)  # those that follow need a row each
+        row = min(max(above, round(mean(wanted)) if wanted else above), lowest)
+        nodes.append(Node(concept=concept, column=column, row=row))
+    return nodes
+
+
+def _lanes(pairs: list[Pair]) -> dict[Pair, float]:
+    """The height at which each long line crosses the columns between: in a gap between rows."""
+    gaps: dict[int, list[Pair]] = {}
+    for before, after in pairs:
+        if abs(after.column - before.column) > 1:
+            gaps.setdefault(_gap(before, after), []).append((before, after))
+    return {
+        pair: gap * CELL + (index - (len(group) - 1) / 2) * LANE
+        for gap, group in gaps.items()
+        for index, pair in enumerate(group)
+    }
+
+
+def _gap(before: Node, after: Node) -> int:
+    """The gap above a row has the row's number. A line that comes from below stays below until its end."""
+    return after.row + 1 if before.row > after.row else after.row
+
+
+def _path(before: Node, after: Node, lanes: Mapping[Pair, float]) -> str:
+    if before.column == after.column:
+        return _inside(before, after)
+    side = 1 if before.column < after.column else -1
+    x1 = (before.column + 0.5) * CELL + side * NODE_WIDTH / 2
+    x2 = (after.column + 0.5) * CELL - side * NODE_WIDTH / 2
+    y1, y2 = _middle(before), _middle(after)
+    turn = side * MARGIN_X
+    out, home = x1 + turn, x2 - turn
+    lane = lanes.get((before, after))
+    if lane is None:
+        return f"M{x1:g} {y1:g}C{x1 + 2 * turn:g} {y1:g} {x2 - 2 * turn:g} {y2:g} {x2:g} {y2:g}"
+    return (
+        f"M{x1:g} {y1:g}C{out:g} {y1:g} {out:g} {lane:g} {out + turn:g} {lane:g}"
+        f"H{home - turn:g}C{home:g} {lane:g} {home:g} {y2:g} {x2:g} {y2:g}"
+    )
+
+
+def _inside(before: Node, after: Node) -> str:
+    x = (before.column + 0.5) * CELL
+    if after.row == before.row + 1:
+        return f"M{x:g} {before.row * CELL + CELL - MARGIN_Y:g}V{after.row * CELL + MARGIN_Y:g}"
+    side = before.column * CELL + MARGIN_X
+    y1, y2 = _middle(before), _middle(after)
+    out = side - SIDESTEP * min(1.0, 0.5 + 0.15 * (after.row - before.row))
+    return f"M{side:g} {y1:g}C{out:g} {y1:g} {out:g} {y2:g} {side:g} {y2:g}"
+
+
+def _middle(node: Node) -> float:
+    return (node.row + 0.5) * CELL

@@ -1,0 +1,121 @@
+"""The concept map: what there is to learn, in which area and level, and what comes before what."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+from urllib.parse import urlencode
+
+from study.content.yaml_reader import (
+    LEVELS,
+    ContentError,
+    Fields,
+    Level,
+    Problem,
+    note_repeated_ids,
+    read_list,
+)
+
+CONCEPTS_FILE = Path(__file__).parent / "concepts.yaml"
+CONCEPT_PAGE = "/concept"
+
+Area = Literal[
+    "foundations", "low-rank-algebra", "lora", "quantization", "qlora", "training-memory", "practice"
+]
+AREAS: tuple[Area, ...] = get_args(Area)
+AREA_NAMES: dict[Area, str] = {
+    "foundations": "Foundations",
+    "low-rank-algebra": "Low-rank algebra",
+    "lora": "LoRA",
+    "quantization": "Quantization",
+    "qlora": "QLoRA",
+    "training-memory": "Training memory",
+    "practice": "Practice",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """One idea that cards, questions and prompts point at."""
+
+    id: str
+    name: str
+    area: Area
+    level: Level
+    prerequisites: tuple[str, ...]
+    summary: str
+    source: str
+    terms: tuple[str, ...] = ()
+    """What texts call it besides its name."""
+
+
+@dataclass(frozen=True)
+class ConceptMap:
+    """All concepts by id, in the order they are written."""
+
+    by_id: Mapping[str, Concept]
+
+    def name(self, concept_id: str) -> str:
+        """The name a learner reads; the id itself if content names a concept that is gone."""
+        concept = self.by_id.get(concept_id)
+        return concept.name if concept else concept_id
+
+    def areas(self) -> list[tuple[str, list[Concept]]]:
+        """The concepts of each area, in the order of study."""
+        grouped = [(AREA_NAMES[area], [c for c in self.by_id.values() if c.area == area]) for area in AREAS]
+        return [(name, concepts) for name, concepts in grouped if concepts]
+
+
+def concept_address(concept_id: str, mode: str = "") -> str:
+    """The page of a concept, in one of its study modes or in the one that was open last."""
+    return f"{CONCEPT_PAGE}?{urlencode({'id': concept_id} | ({'mode': mode} if mode else {}))}"
+
+
+def load_concepts(path: Path = CONCEPTS_FILE) -> ConceptMap:
+    """Read and check the concept map, or raise with every problem in it."""
+    problems: list[Problem] = []
+    entries = read_list(path, kind="concept", problems=problems)
+    concepts = [(_read_concept(fields), fields) for fields in entries]
+    note_repeated_ids((concept.id, fields) for concept, fields in concepts)
+    known = {concept.id: concept for concept, _ in concepts}
+    for concept, fields in concepts:
+        for missing in sorted(set(concept.prerequisites) - known.keys()):
+            fields.note(f"unknown prerequisite {missing!r}")
+        if _leads_back(concept.id, known):
+            fields.note("is, in the end, its own prerequisite")
+    if problems:
+        raise ContentError(problems)
+    return ConceptMap(known)
+
+
+def note_unknown_concepts(fields: Fields, concept_ids: Iterable[str], concepts: ConceptMap) -> None:
+    """Report concepts that an item names and the map does not have."""
+    for missing in sorted(set(concept_ids) - concepts.by_id.keys()):
+        fields.note(f"unknown concept {missing!r}")
+
+
+def _read_concept(fields: Fields) -> Concept:
+    concept = Concept(
+        id=fields.text("id"),
+        name=fields.text("name"),
+        area=fields.choice("area", AREAS),
+        level=fields.choice("level", LEVELS),
+        prerequisites=fields.texts("prerequisites", default=()),
+        summary=fields.text("summary"),
+        source=fields.text("source"),
+        terms=fields.texts("terms", default=()),
+    )
+    fields.close()
+    return concept
+
+
+def _leads_back(concept_id: str, known: Mapping[str, Concept]) -> bool:
+    waiting, seen = list(known[concept_id].prerequisites), set[str]()
+    while waiting:
+        step = waiting.pop()
+        if step == concept_id:
+            return True
+        if step in known and step not in seen:
+            seen.add(step)
+            waiting.extend(known[step].prerequisites)
+    return False

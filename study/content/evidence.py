@@ -1,0 +1,76 @@
+"""Why a learner may believe an item: a source to look up, a number computed here, or both."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from study.base.checks import Check, Quantity, evaluate, holds, prints
+from study.content.yaml_reader import Fields
+
+
+def read_quantity(fields: Fields, *, besides: tuple[str, ...] = ()) -> Quantity | None:
+    """A mapping that names a quantity; all its fields but `besides` are the arguments."""
+    name = fields.text("quantity")
+    arguments = fields.rest(besides=("quantity", *besides))
+    return Quantity(quantity=name, arguments=arguments) if name else None
+
+
+def read_checks(fields: Fields) -> tuple[Check, ...]:
+    """An item's `check:`, one or a list of them; malformed ones are noted."""
+    written = fields.raw("check")
+    entries = written if isinstance(written, list) else [written] if written is not None else []
+    return tuple(check for entry in entries if (check := _read_check(entry, fields)) is not None)
+
+
+def _read_check(entry: object, fields: Fields) -> Check | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("quantity"), str):
+        fields.note(f"a check needs a `quantity`, got {entry!r}")
+        return None
+    expect, tolerance = entry.get("expect"), entry.get("tolerance", 0)
+    if not isinstance(expect, int | float) or not isinstance(tolerance, int | float):
+        fields.note(f"a check needs numbers as `expect` and `tolerance`, got {expect!r} and {tolerance!r}")
+        return None
+    arguments = {
+        name: value for name, value in entry.items() if name not in ("quantity", "expect", "tolerance")
+    }
+    return Check(
+        quantity=entry["quantity"], arguments=arguments, expect=float(expect), tolerance=float(tolerance)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Where a claim comes from."""
+
+    source: str
+    checks: tuple[Check, ...]
+
+
+def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Evidence:
+    """An item's source and checks; notes a claim with neither, and a check whose number no text shows.
+
+    A `computed` item shows a number that is never written, so that it needs neither.
+    """
+    return evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
+
+
+def evidence_of(
+    fields: Fields, checks: tuple[Check, ...], *, printed: str, computed: bool = False
+) -> Evidence:
+    """The same, for an item that needed its checks before its texts were known."""
+    source = fields.text("source", default="")
+    if not source and not checks and not computed:
+        fields.note("no source and no check")
+    for check in checks:
+        if not prints(printed, check):
+            fields.note(f"the check expects {check.expect:g}, but no text prints that number")
+    return Evidence(source=source, checks=checks)
+
+
+def broken_claims(items: Iterable[tuple[str, Evidence]]) -> list[str]:
+    """One line for each claim that the computation does not bear out."""
+    return [
+        f"{item}: {check.call} is {evaluate(check):,}, the text says {check.expect:,}"
+        for item, evidence in items
+        for check in evidence.checks
+        if not holds(check)
+    ]

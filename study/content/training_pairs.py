@@ -1,0 +1,63 @@
+"""The app's own cards and questions as prompt and answer pairs: the data set that the lab fine-tunes on."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
+
+_GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
+# The packages beside this one keep their content in folders of these names.
+_ROOT = Path(__file__).parents[2]
+DECKS = sorted(_ROOT.glob("[a-z]*/decks"))
+QUESTIONS = sorted(_ROOT.glob("[a-z]*/questions"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Something a learner is asked, and the answer. `source_id` names the card or question it comes from."""
+
+    prompt: str
+    answer: str
+    source_id: str
+
+
+def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[Pair]:
+    """Front and back of all cards but computed ones; stem, right option and idea of single choices."""
+    problems: list[Problem] = []
+    pairs = [pair for folder in decks for pair in _card_pairs(folder, problems)]
+    pairs += [pair for folder in questions for pair in _question_pairs(folder, problems)]
+    if problems:
+        raise ContentError(problems)
+    return pairs
+
+
+def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
+    for card in _items(folder, "cards", kind="card", problems=problems):
+        kind = card.text("kind", default="basic")
+        if kind == "cloze":
+            text = card.text("text")
+            yield Pair(prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id"))
+        elif kind != "numeric":  # its number is computed when it is shown, and stands nowhere
+            yield Pair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
+
+
+def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
+    for question in _items(folder, "questions", kind="question", problems=problems):
+        if question.raw("kind") not in (None, "single"):
+            continue  # what is arranged or picked from a figure makes no text to train on
+        right = [
+            option.text("text")
+            for option in question.children("options", kind="option")
+            if option.flag("correct")
+        ]
+        answer = " ".join([*right, question.text("keep")])
+        yield Pair(prompt=question.text("stem"), answer=answer, source_id=question.text("id"))
+
+
+def _items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:
+    for path in sorted(folder.glob("*.yaml")):
+        file = read_mapping(path, kind="file", problems=problems)
+        if file is not None:
+            yield from file.children(field, kind=kind)

@@ -1,0 +1,291 @@
+"""YAML content, read with its line numbers, so that every problem is reported at once and can be found."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+
+from study.base.errors import LearnerError
+from study.text.markup import formula_problems
+
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # a PyYAML built without libyaml reads the same, six times slower
+    from yaml import SafeLoader  # type: ignore[assignment]
+
+Level = Literal["beginner", "intermediate", "advanced"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+T = TypeVar("T", bound=str)
+
+YAML_LIMIT_BYTES = 2_000_000  # the reader in pure Python takes seconds for a megabyte
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong in one content file."""
+
+    file: str
+    line: int
+    item: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}  {self.item}: {self.text}"
+
+
+class ContentError(LearnerError):
+    """All problems of a load, together: whoever edits content fixes them in one go."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        listing = "\n".join(str(problem) for problem in self.problems)
+        count = len(self.problems)
+        noun = "problem" if count == 1 else "problems"
+        super().__init__(
+            f"The content has {count} {noun}:\n{listing}\n", do_next="Fix these lines, then start again."
+        )
+
+
+class Placed(dict[str, Any]):
+    """A YAML mapping that remembers the line it began on."""
+
+    line: int = 0
+
+
+class _PlacedLoader(SafeLoader):
+    """Builds `Placed` mappings and refuses a key that is written twice."""
+
+    def construct_placed(self, node: yaml.MappingNode) -> Placed:
+        placed = Placed()
+        placed.line = node.start_mark.line + 1
+        for key_node, value_node in node.value:
+            key = str(self.construct_object(key_node, deep=True))
+            if key in placed:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"`{key}` is written twice", key_node.start_mark
+                )
+            placed[key] = self.construct_object(value_node, deep=True)
+        return placed
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """Not `1:30` to the base of 60, which nobody means and which takes minutes where it is long."""
+        return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        """The same for `1:30.5`."""
+        return node.value if ":" in node.value else super().construct_yaml_float(node)
+
+
+_PlacedLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _PlacedLoader.construct_placed)
+_PlacedLoader.add_constructor("tag:yaml.org,2002:int", _PlacedLoader.construct_yaml_int)
+_PlacedLoader.add_constructor("tag:yaml.org,2002:float", _PlacedLoader.construct_yaml_float)
+
+
+class Fields:
+    """One YAML mapping read field by field: a problem is noted and reading goes on."""
+
+    def __init__(
+        self,
+        placed: Mapping[str, Any],
+        *,
+        file: str,
+        kind: str,
+        problems: list[Problem],
+        owner: str = "",
+        optional: tuple[str, ...] = (),
+    ) -> None:
+        self._placed = placed
+        self._file = file
+        self._optional = optional  # texts that a learner's own content may leave out
+        self._seen: set[str] = set()
+        self._problems = problems
+        self.line = getattr(placed, "line", 0)
+        named = str(placed.get("id", "")) or owner
+        self.item = f"{kind} {named}".strip()
+
+    @property
+    def own(self) -> bool:
+        """Whether a learner brought it: what the app asks of its own content is then not asked."""
+        return bool(self._optional)
+
+    def note(self, text: str) -> None:
+        """Report a problem of this item."""
+        self._problems.append(Problem(file=self._file, line=self.line, item=self.item, text=text))
+
+    def text(self, name: str, *, default: str | None = None) -> str:
+        """A text; required unless a default is given."""
+        value = self._take(name)
+        if value is None and (default is not None or name in self._optional):
+            return default or ""
+        if not isinstance(value, str) or not value.strip():
+            self.note(f"`{name}` must be a text, got {value!r}")
+            return ""
+        if not self.own:  # a learner's are checked as they are shown, when they are imported or edited
+            for problem in formula_problems(value):
+                self.note(f"`{name}`: {problem}")
+        return " ".join(value.split()) if "\n" not in value.strip() else value.strip()
+
+    def texts(self, name: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self._take(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, list) or not all(isinstance(entry, str) and entry for entry in value):
+            self.note(f"`{name}` must be a list of texts, got {value!r}")
+            return ()
+        return tuple(value)
+
+    def choice(self, name: str, allowed: tuple[T, ...]) -> T:
+        """One of a closed set of words."""
+        value = self._take(name)
+        if value not in allowed:
+            self.note(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}")
+            return allowed[0]
+        return next(word for word in allowed if word == value)
+
+    def flag(self, name: str) -> bool:
+        """True or false; false when not written."""
+        value = self._take(name)
+        if value is not None and not isinstance(value, bool):
+            self.note(f"`{name}` must be true or false, got {value!r}")
+        return value is True
+
+    def children(self, name: str, *, kind: str) -> list["Fields"]:
+        """A list of mappings, each to be read in turn."""
+        value = self._take(name)
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            self.note(f"`{name}` must be a list of mappings, got {value!r}"[:200])
+            return []
+        return [self._inner(entry, kind) for entry in value]
+
+    def child(self, name: str, *, kind: str) -> "Fields | None":
+        """One mapping, if it is written."""
+        value = self._take(name)
+        if isinstance(value, dict):
+            return self._inner(value, kind)
+        if value is not None:
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        return None
+
+    def needed_child(self, name: str, *, kind: str) -> "Fields":
+        """One mapping; an empty one after noting that there is none."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
+        placed = value if isinstance(value, Placed) else Placed()
+        placed.line = placed.line or self.line
+        return self._inner(placed, kind)
+
+    def has(self, name: str) -> bool:
+        """Whether a field is written at all."""
+        return name in self._placed
+
+    def rest(self, *, besides: tuple[str, ...]) -> dict[str, Any]:
+        """All fields but some, for a reader that hands them on by name."""
+        names = [name for name in self._placed if name not in besides]
+        return {name: self._take(name) for name in names}
+
+    def _inner(self, placed: Mapping[str, Any], kind: str) -> "Fields":
+        return Fields(
+            placed,
+            file=self._file,
+            kind=kind,
+            problems=self._problems,
+            owner=f"of {self.item}",
+            optional=self._optional,
+        )
+
+    def peek(self, name: str) -> Any:
+        """The value as it stands, without counting as read."""
+        return self._placed.get(name)
+
+    def raw(self, name: str) -> Any:
+        """The value as it stands, for a reader that checks it itself."""
+        return self._take(name)
+
+    def close(self) -> None:
+        """Report fields that nobody asked for: mostly misspelt names."""
+        for name in self._placed:
+            if name not in self._seen:
+                self.note(f"unknown field `{name}`")
+
+    def _take(self, name: str) -> Any:
+        self._seen.add(name)
+        return self._placed.get(name)
+
+
+def read_yaml(path: Path, problems: list[Problem]) -> Any:
+    """The file's content with lines kept, or None after noting why it can't be read."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_PlacedLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problems.append(Problem(file=path.name, line=line, item="YAML", text=str(error.problem)))
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(Problem(file=path.name, line=1, item="file", text=f"cannot be read ({error})"))
+    return None
+
+
+def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
+    """YAML (with its lines kept) or JSON that a learner brought; None after noting what is wrong."""
+    try:
+        text = content.decode("utf-8-sig")
+        if name.endswith(".json"):
+            return json.loads(text)
+        if len(content) > YAML_LIMIT_BYTES:
+            raise ValueError(f"YAML files may have {YAML_LIMIT_BYTES:,} bytes")
+        alias = _first_alias(text)
+        if alias is None:
+            return yaml.load(text, Loader=_PlacedLoader)
+        problems.append(Problem(file=name, line=alias, item="YAML", text="aliases are not read"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problems.append(Problem(file=name, line=line, item="YAML", text=str(error.problem)))
+    except json.JSONDecodeError as error:
+        problems.append(Problem(file=name, line=error.lineno, item="JSON", text=error.msg))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        problems.append(Problem(file=name, line=1, item="file", text=f"cannot be read ({error})"))
+    return None
+
+
+def _first_alias(text: str) -> int | None:
+    """Its line. By aliases a few lines can stand for gigabytes, and nobody needs them in a deck."""
+    for event in yaml.parse(text, Loader=SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return event.start_mark.line + 1 if event.start_mark else 1
+    return None
+
+
+def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | None:
+    """A file whose top level is one mapping."""
+    content = read_yaml(path, problems)
+    if isinstance(content, Placed):
+        return Fields(content, file=path.name, kind=kind, problems=problems)
+    if content is not None:
+        problems.append(Problem(file=path.name, line=1, item=kind, text="the file must hold one mapping"))
+    return None
+
+
+def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]:
+    """A file whose top level is a list of mappings."""
+    content = read_yaml(path, problems)
+    if isinstance(content, list) and all(isinstance(entry, Placed) for entry in content):
+        return [Fields(entry, file=path.name, kind=kind, problems=problems) for entry in content]
+    if content is not None:
+        problems.append(
+            Problem(file=path.name, line=1, item=kind, text="the file must hold a list of mappings")
+        )
+    return []
+
+
+def note_repeated_ids(items: Iterable[tuple[str, Fields]]) -> None:
+    """Report every id that an earlier item, in any file, already has."""
+    seen: set[str] = set()
+    for item_id, fields in items:
+        if item_id and item_id in seen:
+            fields.note("this id is used more than once")
+        seen.add(item_id)

@@ -1,0 +1,1 @@
+"""In and out: export, import with preview and undo, backups."""

@@ -1,0 +1,143 @@
+"""Everything of one profile as one JSON file, and back: logs, drafts, preferences and the own files."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from study.base.errors import LearnerError
+from study.base.import_limits import PACKAGE_BYTES
+from study.content.user_files import is_safe, read_own_file, read_own_files
+from study.io.exchange import Entry, File, Format, Plan, gathered
+from study.store import Store
+from study.store.migrations import STEPS
+from study.store.preferences_and_drafts import preference_problem
+from study.store.rows import owned_tables, read_rows
+
+FORMAT = "lora-study-backup"
+NAME = "lora-study-backup"
+
+RowProblem = Callable[[str, Mapping[str, Any]], str]
+"""What is wrong with a row of a table that only its owner can judge; empty if nothing is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupExchange:
+    """Writes and reads backups."""
+
+    store: Store
+    home: Path
+    row_problem: RowProblem
+    title: str = "Everything"
+    readable: str = "backups of this app (.json, .json.gz)"
+    formats: Sequence[Format] = (
+        Format(
+            name="json",
+            label="Backup",
+            hint="One JSON file with every rating, answer, explanation, draft, preference and own deck",
+        ),
+    )
+
+    def own_problems(self) -> tuple[str, ...]:
+        """A backup is no file that the app goes on reading."""
+        return ()
+
+    def reads(self, file: File) -> bool:
+        """Whether a file is a backup."""
+        return file.ending in ("json", "gz") and FORMAT.encode() in _unpacked(file)[:2000]
+
+    def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
+        """The backup."""
+        text = json.dumps(document(self.store, self.home, profile_id, now=now), ensure_ascii=True, indent=0)
+        return [File(name=f"{NAME}-{now:%Y-%m-%d}.{name}", content=text.encode())]
+
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+        """What restoring it would do: nothing that is here is lost."""
+        found = _read(file)
+        entries = [self._entry(name, text) for name, text in found["files"].items()]
+        wanted = {entry.item for entry in entries if entry.verdict in ("new", "changed")}
+        tables, refused = self._tables(found["tables"])
+        return Plan(
+            groups=(*gathered("Own decks and questions", entries), *gathered("Not readable", refused)),
+            notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
+            files={name: found["files"][name] for name in wanted},
+            tables=tables,
+        )
+
+    def _entry(self, name: str, text: object) -> Entry:
+        if not is_safe(name) or not isinstance(text, str):
+            return Entry(verdict="rejected", item=name, why="not a name of an own deck or question file")
+        here = read_own_file(self.home, name)
+        return Entry(verdict="same" if here == text else "new" if here is None else "changed", item=name)
+
+    def _problem(self, name: str, row: Mapping[str, Any]) -> str:
+        if name == "preferences":  # every page reads them, so one that does not fit would close them all
+            return preference_problem(row.get("name"), row.get("value"))
+        return self.row_problem(name, row)
+
+    def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, list[dict[str, Any]]], list[Entry]]:
+        tables: dict[str, list[dict[str, Any]]] = {}
+        refused: list[Entry] = []
+        known = {table.name for table in owned_tables()}
+        for name, rows in given.items():
+            if name not in known or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+                refused.append(Entry(verdict="rejected", item=str(name), why="this app keeps no such list"))
+                continue
+            problems = [(row, self._problem(name, row)) for row in rows]
+            tables[name] = [row for row, problem in problems if not problem]
+            refused += [
+                Entry(verdict="rejected", item=name, why=problem) for _, problem in problems if problem
+            ]
+        return tables, refused
+
+
+def document(store: Store, home: Path, profile_id: str, *, now: datetime) -> dict[str, Any]:
+    """The backup of a profile as JSON."""
+    with store.database.read() as connection:
+        tables = read_rows(connection, profile_id)
+    profile = next(profile for profile in store.profiles.all() if profile.id == profile_id)
+    return {
+        "format": FORMAT,
+        "version": 1,
+        "step": STEPS[-1][0],
+        "made_at": now.isoformat(),
+        "profile": profile.name,
+        "tables": tables,
+        "files": read_own_files(home),
+    }
+
+
+def _read(file: File) -> dict[str, Any]:
+    try:
+        found = json.loads(_unpacked(file))
+    except (ValueError, RecursionError) as error:
+        raise LearnerError(
+            f"{file.name} is not whole: {error}.", do_next="Download the backup again, or choose another one."
+        ) from error
+    shape = {"tables": dict, "files": dict, "profile": str, "made_at": str, "step": int}
+    if not isinstance(found, dict) or not all(isinstance(found.get(k), kind) for k, kind in shape.items()):
+        raise LearnerError(f"{file.name} is not a backup of this app.", do_next="Choose another file.")
+    if found["step"] > STEPS[-1][0] or found.get("version") != 1:
+        raise LearnerError(
+            f"{file.name} is from a newer app.", do_next="Update the app, then import it again."
+        )
+    return found
+
+
+def _unpacked(file: File) -> bytes:
+    if file.ending != "gz":
+        return file.content
+    try:
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        content = unpacker.decompress(file.content, PACKAGE_BYTES)
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise LearnerError(f"{file.name} can't be unpacked.", do_next="Choose another file.") from error
+    if unpacker.unconsumed_tail:
+        raise LearnerError(
+            f"{file.name} unpacks to more than {PACKAGE_BYTES // 10**6} MB.", do_next="Choose another file."
+        )
+    return content

@@ -1,0 +1,55 @@
+"""What the command lines share: the data folder, the profile, and errors in the learner's words."""
+
+import argparse
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from study.base.errors import LearnerError
+from study.base.settings import load_settings
+from study.store import Store, open_store
+from study.store.profiles import Profile
+
+
+def exit_status(command: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+    """Run a command: 0 when it went well, 1 after saying what is wrong."""
+    try:
+        command(options)
+    except LearnerError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command line prints
+        return 1
+    return 0
+
+
+def add_learner_options(parser: argparse.ArgumentParser) -> None:
+    """Whose data, and where it is."""
+    parser.add_argument("--profile", help="name of the learner; needed where there are several")
+    parser.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
+
+
+def open_or_welcome(options: argparse.Namespace, *, now: datetime) -> tuple[Store, Profile]:
+    """The learner that the options name; where nobody has studied yet, a new one."""
+    store = open_store(load_settings(home=options.data_folder).database_url)
+    if not store.profiles.all():
+        made = store.profiles.of_browser(f"command line {uuid.uuid4().hex}", now=now)
+        if options.profile:
+            store.profiles.rename(made.id, options.profile)
+    store.close()
+    return open_learner(options)
+
+
+def open_learner(options: argparse.Namespace) -> tuple[Store, Profile]:
+    """The store, and the learner that the options name."""
+    store = open_store(load_settings(home=options.data_folder).database_url)
+    profiles = store.profiles.all()
+    wanted = [profile for profile in profiles if options.profile in (None, profile.name)]
+    if len(wanted) == 1:
+        return store, wanted[0]
+    names = ", ".join(profile.name for profile in profiles)
+    if not profiles:
+        raise LearnerError("Nobody has studied here yet.", do_next="Start the app first: python app.py")
+    if not wanted:
+        raise LearnerError(f"No profile is called {options.profile}.", do_next=f"There are: {names}.")
+    raise LearnerError("There are several profiles.", do_next=f"Name one with --profile: {names}.")

@@ -1,0 +1,97 @@
+"""`export` and `import` of the command lines: the same exchanges as the page, in readable lines."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from study.base.errors import LearnerError
+from study.io.apply_import import Imports
+from study.io.command_line import add_learner_options
+from study.io.exchange import VERDICTS, Exchange, File, Report
+
+WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
+
+
+def add_exchange_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *, formats: Sequence[str], what: str
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The two commands; whoever adds them says what they do."""
+    out = commands.add_parser("export", help=f"write {what} to files")
+    out.add_argument("--format", default=",".join(formats), help=f"one or more of {','.join(formats)}")
+    out.add_argument("--out", type=Path, default=Path(), help="folder to write to (default: this one)")
+    add_learner_options(out)
+    into = commands.add_parser("import", help=f"read {what} from a file, and say what became of each")
+    into.add_argument("file", type=Path)
+    into.add_argument("--dry-run", action="store_true", help="only say what it would do")
+    add_learner_options(into)
+    return out, into
+
+
+def export_files(
+    exchanges: Sequence[Exchange], profile_id: str, *, formats: str, folder: Path, now: datetime
+) -> Iterator[str]:
+    """Write the formats, and yield the path of each file."""
+    by_format = {offered.name: exchange for exchange in exchanges for offered in exchange.formats}
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in by_format]
+    if unknown or not wanted:
+        raise LearnerError(
+            f"There is no format {', '.join(unknown) or 'given'}.",
+            do_next=f"Choose from {', '.join(by_format)}.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in wanted:
+            for file in by_format[name].export(profile_id, name, now=now):
+                (folder / file.name).write_bytes(file.content)
+                yield str(folder / file.name)
+    except OSError as error:
+        raise LearnerError(
+            f"{folder} can't be written: {error.strerror}.", do_next="Choose another --out."
+        ) from error
+
+
+def import_file(
+    exchanges: Sequence[Exchange],
+    imports: Imports,
+    profile_id: str,
+    *,
+    path: Path,
+    dry_run: bool,
+    now: datetime,
+) -> Iterator[str]:
+    """Import a file, and yield the report line by line."""
+    try:
+        file = File(name=path.name, content=path.read_bytes())
+    except OSError as error:
+        raise LearnerError(f"{path} can't be read: {error.strerror}.", do_next="Check the path.") from error
+    plan = exchange_for(file, exchanges).plan(profile_id, file, now=now)
+    report = imports.report(profile_id, plan)
+    if report.does_something and not dry_run:
+        report = imports.apply(profile_id, plan, file_name=file.name, now=now)
+    yield from lines_of(report)
+
+
+def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
+    """The first exchange that reads a file."""
+    for exchange in exchanges:
+        if exchange.reads(file):
+            return exchange
+    listed = "; ".join(exchange.readable for exchange in exchanges)
+    raise LearnerError(f"{file.name} is of no kind that can be imported.", do_next=f"These can: {listed}.")
+
+
+def lines_of(report: Report) -> Iterator[str]:
+    """A report as text: totals first, then what was skipped and why."""
+    for group in report.groups:
+        totals = ", ".join(f"{group.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
+        yield f"{group.title}: {totals}"
+        for entry in group.entries:
+            if entry.verdict == "rejected" and entry.item:
+                yield f"  skipped  {entry.item}: {entry.why}"
+            elif entry.verdict in ("new", "changed") and entry.item:
+                yield f"  {WORDS[entry.verdict]}  {entry.item}" + (f" ({entry.why})" if entry.why else "")
+        if not any(entry.item for entry in group.entries):
+            yield from (f"  skipped {count}: {why}" for why, count in group.reasons)
+    yield from report.notes

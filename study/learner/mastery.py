@@ -1,0 +1,112 @@
+"""How well a learner knows each concept, from all four logs, and what to do next about it and why."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from study.content.concepts import ConceptMap, concept_address
+from study.learner.due import Subjects
+from study.learner.progress import (
+    MASTERY_WINDOW,
+    Mastery,
+    Outcome,
+    mastery_by_concept,
+    next_to_learn,
+    weakest,
+)
+from study.store import Store
+from study.store.quizzes import QuizRecord
+
+MIXED_CONCEPTS = 3  # a quiz about fewer is practice of these, not a mixed set
+STEPS = 4
+
+Sourced = Iterator[tuple[tuple[str, ...], Outcome]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing to do next."""
+
+    concept: str
+    do: str
+    why: str
+    href: str
+
+
+def mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mastery]:
+    """Mastery of every concept that this learner has met in a card, question, explanation or prediction."""
+    return mastery_by_concept(
+        store.cards.history(profile_id),
+        of_card=subjects.of_card,
+        others=[
+            *_questions(store, profile_id, subjects),
+            *_explanations(store, profile_id, subjects),
+            *_predictions(store, profile_id, subjects),
+        ],
+    )
+
+
+def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[Step]:
+    """What helps most, in order: repair what was missed, prove what is proficient, then learn what is new."""
+    repairs = [_repair(concept, found, subjects) for concept, found in weakest(known, limit=STEPS - 1)]
+    proven = [_prove(concept) for concept, found in known.items() if found.level == "Proficient"][:1]
+    fresh = next_to_learn(concepts, known)
+    learn = [_learn(fresh.id, bool(fresh.prerequisites))] if fresh else []
+    return [*repairs, *proven, *learn][:STEPS]
+
+
+def _repair(concept: str, known: Mastery, subjects: Subjects) -> Step:
+    cards, questions = subjects.counts(concept)
+    missed = f"{known.misses} {'miss' if known.misses == 1 else 'misses'}"
+    why = f"{missed} in your last {min(known.answers, MASTERY_WINDOW)} answers"
+    if cards:
+        do, href = _count(cards, "card"), _address("/cards", concept)
+    elif questions:
+        do, href = _count(questions, "question"), _address("/quiz", concept)
+    else:
+        do, href = "Read it again", concept_address(concept)
+    return Step(concept=concept, do=do, why=why, href=href)
+
+
+def _prove(concept: str) -> Step:
+    why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
+    return Step(concept=concept, do="Mixed quiz", why=why, href="/quiz")
+
+
+def _learn(concept: str, builds_on_others: bool) -> Step:
+    why = "you have met all it builds on" if builds_on_others else "it needs nothing else first"
+    return Step(concept=concept, do="Learn it", why=why, href=concept_address(concept))
+
+
+def _questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
+    for record, answers in store.quizzes.sittings(profile_id):
+        mixed = _is_mixed(record, subjects)
+        for answer in answers:
+            concepts = subjects.of_question.get(answer.question_id, ())
+            yield concepts, Outcome(at=answer.answered_at, right=answer.correct, mixed=mixed)
+
+
+def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
+    asked = {
+        concept for question in record.question_ids for concept in subjects.of_question.get(question, ())
+    }
+    return len(asked) >= MIXED_CONCEPTS and not record.choice.get("concept")
+
+
+def _explanations(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
+    for one in store.explains.counted(profile_id):
+        about = subjects.of_idea.get((one.prompt_id, one.concept_id), ())
+        yield about, Outcome(at=one.at, right=one.verdict == "covered")
+
+
+def _predictions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
+    for judged in store.predictions.judged(profile_id):
+        yield subjects.of_prediction.get(judged.quantity, ()), Outcome(at=judged.at, right=judged.correct)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _address(path: str, concept: str) -> str:
+    return f"{path}?{urlencode({'concept': concept})}"

@@ -1,0 +1,144 @@
+"""What the log says about a learner: mastery, streak, recall. Pure functions; nothing here is ever stored."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import takewhile
+from statistics import median
+from typing import Literal
+
+from study.base.days import MACHINE_DAYS, StudyDays
+from study.content.concepts import Concept, ConceptMap
+from study.store.cards import CardReview
+
+REMEMBERED = 2  # Hard, Good and Easy all mean: I remembered it
+MASTERY_WINDOW = 10
+MASTERY_LEAST = 3
+NEWER_COUNTS = 0.8  # each older answer counts four fifths of the one after it
+
+FAMILIAR_FROM = (
+    0.7  # Khan Academy's levels: Familiar from 70 %, Proficient at 100 % (support.khanacademy.org)
+)
+
+Level = Literal["Attempted", "Familiar", "Proficient", "Mastered"]
+
+MASTERY_RULE = (
+    f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
+    "remembered, and questions, explanations and predictions you got right. Each older answer counts four "
+    f"fifths of the one after it. Below {MASTERY_LEAST} answers no number is shown."
+)
+LEVEL_RULE = (
+    "Attempted: below 70 %. Familiar: 70 to 99 %. Proficient: 100 %. Mastered: Proficient, and right in a "
+    "quiz that mixes concepts. A miss takes you down."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One answer, seen from a concept; `mixed` when it was given among questions about other concepts."""
+
+    at: datetime
+    right: bool
+    mixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mastery:
+    """How well a concept is known, by the rule the page prints; `share` is None with too few answers."""
+
+    share: float | None
+    answers: int
+    misses: int
+    last_seen: datetime
+    mixed_right: bool = False
+    """Whether one of the last answers was right in a mixed quiz."""
+
+    @property
+    def level(self) -> Level:
+        """One of four, by the rule the page prints."""
+        if self.share is None or self.share < FAMILIAR_FROM:
+            return "Attempted"
+        if self.misses:
+            return "Familiar"
+        return "Mastered" if self.mixed_right else "Proficient"
+
+    @property
+    def percent(self) -> int | None:
+        """The share in percent, as shown."""
+        return None if self.share is None else round(100 * self.share)
+
+
+def mastery_by_concept(
+    reviews: Iterable[CardReview],
+    *,
+    of_card: Mapping[str, tuple[str, ...]],
+    others: Iterable[tuple[tuple[str, ...], Outcome]] = (),
+) -> dict[str, Mastery]:
+    """Mastery of each concept that was answered at least once; `others` are concepts with an outcome."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for concepts, outcome in others:
+        for concept in concepts:
+            outcomes.setdefault(concept, []).append(outcome)
+    for review in reviews:
+        for concept in of_card.get(review.card_id, ()):
+            seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED)
+            outcomes.setdefault(concept, []).append(seen)
+    return {concept: _mastery(found) for concept, found in outcomes.items()}
+
+
+def weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str, Mastery]]:
+    """The concepts that need work most: with a miss among the last answers, lowest mastery first."""
+    missed = [(concept, known) for concept, known in mastery.items() if known.misses]
+    return sorted(missed, key=_need)[:limit]
+
+
+def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Concept | None:
+    """The first concept never answered whose prerequisites all were."""
+    ready = (
+        concept
+        for concept in concepts.by_id.values()
+        if concept.id not in mastery and all(before in mastery for before in concept.prerequisites)
+    )
+    return next(ready, None)
+
+
+def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:
+    """Study days in a row up to today; a day that is not over yet does not break the row."""
+    studied = {days.day(moment) for moment in moments}
+    newest = today if today in studied else today - timedelta(days=1)
+    run = takewhile(studied.__contains__, (newest - timedelta(days=back) for back in range(len(studied) + 1)))
+    return sum(1 for _ in run)
+
+
+def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
+    """Remembered and asked, among cards seen before: a first look at a card is no test of memory."""
+    ratings = [review.rating for review in reviews if not review.new]
+    return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
+
+
+def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:
+    """What one item takes this learner: the median, or a plain guess while there are too few to tell."""
+    known = list(durations_ms)
+    return median(known) / 1000 if len(known) >= least else until_known
+
+
+def _mastery(outcomes: list[Outcome]) -> Mastery:
+    newest_first = sorted(outcomes, key=_when, reverse=True)[:MASTERY_WINDOW]
+    weights = [NEWER_COUNTS**age for age in range(len(newest_first))]
+    right = sum(weight for weight, outcome in zip(weights, newest_first, strict=True) if outcome.right)
+    return Mastery(
+        share=right / sum(weights) if len(newest_first) >= MASTERY_LEAST else None,
+        answers=len(outcomes),
+        misses=sum(not outcome.right for outcome in newest_first),
+        last_seen=newest_first[0].at,
+        mixed_right=any(outcome.mixed and outcome.right for outcome in newest_first),
+    )
+
+
+def _when(outcome: Outcome) -> datetime:
+    return outcome.at
+
+
+def _need(entry: tuple[str, Mastery]) -> tuple[float, int]:
+    _, known = entry
+    return (known.share if known.share is not None else 0.5, -known.misses)

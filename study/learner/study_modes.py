@@ -1,0 +1,131 @@
+"""The nine ways to study a concept, and how far a learner is with each; derived from the logs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from study.lessons.lesson import Lesson
+from study.store.lessons import ModeMark
+
+StudyMode = Literal["learn", "why", "deep", "visualize", "metrics", "challenge", "review", "try", "project"]
+STUDY_MODES: tuple[StudyMode, ...] = get_args(StudyMode)
+
+TITLES: dict[StudyMode, str] = {
+    "learn": "Learn",
+    "why": "Why",
+    "deep": "Deep",
+    "visualize": "Visualize",
+    "metrics": "Metrics",
+    "challenge": "Challenge",
+    "review": "Review",
+    "try": "Try",
+    "project": "Project",
+}
+ABOUT: dict[StudyMode, str] = {
+    "learn": "the explanation",
+    "why": "what it is for",
+    "deep": "the derivation",
+    "visualize": "a live figure",
+    "metrics": "what to measure",
+    "challenge": "timed problems",
+    "review": "cards, questions, own words",
+    "try": "a run in the lab",
+    "project": "a guided experiment",
+}
+READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
+"""Texts: done with one is having read it."""
+
+TOLD: frozenset[StudyMode] = READ | {"visualize", "try"}
+"""Where the learner says that they are done; the other three show it by what was answered or written."""
+
+CARD_SECONDS, QUESTION_SECONDS, PROMPT_SECONDS = 10, 30, 90
+CHALLENGE_MINUTES = 10  # five problems, two minutes each: quizzes/session/modes.py
+
+Standing = Literal["new", "opened", "read", "done"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeState:
+    """One mode in a concept's row."""
+
+    mode: StudyMode
+    minutes: int
+    standing: Standing
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return TITLES[self.mode]
+
+    @property
+    def about(self) -> str:
+        """What is in it, in two or three words."""
+        return ABOUT[self.mode]
+
+    @property
+    def finished(self) -> bool:
+        """Read or done."""
+        return self.standing in ("read", "done")
+
+
+def mode_of(written: str) -> StudyMode | None:
+    """The mode that an address names, if there is one."""
+    return next((mode for mode in STUDY_MODES if mode == written), None)
+
+
+def states(
+    marks: Iterable[ModeMark], *, minutes: Mapping[StudyMode, int], shown_done: Iterable[StudyMode]
+) -> list[ModeState]:
+    """How far each mode is, in the order of the row. `shown_done` are those that other logs prove."""
+    known: set[tuple[str, str]] = {(mark.mode, mark.mark) for mark in marks}
+    proven = set(shown_done)
+    return [
+        ModeState(mode=mode, minutes=minutes[mode], standing=_standing(mode, known, mode in proven))
+        for mode in STUDY_MODES
+        if mode in minutes
+    ]
+
+
+def minutes_of(lesson: Lesson | None, *, cards: int, questions: int, prompts: int) -> dict[StudyMode, int]:
+    """The stated time of each mode; a concept without a lesson has two modes only."""
+    seconds = cards * CARD_SECONDS + questions * QUESTION_SECONDS + prompts * PROMPT_SECONDS
+    own: dict[StudyMode, int] = {"challenge": CHALLENGE_MINUTES, "review": max(1, round(seconds / 60))}
+    if lesson is None:
+        return own
+    return own | {
+        "learn": lesson.learn.minutes,
+        "why": lesson.why.minutes,
+        "deep": lesson.deep.minutes,
+        "visualize": lesson.visualize.minutes,
+        "metrics": lesson.metrics.minutes,
+        "try": lesson.try_it.minutes,
+        "project": lesson.project.minutes,
+    }
+
+
+def last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
+    """The mode that was opened last."""
+    opened = [mark for mark in marks if mark.mark == "opened"]
+    return mode_of(opened[-1].mode) if opened else None
+
+
+def next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:
+    """The one that stands after it."""
+    order = list(row)
+    places = [place for place, state in enumerate(order) if state.mode == mode]
+    return order[places[0] + 1] if places and places[0] + 1 < len(order) else None
+
+
+def told(marks: Iterable[ModeMark]) -> dict[str, int]:
+    """How many modes of each concept the learner said to be done with."""
+    found: dict[str, set[str]] = {}
+    for mark in marks:
+        if mark.mark == "done":
+            found.setdefault(mark.concept_id, set()).add(mark.mode)
+    return {concept: len(modes) for concept, modes in found.items()}
+
+
+def _standing(mode: StudyMode, known: set[tuple[str, str]], proven: bool) -> Standing:
+    if proven or (mode, "done") in known:
+        return "read" if mode in READ else "done"
+    return "opened" if (mode, "opened") in known else "new"

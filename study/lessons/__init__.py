@@ -1,0 +1,1 @@
+"""Lessons of the concepts, one YAML file each, and the rules that all content keeps."""

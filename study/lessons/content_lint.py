@@ -1,0 +1,216 @@
+"""What the app's content must hold as a whole, beyond what each file is checked for when it is read.
+
+Reading a file already refuses a wrong schema, an id used twice, an item without a source or a check, and a
+check whose number no text prints. These rules look at the items together: is every concept covered, is the
+right option given away, is anything there twice, can it be read.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+from study.base.errors import LearnerError
+from study.content.yaml_reader import Level
+from study.text.readability import grade
+
+MAX_GRADE = 11.0  # school years, as `study.text.readability.grade` counts them
+MAX_ALIKE = (
+    0.5  # of all 5-letter pieces of two texts; the most alike items of the app's own content share 0.4
+)
+LENGTH_RATIO = (0.9, 1.1)  # the right options' mean length, over that of the wrong ones
+MAX_LONGEST = 1 / 3  # of questions whose right option is the longest; 1/4 is chance with four options
+MAX_UNEVEN = 0.1  # how far a place's share of right options may be from an even share
+ENOUGH_TO_SPREAD = 20  # questions; with fewer, places are uneven by chance
+BANNED = ("all of the above", "none of the above", "learning style")
+
+_PIECE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One option of a question."""
+
+    text: str
+    correct: bool
+    feedback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A card or a question, as far as these rules read it."""
+
+    id: str
+    concepts: tuple[str, ...]
+    level: Level
+    asks: str
+    answers: str
+    explains: tuple[str, ...]
+    """All that is said besides."""
+
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a learner reads."""
+        return (self.asks, self.answers, *self.explains, *(choice.text for choice in self.choices))
+
+    @property
+    def prose(self) -> str:
+        """The sentences; options are often mere numbers."""
+        return " ".join((self.asks, self.answers, *self.explains))
+
+    @property
+    def written_as(self) -> str:
+        """The entry it was written as: an entry may make several items, `<id>--<part>` each."""
+        return self.id.partition("--")[0]
+
+    @property
+    def right_place(self) -> int | None:
+        """The place of the one right option; None where there is not exactly one."""
+        places = [place for place, choice in enumerate(self.choices) if choice.correct]
+        return places[0] if len(places) == 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is not as it must be."""
+
+    item: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.item}: {self.text}"
+
+
+Rule = Callable[[Sequence[Item]], Iterator[Finding]]
+
+
+def ids_are_plain(items: Sequence[Item]) -> Iterator[Finding]:
+    """Ids go into addresses, logs and exports."""
+    for item in items:
+        if not re.fullmatch(r"[a-z0-9]+(--?[a-z0-9]+)*", item.id):
+            yield Finding(item=item.id, text="an id is small letters, digits and hyphens")
+
+
+def concepts_are_named(items: Sequence[Item]) -> Iterator[Finding]:
+    """An item about nothing counts nowhere, and one about everything says little about any of it."""
+    for item in items:
+        if not 1 <= len(set(item.concepts)) <= 4:
+            yield Finding(item=item.id, text=f"names {len(set(item.concepts))} concepts, not 1 to 4")
+
+
+def nothing_is_banned(items: Sequence[Item]) -> Iterator[Finding]:
+    """Phrases that make bad options or bad science."""
+    for item in items:
+        said = " ".join(" ".join(item.texts).lower().split())
+        for phrase in BANNED:
+            if phrase in said:
+                yield Finding(item=item.id, text=f"says {phrase!r}")
+
+
+def text_is_readable(items: Sequence[Item]) -> Iterator[Finding]:
+    """Long words in long sentences hide the one idea."""
+    for item in items:
+        if (found := grade(item.prose)) > MAX_GRADE:
+            yield Finding(item=item.id, text=f"reads at grade {found:.1f}, more than {MAX_GRADE:.0f}")
+
+
+def nothing_is_there_twice(items: Sequence[Item]) -> Iterator[Finding]:
+    """Two items alike are one item with two schedules. What is asked counts, alone and with its answer."""
+    asked = [(item, _pieces(item.asks), _pieces(f"{item.asks} {item.answers}")) for item in items]
+    for (one, one_asks, one_all), (other, other_asks, other_all) in combinations(asked, 2):
+        shared = max(_alike(one_asks, other_asks), _alike(one_all, other_all))
+        if shared > MAX_ALIKE and one.written_as != other.written_as:
+            yield Finding(item=other.id, text=f"is {shared:.0%} like {one.id}")
+
+
+def options_have_their_own_feedback(items: Sequence[Item]) -> Iterator[Finding]:
+    """One sentence for all wrong options answers none of the ideas behind them."""
+    for item in items:
+        if len({choice.feedback for choice in item.choices}) < len(item.choices):
+            yield Finding(item=item.id, text="two options share a feedback")
+
+
+def length_gives_nothing_away(items: Sequence[Item]) -> Iterator[Finding]:
+    """The best-known flaw of multiple choice: careful authors make the right option the longest."""
+    right, wrong, longest = [], [], 0
+    for item in items:
+        if (place := item.right_place) is None:
+            continue
+        lengths = [len(choice.text) for choice in item.choices]
+        right.append(lengths.pop(place))
+        wrong += lengths
+        longest += right[-1] > max(lengths)
+    if not right:
+        return
+    low, high = LENGTH_RATIO
+    if not low <= (ratio := fmean(right) / fmean(wrong)) <= high:
+        yield Finding(item="all questions", text=f"right options are {ratio:.2f} times as long as wrong ones")
+    if longest > MAX_LONGEST * len(right):
+        yield Finding(
+            item="all questions", text=f"the right option is the longest in {longest} of {len(right)}"
+        )
+
+
+def places_are_spread(items: Sequence[Item]) -> Iterator[Finding]:
+    """Pages shuffle, exports do not: the first place must be right as often as any other."""
+    places: dict[int, Counter[int]] = defaultdict(Counter)
+    for item in items:
+        if (place := item.right_place) is not None:
+            places[len(item.choices)][place] += 1
+    for options, counted in places.items():
+        total = counted.total()
+        if total < ENOUGH_TO_SPREAD:
+            continue
+        for place in range(options):
+            if abs(counted[place] / total - 1 / options) > MAX_UNEVEN:
+                found = f"place {place + 1} of {options} is right in {counted[place]} of {total} questions"
+                yield Finding(item="all questions", text=found)
+
+
+def coverage(items: Sequence[Item], concepts: Iterable[str], *, least: int) -> Iterator[Finding]:
+    """A concept needs several items, of at least two levels."""
+    for concept in concepts:
+        levels = [item.level for item in items if concept in item.concepts]
+        if len(levels) < least:
+            yield Finding(item=concept, text=f"has {len(levels)} items, needs {least}")
+        if len(set(levels)) < 2:
+            yield Finding(item=concept, text="has items of one level only")
+
+
+RULES: tuple[Rule, ...] = (
+    ids_are_plain,
+    concepts_are_named,
+    nothing_is_banned,
+    text_is_readable,
+    nothing_is_there_twice,
+    options_have_their_own_feedback,
+    length_gives_nothing_away,
+    places_are_spread,
+)
+
+
+def lint(items: Sequence[Item], concepts: Collection[str], *, least: int) -> list[Finding]:
+    """All findings of all rules; `least` is how many items a concept needs."""
+    found = [finding for rule in RULES for finding in rule(items)]
+    return [*found, *coverage(items, concepts, least=least)]
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Say all that was found, if anything was."""
+    if findings:
+        listing = "\n".join(map(str, findings))
+        raise LearnerError(f"{listing}\n", do_next="The rules are in study/lessons/content_lint.py.")
+
+
+def _pieces(text: str) -> set[str]:
+    plain = re.sub(r"\W+", " ", text.lower()).strip()
+    return {plain[start : start + _PIECE] for start in range(max(1, len(plain) - _PIECE + 1))}
+
+
+def _alike(one: set[str], other: set[str]) -> float:
+    """Shared pieces over all pieces (Jaccard), as for finding near-copies of web pages (Broder, 1997)."""
+    return len(one & other) / len(one | other)

@@ -1,0 +1,87 @@
+"""Lesson texts as HTML: formulas, code, numbers that say how they were computed, terms that lead on."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+from study.content.concepts import ConceptMap, concept_address
+from study.text.computed_text import PLACEHOLDER, computed, filled
+from study.text.markup import DOCUMENT, MARK, cited, to_html
+from study.text.templates import render
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What concepts are called in texts, longest first, so that `QLoRA` is not taken for `LoRA`."""
+
+    pattern: re.Pattern[str]
+    concept_of: dict[str, str]
+
+
+def terms_of(concepts: ConceptMap) -> Terms:
+    """The names of all concepts, and what else each is called."""
+    concept_of = {
+        term.lower(): concept.id
+        for concept in concepts.by_id.values()
+        for term in (concept.name, *concept.terms)
+    }
+    longest_first = sorted(concept_of, key=len, reverse=True)
+    words = "|".join(re.escape(term) for term in longest_first)
+    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), concept_of)
+
+
+@dataclass
+class LessonText:
+    """One page's texts: a term becomes a link where it comes first, and never on its own concept's page."""
+
+    terms: Terms
+    concept: str
+    _linked: set[str] = field(default_factory=set)
+
+    def rich(self, text: str) -> Markup:
+        """Prose."""
+        return Markup("").join(self._pieces(text))
+
+    def code(self, line: str) -> Markup:
+        """A line of code or numbers: nothing in it is markup but its computed numbers."""
+        return Markup("").join(_with_numbers(line, escape))
+
+    def _pieces(self, text: str) -> Iterator[Markup]:
+        end = 0
+        for mark in MARK.finditer(text):
+            yield from _with_numbers(text[end : mark.start()], self._with_links)
+            yield to_html(filled(mark[0]))
+            end = mark.end()
+        yield from _with_numbers(text[end:], self._with_links)
+
+    def _with_links(self, text: str) -> Markup:
+        """Terms lead to their concept, documents of this repository open."""
+        made, end = Markup(""), 0
+        for document in DOCUMENT.finditer(text):
+            made += self._with_terms(text[end : document.start()]) + cited(document[0])
+            end = document.end()
+        return made + self._with_terms(text[end:])
+
+    def _with_terms(self, text: str) -> Markup:
+        made, end = Markup(""), 0
+        for term in self.terms.pattern.finditer(text):
+            concept = self.terms.concept_of[term[0].lower()]
+            if concept == self.concept or concept in self._linked:
+                continue
+            self._linked.add(concept)
+            link = Markup('<a class="term" href="{}">{}</a>').format(concept_address(concept), term[0])
+            made += to_html(text[end : term.start()]) + link
+            end = term.end()
+        return made + to_html(text[end:])
+
+
+def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]:
+    end = 0
+    for match in PLACEHOLDER.finditer(text):
+        found = computed(match)
+        yield words(text[end : match.start()])
+        yield Markup(render("study/computed.html", shown=found.shown, call=found.quantity.call))
+        end = match.end()
+    yield words(text[end:])

@@ -1,0 +1,149 @@
+"""The verbs of card study: each a row that undo can take back, the last one first, whatever kind it is.
+
+Ratings have their own log; their verb only points there. All other verbs hold what they say in `value`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
+
+from study.base.errors import LearnerError, StaleError
+from study.store import schema as t
+from study.store.database import Database
+from study.store.profiles import lock
+
+Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
+NAMES: tuple[Name, ...] = get_args(Name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One thing done to a card. The subject of an edit is its note; a spread has none."""
+
+    id: int
+    name: Name
+    subject: str
+    review_id: int | None
+    value: Any
+    at: datetime
+
+
+class VerbLog:
+    """Verbs, appended and undone, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(
+        self,
+        profile_id: str,
+        name: Name,
+        subject: str,
+        *,
+        value: Any = None,
+        at: datetime,
+        expected_id: int | None = None,
+    ) -> int:
+        """Record a verb; with `expected_id` only if that is the last such verb on its subject (0: none)."""
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            if expected_id is not None:
+                newest = _live(profile_id, func.max(t.card_verbs.c.id)).where(
+                    t.card_verbs.c.verb == name, t.card_verbs.c.subject == subject
+                )
+                if (connection.scalar(newest) or 0) != expected_id:
+                    raise StaleError(
+                        "Another window changed this meanwhile.",
+                        do_next="Copy what you wrote, reload the page and look at it again.",
+                    )
+            return record(connection, profile_id, name, subject, value=value, at=at)
+
+    def undo(self, profile_id: str, *, expected_id: int, undone_at: datetime) -> Verb:
+        """Take back the last verb and return it, unless another window did something meanwhile."""
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            last = _last(connection, profile_id)
+            if last is None:
+                raise LearnerError("There is nothing to undo.", do_next="Rate a card first.")
+            if last.id != expected_id:
+                raise StaleError(
+                    "Another window did something meanwhile.",
+                    do_next="Press undo again to take that back.",
+                )
+            connection.execute(insert(t.verb_undos).values(verb_id=last.id, undone_at=undone_at))
+            if last.review_id is not None:
+                connection.execute(
+                    insert(t.review_undos).values(review_id=last.review_id, undone_at=undone_at)
+                )
+            return last
+
+    def last(self, profile_id: str) -> Verb | None:
+        """The verb that undo would take back."""
+        with self._database.read() as connection:
+            return _last(connection, profile_id)
+
+    def live(self, profile_id: str, names: Iterable[Name], *, since: datetime | None = None) -> list[Verb]:
+        """The verbs of these names that were not undone, oldest first."""
+        wanted = _live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(list(names)))
+        if since is not None:
+            wanted = wanted.where(t.card_verbs.c.at >= since)
+        with self._database.read() as connection:
+            return [_verb(row) for row in connection.execute(wanted.order_by(t.card_verbs.c.id))]
+
+    def just_undone(self, profile_id: str) -> Verb | None:
+        """The verb that was taken back last, until another one follows; its card is shown first."""
+        undone = (
+            select(*t.card_verbs.c)
+            .join(t.verb_undos, t.verb_undos.c.verb_id == t.card_verbs.c.id)
+            .where(t.card_verbs.c.profile_id == profile_id)
+            .order_by(t.verb_undos.c.id.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(undone).first()
+            if row is None:
+                return None
+            newest = connection.scalar(_live(profile_id, func.max(t.card_verbs.c.id))) or 0
+        return _verb(row) if row.id > newest else None
+
+
+def record(
+    connection: Connection,
+    profile_id: str,
+    name: Name,
+    subject: str,
+    *,
+    value: Any,
+    at: datetime,
+    review_id: int | None = None,
+) -> int:
+    """Record a verb inside a transaction that records more than it."""
+    appended = connection.execute(
+        insert(t.card_verbs).values(
+            profile_id=profile_id, verb=name, subject=subject, review_id=review_id, value=value, at=at
+        )
+    )
+    key = appended.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    undone = exists().where(t.verb_undos.c.verb_id == t.card_verbs.c.id)
+    return select(*columns).where(t.card_verbs.c.profile_id == profile_id, ~undone)
+
+
+def _last(connection: Connection, profile_id: str) -> Verb | None:
+    newest = _live(profile_id, *t.card_verbs.c).order_by(t.card_verbs.c.id.desc()).limit(1)
+    row = connection.execute(newest).first()
+    return _verb(row) if row else None
+
+
+def _verb(row: Row[Any]) -> Verb:
+    name = next(name for name in NAMES if name == row.verb)
+    return Verb(
+        id=row.id, name=name, subject=row.subject, review_id=row.review_id, value=row.value, at=row.at
+    )

@@ -1,0 +1,139 @@
+"""The two things that are overwritten rather than logged: drafts of unfinished texts, and preferences."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import Connection, Table, delete, insert, select
+
+from study.base.days import StudyDays
+from study.base.errors import LearnerError
+from study.store import schema as t
+from study.store.database import Database
+from study.store.profiles import lock
+
+RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
+DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
+
+CardOrder = Literal["due", "weakest", "mixed"]
+CARD_ORDERS: tuple[CardOrder, ...] = get_args(CardOrder)
+
+# Field, what it is called in an error, lowest, highest, and a word of advice.
+_RANGES = (
+    ("new_cards_a_day", "new cards a day", 0, 200, "10 is a good pace"),
+    ("reviews_a_day", "reviews a day", 0, 9999, "200 is rarely reached"),
+    ("learn_ahead_minutes", "minutes ahead", 0, 120, "20 is a good start"),
+    ("session_minutes", "minutes a session", 0, 240, "0 means no limit"),
+    ("day_begins_hour", "o'clock as the start of a day", 0, 23, "4 suits most people"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preferences:
+    """What a learner chose in the settings."""
+
+    shortcuts: bool = True
+    new_cards_a_day: int = 10
+    reviews_a_day: int = 200
+    learn_ahead_minutes: int = 20  # as Anki: rather show a learning card early than end the session
+    card_order: CardOrder = "due"
+    session_minutes: int = 0
+    day_begins_hour: int = 4
+    time_zone: str = ""
+    tour_seen: bool = False
+    desired_retention: float = 0.9
+    """The share of due cards to aim to recall."""
+
+    def __post_init__(self) -> None:
+        for field, words, low, high, advice in _RANGES:
+            chosen = getattr(self, field)
+            if not low <= chosen <= high:
+                raise LearnerError(
+                    f"{chosen} {words} is out of range.", do_next=f"Choose {low} to {high}; {advice}."
+                )
+        if self.card_order not in CARD_ORDERS:
+            raise LearnerError(
+                f"There is no order {self.card_order!r}.", do_next=f"Choose {', '.join(CARD_ORDERS)}."
+            )
+        if not RETENTION_LOW <= self.desired_retention <= RETENTION_HIGH:
+            raise LearnerError(
+                f"A desired retention of {self.desired_retention:.0%} is out of range.",
+                do_next=f"Choose {RETENTION_LOW:.0%} to {RETENTION_HIGH:.0%}; 90% is the usual aim.",
+            )
+        _zone(self.time_zone)
+
+    @property
+    def days(self) -> StudyDays:
+        """How this learner counts days."""
+        return StudyDays(zone=_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
+
+
+def preference_problem(name: object, value: Any) -> str:
+    """Why a preference from elsewhere can't be taken; one that this app does not know is not read either."""
+    if name not in {field.name for field in fields(Preferences)}:
+        return ""
+    try:
+        Preferences(**{str(name): value})
+    except (LearnerError, TypeError):
+        return f"{name} can't be {str(value)[:40]!r}"
+    return ""
+
+
+class Notes:
+    """Drafts and preferences of each profile."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save_draft(self, profile_id: str, key: str, text: str, *, at: datetime) -> None:
+        """Keep an unfinished text; the newest one counts."""
+        if len(text) > DRAFT_LIMIT:
+            raise LearnerError(
+                f"This text has {len(text):,} characters.", do_next=f"Keep it under {DRAFT_LIMIT:,}."
+            )
+        with self._database.write() as connection:
+            _put(connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at})
+
+    def draft(self, profile_id: str, key: str) -> str:
+        """The unfinished text under a key; empty if there is none."""
+        wanted = select(t.drafts.c.text).where(t.drafts.c.profile_id == profile_id, t.drafts.c.key == key)
+        with self._database.read() as connection:
+            return connection.scalar(wanted) or ""
+
+    def preferences(self, profile_id: str) -> Preferences:
+        """What the learner chose, with the defaults for the rest."""
+        wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
+        known = {field.name for field in fields(Preferences)}
+        with self._database.read() as connection:
+            chosen = {row.name: row.value for row in connection.execute(wanted) if row.name in known}
+        return Preferences(**chosen)
+
+    def prefer(self, profile_id: str, **chosen: Any) -> Preferences:
+        """Change some preferences, after checking them."""
+        preferences = replace(self.preferences(profile_id), **chosen)
+        with self._database.write() as connection:
+            lock(connection, profile_id)
+            for name, value in chosen.items():
+                _put(connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value})
+        return preferences
+
+
+def _put(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    # Delete and insert is the one way to overwrite that every backend understands alike.
+    lock(connection, key["profile_id"])
+    connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+    connection.execute(insert(table).values(**key, **values))
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """A time zone by its IANA name; None, the machine's own, for an empty one."""
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise LearnerError(
+            f"No time zone is called {name!r}.",
+            do_next="Write it as in Europe/Berlin, or leave it empty for this machine's own.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Content texts: the little markup, formulas, HTML from elsewhere, templates, computed numbers."""

@@ -1,0 +1,100 @@
+"""`[[lora_parameters model=llama-7b rank=8 targets=q,v]]` in a text: a number computed where it stands.
+
+After a bar comes what to print it as: `|GB`, `|MB`, `|kB`, `|percent`, or a number of decimals.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from study.base.checks import Quantity, evaluate, scale_of
+from study.base.errors import LearnerError
+
+PLACEHOLDER = re.compile(r"\[\[(?P<call>[^\[\]|]+)(?:\|(?P<unit>[^\[\]|]+))?\]\]")
+BYTE_UNITS = ("kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """A quantity and how its number is printed."""
+
+    quantity: Quantity
+    unit: str
+
+    @property
+    def shown(self) -> str:
+        """The number as a learner reads it, computed now."""
+        return _printed(evaluate(self.quantity), self.unit)
+
+
+def computed(match: re.Match[str]) -> Computed:
+    """What a placeholder asks for. Raises LearnerError when it can't be read."""
+    name, *pairs = match["call"].split()
+    arguments = dict(_argument(pair, match[0]) for pair in pairs)
+    unit = (match["unit"] or "").strip()
+    if unit and unit not in (*BYTE_UNITS, "percent") and not unit.isdecimal():
+        raise LearnerError(
+            f"{match[0]} can't be printed as {unit!r}.",
+            do_next=f"Use {', '.join(BYTE_UNITS)}, percent, or a number of decimals.",
+        )
+    return Computed(quantity=Quantity(quantity=name, arguments=arguments), unit=unit)
+
+
+def filled(text: str) -> str:
+    """The text with its numbers in place, as plain text."""
+    return PLACEHOLDER.sub(lambda match: computed(match).shown, text)
+
+
+def problems_of(text: str) -> Iterator[str]:
+    """What is wrong with the placeholders of a text: unreadable, unknown, or not computable."""
+    for match in PLACEHOLDER.finditer(text):
+        try:
+            _ = computed(match).shown
+        except LearnerError as error:
+            yield str(error)
+        except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
+            yield f"{match[0]} can't be computed: {error}"
+    left = PLACEHOLDER.sub("", text)
+    if "[[" in left or "]]" in left:
+        yield "a `[[` or `]]` has no partner"
+
+
+def _argument(pair: str, whole: str) -> tuple[str, Any]:
+    name, equals, value = pair.partition("=")
+    if not equals or not value:
+        raise LearnerError(f"{whole} has {pair!r} among its arguments.", do_next="Write each as name=value.")
+    return name, _list(value) if "," in value else _value(value)
+
+
+def _list(value: str) -> list[Any]:
+    return [_value(part) for part in value.split(",") if part]
+
+
+def _value(word: str) -> Any:
+    if word in ("true", "false"):
+        return word == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def _printed(value: float, unit: str) -> str:
+    if unit.isdecimal():
+        text = f"{value:,.{int(unit)}f}"
+    elif unit == "percent":
+        text = f"{_three_digits(value)} %"
+    elif unit:
+        text = f"{_three_digits(value / (scale_of(unit) or 1.0))} {unit}"
+    else:
+        text = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+    return text.replace("-", "−")
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if value else "0"

@@ -1,0 +1,101 @@
+"""The little markup of content texts; all else in them is plain.
+
+`$...$` becomes MathML, `$$...$$` the same on a line of its own, backticks become code, three of them a block.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+
+from markupsafe import Markup, escape
+
+from study.text.formulas import FormulaError, to_mathml
+
+# Kept as one pattern so that a dollar sign inside code, or a backtick inside a formula, is left alone.
+MARK = re.compile(
+    r"\n?```(?:\w*\n)?(?P<block>.+?)\n?```\n?|`(?P<code>[^`\n]+)`"
+    r"|\$\$(?P<display>[^$]+)\$\$|\$(?P<math>[^$\n]+)\$",
+    re.DOTALL,
+)
+
+
+DOCUMENT = re.compile(r"docs/[\w/-]+\.(?:md|json|tsv)(?: (?P<section>\d+)(?![\w.]*\d))?")
+"""A document of this repository, and the number of its section."""
+
+
+@lru_cache(maxsize=4096)  # the same few hundred texts are shown over and over
+def to_html(text: str) -> Markup:
+    """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
+    pieces: list[str] = []
+    end = 0
+    for mark in MARK.finditer(text):
+        pieces.append(_lines(text[end : mark.start()]))
+        pieces.append(_marked(mark))
+        end = mark.end()
+    pieces.append(_lines(text[end:]))
+    return Markup("".join(pieces))
+
+
+def formula_problems(text: str) -> Iterator[str]:
+    """What is wrong with each formula that can't be shown, and where it begins."""
+    for mark in MARK.finditer(text):
+        latex = mark["display"] or mark["math"]
+        if latex:
+            try:
+                to_mathml(latex)
+            except FormulaError as error:
+                shown = mark[0].strip() if len(mark[0]) <= 60 else f"{mark[0].strip()[:59]}…"
+                yield f"the formula {shown} at character {mark.start() + 1} can't be shown: {error}"
+
+
+def formula_problems_in(value: object) -> Iterator[str]:
+    """The same for every text inside a dataclass, mapping or sequence."""
+    if isinstance(value, str):
+        yield from formula_problems(value)
+    elif is_dataclass(value):
+        yield from formula_problems_in([getattr(value, field.name) for field in fields(value)])
+    elif isinstance(value, Mapping):
+        yield from formula_problems_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            yield from formula_problems_in(inside)
+
+
+def cited(text: str) -> Markup:
+    """A source as it is written, with links to the documents that the app holds (study/web/documents.py)."""
+    return Markup(DOCUMENT.sub(_document_link, str(escape(text))))
+
+
+def to_plain(text: str) -> str:
+    """The same text for a screen reader's live region: without marks."""
+    return MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)
+
+
+def _document_link(found: re.Match[str]) -> str:
+    path = found[0].split(" ")[0]
+    section = f"#{found['section']}" if found["section"] else ""
+    return f'<a href="/{path}{section}">{found[0]}</a>'
+
+
+def _lines(text: str) -> str:
+    return str(escape(text)).replace("\n", "<br>")
+
+
+def _marked(mark: re.Match[str]) -> str:
+    if mark["block"]:
+        return f"<pre><code>{escape(mark['block'])}</code></pre>"
+    if mark["code"]:
+        return _code(mark["code"])
+    return _formula(mark[0], mark["display"] or mark["math"], display=bool(mark["display"]))
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _formula(source: str, latex: str, *, display: bool) -> str:
+    try:
+        return to_mathml(latex, display=display)
+    except FormulaError:  # it is stored already: its source is better than a page that does not open
+        return f'<code class="formula-source" title="This formula can\'t be shown">{escape(source)}</code>'

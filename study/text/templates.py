@@ -1,0 +1,55 @@
+"""HTML templates: Jinja2 files of each package, with autoescape on and the content markup as a filter.
+
+    render("flashcards/card.html", card=card)
+
+finds `flashcards/templates/card.html`. A text of the content is written `{{ card.front | rich }}`; everything
+else is escaped. An undefined name is an error, not an empty place on the page.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+
+from study.base import units
+from study.base.checks import Quantity, evaluate
+from study.text.markup import cited, to_html, to_plain
+
+_ROOT = Path(__file__).parents[2]
+PACKAGES = ("study", "flashcards", "quizzes", "lora_lab")
+
+
+@cache
+def environment() -> Environment:
+    """The one template environment, shared by all pages."""
+    folders = {package: FileSystemLoader(_ROOT / package / "templates") for package in PACKAGES}
+    made = Environment(
+        loader=PrefixLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        rich=to_html,
+        plain=to_plain,
+        cited=cited,
+        count=units.as_count,
+        short=units.as_short,
+        percent=units.as_percent,
+        duration=units.as_duration,
+        bytes=units.as_bytes,
+        computed=_computed,
+    )
+    return made
+
+
+def render(name: str, /, **values: object) -> str:
+    """The HTML of one template."""
+    return environment().get_template(name).render(**values)
+
+
+def _computed(asked: Quantity) -> str:
+    """The number behind a claim, computed while the page is made."""
+    value = evaluate(asked)
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.7g}"

@@ -1,0 +1,1 @@
+"""The page frame, the middleware, the server and the file routes."""

@@ -1,0 +1,55 @@
+"""The documents of this repository as pages: `/docs/traps.md`, which lessons, cards and questions cite."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from study.text.templates import render
+from study.web.downloads import missing
+
+DOCS = Path(__file__).parents[2] / "docs"
+PLAIN = frozenset({".json", ".tsv"})
+_STYLE = Path(__file__).parents[1] / "static" / "page.css"
+# Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.
+_TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table">{}</div>'
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_NUMBERED = re.compile(r"<h2>(\d+)\.")
+_NAMED = re.compile(r"<h2>([^<]*\(<code>([\w-]+)</code>\))")
+
+
+def register(site: FastAPI) -> None:
+    """Add the route; it stands before the pages."""
+    site.get("/docs/{path:path}")(document)
+
+
+def document(path: str) -> Response:
+    """One document: Markdown as a page to read, tables of numbers as they are."""
+    file = (DOCS / path).resolve()
+    if not file.is_relative_to(DOCS) or not file.is_file():
+        return missing(f"There is no document docs/{path}.")
+    if file.suffix == ".md":
+        return HTMLResponse(_page(path, file.read_text("utf-8")))
+    if file.suffix in PLAIN:
+        return PlainTextResponse(file.read_text("utf-8"))
+    return missing(f"docs/{path} is no text.")
+
+
+@lru_cache(maxsize=32)
+def _page(path: str, text: str) -> str:
+    """Comments are left out; other HTML in a document is shown as text."""
+    text = _COMMENT.sub("", text)
+    html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    html = re.sub(r"<table>.*?</table>", lambda table: _TABLE.format(table[0]), html, flags=re.DOTALL)
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    return render(
+        "study/document.html",
+        title=title[1] if title else path,
+        path=path,
+        text=Markup(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
+        style=Markup(_STYLE.read_text("utf-8")),
+    )

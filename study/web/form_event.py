@@ -1,0 +1,66 @@
+"""What a page sends: texts from `data-` attributes and form fields, checked where they enter."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from study.base.errors import LearnerError
+
+_STALE = "Reload the page and try again."
+
+
+def text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
+    """A text that must be there."""
+    value = event.get(name)
+    if not isinstance(value, str) or len(value) > limit:
+        raise LearnerError(f"This press came without a usable {name!r}.", do_next=_STALE)
+    return value
+
+
+def whole(event: Mapping[str, Any], name: str) -> int:
+    """A whole number that must be there."""
+    value = text(event, name)
+    if not value.removeprefix("-").isdecimal():
+        raise LearnerError(f"{name!r} must be a whole number, got {value!r}.", do_next=_STALE)
+    return int(value)
+
+
+def moment(event: Mapping[str, Any], name: str) -> datetime:
+    """A moment that our own page wrote into itself."""
+    value = text(event, name)
+    try:
+        read = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise LearnerError(f"{name!r} must be a moment, got {value!r}.", do_next=_STALE) from error
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+def field(event: Mapping[str, Any], name: str, *, default: str = "", limit: int = 200) -> str:
+    """One value of a submitted form."""
+    values = fields(event, name, limit=limit)
+    return values[0] if values else default
+
+
+def fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> list[str]:
+    """All values of a form field, such as ticked boxes."""
+    form = event.get("fields")
+    values = form.get(name, []) if isinstance(form, dict) else []
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise LearnerError(f"The form came without a usable {name!r}.", do_next=_STALE)
+    if too_long := [value for value in values if len(value) > limit]:
+        raise LearnerError(
+            f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Keep it under {limit:,}."
+        )
+    return values
+
+
+def form(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    """All fields of a submitted form."""
+    sent = event.get("fields")
+    return {name: fields(event, name) for name in sent} if isinstance(sent, dict) else {}
+
+
+def number(written: str, *, default: int, low: int, high: int) -> int:
+    """A whole number from an address that anyone may have typed: out of range is brought into range."""
+    short = written[:18]  # any number that long is out of range, and thousands of digits Python does not read
+    return min(max(int(short), low), high) if written.removeprefix("-").isdecimal() else default

@@ -1,0 +1,222 @@
+"""The page frame: the head, menu and live region of every page, and the islands its content lives in.
+
+An island is HTML made by the server. `load` makes it when the page opens; `act` answers a press and may
+send new HTML. The browser's side of the contract is written at the top of `static/island.js`.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypedDict
+from urllib.parse import parse_qsl
+
+import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
+from gradio.context import Context as GradioContext
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from study.base.errors import LearnerError
+from study.ports.context import Context, Visit, visit
+from study.text.templates import render
+from study.web import middleware
+from study.web.theme import THEME
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+APP_NAME = "LoRA study"
+
+
+class Reply(TypedDict, total=False):
+    """What `act` answers. All keys are optional; see `static/island.js` for what each does."""
+
+    html: str
+    say: str
+    focus: str
+    url: str
+    step: str
+    goto: str
+    error: str
+    parts: dict[str, str]
+    then: str
+
+
+Act = Callable[[dict[str, Any], gr.Request], Reply]
+Load = Callable[[gr.Request], str]
+
+
+def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
+    """Put an island here, inside the current page.
+
+        island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+
+    A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the
+    server, and shows as "the app did not answer".
+    """
+
+    def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
+        try:
+            return act(event, request)
+        except LearnerError as error:
+            return {"error": str(error)}
+
+    def guarded_load(request: gr.Request) -> str:
+        try:
+            return load(request)
+        except LearnerError as error:
+            return render("study/trouble.html", error=error)
+
+    guarded_act.__name__ = "act"  # the name under which island.js calls it
+    html = gr.HTML(
+        value=waiting,
+        # Not {{{value}}}: Gradio evaluates what Handlebars returns as a JavaScript template, texts and all.
+        html_template='<div class="island">${value}</div>',
+        js_on_load=_script("island.js"),
+        server_functions=[guarded_act],
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
+    _current_blocks().load(
+        guarded_load, None, html, queue=False, show_progress="hidden", api_visibility="private"
+    )
+    return html
+
+
+@contextmanager
+def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
+    """One page with its own address, title, menu and live region; its content goes inside.
+
+    A page that has no entry in the menu names the one that it is `under`.
+    """
+    with app if path == "/" else app.route(title, path, show_in_navbar=False):
+        blocks = _current_blocks()
+        with gr.Row(elem_id="site"):
+            gr.HTML(
+                render("study/menu.html", menu=context.menu, path=path, under=under),
+                elem_id="menu",
+                js_on_load=_script("menu.js"),
+                apply_default_css=False,
+            )
+            who = gr.HTML("", elem_id="who", apply_default_css=False)
+        blocks.load(
+            _Greeter(context, path).load,
+            None,
+            who,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        # What the page shows may have come before this runs.
+        named = f"document.querySelector('[data-title]')?.dataset.title ?? {title!r}"
+        blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
+        yield
+
+
+class _Greeter:
+    """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
+
+    def __init__(self, context: Context, path: str) -> None:
+        self._context = context
+        self._path = path
+
+    def load(self, request: gr.Request) -> str:
+        try:
+            visitor = visit_of(self._context, request)
+        except LearnerError:  # a browser without cookies: the page itself says so
+            return ""
+        return render("study/who.html", visit=visitor, path=self._path)
+
+
+def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
+    """Who asks, and what the address says of the page being opened, or that an event came from."""
+    browser_id = middleware.browser_of(dict(request.cookies))
+    query = dict(parse_qsl(str(request.query_params))) if event is None else query_of(event)
+    found = visit(context, browser_id=browser_id, query=query)
+    if event and event.get("shown_profile") not in (None, found.profile.id):
+        raise LearnerError(
+            "Another profile was chosen in another window; nothing was changed here.",
+            do_next="Reload the page to go on with that one.",
+        )
+    return found
+
+
+def query_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """What the address said when a press was made."""
+    return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
+
+
+def waiting(title: str, look: str = "") -> str:
+    """What an island shows until its content has come: the right heading and width, so that nothing jumps.
+
+    `look` is the class of the page to come, where that decides its width.
+    """
+    return render("study/waiting.html", title=title, look=look)
+
+
+def head(*styles: Path, projector: bool = False) -> str:
+    """What goes into every page's `<head>`: our look, and what must run before anything is drawn.
+
+    Style sheets stand here rather than in Gradio's `css=`, which rewrites rules inside `@media` so that they
+    no longer reach what is outside its own content box.
+    """
+    sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
+    view = "document.documentElement.dataset.view = 'projector';" if projector else ""
+    scripts = _script("head.js") + _script("figures.js")
+    return f"<style>{sheets}</style><script>{view}{scripts}</script>"
+
+
+def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector: bool) -> FastAPI:
+    """Put the pages at the root of a site; the site's own routes go first."""
+    pages.queue(max_size=200, default_concurrency_limit=4)
+    with warnings.catch_warnings():
+        # Gradio 6.31 warns that it turns server-side rendering off even where it was never on.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(
+            site,
+            pages,
+            path="/",
+            theme=THEME,
+            head=head(*styles, projector=projector),
+            footer_links=[],
+            run_history=False,  # on by default since Gradio 6: it keeps every learner's inputs in the browser
+            show_error=False,
+            max_file_size=middleware.BODY_LIMIT_BYTES,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            app_kwargs={
+                "openapi_url": None,
+                "docs_url": None,
+                "redoc_url": None,
+                "exception_handlers": {HTTPStatus.NOT_FOUND: _missing},
+            },
+        )
+    return site
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    """A mistyped address: a page for a person, and for a program the JSON that it expects."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, HTTPStatus.NOT_FOUND)
+    lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")
+    style = Markup((_STATIC / "page.css").read_text(encoding="utf-8"))
+    html = render("study/missing.html", error=lost, app_name=APP_NAME, style=style)
+    return HTMLResponse(html, HTTPStatus.NOT_FOUND)
+
+
+@cache
+def _script(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _current_blocks() -> gr.Blocks:
+    blocks = GradioContext.root_block
+    if blocks is None:
+        raise RuntimeError("an island or page must be built inside the app's Blocks")
+    return blocks

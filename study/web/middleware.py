@@ -1,0 +1,131 @@
+"""What stands between the network and the pages: who may ask, how much, and which browser it is."""
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Iterable, Mapping
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from study.base.errors import LearnerError
+
+COOKIE = "learner"
+COOKIE_SECONDS = 5 * 365 * 24 * 3600
+BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a video does not
+
+# Gradio builds its pages with inline scripts and Handlebars; what counts is that nothing comes from outside.
+CONTENT_POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; "
+    "base-uri 'self'; form-action 'self'; object-src 'none'"
+)
+
+
+def browser_of(cookies: Mapping[str, str]) -> str:
+    """The id of the browser that asks."""
+    browser_id = cookies.get(COOKIE, "")
+    if not 0 < len(browser_id) <= 64:
+        raise LearnerError(
+            "Your browser did not send its cookie, so what you did can't be found.",
+            do_next="Allow cookies for this address, then reload the page.",
+        )
+    return browser_id
+
+
+class Doorkeeper:
+    """ASGI middleware in front of all pages.
+
+    - A request for a foreign host name is refused: that is how a web site elsewhere would reach a server on
+      this machine (DNS rebinding). Addresses written as numbers can't be rebound and are let in.
+    - A request that changes something must come from one of our own pages (its `Origin` is our host).
+    - A body over the limit is refused; `larger` names paths with a limit of their own.
+    - A browser gets a random id as a cookie with its first page. `Lax` rather than `Strict`: with `Strict` a
+      link from a chat or a course page would arrive without it, and a learner would become a stranger.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str] = (), larger: Mapping[str, int] | None = None
+    ) -> None:
+        self._app = app
+        self._larger = larger or {}
+        self._hosts = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        limit_bytes = self._larger.get(scope["path"], BODY_LIMIT_BYTES)
+        refusal = self._refusal(scope["method"], headers, limit_bytes)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        cookie = _new_cookie(scope, headers)
+        await self._app(scope, _limited(receive, limit_bytes), _with_headers(send, cookie))
+
+    def _refusal(self, method: str, headers: Headers, limit_bytes: int) -> PlainTextResponse | None:
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return PlainTextResponse("This app does not answer to that host name.", status_code=400)
+        origin = headers.get("origin")
+        if method not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
+            return PlainTextResponse("This request comes from another site.", status_code=403)
+        if int(headers.get("content-length") or 0) > limit_bytes:
+            return PlainTextResponse("That is too large.", status_code=413)
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+        return name in self._hosts or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _new_cookie(scope: Scope, headers: Headers) -> str | None:
+    """A cookie for a browser without one; given with a page, as its parts are all fetched at once."""
+    is_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    if not is_page or cookie_parser(headers.get("cookie", "")).get(COOKIE):
+        return None
+    made: SimpleCookie = SimpleCookie()
+    made[COOKIE] = secrets.token_urlsafe(16)
+    attributes: dict[str, Any] = {"path": "/", "httponly": True, "samesite": "Lax", "max-age": COOKIE_SECONDS}
+    made[COOKIE].update(attributes)
+    return made.output(header="").strip()
+
+
+def _with_headers(send: Send, cookie: str | None) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Content-Security-Policy"] = CONTENT_POLICY
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = "same-origin"
+            if cookie:
+                headers.append("Set-Cookie", cookie)
+        await send(message)
+
+    return send_with_headers
+
+
+def _limited(receive: Receive, limit_bytes: int) -> Receive:
+    """A body sent in pieces without a length is cut off at the limit, as if the sender had gone."""
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if received > limit_bytes else message
+
+    return receive_limited

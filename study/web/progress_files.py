@@ -1,0 +1,38 @@
+"""The charts of Progress as files: PNG, SVG and CSV of the learner whose browser asks."""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from study.base.errors import LearnerError
+from study.ports.context import Context, visit
+from study.ports.sections import Section, find_figure
+from study.web.downloads import missing, plot_response
+from study.web.middleware import browser_of
+
+
+def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
+    """Add the route; it stands before the pages."""
+    files = ProgressFiles(context, sections)
+    site.get("/progress/plots/{name}.{ending}")(files.plot)
+
+
+class ProgressFiles:
+    """One method a route."""
+
+    def __init__(self, context: Context, sections: Sequence[Section]) -> None:
+        self._context = context
+        self._sections = sections
+
+    def plot(self, name: str, ending: str, request: Request) -> Response:
+        """A chart of the part that the address names."""
+        try:
+            browser_id = browser_of(request.cookies)
+        except LearnerError as error:
+            return missing(str(error))
+        visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
+        plot = find_figure(self._sections, visitor, name)
+        if plot is None:
+            return missing(f"There is no chart named {name} yet.")
+        return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")

@@ -1,0 +1,84 @@
+"""The routes of In and out: downloads by exchange and format, and the upload of one file."""
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import PurePosixPath
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect, Request
+
+from study.base.errors import LearnerError
+from study.base.import_limits import PACKAGE_BYTES
+from study.io.exchange import Exchange, File
+from study.io.pending_upload import Pending
+from study.ports.context import Context, visit
+from study.store.profiles import Profile
+from study.web.downloads import file_response, missing
+from study.web.middleware import browser_of
+
+UPLOAD_PATH = "/io/upload"
+LARGER_BODIES = {UPLOAD_PATH: PACKAGE_BYTES}
+
+MEDIA = {
+    "apkg": "application/octet-stream",
+    "csv": "text/csv; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+    "json": "application/json",
+    "xml": "application/xml",
+    "gift": "text/plain; charset=utf-8",
+    "zip": "application/zip",
+}
+
+
+def register(site: FastAPI, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
+    """Add the routes; they stand before the pages."""
+    files = Transfer(context, exchanges, pending)
+    site.get("/io/{exchange}/{name}")(files.download)
+    site.post(UPLOAD_PATH)(files.upload)
+
+
+class Transfer:
+    """One method a route; what can't be done is answered with a sentence."""
+
+    def __init__(self, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
+        self._context = context
+        self._exchanges = exchanges
+        self._pending = pending
+
+    def download(self, exchange: str, name: str, request: Request) -> Response:
+        """The files of one format; several come in a zip."""
+        found = self._exchanges.get(exchange)
+        if found is None or name not in [offered.name for offered in found.formats]:
+            return missing("There is no such download.")
+        try:
+            profile = self._learner(request)
+            files = found.export(profile.id, name, now=self._context.clock())
+        except LearnerError as error:
+            return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
+        file = files[0] if len(files) == 1 else _packed(f"lora-study-{exchange}-{name}.zip", files)
+        return file_response(file.content, MEDIA.get(file.ending, "application/octet-stream"), file.name)
+
+    async def upload(self, request: Request) -> Response:
+        """One file; it waits until the learner has seen what it would do."""
+        name = PurePosixPath(request.query_params.get("name", "").replace("\\", "/")).name or "file"
+        try:
+            await self._pending.receive(self._learner(request).id, name, request.stream())
+        except LearnerError as error:
+            return JSONResponse({"error": str(error)}, HTTPStatus.OK)
+        except ClientDisconnect:
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+        return JSONResponse({})
+
+    def _learner(self, request: Request) -> Profile:
+        return visit(self._context, browser_id=browser_of(request.cookies), query={}).profile
+
+
+def _packed(name: str, files: Sequence[File]) -> File:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.writestr(file.name, file.content)
+    return File(name=name, content=packed.getvalue())

@@ -1,0 +1,78 @@
+"""Browsing the cards as functions: search, look closer, set aside, mark, rewrite, undo."""
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - some cards compute their answers
+from flashcards.pages.browse import AT_ONCE, BrowsePage
+from flashcards.review.presenter import card_exercise
+from study.ports.context import Context
+from study.web.frame import Reply
+from tests.visits import opened, press, words
+
+
+@pytest.fixture
+def page(context: Context) -> BrowsePage:
+    return BrowsePage(context=context, exercise=card_exercise(context))
+
+
+def results(reply: Reply) -> str:
+    return reply["parts"]["results"]
+
+
+def search(page: BrowsePage, **fields: str) -> Reply:
+    asked = {"words": "", **fields}
+    return page.act({"act": "find", "fields": {name: [text] for name, text in asked.items()}}, opened("b1"))
+
+
+def of_row(html: str, card: str) -> dict[str, str]:
+    return {**press(html, "open"), "card": card}
+
+
+def test_a_search_narrows_the_list_and_stands_in_the_address(page: BrowsePage) -> None:
+    reply = search(page, words="scaled factor", deck="words-formulas-pictures")
+    assert words(results(reply)).startswith("1 card found")
+    assert reply["url"] == "/browse?deck=words-formulas-pictures&words=scaled+factor"
+    assert reply["say"] == "1 card found."
+    again = page.load(opened("b1", reply["url"].partition("?")[2]))
+    assert "By which factor is the adapter" in words(again)
+
+
+def test_a_long_list_is_shown_in_part_until_asked_for(page: BrowsePage) -> None:
+    first = page.load(opened("b1"))
+    assert first.count('class="found-row"') == AT_ONCE
+    whole = results(page.act({"act": "all", "fields": {"words": [""]}}, opened("b1")))
+    assert whole.count('class="found-row"') == len(page.exercise.reviews.decks.cards)
+
+
+def test_nothing_found_says_what_to_do(page: BrowsePage) -> None:
+    assert "Take a word or a choice away" in words(results(search(page, words="xylophone")))
+
+
+def test_an_open_row_shows_both_sides_and_what_can_be_done(page: BrowsePage) -> None:
+    found = results(page.act({"act": "all", "fields": {"words": [""]}}, opened("b1")))
+    assert "It takes a list of names" not in words(found)
+    opened_row = results(page.act(of_row(found, "typed-target-modules"), opened("b1")))
+    assert "It takes a list of names" in words(opened_row)
+    suspended = page.act(press(opened_row, "suspend"), opened("b1"))
+    assert suspended["say"] == "Suspended."
+    assert "· suspended" in words(results(suspended))
+    flagged = results(page.act(press(results(suspended), "flag", nth=3), opened("b1")))
+    assert "⚑ Ask someone" in words(flagged)
+    undone = results(page.act(press(flagged, "undo", card="typed-target-modules"), opened("b1")))
+    assert "⚑" not in words(undone)
+    back = results(page.act(press(undone, "resume"), opened("b1")))
+    assert "· suspended" not in words(back)
+
+
+def test_a_card_is_rewritten_from_its_row(page: BrowsePage) -> None:
+    found = results(search(page, words="target_modules argument"))
+    form = page.act({**of_row(found, "typed-target-modules"), "act": "edit"}, opened("b1"))
+    fields = {"front": ["Mine"], "back": ["target_modules"], "why": ["so"]}
+    saved = page.act(press(results(form), "save-edit", fields=fields, query="?words=Mine"), opened("b1"))
+    assert saved["say"].startswith("Saved.")
+    assert "your own text" in words(results(saved))
+
+
+def test_what_was_found_can_be_crammed(page: BrowsePage) -> None:
+    asked = {"act": "cram", "fields": {"words": [""], "concept": ["nf4"]}}
+    assert page.act(asked, opened("b1"))["goto"] == "/cards?concept=nf4&cram=2026-03-04T10%3A00%3A00Z"

@@ -1,0 +1,104 @@
+"""Simulated learners check the scheduler: what is aimed at is what is remembered, and more costs more."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from flashcards.decks.deck import Decks
+from flashcards.review.operations import Reviews, Shown
+from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, rated, retrievability
+from flashcards.scheduling.simulation import Plan, study, workload
+from flashcards.stats.statistics import CardHistory, recall_lately
+from study.base.days import study_day
+from study.store import Store
+from tests.flashcards.builders import card, fast_forgetter
+
+YEAR = Plan(cards=400, new_a_day=20, days=365)
+SHORT = Plan(cards=30, new_a_day=5, days=30)
+
+
+@pytest.mark.parametrize("aim", [0.8, 0.9, 0.95])
+def test_a_learner_whose_memory_follows_fsrs_recalls_what_they_aim_at(aim: float) -> None:
+    found = workload(YEAR, Scheduling(desired_retention=aim))
+    assert found.asked > 2000
+    assert found.retention == pytest.approx(aim, abs=0.02)
+
+
+def test_remembering_more_costs_more_ratings() -> None:
+    plan = Plan(cards=100, new_a_day=10, days=90)
+    found = [workload(plan, Scheduling(desired_retention=aim)).reviews for aim in (0.7, 0.8, 0.9, 0.97)]
+    assert found == sorted(found)
+    assert found[-1] > 2 * found[0]
+
+
+def test_a_learner_who_forgets_faster_than_believed_recalls_less() -> None:
+    found = workload(Plan(cards=200, new_a_day=10, days=120), Scheduling(), learner=fast_forgetter())
+    assert found.retention is not None
+    assert found.retention < 0.85
+
+
+def test_equal_seeds_give_equal_logs_and_nothing_is_studied_before_it_is_due() -> None:
+    log = list(study(SHORT, Scheduling(), seed=3))
+    assert log == list(study(SHORT, Scheduling(), seed=3))
+    assert log != list(study(SHORT, Scheduling(), seed=4))
+    assert [review.id for review in log] == list(range(1, len(log) + 1))
+    assert sum(review.new for review in log) == SHORT.cards
+    assert log == sorted(log, key=_when)
+
+
+def _when(review: object) -> datetime:
+    moment = getattr(review, "reviewed_at", None)
+    assert isinstance(moment, datetime)
+    return moment
+
+
+def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains(
+    store: Store, ana: str
+) -> None:
+    store.notes.prefer(ana, desired_retention=0.9, new_cards_a_day=8)
+    reviews = Reviews(store=store, decks=Decks(tuple(card(f"c{n}") for n in range(48)), {"one": "One"}))
+    learner = Forgetful(reviews, ana)
+    start = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+    for day in range(40):
+        learner.study_all_that_waits(start + timedelta(days=day))
+    history = CardHistory(
+        reviews=tuple(store.cards.history(ana)),
+        memories={},
+        scheduling=reviews.scheduling(ana),
+        now=start + timedelta(days=40),
+        day_of=study_day,
+    )
+    share = recall_lately(history)
+    assert share is not None
+    assert share.trials > 100
+    low, high = share.interval
+    assert low <= 0.9 <= high
+
+
+class Forgetful:
+    """Someone at the Cards page whose memory follows FSRS."""
+
+    def __init__(self, reviews: Reviews, profile: str) -> None:
+        self._reviews, self._profile = reviews, profile
+        self._memories: dict[str, Memory] = {}
+        self._dice = Random(5)
+
+    def study_all_that_waits(self, now: datetime) -> None:
+        """A sitting: until no card is left, or the next one is for another day."""
+        while (found := self._reviews.session(self._profile, now=now).card) is not None:
+            _, review_id = self._reviews.memory(self._profile, found.id)
+            seen = Shown(card_id=found.id, expected_review_id=review_id, shown_at=now, flipped_at=now)
+            rating = self._press(found.id, now)
+            self._reviews.rate(self._profile, seen, rating=rating, now=now)
+            self._memories[found.id] = rated(
+                self._memories.get(found.id), rating, now=now, scheduling=Scheduling()
+            )
+            now += timedelta(minutes=1)
+
+    def _press(self, card_id: str, now: datetime) -> Rating:
+        memory = self._memories.get(card_id)
+        if memory is None:
+            return 3
+        chance = retrievability(memory, now=now, scheduling=Scheduling())
+        return 3 if self._dice.random() < chance else 1

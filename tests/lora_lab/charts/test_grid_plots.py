@@ -1,0 +1,225 @@
+"""Plots of a grid: the cells' own numbers, findings for titles, and pictures that hold together."""
+
+import csv
+import io
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lora_lab.charts.grid import grid_plots, planes
+from lora_lab.charts.heat_map import contrast, shade, words_on
+from lora_lab.charts.pareto_front import Box, Point, front_of
+from lora_lab.charts.seeds import LOOKS
+from lora_lab.grids.results import Arm, arms_of
+from lora_lab.spec import BITS
+from study.plots.plot import Plot, to_csv
+from study.plots.render import render
+from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
+from tests.lora_lab.grid_builders import cell, grid
+
+SVG = "{http://www.w3.org/2000/svg}"
+NAMES = ["grid-loss", "grid-memory", "grid-seconds", "grid-front", "grid-ranks"]
+
+
+def plots(arms: list[Arm]) -> dict[str, Plot]:
+    return {plot.name: plot for plot in grid_plots(arms, planes(arms)[0])}
+
+
+def texts(plot: Plot, *, inches: float = WIDE_INCHES) -> list[str]:
+    root = ElementTree.fromstring(render(plot, "svg", on_page=True, width_inches=inches))
+    return ["".join(node.itertext()) for node in root.iter(f"{SVG}text")]
+
+
+def test_a_finished_grid_has_three_maps_a_front_and_lines_by_rank() -> None:
+    assert list(plots(grid())) == NAMES
+
+
+def test_a_map_writes_every_value_into_its_tile_with_the_spread_of_the_seeds() -> None:
+    arms = grid()
+    shown = texts(plots(arms)["grid-loss"])
+    for arm in arms:
+        assert f"{arm.mean_loss:.2f}" in shown
+        assert f"± {(max(arm.losses) - min(arm.losses)) / 2:.2f}" in shown
+    assert "783" in texts(plots(arms)["grid-memory"])
+
+
+@pytest.mark.parametrize("inches", [WIDE_INCHES, NARROW_INCHES])
+def test_failed_and_waiting_cells_say_so_in_words(inches: float) -> None:
+    arms = grid(failed=[("int8", 64)])
+    arms += arms_of([cell(None, status="waiting", rank=64, bits="fp4", seed=0)])
+    shown = texts(plots(arms)["grid-loss"], inches=inches)
+    assert "failed" in shown
+    assert "waiting" in shown
+    assert shown.count("not run") == 2  # fp4 at ranks 2 and 8
+
+
+def test_a_map_of_a_row_that_is_too_wide_for_a_phone_is_turned() -> None:
+    plot = plots(grid(ranks=(1, 2, 4, 8, 16, 32, 64, 128, 256), bits=("bf16", "nf4")))["grid-loss"]
+    wide, narrow = texts(plot), texts(plot, inches=NARROW_INCHES)
+    assert wide.index("bf16") < wide.index("256")
+    assert narrow.index("256") < narrow.index("bf16")  # rows are named first
+
+
+@given(st.floats(0, 1))
+def test_words_on_a_tile_can_be_read_whatever_its_value(share: float) -> None:
+    fill = shade(share)
+    assert contrast(words_on(fill), fill) >= 4.5
+
+
+def test_shades_fall_in_lightness_so_that_order_needs_no_colour() -> None:
+    against_white = [contrast("#ffffff", shade(step / 20)) for step in range(21)]
+    assert against_white == sorted(against_white)
+
+
+def test_the_title_names_the_lowest_loss_and_how_many_cells_seeds_cannot_tell_from_it() -> None:
+    title = plots(grid(noise=0.001))["grid-loss"].title
+    assert re.fullmatch(
+        r"Held-out loss is lowest at r=64, \w+: 2\.10; \d of the 8 others may be as low: seeds can't tell",
+        title,
+    )
+
+
+def test_with_one_seed_the_title_says_that_it_cannot_tell() -> None:
+    drawn = plots(grid(seeds=(0,)))
+    assert drawn["grid-loss"].title.endswith("on one seed, which can't tell close cells apart")
+    assert drawn["grid-ranks"].title == "One seed can't tell r=2, r=8 and r=64 apart at any bit width"
+
+
+def test_losses_are_drawn_at_the_best_learning_rate_and_the_subtitle_says_so() -> None:
+    arms = arms_of(
+        cell(loss, rank=8, bits="nf4", learning_rate=rate)
+        for rate, loss in ((1e-4, 4.0), (1e-3, 2.0), (1e-2, 3.0))
+    )
+    plot = plots(arms)["grid-loss"]
+    assert plot.rows == (("nf4", 8, "0.001", 2.0, 1, 2.0, 2.0),)
+    assert "each at the best of 3 learning rates" in plot.subtitle
+
+
+def test_the_front_is_what_nothing_beats_in_both() -> None:
+    def point(label: str, size: int, loss: float) -> Point:
+        return Point(label=label, bytes=size, losses=(loss,))
+
+    points = [point("a", 10, 3.0), point("b", 20, 2.0), point("c", 30, 2.5), point("d", 40, 1.0)]
+    assert [each.label for each in front_of(points)] == ["a", "b", "d"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=12).map(
+        lambda pairs: [Point(label=str(i), bytes=b, losses=(float(v),)) for i, (b, v) in enumerate(pairs)]
+    )
+)
+def test_every_point_off_the_front_is_beaten_by_one_on_it(points: list[Point]) -> None:
+    front = front_of(points)
+    for point in points:
+        at_most = [each for each in front if each.bytes <= point.bytes and each.loss <= point.loss]
+        assert at_most
+    for one in front:
+        assert not any(each.bytes <= one.bytes and each.loss < one.loss for each in front if each is not one)
+
+
+def test_both_ends_of_the_front_are_labelled_and_named_in_the_title() -> None:
+    plot = plots(grid())["grid-front"]
+    for inches in (WIDE_INCHES, NARROW_INCHES):
+        shown = texts(plot, inches=inches)
+        for label in re.findall(r"r\d+ \w+", plot.title):
+            assert label in shown
+
+
+def test_boxes_that_share_an_edge_meet() -> None:
+    assert Box(0, 10, 0, 10).meets(Box(10, 20, 5, 6))
+    assert not Box(0, 10, 0, 10).meets(Box(11, 20, 5, 6))
+
+
+def test_lines_by_rank_hold_every_seed() -> None:
+    arms = grid(failed=[("int8", 64)])
+    plot = plots(arms)["grid-ranks"]
+    assert len(plot.rows) == sum(len(arm.losses) for arm in arms) == 24
+    assert {row[2] for row in plot.rows} == {0, 1, 2}
+
+
+def test_there_is_a_look_for_every_bit_width() -> None:
+    assert len(LOOKS) >= len(BITS)
+    assert len({mark for _, mark in LOOKS}) == len(LOOKS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plot_comes_as_a_table_with_its_numbers_and_says_them_aloud(name: str) -> None:
+    plot = plots(grid())[name]
+    table = list(csv.reader(io.StringIO(to_csv(plot))))
+    assert table[0] == list(plot.header)
+    assert len(table) == 1 + len(plot.rows)
+    assert len(re.findall(r"\d", plot.alt)) > 6
+    assert plot.title[0].isupper() or plot.title.startswith("r=")
+    assert not plot.title.endswith(".")
+
+
+SIZES = st.sampled_from([(1,), (8, 16), (1, 2, 4, 8, 16, 32, 64, 128, 256), (3, 200)])
+
+
+@given(SIZES, st.integers(1, 6), st.integers(1, 3), st.booleans())
+@settings(max_examples=12)
+def test_any_grid_can_be_drawn_at_both_widths(
+    ranks: tuple[int, ...], widths: int, seeds: int, failing: bool
+) -> None:
+    failed = [(BITS[0], ranks[0])] if failing and widths > 1 else []
+    arms = grid(ranks=ranks, bits=BITS[:widths], seeds=range(seeds), failed=failed)
+    for plot in plots(arms).values():
+        for inches in (WIDE_INCHES, NARROW_INCHES):
+            assert render(plot, "svg", on_page=True, width_inches=inches).startswith(b"<svg")
+
+
+def test_nothing_finished_means_nothing_drawn() -> None:
+    assert plots(arms_of([cell(None, status="running"), cell(None, status="failed", seed=1)])) == {}
+
+
+def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_them_all() -> None:
+    arms = arms_of(
+        cell(2.0 + rank / 100, rank=rank, variant=variant) for variant in ("lora", "dora") for rank in (2, 8)
+    )
+    assert planes(arms) == [("all-linear", "lora"), ("all-linear", "dora")]
+    dora = {plot.name: plot for plot in grid_plots(arms, planes(arms)[1])}
+    assert len(dora["grid-loss"].rows) == 2
+    assert ", dora, " in dora["grid-loss"].subtitle
+    assert [row[0] for row in dora["grid-front"].rows] == [
+        "r2 nf4-dq lora",
+        "r8 nf4-dq lora",
+        "r2 nf4-dq dora",
+        "r8 nf4-dq dora",
+    ]
+
+
+def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
+    arms = arms_of(
+        [
+            cell(2.0, rank=8, bits="nf4", shared_by=2),
+            cell(2.5, rank=2, bits="nf4", shared_by=2),
+            cell(2.2, rank=2, bits="bf16"),
+        ]
+    )
+    drawn = plots(arms)
+    memory = drawn["grid-memory"]
+    assert [row[3:] for row in memory.rows if row[0] == "nf4"] == [
+        (487.8, "computed"),
+        (496.2, "computed"),
+    ]
+    assert ("bf16", 2, "0.002", 782.8, "measured") in memory.rows
+    said = "982 MB measured for 2 of them"
+    assert said in " ".join(texts(memory))
+    assert said in memory.alt
+    assert "peaks computed where cells were trained side by side" in " ".join(texts(drawn["grid-front"]))
+    assert "each one's share" in " ".join(texts(drawn["grid-seconds"]))
+
+
+def test_an_end_of_the_front_close_behind_the_other_is_labelled_all_the_same() -> None:
+    """As measured on the embedded model: three ranks whose losses differ by less than their seeds."""
+    spreads = {1: (3.657, 3.649, 3.723), 8: (3.650, 3.630, 3.720), 64: (3.653, 3.638, 3.732)}
+    arms = arms_of(
+        cell(loss, rank=rank, bits="nf4", seed=seed)
+        for rank, losses in spreads.items()
+        for seed, loss in enumerate(losses)
+    )
+    shown = texts(plots(arms)["grid-front"])
+    assert {"r1 nf4", "r8 nf4"} <= set(shown)

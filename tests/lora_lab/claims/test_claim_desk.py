@@ -1,0 +1,77 @@
+"""What the Claims page asks: texts, the form, examples."""
+
+import pytest
+
+from lora_lab.claims.service import LONGEST_TEXT, ClaimDesk, examples, record_of_form
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.pages.claims import _rows
+from study.base.errors import LearnerError
+
+LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
+
+
+@pytest.fixture(scope="module")
+def desk(reader: ShapeReader) -> ClaimDesk:
+    return ClaimDesk(reader)
+
+
+@pytest.mark.parametrize(
+    ("example", "answer"),
+    [
+        ("falcon-4bit", "possible"),
+        ("llama3-attention", "impossible"),
+        ("llama2-copied", "impossible"),
+        ("open-setting", "underdetermined"),
+        ("classifier", "possible"),
+    ],
+)
+def test_the_examples_show_each_verdict(desk: ClaimDesk, example: str, answer: str) -> None:
+    [text] = [each.text for each in examples() if each.id == example]
+    assert desk.check_text(text).verdict.answer == answer
+    assert len(examples()) == 5
+
+
+def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(desk: ClaimDesk) -> None:
+    form = {"model": "llama-7b", "line": LINE, "rank": "8", "targets": "q_proj, v_proj"}
+    assert desk.check_form(form).verdict.answer == "possible"
+    assert desk.check_form(form | {"rank": ""}).verdict.answer == "underdetermined"
+    assert desk.check_form(form | {"targets": ""}).verdict.answer == "underdetermined"
+    assert desk.check_form(form | {"targets": "default"}).verdict.answer == "possible"
+    assert desk.check_form(form | {"targets": r".*\.(q|v)_proj"}).verdict.answer == "possible"
+    assert desk.check_form(form | {"rank": "16"}).verdict.answer == "impossible"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"line": ""}, "printed line is missing"),
+        ({"line": "trainable params: many"}, "printed line is missing"),
+        ({"model": "gpt5"}, "not in the catalogue"),
+        ({"variant": "lokr"}, "variant must be one of"),
+    ],
+)
+def test_a_form_that_can_not_be_read_says_what_is_wrong(
+    desk: ClaimDesk, change: dict[str, str], said: str
+) -> None:
+    with pytest.raises(LearnerError, match=said):
+        desk.check_form({"model": "llama-7b", "line": LINE} | change)
+
+
+def test_a_whole_book_is_not_read(desk: ClaimDesk) -> None:
+    with pytest.raises(LearnerError, match="60,000 are read at most"):
+        desk.check_text("x" * (LONGEST_TEXT + 1))
+
+
+def test_a_form_names_no_rank_where_none_is_typed() -> None:
+    assert record_of_form({"model": "gpt2", "line": LINE, "rank": "eight"})["lora"]["r"] == "unknown"
+
+
+def test_the_page_sets_printed_beside_expected(desk: ClaimDesk) -> None:
+    rows = _rows(
+        desk.check_form({"model": "llama-7b", "line": LINE, "rank": "16", "targets": "q_proj,v_proj"})
+    )
+    assert rows == [
+        ("trainable params", "4,194,304", "8,388,608", False),
+        ("all params", "6,742,609,920", "6,746,804,224", False),
+        ("trainable%", "0.0622", "0.1243", True),
+    ]

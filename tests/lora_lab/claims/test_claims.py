@@ -1,0 +1,193 @@
+"""Claims: verdicts on published lines and on systematic variations, with their arithmetic."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_lab.claims.accountings import percent_fits
+from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.inversion import explanations
+from lora_lab.cli import contracts
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.catalogue import entries
+from lora_lab.parameters.counts import count_adapter
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.parameters.target_matching import adapt
+from tests.arithmetic import value_of
+from tests.golden.claim_cases import CASES, Case
+
+GIVEN = json.loads((Path(__file__).parents[2] / "golden" / "claims_given.json").read_text("utf-8"))
+ASKED = ("id", "model", "lora", "quantisation", "printed", "line")
+ANSWERED = ("verdict", "verdict_trainable", "failing", "expected")
+
+
+def judged(reader: ShapeReader, record: dict[str, Any]) -> dict[str, Any]:
+    return contracts.answer(record, claim_answer, reader)
+
+
+def record_of(case: Case) -> dict[str, Any]:
+    model: dict[str, Any] = {"name": case.model, **dict(case.extra)}
+    if case.kind:
+        entry = next(each for each in entries() if each.name == case.model)
+        model |= {"kind": case.kind, "config": {**entry.config, "num_labels": case.labels}}
+    targets = list(case.targets) if isinstance(case.targets, tuple) else case.targets
+    trainable, total, percent = case.printed
+    return {
+        "id": case.id,
+        "model": model,
+        "lora": {"r": case.r, "target_modules": targets, **dict(case.lora)},
+        "quantisation": case.quantisation,
+        "printed": {"trainable": trainable, "all": total, "pct": percent},
+    }
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=[given["id"] for given in GIVEN])
+def test_the_published_lines_that_came_with_the_contract(reader: ShapeReader, given: dict[str, Any]) -> None:
+    answer = judged(reader, {name: given[name] for name in ASKED})
+    assert {name: answer[name] for name in ANSWERED} == {name: given[name] for name in ANSWERED}
+    for setting in given.get("same_model_settings_giving_number", []):
+        assert setting in answer["explanations"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_the_verdict_names_what_fails_and_why(reader: ShapeReader, case: Case) -> None:
+    answer = judged(reader, record_of(case))
+    assert (answer.get("verdict"), tuple(answer.get("failing", ()))) == (case.verdict, case.failing), answer
+    assert answer["verdict_trainable"] == (case.trainable or case.verdict)
+    assert case.says in answer["why"]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.verdict == "possible"], ids=lambda case: case.id
+)
+def test_a_possible_claim_shows_arithmetic_that_ends_in_the_expected_numbers(
+    reader: ShapeReader, case: Case
+) -> None:
+    answer = judged(reader, record_of(case))
+    lines = [line for line in answer["arithmetic"] if "=" in line]
+    written = {int(line.rpartition("= ")[2].replace(",", "")) for line in lines if "share" not in line}
+    assert {answer["expected"]["trainable"], answer["expected"]["total"]} <= written | {
+        answer["expected"]["trainable"]
+    }
+    for line in lines:
+        assert worked_out(line), line
+
+
+def worked_out(line: str) -> bool:
+    """Whether the right side of a line of arithmetic is what its left side gives."""
+    left, _, right = line.rpartition(" = ")
+    expression = (
+        left.rpartition(": ")[2].replace(",", "").replace("×", "*").replace("[", "(").replace("]", ")")
+    )
+    assert re.fullmatch(r"[\d+*/(). ]+", expression), expression
+    given = value_of(expression)
+    return f"{float(given):.4f}" == f"{float(right.replace(',', '')):.4f}"
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.verdict == "underdetermined"], ids=lambda case: case.id
+)
+def test_every_listed_setting_prints_the_number_and_the_stated_one_is_among_them(
+    reader: ShapeReader, case: Case
+) -> None:
+    record = record_of(case)
+    answer = judged(reader, record)
+    assert answer["explanations"]
+    for setting in answer["explanations"][:40]:
+        stated = {"r": setting["r"], "target_modules": setting["target_modules"]}
+        closed = record | {"lora": record["lora"] | stated}
+        assert judged(reader, closed)["verdict"] == "possible", setting
+
+
+def test_the_known_answer_is_among_the_settings_found() -> None:
+    tree = find_shape("llama-2-7b").modules
+    found = explanations(tree, AdapterSetting(), 4_194_304, saved=0)
+    assert [(each.rank, each.targets) for each in found[:4]] == [
+        (16, ("k_proj",)), (16, ("o_proj",)), (16, ("q_proj",)), (16, ("v_proj",)),
+    ]  # fmt: skip
+    assert (8, ("q_proj", "v_proj")) in [(each.rank, each.targets) for each in found]
+
+
+NAMES = find_shape("llama-3-8b").modules.linear_names
+
+
+@given(st.integers(1, 512), st.sets(st.sampled_from(NAMES), min_size=1))
+def test_a_count_solved_backwards_finds_the_setting_it_came_from(rank: int, names: set[str]) -> None:
+    shape = find_shape("llama-3-8b")
+    number = count_adapter(shape, AdapterSetting(targets=tuple(names)), rank=rank).trainable
+    found = explanations(shape.modules, AdapterSetting(), number, saved=0)
+    assert (rank, tuple(sorted(names))) in {(each.rank, each.targets) for each in found}
+    for each in found:
+        again = adapt(shape.modules, AdapterSetting(targets=each.targets))
+        assert again.trainable.at(each.rank or 0) == number
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 16))
+def test_a_share_rounded_or_cut_anywhere_fits_and_two_off_does_not(part: int, rest: int, digits: int) -> None:
+    total = part + rest
+    share = f"{100 * part / total:.{digits}f}"
+    assert percent_fits(share, part, total)
+    cut = f"{100 * part / total:.18f}"[: -(18 - digits)] if digits < 18 else share
+    assert percent_fits(cut, part, total)
+    assert not percent_fits(f"{100 * part / total + 2.5 * 10 ** -min(digits, 9):.{digits}f}", part, total)
+
+
+def test_other_models_that_print_the_number_are_named(reader: ShapeReader) -> None:
+    case = next(case for case in CASES if case.id == "r16-prints-r8")
+    names = {each["model"] for each in judged(reader, record_of(case))["other_models"]}
+    assert "opt-6.7b" in names
+
+
+@pytest.mark.parametrize("field", ["trainable", "all"])
+def test_numbers_may_come_as_text_with_separators(reader: ShapeReader, field: str) -> None:
+    record = record_of(next(case for case in CASES if case.id == "no-percent"))
+    record["printed"][field] = f"{record['printed'][field]:,}"
+    assert judged(reader, record)["verdict"] == "possible"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"printed": None}, "printed must be an object"),
+        ({"printed": {}}, "no printed number"),
+        ({"printed": {"trainable": "many"}}, "printed.trainable must be a whole number"),
+        ({"model": 7}, "model must be an object"),
+        ({"model": {}}, "needs a model"),
+        ({"model": {"name": "gpt5"}}, "not in the catalogue"),
+        ({"lora": []}, "lora must be an object"),
+        ({"lora": {"r": 0}}, "r must be a whole number"),
+        ({"lora": {"r": "eight"}}, "r must be a whole number"),
+        ({"lora": {"target_modules": 5}}, "target_modules must be a list"),
+        ({"lora": {"variant": "lokr"}}, "variant must be one of"),
+        ({"quantisation": "3bit"}, "quantisation must be one of"),
+    ],
+)
+def test_a_claim_that_can_not_be_read_says_which_field(
+    reader: ShapeReader, change: dict[str, Any], said: str
+) -> None:
+    record = record_of(replace(CASES[0], id="x")) | change
+    answer = judged(reader, record)
+    assert answer["id"] == "x"
+    assert said in answer["error"]
+
+
+def test_a_halved_trainable_count_is_named_where_targets_are_open(reader: ShapeReader) -> None:
+    # artidoro/qlora issue 260: qlora.py halves the adapters' own count on a 4-bit base
+    answer = judged(
+        reader,
+        {
+            "model": {"name": "llama-7b"},
+            "lora": {"r": 64, "target_modules": "unknown"},
+            "quantisation": "4bit",
+            "printed": {"trainable": 79_953_920, "all": 3_660_320_768},
+        },
+    )
+    assert (answer["verdict"], answer["failing"]) == ("impossible", ["trainable", "all"])
+    assert "exactly half of what r = 64 on down_proj, gate_proj, k_proj" in answer["why"]

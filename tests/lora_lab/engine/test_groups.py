@@ -1,0 +1,113 @@
+"""Which runs share a base, and how many go at once."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_lab.data.batches import even_row
+from lora_lab.data.datasets import own_dataset
+from lora_lab.engine.grouping import MOST, chunks, may_share, neighbours, sets
+from lora_lab.memory.group_memory import CellBytes, cell_bytes, group_bytes
+from lora_lab.memory.ledger import predict
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.spec import RunSpec
+
+SPEC = RunSpec()
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"rank": 64}, {"alpha": 3.0}, {"learning_rate": 1e-5}, {"seed": 7}, {"variant": "rslora"}],
+)
+def test_rank_alpha_learning_rate_seed_and_scaling_are_each_cells_own(own: dict[str, Any]) -> None:
+    assert may_share(SPEC, replace(SPEC, **own))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "tiny-random"},
+        {"bits": "nf4"},
+        {"targets": "q+v"},
+        {"steps": 41},
+        {"batch": 2},
+        {"seq_len_tokens": 64},
+        {"data": "0123456789ab"},
+        {"compute_dtype": "fp32"},
+        {"checkpointing": True},
+        {"variant": "dora"},
+        {"optimizer": "adamw8bit"},
+    ],
+)
+def test_whatever_else_differs_keeps_cells_apart(other: dict[str, Any]) -> None:
+    assert not may_share(SPEC, replace(SPEC, **other))
+
+
+def test_sets_keep_the_order_of_their_first_runs() -> None:
+    specs = [SPEC, replace(SPEC, bits="fp4"), replace(SPEC, rank=2), replace(SPEC, variant="dora")]
+    assert sets([*specs, replace(specs[1], seed=3), specs[3]]) == [[0, 2], [1, 4], [3], [5]]
+
+
+def of_size(kept: int) -> CellBytes:
+    return CellBytes(kept=kept, working=0, base=0)
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=40), st.integers(1, 1000))
+def test_every_cell_is_in_one_chunk_in_order_and_no_chunk_is_over_its_limits(
+    sizes: list[int], free_bytes: int
+) -> None:
+    found = chunks([of_size(size) for size in sizes], free_bytes=free_bytes)
+    assert [place for chunk in found for place in chunk] == list(range(len(sizes)))
+    for chunk in found:
+        assert len(chunk) <= MOST
+        assert len(chunk) == 1 or sum(sizes[place] for place in chunk) <= free_bytes
+
+
+def test_chunks_are_even() -> None:
+    assert [len(chunk) for chunk in chunks([of_size(1)] * 8, free_bytes=1000)] == [4, 4]
+    assert [len(chunk) for chunk in chunks([of_size(1)] * 12, free_bytes=1000)] == [6, 6]
+
+
+def test_a_group_holds_the_base_and_the_working_space_once() -> None:
+    shape, row = find_shape("smollm2-135m"), even_row(tokens=340, answer_tokens=120, examples=4)
+    cell = cell_bytes(shape, SPEC, row, "bf16")
+    assert group_bytes([cell] * 3) - group_bytes([cell]) == 2 * cell.kept
+    assert group_bytes([cell]) == cell.base + cell.kept + cell.working
+    alone = predict(shape, SPEC, row, "bf16")
+    assert cell.base == alone.weights + alone.constants
+    assert group_bytes([cell]) < alone.total_bytes
+
+
+# ---- a queue's next job
+
+
+def waiting(folder: Path, specs: list[RunSpec], sweeps: list[str]) -> list[RunFolder]:
+    runs = []
+    for number, (spec, sweep) in enumerate(zip(specs, sweeps, strict=True)):
+        run = create_run(folder, spec, own_dataset(), now=NOW + timedelta(seconds=number))
+        run.emit("queued", **({"sweep": sweep} if sweep else {}))
+        runs.append(run)
+    return runs
+
+
+def test_cells_of_one_sweep_that_may_share_are_one_job(tmp_path: Path) -> None:
+    specs = [SPEC, replace(SPEC, bits="fp4"), replace(SPEC, rank=2), replace(SPEC, rank=4), SPEC]
+    runs = waiting(tmp_path, specs, ["a", "a", "a", "b", ""])
+    assert neighbours(runs) == [runs[0], runs[2]]
+
+
+def test_a_run_that_is_no_cell_stays_alone(tmp_path: Path) -> None:
+    runs = waiting(tmp_path, [SPEC, replace(SPEC, rank=2)], ["", ""])
+    assert neighbours(runs) == [runs[0]]
+
+
+def test_no_job_is_larger_than_what_pays(tmp_path: Path) -> None:
+    runs = waiting(tmp_path, [replace(SPEC, seed=seed) for seed in range(9)], ["a"] * 9)
+    assert neighbours(runs) == runs[:MOST]

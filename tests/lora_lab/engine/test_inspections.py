@@ -1,0 +1,208 @@
+"""The desk of inspections: results as they come, kept over restarts, stoppable, giving way to a run."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lora_lab.engine.inspections import KINDS, Inspection, InspectionDesk
+from lora_lab.engine.local import LocalEngine
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from tests.lora_lab import run_builders
+
+PATIENCE_SECONDS = 60
+COUNTING = """
+import os, sys, time
+from types import SimpleNamespace
+for kind in ("microscope", "xray"):  # without torch a worker starts in a moment
+    sys.modules["lora_lab.worker.inspect." + kind] = SimpleNamespace(inspect=None)
+from lora_lab.worker.inspect import serve
+from study.base.errors import LearnerError
+
+answers = os.dup(1)
+
+def count(order, models_dir, home, report):
+    if order["to"] < 0:
+        raise LearnerError("That is below zero.", do_next="Count upwards.")
+    print("a library that talks")
+    if "cut" in order:
+        os.write(answers, b'{"job": "half a li')
+        os._exit(1)
+    for number in range(order["to"]):
+        report("Counting", done=number + 1, total=order["to"], found={str(number): number ** 2})
+        while order.get("hold") == number:
+            time.sleep(0.01)
+    return {"sum": sum(range(order["to"])), "wrong": 1 / order.get("by", 1)}
+
+serve.KINDS["weights"] = count
+serve.serve_inspections(None, None)
+"""
+"""A worker like the lab's, with a kind of inspection that loads nothing."""
+
+
+class Engine(LocalEngine):
+    """Says that it trains whenever the test says so."""
+
+    training = False
+
+    def current(self) -> str | None:
+        return "a run" if self.training else None
+
+
+class CountingDesk(InspectionDesk):
+    """Its worker is a real process that counts."""
+
+    started = 0
+
+    def start_worker(self) -> "subprocess.Popen[bytes]":
+        self.started += 1
+        return subprocess.Popen(
+            [sys.executable, "-c", COUNTING], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[CountingDesk]:
+    settings = Settings(home=home, database_url="", models_dir=home)
+    desk = CountingDesk(settings, Engine(settings, warm=False))
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[CountingDesk]:
+    with opened(tmp_path) as desk:
+        yield desk
+
+
+def until(desk: InspectionDesk, looked: Inspection, true: Callable[[Inspection], bool]) -> Inspection:
+    """The inspection once that is so."""
+    for _ in range(PATIENCE_SECONDS * 50):
+        found = desk.find(looked.id)
+        assert found is not None
+        if true(found):
+            return found
+        threading.Event().wait(0.02)
+    raise AssertionError(f"still {found}")
+
+
+def is_ended(inspection: Inspection) -> bool:
+    return inspection.ended
+
+
+def holds_at(number: int) -> Callable[[Inspection], bool]:
+    return lambda inspection: inspection.done == number + 1
+
+
+def test_results_add_up_are_found_again_and_outlive_the_app(tmp_path: Path) -> None:
+    with opened(tmp_path) as desk:
+        looked = desk.look("weights", {"to": 3})
+        ended = until(desk, looked, is_ended)
+        assert (ended.status, ended.problem) == ("done", "")
+        assert ended.found == {"0": 0, "1": 1, "2": 4, "sum": 3, "wrong": 1}
+        assert desk.look("weights", {"to": 3}) == ended
+        other = until(desk, desk.look("weights", {"to": 2}), is_ended)
+        assert other.id != ended.id
+        assert desk.started == 1
+    with opened(tmp_path) as again:
+        kept = again.look("weights", {"to": 3})
+        assert (kept.id, kept.status, kept.found) == (ended.id, "done", ended.found)
+        assert again.find(kept.id) == kept
+        assert again.started == 0
+
+
+def test_stopping_ends_the_process_keeps_what_was_found_and_the_next_order_is_done(
+    desk: CountingDesk,
+) -> None:
+    order = {"to": 9, "hold": 1}
+    looked = until(desk, desk.look("weights", order), holds_at(1))
+    worker = desk._worker
+    assert worker is not None
+    waits = desk.look("weights", {"to": 1})
+    taken_back = desk.look("weights", {"to": 2})
+    desk.stop(taken_back.id)
+    desk.stop(looked.id)
+    stopped = until(desk, looked, is_ended)
+    assert (stopped.status, stopped.found) == ("stopped", {"0": 0, "1": 1})
+    assert worker.poll() is not None
+    assert until(desk, waits, is_ended).status == "done"
+    assert until(desk, taken_back, is_ended).status == "stopped"
+    assert desk.find(stopped.id) == stopped
+    assert desk.look("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
+
+
+def test_a_dead_worker_is_said_in_words_and_replaced(desk: CountingDesk) -> None:
+    looked = until(desk, desk.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+    assert desk._worker is not None
+    psutil.Process(desk._worker.pid).kill()
+    failed = until(desk, looked, is_ended)
+    assert failed.status == "failed"
+    assert "Try again" in failed.problem
+    assert until(desk, desk.look("weights", {"to": 2}), is_ended).status == "done"
+
+    cut = until(desk, desk.look("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
+    assert (cut.status, cut.problem) == ("failed", failed.problem)
+    assert until(desk, desk.look("weights", {"to": 4}), is_ended).status == "done"
+
+
+def test_a_full_disk_loses_no_result(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "inspections").write_text("a file where the folder should be")
+    with opened(tmp_path) as desk:
+        ended = until(desk, desk.look("weights", {"to": 2}), is_ended)
+        assert (ended.status, ended.found["sum"]) == ("done", 1)
+        assert desk.find(ended.id) == ended
+
+
+def test_bad_orders_are_said_in_sentences(desk: CountingDesk) -> None:
+    below = until(desk, desk.look("weights", {"to": -1}), is_ended)
+    assert (below.status, below.problem) == ("failed", "That is below zero. Count upwards.")
+    unforeseen = until(desk, desk.look("weights", {"to": 1, "by": 0}), is_ended)
+    assert "could not be done (division by zero)" in unforeseen.problem
+    with pytest.raises(LearnerError, match="There are: " + ", ".join(KINDS)):
+        desk.look("feelings", {})
+    assert desk.find("../../secrets") is None
+    assert desk.find("nothing") is None
+    desk.stop("nothing")
+
+
+def test_a_run_takes_the_worker_away_and_the_inspection_begins_again_after_it(
+    desk: CountingDesk, tmp_path: Path
+) -> None:
+    engine = desk._engine
+    assert isinstance(engine, Engine)
+    looked = until(desk, desk.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+    engine.training = True
+    for make_room in engine.before_run:
+        make_room(run_builders.finished(tmp_path / "runs"))
+    assert desk._worker is None
+    threading.Event().wait(0.5)
+    assert until(desk, looked, lambda now: True).status == "waiting"
+    engine.training = False
+    until(desk, looked, lambda now: now.status == "working" and desk.started == 2)
+
+
+def test_closing_the_app_ends_the_worker_and_the_thread(tmp_path: Path) -> None:
+    with opened(tmp_path) as desk:
+        until(desk, desk.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+        worker, thread = desk._worker, desk._thread
+        assert worker is not None
+        assert thread is not None
+    assert worker.poll() is not None
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
+
+
+def test_another_file_in_the_named_folder_is_another_inspection(desk: CountingDesk, tmp_path: Path) -> None:
+    order = {"model": str(tmp_path), "to": 1}
+    before = desk.id_of("weights", order)
+    assert desk.id_of("weights", order) == before
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    assert desk.id_of("weights", order) != before
+    assert desk.id_of("adapter", order) != desk.id_of("weights", order)

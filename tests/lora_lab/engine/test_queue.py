@@ -1,0 +1,278 @@
+"""The queue as a person handles it: move, hold back, stop, try again; and what an app finds that comes later.
+
+No worker is started: the engines here have not begun to serve, or their queue is held back.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.engine.local import LocalEngine
+from lora_lab.runs import owner
+from lora_lab.runs.folder import RunFolder, open_run
+from lora_lab.runs.state import fold
+from lora_lab.runs.sweeps import Sweep, open_sweep
+from lora_lab.settings.grid import grid_from
+from lora_lab.spec import RunSpec
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from tests.lora_lab import run_builders
+from tests.lora_lab.run_builders import NOW
+
+GRID = grid_from(RunSpec(model="tiny-random", steps=3), {"ranks": "1,2,4,8"})
+LATER = NOW + timedelta(minutes=1)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> LocalEngine:
+    """It queues and does not serve."""
+    return LocalEngine(settings, warm=False)
+
+
+@pytest.fixture
+def sweep(engine: LocalEngine) -> Sweep:
+    """Four waiting cells."""
+    return engine.submit_sweep(GRID, own_dataset(), now=NOW)
+
+
+@pytest.fixture
+def next_app(settings: Settings) -> Callable[[], LocalEngine]:
+    """An app that is started later on the same data folder, its queue held back."""
+
+    def start() -> LocalEngine:
+        engine = LocalEngine(settings, warm=False)
+        engine.pause()
+        engine.start()
+        engine.close()
+        return engine
+
+    return start
+
+
+def run_of(settings: Settings, run_id: str) -> RunFolder:
+    return open_run(settings.runs_dir, run_id)
+
+
+def table(sweep: Sweep) -> list[str]:
+    return [line.split(",")[1] for line in sweep.table_path.read_text().splitlines()[1:]]
+
+
+def test_a_sweep_waits_in_the_grids_order_and_has_a_table(engine: LocalEngine, sweep: Sweep) -> None:
+    assert engine.waiting() == list(sweep.run_ids)
+    assert table(sweep) == ["queued"] * 4
+
+
+def test_a_waiting_cell_can_be_moved(engine: LocalEngine, sweep: Sweep) -> None:
+    a, b, c, d = sweep.run_ids
+    engine.move(d, 0)
+    assert engine.waiting() == [d, a, b, c]
+    engine.move(a, 2)
+    assert engine.waiting() == [d, b, a, c]
+    engine.move(d, 99)
+    assert engine.waiting() == [b, a, c, d]
+    engine.move(c, -5)
+    assert engine.waiting() == [c, b, a, d]
+
+
+def test_a_run_that_does_not_wait_cannot_be_moved(engine: LocalEngine, sweep: Sweep) -> None:
+    with pytest.raises(LearnerError, match="does not wait any more"):
+        engine.move("20260304-100000000-tiny-random-r1-nf4-000000", 0)
+
+
+def test_order_and_pause_outlive_the_app(
+    engine: LocalEngine, sweep: Sweep, settings: Settings, next_app: Callable[[], LocalEngine]
+) -> None:
+    a, b, c, d = sweep.run_ids
+    engine.move(d, 1)
+    engine.pause()
+    later = LocalEngine(settings, warm=False)
+    assert later.is_paused
+    assert next_app().waiting() == [a, d, b, c]
+    later.resume()
+    assert not LocalEngine(settings, warm=False).is_paused
+
+
+def test_runs_in_no_known_order_come_after_those_that_are(
+    engine: LocalEngine, sweep: Sweep, settings: Settings, next_app: Callable[[], LocalEngine]
+) -> None:
+    other = run_builders.queued(settings.runs_dir)
+    assert next_app().waiting() == [*sweep.run_ids, other.run_id]
+
+
+def test_a_cell_that_is_stopped_leaves_the_queue_for_good(
+    engine: LocalEngine, sweep: Sweep, settings: Settings, next_app: Callable[[], LocalEngine]
+) -> None:
+    engine.stop(sweep.run_ids[1])
+    assert sweep.run_ids[1] not in engine.waiting()
+    assert fold(run_of(settings, sweep.run_ids[1]).events()).status == "stopped"
+    assert table(sweep) == ["queued", "stopped", "queued", "queued"]
+    assert next_app().waiting() == [sweep.run_ids[0], *sweep.run_ids[2:]]
+
+
+def test_a_whole_sweep_can_be_stopped_and_other_runs_stay(engine: LocalEngine, sweep: Sweep) -> None:
+    other = engine.submit(GRID.base, own_dataset(), now=LATER)
+    engine.stop_sweep(sweep.sweep_id)
+    assert engine.waiting() == [other.run_id]
+    assert table(sweep) == ["stopped"] * 4
+
+
+def test_trying_a_failed_cell_again_puts_another_run_in_its_place(
+    engine: LocalEngine, sweep: Sweep, settings: Settings
+) -> None:
+    failed = run_of(settings, sweep.run_ids[2])
+    engine.stop(failed.run_id)
+    fresh = engine.retry(failed.run_id, now=LATER)
+    found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
+    assert found.attempts[2] == (failed.run_id, fresh.run_id)
+    assert fresh.spec == failed.spec
+    assert (fresh.path / "data-train.jsonl").read_bytes() == (failed.path / "data-train.jsonl").read_bytes()
+    assert engine.waiting()[-1] == fresh.run_id
+    assert fold(fresh.events()).sweep == sweep.sweep_id
+    assert table(found) == ["queued"] * 4
+    with pytest.raises(LearnerError, match="Another run has taken that one's place"):
+        engine.retry(failed.run_id, now=LATER)
+
+
+def test_a_run_that_has_not_ended_is_not_tried_again(engine: LocalEngine, sweep: Sweep) -> None:
+    with pytest.raises(LearnerError, match="has not ended yet"):
+        engine.retry(sweep.run_ids[0], now=LATER)
+
+
+def test_a_run_outside_of_sweeps_can_be_tried_again(engine: LocalEngine, settings: Settings) -> None:
+    failed = run_builders.failed(settings.runs_dir)
+    fresh = engine.retry(failed.run_id, now=LATER)
+    assert fresh.spec == failed.spec
+    assert engine.waiting() == [fresh.run_id]
+
+
+def test_a_run_whose_data_is_damaged_is_not_tried_again(engine: LocalEngine, settings: Settings) -> None:
+    failed = run_builders.failed(settings.runs_dir)
+    (failed.path / "data.json").write_text("{")
+    with pytest.raises(LearnerError, match="data can't be read any more"):
+        engine.retry(failed.run_id, now=LATER)
+
+
+# ---- time left
+
+
+def test_time_left_is_not_known_before_a_run_of_that_kind_has_finished(
+    engine: LocalEngine, sweep: Sweep, settings: Settings
+) -> None:
+    assert engine.seconds_left(now=NOW) is None
+    run_builders.finished(settings.runs_dir, RunSpec(model="tiny-random", bits="bf16", steps=3))
+    assert engine.seconds_left(now=NOW) is None
+    run_builders.finished(settings.runs_dir, GRID.specs()[0])
+    assert engine.seconds_left(now=NOW) == pytest.approx(4 * 3 * 0.5)
+
+
+def test_an_empty_queue_takes_no_time(engine: LocalEngine) -> None:
+    assert engine.seconds_left(now=NOW) == 0
+
+
+# ---- who works on what
+
+
+def test_an_app_leaves_runs_alone_that_a_command_line_holds(
+    settings: Settings, next_app: Callable[[], LocalEngine]
+) -> None:
+    command = LocalEngine(settings, warm=False, own_only=True)
+    held = command.submit_sweep(GRID, own_dataset(), now=NOW)
+    begun = run_of(settings, held.run_ids[0])
+    begun.emit("status", text="Training", worker_pid=os.getpid())
+    assert next_app().waiting() == []
+    assert fold(begun.events()).status == "starting", "somebody settled a run that goes on"
+
+
+def test_a_held_cell_that_is_stopped_elsewhere_is_not_begun(settings: Settings, engine: LocalEngine) -> None:
+    command = LocalEngine(settings, warm=False, own_only=True)
+    held = command.submit_sweep(GRID, own_dataset(), now=NOW)
+    engine.stop_sweep(held.sweep_id)
+    command.start()
+    pause = threading.Event()
+    while command.waiting():
+        pause.wait(0.01)
+    command.close()
+    assert table(held) == ["stopped"] * 4
+
+
+def test_nobody_goes_on_with_a_sweep_that_a_living_process_works_on(
+    settings: Settings, engine: LocalEngine
+) -> None:
+    held = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, own_dataset(), now=NOW)
+    for run_id in held.run_ids:
+        run_of(settings, run_id).emit("queued", sweep=held.sweep_id, held_by=_parent())
+    with pytest.raises(LearnerError, match=f"Process {os.getppid()} works on that sweep"):
+        engine.go_on(held.sweep_id, now=LATER)
+
+
+def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
+    settings: Settings, engine: LocalEngine
+) -> None:
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, own_dataset(), now=NOW)
+    cells = [run_of(settings, run_id) for run_id in sweep.run_ids]
+    for run in cells:
+        run.emit("queued", sweep=sweep.sweep_id, held_by=_nobody())
+    cells[0].emit("finished", step=3)
+    cells[1].emit("stopped", step=2, cut_off=True)
+    cells[2].emit("status", text="Training", worker_pid=0)
+    found = engine.go_on(sweep.sweep_id, now=LATER)
+    assert [len(attempts) for attempts in found.attempts] == [1, 2, 2, 1]
+    assert engine.waiting() == list(found.run_ids[1:])
+    assert fold(cells[2].events()).cut_off
+    assert not fold(cells[3].events()).held_by
+    assert engine.go_on(sweep.sweep_id, now=LATER) == found, "twice is once"
+    assert engine.waiting() == list(found.run_ids[1:])
+
+
+def test_a_cell_that_was_cut_off_twice_is_not_begun_by_itself_again(
+    settings: Settings, engine: LocalEngine, sweep: Sweep, next_app: Callable[[], LocalEngine]
+) -> None:
+    """It may be what ends the app."""
+    first = run_of(settings, sweep.run_ids[0])
+    first.emit("stopped", step=1, cut_off=True)
+    second_id = next_app().waiting()[0]
+    assert open_sweep(settings.sweeps_dir, sweep.sweep_id).attempts[0] == (first.run_id, second_id)
+    run_of(settings, second_id).emit("stopped", step=1, cut_off=True)
+    assert next_app().waiting() == list(sweep.run_ids[1:])
+
+
+def test_a_cut_off_cell_without_its_data_stays_as_it_ended_and_the_queue_goes_on(
+    settings: Settings, engine: LocalEngine, sweep: Sweep, next_app: Callable[[], LocalEngine]
+) -> None:
+    first = run_of(settings, sweep.run_ids[0])
+    first.emit("stopped", step=1, cut_off=True)
+    (first.path / "data.json").unlink()
+    assert next_app().waiting() == list(sweep.run_ids[1:])
+    assert open_sweep(settings.sweeps_dir, sweep.sweep_id).run_ids == sweep.run_ids
+
+
+def test_a_table_that_cannot_be_written_stops_nothing(
+    engine: LocalEngine, sweep: Sweep, settings: Settings
+) -> None:
+    sweep.table_path.unlink()
+    sweep.table_path.mkdir()
+    engine.stop(sweep.run_ids[0])
+    assert engine.waiting() == list(sweep.run_ids[1:])
+
+
+def test_a_holder_is_known_by_its_number_and_its_age() -> None:
+    me = owner.this_process()
+    assert owner.is_at_work(me, since=NOW.timestamp() + 10**9)
+    assert not owner.is_at_work(me, since=0.0), "a younger process got the same number"
+    assert not owner.is_at_work(_nobody(), since=NOW.timestamp())
+    assert owner.is_at_work("another-machine:1", since=0.0)
+    assert owner.is_elsewhere("another-machine:1")
+    assert not owner.is_elsewhere(me)
+
+
+def _parent() -> str:
+    return f"{owner.this_process().rpartition(':')[0]}:{os.getppid()}"
+
+
+def _nobody() -> str:
+    """No process has a number that high."""
+    return f"{owner.this_process().rpartition(':')[0]}:{2**30}"

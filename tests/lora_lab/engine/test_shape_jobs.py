@@ -1,0 +1,88 @@
+"""Reading models' shapes: however many names are asked for, two processes at the most, and none for long."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lora_lab.engine.shape_jobs import AT_ONCE, PATIENCE_SECONDS, ShapeJobs
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Started(dict[str, "subprocess.Popen[bytes]"]):
+    """Processes that go on until they are ended, by model."""
+
+    def __call__(self, model: str) -> "subprocess.Popen[bytes]":
+        self[model] = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        return self[model]
+
+    @property
+    def running(self) -> list[str]:
+        return [model for model, process in self.items() if process.poll() is None]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def started() -> Iterator[Started]:
+    found = Started()
+    yield found
+    for process in found.values():
+        process.kill()
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture
+def jobs(started: Started, clock: Clock) -> ShapeJobs:
+    return ShapeJobs(started, now=clock)
+
+
+def test_a_name_typed_letter_by_letter_starts_two_processes_at_the_most(
+    jobs: ShapeJobs, started: Started
+) -> None:
+    name = "owner/some-model"
+    assert all(jobs.is_working(name[:length]) for length in range(1, len(name) + 1))
+    assert len(started) == AT_ONCE
+
+
+def test_what_nobody_waits_for_any_more_is_ended_and_makes_room(
+    jobs: ShapeJobs, started: Started, clock: Clock
+) -> None:
+    for model in ("a", "b", "c"):
+        jobs.is_working(model)
+    assert started.running == ["a", "b"]
+    clock.seconds += PATIENCE_SECONDS
+    jobs.is_working("b")
+    clock.seconds += 1
+    assert jobs.is_working("whole")
+    assert started.running == ["b", "whole"]
+
+
+def test_a_process_that_ended_has_its_say_until_it_is_forgotten(jobs: ShapeJobs, started: Started) -> None:
+    assert jobs.is_working("a")
+    started["a"].kill()
+    started["a"].wait()
+    assert not jobs.is_working("a")
+    assert not jobs.is_working("a")
+    jobs.forget("a")
+    assert jobs.is_working("a")
+
+
+def test_closing_ends_all(jobs: ShapeJobs, started: Started) -> None:
+    jobs.is_working("a")
+    jobs.is_working("b")
+    jobs.close()
+    assert started.running == []

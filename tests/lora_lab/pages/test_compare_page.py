@@ -1,0 +1,220 @@
+"""The Compare page's handlers: which runs are beside each other, what differs, what they answered."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lora_lab.engine.chat import MOST_RUNS, shared_base
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.pages.compare import ComparePage
+from lora_lab.runs.folder import RunFolder
+from lora_lab.views.comparison import MOST_RUNS as MOST_COMPARED
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from tests import visits
+from tests.lora_lab import run_builders
+from tests.visits import words
+
+LIGHT = run_builders.TINY
+
+
+class Visitor(visits.Visitor[ComparePage]):
+    """One browser on the page."""
+
+
+@pytest.fixture
+def lab(context: Context) -> Lab:
+    return Lab(context.settings, LocalEngine(context.settings, warm=False))
+
+
+@pytest.fixture
+def ana(context: Context, lab: Lab) -> Visitor:
+    return Visitor(ComparePage(context, lab))
+
+
+def some(lab: Lab, *changed: dict[str, Any]) -> list[RunFolder]:
+    """Finished runs that differ from the usual tiny one."""
+    return [
+        run_builders.finished(lab.settings.runs_dir, replace(LIGHT, **change), after_seconds=at)
+        for at, change in enumerate(changed)
+    ]
+
+
+def address(found: list[RunFolder]) -> str:
+    return f"/compare?runs={','.join(run.run_id for run in found)}"
+
+
+def test_a_newcomer_is_sent_to_the_lab(ana: Visitor) -> None:
+    html = ana.opens("/compare")
+    assert "There is no run yet" in words(html)
+    assert 'href="/lab"' in html
+
+
+def test_runs_in_the_address_are_overlaid_in_four_charts_with_what_they_show(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2}, {"rank": 16})
+    html = ana.opens(address(found))
+    assert re.findall(r'id="compare-([a-z]+)"', html) == ["loss", "memory", "gradient", "speed"]
+    assert html.count("<svg") == 4
+    shown = words(html)
+    assert "A r=2 nf4-dq on tiny-random" in shown
+    assert "Peak memory: 990 kB in each" in shown
+    assert "Training loss: 3.73 in each" in shown
+    longer = run_builders.training(lab.settings.runs_dir, steps=9, after_seconds=9)
+    lower = words(ana.opens(address([found[0], longer])))
+    assert re.search(r"Training loss: B is lowest at 3\.[0-6]\d; A 3\.73", lower)
+
+
+def test_a_run_that_shared_its_steps_claims_no_peak_of_its_own(ana: Visitor, lab: Lab) -> None:
+    shared, alone = run_builders.side_by_side(lab.settings.runs_dir), *some(lab, {"rank": 2})
+    shown = words(ana.opens(address([shared, alone])))
+    assert "peak memory 1.99 MB for 3 side by side 990 kB" in shown
+    of_what = "Peak memory of each process, one for all that trained side by side:"
+    assert f"{of_what} from 990 kB (B) to 1.99 MB (A)" in shown
+    html = ana.opens(address([shared]))
+    assert f"{of_what} 1.99 MB" in words(html)
+    assert "Waiting for the first step" not in html
+
+
+def test_runs_of_one_grid_are_told_apart_by_their_seeds(ana: Visitor, lab: Lab) -> None:
+    html = ana.opens(address(some(lab, {"seed": 1}, {"seed": 2})))
+    for seed in (1, 2):
+        assert words(html).count(f"seed {seed}") >= 2, "in the list and in the legend"
+
+
+def test_only_what_differs_is_marked_and_not_by_colour_alone(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2, "alpha": 16.0}, {"rank": 16, "alpha": 16.0, "seed": 3})
+    html = ana.opens(address(found))
+    marked = re.findall(r'<tr class="differs"><th scope="row">.*?differs: </span>(.*?)</th>', html)
+    assert marked == ["rank", "alpha", "seed"]
+    assert "Settings: 3 differ" in words(html)
+    assert "held-out loss 5.50 → 2.25 5.50 → 2.25" in words(html)
+
+
+def test_answers_to_the_same_prompt_stand_beside_each_other(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2}, {"rank": 16})
+    answer(found[1], tuned="Kept as it is.", base="<b>W</b>")
+    shown = words(ana.opens(address(found)))
+    assert "What is W? Reference Frozen. <b>W</b> The frozen weight. Kept as it is." in shown
+
+
+def test_bases_that_answer_differently_are_not_shown_as_one(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2}, {"bits": "fp32"})
+    answer(found[1], tuned="Kept.", base="Another base.")
+    shown = words(ana.opens(address(found)))
+    assert "their bases answer differently" in shown
+    assert "Its base Another base." in shown
+
+
+def test_runs_that_were_asked_other_prompts_can_be_asked_the_same_one(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2}, {"rank": 16})
+    answer(found[1], prompt="What is A?", tuned="Wide.", base="A.")
+    assert "asked different prompts after training" in words(ana.opens(address(found)))
+
+
+def answer(run: RunFolder, *, tuned: str, base: str, prompt: str = "What is W?") -> None:
+    sample = {"prompt": prompt, "reference": "Frozen.", "base": base, "tuned": tuned}
+    (run.path / "samples.json").write_text(json.dumps({"samples": [sample]}), "utf-8")
+
+
+def test_two_runs_lead_to_an_xray_of_both(ana: Visitor, lab: Lab) -> None:
+    first, second = some(lab, {"rank": 2}, {"rank": 16})
+    html = ana.opens(address([first, second]))
+    assert f'href="/xray?run={first.run_id}&amp;with={second.run_id}"' in html
+    assert f'href="/xray?run={second.run_id}&amp;with={first.run_id}"' in html
+    assert f'href="/xray?run={first.run_id}"' in ana.opens(address([first]))
+
+
+def test_ticking_changes_address_and_charts_and_letters_stay(ana: Visitor, lab: Lab) -> None:
+    first, second, third = some(lab, {"rank": 1}, {"rank": 2}, {"rank": 3})
+    ana.opens(address([second]))
+    reply = ana.sends("tick", fields={"runs": [third.run_id, second.run_id, first.run_id]})
+    assert reply["url"] == address([second, third, first])
+    assert "A r=2 nf4-dq" in words(reply["parts"]["charts"])
+    fewer = ana.sends("tick", fields={"runs": [first.run_id]})
+    assert fewer["url"] == address([first])
+    assert ana.sends("tick", fields={})["url"] == "/compare"
+
+
+def test_a_seventh_run_is_refused_and_an_address_with_more_shows_six(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, *({"rank": rank} for rank in range(1, MOST_COMPARED + 2)))
+    with pytest.raises(LearnerError, match="7 runs are ticked; 6 fit"):
+        ana.sends("tick", fields={"runs": [run.run_id for run in found]})
+    html = ana.opens(address(found))
+    assert html.count("</svg>") == 4
+    assert "F r=6" in words(html)
+    assert (
+        "r=7 nf4-dq on tiny-random 4 March, 10:00, finished"
+        not in words(html).partition("Settings")[0][-900:]
+    )
+
+
+def test_an_address_with_runs_that_are_gone_shows_the_others(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2})
+    html = ana.opens(f"/compare?runs=../../etc,nothing,{found[0].run_id},{found[0].run_id}&ask=gone")
+    assert "A r=2 nf4-dq" in words(html)
+    assert "B r=" not in words(html)
+
+
+def test_running_runs_move_and_ended_ones_are_not_drawn_again(ana: Visitor, lab: Lab) -> None:
+    ended = some(lab, {"rank": 2})
+    ana.opens(address(ended))
+    assert set(ana.sends("poll")["parts"]) == {"chat"}
+    going = run_builders.training(lab.settings.runs_dir, after_seconds=9)
+    ana.opens(address([*ended, going]))
+    before = ana.sends("poll")["parts"]["charts"]
+    run_builders.train(going)
+    assert ana.sends("poll")["parts"]["charts"] != before
+
+
+def test_a_run_without_a_step_yet_has_a_column_and_no_line(ana: Visitor, lab: Lab) -> None:
+    waiting = run_builders.queued(lab.settings.runs_dir, after_seconds=9)
+    shown = words(ana.opens(address([*some(lab, {"rank": 2}), waiting])))
+    assert "B r=8 nf4-dq" in shown
+    assert "queued" in shown
+
+
+# ---- what can be asked
+
+
+def test_runs_of_the_first_ones_base_are_asked_and_the_others_named(ana: Visitor, lab: Lab) -> None:
+    found = some(lab, {"rank": 2}, {"bits": "int8"}, {"rank": 16})
+    shown = words(ana.opens(address(found)))
+    assert "from A r=2 nf4-dq on tiny-random, C r=16 nf4-dq on tiny-random. Left out: B" in shown
+
+
+def test_four_at_most_share_one_question(lab: Lab) -> None:
+    found = some(lab, *({"rank": rank} for rank in range(1, 7)))
+    assert shared_base(found) == found[:MOST_RUNS]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"prompt": [" "]}, "nothing to ask yet"),
+        ({"temperature": ["9"]}, "temperature must be 0 to 2, got 9"),
+        ({"temperature": ["warm"]}, "temperature must be a number"),
+        ({"temperature": ["nan"]}, "temperature must be 0 to 2"),
+        ({"seed": ["-1"]}, "seed must be a whole number"),
+        ({"seed": ["99999999999"]}, "seed must be 0 to"),
+        ({"prompt": ["x" * 2001]}, "2,001 characters"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_says_why(
+    ana: Visitor, lab: Lab, changed: dict[str, list[str]], said: str
+) -> None:
+    ana.opens(address(some(lab, {"rank": 2})))
+    form = {"prompt": ["Why?"], "seed": ["0"], "temperature": ["0"]} | changed
+    with pytest.raises(LearnerError, match=said):
+        ana.sends("ask", fields=form)
+
+
+def test_runs_without_an_adapter_cannot_be_asked(ana: Visitor, lab: Lab) -> None:
+    ana.opens(address([run_builders.training(lab.settings.runs_dir)]))
+    with pytest.raises(LearnerError, match="None of these runs has an adapter"):
+        ana.sends("ask", fields={"prompt": ["Why?"]})
+    with pytest.raises(LearnerError, match="no 'dance'"):
+        ana.sends("dance")

@@ -1,0 +1,324 @@
+"""The Grid page's handlers as the plain functions they are: what each press changes, and what it says."""
+
+import base64
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.pages.grid import GridPage
+from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.grid_form import BASE_NAMES, grid_of_form, grid_presets, settled
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from study.web.frame import Reply
+from tests import visits
+from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.pages.test_lab_page import Form, part
+from tests.lora_lab.sweep_builders import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.visits import press, words
+
+
+class Visitor(visits.Visitor[GridPage]):
+    """One browser on the page: what it presses sends the form, too."""
+
+    def sends(self, act: str, grid: Grid | None = None, **values: Any) -> Reply:
+        return super().sends(act, **{"fields": fields_of(grid or tiny_grid())} | values)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """What the address bar says."""
+        return dict(parse_qsl(self.query.removeprefix("?")))
+
+
+def fields_of(grid: Grid) -> dict[str, list[str]]:
+    form = {name: [str(getattr(grid.base, name))] for name in BASE_NAMES if name != "checkpointing"}
+    return form | {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
+
+
+class TickForm(Form):
+    """A form with boxes: several values of one name, and only those that are ticked."""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if given.get("type") != "checkbox":
+            super().handle_starttag(tag, attributes)
+        elif "checked" in given:
+            self.values.setdefault(given["name"] or "", []).append(given["value"] or "")
+
+
+@pytest.fixture
+def lab(context: Context) -> Lab:
+    """A lab whose engine queues and never begins."""
+    return Lab(context.settings, LocalEngine(context.settings, warm=False))
+
+
+@pytest.fixture
+def ana(context: Context, lab: Lab) -> Visitor:
+    """A learner's browser."""
+    return Visitor(GridPage(context, lab))
+
+
+def ids(html: str, act: str) -> list[str]:
+    """The runs that a kind of button is offered for, in order."""
+    return re.findall(rf'data-act="{act}"[^>]*data-run="([^"]+)"', html)
+
+
+def numbers(html: str) -> list[str]:
+    """The cells of the table, in order."""
+    return re.findall(r'href="/lab\?run=[^"]+">(\d)<', html)
+
+
+# ---- setting up
+
+
+@pytest.mark.parametrize("preset", grid_presets(), ids=[preset.id for preset in grid_presets()])
+def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, preset: Any) -> None:
+    assert grid_of_form(TickForm(ana.opens(f"/grid?preset={preset.id}")).values) == preset.grid
+
+
+def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana: Visitor) -> None:
+    cost = part(
+        ana.sends("change", tiny_grid(ranks=[2, 8, 32], bits=["nf4", "bf16"], seeds=[0, 1, 2])), "cost"
+    )
+    assert "3 ranks × 3 seeds × 2 bit widths = 18 cells" in cost
+    assert "not known yet" in cost
+    assert re.search(r"at the largest cell's peak \(r=32, bf16\)", cost)
+    assert re.search(r"nf4 [\d.]+ MB [\d.]+ MB [\d.]+ MB", cost)
+
+
+def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Context) -> None:
+    finished_sweep(context.settings)
+    assert "one cell after the other, by what similar runs took here" in part(ana.sends("change"), "cost")
+
+
+def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visitor) -> None:
+    reply = ana.sends("change", fields=fields_of(tiny_grid()) | {"ranks": ["2, 9999"]})
+    assert "rank must be 1 to 256, got 9999." in part(reply, "cost")
+    assert "url" not in reply
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [([0], "One seed can't tell"), ([0, 1], "Two seeds can hardly tell")]
+)
+def test_too_few_seeds_are_named_before_the_start(ana: Visitor, seeds: list[int], said: str) -> None:
+    assert said in part(ana.sends("change", tiny_grid(ranks=[2, 8], seeds=seeds)), "cost")
+    assert said not in part(ana.sends("change", tiny_grid(ranks=[2, 8], seeds=[0, 1, 2])), "cost")
+
+
+def test_a_race_of_variants_at_one_rate_is_warned_of_and_one_press_sweeps_the_rates(ana: Visitor) -> None:
+    race = tiny_grid(variants=["lora", "dora"], seeds=[0, 1, 2])
+    assert "A race of variants at a single learning rate misleads" in part(ana.sends("change", race), "cost")
+    reply = ana.sends("rates", race)
+    swept = grid_of_form(TickForm(reply["html"]).values)
+    assert swept.learning_rates == (5e-4, 2e-3, 8e-3)
+    assert swept.variants == ("lora", "dora")
+    assert ana.asked["learning_rates"] == "0.0005,0.002,0.008"
+    assert "misleads" not in words(reply["html"])
+
+
+# ---- starting and the queue
+
+
+def test_starting_queues_every_cell_in_the_order_of_the_grid(ana: Visitor, lab: Lab) -> None:
+    ana.opens("/grid")
+    reply = ana.sends("start")
+    sweep = lab.sweep(ana.asked["sweep"])
+    assert lab.engine.waiting() == list(sweep.run_ids)
+    assert "0 of 8 cells done" in part(reply, "sweep-head")
+    assert reply["say"] == "8 cells queued."
+    assert reply["focus"] == "#sweep"
+
+
+def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None:
+    ana.opens("/grid")
+    ana.sends("start")
+    html = ana.opens(f"/grid{ana.query}")
+    assert grid_of_form(TickForm(html).values) == settled(tiny_grid())
+    assert "0 of 8 cells done" in words(html)
+
+
+def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor, context: Context) -> None:
+    first = finished_sweep(context.settings)
+    sweep_of(context.settings, tiny_grid(ranks=[4]), after_seconds=60)
+    html = ana.opens(f"/grid?sweep={first.sweep_id}")
+    assert grid_of_form(TickForm(html).values) == settled(tiny_grid())
+    assert "8 of 8 cells have ended" in words(html)
+
+
+def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: Context) -> None:
+    first = finished_sweep(context.settings)
+    ana.opens(f"/grid?sweep={first.sweep_id}")
+    ana.sends("change", grid_presets()[0].grid)
+    assert ana.asked["sweep"] == first.sweep_id
+    assert grid_of_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == grid_presets()[0].grid
+
+
+def test_cells_move_up_and_down_the_queue(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    first, second, *_, last = lab.engine.waiting()
+    reply = ana.sends("move", run=second, by="up")
+    assert lab.engine.waiting()[:2] == [second, first]
+    assert reply["say"] == "Now number 1 in the queue."
+    assert ids(reply["parts"]["sweep-table"], "move")[0] == second
+    ana.sends("move", run=second, by="up")
+    ana.sends("move", run=last, by="down")
+    assert lab.engine.waiting()[0] == second
+    assert lab.engine.waiting()[-1] == last
+
+
+def test_moving_a_cell_that_has_begun_says_so(ana: Visitor) -> None:
+    with pytest.raises(LearnerError, match="does not wait any more"):
+        ana.sends("move", run="20260304-100000000-tiny-random-r2-nf4-abcdef", by="up")
+
+
+def test_the_queue_pauses_and_goes_on(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    reply = ana.sends("pause")
+    assert lab.engine.is_paused
+    assert "Paused: 0 of 8 cells done" in part(reply, "sweep-head")
+    assert "Go on" in part(reply, "sweep-head")
+    assert "Pause the queue" in part(ana.sends("resume"), "sweep-head")
+    assert not lab.engine.is_paused
+
+
+def test_a_cancelled_cell_leaves_the_queue_and_can_be_tried_again(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    first = lab.engine.waiting()[0]
+    table = ana.sends("stop", run=first)["parts"]["sweep-table"]
+    assert first not in lab.engine.waiting()
+    assert "cancelled" in words(table)
+    assert ids(table, "retry") == [first]
+    ana.sends("retry", run=first)
+    assert len(lab.engine.waiting()) == 8
+    assert lab.engine.waiting()[-1] in lab.sweep(ana.asked["sweep"]).run_ids
+
+
+def test_stopping_the_sweep_cancels_all_that_waits(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    reply = ana.sends("stop-sweep", sweep=ana.asked["sweep"])
+    assert lab.engine.waiting() == []
+    assert "8 of 8 cells have ended" in part(reply, "sweep-head")
+
+
+def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs(
+    ana: Visitor, lab: Lab
+) -> None:
+    ana.sends("start")
+    sweep_id = ana.asked["sweep"]
+    with pytest.raises(LearnerError, match="Stop the sweep first"):
+        ana.sends("delete", sweep=sweep_id)
+    ana.sends("stop-sweep", sweep=sweep_id)
+    reply = ana.sends("delete", sweep=sweep_id)
+    assert lab.sweeps() == []
+    assert lab.runs() == []
+    assert "No sweeps yet" in part(reply, "sweep-head")
+    assert "sweep" not in ana.asked
+
+
+def test_a_failed_cell_says_what_happened_and_what_to_do(ana: Visitor, context: Context) -> None:
+    sweep = sweep_of(context.settings)
+    fail(runs_of(context.settings, sweep)[0])
+    shown = words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
+    assert "Ran out of memory. Try a batch of 2." in shown
+    assert "1 failed" in shown
+
+
+# ---- what is shown
+
+
+def test_cells_fill_in_as_they_run(ana: Visitor, context: Context) -> None:
+    sweep = sweep_of(context.settings, tiny_grid(ranks=[2, 8], bits=["nf4", "bf16"]))
+    ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    begin(runs_of(context.settings, sweep)[0], steps=2)
+    assert "running step 2/3" in part(ana.sends("poll"), "sweep-map")
+
+
+def test_plots_are_drawn_anew_only_when_a_cell_has_ended(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings)
+    ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    assert ana.sends("poll")["then"] == "draw"
+    drawn = ana.sends("draw")["parts"]
+    assert len(re.findall('<figure class="sheet plot"', drawn["plots"])) == 5
+    token = TickForm(drawn["drawn"]).values["drawn"]
+    assert "then" not in ana.sends("poll", fields=fields_of(tiny_grid()) | {"drawn": token})
+
+
+def test_filters_and_order_stand_in_the_address(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings)
+    ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    reply = ana.sends("filter", name="bits", value="nf4")
+    assert ana.asked["show_bits"] == "nf4"
+    assert "bf16" not in part(reply, "sweep-table")
+    ana.sends("sort", value="loss")
+    rows = re.findall(
+        r'href="/lab\?run=[^"]+">(\d)<', ana.sends("sort", value="loss")["parts"]["sweep-table"]
+    )
+    assert ana.asked["sort"] == "-loss"
+    assert rows == ["3", "1", "4", "2"]
+    assert rows == re.findall(r'href="/lab\?run=[^"]+">(\d)<', ana.opens(f"/grid{ana.query}"))
+    ana.sends("filter", name="bits", value="nf4")
+    assert "show_bits" not in ana.asked
+
+
+def test_findings_are_shown_with_the_rule_behind_them(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings, tiny_grid(ranks=[2, 8], seeds=[0, 1, 2]))
+    shown = words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
+    assert "r=8 ends 0.600 ± 0.002 lower than r=2 (3 seeds)." in shown
+    assert "Welch" in shown
+
+
+def test_a_finished_race_at_one_rate_offers_the_sweep_of_rates(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings, tiny_grid(variants=["lora", "dora"]))
+    shown = ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    assert "this is no race between them" in words(shown)
+    reply = ana.sends("rates", of="sweep")
+    assert grid_of_form(TickForm(reply["html"]).values).learning_rates == (5e-4, 2e-3, 8e-3)
+
+
+def test_each_pair_of_matrices_and_variant_has_its_own_map(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings, tiny_grid(variants=["lora", "dora"], ranks=[2, 8]))
+    ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    reply = ana.sends("plane", value="1")
+    assert ana.asked["plane"] == "1"
+    assert reply["then"] == "draw"
+    assert "plane=1" in ana.sends("draw")["parts"]["plots"]
+
+
+@pytest.mark.parametrize(
+    "query", ["plane=99", "plane=-1", "sweep=../../etc", "sort=x&show_rank=a,b", "ranks=,"]
+)
+def test_an_address_that_anyone_typed_still_opens(ana: Visitor, context: Context, query: str) -> None:
+    finished_sweep(context.settings)
+    assert "8 of 8 cells have ended" in words(ana.opens(f"/grid?{query}"))
+
+
+def test_two_hundred_cells_are_estimated_as_fast_as_one_types(ana: Visitor) -> None:
+    """Not timed here (benchmarks/pages.py is): every cell is in the answer."""
+    grid = tiny_grid(ranks=[1, 2, 4, 8, 16], bits=["nf4", "nf4-dq", "int8", "bf16"], seeds=list(range(10)))
+    assert "200 cells" in part(ana.sends("change", grid), "cost")
+
+
+def test_a_grid_that_is_too_large_for_the_machine_asks_before_it_starts(ana: Visitor, lab: Lab) -> None:
+    device = {"type": "cpu", "name": "CPU", "memory_bytes": 1000, "compute_dtype": "fp32"}
+    lab.home.write_worker_state(state="ready", device=device)
+    cost = ana.sends("change")["parts"]["cost"]
+    assert "this machine has 1.00 kB" in words(cost)
+    with pytest.raises(LearnerError, match="press Start anyway"):
+        ana.sends("start")
+    assert lab.sweeps() == []
+    ana.sends(**press(cost, "start"))
+    assert len(lab.engine.waiting()) == 8
+
+
+def test_a_learners_file_becomes_the_data_of_the_grid(ana: Visitor, lab: Lab) -> None:
+    content = base64.b64encode(jsonl(PAIRS)).decode()
+    reply = ana.sends("upload", name="mine.jsonl", content=content)
+    assert "mine.jsonl" in part(reply, "data")
+    assert reply["then"] == "change"
+    digest = lab.uploads.labels()[0][0]
+    ana.sends("start", fields=fields_of(tiny_grid()) | {"data": [digest]})
+    assert lab.sweep(ana.asked["sweep"]).data_digest == digest

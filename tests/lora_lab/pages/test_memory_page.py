@@ -1,0 +1,129 @@
+"""The Memory page: what it shows, what moving a control changes, and the files it offers."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from lora_lab.cli.contracts import memory_answer
+from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.lab import Lab
+from lora_lab.pages.downloads import register
+from lora_lab.pages.memory import MemoryPage
+from lora_lab.papers.published_memory import published_memory
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, record_of
+from study.base.errors import LearnerError
+from study.base.units import as_bytes
+from study.ports.context import Context
+from tests.lora_lab import run_builders
+from tests.visits import opened, words
+
+
+@pytest.fixture
+def lab(context: Context) -> Lab:
+    """A lab whose engine queues and never begins."""
+    return Lab(context.settings, LocalEngine(context.settings, warm=False))
+
+
+def changed(lab: Lab, *, act: str = "change", **fields: str) -> dict[str, Any]:
+    event = {"act": act, "fields": {name: [value] for name, value in (DEFAULTS | fields).items()}}
+    return dict(MemoryPage(lab).act(event, opened("ana")))
+
+
+def shown(lab: Lab, query: dict[str, str] | None = None) -> str:
+    request = opened("ana")
+    request.query_params = query or {}
+    return str(MemoryPage(lab).load(request))
+
+
+def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> None:
+    text = words(shown(lab))
+    for heading in ("A setting", "Its ledger", "What fits", "others measured", "this machine measured"):
+        assert heading in text
+    for row in published_memory():
+        assert row.id in text
+        assert f"{row.error_percent:+.1f} %" in text
+
+
+def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
+    fields = fields_of({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
+    answer = memory_answer(record_of(fields), ShapeReader())
+    part = changed(lab, **fields)["parts"]["ledger"]
+    assert as_bytes(answer["bytes"]) in words(part)
+    assert all(as_bytes(size) in words(part) for size in answer["components"].values() if size)
+
+
+def test_the_address_keeps_the_setting(lab: Lab) -> None:
+    reply = changed(lab, model="gpt2", rank="4")
+    assert reply["url"] == "/memory?model=gpt2&rank=4"
+    again = shown(lab, {"model": "gpt2", "rank": "4"})
+    assert '<option value="gpt2" selected>' in again
+    assert 'name="rank" min="1" step="1" value="4"' in again
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_choice_has_a_ledger_or_says_why_not(lab: Lab, name: str) -> None:
+    for value, _ in CHOICES[name]:
+        part = words(changed(lab, model="smollm2-135m", **{name: value})["parts"]["ledger"])
+        assert "at the peak of a step" in part or "can't be trained" in part
+
+
+def test_a_larger_gpu_fits_a_larger_batch(lab: Lab) -> None:
+    small, large = (changed(lab, act="draw", gpu=size)["parts"]["fits"] for size in ("8", "80"))
+    assert "8.00 GB" in words(small)
+    assert small.count("<td>no</td>") > large.count("<td>no</td>")
+
+
+def test_a_number_out_of_its_limits_is_named(lab: Lab) -> None:
+    part = changed(lab, rank="0", batch="x")["parts"]["ledger"]
+    assert "rank must be a whole number from 1 to 1,024, got '0'." in words(part)
+    assert "batch must be a whole number from 1 to 1,024, got 'x'." in words(part)
+
+
+def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
+    assert "Its ledger" in shown(lab, {"rank": "-3", "model": "../../etc", "gpu": "9"})
+
+
+def test_full_fine_tuning_of_quantized_weights_is_refused_with_a_way_out(lab: Lab) -> None:
+    assert "Choose LoRA, or 16 or 32 bits" in words(changed(lab, method="full")["parts"]["ledger"])
+
+
+def test_an_unknown_press_is_answered_in_words(lab: Lab) -> None:
+    with pytest.raises(LearnerError, match="Reload the page"):
+        MemoryPage(lab).act({"act": "explode"}, opened("ana"))
+
+
+def test_published_rows_download_as_csv(lab: Lab) -> None:
+    rows = downloaded(lab, "/lab/memory/published.csv")
+    assert [row["id"] for row in rows] == [row.id for row in published_memory()]
+    assert json.loads(rows[0]["setting"])["model"] == "llama-3.2-3b"
+
+
+def test_runs_of_this_machine_are_listed_and_download_as_csv(lab: Lab) -> None:
+    made = run_builders.finished(lab.settings.runs_dir)
+    (measured,) = lab.measured()
+    assert as_bytes(measured.peak_bytes) in words(shown(lab))
+    (row,) = downloaded(lab, "/lab/memory/measured.csv")
+    assert row["run"] == made.run_id
+    assert int(row["measured_bytes"]) == measured.peak_bytes
+
+
+def test_without_runs_there_is_no_file_of_them(lab: Lab) -> None:
+    assert client(lab).get("/lab/memory/measured.csv").status_code == 404
+
+
+def client(lab: Lab) -> TestClient:
+    site = FastAPI()
+    register(site, lab)
+    return TestClient(site)
+
+
+def downloaded(lab: Lab, address: str) -> list[dict[str, str]]:
+    answer = client(lab).get(address)
+    assert answer.status_code == 200
+    return list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))

@@ -1,0 +1,124 @@
+"""The grid's form and its address: what is shown is what is started, and what a link opens."""
+
+import shlex
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lora_lab.__main__ import SHARED_FLAGS, _asked_for, _parser
+from lora_lab.settings.grid import AXES, Grid, grid_from
+from lora_lab.settings.grid_form import (
+    BASE_NAMES,
+    address_of_grid,
+    command_of_grid,
+    grid_of_address,
+    grid_of_form,
+    grid_presets,
+    settled,
+    with_rate_sweep,
+)
+from lora_lab.spec import BITS, TARGET_SETS, VARIANTS, RunSpec
+from study.base.errors import LearnerError
+
+
+def lists(values: st.SearchStrategy[object], most: int = 3) -> st.SearchStrategy[list[object]]:
+    return st.lists(values, min_size=1, max_size=most, unique=True)
+
+
+grids: st.SearchStrategy[Grid] = st.builds(
+    lambda base, axes: settled(grid_from(base, axes)),
+    st.builds(
+        RunSpec,
+        model=st.sampled_from(("smollm2-135m", "tiny-random", "owner/name", "/models/a b&c=d")),
+        steps=st.integers(1, 2000),
+        alpha=st.floats(0.5, 512),
+        checkpointing=st.booleans(),
+        optimizer=st.sampled_from(("adamw", "adamw8bit")),
+    ),
+    st.fixed_dictionaries(
+        {
+            "ranks": lists(st.integers(1, 256)),
+            "bits": lists(st.sampled_from(BITS)),
+            "targets": lists(st.sampled_from(TARGET_SETS), 2),
+            "variants": lists(st.sampled_from(VARIANTS), 2),
+            "learning_rates": lists(st.floats(1e-6, 1.0), 2),
+            "seeds": lists(st.integers(0, 2**32 - 1), 2),
+        },
+        optional={"alpha_per_rank": st.floats(0.1, 8)},
+    ),
+)
+
+
+@given(grids)
+def test_an_address_opens_the_grid_that_made_it(grid: Grid) -> None:
+    assert grid_of_address(dict(parse_qsl(urlsplit(address_of_grid(grid)).query))) == grid
+
+
+@given(grids)
+def test_a_form_sends_the_grid_that_it_shows(grid: Grid) -> None:
+    form = {name: [str(getattr(grid.base, name))] for name in BASE_NAMES}
+    form["checkpointing"] = ["true"] if grid.base.checkpointing else []
+    form |= {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
+    form["alpha_per_rank"] = [str(grid.alpha_per_rank)] if grid.alpha_per_rank is not None else [""]
+    assert grid_of_form(form) == grid
+
+
+def form(**changed: str) -> dict[str, list[str]]:
+    grid = grid_presets()[0].grid
+    values = {name: [str(getattr(grid.base, name))] for name in BASE_NAMES if name != "checkpointing"}
+    values |= {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
+    return values | {name: [text] for name, text in changed.items()}
+
+
+@pytest.mark.parametrize("typed", ["2, 8, 32", "2 8 32", "2;8;32", " 2,8,\n32, "])
+def test_lists_take_commas_semicolons_and_spaces(typed: str) -> None:
+    assert grid_of_form(form(ranks=typed)).ranks == (2, 8, 32)
+
+
+def test_an_empty_list_is_named_by_its_label() -> None:
+    with pytest.raises(LearnerError, match="Ranks, Weights stored in: nothing is chosen"):
+        grid_of_form(form(ranks=" ") | {"bits": []})
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    with pytest.raises(LearnerError) as caught:
+        grid_of_form(form(ranks="2, 300, x", seeds="-1"))
+    for said in ("300", "'x'", "-1"):
+        assert said in str(caught.value)
+
+
+def test_a_value_typed_twice_is_said_to_be() -> None:
+    with pytest.raises(LearnerError, match="ranks names 8 more than once"):
+        grid_of_form(form(ranks="8, 8"))
+
+
+def test_an_address_that_asks_for_the_impossible_opens_what_can_be_read_of_it() -> None:
+    grid = grid_of_address({"ranks": "0,9999", "bits": "1bit", "seeds": "5", "steps": "7", "model": ""})
+    usual = grid_presets()[0].grid
+    assert (grid.ranks, grid.bits, grid.seeds, grid.base.steps) == (usual.ranks, usual.bits, (5,), 7)
+
+
+def test_presets_have_their_own_ids_and_more_than_one_cell() -> None:
+    ids = [preset.id for preset in grid_presets()]
+    assert len(set(ids)) == len(ids)
+    for preset in grid_presets():
+        assert preset.grid.count > 1
+        assert grid_of_address({"preset": preset.id}) == preset.grid
+
+
+def test_a_learning_rate_sweep_brackets_the_rate_that_was_chosen() -> None:
+    grid = settled(grid_from(RunSpec(learning_rate=2e-3), {"variants": ["lora", "dora"]}))
+    assert with_rate_sweep(grid).learning_rates == (5e-4, 2e-3, 8e-3)
+    assert with_rate_sweep(grid).count == 6
+
+
+@given(grids)
+@settings(max_examples=30)
+def test_the_command_line_reads_the_command_back_to_the_same_grid(grid: Grid) -> None:
+    options = _parser().parse_args(shlex.split(command_of_grid(grid))[3:])
+    base, _ = _asked_for(options, leave_out=SHARED_FLAGS)
+    given_lists = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
+    read = grid_from(base, {name: value for name, value in given_lists.items() if value is not None})
+    assert settled(read) == grid

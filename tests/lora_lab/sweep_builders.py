@@ -1,0 +1,84 @@
+"""Sweeps as their cells' events leave them, without a worker."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.sweeps import Sweep, create_sweep
+from lora_lab.settings.grid import Grid, grid_from
+from lora_lab.spec import RunSpec
+from study.base.settings import Settings
+from tests.lora_lab.run_builders import DEVICE, NOW, VERSIONS
+
+TINY = RunSpec(model="tiny-random", steps=3)
+AXES: Mapping[str, Any] = {"ranks": [2, 8], "bits": ["nf4", "bf16"], "seeds": [0, 1]}
+
+
+def tiny_grid(**axes: Any) -> Grid:
+    """Two ranks, two bit widths, two seeds; or other axes."""
+    return grid_from(TINY, axes or AXES)
+
+
+def sweep_of(settings: Settings, grid: Grid | None = None, *, after_seconds: int = 0) -> Sweep:
+    """A sweep whose cells all wait, in no queue."""
+    now = NOW + timedelta(seconds=after_seconds)
+    made = create_sweep(settings.sweeps_dir, settings.runs_dir, grid or tiny_grid(), own_dataset(), now=now)
+    for run in runs_of(settings, made):
+        run.emit("queued", sweep=made.sweep_id)
+    return made
+
+
+def runs_of(settings: Settings, sweep: Sweep) -> list[RunFolder]:
+    """The cells' runs, in order."""
+    return [RunFolder(settings.runs_dir / run_id) for run_id in sweep.run_ids]
+
+
+def begin(run: RunFolder, *, steps: int = 2) -> None:
+    """The events of a run in the middle of its work."""
+    run.emit("status", text="Preparing the run", worker_pid=0)
+    run.emit(
+        "started",
+        trainable=448,
+        total=10_000,
+        predicted_bytes=1_000_000,
+        row={"tokens": 40, "answer_tokens": 12, "examples": 4},
+        device=DEVICE,
+        versions=VERSIONS,
+        train_examples=140,
+        cut_examples=0,
+    )
+    for step in range(1, steps + 1):
+        run.emit(
+            "step",
+            step=step,
+            loss=4.0,
+            learning_rate=2e-3,
+            grad_norm=1.0,
+            tokens=40,
+            seconds=0.5,
+            live_bytes=700_000,
+            peak_bytes=900_000 + 10_000 * run.spec.rank,
+        )
+
+
+def finish(run: RunFolder, loss: float) -> None:
+    """The events of a run that ended well."""
+    begin(run, steps=3)
+    run.emit("evaluated", loss_before=5.5, loss_after=loss, examples=20)
+    run.emit("finished", step=3)
+
+
+def fail(run: RunFolder) -> None:
+    """The events of a run that did not."""
+    begin(run, steps=1)
+    run.emit("failed", step=1, cause="out-of-memory", what="Ran out of memory.", do_next="Try a batch of 2.")
+
+
+def finished_sweep(settings: Settings, grid: Grid | None = None) -> Sweep:
+    """Every cell finished; higher ranks end lower, and seeds differ a little."""
+    made = sweep_of(settings, grid)
+    for run in runs_of(settings, made):
+        finish(run, 3 - run.spec.rank / 10 + run.spec.seed / 1000)
+    return made

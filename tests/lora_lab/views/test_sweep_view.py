@@ -1,0 +1,122 @@
+"""The sweep on its page: a map that fills in, a table that filters and sorts, and its words."""
+
+from urllib.parse import parse_qsl, urlencode
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_lab.charts.grid import Plane
+from lora_lab.charts.heat_map import contrast
+from lora_lab.grids.results import Cell
+from lora_lab.settings.grid import grid_from
+from lora_lab.spec import RunSpec
+from lora_lab.views.sweep_view import Choice, choices, factors_of, live_map, rows_of, title_of
+from tests.lora_lab.grid_builders import cell
+
+PLANE: Plane = ("all-linear", "lora")
+
+CELLS = [
+    cell(2.5, rank=2, bits="nf4"),
+    cell(2.0, rank=8, bits="nf4"),
+    cell(None, rank=2, bits="bf16"),
+    cell(None, status="running", rank=8, bits="bf16"),
+    cell(None, status="waiting", rank=2, bits="int8"),
+    cell(None, status="waiting", rank=8, bits="int8"),
+]
+WAITING = ["another", CELLS[5].run_id, CELLS[4].run_id]
+
+
+def numbers(choice: Choice) -> list[int]:
+    return [row.number for row in rows_of(CELLS, WAITING, choice)]
+
+
+def test_the_table_follows_the_queue_then_the_grid() -> None:
+    assert numbers(Choice()) == [4, 6, 5, 1, 2, 3]
+    assert [row.place for row in rows_of(CELLS, WAITING, Choice())] == [None, 1, 2, None, None, None]
+
+
+def test_filters_of_one_kind_add_up_and_of_several_kinds_narrow() -> None:
+    choice = Choice().toggled("bits", "nf4").toggled("bits", "bf16")
+    assert sorted(numbers(choice)) == [1, 2, 3, 4]
+    assert numbers(choice.toggled("rank", "8")) == [4, 2]
+    assert numbers(choice.toggled("rank", "8").toggled("status", "finished")) == [2]
+
+
+def test_pressing_a_filter_twice_takes_it_back() -> None:
+    assert Choice().toggled("bits", "nf4").toggled("bits", "nf4") == Choice()
+    assert Choice().toggled("colour", "blue") == Choice()
+
+
+def test_sorting_twice_turns_the_order_and_cells_without_a_value_stay_last() -> None:
+    rising = Choice().sorted_by("loss")
+    assert numbers(rising)[:2] == [2, 1]
+    falling = rising.sorted_by("loss")
+    assert numbers(falling)[:2] == [1, 2]
+    assert sorted(numbers(falling)[2:]) == [3, 4, 5, 6]
+    assert Choice().sorted_by("colour").sort == "queue"
+
+
+@given(
+    st.builds(
+        Choice,
+        bits=st.frozensets(st.sampled_from(("nf4", "bf16"))),
+        rank=st.frozensets(st.sampled_from(("2", "8"))),
+        status=st.frozensets(st.sampled_from(("failed", "finished"))),
+        sort=st.sampled_from(("loss", "peak", "seconds")),
+        falling=st.booleans(),
+    )
+)
+def test_an_address_keeps_filters_and_order(choice: Choice) -> None:
+    assert Choice.of(dict(parse_qsl(urlencode(choice.query())))) == choice
+
+
+def test_an_address_with_nonsense_shows_everything() -> None:
+    assert Choice.of({"sort": "colour", "show_bits": ",,"}) == Choice()
+
+
+def test_only_filters_that_could_leave_something_out_are_offered() -> None:
+    assert choices(CELLS) == {
+        "bits": ["bf16", "int8", "nf4"],
+        "rank": ["2", "8"],
+        "status": ["waiting", "running", "finished", "failed"],
+    }
+    assert choices(CELLS[:1]) == {}
+
+
+def test_the_map_shows_losses_that_are_there_and_words_where_there_are_none() -> None:
+    found = live_map(CELLS, PLANE)
+    assert found.ranks == (2, 8)
+    words = {bits: [tile.words for tile in tiles] for bits, tiles in found.rows}
+    assert words == {
+        "bf16": ["failed", "running"],
+        "int8": ["waiting", "waiting"],
+        "nf4": ["2.50", "2.00"],
+    }
+    lowest = dict(found.rows)["nf4"][1].style
+    fill, ink = (part.partition(":")[2] for part in lowest.split(";"))
+    assert contrast(fill, "#ffffff") < 1.3
+    assert contrast(fill, ink) >= 4.5
+
+
+def test_a_tile_of_several_seeds_counts_them_and_shows_the_step_of_the_one_that_runs() -> None:
+    spec = RunSpec(seed=2, steps=40)
+    running = Cell(spec=spec, run_id="x", status="running", steps_done=7)
+    found = live_map([cell(2.5, seed=0), cell(2.7, seed=1), running], PLANE)
+    tile = found.rows[0][1][0]
+    assert (tile.words, tile.detail) == ("2.60", "step 7/40, 2 of 3")
+
+
+def test_a_map_shows_one_plane_only() -> None:
+    cells = [cell(2.0, variant="lora"), cell(3.0, variant="dora", rank=64)]
+    assert live_map(cells, ("all-linear", "dora")).ranks == (64,)
+
+
+def test_a_grid_says_what_its_size_comes_from() -> None:
+    grid = grid_from(RunSpec(), {"ranks": [2, 8], "bits": ["nf4", "bf16"], "targets": ["q+v", "all-linear"]})
+    assert factors_of(grid) == "2 ranks × 2 sets of matrices × 2 bit widths"
+    assert factors_of(grid_from(RunSpec(), {})) == ""
+
+
+def test_a_title_names_ranks_bits_and_what_else_varies() -> None:
+    grid = grid_from(RunSpec(), {"ranks": [2, 8], "learning_rates": [1e-3, 2e-3], "seeds": [0, 1, 2]})
+    assert title_of(grid, "smollm2-135m") == "r 2, 8 × nf4-dq × 0.001, 0.002 × 3 seeds on smollm2-135m"

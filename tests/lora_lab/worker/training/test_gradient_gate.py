@@ -1,0 +1,152 @@
+"""The gradient gate: the adapter's whole gradient against plain fp32 PEFT on the same stored weights.
+
+At step 0 and after three real steps, because a bf16 sum can swallow an adapter that has just begun to learn
+(docs/traps.md 11 and 12). Cosines are taken in float64.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from bitsandbytes.functional import int8_vectorwise_dequant
+from peft import PeftModel
+from torch import Tensor
+
+from lora_lab.memory.ledger import Compute
+from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec, Variant
+from lora_lab.worker.training.lora_matmul import Decoder, install
+from lora_lab.worker.training.precision import keep_residual_in_fp32
+from tests.lora_lab.worker.builders import (
+    Lab,
+    copy_adapter,
+    cosine,
+    gradient,
+    linears,
+    open_lab,
+    padded_loss,
+    plain_peft,
+    stored_codes,
+)
+
+LIMITS: dict[Compute, float] = {"fp32": 0.99999, "bf16": 0.999}
+LOSS_LIMITS: dict[Compute, float] = {"fp32": 1e-4, "bf16": 0.01}
+GATED_STEPS = 3
+
+
+def spec(model: str, bits: Bits) -> RunSpec:
+    """The learning rate of the QLoRA recipe: the slower one learns, the smaller a young adapter's output."""
+    return RunSpec(model=model, bits=bits, learning_rate=2e-4, steps=GATED_STEPS, compute_dtype="bf16")
+
+
+@pytest.mark.parametrize("compute", LIMITS)
+@pytest.mark.parametrize("bits", BITS)
+def test_a_tiny_models_gradients_pass_the_gate(bits: Bits, compute: Compute, models_dir: Path) -> None:
+    lab = open_lab(spec(TINY_MODEL, bits), compute, models_dir)
+    plain = same_weights_in_fp32(lab, models_dir)
+    check(lab, plain, compute)
+    lab.train()
+    check(lab, plain, compute)
+
+
+@pytest.mark.parametrize("compute", LIMITS)
+@pytest.mark.parametrize("variant", ["rslora", "dora"])
+@pytest.mark.parametrize("bits", ["bf16", "int8", "nf4-dq", "hqq3"])
+def test_other_variants_gradients_pass_the_gate_too(
+    bits: Bits, variant: Variant, compute: Compute, models_dir: Path
+) -> None:
+    """A magnitude's gradient is one of them."""
+    lab = open_lab(replace(spec(TINY_MODEL, bits), variant=variant), compute, models_dir)
+    plain = same_weights_in_fp32(lab, models_dir)
+    check(lab, plain, compute)
+    lab.train()
+    check(lab, plain, compute)
+
+
+def check(lab: Lab, plain: PeftModel, compute: Compute) -> None:
+    copy_adapter(lab.model, plain)
+    batch = lab.examples[20:24]
+    ours, usual = partial(lab.loss, batch), partial(padded_loss, plain, batch)
+    found = cosine(gradient(lab.model.train(), ours), gradient(plain.train(), usual))
+    assert found >= LIMITS[compute]
+    assert ours().item() == pytest.approx(usual().item(), abs=LOSS_LIMITS[compute])
+
+
+def same_weights_in_fp32(lab: Lab, models_dir: Path) -> PeftModel:
+    """The library's own fp32 model on the stored weights of `lab`. 8-bit weights are decoded by the library,
+    because its product rounds activations to 8 bits as well, which the lab's weight-only form does not.
+    """
+    if lab.spec.bits != "int8":
+        plain = plain_peft(lab.spec, models_dir)
+        for ours, theirs in zip(linears(lab.model), linears(plain), strict=True):
+            assert torch.equal(stored_codes(ours), stored_codes(theirs)), "not the same stored weights"
+        return plain.float() if lab.spec.bits == "bf16" else plain
+    plain = plain_peft(lab.spec, models_dir, bits="fp32")
+    for ours, theirs in zip(linears(lab.model), linears(plain), strict=True):
+        theirs.weight.data = int8_vectorwise_dequant(ours.weight.CB, ours.weight.SCB)
+    return plain
+
+
+@dataclass(frozen=True)
+class Point:
+    """The embedded model's gradient and loss at one moment of a run, in each form."""
+
+    gradients: dict[str, Tensor]
+    losses: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def points(embedded_dir: Path) -> list[Point]:
+    """Before the first step and after three of a bf16 run, on NF4 weights with double quantization.
+
+    The same fp32 model serves both as it comes from the library and, once changed, in the lab's form.
+    """
+    lab = open_lab(replace(spec(EMBEDDED_MODEL, "nf4-dq"), batch=2), "bf16", embedded_dir)
+    batch = lab.examples[20:22]
+    adapters, measured = [], []
+    for _ in range(2):
+        adapters.append(
+            {name: p.detach().clone() for name, p in lab.model.named_parameters() if p.requires_grad}
+        )
+        measured.append({"lab bf16": look(lab.model, lambda: lab.loss(batch))})
+        if len(measured) == 1:
+            lab.train()
+
+    plain = same_weights_in_fp32(lab, embedded_dir)
+    for adapter, found in zip(adapters, measured, strict=True):
+        plain.load_state_dict(adapter, strict=False)
+        found["plain"] = look(plain, lambda: padded_loss(plain, batch))
+
+    keep_residual_in_fp32(plain, torch.float32)
+    install(plain, Decoder(torch.float32))
+    in_fp32 = Lab(lab.session, replace(lab.adapted, model=plain), lab.examples, lab.spec)
+    in_fp32.session.machine = replace(lab.session.machine, compute_dtype=torch.float32)
+    for adapter, found in zip(adapters, measured, strict=True):
+        plain.load_state_dict(adapter, strict=False)
+        found["lab fp32"] = look(plain, lambda: in_fp32.loss(batch))
+    return [Point({k: g for k, (g, _) in m.items()}, {k: v for k, (_, v) in m.items()}) for m in measured]
+
+
+def look(model: PeftModel, loss: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    found: list[float] = []
+
+    def remembered() -> Tensor:
+        value = loss()
+        found.append(value.item())
+        return value
+
+    return gradient(model.train(), remembered), found[0]
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("compute", LIMITS)
+@pytest.mark.parametrize("step", [0, GATED_STEPS])
+def test_the_embedded_models_gradients_pass_the_gate(
+    points: list[Point], compute: Compute, step: int
+) -> None:
+    point = points[0 if step == 0 else 1]
+    found = cosine(point.gradients[f"lab {compute}"], point.gradients["plain"])
+    assert found >= LIMITS[compute]
+    assert point.losses[f"lab {compute}"] == pytest.approx(point.losses["plain"], abs=LOSS_LIMITS[compute])

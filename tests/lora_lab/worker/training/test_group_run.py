@@ -1,0 +1,202 @@
+"""A job of several runs: what each leaves in its folder, and which go side by side."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.predicted_vs_measured import measured_runs
+from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.summary import summarize
+from lora_lab.spec import TINY_MODEL, RunSpec
+from lora_lab.worker.training.group_run import execute_group
+from lora_lab.worker.training.model_cache import Workbench
+from lora_lab.worker.training.run import execute
+from tests.lora_lab.worker.builders import never, plain_peft, small_dataset
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+TINY = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
+SPECS = (
+    TINY,
+    replace(TINY, rank=2, alpha=4, seed=1),
+    replace(TINY, learning_rate=1e30),
+    replace(TINY, rank=16, learning_rate=1e-3),
+    replace(TINY, variant="dora"),
+    replace(TINY, bits="bf16"),
+)
+TOGETHER, DIVERGING = (0, 1, 2, 3), 2
+
+
+@dataclass
+class Job:
+    """The runs of one job, and the same run done alone."""
+
+    runs: list[RunFolder]
+    states: list[RunState]
+    well: bool
+    alone: RunFolder
+    models_dir: Path
+
+
+def make_runs(folder: Path, specs: tuple[RunSpec, ...]) -> list[RunFolder]:
+    runs = [
+        create_run(folder / "runs", spec, small_dataset(), now=NOW + timedelta(seconds=number))
+        for number, spec in enumerate(specs)
+    ]
+    for run in runs:
+        run.emit("queued")
+        run.emit("status", text="Preparing the run", worker_pid=1)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Job:
+    folder = tmp_path_factory.mktemp("job")
+    *runs, alone = make_runs(folder, (*SPECS, SPECS[1]))
+    bench = Workbench(models_dir)
+    well = execute_group(runs, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
+    execute(alone, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
+    return Job(runs, [fold(run.events()) for run in runs], well, alone, models_dir)
+
+
+def kinds(run: RunFolder) -> list[str]:
+    return [event["kind"] for event in run.events() if event["kind"] != "status"]
+
+
+def test_every_run_ends_and_only_the_diverging_one_failed(job: Job) -> None:
+    assert [state.status for state in job.states] == [
+        "failed" if place == DIVERGING else "finished" for place in range(len(SPECS))
+    ]
+    assert not job.well
+
+
+def test_the_diverging_run_says_so_and_keeps_its_last_good_adapter(job: Job) -> None:
+    state = job.states[DIVERGING]
+    assert state.failure is not None
+    assert state.failure["cause"] == "non-finite"
+    assert state.saved_step == len(state.steps) >= 1
+    assert job.runs[DIVERGING].adapter_path.is_dir()
+
+
+def test_runs_that_may_share_do_and_the_others_go_alone(job: Job) -> None:
+    assert [state.steps[0].get("shared_by", 1) for state in job.states] == [4, 4, 4, 4, 1, 1]
+
+
+def test_a_shared_run_leaves_the_events_of_a_run_that_is_alone(job: Job) -> None:
+    assert kinds(job.runs[1]) == kinds(job.alone)
+    ours, theirs = job.runs[1].events(), job.alone.events()
+    for kind in ("evaluated", "saved", "finished"):
+        a, b = (next(e for e in events if e["kind"] == kind) for events in (ours, theirs))
+        assert a.keys() == b.keys()
+    a, b = (next(e for e in events if e["kind"] == "started") for events in (ours, theirs))
+    assert a.keys() - b.keys() == {"shared_by", "group_predicted_bytes"}
+    assert {k: v for k, v in b.items() if k not in ("at", "kind")} == {
+        k: v for k, v in a.items() if k in b and k not in ("at", "kind")
+    }
+
+
+def test_a_shared_run_has_the_results_of_a_run_that_is_alone(job: Job) -> None:
+    ours, alone = fold(job.runs[1].events()), fold(job.alone.events())
+    assert [s["loss"] for s in ours.steps] == pytest.approx([s["loss"] for s in alone.steps], abs=1e-4)
+    assert ours.loss_before == pytest.approx(alone.loss_before, abs=1e-4)
+    assert ours.loss_after == pytest.approx(alone.loss_after, abs=1e-4)
+    assert job.runs[1].samples() == job.alone.samples()
+    assert summarize(job.runs[1]).keys() - {"shared_by"} == summarize(job.alone).keys()
+
+
+def test_a_shared_step_says_how_it_was_shared_and_claims_no_peak_of_its_own(job: Job) -> None:
+    step = job.states[0].steps[0]
+    assert step["shared_by"] == 4
+    assert step["seconds"] == pytest.approx(step["shared_seconds"] / 4)
+    assert step["group_peak_bytes"] > 0
+    assert "peak_bytes" not in step
+    assert job.states[0].peak_bytes == 0
+    summary = summarize(job.runs[0])
+    assert (summary["peak_bytes"], summary["shared_by"]) == (job.states[0].group_peak_bytes, 4)
+    assert job.states[0].started is not None
+    assert summary["predicted_bytes"] == job.states[0].started["group_predicted_bytes"]
+
+
+def test_no_shared_run_is_held_against_the_prediction_of_a_run_that_is_alone(job: Job) -> None:
+    measured = {run.run_id for run in measured_runs([*job.runs, job.alone])}
+    assert measured == {job.runs[4].run_id, job.runs[5].run_id, job.alone.run_id}
+
+
+def test_peft_loads_what_a_shared_run_saved(job: Job) -> None:
+    """And computes with it what it computes with the adapter of a run that was alone."""
+    logits = []
+    for run in (job.runs[1], job.alone):
+        base = plain_peft(TINY, job.models_dir).unload()
+        model = PeftModel.from_pretrained(base, str(run.adapter_path)).eval()
+        with torch.no_grad():
+            logits.append(model(input_ids=torch.arange(20)[None]).logits.double().flatten())
+    assert torch.allclose(logits[0], logits[1], atol=1e-4)
+    config = json.loads((job.runs[1].adapter_path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (2, 4)
+    assert sorted(p.name for p in job.runs[1].adapter_path.iterdir()) == sorted(
+        p.name for p in job.alone.adapter_path.iterdir()
+    )
+
+
+# ---- asked to stop
+
+
+@dataclass
+class StoppedAfter:
+    """Stops runs once the first has done some steps, as a learner does in the middle of training."""
+
+    watched: RunFolder
+    steps: int
+    then: Callable[[], None]
+    done: bool = False
+
+    def __call__(self) -> bool:
+        if not self.done and len(fold(self.watched.events()).steps) >= self.steps:
+            self.done = True
+            self.then()
+        return False
+
+
+def test_a_stopped_run_is_evaluated_and_ends_while_the_others_go_on(tmp_path: Path, models_dir: Path) -> None:
+    longer = replace(TINY, steps=6)
+    first, second = make_runs(tmp_path, (longer, replace(longer, seed=1)))
+    watch = StoppedAfter(first, 2, second.ask_to_stop)
+    assert execute_group([first, second], LabHome(tmp_path), models_dir, app_is_gone=watch)
+    stopped, finished = fold(second.events()), fold(first.events())
+    assert (stopped.status, finished.status) == ("stopped", "finished")
+    assert len(stopped.steps) < 6 == len(finished.steps)
+    assert stopped.loss_after is not None
+    assert second.adapter_path.is_dir()
+    assert stopped.ended_at is not None
+    assert stopped.ended_at < finished.steps[-1]["at"]
+
+
+def test_when_the_app_goes_away_every_run_is_saved_and_ends_as_cut_off(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    runs = make_runs(tmp_path, (replace(TINY, steps=50), replace(TINY, steps=50, seed=1)))
+
+    def gone() -> bool:
+        return len(fold(runs[0].events()).steps) >= 2
+
+    execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=gone)
+    for run in runs:
+        state = fold(run.events())
+        assert (state.status, state.cut_off) == ("stopped", True)
+        assert state.saved_step == len(state.steps) >= 2
+        assert state.loss_after is None
+
+
+def test_data_that_nothing_is_left_of_fails_every_run_in_words(tmp_path: Path, models_dir: Path) -> None:
+    short = replace(TINY, seq_len_tokens=16)
+    runs = make_runs(tmp_path, (short, replace(short, seed=1)))
+    assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never)
+    failures = [fold(run.events()).failure for run in runs]
+    assert all(failure is not None and failure["cause"] == "settings" for failure in failures)

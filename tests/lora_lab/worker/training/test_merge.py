@@ -1,0 +1,109 @@
+"""A merged model answers as the adapter on its base does, and is opened by transformers alone."""
+
+import io
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.merged_model import Merged
+from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
+from lora_lab.worker.model.hqq_layers import quantize_linears
+from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
+from lora_lab.worker.training.merge import merge
+from lora_lab.worker.training.run import execute
+from tests.lora_lab.worker.builders import TINY, full_disk, never, small_dataset
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+IDS = torch.arange(24)[None] % 250
+
+
+def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lora") -> RunFolder:
+    spec = replace(TINY, bits=bits, variant=variant, steps=2)
+    run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
+    assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    return run
+
+
+def plain_base(bits: Bits, models_dir: Path) -> PreTrainedModel:
+    """As the libraries load and compute it."""
+    config = quantization_config(bits, torch.float32)
+    options = {} if config is None else {"quantization_config": config}
+    base = AutoModelForCausalLM.from_pretrained(models_dir / TINY_MODEL, dtype=torch.float32, **options)
+    if bits in HQQ_BITS:
+        quantize_linears(base, bits, torch.device("cpu"))
+    keep_trainable_layout(base)
+    return base
+
+
+@pytest.mark.parametrize(
+    ("bits", "variant"),
+    [*((bits, "lora") for bits in BITS), ("bf16", "rslora"), ("nf4-dq", "dora"), ("hqq3", "dora")],
+)
+def test_the_merged_models_logits_are_those_of_the_adapter_on_its_base(
+    bits: Bits, variant: Variant, tmp_path: Path, models_dir: Path
+) -> None:
+    run = trained(tmp_path, models_dir, bits, variant)
+    assert merge(run, models_dir)
+    base = plain_base(bits, models_dir)
+    adapted = PeftModel.from_pretrained(base, run.adapter_path).eval()
+    whole = AutoModelForCausalLM.from_pretrained(Merged(run).folder, use_safetensors=True).eval()
+    assert whole.dtype == torch.float32
+    with torch.no_grad():
+        merged, expected = whole(IDS).logits, adapted(IDS).logits
+        with adapted.disable_adapter():
+            without = adapted(IDS).logits
+    # bitsandbytes' own 8-bit product rounds activations as well: there the base itself is off.
+    tolerance = 5e-2 if bits == "int8" else 1e-4
+    assert (merged - expected).abs().max() < tolerance
+    assert (merged - without).abs().max() > tolerance
+
+
+def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, models_dir: Path) -> None:
+    run = trained(tmp_path, models_dir, "nf4-dq")
+    assert merge(run, models_dir)
+    merged = Merged(run)
+    assert merged.state == {"state": "done", "text": ""}
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped())))
+    assert archive.testzip() is None
+    assert {"merged/model.safetensors", "merged/config.json", "merged/tokenizer.json"} <= set(
+        archive.namelist()
+    )
+    weights = archive.read("merged/model.safetensors")
+    assert weights == (merged.folder / "model.safetensors").read_bytes()
+    assert AutoTokenizer.from_pretrained(merged.folder).eos_token == "<end>"
+
+
+def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(tmp_path: Path, models_dir: Path) -> None:
+    run = trained(tmp_path, models_dir, "nf4-dq")
+    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"not an adapter")
+    assert not merge(run, models_dir)
+    assert Merged(run).state["state"] == "failed"
+    assert Merged(run).state["text"].startswith("The run's adapter can't be read")
+    assert not Merged(run).partial.exists()
+    assert not Merged(run).folder.exists()
+
+
+def test_a_full_disk_while_merging_is_said_and_nothing_half_done_is_left(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    run = trained(tmp_path, models_dir, "nf4-dq")
+    with full_disk(largest_file_bytes=100_000):
+        assert not merge(run, models_dir)
+    text = Merged(run).state["text"]
+    assert text.startswith("A file could not be read or written (")
+    assert text.endswith("Free some disk space.")
+    assert not Merged(run).partial.exists()
+
+
+def test_a_merge_whose_process_is_gone_is_no_longer_waited_for(tmp_path: Path, models_dir: Path) -> None:
+    run = create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW)
+    Merged(run).state_path.write_text('{"state": "working", "text": "Merging", "pid": 2147483646}', "utf-8")
+    assert Merged(run).state["state"] == "failed"

@@ -1,0 +1,165 @@
+"""A usual training step of transformers, peft and bitsandbytes on the CPU, with its live bytes counted."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from lora_lab.memory.frameworks.contract import as_stored
+from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.worker.model.quantization import constants_of
+from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.training.memory_meter import LiveStorages
+
+Config = dict[str, Any]
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+BATCH, TOKENS, RANK = 2, 64, 8
+LLAMA: Config = {
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 512,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 512,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One setting of a step."""
+
+    config: Config
+    base: str = "bf16"
+    quant: str | None = None
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    everything: bool = False
+    checkpointing: bool = False
+    eager: bool = False
+    dora: bool = False
+    dropout: float = 0.0
+    autocast: bool = False
+
+
+def setting_of(cell: Cell) -> Setting:
+    """What the forecast is asked."""
+    shape = as_stored(shape_of_config(cell.config, name="tiny"), separate=False)
+    return Setting(
+        shape=shape,
+        adapted=() if cell.everything else shape.select(list(cell.targets)),
+        rank=RANK,
+        variant="dora" if cell.dora else "lora",
+        dropout=cell.dropout > 0,
+        base_type=cell.base,  # type: ignore[arg-type]
+        bits=cell.quant or cell.base,  # type: ignore[arg-type]
+        framework="loop",
+        seq_len=TOKENS,
+        batch=BATCH,
+        checkpointing=cell.checkpointing,
+        attention="eager" if cell.eager else "sdpa",
+        on_gpu=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Live bytes of the second of two steps."""
+
+    resident: int
+    peak: int
+
+
+def measure(cell: Cell) -> Counted:
+    """Two real steps, so that the moments are there in the second one."""
+    model = _model(cell)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-3)
+    meter = LiveStorages(_resident(model))
+    ids = torch.randint(0, 512, (BATCH, TOKENS), generator=torch.Generator().manual_seed(0))
+    resident = 0
+    with meter:
+        for _ in range(2):
+            optimizer.zero_grad()
+            resident = meter.peak_bytes = meter.live_bytes
+            with torch.autocast("cpu", torch.bfloat16) if cell.autocast else contextlib.nullcontext():
+                output = model(input_ids=ids, labels=ids)
+                loss = output.loss
+            loss.backward()
+            optimizer.step()
+            del output, loss
+    return Counted(resident=resident, peak=meter.peak_bytes)
+
+
+def _model(cell: Cell) -> Any:
+    values = dict(cell.config)
+    attention = "eager" if cell.eager else "sdpa"
+    config = AutoConfig.for_model(values.pop("model_type"), **values, use_cache=False)
+    torch.manual_seed(0)
+    made: Any = AutoModelForCausalLM.from_config(
+        config, attn_implementation=attention, dtype=TYPES[cell.base]
+    )
+    if cell.quant:
+        _quantize(made, cell.quant)
+        made = prepare_model_for_kbit_training(made, use_gradient_checkpointing=False)
+    if cell.checkpointing:
+        made.activation_checkpointing_enable()
+        made.enable_input_require_grads()
+    if not cell.everything:
+        adapter = LoraConfig(
+            r=RANK,
+            target_modules=list(cell.targets),
+            lora_dropout=cell.dropout,
+            use_dora=cell.dora,
+            task_type="CAUSAL_LM",
+        )
+        made = get_peft_model(made, adapter)
+    return made.train()
+
+
+def _quantize(model: Any, kind: str) -> None:
+    head = model.get_output_embeddings()
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Linear and child is not head:
+                setattr(module, name, _quantized(child, kind))
+    model.requires_grad_(False)
+    setattr(model, "is_loaded_in_8bit" if kind == "int8" else "is_loaded_in_4bit", True)
+
+
+def _quantized(linear: nn.Linear, kind: str) -> Any:
+    made: Any
+    if kind == "int8":
+        made = bnb.nn.Linear8bitLt(
+            linear.in_features, linear.out_features, bias=False, has_fp16_weights=False
+        )
+        made.load_state_dict({"weight": linear.weight.data.float()})
+        return made.to("cpu")
+    made = bnb.nn.Linear4bit(
+        linear.in_features, linear.out_features, bias=False, compute_dtype=linear.weight.dtype
+    )
+    made.weight = bnb.nn.Params4bit(
+        linear.weight.data,
+        requires_grad=False,
+        quant_type=kind[:3],
+        compress_statistics=kind.endswith("-dq"),
+        module=made,
+    )
+    made = made.to("cpu")
+    made.support_avx512bf16_for_cpu = False
+    return made
+
+
+def _resident(model: Any) -> Iterator[torch.Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit | bnb.nn.Linear8bitLt):
+            yield from constants_of(module)

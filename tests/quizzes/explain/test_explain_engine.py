@@ -1,0 +1,118 @@
+"""What stands behind the Explain page: highlights, agreement, the reading room, advice for every concept."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quizzes.explain.advice import load_advice
+from quizzes.explain.agreement import kappa
+from quizzes.explain.concept_status import reads_as_english
+from quizzes.explain.grading_queue import BROKEN, NO_GRADER, ReadingRoom
+from quizzes.explain.highlights import marked
+from quizzes.grader.grading import Grading
+from quizzes.grader.labelled_answers import LabelledAnswer
+from quizzes.grader.limits import limits_sentence, read_measured, write_measured
+from quizzes.grader.metrics import Judged
+from quizzes.grader.prompts import Prompt, load_prompts
+from study.base.model_files import Report
+from study.content.concepts import ConceptMap
+from tests.quizzes.toy_grader import TOY
+
+SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted).map(tuple), max_size=4)
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=30), st.dictionaries(st.integers(1, 4), SPANS, max_size=4))
+def test_highlighting_keeps_every_character_in_its_place(
+    text: str, evidence: dict[int, list[tuple[int, int]]]
+) -> None:
+    pieces = marked(text, evidence)
+    assert "".join(piece.text for piece in pieces) == text
+    at = 0
+    for piece in pieces:
+        for number, spans in evidence.items():
+            inside = any(start <= at < min(end, len(text)) for start, end in spans)
+            assert (number in piece.numbers) == inside
+        at += len(piece.text)
+
+
+def test_kappa_is_what_cohen_computed() -> None:
+    # 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no: observed .70, by chance .50 (the usual textbook table).
+    pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
+    assert kappa(pairs) == pytest.approx(0.4)
+    assert kappa([(True, True)] * 30) is None
+    assert kappa([]) is None
+
+
+def test_every_concept_of_every_prompt_has_its_own_advice(concepts: ConceptMap) -> None:
+    prompts = load_prompts(concepts)
+    advice = load_advice(prompts, concepts)
+    assert len(advice) == 4 * len(prompts)
+    for kind in ("missing", "contradicted", "clarify"):
+        texts = [getattr(one, kind) for one in advice.values()]
+        assert len(set(texts)) == len(texts)
+        assert all(text.endswith(("?",) if kind == "clarify" else (".", "?")) for text in texts)
+
+
+def test_all_model_answers_read_as_english(concepts: ConceptMap) -> None:
+    assert all(reads_as_english(prompt.model_answer) for prompt in load_prompts(concepts).values())
+    assert not reads_as_english("Les poids du modèle restent gelés pendant tout l'entraînement.")
+    assert not reads_as_english("Los pesos originales quedan congelados mientras aprende el adaptador.")
+
+
+def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp_path: Path) -> None:
+    assert read_measured(tmp_path) is None
+    assert limits_sentence(None) == "How often this grader is right has not been measured."
+    answer = LabelledAnswer(
+        prompt_id="p",
+        kind="mixed",
+        voice="v",
+        pair="",
+        verdicts=("covered", "covered", "contradicted", "missing"),
+        text="t",
+    )
+    judged = [Judged(answer=answer, verdicts=("covered", "unsure", "covered", "missing"))]
+    measured = write_measured(judged, tmp_path)
+    assert read_measured(tmp_path) == measured
+    assert limits_sentence(measured) == (
+        "On 1 answers that it had not seen, 50% of the concepts it called covered were, it found 50% of "
+        "those that were said, it took 100% of false statements for right, and it could not tell in 25% of "
+        "cases."
+    )
+
+
+class BrokenDesk:
+    """A bug in the grader."""
+
+    has_files = True
+
+    def prepare(self, report: Report) -> None:
+        """Nothing to load."""
+
+    def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
+        raise KeyError("scores")
+
+
+def keep(grading: Grading) -> None:
+    raise AssertionError("nothing was read")
+
+
+def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    room = ReadingRoom(BrokenDesk())
+    room.read(1, TOY, "We say apple.", keep)
+    room.finish()
+    assert room.trouble(1) == BROKEN
+    assert "KeyError" in caplog.text
+    room.close()
+
+
+def test_a_room_without_a_desk_reads_nothing_and_says_so() -> None:
+    room = ReadingRoom(None)
+    room.read(1, TOY, "We say apple.", keep)
+    assert not room.open
+    assert room.trouble(1) == NO_GRADER
+    room.close()

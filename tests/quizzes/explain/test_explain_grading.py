@@ -1,0 +1,362 @@
+"""Explain with a grader: verdicts and evidence, people's marks beside them, a question back, a second try."""
+
+from dataclasses import replace
+
+import pytest
+
+from quizzes.explain.judgements import TEACHER_VERDICTS
+from quizzes.explain.presenter import ANSWER_LIMIT, explain_exercise
+from quizzes.grader.limits import Measured, limits_sentence
+from quizzes.pages.explain import ExplainPage
+from study.ports.context import Context, Visit
+from study.store.explains import ExplainAttempt
+from study.web import frame
+from tests.quizzes.rule_desk import RuleDesk
+from tests.visits import opened, press, words
+
+QUERY = "prompt=explain-lora"
+# Of the four concepts: covered, contradicted, unsure (the key word and no claim), missing.
+TEXT = "We say frozen & <b>bold</b>. We do not product. Some few things."
+
+
+class Cards:
+    """What was asked for, as flashcards would."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        assert because.startswith(("explain-", "own-"))
+        self.asked.append(concepts)
+        return len(concepts)
+
+
+@pytest.fixture
+def desk() -> RuleDesk:
+    return RuleDesk()
+
+
+@pytest.fixture
+def cards() -> Cards:
+    return Cards()
+
+
+@pytest.fixture
+def page(context: Context, desk: RuleDesk, cards: Cards) -> ExplainPage:
+    exercise = explain_exercise(context, ask_for_cards=cards, desk=desk)
+    return ExplainPage(context=context, exercise=exercise)
+
+
+def act(page: ExplainPage, html: str, name: str, *, nth: int = 0, **changed: object) -> str:
+    return page.act(press(html, name, nth=nth, **changed), opened("b1")).get("html", "")
+
+
+def polled(page: ExplainPage, html: str) -> str:
+    """What is shown once the grader's thread is through."""
+    page.exercise.room.finish()
+    if 'data-poll="' not in html:
+        return html
+    event = {
+        "act": "poll",
+        "prompt": "explain-lora",
+        "attempt": html.split('data-attempt="')[1].split('"')[0],
+    }
+    return page.act(event, opened("b1"))["html"]
+
+
+def explained(page: ExplainPage, text: str = TEXT) -> str:
+    box = page.load(opened("b1", QUERY))
+    return polled(page, act(page, box, "submit", fields={"answer": [text]}))
+
+
+def newest(page: ExplainPage) -> ExplainAttempt:
+    [profile] = page.context.store.profiles.all()
+    return page.context.store.explains.attempts(profile.id)[0]
+
+
+def idea(html: str, number: int) -> str:
+    """What a person reads beside one concept."""
+    return words(html.split(f'id="idea-{number}"')[1].split("</li>")[0].partition(">")[2])
+
+
+def test_while_an_answer_is_read_the_page_says_so_and_then_shows_each_verdict(
+    page: ExplainPage, desk: RuleDesk
+) -> None:
+    box = page.load(opened("b1", QUERY))
+    reply = page.act(press(box, "submit", fields={"answer": [TEXT]}), opened("b1"))
+    assert reply["url"] == "/explain?prompt=explain-lora&attempt=1"
+    html = polled(page, reply["html"])
+    assert "1 of 4 concepts" in words(html)
+    assert "Covered Your answer says this." in idea(html, 1)
+    assert "Contradicted LoRA does not replace or shrink the weight matrix" in idea(html, 2)
+    assert "Unsure Compared with all parameters of the model" in idea(html, 3)
+    assert "Missing Say what this saves while training, and why." in idea(html, 4)
+    assert 'href="/concept?id=trainable-state"' in html
+    assert page.exercise.prompts["explain-lora"].model_answer in words(html)
+    assert desk.read == [TEXT]
+    assert words(page.load(opened("b1", f"{QUERY}&attempt=1"))) == words(html)
+    assert desk.read == [TEXT]
+
+
+def test_the_evidence_is_marked_in_the_learners_own_escaped_words(page: ExplainPage) -> None:
+    html = explained(page)
+    assert "<mark>We say frozen &amp; &lt;b&gt;bold&lt;/b&gt;.<sup" in html
+    assert '<mark class="against">We do not product.<sup' in html
+    assert "<b>bold" not in html
+
+
+def test_what_is_missing_or_contradicted_becomes_due_cards_once(page: ExplainPage, cards: Cards) -> None:
+    html = explained(page)
+    assert cards.asked == [("lora-update", "trainable-state")]
+    assert "Cards about what is missing or wrong are due now" in words(html)
+    polled(page, act(page, html, "clarify", fields={"reply": ["We say few."]}))
+    assert len(cards.asked) == 1
+
+
+def test_unsure_asks_one_question_and_the_reply_is_read_with_the_text(
+    page: ExplainPage, desk: RuleDesk
+) -> None:
+    html = polled(page, act(page, explained(page), "clarify", fields={"reply": ["We say few."]}))
+    assert desk.read[-1] == f"{TEXT}\n\nWe say few."
+    assert "2 of 4 concepts" in words(html)
+    assert "<mark>We say few.<sup" in html
+    assert 'data-submit="clarify"' not in html
+
+
+def test_a_reply_that_is_still_unclear_is_not_asked_about_again(page: ExplainPage) -> None:
+    html = polled(page, act(page, explained(page), "clarify", fields={"reply": ["The few ones."]}))
+    assert "The grader still can't tell" in idea(html, 3)
+    with pytest.raises(Exception, match="answered this one already"):
+        act(page, explained(page), "clarify", fields={"reply": [" again"]}, attempt="1")
+
+
+def test_the_learners_word_stands_beside_the_graders_and_settles_nothing_alone(page: ExplainPage) -> None:
+    html = act(page, explained(page), "claim", nth=6)  # "I did say this", of the missing one
+    assert "counts neither way until a teacher decides" in idea(html, 4)
+    assert 'aria-pressed="true"' in html
+    attempt = newest(page)
+    assert attempt.verdicts is not None
+    assert "less-training-memory" not in attempt.verdicts
+    assert [each.by for each in attempt.of("less-training-memory")] == ["grader", "learner"]
+    html = act(page, html, "claim", nth=6)
+    assert 'aria-pressed="true"' not in html
+    assert (newest(page).verdicts or {})["less-training-memory"] == "missing"
+
+
+def test_where_the_grader_is_unsure_the_learners_word_counts(page: ExplainPage) -> None:
+    reply = page.act(press(explained(page), "claim", nth=4), opened("b1"))
+    assert reply["focus"] == "#idea-3"
+    html = reply["html"]
+    assert "2 of 4 concepts" in words(html)
+    assert "your own judgement counts here" in idea(html, 3)
+
+
+def test_a_teachers_mark_has_a_reason_decides_and_can_be_undone(page: ExplainPage) -> None:
+    html = explained(page)
+    mark = {"concept": ["less-training-memory"], "verdict": ["covered"], "reason": [""]}
+    with pytest.raises(Exception, match="needs a reason"):
+        act(page, html, "override", fields=mark)
+    html = act(page, html, "override", fields={**mark, "reason": ["Said aloud in class."]})
+    assert "Covered" in idea(html, 4)
+    assert "Said aloud in class. (grader: missing)" in idea(html, 4)
+    assert "2 of 4 concepts" in words(html)
+    undone = act(page, html, "take-back")
+    assert "1 of 4 concepts" in words(undone)
+    assert "(taken back)" in words(undone)
+    stale = page.act(press(html, "take-back"), opened("b1"))
+    assert "taken back already" in stale["error"]
+    assert "unsure" not in TEACHER_VERDICTS
+
+
+def test_a_second_try_shows_what_is_new_and_what_got_lost(page: ExplainPage) -> None:
+    html = act(page, explained(page), "edit")
+    assert "We say frozen &amp;" in html.split("<textarea")[1]
+    html = polled(page, act(page, html, "submit", fields={"answer": ["We say product. We say memory."]}))
+    read = words(html)
+    assert "New since your last try: Low-rank update, Less training memory." in read
+    assert "Said last time, not now: Base weights stay frozen." in read
+    assert "Your earlier explanations (1)" in read
+
+
+def test_without_the_models_files_the_learner_ticks_and_can_ask_again(
+    page: ExplainPage, desk: RuleDesk, cards: Cards
+) -> None:
+    desk.has_files = False
+    rubric = explained(page)
+    assert "The grader's model is not here. Connect once, then try again." in words(rubric)
+    assert "The grader's model is not here." in words(page.load(opened("b1", QUERY)))
+    html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
+    assert "1 of 4 concepts" in words(html)
+    assert cards.asked == [("lora-update", "counting-parameters", "trainable-state")]
+    desk.has_files = True
+    html = polled(page, act(page, html, "retry"))
+    assert "Contradicted" in idea(html, 2)
+    assert "The grader's model is not here." not in words(html)
+
+
+def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(page: ExplainPage, desk: RuleDesk) -> None:
+    with desk.busy:
+        reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
+        assert "Reading your answer" in words(reading)
+        rubric = act(page, reading, "self")
+        html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
+        assert "1 of 4 concepts" in words(html)
+    page.exercise.room.finish()
+    assert "Contradicted" in idea(page.load(opened("b1", f"{QUERY}&attempt=1")), 2)
+
+
+def test_ticks_have_a_way_back_to_the_text(page: ExplainPage, desk: RuleDesk) -> None:
+    desk.has_files = False
+    box = act(page, explained(page), "edit")
+    assert "We say frozen" in box
+    assert "<textarea" in page.load(opened("b1", QUERY))
+
+
+def test_a_text_over_the_limit_is_refused_whole_and_a_megabyte_as_well(
+    page: ExplainPage, desk: RuleDesk
+) -> None:
+    for length in (ANSWER_LIMIT + 1, 1_000_000):
+        with pytest.raises(Exception, match=f"has {length:,} characters; up to {ANSWER_LIMIT:,} are read"):
+            explained(page, "x" * length)
+    event = {"act": "draft", "prompt": "explain-lora", "value": "x" * 1_000_000}
+    with pytest.raises(Exception, match="This text has 1,000,000 characters"):
+        page.act(event, opened("b1"))
+    assert desk.read == []
+
+
+def test_sentences_that_were_not_read_are_mentioned(page: ExplainPage) -> None:
+    many = " ".join(f"Boat {number} is white." for number in range(30))
+    assert "the last ones were left out" in words(explained(page, f"{many} We say frozen."))
+    assert "the last ones were left out" not in words(explained(page, "We say frozen."))
+
+
+def test_what_does_not_read_as_english_is_said_to_be_so(page: ExplainPage) -> None:
+    html = explained(page, "Die Gewichte bleiben eingefroren und nur kleine Matrizen lernen dazu.")
+    assert "This does not read as English sentences." in words(html)
+    assert "does not read as English" not in words(explained(page, "It is about the price of the boats."))
+
+
+def test_agreement_is_shown_from_twenty_judged_concepts_on(page: ExplainPage) -> None:
+    html = explained(page)
+    assert "shown from 20 judged concepts on; there are 0 so far" in words(html)
+    for attempt in range(7):
+        html = explained(page) if attempt else html
+        for nth in (0, 3, 7):  # right, and two times "not said": the learner agrees with the grader
+            html = act(page, html, "claim", nth=nth)
+    assert "Over 21 concepts" in words(html)
+    assert "agreed with the grader on 21 (Cohen's kappa 1.00" in words(html)
+
+
+def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: ExplainPage) -> None:
+    measured = Measured(answers=518, precision=0.8, recall=0.7, false_accepted=0.1, unsure=0.12)
+    page = replace(page, exercise=replace(page.exercise, measured=measured))
+    html = words(explained(page))
+    assert "This is practice and never the only mark." in html
+    assert "did not leave it" in html
+    assert limits_sentence(measured) in html
+    assert "took 10% of false statements for right" in html
+
+
+def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
+    page: ExplainPage, context: Context
+) -> None:
+    visit = frame.visit_of(context, opened("b1"))
+    run = context.store.runs.start(
+        visit.profile.id, cards=0, seed=1, question_ids=(), prompt_id="explain-lora", started_at=visit.now
+    )
+    exercise = page.exercise
+    box = exercise.show(visit, run)
+    piece = exercise.act(press(box.html, "submit", fields={"answer": [TEXT]}), visit, run)
+    assert piece is not None
+    exercise.room.finish()
+    piece = exercise.act({"act": "poll", "attempt": piece.key}, visit, run)
+    assert piece is not None
+    assert "Go on Enter" in words(piece.html)
+    assert "Contradicted" in idea(piece.html, 2)
+    assert exercise.steps(visit, run).finished
+    assert exercise.summary(visit, run) == "1 of 4 concepts explained."
+    press_of_ours = press(piece.html, "claim")
+    assert press_of_ours["act"] in exercise.acts
+    assert exercise.act(press_of_ours, visit, run) is not None
+    assert exercise.act({"act": "draft", "prompt": "explain-lora", "value": "x"}, visit, run) is None
+
+
+# ---- prompts of one's own
+
+LINES = ["apple: fruit", "brick: houses", "cloud: weather", "daisy: flowers"]
+
+
+def own(page: ExplainPage, lines: list[str], *, prompt_id: str = "") -> str:
+    """The id of a saved prompt."""
+    fields = {"id": [prompt_id], "text": ["Explain $5 <things>."], "hint": [""], "concept": lines}
+    goto = page.act({"act": "own-save", "fields": fields}, opened("b1"))["goto"]
+    return goto.split("prompt=")[1].split("&")[0]
+
+
+def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer(page: ExplainPage) -> None:
+    form = words(page.load(opened("b1", "own=new")))
+    assert "on your own prompts is not known" in form
+    prompt_id = own(page, LINES)
+    assert "Explain $5 <things>." in words(page.load(opened("b1")))
+    box = page.load(opened("b1", f"prompt={prompt_id}&saved=yes"))
+    assert "Try it on an answer now." in words(box)
+    html = act(page, box, "submit", fields={"answer": ["We say apple. We do not brick."]})
+    page.exercise.room.finish()
+    html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
+    assert "Covered" in idea(html, 1)
+    assert "Contradicted" in idea(html, 2)
+    assert "on your own prompts is not known" in words(html)
+    with pytest.raises(Exception, match="There is no prompt"):
+        page.load(opened("b2", f"prompt={prompt_id}"))
+
+
+def test_changing_a_concept_reads_again_what_it_touches_and_nothing_else(
+    page: ExplainPage, desk: RuleDesk
+) -> None:
+    prompt_id = own(page, LINES)
+    box = page.load(opened("b1", f"prompt={prompt_id}"))
+    act(page, box, "submit", fields={"answer": ["We say apple. We say bread."]})
+    page.exercise.room.finish()
+    own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
+    page.exercise.room.finish()
+    attempt = newest(page)
+    assert (attempt.verdicts or {})["concept-2"] == "covered"
+    assert [len(attempt.of(f"concept-{number}")) for number in (1, 2, 3, 4)] == [1, 2, 1, 1]
+    own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
+    assert len(desk.read) == 2
+
+
+def test_a_mark_on_an_earlier_wording_no_longer_counts(page: ExplainPage) -> None:
+    prompt_id = own(page, LINES)
+    act(page, page.load(opened("b1", f"prompt={prompt_id}")), "submit", fields={"answer": ["We say apple."]})
+    page.exercise.room.finish()
+    html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
+    mark = {"concept": ["concept-2"], "verdict": ["covered"], "reason": ["Meant."]}
+    act(page, html, "override", fields=mark)
+    assert (newest(page).verdicts or {})["concept-2"] == "covered"
+    own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
+    page.exercise.room.finish()
+    assert (newest(page).verdicts or {})["concept-2"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (LINES[:3], "3 of 4 concepts are written"),
+        ([*LINES[:3], " "], "3 of 4 concepts are written"),
+        ([*LINES[:3], LINES[0].upper()], "Two concepts are the same"),
+        ([*LINES[:3], "x" * 400], "has 400 characters"),
+    ],
+)
+def test_an_own_prompt_that_cannot_be_graded_is_refused_in_words(
+    page: ExplainPage, lines: list[str], why: str
+) -> None:
+    with pytest.raises(Exception, match=why):
+        own(page, lines)
+
+
+def test_a_withdrawn_prompt_is_off_the_list(page: ExplainPage) -> None:
+    prompt_id = own(page, LINES)
+    form = page.load(opened("b1", f"own={prompt_id}"))
+    page.act(press(form, "own-withdraw"), opened("b1"))
+    assert "Explain $5" not in words(page.load(opened("b1")))

@@ -1,0 +1,84 @@
+"""Families: the same question for everyone by its id, computed by the lab, wrong options wrong."""
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - families compute their numbers
+from quizzes import families
+from quizzes.bank.bank import load_bank
+from quizzes.families import FAMILIES
+from quizzes.families.drawn import Drawn, Right, Slip
+from quizzes.kinds.choices import Single
+from quizzes.kinds.numbers import within
+from quizzes.kinds.numeric import Numeric
+from study.base.checks import holds
+from study.content.concepts import ConceptMap
+
+SEEDS = range(1000)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_two_answers_are_equal_and_no_wrong_one_is_right(family: str) -> None:
+    for seed in SEEDS:
+        question = families.question(family, seed)
+        task = question.task
+        if isinstance(task, Single):
+            assert len({option.text for option in task.options}) == len(task.options) >= 3
+            assert sum(option.correct for option in task.options) == 1
+        else:
+            assert isinstance(task, Numeric)
+            assert not [slip for slip in task.slips if task.grade({"text": str(slip.value)}).correct]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_right_number_is_the_labs_and_the_last_step_shows_it(family: str) -> None:
+    for seed in range(50):
+        question = families.question(family, seed)
+        assert all(holds(check) for check in question.evidence.checks)
+        assert question.steps
+        assert question.hint
+        task = question.task
+        text = task.text if isinstance(task, Numeric) else question.right.text
+        assert text.split()[0] in question.steps[-1], (question.id, text)
+
+
+def test_an_id_draws_the_same_question_every_time(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    for family in FAMILIES.values():
+        question = bank.by_id[families.question_id(family.id, 1234)]
+        assert question == bank.by_id[question.id]
+        assert bank.concepts_of[question.id] == family.concepts
+    assert families.question("lora-matrix-count", 1234).task.answer == {"option": "right"}
+
+
+@pytest.mark.parametrize(
+    "written", ["lora-matrix-count@", "lora-matrix-count@01", "gone@3", "x@1@2", "q-rank"]
+)
+def test_what_is_no_family_with_a_seed_is_not_found(concepts: ConceptMap, written: str) -> None:
+    assert families.find(written) is None
+    assert written not in load_bank(concepts).by_id
+
+
+def test_families_are_in_every_pool_once_and_are_not_listed_as_written(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    pool = bank.pool(seed=7)
+    assert len(pool) == len(bank.questions) + len(FAMILIES)
+    assert pool == bank.pool(seed=7)
+    assert {question.id for question in pool} - set(bank.by_id) == {q.id for q in pool if "@" in q.id}
+
+
+def test_a_draw_with_a_wrong_option_that_is_right_is_a_bug() -> None:
+    right = Right(value=8, text="8", feedback="so")
+    slip = Slip(id="same", value=8.0, text="eight", misconception="m", feedback="why")
+    other = Slip(id="other", value=9, text="9", misconception="m", feedback="why")
+    with pytest.raises(ValueError, match="a wrong one is right"):
+        Drawn(
+            kind="single",
+            stem="?",
+            right=right,
+            wrong=(slip, other),
+            steps=("8",),
+            hint="h",
+            keep="k",
+            source="a book",
+        )
+    assert within(right.value, slip.value, tolerance=0)

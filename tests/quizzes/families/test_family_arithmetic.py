@@ -1,0 +1,214 @@
+"""What families draw, over a thousand seeds each: options apart and fair, texts readable, numbers right."""
+
+import hashlib
+import math
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+from statistics import mean
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - families compute their numbers
+from lora_lab.parameters.shapes import find_shape
+from quizzes import families
+from quizzes.families import FAMILIES
+from quizzes.families.drawn import Drawn
+from quizzes.families.models import MODELS, NAMES, Model
+from quizzes.kinds.choices import Single
+from quizzes.kinds.numbers import known, shown, within, worth
+from quizzes.kinds.numeric import Numeric
+from study.base.checks import evaluate, prints
+from study.content.concepts import ConceptMap
+from study.content.yaml_reader import LEVELS
+from tests.quizzes.stems import SOLUTIONS, equations, solved
+
+ROOT = Path(__file__).parents[3]
+SEEDS = 1000
+SOME = range(0, SEEDS, 25)
+EACH = pytest.mark.parametrize("family", FAMILIES)
+SINGLE = pytest.mark.parametrize(
+    "family", [f for f in FAMILIES if FAMILIES[f].draw(Random("0")).kind == "single"]
+)
+
+# A placeholder never filled in, a float's own spelling, a number that is none, a leftover of a join.
+UNREADABLE = re.compile(
+    r"[{}$]|\d[eE][-+]?\d|\b(?:nan|inf|None)\b|\d\.\d{10,}|\d\.0\b(?!\d| [GMk]B)|  |\.\.|,,|\(\)| \.| ,"
+)
+
+PRINT_DIGEST = """
+import hashlib
+import lora_lab.quantities
+from quizzes import families
+drawn = [families.question(family, seed) for family in families.FAMILIES for seed in range(0, 1000, 97)]
+print(hashlib.sha256(repr(drawn).encode()).hexdigest())
+"""
+
+
+@cache
+def drawn(family: str) -> tuple[Drawn, ...]:
+    return tuple(FAMILIES[family].draw(Random(families.question_id(family, seed))) for seed in range(SEEDS))
+
+
+def texts(question: Drawn) -> Iterator[str]:
+    """All that a learner can read."""
+    yield from (question.stem, question.hint, question.keep, question.source, *question.steps)
+    yield from (question.right.feedback, shown(question.tolerance))
+    for slip in question.wrong:
+        yield from (slip.feedback, slip.misconception)
+    yield from options(question) if question.kind == "single" else (shown(question.right.value),)
+
+
+def options(question: Drawn) -> list[str]:
+    """The right option first."""
+    return [question.right.text, *(slip.text for slip in question.wrong)]
+
+
+def values(question: Drawn) -> list[float]:
+    """The right number first."""
+    return [question.right.value, *(slip.value for slip in question.wrong)]
+
+
+def alone_at(extreme: Callable[[Sequence[float]], float], right_first: Sequence[float]) -> bool:
+    """Whether the right one is the smallest or largest, and no other is."""
+    found = extreme(right_first)
+    return found == right_first[0] and list(right_first).count(found) == 1
+
+
+@EACH
+def test_no_two_answers_are_equal_and_at_least_two_are_wrong(family: str) -> None:
+    for question in drawn(family):
+        reach = 2 * question.tolerance if question.kind == "numeric" else 0.0
+        right, *wrong = values(question)
+        assert len(wrong) >= 2, question.stem
+        assert len({right, *wrong}) == len(wrong) + 1, question.stem
+        assert not [value for value in wrong if within(value, right, tolerance=reach)], question.stem
+        if question.kind == "single":
+            assert len(set(options(question))) == len(wrong) + 1, question.stem
+        feedback = [question.right.feedback, *(slip.feedback for slip in question.wrong)]
+        assert len(set(feedback)) == len(wrong) + 1, question.stem
+        assert question.tolerance <= 0.05 * abs(right), question.stem
+
+
+@EACH
+def test_the_right_number_is_in_the_last_step(family: str) -> None:
+    for question in drawn(family):
+        right = shown(question.right.value) if question.kind == "numeric" else question.right.text
+        number = right.removesuffix(" bits per weight")
+        assert re.search(rf"(?<![\d.,]){re.escape(number)}(?!\d|[.,]\d)", question.steps[-1]), question.steps
+
+
+@EACH
+def test_what_the_steps_compute_is_what_they_say(family: str) -> None:
+    for question in drawn(family)[::10]:
+        for step in question.steps:
+            for computed, said in equations(step):
+                assert math.isclose(computed, said, rel_tol=1e-4, abs_tol=1e-7), step
+
+
+@EACH
+def test_checks_are_printed_and_evaluate_to_the_answer(family: str) -> None:
+    for seed in SOME:
+        question = drawn(family)[seed]
+        assert question.checks or question.source
+        assert all(evaluate(check) == check.expect for check in question.checks), question.stem
+        printed = " ".join(texts(question))
+        assert all(prints(printed, check) for check in question.checks), question.checks
+        if family not in SOLUTIONS:
+            answer = question.checks[-1].expect / worth(question.unit)
+            assert within(answer, question.right.value, tolerance=0), question.stem
+
+
+@pytest.mark.parametrize("family", SOLUTIONS)
+def test_an_answer_that_is_no_single_check_follows_from_the_text(family: str) -> None:
+    for question in drawn(family):
+        answer, right = solved(family, question.stem), question.right.value
+        # Texts round: levels to four digits, bits to seven.
+        assert math.isclose(answer, right, rel_tol=1e-3 if family == "nearest-level" else 1e-6), question.stem
+
+
+@EACH
+def test_texts_are_whole_and_their_numbers_readable(family: str) -> None:
+    for question in drawn(family):
+        printed = "\n".join(texts(question))
+        assert not UNREADABLE.search(printed), printed
+        assert question.hint
+        assert question.keep
+        assert question.stem.endswith("?"), question.stem
+        assert len(question.stem) < 420, question.stem
+        assert known(question.unit)
+
+
+@SINGLE
+def test_neither_length_nor_size_nor_place_gives_the_right_option_away(family: str) -> None:
+    for extreme in (min, max):
+        share = mean(alone_at(extreme, [len(text) for text in options(q)]) for q in drawn(family))
+        assert share < 0.6, f"the right option has the {extreme.__name__} length in {share:.0%}"
+        share = mean(alone_at(extreme, values(q)) for q in drawn(family))
+        assert share < 0.75, f"the right number is the {extreme.__name__} in {share:.0%}"
+    places: Counter[str] = Counter()
+    for seed in SOME:
+        task = families.question(family, seed).task
+        assert isinstance(task, Single)
+        for quiz in range(10):
+            offered = task.offered(f"{quiz}/{family}@{seed}")
+            places.update(letter for letter, choice in offered if choice.id == "right")
+    assert max(places.values()) < 0.45 * places.total(), places
+
+
+def test_right_options_are_on_the_whole_as_long_as_wrong_ones() -> None:
+    singles = [q for family in FAMILIES for q in drawn(family)[::10] if q.kind == "single"]
+    right = mean(len(question.right.text) for question in singles)
+    wrong = mean(len(slip.text) for question in singles for slip in question.wrong)
+    assert 0.9 < right / wrong < 1.1, right / wrong
+
+
+@EACH
+def test_a_numeric_answer_is_graded_right_and_a_slip_by_its_name(family: str) -> None:
+    for seed in SOME:
+        task = families.question(family, seed).task
+        if isinstance(task, Numeric):
+            assert task.grade({"text": task.text}).correct, task
+            for slip in task.slips:
+                assert task.grade({"text": shown(slip.value)}).parts[0].id == slip.id, (seed, slip)
+
+
+@EACH
+def test_a_family_asks_at_least_20_different_questions(family: str) -> None:
+    assert len({question.stem for question in drawn(family)}) >= 20
+
+
+@EACH
+def test_a_family_is_about_concepts_that_exist(family: str, concepts: ConceptMap) -> None:
+    assert FAMILIES[family].concepts
+    assert set(FAMILIES[family].concepts) <= set(concepts.by_id)
+    assert FAMILIES[family].level in LEVELS
+
+
+def test_another_process_draws_the_same_questions() -> None:
+    here = [families.question(family, seed) for family in FAMILIES for seed in range(0, SEEDS, 97)]
+    there = subprocess.run(
+        [sys.executable, "-c", PRINT_DIGEST], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == hashlib.sha256(repr(here).encode()).hexdigest()
+
+
+def test_there_are_families_of_every_level_and_both_kinds() -> None:
+    assert len(FAMILIES) >= 26
+    levels = Counter(family.level for family in FAMILIES.values())
+    kinds = Counter(drawn(family)[0].kind for family in FAMILIES)
+    assert min(levels[level] for level in LEVELS) >= 6, levels
+    assert min(kinds.values()) >= 8, kinds
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_a_model_has_the_sides_that_the_lab_knows(model: Model) -> None:
+    shape = find_shape(model.id)
+    sides = {linear.role: (linear.d_in, linear.d_out) for linear in shape.linears}
+    assert {part: model.sides(part) for part in NAMES} == {part: sides[part] for part in NAMES}
+    assert model.layers == shape.layers

@@ -1,0 +1,52 @@
+"""Statements rejected as a whole: the frame is taken off, and what stays is what was rejected."""
+
+import pytest
+
+from quizzes.grader.grading import grade
+from quizzes.grader.rejections import LONGEST_CHARACTERS, Rejection, rejection_in
+from tests.quizzes.toy_grader import LIMITS, TOY, toy_score
+
+
+@pytest.mark.parametrize(
+    ("text", "statement", "instead"),
+    [
+        ("It's a myth that the base is retrained.", "the base is retrained", ""),
+        ("It is not true that alpha is learned; it is set.", "alpha is learned", "it is set."),
+        ("The idea that r is a learning rate is simply wrong.", "r is a learning rate", ""),
+        ("That merging slows inference is false.", "merging slows inference", ""),
+        ("People say the chip computes in 4 bits, this is wrong.", "the chip computes in 4 bits", ""),
+        ("Anyone claiming the weights drift is mistaken.", "the weights drift", ""),
+        ("Don't believe that activations vanish!", "activations vanish", ""),
+        ('"The scales cost nothing" is nonsense.', "The scales cost nothing", ""),
+    ],
+)
+def test_what_is_rejected_is_found(text: str, statement: str, instead: str) -> None:
+    assert rejection_in(text) == Rejection(statement=statement, instead=instead)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The base is not updated.",
+        "It is wrong.",
+        "Memory shrinks because gradients are not stored.",
+        "It's a myth that " + "x" * LONGEST_CHARACTERS,
+    ],
+)
+def test_an_ordinary_sentence_rejects_nothing_as_a_whole(text: str) -> None:
+    assert rejection_in(text) is None
+
+
+def test_rejecting_a_statement_turns_its_verdict_round() -> None:
+    assert (
+        grade(TOY, "It's a myth that we say apple.", toy_score, LIMITS).verdicts["concept-1"]
+        == "contradicted"
+    )
+    assert (
+        grade(TOY, "It's a myth that we do not apple.", toy_score, LIMITS).verdicts["concept-1"] == "covered"
+    )
+
+
+def test_what_is_said_instead_counts_as_well() -> None:
+    found = grade(TOY, "It's a myth that we do not apple; we say brick.", toy_score, LIMITS).verdicts
+    assert list(found.values()) == ["covered", "covered", "missing", "missing"]

@@ -1,0 +1,72 @@
+"""Numbers as people type them are read, and what is shown is read back."""
+
+import math
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quizzes.kinds.numbers import in_unit, read_number, shown
+from study.base.errors import LearnerError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1200000", 1.2e6),
+        ("1,200,000", 1.2e6),
+        ("1 200 000", 1.2e6),
+        ("1.2e6", 1.2e6),
+        ("1.2E+6", 1.2e6),
+        ("1.2 × 10^6", 1.2e6),
+        ("1.2 million", 1.2e6),
+        ("1.2M parameters", 1.2e6),
+        ("0,5", 0.5),
+        ("0,125", 0.125),
+        (".5", 0.5),
+        ("-3", -3),
+        ("−3", -3),
+        ("1,200.5", 1200.5),
+    ],
+)
+def test_a_number_is_read_in_every_usual_spelling(text: str, value: float) -> None:
+    assert read_number(text).value == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("412 MB", "MB", 412),
+        ("0.412 gb", "MB", 412),
+        ("1 GiB", "MB", 1073.741824),
+        ("4.5 bits/weight", "bits per weight", 4.5),
+        ("1.78 percent", "%", 1.78),
+        ("4.5 bits", "bits per weight", 4.5),
+        ("7", "GB", 7),
+    ],
+)
+def test_units_are_read_by_any_name_and_converted(text: str, unit: str, value: float) -> None:
+    assert in_unit(text, unit) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.2.3", "1,2,3", "12 apples", "1e99", "--4"])
+def test_what_is_no_number_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(LearnerError, match=r"Write|Leave it out"):
+        read_number(text)
+
+
+@given(value=st.integers(-(10**12), 10**12))
+def test_a_whole_number_is_read_back_as_it_is_shown(value: int) -> None:
+    assert read_number(shown(value)).value == value
+
+
+@given(value=st.floats(1e-3, 1e9))
+def test_any_number_is_read_back_to_seven_decimals(value: float) -> None:
+    assert read_number(shown(value)).value == pytest.approx(value, abs=1e-7)
+
+
+@given(text=st.text(max_size=20))
+def test_any_text_is_a_number_or_a_learners_error(text: str) -> None:
+    with suppress(LearnerError):
+        assert math.isfinite(read_number(text).value)

@@ -1,0 +1,187 @@
+"""The Quiz page as functions: choose, answer, feedback, summary, and an address that anyone can open."""
+
+from datetime import datetime
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - feedback shows the numbers it was checked against
+from flashcards.review.presenter import card_exercise
+from quizzes.bank.bank import Question
+from quizzes.pages.quiz import QuizPage
+from quizzes.session.presenter import quiz_exercise
+from quizzes.session.session import position
+from study.ports.context import Context
+from study.store.quizzes import QuizAnswer, QuizRecord
+from study.web import frame
+from study.web.frame import Reply
+from tests.quizzes.answering import right_fields, wrong_fields, wrong_response
+from tests.visits import opened, press, query_of, words
+
+
+@pytest.fixture
+def page(context: Context) -> QuizPage:
+    cards = card_exercise(context)
+    return QuizPage(context=context, exercise=quiz_exercise(context, ask_for_cards=cards.ask_for))
+
+
+def start(page: QuizPage, **chosen: str) -> Reply:
+    form = {name: [value] for name, value in {"length": "5", "seed": "7", **chosen}.items()}
+    return page.act({"act": "start", "fields": form}, opened("b1"))
+
+
+def question_in(page: QuizPage, html: str) -> Question:
+    return page.exercise.sittings.bank.by_id[press(html, "answer")["question"]]
+
+
+def answer(page: QuizPage, html: str, query: str, *, correct: bool, seed: int = 7) -> Reply:
+    """Give the right answer; or a wrong one, and then look at the solution instead of trying again."""
+    fields = (right_fields if correct else wrong_fields)(question_in(page, html), seed=seed)
+    reply = page.act(press(html, "answer", query=query, fields=fields), opened("b1"))
+    if correct or "error" in reply:
+        return reply
+    return page.act(press(reply["html"], "give-up", query=query), opened("b1"))
+
+
+def onward(page: QuizPage, query: str) -> Reply:
+    return page.act({"act": "next", "query": query}, opened("b1"))
+
+
+def test_the_address_of_a_quiz_holds_its_choice_and_seed(page: QuizPage) -> None:
+    started = start(page, topic="qlora")
+    assert started["url"] == "/quiz?topic=qlora&n=5&seed=7"
+    assert question_in(page, started["html"]).topic == "qlora"
+
+
+def test_the_right_option_is_not_marked_before_the_answer(page: QuizPage) -> None:
+    html = start(page, topic="lora")["html"]
+    question = question_in(page, html)
+    assert "right" not in words(html)
+    for option in question.options:
+        assert option.feedback not in words(html)
+
+
+def test_a_wrong_answer_explains_the_chosen_and_the_right_option(page: QuizPage) -> None:
+    started = start(page, topic="lora")
+    question = question_in(page, started["html"])
+    reply = answer(page, started["html"], query_of(started["url"]), correct=False)
+    shown = words(reply["html"])
+    assert "✗ Your answer, not right" in shown
+    assert "✓ The right answer" in shown
+    assert question.keep in shown or "$" in question.keep or "`" in question.keep
+    assert "is right:" in reply["say"] or "The right answer is" in reply["say"]
+    assert reply["focus"] == "#next"
+
+
+def test_a_miss_makes_cards_due_and_a_right_answer_does_not(page: QuizPage) -> None:
+    started = start(page)
+    query = query_of(started["url"])
+    answer(page, started["html"], query, correct=True)
+    [profile] = page.context.store.profiles.all()
+    assert page.context.store.cards.requests(profile.id) == {}
+    html = onward(page, query)["html"]
+    missed = question_in(page, html)
+    answer(page, html, query, correct=False)
+    requests = page.context.store.cards.requests(profile.id).values()
+    assert {request.because for request in requests} == {missed.id}
+
+
+def test_a_reload_goes_on_at_the_same_question(page: QuizPage) -> None:
+    started = start(page)
+    query = query_of(started["url"])
+    answer(page, started["html"], query, correct=True)
+    second = onward(page, query)["html"]
+    reloaded = page.load(opened("b1", query[1:]))
+    assert press(reloaded, "answer")["question"] == press(second, "answer")["question"]
+    assert "Question 2 of 5" in words(reloaded)
+
+
+def test_the_summary_says_what_to_review(page: QuizPage) -> None:
+    started = start(page)
+    html, query, asked = started["html"], query_of(started["url"]), []
+    for number in range(5):
+        asked.append(question_in(page, html))
+        answer(page, html, query, correct=number > 0)
+        html = onward(page, query)["html"]
+    assert "4 of 5 right." in words(html)
+    assert f'href="/cards?concept={asked[0].concepts[0]}"' in html
+    assert "Seed 7" in words(html)
+    assert words(page.load(opened("b1", query[1:]))) == words(html)
+
+
+def test_a_shared_address_offers_the_same_questions_to_someone_else(page: QuizPage) -> None:
+    started = start(page)
+    query = query_of(started["url"])
+    offered = page.load(opened("b2", query[1:]))
+    assert "This address is a quiz of 5 questions, seed 7." in words(offered)
+    theirs = page.act({"act": "again", "query": query}, opened("b2"))
+    assert question_in(page, theirs["html"]) == question_in(page, started["html"])
+
+
+def test_an_address_that_no_question_fits_says_so(page: QuizPage) -> None:
+    html = page.load(opened("b1", "topic=no-such-topic&n=5&seed=7"))
+    assert "No question is in the quiz of this address." in words(html)
+    assert "Start this quiz" not in words(html)
+
+
+def test_an_unfinished_quiz_is_offered_again(page: QuizPage) -> None:
+    started = start(page)
+    answer(page, started["html"], query_of(started["url"]), correct=True)
+    html = page.load(opened("b1"))
+    assert "Go on with your quiz" in words(html)
+    assert "1 of 5 answered" in words(html)
+
+
+def test_checking_without_a_choice_says_what_to_do(page: QuizPage) -> None:
+    html = start(page, topic="lora")["html"]
+    with pytest.raises(Exception, match="No answer is chosen yet"):
+        page.act(press(html, "answer", fields={}), opened("b1"))
+
+
+def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) -> None:
+    started = start(page)
+    query = query_of(started["url"])
+    answer(page, started["html"], query, correct=False)
+    again = answer(page, started["html"], query, correct=True)
+    assert "Your first answer counts" in again["error"]
+    assert "Question 2 of 5" in words(again["html"])
+
+
+def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
+    page: QuizPage, context: Context, now: datetime
+) -> None:
+    bank = page.exercise.sittings.bank
+    visit = frame.visit_of(context, opened("b1"))
+    for question in bank.pool(seed=1):
+        record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+        html = page.exercise.question(visit, record, position(bank, record, [])).html
+        shown = words(html)
+        grade = question.task.grade(question.task.answer)
+        assert 'value="right"' not in html
+        assert question.keep not in html
+        for part in grade.parts:
+            assert not part.feedback or part.feedback not in shown, question.id
+            assert not part.misconception or part.misconception not in shown, question.id
+        if question.kind in ("numeric", "short-text", "cloze"):
+            for part in grade.parts:
+                assert f'value="{part.text}"' not in html, question.id
+
+
+def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
+    page: QuizPage, context: Context, now: datetime
+) -> None:
+    bank = page.exercise.sittings.bank
+    for question in bank.pool(seed=1):
+        record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+        given = QuizAnswer(
+            question_id=question.id,
+            option="",
+            correct=False,
+            answered_at=now,
+            duration_ms=1,
+            response=wrong_response(question),
+        )
+        shown = words(page.exercise.explained(record, question, given))
+        assert "✗" in shown, question.id
+        assert "✓" in shown or question.kind in ("multiple", "ordering"), question.id
+        assert "Source: " in shown or "Checked, computed here: " in shown, question.id
+        assert ("Worked out" in shown) is bool(question.steps), question.id

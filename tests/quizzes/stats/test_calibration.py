@@ -1,0 +1,68 @@
+"""Confidence beside results: Brier score by hand, shares by tap, and charts that say which way it is off."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from quizzes.stats.calibration import (
+    STANDS_FOR,
+    Said,
+    brier,
+    brier_by_week,
+    by_confidence,
+    calibration_figures,
+)
+from study.base.days import StudyDays
+from study.plots.render import render
+from study.store.quizzes import Confidence
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+TODAY = date(2026, 3, 4)
+UTC_DAYS = StudyDays(zone=UTC)
+
+
+def said(confidence: Confidence, *results: bool, days_ago: int = 0) -> list[Said]:
+    at = NOW - timedelta(days=days_ago)
+    return [Said(confidence=confidence, correct=correct, at=at) for correct in results]
+
+
+def test_the_brier_score_is_the_mean_squared_distance() -> None:
+    both = said("sure", True, False)
+    assert brier(both) == pytest.approx(((0.9 - 1) ** 2 + 0.9**2) / 2)
+    assert brier(said("guess", True, False)) == pytest.approx(0.25)
+
+
+def test_each_tap_stands_for_the_middle_of_the_range_in_which_it_pays_best() -> None:
+    def marks(chance: float) -> dict[Confidence, float]:
+        return {"guess": chance, "think": 4 * chance - 2, "sure": 9 * chance - 6}
+
+    for confidence, chance in STANDS_FOR.items():
+        paid = marks(chance)
+        assert max(paid, key=paid.__getitem__) == confidence
+
+
+def test_shares_are_counted_by_tap_and_scores_by_week() -> None:
+    answers = [*said("sure", True, True, False, days_ago=9), *said("guess", False)]
+    shares = by_confidence(answers)
+    assert {name: (share.hits, share.trials) for name, share in shares.items()} == {
+        "guess": (0, 1),
+        "sure": (2, 3),
+    }
+    weeks = brier_by_week(answers, now=NOW, days=UTC_DAYS)
+    assert {day: count for day, (_, count) in weeks.items()} == {date(2026, 2, 25): 3, TODAY: 1}
+
+
+@pytest.mark.parametrize(
+    ("rights", "finding"), [(20, "more often than"), (2, "less often than"), (18, "about as often as")]
+)
+def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -> None:
+    answers = said("sure", *([True] * rights * 3 + [False] * (20 - rights) * 3))
+    calibration, score = calibration_figures(answers, now=NOW, days=UTC_DAYS)
+    assert finding in calibration.title
+    assert "Brier score" in score.title
+    for plot in (calibration, score):
+        assert render(plot, "svg", on_page=True)
+
+
+def test_without_a_tap_there_is_no_chart() -> None:
+    assert list(calibration_figures([], now=NOW, days=UTC_DAYS)) == []

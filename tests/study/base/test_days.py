@@ -1,0 +1,54 @@
+"""Study days: four in the morning is where one ends and the next begins."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.base.days import day_end, day_start, study_day
+from study.base.errors import LearnerError
+from study.store.preferences_and_drafts import Preferences
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
+
+
+def test_a_late_evening_belongs_to_the_day_before() -> None:
+    late = datetime(2026, 3, 5, 2, 30, tzinfo=BERLIN)
+    assert study_day(late, zone=BERLIN) == date(2026, 3, 4)
+    assert study_day(late + timedelta(hours=2), zone=BERLIN) == date(2026, 3, 5)
+
+
+@given(moment=MOMENTS)
+def test_a_moment_lies_within_its_day_even_when_clocks_change(moment: datetime) -> None:
+    begins, ends = day_start(moment, zone=BERLIN), day_end(moment, zone=BERLIN)
+    assert begins <= moment < ends
+    assert study_day(begins, zone=BERLIN) == study_day(moment, zone=BERLIN)
+    assert study_day(ends, zone=BERLIN) == study_day(moment, zone=BERLIN) + timedelta(days=1)
+    assert timedelta(hours=23) <= ends - begins <= timedelta(hours=25)
+
+
+def test_a_learner_chooses_when_a_day_begins_and_where() -> None:
+    tokyo = Preferences(time_zone="Asia/Tokyo", day_begins_hour=0).days
+    night = datetime(2026, 3, 4, 15, 30, tzinfo=UTC)  # half past midnight in Tokyo
+    assert tokyo.day(night) == date(2026, 3, 5)
+    assert Preferences(time_zone="Europe/Berlin").days.day(night) == date(2026, 3, 4)
+    assert tokyo.end(night) - tokyo.start(night) == timedelta(days=1)
+    assert tokyo.between(night, night + timedelta(days=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"time_zone": "Mars/Base"}, "No time zone is called 'Mars/Base'"),
+        ({"day_begins_hour": 24}, "Choose 0 to 23; 4 suits most people"),
+        ({"reviews_a_day": -1}, "-1 reviews a day is out of range"),
+        ({"card_order": "random"}, "Choose due, weakest, mixed"),
+    ],
+)
+def test_a_setting_that_cannot_be_says_what_can(chosen: dict[str, Any], words: str) -> None:
+    with pytest.raises(LearnerError, match=words):
+        Preferences(**chosen)

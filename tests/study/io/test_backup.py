@@ -1,0 +1,265 @@
+"""Backups: everything of a profile goes out and comes back equal, whatever tables there are."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import JSON, Boolean, Float, Integer, insert, select
+
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.scheduling.scheduler import preview
+from study.base.errors import LearnerError
+from study.base.import_limits import PACKAGE_BYTES
+from study.io.apply_import import Imports
+from study.io.backup import BackupExchange
+from study.io.exchange import File, Report
+from study.store import Store, open_store
+from study.store import schema as t
+from study.store.rows import LEFT_OUT, owned_tables, parents, read_rows
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Store]:
+    """The store of another machine."""
+    opened = open_store(f"sqlite:///{tmp_path / 'other.sqlite3'}")
+    yield opened
+    opened.close()
+
+
+def fill(store: Store, profile_id: str, *, day: int = 0) -> None:
+    """Two rows in every table that a profile owns, made from the schema: new tables are filled as well."""
+    with store.database.write() as connection:
+        for table in owned_tables():
+            for number in range(2):
+                values = {c.name: _value(c, f"{table.name}-{day}-{number}", number, day) for c in table.c}
+                values |= {"profile_id": profile_id} if "profile_id" in table.c else {}
+                for key in parents(table):
+                    of_parent = select(key.column).order_by(key.column.desc()).limit(1).offset(number)
+                    values[key.parent.name] = connection.scalar(of_parent)
+                if isinstance(table.primary_key.columns[0].type, Integer):
+                    values.pop("id", None)
+                connection.execute(insert(table).values(**values))
+
+
+def _value(column: Any, text: str, number: int, day: int) -> Any:
+    if isinstance(column.type, t.UtcDateTime):
+        return NOW + timedelta(days=day, minutes=number)
+    if column.table.name == "card_reviews" and column.name in ("before", "after"):
+        return None if column.name == "before" else preview(None, now=NOW)[2].after.to_json()
+    if column.name == "verb":
+        return "flag"
+    if column.name == "rating":
+        return number + 2
+    if isinstance(column.type, JSON):
+        return {"of": [text, number]}
+    if isinstance(column.type, Boolean):
+        return bool(number)
+    if isinstance(column.type, Integer):
+        return 1000 * day + number
+    if isinstance(column.type, Float):
+        return number + 0.25
+    return text[-column.type.length :] if getattr(column.type, "length", None) else text
+
+
+def exchange(store: Store, home: Path) -> BackupExchange:
+    return BackupExchange(store=store, home=home, row_problem=row_problem)
+
+
+def backup_of(store: Store, profile_id: str, home: Path) -> bytes:
+    [file] = exchange(store, home).export(profile_id, "json", now=NOW)
+    return file.content
+
+
+def restore(store: Store, profile_id: str, home: Path, content: bytes) -> Report:
+    plan = exchange(store, home).plan(profile_id, File(name="b.json", content=content), now=NOW)
+    return Imports(store=store, home=home).apply(profile_id, plan, file_name="b.json", now=NOW)
+
+
+def everything(store: Store) -> dict[str, list[Any]]:
+    """The whole database but the record of imports."""
+    with store.database.read() as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(select(table))]
+            for table in t.metadata.sorted_tables
+            if table.name not in ("imports", "import_undos")
+        }
+
+
+def rows(store: Store, profile_id: str) -> dict[str, list[dict[str, Any]]]:
+    with store.database.read() as connection:
+        return read_rows(connection, profile_id)
+
+
+def test_every_table_of_a_learner_is_in_the_backup() -> None:
+    names = {table.name for table in t.metadata.sorted_tables}
+    assert {table.name for table in owned_tables()} == names - LEFT_OUT
+
+
+def test_a_backup_comes_back_equal_on_another_machine(
+    store: Store, ana: str, other: Store, tmp_path: Path
+) -> None:
+    fill(store, ana)
+    home, there = tmp_path / "here", tmp_path / "there"
+    (home / "decks").mkdir(parents=True)
+    (home / "decks" / "mine.yaml").write_bytes("deck: Größe\n".encode() + b"\xff")
+    there.mkdir()
+    ben = other.profiles.add("browser", "Ben", now=NOW).id
+    before = everything(other)
+    content = backup_of(store, ana, home)
+    report = restore(other, ben, there, content)
+    assert report.counts["rejected"] == report.counts["changed"] == 0
+    assert rows(other, ben) == rows(store, ana)
+    assert (there / "decks" / "mine.yaml").read_bytes() == (home / "decks" / "mine.yaml").read_bytes()
+    again = restore(other, ben, there, gzip.decompress(gzip.compress(content)))
+    assert (again.counts["new"], again.counts["changed"]) == (0, 0)
+    for record in Imports(store=other, home=there).standing(ben):
+        Imports(store=other, home=there).undo(ben, record.id, now=NOW)
+    assert everything(other) == before
+    assert list((there / "decks").iterdir()) == []
+
+
+def test_a_second_backup_adds_only_what_came_since(
+    store: Store, ana: str, other: Store, tmp_path: Path
+) -> None:
+    fill(store, ana)
+    ben = other.profiles.add("browser", "Ben", now=NOW).id
+    restore(other, ben, tmp_path, backup_of(store, ana, tmp_path))
+    fill(store, ana, day=1)
+    report = restore(other, ben, tmp_path, backup_of(store, ana, tmp_path))
+    expected = sum(len(found) for found in rows(store, ana).values())
+    assert report.counts["new"] == report.counts["same"] == expected / 2
+    assert rows(other, ben) == rows(store, ana)
+
+
+def test_restoring_beside_another_learner_leaves_theirs_alone(store: Store, ana: str, tmp_path: Path) -> None:
+    fill(store, ana)
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    before = rows(store, ana)
+    restore(store, ben, tmp_path, backup_of(store, ana, tmp_path))
+    assert rows(store, ana) == before
+    assert {name: len(found) for name, found in rows(store, ben).items()} == {
+        name: len(found) for name, found in before.items()
+    }
+    assert len(store.cards.latest(ben)) == len(store.cards.latest(ana))
+
+
+def test_erasing_a_learner_empties_every_table_of_them_and_nothing_else(
+    store: Store, ana: str, tmp_path: Path
+) -> None:
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    before = everything(store)
+    eve = store.profiles.add("browser of Eve", "Eve", now=NOW).id
+    fill(store, eve)
+    restore(store, eve, tmp_path, backup_of(store, ana, tmp_path))
+    [record] = Imports(store=store, home=tmp_path).standing(eve)
+    Imports(store=store, home=tmp_path).undo(eve, record.id, now=NOW)
+    store.profiles.erase(eve)
+    assert everything(store) == before
+    assert ben in {profile.id for profile in store.profiles.all()}
+    with store.database.read() as connection:
+        assert (
+            connection.execute(select(t.imports)).all()
+            == connection.execute(select(t.import_undos)).all()
+            == []
+        )
+
+
+def test_what_is_newer_here_is_kept_and_said(store: Store, ana: str, tmp_path: Path) -> None:
+    rate(store, ana, "card", NOW)
+    store.notes.prefer(ana, new_cards_a_day=5)
+    content = backup_of(store, ana, tmp_path)
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    rate(store, ben, "card", NOW + timedelta(days=1))
+    store.notes.prefer(ben, new_cards_a_day=7)
+    before = everything(store)
+    report = restore(store, ben, tmp_path, content)
+    reasons = [reason for group in report.groups for reason, _ in group.reasons]
+    assert "you have rated this card here since" in reasons
+    assert (report.counts["changed"], store.notes.preferences(ben).new_cards_a_day) == (1, 5)
+    [record] = Imports(store=store, home=tmp_path).standing(ben)
+    Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
+    assert store.notes.preferences(ben).new_cards_a_day == 7
+    assert everything(store) == before
+
+
+def test_what_was_hung_on_an_import_since_goes_with_it(store: Store, ana: str, tmp_path: Path) -> None:
+    fill(store, ana)
+    content = backup_of(store, ana, tmp_path)
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    before = everything(store)
+    restore(store, ben, tmp_path, content)
+    attempt = store.explains.attempts(ben)[0].id
+    store.explains.judge(ben, attempt, {"rank": "covered"}, by="learner", at=NOW)
+    [record] = Imports(store=store, home=tmp_path).standing(ben)
+    Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"step": 999}, "is from a newer app"),
+        ({"tables": []}, "is not a backup of this app"),
+        ({"made_at": None}, "is not a backup of this app"),
+    ],
+)
+def test_a_file_that_is_no_backup_for_this_app_says_so(
+    store: Store, ana: str, tmp_path: Path, change: dict[str, Any], what: str
+) -> None:
+    document = {**json.loads(backup_of(store, ana, tmp_path)), **change}
+    with pytest.raises(LearnerError, match=what):
+        restore(store, ana, tmp_path, json.dumps(document).encode())
+
+
+def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana: str, tmp_path: Path) -> None:
+    fill(store, ana)
+    document = json.loads(backup_of(store, ana, tmp_path))
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    document["tables"]["card_reviews"][0]["after"] = {"phase": "?"}
+    document["tables"]["preferences"][0] |= {"name": "new_cards_a_day", "value": -5}
+    document["tables"]["card_verbs"][0] |= {"verb": "bury", "value": "tomorrow"}
+    document["tables"]["card_verbs"][1]["verb"] = "shred"
+    document["tables"]["drafts"][0]["saved_at"] = "yesterday"
+    document["tables"]["explain_attempts"][0]["colour"] = "red"
+    document["tables"]["no_such_table"] = [{}]
+    document["files"] = {"../evil.yaml": "x", "decks/.hidden": "x", "decks/a/b.yaml": "x", "runs/a.yaml": "x"}
+    report = restore(store, ben, tmp_path, json.dumps(document).encode())
+    reasons = {reason for group in report.groups for reason, _ in group.reasons}
+    assert reasons >= {
+        "the state after a rating can't be read",
+        "what was done with a card can't be read",
+        "new_cards_a_day can't be '-5'",
+        "saved_at is no moment with a time zone",
+        "this app has no colour there",
+        "this app keeps no such list",
+        "not a name of an own deck or question file",
+        "it belongs to something that is left out",
+    }
+    assert [path.name for path in tmp_path.rglob("*.yaml")] == []
+    assert store.notes.preferences(ben).new_cards_a_day == 10
+
+
+def test_a_bomb_is_not_unpacked(store: Store, ana: str, tmp_path: Path) -> None:
+    bomb = gzip.compress(b'{"format": "lora-study-backup", "x": "' + b" " * (PACKAGE_BYTES + 10))
+    with pytest.raises(LearnerError, match="unpacks to more than 64 MB"):
+        exchange(store, tmp_path).plan(ana, File(name="b.json.gz", content=bomb), now=NOW)
+
+
+def rate(store: Store, profile_id: str, card_id: str, at: datetime) -> None:
+    after = preview(None, now=at)[2].after.to_json()
+    store.cards.append(
+        profile_id,
+        card_id,
+        rating=3,
+        expected_review_id=0,
+        reviewed_at=at,
+        duration_ms=1000,
+        before=None,
+        after=after,
+    )

@@ -1,0 +1,171 @@
+"""Lesson texts: every problem named at once, numbers computed in place, terms that lead to concepts."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
+from lora_lab.figures import FIGURES
+from lora_lab.projects.content import projects
+from lora_lab.settings.run_form import spec_of_address
+from lora_lab.spec import TINY_MODEL, spec_from
+from lora_lab.views.lesson_link import lab_door
+from study.content.concepts import ConceptMap
+from study.content.yaml_reader import ContentError
+from study.lessons.lesson import Lesson, Lessons, read_lesson
+from study.lessons.lesson_text import LessonText, terms_of
+from study.text.computed_text import filled, problems_of
+from tests.study.lesson_files import CONCEPT, lesson, write_lesson
+from tests.visits import words
+
+TWO_MINUTES = {"steps": 20, "batch": 2, "seq_len_tokens": 128}  # on two cores: docs/performance.md
+
+
+@pytest.fixture(scope="module")
+def lessons(concepts: ConceptMap) -> Lessons:
+    return Lessons(concepts=concepts, check_preset=lab_door)
+
+
+def problem(folder: Path, content: dict[str, Any]) -> str:
+    with pytest.raises(ContentError) as raised:
+        read_lesson(write_lesson(folder, content), lab_door)
+    return str(raised.value)
+
+
+# ---- the app's own lessons
+
+
+def test_every_concept_has_a_lesson_with_sources_and_every_number_in_it_is_computed(
+    lessons: Lessons, concepts: ConceptMap
+) -> None:
+    found = {concept: lessons.find(concept) for concept in concepts.by_id}
+    assert [concept for concept, lesson in found.items() if lesson is None] == []
+    written = [lesson for lesson in found.values() if lesson]
+    assert [each.concept for each in written if not all(each.sources) or not each.deep.references] == []
+
+
+def test_every_lesson_names_a_figure_and_a_project_that_are_there(
+    lessons: Lessons, concepts: ConceptMap
+) -> None:
+    written = [lesson for concept in concepts.by_id if (lesson := lessons.find(concept))]
+    assert [each.concept for each in written if each.visualize.figure not in FIGURES] == []
+    assert [each.concept for each in written if each.project.project not in projects()] == []
+
+
+def test_every_preset_is_short_and_its_address_opens_the_lab_with_it(
+    lessons: Lessons, concepts: ConceptMap
+) -> None:
+    for concept in concepts.by_id:
+        found = lessons.find(concept)
+        assert found is not None
+        spec = spec_from(found.try_it.preset)
+        address = lab_door(found.try_it.preset).address
+        assert spec_of_address(dict(parse_qsl(address.partition("?")[2]))) == spec
+        if spec.model != TINY_MODEL:
+            assert all(getattr(spec, name) <= most for name, most in TWO_MINUTES.items()), concept
+
+
+# ---- the loader
+
+
+def test_a_lesson_is_read_whole(tmp_path: Path) -> None:
+    read = read_lesson(write_lesson(tmp_path), lab_door)
+    assert read.sources == ("arXiv:2106.09685 section 4.1", "PEFT docs")
+    assert read.learn.minutes == 4
+    assert len(read.learn.paragraphs) == 4
+    assert read.project.project == "does-rank-matter"
+
+
+def test_all_problems_of_a_lesson_are_reported_at_once_with_line_and_field(tmp_path: Path) -> None:
+    broken = lesson()
+    broken["learn"]["paragraphs"] = ["Only [[no_such_quantity x=1]]."]
+    broken["learn"]["minutes"] = 0
+    broken["why"]["problem"] = "It has [[nf4_level index=99]] of [[them."
+    broken["deep"]["references"] = []
+    broken["try"]["preset"] = {"rank": 0}
+    broken["project"]["project"] = "fly"
+    broken["metrics"]["extra"] = "?"
+    said = problem(tmp_path, broken)
+    assert "lora-rank.yaml:6  learn of lesson: `minutes` must be a whole number from 1 to 60, got 0" in said
+    assert "`paragraphs`: No quantity is called 'no_such_quantity'" in said
+    assert "`paragraphs` must have 4 to 8 entries, got 1" in said
+    assert "`problem`: [[nf4_level index=99]] can't be computed" in said
+    assert "`problem`: a `[[` or `]]` has no partner" in said
+    assert "`references` must name at least one source" in said
+    assert "`preset` is no run: rank must be 1 to 256, got 0." in said
+    assert "`project` must be one of does-rank-matter" in said
+    assert "unknown field `extra`" in said
+
+
+def test_a_lesson_must_be_that_of_its_file(tmp_path: Path) -> None:
+    assert "`concept` must be the name of the file, lora-rank" in problem(
+        tmp_path, lesson() | {"concept": "nf4"}
+    )
+
+
+def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: ConceptMap) -> None:
+    write_lesson(tmp_path)
+    found = Lessons(concepts=concepts, check_preset=lab_door, folder=tmp_path)
+    assert isinstance(found.find(CONCEPT), Lesson)
+    assert found.find("nf4") is None
+    assert found.find("../lora-rank") is None
+
+
+# ---- numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[linear_parameters d_in=4096 d_out=4096]]", "16,777,216"),
+        ("[[lora_parameters model=gpt3-175b rank=8 targets=q,v]]", "37,748,736"),
+        ("[[trainable_percent model=gpt3-175b rank=8 targets=q,v|percent]]", "0.0216 %"),
+        ("[[full_finetuning_bytes parameters=65000000000|GB]]", "780 GB"),
+        ("[[bits_per_param scheme=nf4|2]]", "4.50"),
+        ("[[nf4_level index=0|0]]", "−1"),
+        ("[[lora_scaling alpha=16 rank=64]]", "0.25"),
+    ],
+)
+def test_a_number_is_computed_where_it_stands(text: str, expected: str) -> None:
+    assert list(problems_of(text)) == []
+    assert filled(f"It is {text}.") == f"It is {expected}."
+
+
+def test_a_placeholder_with_an_unknown_unit_or_argument_is_a_problem() -> None:
+    assert "can't be printed as 'miles'" in next(problems_of("[[nf4_level index=1|miles]]"))
+    assert "'index' among its arguments" in next(problems_of("[[nf4_level index]]"))
+    assert "can't be computed" in next(problems_of("[[nf4_level place=1]]"))
+
+
+def test_a_number_says_how_it_was_computed_and_can_be_focused(concepts: ConceptMap) -> None:
+    html = LessonText(terms_of(concepts), CONCEPT).rich("It has [[linear_parameters d_in=8 d_out=8]] <b>.")
+    assert '<span class="num" tabindex="0">64<span class="tip" role="note">' in html
+    assert "computed here: linear_parameters(d_in=8, d_out=8)" in words(html)
+    assert "&lt;b&gt;" in html
+
+
+def test_numbers_in_formulas_and_code_are_computed_as_well(concepts: ConceptMap) -> None:
+    text = LessonText(terms_of(concepts), CONCEPT)
+    assert "<code>64</code>" in text.rich("`[[linear_parameters d_in=8 d_out=8]]`")
+    assert "<mn>64</mn>" in text.rich("$x = [[linear_parameters d_in=8 d_out=8]]$")
+    assert words(text.code("a < [[linear_parameters d_in=8 d_out=8]]")).startswith("a < 64")
+
+
+# ---- terms
+
+
+def test_a_term_leads_to_its_concept_where_it_comes_first_and_never_to_its_own(concepts: ConceptMap) -> None:
+    text = LessonText(terms_of(concepts), "lora-rank")
+    first = text.rich("QLoRA holds `NF4`. The rank r is not nf4, and QLoRA is no LoRA-like thing.")
+    assert first.count('href="/concept?id=qlora"') == 1
+    assert first.count('href="/concept?id=nf4">nf4</a>') == 1
+    assert "id=lora-rank" not in first
+    assert "id=lora-update" not in first
+    assert "href" not in text.rich("NF4 again.")
+
+
+def test_no_two_concepts_are_called_the_same(concepts: ConceptMap) -> None:
+    names = [t.lower() for c in concepts.by_id.values() for t in {c.name.lower(), *c.terms}]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []

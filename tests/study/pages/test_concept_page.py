@@ -1,0 +1,218 @@
+"""A concept's page and the map as functions: modes, what is remembered of them, and where they lead."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
+from flashcards.review.presenter import card_exercise
+from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import FIGURES
+from lora_lab.lab import Lab
+from lora_lab.projects.service import ProjectDesk
+from lora_lab.views.lesson_link import lab_door
+from quizzes.explain.presenter import explain_exercise
+from quizzes.session.challenge import Challenges
+from quizzes.session.operations import Sittings
+from quizzes.session.presenter import quiz_exercise
+from quizzes.session.quiz_options import QuizChoice
+from study.base.errors import LearnerError
+from study.learner.due import Subjects
+from study.learner.study_modes import STUDY_MODES, last_mode, told
+from study.lessons.lesson import Lessons
+from study.lessons.lesson_text import terms_of
+from study.pages.concept import ConceptPage
+from study.pages.learn import LearnPage
+from study.ports.context import Context
+from study.ports.doors import Doors
+from study.store import Store
+from tests.study.lesson_files import CONCEPT, write_lesson
+from tests.visits import opened, press, words
+
+ADDRESS = f"id={CONCEPT}"
+
+
+@dataclass
+class Reader:
+    """Ana's browser on the page."""
+
+    page: ConceptPage
+    sittings: Sittings
+    query: str = ADDRESS
+
+    def opens(self, more: str = "", concept: str = CONCEPT) -> str:
+        self.query = f"id={concept}{more}"
+        return self.page.load(opened("browser-of-ana", self.query))
+
+    def sends(self, act: str, mode: str, **values: Any) -> dict[str, Any]:
+        event = {"act": act, "concept": CONCEPT, "mode": mode, "query": f"?{self.query}"} | values
+        return dict(self.page.act(event, opened("browser-of-ana", self.query)))
+
+
+@pytest.fixture
+def subjects(context: Context) -> Subjects:
+    cards = card_exercise(context)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    return Subjects(
+        of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain_exercise(context).subjects
+    )
+
+
+@pytest.fixture
+def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) -> Reader:
+    write_lesson(tmp_path)
+    sittings = quiz_exercise(context, ask_for_cards=card_exercise(context).ask_for).sittings
+    lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
+    page = ConceptPage(
+        context=context,
+        subjects=subjects,
+        lessons=Lessons(concepts=context.concepts, check_preset=lab_door, folder=tmp_path),
+        terms=terms_of(context.concepts),
+        figures=FIGURES,
+        doors=Doors(
+            lab=lab_door,
+            challenge=Challenges(sittings=sittings, dice=context.dice).door,
+            project=ProjectDesk(store=context.store, lab=lab).door,
+        ),
+    )
+    return Reader(page, sittings)
+
+
+def test_a_concept_opens_with_its_place_on_the_map_and_nine_modes(ana_reads: Reader) -> None:
+    html = ana_reads.opens()
+    said = words(html)
+    assert "Before LoRA update" in said
+    assert "After Counting trainable parameters , Alpha and scaling" in said
+    assert html.count('data-act="mode" data-concept="lora-rank" data-mode=') == len(STUDY_MODES) == 9
+    assert "A pair holds 65,536 computed here: lora_parameters_matrix(d_in=4096" in said
+    assert "Where it breaks Numbers are no water." in said
+    assert 'href="/concept?id=qlora">QLoRA</a>' in html
+    assert 'href="/concept?id=lora-update">LoRA update</a>' in html
+    assert "Sources of these texts: arXiv:2106.09685 section 4.1; PEFT docs." in said
+
+
+def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
+    ana_reads: Reader, store: Store, ana: str
+) -> None:
+    html = ana_reads.opens()
+    reply = ana_reads.sends(**press(html, "done"))
+    assert reply["step"] == "/concept?id=lora-rank&mode=why"
+    assert reply["focus"] == "#mode"
+    assert reply["say"] == "Why: what it is for, about 3 minutes."
+    assert "Learn 4 min ✓ read Why 3 min opened" in words(reply["html"])
+    assert "The problem Too many numbers." in words(reply["html"])
+    assert last_mode(store.lessons.marks(ana, CONCEPT)) == "why"
+    assert "Why what it is for" in words(ana_reads.opens())
+    assert told(store.lessons.marks(ana)) == {CONCEPT: 1}
+
+
+def test_back_shows_the_mode_that_the_address_names(ana_reads: Reader) -> None:
+    html = ana_reads.opens()
+    assert 'data-address="/concept?id=lora-rank&amp;mode=learn"' in html
+    assert "data-address" not in ana_reads.opens("&mode=why")
+    reply = ana_reads.sends("here", "")
+    assert "The problem Too many numbers." in words(reply["html"])
+    assert "step" not in reply
+    assert 'data-title="Rank r of an adapter: Why"' in reply["html"]
+
+
+def test_opening_a_mode_twice_in_a_row_is_one_mark(ana_reads: Reader, store: Store, ana: str) -> None:
+    for _ in range(3):
+        ana_reads.opens("&mode=deep")
+    assert [mark.mode for mark in store.lessons.marks(ana)] == ["deep"]
+
+
+def test_where_reading_stopped_is_kept_for_each_mode(ana_reads: Reader) -> None:
+    assert "Go on from there" not in words(ana_reads.opens())
+    assert ana_reads.sends("place", "learn", place="3") == {}
+    assert 'href="#place-3">Go on from there' in ana_reads.opens("&mode=learn")
+    assert "Go on from there" not in words(ana_reads.opens("&mode=why"))
+    ana_reads.sends("place", "learn", place="1")
+    assert "Go on from there" not in words(ana_reads.opens("&mode=learn"))
+
+
+def test_each_mode_shows_its_part(ana_reads: Reader) -> None:
+    deep = ana_reads.opens("&mode=deep")
+    assert "<math" in deep
+    assert "Shapes" in words(deep)
+    assert 'data-figure="lora-to-scale"' in ana_reads.opens("&mode=visualize&rank=16")
+    assert "Pitfall One seed." in words(ana_reads.opens("&mode=metrics"))
+    lab = ana_reads.opens("&mode=try")
+    assert 'href="/lab?model=tiny-random&amp;rank=4' in lab
+    assert "python -m lora_lab train --model tiny-random --rank 4 --steps 5" in words(lab)
+    project = ana_reads.opens("&mode=project")
+    assert 'href="/projects?id=does-rank-matter"' in project
+    assert "How much does r = 1 lose?" in words(project)
+    review = ana_reads.opens("&mode=review")
+    assert 'href="/cards?concept=lora-rank"' in review
+    assert 'href="/quiz?concept=lora-rank"' in review
+    assert 'href="/explain?prompt=' in review
+
+
+def test_a_figure_that_is_not_there_is_said_so(ana_reads: Reader) -> None:
+    object.__setattr__(ana_reads.page, "figures", {})
+    assert "This figure is not there: lora-to-scale ." in words(ana_reads.opens("&mode=visualize"))
+
+
+def test_the_challenge_is_done_when_its_quiz_is(ana_reads: Reader, ana: str, now: datetime) -> None:
+    html = ana_reads.opens("&mode=challenge")
+    assert "5 timed problems about this concept. 2 minutes each, 2 attempts, a hint; a badge" in words(html)
+    assert 'href="/quiz?mode=challenge&amp;concept=lora-rank&amp;n=5&amp;seed=' in html
+    choice = QuizChoice(mode="challenge", concept=CONCEPT, length=5, seed=7)
+    sittings = ana_reads.sittings
+    record = sittings.start(ana, choice, now=now)
+    for question_id in record.question_ids:
+        right = sittings.bank.by_id[question_id].task.answer
+        sittings.answer(record, question_id, right, shown_at=now, now=now)
+    html = ana_reads.opens("&mode=challenge")
+    assert "Your best so far: 5 of 5 right ✓ badge" in words(html)
+    assert "Challenge 10 min ✓ done" in words(html)
+
+
+def test_a_concept_without_a_lesson_shows_what_there_is_to_review(ana_reads: Reader) -> None:
+    html = ana_reads.opens(concept="nf4")
+    assert "The lesson of this concept is not written yet." in words(html)
+    assert 'href="/cards?concept=nf4"' in html
+
+
+def test_an_address_without_a_concept_says_where_to_choose_one(ana_reads: Reader) -> None:
+    with pytest.raises(LearnerError, match="names no concept"):
+        ana_reads.page.load(opened("browser-of-ana"))
+    with pytest.raises(LearnerError, match="no such study mode"):
+        ana_reads.sends("mode", "sleep")
+
+
+# ---- the map
+
+
+@pytest.fixture
+def learn(context: Context, subjects: Subjects) -> LearnPage:
+    return LearnPage(context=context, subjects=subjects)
+
+
+def test_the_map_shows_every_concept_with_its_lines_and_what_was_done(
+    learn: LearnPage, ana_reads: Reader, context: Context
+) -> None:
+    ana_reads.sends("done", "learn")
+    html = learn.load(opened("browser-of-ana"))
+    for concept in context.concepts.by_id.values():
+        assert f'href="/concept?id={concept.id}"' in html
+        for before in concept.prerequisites:
+            assert f'class="line from-{before} to-{concept.id}"' in html
+    assert "1 study mode done" in words(html)
+    assert "Last: Rank r of an adapter, Why" in words(html)
+    assert words(html).count("not met yet") == len(context.concepts.by_id)
+
+
+def test_the_search_finds_names_before_summaries_and_other_names(learn: LearnPage) -> None:
+    found = [concept.id for concept in learn.found("rank")]
+    assert found[:3] == ["matrix-rank", "low-rank-factorization", "lora-rank"]
+    assert "svd-truncation" in found
+    assert [concept.id for concept in learn.found("singular value decomposition")] == ["svd-truncation"]
+    reply = learn.act({"act": "search", "fields": {"q": ["  nf4 "]}, "query": ""}, opened("b1"))
+    assert reply["say"] == "1 concept found."
+    assert 'href="/concept?id=nf4"' in reply["parts"]["found"]
+    assert "Try a shorter word" in words(learn.load(opened("b1", "q=zebra")))

@@ -1,0 +1,176 @@
+"""The In and out page as functions: a preview before anything changes, import, undo, and downloads."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.exchange import card_exchange
+from flashcards.review.presenter import CardExercise, card_exercise
+from study.base import import_limits
+from study.base.errors import LearnerError
+from study.io.backup import BackupExchange
+from study.io.exchange import Exchange
+from study.io.pending_upload import Pending
+from study.pages.inout import InOutPage
+from study.ports.context import Context
+from study.web.transfer_routes import Transfer
+from tests.visits import opened, press, words
+
+DECK = (
+    b"Q: What is the rank of B A?\nA: At most r.\n\nQ: Who needs this?\n\nQ: And $d_{in}$?\nA: The `width`.\n"
+)
+
+
+@pytest.fixture
+def page(context: Context) -> InOutPage:
+    home = context.settings.home
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=home, row_problem=row_problem),
+        "cards": card_exchange(context.store, home, context.concepts),
+    }
+    return InOutPage(context=context, exchanges=exchanges, pending=Pending(folder=home / "imports"))
+
+
+@pytest.fixture
+def exercise(context: Context) -> CardExercise:
+    """Made before the import, as the running app's is."""
+    return card_exercise(context)
+
+
+def send(page: InOutPage, name: str, content: bytes, browser: str = "b1") -> str:
+    """Upload a file and return the page with its preview."""
+    page.load(opened(browser))
+    profile = page.context.store.profiles.of_browser(browser, now=page.context.clock())
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content[:10]
+        yield content[10:]
+
+    asyncio.run(page.pending.receive(profile.id, name, chunks()))
+    return page.act({"act": "uploaded"}, opened(browser))["html"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix == ".json"
+    }
+
+
+def test_a_preview_says_what_would_happen_and_changes_nothing(
+    page: InOutPage, exercise: CardExercise
+) -> None:
+    html = send(page, "mine.md", DECK)
+    assert "mine.md: nothing has been changed yet" in words(html)
+    assert "Cards 2 0 0 1" in words(html)
+    assert "mine.md:4 a Q: without its A:" in words(html)
+    assert "mine" not in exercise.reviews.decks.titles
+    assert words(page.load(opened("b1"))) == words(html)
+
+
+def test_a_file_is_read_once_however_often_the_page_opens(
+    page: InOutPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = send(page, "mine.md", DECK)
+    monkeypatch.setattr(type(page.exchanges["cards"]), "plan", None)  # it would raise
+    assert words(page.load(opened("b1"))) == words(first)
+
+
+def test_a_file_that_can_not_be_read_is_put_away_where_the_page_finds_it_after_a_restart(
+    page: InOutPage,
+) -> None:
+    send(page, "mine.csv", b"Front,Back\nWhat?,That.\n")
+    [file] = page.pending.folder.glob("*.file")
+    file.write_bytes(b"\xff\xff")
+    page = replace(page, _previews={})
+    assert "nothing has been changed yet" not in words(page.load(opened("b1")))
+    assert list(page.pending.folder.glob("*.file")) == []
+
+
+def test_imported_cards_are_studied_at_once_and_an_undo_takes_them_away(
+    page: InOutPage, exercise: CardExercise
+) -> None:
+    before = len(exercise.reviews.decks.cards)
+    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    assert done["say"] == "mine.md is imported: 2 new, 0 changed."
+    assert len(exercise.reviews.decks.cards) == before + 2
+    card = exercise.reviews.decks.by_id["mine-what-is-the-rank-of-b-a"]
+    assert (card.back, exercise.subjects[card.id], card.evidence.source) == (
+        "At most r.",
+        (),
+        "your own card",
+    )
+    undone = page.act(press(done["html"], "undo"), opened("b1"))
+    assert "taken back" in undone["say"]
+    assert len(exercise.reviews.decks.cards) == before
+    assert files_of(page.context.settings.decks_dir) == {}
+    assert "Imported so far" not in words(undone["html"])
+
+
+def test_a_later_import_of_a_corrected_card_changes_it_and_undo_brings_the_old_words(
+    page: InOutPage, exercise: CardExercise
+) -> None:
+    page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    first = files_of(page.context.settings.home)
+    html = send(page, "mine.md", DECK.replace(b"At most r.", b"r or less."))
+    assert "Cards 0 1 1 1" in words(html)
+    done = page.act(press(html, "apply"), opened("b1"))
+    assert exercise.reviews.decks.by_id["mine-what-is-the-rank-of-b-a"].back == "r or less."
+    with pytest.raises(LearnerError, match="Take back the later import first"):
+        page.act(press(done["html"], "undo", nth=1), opened("b1"))
+    page.act(press(done["html"], "undo"), opened("b1"))
+    assert files_of(page.context.settings.home) == first
+
+
+def test_what_changed_since_the_preview_is_shown_again_instead_of_imported(page: InOutPage) -> None:
+    html = send(page, "mine.md", DECK)
+    (page.context.settings.decks_dir).mkdir()
+    (page.context.settings.decks_dir / "mine.md").write_bytes(DECK)
+    reply = page.act(press(html, "apply"), opened("b1"))
+    assert "changed since the preview" in reply["error"]
+    assert "Cards 0 0 2 1" in words(reply["html"])
+    put_away = page.act(press(reply["html"], "cancel"), opened("b1"))
+    assert "nothing has been changed yet" not in words(put_away["html"])
+
+
+def test_a_file_of_no_known_kind_is_refused_with_the_kinds_that_are(page: InOutPage) -> None:
+    page.load(opened("b1"))
+    with pytest.raises(LearnerError, match=r"These can: backups .*Anki decks \(\.apkg\)"):
+        send(page, "mine.docx", b"PK")
+    assert page.pending.of(page.context.store.profiles.all()[0].id) is None
+
+
+def test_problems_in_own_files_name_file_line_and_field(page: InOutPage) -> None:
+    folder = page.context.settings.decks_dir
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        "deck: Mine\ncards:\n  - id: one\n    front: Only a front\n"
+        "  - id: two\n    front: A\n    back: B\n    hint: C\n"
+    )
+    html = words(page.load(opened("b1")))
+    assert "mine.yaml:3 card one: back must be a text" in html
+    assert "mine.yaml:5 card two: unknown field hint" in html
+
+
+def test_an_upload_over_the_limit_is_not_kept(page: InOutPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_limits, "PACKAGE_BYTES", 20)
+    with pytest.raises(LearnerError, match=r"mine\.md has more than"):
+        send(page, "mine.md", DECK)
+    assert list(page.pending.folder.iterdir()) == []
+
+
+def test_the_backup_downloads_for_the_learner_of_this_browser(page: InOutPage) -> None:
+    page.load(opened("b1"))
+    files = Transfer(page.context, page.exchanges, page.pending)
+    answer = files.download("backup", "json", opened("b1"))
+    assert json.loads(bytes(answer.body))["profile"] == "Guest learner"
+    assert files.download("backup", "json", opened("")).status_code == 403
+    assert files.download("cards", "exe", opened("b1")).status_code == 404
+    assert bytes(files.download("cards", "md", opened("b1")).body).startswith(b"PK")

@@ -1,0 +1,253 @@
+"""Today, the five-minute review, Learn and Settings as functions: what is shown, and what each press does."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
+from flashcards.review.presenter import CardExercise, card_exercise
+from quizzes.explain.presenter import explain_exercise
+from quizzes.session.presenter import quiz_exercise
+from study.learner.due import Subjects
+from study.pages.review import ReviewPage
+from study.pages.settings import SettingsPage
+from study.pages.today import Corners, TodayPage
+from study.ports.context import Context
+from study.store.quizzes import QuizAnswer
+from tests.flashcards.review.test_reviews import shown
+from tests.quizzes.answering import right_fields
+from tests.visits import opened, press, query_of, words
+
+
+@pytest.fixture
+def cards(context: Context) -> CardExercise:
+    return card_exercise(context)
+
+
+@pytest.fixture
+def review(context: Context, cards: CardExercise) -> ReviewPage:
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    return ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain_exercise(context))
+
+
+@pytest.fixture
+def subjects(review: ReviewPage, cards: CardExercise) -> Subjects:
+    bank = quiz_exercise(review.context, ask_for_cards=cards.ask_for)
+    return Subjects(of_card=cards.subjects, of_question=bank.subjects, of_prompt={})
+
+
+@pytest.fixture
+def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: Subjects) -> TodayPage:
+    return TodayPage(
+        context=context,
+        review=review,
+        cards_due=cards.due,
+        subjects=subjects,
+        corners=Corners(first_chart=chart),
+    )
+
+
+def chart() -> str:
+    return "<figure>one computed chart</figure>"
+
+
+def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
+    card = cards.reviews.session(profile, now=now).card
+    assert card is not None
+    cards.reviews.rate(profile, shown(cards.reviews, profile, card.id, now=now), rating=rating, now=now)
+    return card.id
+
+
+# ---- Today ----
+
+
+def test_a_newcomer_sees_one_sentence_a_chart_and_two_ways_in(today: TodayPage) -> None:
+    html = today.load(opened("b1"))
+    assert "one computed chart" in words(html)
+    assert 'href="/cards?new=5"' in html
+    assert 'href="/lab"' in html
+    assert "Weakest" not in words(html)
+
+
+def test_the_tour_has_four_steps_and_ends_in_the_lab(today: TodayPage) -> None:
+    html = today.load(opened("b1"))
+    for step in range(1, 5):
+        html = today.act(press(html, "tour"), opened("b1"))["html"]
+        assert f"{step} of 4" in words(html)
+    assert 'class="button primary" href="/lab"' in html
+
+
+def test_a_tour_that_was_closed_is_not_offered_again(today: TodayPage) -> None:
+    html = today.load(opened("b1"))
+    today.act(press(html, "tour-end"), opened("b1"))
+    assert "tour" not in words(today.load(opened("b1")))
+
+
+def test_a_learner_sees_what_is_due_and_what_is_weak(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    missed = rate_one(cards, profile, 1, now)
+    html = words(today.load(opened("b1")))
+    assert html.startswith("Good ")
+    assert ", Ana" in html
+    assert "1 card is due and 9 new ones are ready." in html
+    assert today.context.concepts.name(cards.subjects[missed][0]) in html
+    assert "1 miss, last seen today" in html
+    assert "1 day in a row" in html
+
+
+def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
+    today: TodayPage, review: ReviewPage, now: datetime
+) -> None:
+    store = today.context.store
+    profile = store.profiles.add("b1", "Ana", now=now).id
+    yesterday = now - timedelta(days=1)
+    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=yesterday)
+    wrong = QuizAnswer(
+        question_id="q-dq-what",
+        option="x",
+        correct=False,
+        answered_at=yesterday,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+    html = today.load(opened("b1"))
+    assert "1 question comes back today : you were sure and missed it." in words(html)
+    assert 'href="/quiz?mode=again"' in html
+    goto = today.act(press(html, "start"), opened("b1"))["goto"]
+    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    assert run is not None
+    record = store.quizzes.session(profile, run.quiz_session_id)
+    assert record is not None
+    assert record.question_ids[0] == "q-dq-what"
+
+
+def test_the_start_button_opens_a_review_at_once(
+    today: TodayPage, now: datetime, cards: CardExercise
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 3, now)
+    goto = today.act(press(today.load(opened("b1")), "start"), opened("b1"))["goto"]
+    assert goto.startswith("/review?run=")
+    assert today.context.store.runs.run(profile, goto.removeprefix("/review?run=")) is not None
+
+
+# ---- the five-minute review ----
+
+
+def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: ReviewPage) -> None:
+    goto = review.act({"act": "start"}, opened("b1"))["goto"]
+    query = query_of(goto)
+    html = review.load(opened("b1", query[1:]))
+    assert "cards 0/9 questions 0/3 explanation 0/1" in words(html)
+    for _ in range(9):
+        back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+        html = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    for number in range(3):
+        assert f"questions {number}/3" in words(html)
+        event = press(html, "answer", query=query, fields=right_answer(review, html))
+        feedback = review.act(event, opened("b1"))["html"]
+        assert "✓ Your answer, right" in words(feedback)
+        assert ("Go on Enter" if number == 2 else "Next question Enter") in words(feedback)
+        html = review.act(press(feedback, "next", query=query), opened("b1"))["html"]
+    event = press(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
+    rubric = review.act(event, opened("b1"))["html"]
+    event = press(rubric, "judge", query=query, fields={"concept": ["frozen-base"]})
+    result = review.act(event, opened("b1"))["html"]
+    done = review.act(press(result, "next", query=query), opened("b1"))["html"]
+    assert "9 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
+    assert words(review.load(opened("b1", query[1:]))) == words(done)
+
+
+def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
+    event = press(html, "answer")
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    [profile] = review.context.store.profiles.all()
+    record = quiz.record(profile.id, event["session"])
+    return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
+
+
+def test_leaving_a_review_and_coming_back_goes_on(review: ReviewPage) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    html = review.load(opened("b1", query[1:]))
+    back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+    review.act(press(back, "rate", nth=3, query=query), opened("b1"))
+    assert "cards 1/9" in words(review.load(opened("b1", query[1:])))
+
+
+def test_the_last_rating_of_a_review_can_be_undone(review: ReviewPage) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    html = review.load(opened("b1", query[1:]))
+    first = press(html, "flip")["card"]
+    back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+    rated = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    undone = review.act(press(rated, "undo", query=query), opened("b1"))["html"]
+    assert press(undone, "flip")["card"] == first
+    assert "cards 0/9" in words(undone)
+
+
+def test_a_review_of_another_profile_is_not_shown(review: ReviewPage) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    assert "Start" in words(review.load(opened("b2", query[1:])))
+    with pytest.raises(Exception, match="not in this profile"):
+        review.act({"act": "next", "query": query}, opened("b2"))
+
+
+def test_a_card_rated_elsewhere_does_not_stop_a_review(review: ReviewPage) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    back = review.act(press(review.load(opened("b1", query[1:])), "flip", query=query), opened("b1"))["html"]
+    review.act(press(back, "rate", nth=2, query=query), opened("b1"))
+    again = review.act(press(back, "rate", nth=2, query=query), opened("b1"))
+    assert "another window" in again["error"]
+    assert "Show the answer" in words(again["html"])
+
+
+# ---- Settings ----
+
+
+def test_profiles_are_added_renamed_switched_and_deleted(context: Context) -> None:
+    page = SettingsPage(context=context)
+    page.load(opened("b1"))
+    page.act({"act": "rename", "fields": {"name": ["Ana"]}}, opened("b1"))
+    page.act({"act": "add", "fields": {"name": ["Ben <b>"]}}, opened("b1"))
+    html = page.load(opened("b1"))
+    assert 'value="Ben &lt;b&gt;"' in html
+    assert page.act(press(html, "switch"), opened("b1")) == {"goto": "/settings?saved=1"}
+    assert 'value="Ana"' in page.load(opened("b1", "saved=1"))
+    asked = page.act({"act": "ask-delete"}, opened("b1"))["html"]
+    assert "Delete Ana with 0 card ratings" in words(asked)
+    page.act(press(asked, "delete"), opened("b1"))
+    assert [profile.name for profile in context.store.profiles.all()] == ["Ben <b>"]
+
+
+def test_preferences_are_saved_and_checked(context: Context) -> None:
+    page = SettingsPage(context=context)
+    page.act({"act": "prefer", "fields": {"new_cards_a_day": ["4"]}}, opened("b1"))
+    [profile] = context.store.profiles.all()
+    chosen = context.store.notes.preferences(profile.id)
+    assert (chosen.shortcuts, chosen.new_cards_a_day) == (False, 4)
+    with pytest.raises(Exception, match="'many' is no number"):
+        page.act({"act": "prefer", "fields": {"new_cards_a_day": ["many"]}}, opened("b1"))
+
+
+def test_settings_say_where_the_data_is(context: Context) -> None:
+    assert str(context.settings.home) in words(SettingsPage(context=context).load(opened("b1")))
+
+
+def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
+    page = SettingsPage(context=context)
+    html = page.load(opened("b1"))
+    chosen = {"reviews_a_day": "30", "session_minutes": "15", "learn_ahead_minutes": "5"}
+    chosen |= {"day_begins_hour": "3", "card_order": "weakest", "time_zone": "Asia/Tokyo"}
+    form = press(html, "prefer", fields={name: [text] for name, text in chosen.items()})
+    page.act(form, opened("b1"))
+    [profile] = context.store.profiles.all()
+    saved = context.store.notes.preferences(profile.id)
+    assert {name: str(getattr(saved, name)) for name in chosen} == chosen
+    again = page.load(opened("b1"))
+    assert '<option value="weakest" selected>' in again
+    assert 'value="Asia/Tokyo"' in again
+    with pytest.raises(Exception, match="No time zone is called 'Moon'"):
+        page.act({**form, "fields": {"time_zone": ["Moon"]}}, opened("b1"))

@@ -1,0 +1,163 @@
+"""Progress as functions: what it says, what each press does, and its charts as files."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+import lora_lab.quantities  # noqa: F401 - content is checked against it
+from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.stats.progress import CardSection
+from quizzes.session.presenter import quiz_exercise
+from quizzes.stats.progress import QuizSection
+from study.base.errors import LearnerError
+from study.learner.due import Subjects
+from study.pages.progress import ProgressPage
+from study.ports.context import Context
+from study.ports.sections import Section
+from study.store.quizzes import QuizAnswer
+from study.web.middleware import COOKIE
+from study.web.progress_files import register
+from tests.seeded import keep, simulated
+from tests.visits import opened, words
+
+ANA = "browser-of-ana"
+DRAW = {"act": "draw", "query": "", "fields": {"narrow": ["no"]}}
+
+
+@pytest.fixture
+def cards(context: Context) -> Iterator[CardExercise]:
+    made = card_exercise(context)
+    yield made
+    made.fitting.close()
+
+
+@pytest.fixture
+def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    return CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank)
+
+
+@pytest.fixture
+def page(context: Context, cards: CardExercise, sections: tuple[Section, ...]) -> ProgressPage:
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt={})
+    return ProgressPage(context=context, subjects=subjects, sections=sections)
+
+
+@pytest.fixture
+def studied(context: Context, ana: str, now: datetime) -> str:
+    """Ana has studied for three weeks."""
+    keep(context.store, ana, simulated(cards=20, days=21, ends=now))
+    return ana
+
+
+def retention(act: str, percent: int) -> dict[str, Any]:
+    return {"act": act, "query": "", "fields": {"retention": [str(percent)], "narrow": ["no"]}}
+
+
+def test_a_newcomer_sees_where_to_begin(page: ProgressPage, ana: str) -> None:
+    html = page.load(opened(ANA))
+    assert "No reviews yet." in words(html)
+    assert 'href="/cards?new=5"' in html
+    assert "data-then" not in html
+    assert "512 reviews needed, you have 0" in words(html)
+
+
+def test_a_learner_sees_recall_beside_their_aim_and_what_to_do_next(page: ProgressPage, studied: str) -> None:
+    text = words(page.load(opened(ANA)))
+    assert "cards recalled in 12 weeks" in text
+    assert "You aim at 90 %" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "What to do next" in text
+    assert "512 reviews needed, you have" in text
+    assert any(level in text for level in ("Attempted", "Familiar", "Proficient"))
+
+
+def test_the_slider_says_what_an_aim_costs_and_its_button_keeps_it(
+    page: ProgressPage, studied: str, cards: CardExercise
+) -> None:
+    moved = page.act(retention("retention", 97), opened(ANA))
+    low = page.act(retention("retention", 70), opened(ANA))
+    assert "ratings a day" in words(moved["parts"]["workload"])
+    assert moved["say"] != low["say"]
+    assert cards.reviews.scheduling(studied).desired_retention == 0.9
+    kept = page.act(retention("keep-retention", 85), opened(ANA))
+    assert "You aim at 85" in words(kept["parts"]["recall"])
+    assert kept["then"] == "draw"
+    assert cards.reviews.scheduling(studied).desired_retention == 0.85
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("12", 0.7), ("100", 0.97), ("x", 0.9)])
+def test_an_aim_beyond_the_slider_is_brought_onto_it(
+    page: ProgressPage, studied: str, cards: CardExercise, typed: str, kept: float
+) -> None:
+    page.act({"act": "keep-retention", "query": "", "fields": {"retention": [typed]}}, opened(ANA))
+    assert cards.reviews.scheduling(studied).desired_retention == kept
+
+
+def test_a_higher_aim_brings_cards_back_sooner(cards: CardExercise, studied: str, now: datetime) -> None:
+    latest = cards.reviews.store.cards.latest(studied)
+    card_id = next(name for name, review in latest.items() if review.after["phase"] == "review")
+    later = now + timedelta(days=30)
+    good = {}
+    for aim in (0.95, 0.8):
+        cards.reviews.store.notes.prefer(studied, desired_retention=aim)
+        good[aim] = cards.reviews.outcomes(studied, card_id, latest[card_id], at=later)[2].interval
+    assert good[0.95] < good[0.8]
+
+
+def test_charts_come_afterwards_of_all_cards_or_of_a_part(page: ProgressPage, studied: str) -> None:
+    whole = page.act(DRAW, opened(ANA))["parts"]["figures-cards"]
+    assert whole.count("<figure") == 14
+    assert whole.count('href="/progress/plots/') == 3 * 14
+    part = page.act({**DRAW, "query": "?scope=deck:lora-basics"}, opened(ANA))["parts"]["figures-cards"]
+    assert "deck LoRA basics" in part
+    assert 'href="/progress/plots/calendar.csv?scope=deck%3Alora-basics"' in part
+    assert page.act({"act": "scope", "query": "", "fields": {"scope": ["deck:qlora"]}}, opened(ANA)) == {
+        "goto": "/progress?scope=deck:qlora#memory"
+    }
+
+
+def test_a_press_that_belongs_nowhere_is_refused(page: ProgressPage, ana: str) -> None:
+    with pytest.raises(LearnerError, match="has no 'fly'"):
+        page.act({"act": "fly", "query": ""}, opened(ANA))
+
+
+def test_authors_see_how_a_question_does_once_it_has_ten_answers(
+    page: ProgressPage, context: Context, ana: str, now: datetime, sections: tuple[Section, ...]
+) -> None:
+    quiz = sections[1]
+    assert isinstance(quiz, QuizSection)
+    question = quiz.bank.questions[0]
+    for number in range(10):
+        record = context.store.quizzes.start(
+            ana, seed=number, question_ids=(question.id,), choice={}, started_at=now
+        )
+        answer = QuizAnswer(
+            question_id=question.id, option="right", correct=True, answered_at=now, duration_ms=1000
+        )
+        context.store.quizzes.append(record.id, answer)
+        text = words(page.load(opened(ANA)))
+        assert ("dead options" in text) is (number == 9)
+    assert "easy: nearly everyone gets it right" in text
+
+
+def test_charts_are_files_of_the_learner_who_asks(
+    context: Context, studied: str, sections: tuple[Section, ...]
+) -> None:
+    site = FastAPI()
+    register(site, context, sections)
+    client = TestClient(site, cookies={COOKIE: ANA})
+    table = client.get("/progress/plots/calendar.csv")
+    assert table.status_code == 200
+    assert table.text.splitlines()[0].endswith("day,ratings")
+    assert client.get("/progress/plots/forecast.svg").text.startswith("<svg")
+    assert client.get("/progress/plots/time.png").content.startswith(b"\x89PNG")
+    assert client.get("/progress/plots/nothing.svg").status_code == 404
+    assert client.get("/progress/plots/calendar.gif").status_code == 404
+    stranger = TestClient(site, cookies={COOKIE: "someone-else"})
+    assert stranger.get("/progress/plots/calendar.csv").status_code == 404
+    assert TestClient(site).get("/progress/plots/calendar.csv").status_code == 404

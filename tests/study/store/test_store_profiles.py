@@ -1,0 +1,129 @@
+"""Profiles: a guest without asking, names that tell learners apart, and data that goes when it should."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from study.base.errors import LearnerError
+from study.store import Store
+from study.store.imports import record_import
+from study.store.quizzes import QuizAnswer
+
+
+def test_a_first_visit_makes_a_guest_without_asking(store: Store, now: datetime) -> None:
+    guest = store.profiles.of_browser("b1", now=now)
+    assert (guest.name, guest.named) == ("Guest learner", False)
+    assert store.profiles.of_browser("b1", now=now) == guest
+
+
+def test_two_browsers_are_two_learners_until_one_switches(store: Store, now: datetime) -> None:
+    first, second = (store.profiles.of_browser(browser, now=now) for browser in ("b1", "b2"))
+    assert first.name != second.name
+    store.profiles.rename(first.id, "Ana")
+    store.profiles.switch("b2", first.id, now=now)
+    assert store.profiles.of_browser("b2", now=now).name == "Ana"
+
+
+def test_a_guest_who_did_nothing_is_not_kept(store: Store, now: datetime, ana: str) -> None:
+    store.profiles.of_browser("b2", now=now)
+    store.profiles.switch("b2", ana, now=now)
+    assert [profile.name for profile in store.profiles.all()] == ["Ana"]
+
+
+def test_a_guest_who_did_something_is_kept(store: Store, now: datetime, ana: str) -> None:
+    guest = store.profiles.of_browser("b2", now=now)
+    store.notes.save_draft(guest.id, "explain:x", "half a thought", at=now)
+    store.profiles.switch("b2", ana, now=now)
+    assert guest in store.profiles.all()
+
+
+def test_a_guest_who_imported_a_file_is_kept_and_can_take_it_back(
+    store: Store, now: datetime, ana: str
+) -> None:
+    guest = store.profiles.of_browser("b2", now=now)
+    with store.database.write() as connection:
+        record_import(connection, guest.id, file_name="deck.csv", counts={}, changes={}, at=now)
+    store.profiles.switch("b2", ana, now=now)
+    assert [record.file_name for record in store.imports.standing(guest.id)] == ["deck.csv"]
+
+
+def test_a_name_is_taken_once_whatever_its_case(store: Store, now: datetime, ana: str) -> None:
+    guest = store.profiles.of_browser("b2", now=now)
+    with pytest.raises(LearnerError, match="There is a profile called ANA already"):
+        store.profiles.rename(guest.id, "  ANA ")
+    store.profiles.rename(ana, "ana")
+    assert store.profiles.of_browser("browser-of-ana", now=now).name == "ana"
+
+
+@pytest.mark.parametrize(("name", "what"), [("  ", "needs a name"), ("x" * 41, "has 41 characters")])
+def test_a_name_that_cannot_be_shown_is_refused(store: Store, ana: str, name: str, what: str) -> None:
+    with pytest.raises(LearnerError, match=what):
+        store.profiles.rename(ana, name)
+
+
+def test_switching_to_a_profile_that_is_gone_changes_nothing(store: Store, now: datetime, ana: str) -> None:
+    with pytest.raises(LearnerError, match="not there any more"):
+        store.profiles.switch("browser-of-ana", "gone", now=now)
+    assert store.profiles.of_browser("browser-of-ana", now=now).id == ana
+
+
+def test_erasing_a_profile_leaves_nothing_of_it_and_all_of_the_others(
+    store: Store, now: datetime, ana: str
+) -> None:
+    other = store.profiles.add("b2", "Ben", now=now).id
+    for profile in (ana, other):
+        fill(store, profile, now)
+    store.profiles.erase(ana)
+    assert [profile.name for profile in store.profiles.all()] == ["Ben"]
+    assert not store.cards.history(ana)
+    assert not store.quizzes.history(ana)
+    assert not store.explains.attempts(ana)
+    assert len(store.cards.history(other)) == len(store.quizzes.history(other)) == 1
+    assert store.profiles.of_browser("browser-of-ana", now=now).name == "Guest learner"
+
+
+def fill(store: Store, profile: str, now: datetime) -> None:
+    """One of everything."""
+    for moment in (now, now + timedelta(minutes=1)):
+        last = store.cards.latest(profile).get("c")
+        store.cards.append(
+            profile,
+            "c",
+            rating=3,
+            expected_review_id=last.id if last else 0,
+            reviewed_at=moment,
+            duration_ms=1,
+            before=None,
+            after={"due": "later"},
+        )
+    done = store.verbs.last(profile)
+    assert done is not None
+    store.verbs.undo(profile, expected_id=done.id, undone_at=now)
+    store.cards.request(profile, ["c"], because="q", at=now)
+    run = store.runs.start(profile, cards=1, seed=1, question_ids=("q",), prompt_id="p", started_at=now)
+    store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))
+    store.quizzes.append(run.quiz_session_id, replace(quiz_answer("q", now=now), attempt=2))
+    store.quizzes.show_hint(run.quiz_session_id, "q", at=now)
+    attempt = store.explains.submit(profile, "p", "text", at=now)
+    store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
+    mark = store.explains.attempts(profile)[0].judgements[-1].id
+    store.explains.take_back(profile, attempt, mark, at=now)
+    store.explains.reply(profile, attempt, "idea", "more", at=now)
+    store.own_prompts.save(profile, "", text="Why?", hint="", concepts=("a", "b", "c", "d"), at=now)
+    guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
+    store.predictions.start(guess, "run", at=now)
+    store.predictions.judge(guess, {"percent": True}, at=now)
+    store.notes.save_draft(profile, "explain:p", "draft", at=now)
+    store.notes.prefer(profile, shortcuts=False)
+
+
+def quiz_answer(question: str, *, now: datetime, correct: bool = True) -> QuizAnswer:
+    return QuizAnswer(question_id=question, option="right", correct=correct, answered_at=now, duration_ms=5)
+
+
+def test_guests_keep_different_names_after_one_has_got_a_name(store: Store, now: datetime) -> None:
+    first, second = (store.profiles.of_browser(browser, now=now) for browser in ("b1", "b2"))
+    store.profiles.rename(first.id, "Ana")
+    third, fourth = (store.profiles.of_browser(browser, now=now) for browser in ("b3", "b4"))
+    assert len({second.name, third.name, fourth.name}) == 3

@@ -1,0 +1,54 @@
+"""Documents that texts cite open in the app, and nothing else of the repository does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from study.text.markup import cited
+from study.web.documents import register
+
+ROOT = Path(__file__).parents[3]
+CONTENT = [
+    path
+    for folder in ("study/lessons", "flashcards/decks", "quizzes", "lora_lab")
+    for path in sorted((ROOT / folder).rglob("*.yaml"))
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> TestClient:
+    site = FastAPI()
+    register(site)
+    return TestClient(site)
+
+
+def test_a_document_is_a_page_with_one_heading_its_tables_and_numbered_sections(browser: TestClient) -> None:
+    html = browser.get("/docs/traps.md").text
+    assert html.count("<h1>") == 1
+    assert '<h2 id="6">6. Merging into 4-bit weights changes the model</h2>' in html
+    assert '<h2 id="nf4">NF4 (<code>nf4</code>)</h2>' in browser.get("/docs/lesson-sources.md").text
+    assert "&lt;!--" not in browser.get("/docs/guide/four-bit.md").text
+    assert 'role="region" aria-label="Table"><table>' in browser.get("/docs/performance.md").text
+
+
+@pytest.mark.parametrize("path", ["nowhere.md", "../README.md", "%2e%2e/README.md", "lab.png", "guide"])
+def test_nothing_but_texts_of_the_docs_folder_is_served(browser: TestClient, path: str) -> None:
+    assert browser.get(f"/docs/{path}").status_code == 404
+
+
+def test_a_source_links_to_its_document_and_section_and_stays_text_otherwise() -> None:
+    assert cited("a < b; docs/traps.md 6.") == 'a &lt; b; <a href="/docs/traps.md#6">docs/traps.md 6</a>.'
+    assert cited("docs/traps.md, 6") == '<a href="/docs/traps.md">docs/traps.md</a>, 6'
+    assert cited("arXiv:2106.09685 table 2") == "arXiv:2106.09685 table 2"
+
+
+@pytest.mark.parametrize("path", CONTENT, ids=lambda path: path.stem)
+def test_every_document_that_content_cites_opens(browser: TestClient, path: Path) -> None:
+    for address in set(re.findall(r'href="(.+?)"', cited(path.read_text("utf-8")))):
+        answer = browser.get(address.partition("#")[0])
+        assert answer.status_code == 200, address
+        section = address.partition("#")[2]
+        assert not section or f'id="{section}"' in answer.text, address

@@ -1,0 +1,55 @@
+"""What pages send is checked where it enters: nothing a browser says is taken on trust."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from study.base.errors import LearnerError
+from study.web import form_event
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (form_event.text, None),
+        (form_event.text, 7),
+        (form_event.text, "x" * 201),
+        (form_event.whole, "3.5"),
+        (form_event.whole, "²"),
+        (form_event.whole, ""),
+        (form_event.moment, "yesterday"),
+    ],
+)
+def test_an_unusable_value_is_refused_in_plain_words(read: Callable[..., Any], value: object) -> None:
+    with pytest.raises(LearnerError, match="Reload the page"):
+        read({"name": value}, "name")
+
+
+def test_usable_values_are_read() -> None:
+    event = {"n": "-3", "at": "2026-03-04T10:00:00+00:00", "fields": {"tick": ["a", "b"], "name": ["Ana"]}}
+    assert form_event.whole(event, "n") == -3
+    assert form_event.moment(event, "at") == datetime(2026, 3, 4, 10, tzinfo=UTC)
+    assert form_event.fields(event, "tick") == ["a", "b"]
+    assert form_event.field(event, "name") == "Ana"
+    assert form_event.field(event, "missing", default="x") == "x"
+
+
+@pytest.mark.parametrize("form", [{"name": "Ana"}, {"name": [1]}, {"name": [None]}])
+def test_a_malformed_form_is_refused(form: object) -> None:
+    with pytest.raises(LearnerError, match="without a usable 'name'"):
+        form_event.field({"fields": form}, "name")
+
+
+def test_a_text_over_its_limit_says_by_how_much() -> None:
+    with pytest.raises(LearnerError, match=r"'answer' has 1,001 characters. Keep it under 1,000"):
+        form_event.field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("5", 5), ("-5", 0), ("99999", 50), ("", 10), ("ten", 10), ("9" * 5000, 50), ("-" + "9" * 5000, 0)],
+)
+def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -> None:
+    assert form_event.number(written, default=10, low=0, high=50) == read

@@ -1,0 +1,65 @@
+"""Starting the app: fast help, and a taken port in one sentence."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.base.errors import LearnerError
+from study.web.server import run, take_port
+
+ROOT = Path(__file__).parents[3]
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_taken_port_is_said_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert run(_never_built, ["--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert f"Port {port} on 127.0.0.1 can't be used" in said
+    assert f"python app.py --port {port + 1}" in said
+
+
+def _never_built(*_: object, **__: object) -> None:
+    raise AssertionError("nothing is built for a port that can't be had")
+
+
+@pytest.mark.parametrize("port", [70_000, -1])
+def test_a_port_that_does_not_exist_is_no_traceback(port: int) -> None:
+    with pytest.raises(LearnerError, match="7860"):
+        take_port("127.0.0.1", port)
+
+
+def test_an_answer_is_sent_at_once_and_not_held_back_for_a_full_packet() -> None:
+    async def no_delay() -> int:
+        with take_port("127.0.0.1", 0) as listening:
+            seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                taken = writer.get_extra_info("socket")
+                seen.set_result(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                writer.close()
+
+            server = await asyncio.start_server(connected, sock=listening)
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            answer = await seen
+            writer.close()
+            server.close()
+            return answer
+
+    assert asyncio.run(no_delay()) == 1
+
+
+def test_help_is_there_at_once_and_without_gradio() -> None:
+    asked = python("-X", "importtime", "app.py", "--help")
+    assert asked.returncode == 0
+    for option in ("--host", "--port", "--data-folder", "--projector", "--no-worker"):
+        assert option in asked.stdout
+    assert "gradio" not in asked.stderr
