@@ -19,8 +19,8 @@ from flashcards.review.urls import HOWS, Choice, address, choice_of, how_to
 from flashcards.scheduling.backlog import LONGEST_DAYS
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
+from study.ports.activities import Piece
 from study.ports.context import Context, Visit
-from study.ports.stations import Piece
 from study.store.cards import FORGOTTEN
 from study.text.templates import render
 from study.web import form_event, frame

@@ -24,7 +24,7 @@ from flashcards.scheduling.scheduler import (
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
 from study.content.confusable import Lookalikes
-from study.learner.due import CardsDue
+from study.ports.activities import CardsDue
 from study.store import Store
 from study.store.card_operations import Verb
 from study.store.cards import CardReview, LatestReview

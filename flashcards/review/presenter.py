@@ -21,10 +21,9 @@ from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.due import CardsDue
 from study.learner.progress import recalled, typical_seconds
+from study.ports.activities import CardsDue, Piece, Steps
 from study.ports.context import Context, Visit
-from study.ports.stations import Piece, Steps
 from study.store.cards import CardReview
 from study.store.five_minute_reviews import ReviewRun
 from study.text.markup import to_plain

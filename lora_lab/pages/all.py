@@ -6,8 +6,8 @@ from lora_lab.claims.service import ClaimDesk
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from lora_lab.pages import claims, compare, grid, memory, microscope, models, papers, train, xray
+from study.ports.activities import AskForCards
 from study.ports.context import Context
-from study.ports.stations import AskForCards
 
 
 def build(

@@ -31,8 +31,8 @@ from lora_lab.settings.run_form import OTHER
 from lora_lab.settings.urls import LAB, MICROSCOPE, sections
 from lora_lab.views.options import model_choices
 from study.base.errors import LearnerError
+from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

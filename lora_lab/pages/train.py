@@ -46,8 +46,8 @@ from lora_lab.views.options import model_choices
 from lora_lab.views.run_panel import RunPanel, window_of
 from lora_lab.views.token_preview import SHOWN_TOKENS, seen
 from study.base.errors import LearnerError
+from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards
 from study.store.predictions import Prediction
 from study.text.templates import render
 from study.web import form_event, frame

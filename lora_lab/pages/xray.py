@@ -16,8 +16,8 @@ from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, place_of, short
 from lora_lab.xray.service import Standing, XrayDesk
 from study.base.errors import LearnerError
+from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

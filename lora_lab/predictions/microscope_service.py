@@ -8,8 +8,8 @@ from lora_lab.microscope.query import KIND, Question, Scheme
 from lora_lab.predictions.judging import Verdict
 from lora_lab.predictions.of_microscope import RISE_LEAST, RISE_SHARE, TIE, Guess, guess_of, verdicts
 from lora_lab.predictions.of_runs import settle
+from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards
 from study.store.predictions import Prediction
 from study.text.templates import render
 

@@ -11,8 +11,8 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_percent
+from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards
 from study.store.predictions import Prediction
 from study.text.templates import render
 

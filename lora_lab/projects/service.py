@@ -15,8 +15,8 @@ from lora_lab.projects.curves import Curves, loss_curves
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.urls import xray_address
 from study.base.errors import LearnerError
+from study.ports.activities import ProjectDoor
 from study.ports.context import Visit
-from study.ports.doors import ProjectDoor
 from study.store import Store
 from study.store.projects import EntryKind, ProjectEntry
 

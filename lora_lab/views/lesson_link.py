@@ -6,7 +6,7 @@ from typing import Any
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
 from lora_lab.settings.run_form import address_of, command_of, typed
 from lora_lab.spec import spec_from
-from study.ports.doors import LabDoor
+from study.ports.activities import LabDoor
 
 
 def lab_door(preset: Mapping[str, Any]) -> LabDoor:

@@ -20,8 +20,8 @@ from quizzes.grader.prompts import Prompt, load_prompts
 from quizzes.grader.verdicts import SelfGrader, covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
+from study.ports.activities import AskForCards, Piece, Steps
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards, Piece, Steps
 from study.store import Store
 from study.store.explains import ExplainAttempt, Opinion, draft_key
 from study.store.five_minute_reviews import ReviewRun

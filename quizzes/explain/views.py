@@ -12,7 +12,7 @@ from quizzes.grader.passages import MOST_PASSAGES, passages
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import Verdict, covered
 from study.content.concepts import ConceptMap
-from study.ports.stations import Piece
+from study.ports.activities import Piece
 from study.store.explains import ExplainAttempt
 from study.text.markup import to_plain
 from study.text.templates import render

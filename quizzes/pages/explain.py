@@ -12,8 +12,8 @@ from quizzes.grader.limits import UNMEASURED_OWN
 from quizzes.grader.prompts import CONCEPTS, Prompt
 from quizzes.grader.verdicts import covered
 from study.base.errors import LearnerError, StaleError
+from study.ports.activities import Piece
 from study.ports.context import Context, Visit
-from study.ports.stations import Piece
 from study.store.explains import ExplainAttempt, draft_key
 from study.text.templates import render
 from study.web import form_event, frame

@@ -15,8 +15,8 @@ from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_
 from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
+from study.ports.activities import Piece
 from study.ports.context import Context, Visit
-from study.ports.stations import Piece
 from study.store.quizzes import QuizRecord
 from study.text.templates import render
 from study.web import form_event, frame

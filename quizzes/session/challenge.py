@@ -7,8 +7,8 @@ from quizzes.session.modes import RULES
 from quizzes.session.operations import Sittings, new_seed
 from quizzes.session.quiz_options import QuizChoice, address_of, choice_of
 from quizzes.session.session import Position
+from study.ports.activities import ChallengeDoor
 from study.ports.context import Visit
-from study.ports.doors import ChallengeDoor
 
 LOOK_BACK = 200  # quizzes
 RULES_OF_IT = RULES["challenge"]

@@ -13,9 +13,9 @@ from quizzes.session.spaced_retry import Returning, due, returning
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
-from study.learner.due import Subjects
 from study.learner.mastery import mastery
 from study.learner.progress import Mastery, weakest
+from study.ports.activities import Subjects
 from study.store import Store
 from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
 

@@ -16,10 +16,9 @@ from quizzes.session.session import Position, draw, offered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.due import Subjects
 from study.learner.progress import typical_seconds
+from study.ports.activities import AskForCards, Piece, Steps, Subjects
 from study.ports.context import Context, Visit
-from study.ports.stations import AskForCards, Piece, Steps
 from study.store.five_minute_reviews import ReviewRun
 from study.store.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
 from study.text.markup import to_plain

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from study.content.concepts import ConceptMap, concept_address
-from study.learner.due import Subjects
 from study.learner.progress import (
     MASTERY_WINDOW,
     Mastery,
@@ -14,6 +13,7 @@ from study.learner.progress import (
     next_to_learn,
     weakest,
 )
+from study.ports.activities import Subjects
 from study.store import Store
 from study.store.quizzes import QuizRecord
 

@@ -10,7 +10,6 @@ from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
-from study.learner.due import Subjects
 from study.learner.mastery import mastery
 from study.learner.study_modes import (
     STUDY_MODES,
@@ -25,8 +24,8 @@ from study.learner.study_modes import (
 )
 from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
+from study.ports.activities import Doors, Subjects
 from study.ports.context import Context, Visit
-from study.ports.doors import Doors
 from study.store.lessons import ModeMark
 from study.text.templates import render
 from study.web import form_event, frame

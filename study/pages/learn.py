@@ -18,9 +18,9 @@ from study.content.concept_map_layout import (
 )
 from study.content.concepts import Concept
 from study.learner import progress
-from study.learner.due import Subjects
 from study.learner.mastery import mastery
 from study.learner.study_modes import STUDY_MODES, TITLES, mode_of, told
+from study.ports.activities import Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame

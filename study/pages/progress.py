@@ -9,14 +9,13 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
-from study.learner.due import Subjects
 from study.learner.mastery import mastery, next_steps
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.plot import Plot
 from study.plots.render import render as picture
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
+from study.ports.activities import Section, Subjects
 from study.ports.context import Context, Visit
-from study.ports.sections import Section
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from study.base.errors import LearnerError, StaleError
+from study.ports.activities import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
 from study.ports.context import Context, Visit
-from study.ports.stations import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
 from study.store.five_minute_reviews import ReviewRun
 from study.text.templates import render
 from study.web import frame

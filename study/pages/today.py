@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.learner import progress
-from study.learner.due import CardsDue, Subjects
 from study.learner.mastery import mastery
 from study.pages.review import ReviewPage
+from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame

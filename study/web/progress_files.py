@@ -6,8 +6,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from study.base.errors import LearnerError
+from study.ports.activities import Section, find_figure
 from study.ports.context import Context, visit
-from study.ports.sections import Section, find_figure
 from study.web.downloads import missing, plot_response
 from study.web.middleware import browser_of
 

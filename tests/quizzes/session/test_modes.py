@@ -13,7 +13,7 @@ from flashcards.review.presenter import card_exercise
 from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.presenter import quiz_exercise
-from study.learner.due import Subjects
+from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer
 from study.web.frame import Reply

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.content.concepts import ConceptMap
-from study.learner.due import Subjects
 from study.learner.mastery import mastery, next_steps
 from study.learner.progress import Mastery
+from study.ports.activities import Subjects
 from study.store import Store
 from study.store.quizzes import QuizAnswer
 

@@ -20,14 +20,13 @@ from quizzes.session.operations import Sittings
 from quizzes.session.presenter import quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
-from study.learner.due import Subjects
 from study.learner.study_modes import STUDY_MODES, last_mode, told
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
+from study.ports.activities import Doors, Subjects
 from study.ports.context import Context
-from study.ports.doors import Doors
 from study.store import Store
 from tests.study.lesson_files import CONCEPT, write_lesson
 from tests.visits import opened, press, words

@@ -8,10 +8,10 @@ import lora_lab.quantities  # noqa: F401 - cards show the numbers they were chec
 from flashcards.review.presenter import CardExercise, card_exercise
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
-from study.learner.due import Subjects
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
 from study.pages.today import Corners, TodayPage
+from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer
 from tests.flashcards.review.test_reviews import shown

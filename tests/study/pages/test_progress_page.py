@@ -14,10 +14,9 @@ from flashcards.stats.progress import CardSection
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from study.base.errors import LearnerError
-from study.learner.due import Subjects
 from study.pages.progress import ProgressPage
+from study.ports.activities import Section, Subjects
 from study.ports.context import Context
-from study.ports.sections import Section
 from study.store.quizzes import QuizAnswer
 from study.web.middleware import COOKIE
 from study.web.progress_files import register

@@ -1,0 +1,34 @@
+"""The flashcards as a part of the app: cards, browse, decks in and out, their share of Today and Progress."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.user_decks import LiveDecks
+from flashcards.pages import browse, cards
+from flashcards.review.presenter import card_exercise
+from flashcards.stats.progress import CardSection
+from study.parts import Core, Part
+
+
+def build(core: Core) -> Part:
+    """Read the decks; provides cards to ask for, and what each card is about."""
+    context, ports = core.context, core.ports
+    decks = LiveDecks(context.concepts, core.settings.decks_dir)
+    exercise = card_exercise(context, decks, figure_about=ports.figure_about)
+    ports.cards = exercise
+    ports.cards_due = exercise.due
+    ports.ask_for_cards = exercise.ask_for
+    ports.subjects = replace(ports.subjects, of_card=exercise.subjects)
+    ports.row_problem = row_problem
+    return Part(
+        pages=(
+            lambda app: cards.build(app, context, exercise),
+            lambda app: browse.build(app, context, exercise),
+        ),
+        exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
+        sections=(CardSection(exercise=exercise),),
+        styles=(Path(__file__).parent / "static" / "cards.css",),
+        closers=(exercise.fitting.close,),
+    )

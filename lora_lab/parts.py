@@ -1,0 +1,49 @@
+"""The lab as a part of the app: its pages and files, live figures, and its share of Today and Learn."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.figures import figures
+from lora_lab.lab import Lab
+from lora_lab.pages import all as lab_pages
+from lora_lab.pages import downloads, project_files, projects
+from lora_lab.predictions import judging, of_microscope
+from lora_lab.projects.service import ProjectDesk
+from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.run_panel import last_run
+from lora_lab.views.setting_plots import first_chart
+from study.figures import figure
+from study.parts import Core, Part
+
+
+def build(core: Core, engine: LocalEngine) -> Part:
+    """Provides live figures, links into the lab, and what each guess is about. Closing ends the engine."""
+    context, ports = core.context, core.ports
+    lab = Lab(core.settings, engine)
+    reader = ShapeReader(lab.home.shape)
+    guided = ProjectDesk(store=context.store, lab=lab)
+    ports.figures = figures(core.settings.models_dir)
+    ports.figure_about = figure.about(ports.figures)
+    ports.subjects = replace(
+        ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS
+    )
+    ports.lab_door = lab_door
+    ports.project_door = guided.door
+    ports.first_chart = first_chart
+    ports.last_run = partial(last_run, lab)
+    return Part(
+        pages=(
+            lambda app: projects.build(app, context, guided),
+            lambda app: lab_pages.build(app, context, lab, reader, ask_for_cards=ports.ask_for_cards),
+        ),
+        routes=(
+            lambda site: downloads.register(site, lab),
+            lambda site: project_files.register(site, context, guided),
+        ),
+        styles=(Path(__file__).parent / "static" / "lab.css",),
+        closers=(lab.close, reader.close),
+    )

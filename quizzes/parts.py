@@ -1,0 +1,50 @@
+"""Quizzes and explanations as a part of the app. They come after the flashcards, which a miss asks for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from quizzes.explain.presenter import explain_exercise
+from quizzes.grader.grader_client import GraderDesk
+from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.user_bank import LiveBank
+from quizzes.pages import explain as explain_page
+from quizzes.pages import quiz as quiz_page
+from quizzes.session.challenge import Challenges
+from quizzes.session.presenter import quiz_exercise
+from quizzes.stats.progress import QuizSection
+from study.parts import Core, Part
+
+STATIC = Path(__file__).parent / "static"
+
+
+def build(core: Core, *, grader: bool) -> Part:
+    """Read questions and prompts. Without the grader a learner judges an explanation."""
+    context, ports = core.context, core.ports
+    bank = LiveBank(context.concepts, core.settings.questions_dir)
+    desk = GraderDesk(core.settings.models_dir) if grader else None
+    explain = explain_exercise(context, ask_for_cards=ports.ask_for_cards, desk=desk)
+    ports.explain = explain
+    ports.subjects = replace(
+        ports.subjects, of_prompt=explain.subjects, asked=explain.asked, of_idea=explain.idea_subjects
+    )
+    quiz = quiz_exercise(
+        context,
+        ask_for_cards=ports.ask_for_cards,
+        elsewhere=ports.subjects,
+        bank=bank,
+        figure_about=ports.figure_about,
+    )
+    ports.quiz = quiz
+    ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
+    ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
+    return Part(
+        pages=(
+            lambda app: quiz_page.build(app, context, quiz),
+            lambda app: explain_page.build(app, context, explain),
+        ),
+        exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
+        sections=(QuizSection(store=context.store, bank=bank),),
+        styles=(STATIC / "quiz.css", STATIC / "explain.css"),
+        # The queue ends before the grader: what waits in it must not start the grader anew.
+        closers=(*((desk.close,) if desk else ()), explain.room.close),
+    )

@@ -1,0 +1,161 @@
+"""How the app is put together: what all parts share, what a part brings, and the site made of them.
+
+A part is a package beside `study` whose `parts.py` has
+
+    def build(core: Core) -> Part
+
+It builds what the package needs, sets in `core.ports` what it does for the others, and returns its pages,
+routes and files. `build_site` makes one site of all parts; pages come last, when every port is set.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from study.base.settings import Settings
+from study.content.concepts import load_concepts
+from study.io.backup import BackupExchange
+from study.io.exchange import Exchange
+from study.io.pending_upload import Pending
+from study.lessons.lesson import Lessons
+from study.lessons.lesson_text import terms_of
+from study.pages import concept, figures, inout, learn, progress, review, settings, today
+from study.ports.activities import Doors, Section
+from study.ports.context import Context
+from study.ports.ports import Ports
+from study.store import open_store
+from study.web import documents, figure_route, frame, middleware, progress_files, transfer_routes
+
+FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """What all parts share."""
+
+    context: Context
+    ports: Ports = field(default_factory=Ports)
+
+    @property
+    def settings(self) -> Settings:
+        """Where the app keeps its things."""
+        return self.context.settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a package brings to the site."""
+
+    pages: Sequence[Callable[[gr.Blocks], None]] = ()
+    """Each adds one page, or several."""
+
+    routes: Sequence[Callable[[FastAPI], None]] = ()
+    """Each adds routes, which stand before the pages."""
+
+    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
+    """What it imports and exports, by the name in addresses."""
+
+    sections: Sequence[Section] = ()
+    """What it shows on Progress."""
+
+    styles: Sequence[Path] = ()
+    """Style sheets, for every page."""
+
+    closers: Sequence[Callable[[], None]] = ()
+    """What to end with the app, the last one first."""
+
+
+def build_core(settings: Settings, *, menu: tuple[tuple[str, str], ...]) -> Core:
+    """Open the store and read the concept map."""
+    return Core(
+        context=Context(
+            settings=settings,
+            store=open_store(settings.database_url),
+            concepts=load_concepts(),
+            clock=lambda: datetime.now(UTC),
+            dice=SystemRandom(),
+            menu=menu,
+        )
+    )
+
+
+def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], projector: bool) -> FastAPI:
+    """One site of all parts, as an ASGI app; `site.state.close` ends what works for it."""
+    shared = _build_shared(core, parts)
+    all_parts = (shared, *parts)
+    blocks = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
+    for part in all_parts:
+        for add_page in part.pages:
+            add_page(blocks)
+
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    closing = ExitStack()
+    for part in all_parts:
+        for add_routes in part.routes:
+            add_routes(site)
+        for close in part.closers:
+            closing.callback(close)
+    site.state.close = closing.close
+    site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third, in about 2 ms
+    site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
+    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
+    return frame.mount(site, blocks, styles=styles, projector=projector)
+
+
+def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
+    """The pages that show something of every part."""
+    context, ports = core.context, core.ports
+    home = core.settings.home
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=home, row_problem=ports.row_problem)
+    }
+    for part in parts:
+        exchanges |= part.exchanges
+    sections = [section for part in parts for section in part.sections]
+    pending = Pending(folder=core.settings.imports_dir)
+    mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
+
+    def add_today(app: gr.Blocks) -> None:
+        corners = today.Corners(first_chart=ports.first_chart, last_run=ports.last_run)
+        today.build(
+            app, context, review=mixed, cards_due=ports.cards_due, subjects=ports.subjects, corners=corners
+        )
+
+    def add_concept(app: gr.Blocks) -> None:
+        concept.build(
+            app,
+            context,
+            subjects=ports.subjects,
+            lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
+            terms=terms_of(context.concepts),
+            figures=ports.figures,
+            doors=Doors(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
+        )
+
+    return Part(
+        pages=(
+            add_today,
+            lambda app: learn.build(app, context, subjects=ports.subjects),
+            add_concept,
+            lambda app: figures.build(app, context, figures=ports.figures),
+            lambda app: review.build(app, context, mixed),
+            lambda app: settings.build(app, context),
+            lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),
+            lambda app: inout.build(
+                app, context, inout.InOutPage(context=context, exchanges=exchanges, pending=pending)
+            ),
+        ),
+        routes=(
+            lambda site: figure_route.register(site, ports.figures),
+            documents.register,
+            lambda site: progress_files.register(site, context, sections),
+            lambda site: transfer_routes.register(site, context, exchanges, pending),
+        ),
+    )

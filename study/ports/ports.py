@@ -1,0 +1,45 @@
+"""What the parts of the app do for one another, so that none of them imports another."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from study.figures.figure import FigureAbout, Figures, no_figure
+from study.ports.activities import (
+    AskForCards,
+    CardsDue,
+    CardStation,
+    ChallengeDoor,
+    ExplainStation,
+    LabDoor,
+    ProjectDoor,
+    QuizStation,
+    Subjects,
+)
+from study.ports.context import Visit
+
+
+def no_row_problem(table: str, row: Mapping[str, Any]) -> str:
+    """Where no part judges the rows of a backup."""
+    return ""
+
+
+@dataclass
+class Ports:
+    """A part sets what it provides while it is built; pages, which come last, read what others have set."""
+
+    subjects: Subjects = field(default_factory=Subjects)
+    figures: Figures = field(default_factory=dict)
+    figure_about: FigureAbout = no_figure
+    row_problem: Callable[[str, Mapping[str, Any]], str] = no_row_problem
+
+    ask_for_cards: AskForCards = field(init=False)
+    cards_due: Callable[[Visit], CardsDue] = field(init=False)
+    cards: CardStation = field(init=False)
+    quiz: QuizStation = field(init=False)
+    explain: ExplainStation = field(init=False)
+    lab_door: Callable[[Mapping[str, Any]], LabDoor] = field(init=False)
+    challenge_door: Callable[[Visit, str], ChallengeDoor] = field(init=False)
+    project_door: Callable[[Visit, str], ProjectDoor] = field(init=False)
+    first_chart: Callable[[], str] = str
+    last_run: Callable[[], str | None] = str
