@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lora_lab.cli.startup_status import announce
@@ -22,9 +22,14 @@ MENU = (
 
 
 def build_app(
-    settings: Settings, *, hosts: Sequence[str] = (), projector: bool = False, worker: bool = True
+    settings: Settings,
+    *,
+    hosts: Sequence[str] = (),
+    projector: bool = False,
+    worker: bool = True,
+    say: Callable[[str], object] = str,
 ) -> Any:
-    """All pages behind one door, as an ASGI app."""
+    """All pages behind one door, as an ASGI app. `say` hears what is being got ready."""
     engine = LocalEngine(settings, warm=worker)
     engine.start()  # first: it gets ready on one core while this process imports on the other
     if worker:
@@ -32,12 +37,13 @@ def build_app(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 
-    # Gradio, which they import, takes seconds.
+    say("Importing Gradio")
     from flashcards import parts as flashcards
     from lora_lab import parts as lora_lab
     from quizzes import parts as quizzes
     from study.parts import build_core, build_site
 
+    say("Opening your progress and building the pages")
     core = build_core(settings, menu=MENU)
     # In this order: each uses what those before it provide.
     parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]

@@ -90,10 +90,11 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
     """One site of all parts, as an ASGI app; `site.state.close` ends what works for it."""
     shared = _build_shared(core, parts)
     all_parts = (shared, *parts)
-    blocks = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
-    for part in all_parts:
-        for add_page in part.pages:
-            add_page(blocks)
+    with frame.building_pages():
+        blocks = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
+        for part in all_parts:
+            for add_page in part.pages:
+                add_page(blocks)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     closing = ExitStack()

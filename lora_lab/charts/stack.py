@@ -8,9 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
-
 from lora_lab.memory.ledger import Ledger
 from study.base.units import GB, MB, as_bytes
 from study.plots.axis import nice_ticks
@@ -172,6 +169,9 @@ class StackArea:
 
     def _patch(self, boxes: Sequence[tuple[int, float, float]], **look: Any) -> None:
         """All boxes (bar, floor, height) as one path: a tenth of the bytes and of the time of single ones."""
+        from matplotlib.patches import PathPatch  # when something is drawn, not when the app starts
+        from matplotlib.path import Path
+
         if boxes:
             corners = [corner for box in boxes for corner in _corners(*box)]
             codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(boxes)

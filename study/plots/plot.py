@@ -3,9 +3,7 @@
 import csv
 import io
 from dataclasses import dataclass
-from typing import Protocol
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Protocol
 
 from study.plots.sheet import (
     EDGE,
@@ -18,6 +16,9 @@ from study.plots.sheet import (
     drawing_style,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Cell = str | int | float
 
@@ -63,7 +64,7 @@ class Plot:
         """Points the whole chart takes at `width` points."""
         return self.drawing.body_height(width) + (self._header_height(width) if titled else EDGE)
 
-    def draw(self, figure: Figure, *, titled: bool = True) -> None:
+    def draw(self, figure: "Figure", *, titled: bool = True) -> None:
         """Draw onto an empty figure as large as `height` says."""
         with drawing_style():
             sheet = Sheet(figure)

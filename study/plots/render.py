@@ -6,8 +6,6 @@ from functools import lru_cache
 from typing import Literal
 from xml.etree import ElementTree
 
-from matplotlib.figure import Figure
-
 from study.plots.plot import Plot
 from study.plots.sheet import INK, PAPER, POINTS_PER_INCH, WIDE_INCHES, drawing_style
 
@@ -31,6 +29,8 @@ def render(
 
     `titled=False` leaves title and subtitle to the page.
     """
+    from matplotlib.figure import Figure
+
     height = plot.height(width_inches * POINTS_PER_INCH, titled=titled)
     figure = Figure(figsize=(width_inches, height / POINTS_PER_INCH), facecolor=PAPER)
     plot.draw(figure, titled=titled)

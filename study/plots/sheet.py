@@ -9,14 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.lines import Line2D
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
+# matplotlib takes a second to import, so the functions that draw import it: the app starts without it.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 POINTS_PER_INCH = 72
 WIDE_INCHES = 7.0
@@ -57,6 +54,8 @@ Align = Literal["left", "center", "right"]
 @contextmanager
 def drawing_style() -> Iterator[None]:
     """The settings that charts are drawn and saved under; one thread at a time."""
+    import matplotlib
+
     with _ONE_AT_A_TIME, matplotlib.rc_context(RC_PARAMS):
         yield
 
@@ -64,7 +63,7 @@ def drawing_style() -> Iterator[None]:
 class Sheet:
     """A figure addressed in points, y downwards as in SVG."""
 
-    def __init__(self, figure: Figure) -> None:
+    def __init__(self, figure: "Figure") -> None:
         self.figure = figure
         self.width, self.height = (float(side) * POINTS_PER_INCH for side in figure.get_size_inches())
 
@@ -108,11 +107,16 @@ class Sheet:
 
     def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
         """A line, or with `marker=` a mark, anywhere on the sheet."""
+        from matplotlib.lines import Line2D
+
         across, down = [x / self.width for x in xs], [1 - y / self.height for y in ys]
         self.figure.add_artist(Line2D(across, down, transform=self.figure.transFigure, **style))
 
     def shape(self, corners: Sequence[tuple[float, float]], **look: Any) -> None:
         """A closed shape anywhere on the sheet."""
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path
+
         points = [(x / self.width, 1 - y / self.height) for x, y in corners]
         outline = Path([*points, points[0]], closed=True)
         self.figure.add_artist(PathPatch(outline, transform=self.figure.transFigure, **look))
@@ -137,6 +141,8 @@ def text_width(words: str, *, size: float = TEXT_SIZE, bold: bool = False) -> fl
 
 @lru_cache(maxsize=4096)
 def _width_of_one_point(words: str, bold: bool) -> float:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
     with _ONE_AT_A_TIME:
         font = get_font(findfont(FontProperties(family="sans-serif", weight="bold" if bold else "normal")))
         font.set_size(100, POINTS_PER_INCH)

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from urllib.parse import parse_qsl
 
 import gradio as gr
+import gradio.blocks
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from gradio.context import Context as GradioContext
@@ -170,9 +171,29 @@ def head(*styles: Path, projector: bool = False) -> str:
     return f"<style>{sheets}</style><script>{view}{scripts}</script>"
 
 
+@contextmanager
+def building_pages() -> Iterator[None]:
+    """Make pages without what Gradio makes at the end of each page and throws away at the next one.
+
+    Gradio 6.31 ends every page with a whole FastAPI app (`App.create_app`, 0.2 s) and the configuration of
+    all pages so far. Only `mount` needs either, and makes its own. A Gradio without these is left alone.
+    """
+    made = [(gradio.blocks, "App", "create_app"), (gradio, "Blocks", "get_config_file")]
+    found = [(getattr(module, owner, None), name) for module, owner, name in made]
+    replaced = [(owner, name, vars(owner)[name]) for owner, name in found if name in vars(owner or object)]
+    try:
+        for owner, name, _ in replaced:
+            setattr(owner, name, staticmethod(lambda *_, **__: {}))
+        yield
+    finally:
+        for owner, name, original in replaced:
+            setattr(owner, name, original)
+
+
 def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector: bool) -> FastAPI:
     """Put the pages at the root of a site; the site's own routes go first."""
-    pages.queue(max_size=200, default_concurrency_limit=4)
+    with building_pages():
+        pages.queue(max_size=200, default_concurrency_limit=4)
     with warnings.catch_warnings():
         # Gradio 6.31 warns that it turns server-side rendering off even where it was never on.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
@@ -197,6 +218,7 @@ def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector:
                 "exception_handlers": {HTTPStatus.NOT_FOUND: _missing},
             },
         )
+    pages.app = site.routes[-1].app  # type: ignore[attr-defined]  # its queue asks it for the root path
     return site
 
 

@@ -1,9 +1,11 @@
 """Serving the app: the address is taken before anything slow happens, and announced when it answers."""
 
 import argparse
+import gc
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import uvicorn
 
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
+from study.web.startup_page import StartupPage
 
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +22,14 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder)
-        app = build_app(settings, hosts=(options.host,), projector=options.projector, worker=options.worker)
+        with StartupPage(listening) as page, _objects_that_stay():
+            app = build_app(
+                settings,
+                hosts=(options.host,),
+                projector=options.projector,
+                worker=options.worker,
+                say=page.say,
+            )
     except LearnerError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
         return 1
@@ -31,6 +41,20 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     finally:
         app.state.close()
     return 0
+
+
+@contextmanager
+def _objects_that_stay() -> Iterator[None]:
+    """Nearly all that is made while the app is put together lives as long as the app.
+
+    Looking for garbage in it takes a fifth of the start-up, and later 100 ms at a time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def take_port(host: str, port: int) -> socket.socket:

@@ -1,0 +1,69 @@
+"""Pages are built without the apps and configurations that Gradio throws away, and come out the same."""
+
+import json
+from contextlib import nullcontext
+from typing import Any
+
+import gradio as gr
+import gradio.blocks
+import pytest
+from fastapi import FastAPI
+from gradio.context import Context as GradioContext
+
+from study.ports.context import Context
+from study.web import frame
+
+PATHS = ("/", "/cards", "/quiz")
+
+
+def build(context: Context) -> gr.Blocks:
+    GradioContext.id = 0
+    blocks = gr.Blocks(analytics_enabled=False)
+    for path in PATHS:
+        with frame.page(blocks, context, title=path, path=path):
+            frame.island(lambda event, request: {}, lambda request: "", "island")
+    return blocks
+
+
+def config_of(blocks: gr.Blocks) -> str:
+    site = frame.mount(FastAPI(), blocks, styles=(), projector=False)
+    assert site.routes
+    config: Any = blocks.get_config_file()
+    return json.dumps({name: value for name, value in config.items() if name != "app_id"}, default=str)
+
+
+def test_one_app_is_made_however_many_pages_there_are(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    create_app = gradio.blocks.App.create_app
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        made.append(1)
+        return create_app(*arguments, **named)
+
+    monkeypatch.setattr(gradio.blocks.App, "create_app", counted)
+    with frame.building_pages():
+        blocks = build(context)
+    assert made == []
+    frame.mount(FastAPI(), blocks, styles=(), projector=False)
+    assert len(made) == 1
+    assert blocks.app is not None
+
+
+def test_the_pages_are_those_that_gradio_would_have_made(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with frame.building_pages():
+        blocks = build(context)
+    quick = config_of(blocks)
+    monkeypatch.setattr(frame, "building_pages", nullcontext)
+    assert config_of(build(context)) == quick
+
+
+def test_another_gradio_is_left_alone(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(gradio.blocks.App, "create_app")
+    with frame.building_pages():
+        assert "create_app" not in vars(gradio.blocks.App)
+    monkeypatch.undo()
+    assert callable(gradio.blocks.App.create_app)
