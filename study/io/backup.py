@@ -14,12 +14,12 @@ from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import is_safe, read_own_file, read_own_files
 from study.io.exchange import Entry, File, Format, Plan, gathered
 from study.store import Store
-from study.store.migrations import STEPS
 from study.store.preferences_and_drafts import preference_problem
 from study.store.rows import owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
 NAME = "lora-study-backup"
+STEP = 8  # of the tables in it; raise it with a change that an older app can't restore
 
 RowProblem = Callable[[str, Mapping[str, Any]], str]
 """What is wrong with a row of a table that only its owner can judge; empty if nothing is."""
@@ -103,7 +103,7 @@ def document(store: Store, home: Path, profile_id: str, *, now: datetime) -> dic
     return {
         "format": FORMAT,
         "version": 1,
-        "step": STEPS[-1][0],
+        "step": STEP,
         "made_at": now.isoformat(),
         "profile": profile.name,
         "tables": tables,
@@ -121,7 +121,7 @@ def _read(file: File) -> dict[str, Any]:
     shape = {"tables": dict, "files": dict, "profile": str, "made_at": str, "step": int}
     if not isinstance(found, dict) or not all(isinstance(found.get(k), kind) for k, kind in shape.items()):
         raise LearnerError(f"{file.name} is not a backup of this app.", do_next="Choose another file.")
-    if found["step"] > STEPS[-1][0] or found.get("version") != 1:
+    if found["step"] > STEP or found.get("version") != 1:
         raise LearnerError(
             f"{file.name} is from a newer app.", do_next="Update the app, then import it again."
         )

@@ -1,19 +1,25 @@
-"""Migrations: an empty database becomes today's tables, once, and a newer one is left alone."""
+"""Migrations: an empty database gets today's tables, an older one is upgraded, a newer one is left alone."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.store import open_store
 from study.store.database import Database, open_database
-from study.store.migrations import STEPS, applied_steps, m0001_first_tables, migrate, version_of
-from study.store.quizzes import QuizLog
+from study.store.migrations import HEAD, alembic_config, migrate, read_version, version_table
 from study.store.schema import metadata
+
+STEP_8 = Path(__file__).parent / "files" / "step-8.sql"
 
 
 @pytest.fixture
@@ -23,90 +29,78 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
+def version_of(database: Database) -> str | None:
+    with database.read() as connection:
+        return read_version(connection)
+
+
 def test_the_steps_lead_to_the_tables_that_the_code_uses(database: Database) -> None:
+    with database.write() as connection:
+        command.upgrade(alembic_config(connection), "head")
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
+    assert version_of(database) == head == HEAD
+
+
+def test_an_empty_database_gets_the_same_tables_at_once(database: Database, tmp_path: Path) -> None:
+    stepwise = open_database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
+    with stepwise.write() as connection:
+        command.upgrade(alembic_config(connection), "head")
     migrate(database)
+    assert described(database) == described(stepwise)
+    stepwise.close()
+
+
+def described(database: Database) -> object:
     found = inspect(database.engine)
-    for table in metadata.sorted_tables:
-        columns = {c["name"]: (str(c["type"]), c["nullable"]) for c in found.get_columns(table.name)}
-        dialect = database.engine.dialect
-        assert columns == {c.name: (c.type.compile(dialect), bool(c.nullable)) for c in table.columns}
-        indexes = {index["name"] for index in found.get_indexes(table.name)}
-        assert indexes == {index.name for index in table.indexes}
-
-
-def test_steps_are_numbered_without_a_gap() -> None:
-    assert [number for number, _ in STEPS] == list(range(1, len(STEPS) + 1))
+    return {
+        table: (
+            [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(table)],
+            sorted(str(index["name"]) for index in found.get_indexes(table)),
+            sorted(str(unique["column_names"]) for unique in found.get_unique_constraints(table)),
+        )
+        for table in found.get_table_names()
+    }
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
-    assert version_of(database) == 0
-    assert migrate(database) == migrate(database) == version_of(database) == STEPS[-1][0]
-
-
-def test_what_was_learnt_before_a_step_is_there_after_it(database: Database) -> None:
-    with database.write() as connection:
-        m0001_first_tables.upgrade(connection)
-        connection.execute(text("INSERT INTO profiles VALUES ('p', 'Ana', 1, '2026-03-04 10:00:00')"))
-        for number in (1, 2):
-            rating = f"({number}, 'p', 'c', 3, '2026-03-04 10:00:00', 1200, NULL, '{{}}')"
-            connection.execute(text(f"INSERT INTO card_reviews VALUES {rating}"))
-        connection.execute(text("INSERT INTO review_undos VALUES (1, 2, '2026-03-04 10:00:00')"))
-        applied_steps.create(connection)
-        connection.execute(text("INSERT INTO schema_steps VALUES (1, '2026-03-04 10:00:00')"))
+    assert version_of(database) is None
     migrate(database)
-    assert version_of(database) == STEPS[-1][0]
-    with database.read() as connection:
-        assert connection.scalar(text("SELECT name FROM profiles")) == "Ana"
-        assert connection.scalar(text("SELECT count(*) FROM predictions")) == 0
+    migrate(database)
+    assert version_of(database) == HEAD
 
 
-def test_a_rating_of_before_the_verbs_can_still_be_undone(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'study.sqlite3'}"
-    database = open_database(url)
-    test_what_was_learnt_before_a_step_is_there_after_it(database)
-    database.close()
-    store = open_store(url)
-    last = store.verbs.last("p")
-    assert last is not None
-    assert (last.name, last.review_id, last.value) == ("rate", 1, None)
-    store.verbs.undo("p", expected_id=last.id, undone_at=last.at)
-    assert store.cards.history("p") == []
+def test_a_store_from_before_alembic_opens_with_all_that_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite3"
+    before = sqlite3.connect(path)
+    before.executescript(STEP_8.read_text("utf-8"))
+    before.close()
+    store = open_store(f"sqlite:///{path}")
+    [ana] = store.profiles.all()
+    [review] = store.cards.history(ana.id)
+    assert (ana.name, review.card_id, review.rating) == ("Ana", "lora-name", 3)
+    assert store.notes.preferences(ana.id).new_cards_a_day == 7
+    assert version_of(store.database) == HEAD
+    assert "schema_steps" not in inspect(store.database.engine).get_table_names()
     store.close()
 
 
-def test_answers_from_before_there_were_kinds_are_read_as_options_with_all_or_no_points(
-    database: Database,
-) -> None:
+def test_data_of_an_unreleased_version_is_left_alone(database: Database) -> None:
     with database.write() as connection:
-        m0001_first_tables.upgrade(connection)
-        moment = "2026-03-04 10:00:00"
-        choice = '{"topic": "lora", "level": "", "concept": "", "length": 10}'
-        for statement in (
-            f"INSERT INTO profiles VALUES ('p', 'Ana', 1, '{moment}')",
-            f"""INSERT INTO quiz_sessions VALUES ('s', 'p', 7, '["q"]', '{choice}', '{moment}')""",
-            f"INSERT INTO answers VALUES (1, 's', 'q', 'right', 1, '{moment}', 900)",
-        ):
-            connection.exec_driver_sql(statement)
-        applied_steps.create(connection)
-        connection.execute(text(f"INSERT INTO schema_steps VALUES (1, '{moment}')"))
-    migrate(database)
-    log = QuizLog(database)
-    [answer] = log.history("p")
-    assert (answer.given, answer.score, answer.confidence, answer.attempt) == (
-        {"option": "right"},
-        1,
-        None,
-        1,
-    )
-    assert log.answers("s") == [answer]
+        connection.execute(text("CREATE TABLE schema_steps (number INTEGER)"))
+        connection.execute(text("INSERT INTO schema_steps VALUES (3)"))
+    with pytest.raises(LearnerError, match="never released"):
+        migrate(database)
 
 
 def test_data_of_a_newer_app_is_left_alone(database: Database) -> None:
     migrate(database)
     with database.write() as connection:
-        connection.execute(text("INSERT INTO schema_steps VALUES (99, '2030-01-01 00:00:00')"))
+        connection.execute(version_table.update().values(version_num="9999"))
     with pytest.raises(LearnerError, match="Update the app"):
         migrate(database)
+    with database.read() as connection:
+        assert connection.scalar(select(version_table.c.version_num)) == "9999"
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> None:
@@ -115,7 +109,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> 
         connection.execute(text("CREATE INDEX quiz_sessions_by_profile ON other (x)"))
     with pytest.raises(OperationalError, match="already exists"):
         migrate(database)
-    assert version_of(database) == 0
+    assert version_of(database) is None
     assert inspect(database.engine).get_table_names() == ["other"]
 
 
