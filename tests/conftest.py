@@ -1,6 +1,7 @@
 """What tests share: a store of their own, a moment that stands still, and the app's real content."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,9 +49,18 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables; a copy of it takes an eighth of the time of a new one."""
+    path = tmp_path_factory.mktemp("store") / "study.sqlite3"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: Settings, empty_database: Path) -> Iterator[Store]:
     """An empty store."""
+    shutil.copyfile(empty_database, settings.home / "study.sqlite3")
     opened = open_store(settings.database_url)
     yield opened
     opened.close()

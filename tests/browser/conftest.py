@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,13 @@ Visit = Callable[..., Visitor]
 @pytest.fixture(scope="module")
 def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
     """Start the app (or another script) on a free port with a data folder of its own; returns its address."""
+    with starter(tmp_path_factory) as start:
+        yield start
+
+
+@contextmanager
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
+    """Starts apps; ends them all at the end."""
     running: list[subprocess.Popen[str]] = []
 
     def start(
@@ -126,10 +134,14 @@ def launch(
     return process, _address_of(process)
 
 
-@pytest.fixture(scope="module")
-def app_address(start_app: StartApp) -> str:
-    """The study app without a training worker."""
-    return start_app("--no-worker")
+@pytest.fixture(scope="session")
+def app_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The study app without a training worker, for all tests: each visitor has a profile of their own.
+
+    A module whose tests change what profiles share (decks, the list of profiles) has one of its own.
+    """
+    with starter(tmp_path_factory) as start:
+        yield start("--no-worker")
 
 
 @pytest.fixture(scope="session")
@@ -145,12 +157,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(chromium: Browser, app_address: str) -> Iterator[Visit]:
+def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     """Open a browser profile of its own; what went wrong behind the page fails the test at its end."""
     visitors: list[Visitor] = []
     contexts: list[BrowserContext] = []
 
-    def new(*, address: str = app_address, width: int = 1280, height: int = 900, **options: Any) -> Visitor:
+    def new(*, address: str = "", width: int = 1280, height: int = 900, **options: Any) -> Visitor:
+        address = address or request.getfixturevalue("app_address")
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         visitor = Visitor(page=context.new_page(), address=address)
         visitor.watch()

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def app_address(start_app: StartApp) -> str:
+    """An app of this module's own, because imported decks are there for every profile."""
+    return start_app("--no-worker")
+
 
 DECK = """Q: What is the rank of $B A$?
 A: At most r.

@@ -3,9 +3,15 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def app_address(start_app: StartApp) -> str:
+    """An app of this module's own, because it lists every profile."""
+    return start_app("--no-worker")
 
 
 def test_a_learner_is_recognized_renamed_added_and_switched(visit: Visit) -> None:

@@ -114,7 +114,7 @@ def test_a_second_window_and_another_learner_at_the_same_address(visit: Visit) -
     visitor = visit()
     page = visitor.open("/quiz")
     start_quiz(page)
-    stem = page.locator("#stem").inner_text()
+    stem = page.locator("#stem").text_content() or ""
     other = visit().page
     other.goto(page.url)
     other.get_by_role("button", name="Start this quiz").click()

@@ -30,6 +30,7 @@ from tests.lora_lab.worker.builders import (
     plain_peft,
     stored_codes,
 )
+from tests.lora_lab.worker.quick_bf16 import quick_bf16
 
 LIMITS: dict[Compute, float] = {"fp32": 0.99999, "bf16": 0.999}
 LOSS_LIMITS: dict[Compute, float] = {"fp32": 1e-4, "bf16": 0.01}
@@ -103,6 +104,11 @@ def points(embedded_dir: Path) -> list[Point]:
 
     The same fp32 model serves both as it comes from the library and, once changed, in the lab's form.
     """
+    with quick_bf16():
+        return measured_points(embedded_dir)
+
+
+def measured_points(embedded_dir: Path) -> list[Point]:
     lab = open_lab(replace(spec(EMBEDDED_MODEL, "nf4-dq"), batch=2), "bf16", embedded_dir)
     batch = lab.examples[20:22]
     adapters, measured = [], []

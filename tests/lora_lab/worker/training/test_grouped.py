@@ -26,6 +26,7 @@ from lora_lab.worker.training.session import Session, attach, meter_for, open_se
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cosine, gradient, machine, never, silent
 from tests.lora_lab.worker.model.test_models import folder_of
+from tests.lora_lab.worker.quick_bf16 import quick_bf16
 
 STEPS = 4
 GRADIENTS: dict[Compute, float] = {"fp32": 0.9999, "bf16": 0.999}
@@ -239,7 +240,8 @@ def test_the_embedded_models_cells_have_the_gradients_of_runs_of_their_own(
         for spec, rate in zip((FOUR[0], FOUR[3]), (2e-4, 1e-3), strict=True)
     ]
     session = session_for(specs[0], compute, embedded_dir)
-    check_gradients(session, specs, examples_for(session, specs[0]), compute)
+    with quick_bf16():
+        check_gradients(session, specs, examples_for(session, specs[0]), compute)
 
 
 def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(models_dir: Path) -> None:
@@ -338,7 +340,8 @@ def test_a_groups_peak_is_predicted_within_8_percent(
 @pytest.mark.embedded
 def test_the_embedded_models_group_is_predicted_within_8_percent(embedded_dir: Path) -> None:
     specs = [replace(spec, model=EMBEDDED_MODEL, steps=2, batch=2) for spec in FOUR[:3]]
-    assert abs(peak_error_percent(specs, "bf16", embedded_dir)) < WORST_PERCENT
+    with quick_bf16():
+        assert abs(peak_error_percent(specs, "bf16", embedded_dir)) < WORST_PERCENT
 
 
 def peak_error_percent(specs: Sequence[RunSpec], compute: Compute, models_dir: Path) -> float:
