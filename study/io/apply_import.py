@@ -13,7 +13,6 @@ from study.io.exchange import Entry, Group, Plan, Report
 from study.store import Store
 from study.store.imports import ImportRecord, record_import, record_undo
 from study.store.merge import Found, add, compare, take_back
-from study.store.profiles import lock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +31,7 @@ class Imports:
         """Do what a plan says, in one transaction, and record it."""
         written: dict[str, str | None] = {}
         try:
-            with self.store.database.write() as connection:
-                lock(connection, profile_id)
+            with self.store.database.write(profile_id) as connection:
                 found = compare(connection, profile_id, plan.tables)
                 report = _report(plan, found)
                 changes = add(connection, profile_id, found)
@@ -58,8 +56,7 @@ class Imports:
         if record is None:
             raise LearnerError("That import was taken back already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
-        with self.store.database.write() as connection:
-            lock(connection, profile_id)
+        with self.store.database.write(profile_id) as connection:
             _refuse_changed(self.home, files)
             take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)

@@ -12,8 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import Database
-from study.store.profiles import lock
+from study.store.database import Database, remembered
 
 Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -48,8 +47,7 @@ class VerbLog:
         expected_id: int | None = None,
     ) -> int:
         """Record a verb; with `expected_id` only if that is the last such verb on its subject (0: none)."""
-        with self._database.write() as connection:
-            lock(connection, profile_id)
+        with self._database.write(profile_id) as connection:
             if expected_id is not None:
                 newest = _live(profile_id, func.max(t.card_verbs.c.id)).where(
                     t.card_verbs.c.verb == name, t.card_verbs.c.subject == subject
@@ -63,8 +61,7 @@ class VerbLog:
 
     def undo(self, profile_id: str, *, expected_id: int, undone_at: datetime) -> Verb:
         """Take back the last verb and return it, unless another window did something meanwhile."""
-        with self._database.write() as connection:
-            lock(connection, profile_id)
+        with self._database.write(profile_id) as connection:
             last = _last(connection, profile_id)
             if last is None:
                 raise LearnerError("There is nothing to undo.", do_next="Rate a card first.")
@@ -80,6 +77,7 @@ class VerbLog:
                 )
             return last
 
+    @remembered
     def last(self, profile_id: str) -> Verb | None:
         """The verb that undo would take back."""
         with self._database.read() as connection:
@@ -87,12 +85,17 @@ class VerbLog:
 
     def live(self, profile_id: str, names: Iterable[Name], *, since: datetime | None = None) -> list[Verb]:
         """The verbs of these names that were not undone, oldest first."""
-        wanted = _live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(list(names)))
+        return self._live(profile_id, tuple(names), since)
+
+    @remembered
+    def _live(self, profile_id: str, names: tuple[Name, ...], since: datetime | None) -> list[Verb]:
+        wanted = _live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(names))
         if since is not None:
             wanted = wanted.where(t.card_verbs.c.at >= since)
         with self._database.read() as connection:
             return [_verb(row) for row in connection.execute(wanted.order_by(t.card_verbs.c.id))]
 
+    @remembered
     def just_undone(self, profile_id: str) -> Verb | None:
         """The verb that was taken back last, until another one follows; its card is shown first."""
         undone = (

@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.card_operations import record
-from study.store.database import Database
-from study.store.profiles import lock
+from study.store.card_operations import Verb, record
+from study.store.database import Database, remembered
+from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again
+DURATIONS = 50  # of the last ratings, for the pace
+REPEATED = "review"  # the phase of a card that had been learnt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class CardReview:
     reviewed_at: datetime
     duration_ms: int
     new: bool
+    repeat: bool = False
+    """Whether the card had been learnt: what a daily limit of reviews counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +71,15 @@ class CardLog:
         after: dict[str, Any],
     ) -> int:
         """Append a rating, unless the card was rated or undone elsewhere since it was shown."""
-        with self._database.write() as connection:
-            lock(connection, profile_id)
+        made = _Rating(
+            card_id=card_id,
+            rating=rating,
+            reviewed_at=reviewed_at,
+            duration_ms=duration_ms,
+            before=before,
+            after=after,
+        )
+        with self._database.write(profile_id, amend=made.amend()) as connection:
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
                 raise StaleError(
                     "That card was rated in another window already.",
@@ -87,10 +98,19 @@ class CardLog:
             )
             key = appended.inserted_primary_key
             assert key is not None
-            review_id = int(key[0])
-            record(connection, profile_id, "rate", card_id, value=None, at=reviewed_at, review_id=review_id)
-            return review_id
+            made.review_id = int(key[0])
+            made.verb_id = record(
+                connection,
+                profile_id,
+                "rate",
+                card_id,
+                value=None,
+                at=reviewed_at,
+                review_id=made.review_id,
+            )
+            return made.review_id
 
+    @remembered
     def latest(self, profile_id: str) -> dict[str, LatestReview]:
         """The last review of each card that has one: all that the scheduler needs."""
         log = t.card_reviews.c
@@ -110,6 +130,7 @@ class CardLog:
                 for row in connection.execute(wanted)
             }
 
+    @remembered
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
         """For each card that was forgotten after it had been learnt, the verbs by which it was, in order.
 
@@ -119,7 +140,7 @@ class CardLog:
         wanted = (
             _live(profile_id, log.card_id, func.coalesce(t.card_verbs.c.id, 0).label("verb_id"))
             .outerjoin(t.card_verbs, t.card_verbs.c.review_id == log.id)
-            .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == "review")
+            .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == REPEATED)
         )
         found: dict[str, list[int]] = {}
         with self._database.read() as connection:
@@ -129,29 +150,30 @@ class CardLog:
 
     def repeats_since(self, profile_id: str, *, since: datetime) -> int:
         """How many learnt cards were repeated since a moment: what a daily limit of reviews counts."""
-        log = t.card_reviews.c
-        wanted = _live(profile_id, func.count(log.card_id.distinct())).where(
-            log.reviewed_at >= since, log.before["phase"].as_string() == "review"
-        )
-        with self._database.read() as connection:
-            return connection.scalar(wanted) or 0
+        return len({review.card_id for review in self.history(profile_id, since=since) if review.repeat})
 
+    @remembered
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[CardReview]:
         """All reviews that were not undone, oldest first."""
         log = t.card_reviews.c
         new = log.before.is_(None).label("new")
-        wanted = _live(profile_id, log.id, log.card_id, log.rating, log.reviewed_at, log.duration_ms, new)
+        phase = log.before["phase"].as_string().label("phase")
+        wanted = _live(
+            profile_id, log.id, log.card_id, log.rating, log.reviewed_at, log.duration_ms, new, phase
+        )
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
         with self._database.read() as connection:
             return [_review(row) for row in connection.execute(wanted.order_by(log.id))]
 
+    @remembered
     def count(self, profile_id: str) -> int:
         """How many reviews were not undone."""
         with self._database.read() as connection:
             return connection.scalar(_live(profile_id, func.count(t.card_reviews.c.id))) or 0
 
-    def last_durations_ms(self, profile_id: str, *, limit: int = 50) -> list[int]:
+    @remembered
+    def last_durations_ms(self, profile_id: str, *, limit: int = DURATIONS) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c
         newest_first = (log.reviewed_at.desc(), log.id.desc())
@@ -166,9 +188,10 @@ class CardLog:
             for card_id in card_ids
         ]
         if rows:
-            with self._database.write() as connection:
+            with self._database.write(profile_id) as connection:
                 connection.execute(insert(t.card_requests), rows)
 
+    @remembered
     def requests(self, profile_id: str) -> dict[str, CardRequest]:
         """The newest request of each card that has one."""
         with self._database.read() as connection:
@@ -183,6 +206,83 @@ class CardLog:
                 )
                 for row in rows
             }
+
+
+@dataclass(kw_only=True)
+class _Rating:
+    """One rating, and what it changes in what was read before it, so that nothing is read again."""
+
+    card_id: str
+    rating: int
+    reviewed_at: datetime
+    duration_ms: int
+    before: dict[str, Any] | None
+    after: dict[str, Any]
+    review_id: int = 0
+    verb_id: int = 0
+
+    def amend(self) -> dict[str, Amend]:
+        """By reading method; they are called when the rating is committed and has its ids."""
+        return {
+            "CardLog.latest": lambda _, found: found | {self.card_id: self._latest(found)},
+            "CardLog.history": self._history,
+            "CardLog.count": lambda _, found: found + 1,
+            "CardLog.last_durations_ms": self._durations,
+            "CardLog.lapses": self._lapses,
+            "VerbLog.last": lambda *_: self._verb(),
+            "VerbLog.just_undone": lambda *_: None,
+            "VerbLog._live": self._live_verbs,
+        }
+
+    def _latest(self, found: dict[str, LatestReview]) -> LatestReview:
+        earlier = found.get(self.card_id)
+        reviews = earlier.reviews + 1 if earlier else 1
+        return LatestReview(
+            id=self.review_id, reviewed_at=self.reviewed_at, after=self.after, reviews=reviews
+        )
+
+    def _history(self, asked: tuple[Any, ...], found: list[CardReview]) -> list[CardReview]:
+        since = asked[0] if asked else None
+        if since is not None and self.reviewed_at < since:
+            return found
+        review = CardReview(
+            id=self.review_id,
+            card_id=self.card_id,
+            rating=self.rating,
+            reviewed_at=self.reviewed_at,
+            duration_ms=self.duration_ms,
+            new=self.before is None,
+            repeat=self._is_repeat,
+        )
+        return [*found, review]
+
+    def _durations(self, asked: tuple[Any, ...], found: list[int]) -> list[int]:
+        limit = asked[0] if asked else DURATIONS
+        return [self.duration_ms, *found][:limit]
+
+    def _lapses(self, _: tuple[Any, ...], found: dict[str, list[int]]) -> dict[str, list[int]]:
+        if self.rating != FORGOTTEN or not self._is_repeat:
+            return found
+        return found | {self.card_id: [*found.get(self.card_id, []), self.verb_id]}
+
+    def _live_verbs(self, asked: tuple[Any, ...], found: list[Verb]) -> list[Verb]:
+        names, since = asked
+        counts = "rate" in names and (since is None or self.reviewed_at >= since)
+        return [*found, self._verb()] if counts else found
+
+    def _verb(self) -> Verb:
+        return Verb(
+            id=self.verb_id,
+            name="rate",
+            subject=self.card_id,
+            review_id=self.review_id,
+            value=None,
+            at=self.reviewed_at,
+        )
+
+    @property
+    def _is_repeat(self) -> bool:
+        return self.before is not None and self.before.get("phase") == REPEATED
 
 
 def _live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
@@ -204,4 +304,5 @@ def _review(row: Row[Any]) -> CardReview:
         reviewed_at=row.reviewed_at,
         duration_ms=row.duration_ms,
         new=row.new,
+        repeat=row.phase == REPEATED,
     )

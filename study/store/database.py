@@ -1,13 +1,57 @@
-"""One database behind any SQLAlchemy URL: one transaction a read or a write; writes wait in line."""
+"""One database behind any SQLAlchemy URL: reads of one press share a transaction, writes wait in line."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.sql.visitors import iterate
+
+from study.store.read_cache import MISSING, Amend, ReadCache
+from study.store.schema import profiles
 
 BUSY_SECONDS = 30  # how long a write waits for another process's write before it gives up
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class View:
+    """What one press sees: one read transaction until it writes, and the position of each profile."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, int] = {}
+        self._transaction = ExitStack()
+        self._connection: Connection | None = None
+
+    def connection(self, engine: Engine) -> Connection:
+        """The connection that all reads share; the first one opens it."""
+        if self._connection is None:
+            self._connection = self._transaction.enter_context(engine.begin())
+        return self._connection
+
+    def end_transaction(self) -> None:
+        """Let the next read see what has been written since."""
+        self._connection = None
+        self._transaction.close()
+
+
+_VIEW: ContextVar[View | None] = ContextVar("view", default=None)
+
+
+@contextmanager
+def one_view() -> Iterator[View]:
+    """Let all reads inside see the same state, and read nothing twice."""
+    view = View()
+    token = _VIEW.set(view)
+    try:
+        yield view
+    finally:
+        _VIEW.reset(token)
+        view.end_transaction()
 
 
 class Database:
@@ -15,23 +59,107 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.cache = ReadCache()
         self._writer = engine.execution_options(study_writes=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one consistent state."""
+        """A transaction that sees one consistent state: that of the press, where one is going on."""
+        view = _VIEW.get()
+        if view is not None:
+            yield view.connection(self.engine)
+            return
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that is committed whole at the end, or not at all if anything raises."""
+    def write(
+        self,
+        profile_id: str | ScalarSelect[str] | None = None,
+        *,
+        amend: Mapping[str, Amend] | None = None,
+    ) -> Iterator[Connection]:
+        """A transaction that is committed whole at the end, or not at all if anything raises.
+
+        One that writes into a profile's logs names it: writes of one profile wait for each other, and what
+        was read of it before is forgotten, except what `amend` brings up to date.
+        """
+        view = _VIEW.get()
+        if view is not None:
+            view.end_transaction()
+        advanced = None
         with self._writer.begin() as connection:
+            touched: set[str] = connection.info.setdefault("touched", set())
+            touched.clear()
+            if profile_id is not None:
+                advanced = advance(connection, profile_id)
             yield connection
+            touched = touched - {profiles.name}
+        if advanced is not None:
+            name, position = advanced
+            self.cache.advance(name, position, touched, amend or {})
+            if view is not None:
+                view.positions[name] = position
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+
+def see(profile_id: str, position: int) -> None:
+    """Say where a profile's logs stand for the press that is going on."""
+    view = _VIEW.get()
+    if view is not None:
+        view.positions[profile_id] = position
+
+
+def advance(connection: Connection, profile_id: str | ScalarSelect[str]) -> tuple[str, int] | None:
+    """Add one to a profile's position; return its id and the new one. Locks its row until the end."""
+    moved = (
+        update(profiles)
+        .where(profiles.c.id == profile_id)
+        .values(position=profiles.c.position + 1)
+        .returning(profiles.c.id, profiles.c.position)
+    )
+    row = connection.execute(moved).first()
+    return (row.id, row.position) if row else None
+
+
+class HasDatabase(Protocol):
+    """A log."""
+
+    _database: Database
+
+
+L = TypeVar("L", bound=HasDatabase)
+
+
+def remembered(
+    read: Callable[Concatenate[L, str, P], R],
+) -> Callable[Concatenate[L, str, P], R]:
+    """A log's method that reads for a profile, and reads once for each position of that profile.
+
+    Only inside a view that knows the position; which tables the value depends on is seen in the statements.
+    """
+
+    @functools.wraps(read)
+    def remembering(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
+        view = _VIEW.get()
+        position = view.positions.get(profile_id) if view else None
+        if position is None:
+            return read(log, profile_id, *args, **kwargs)
+        key = (read.__qualname__, (*args, *(kwargs[name] for name in sorted(kwargs))))
+        cache = log._database.cache
+        found = cache.find(profile_id, position, key)
+        if found is MISSING:
+            with log._database.read() as connection:
+                tables: set[str] = connection.info.setdefault("read", set())
+                tables.clear()
+                found = read(log, profile_id, *args, **kwargs)
+                cache.keep(profile_id, position, key, tables, found)
+        return cast(R, found.copy() if isinstance(found, list | dict | set) else found)
+
+    return cast(Callable[Concatenate[L, str, P], R], remembering)
 
 
 def open_database(url: str) -> Database:
@@ -40,10 +168,20 @@ def open_database(url: str) -> Database:
     engine = create_engine(
         url, connect_args={"timeout": BUSY_SECONDS} if sqlite else {}, pool_pre_ping=not sqlite
     )
+    event.listen(engine, "before_execute", _note_tables)
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def _note_tables(connection: Connection, statement: Any, *_: Any) -> None:
+    """Which tables a statement reads or changes."""
+    if getattr(statement, "is_dml", False):
+        if "touched" in connection.info:
+            connection.info["touched"].add(statement.table.name)
+    elif getattr(statement, "is_select", False) and "read" in connection.info:
+        connection.info["read"].update(part.name for part in iterate(statement) if isinstance(part, Table))
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

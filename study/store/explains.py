@@ -10,8 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import Database
-from study.store.profiles import lock
+from study.store.database import Database, remembered
 
 Judge = Literal["learner", "grader", "teacher"]
 Span = tuple[int, int]
@@ -125,7 +124,7 @@ class ExplainLog:
 
     def submit(self, profile_id: str, prompt_id: str, text: str, *, at: datetime) -> int:
         """Store an explanation; its draft has done its work and goes, in the same transaction."""
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             appended = connection.execute(
                 insert(t.explain_attempts).values(
                     profile_id=profile_id, prompt_id=prompt_id, text=text, submitted_at=at
@@ -166,14 +165,14 @@ class ExplainLog:
             }
             for opinion in opinions
         ]
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             _own(connection, profile_id, attempt_id)
             if rows:
                 connection.execute(insert(t.explain_verdicts), rows)
 
     def reply(self, profile_id: str, attempt_id: int, concept_id: str, text: str, *, at: datetime) -> None:
         """Append the answer to a question back about one concept."""
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             _own(connection, profile_id, attempt_id)
             connection.execute(
                 insert(t.explain_replies).values(
@@ -189,7 +188,7 @@ class ExplainLog:
             t.explain_verdicts.c.by != "grader",
         )
         try:
-            with self._database.write() as connection:
+            with self._database.write(profile_id) as connection:
                 _own(connection, profile_id, attempt_id)
                 if connection.scalar(ours) is None:
                     raise LearnerError("That mark is not on this explanation.", do_next="Reload the page.")
@@ -210,6 +209,7 @@ class ExplainLog:
             if verdict != "unsure"
         ]
 
+    @remembered
     def attempts(self, profile_id: str, prompt_id: str | None = None) -> list[ExplainAttempt]:
         """The attempts of a profile, newest first, for one prompt or for all."""
         wanted = select(t.explain_attempts).where(t.explain_attempts.c.profile_id == profile_id)
@@ -240,7 +240,6 @@ def draft_key(prompt_id: str) -> str:
 
 def _own(connection: Connection, profile_id: str, attempt_id: int) -> None:
     """Refuse an attempt of another profile."""
-    lock(connection, profile_id)
     own = select(t.explain_attempts.c.id).where(
         t.explain_attempts.c.id == attempt_id, t.explain_attempts.c.profile_id == profile_id
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import Database, remembered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class FitLog:
 
     def append(self, profile_id: str, fit: ParameterFit) -> None:
         """Record a fit, kept or not."""
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             connection.execute(
                 insert(t.parameter_fits).values(
                     profile_id=profile_id,
@@ -57,14 +57,19 @@ class FitLog:
         self, profile_id: str, *, kept: bool = False, until: datetime | None = None
     ) -> ParameterFit | None:
         """The last fit, or the last one that was kept; `until` leaves out what came later."""
-        wanted = select(t.parameter_fits).where(t.parameter_fits.c.profile_id == profile_id)
-        if kept:
-            wanted = wanted.where(t.parameter_fits.c.kept)
-        if until is not None:
-            wanted = wanted.where(t.parameter_fits.c.fitted_at <= until)
+        found = self._all(profile_id)
+        return next(
+            (fit for fit in found if (fit.kept or not kept) and (until is None or fit.fitted_at <= until)),
+            None,
+        )
+
+    @remembered
+    def _all(self, profile_id: str) -> list[ParameterFit]:
+        """Every fit, newest first."""
+        columns = t.parameter_fits.c
+        wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(columns.id.desc())
         with self._database.read() as connection:
-            row = connection.execute(wanted.order_by(t.parameter_fits.c.id.desc()).limit(1)).first()
-        return _fit(row) if row else None
+            return [_fit(row) for row in connection.execute(wanted)]
 
 
 def _fit(row: Row[Any]) -> ParameterFit:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import Database, remembered
 from study.store.quizzes import QuizRecord, insert_session
 
 
@@ -49,7 +49,7 @@ class ReviewRuns:
             prompt_id=prompt_id,
             started_at=started_at,
         )
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             insert_session(connection, profile_id, quiz)
             connection.execute(
                 insert(t.review_runs).values(
@@ -63,6 +63,7 @@ class ReviewRuns:
             )
         return run
 
+    @remembered
     def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
         """A run of this profile, or None."""
         wanted = select(t.review_runs).where(

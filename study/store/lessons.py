@@ -7,8 +7,7 @@ from typing import Literal
 from sqlalchemy import delete, insert, select
 
 from study.store import schema as t
-from study.store.database import Database
-from study.store.profiles import lock
+from study.store.database import Database, remembered
 
 Mark = Literal["opened", "done"]
 
@@ -31,13 +30,14 @@ class LessonLog:
 
     def mark(self, profile_id: str, concept_id: str, mode: str, mark: Mark, *, at: datetime) -> None:
         """Record that a mode was opened or done."""
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             connection.execute(
                 insert(t.mode_marks).values(
                     profile_id=profile_id, concept_id=concept_id, mode=mode, mark=mark, at=at
                 )
             )
 
+    @remembered
     def marks(self, profile_id: str, concept_id: str | None = None) -> list[ModeMark]:
         """The marks of one concept or of all, oldest first."""
         wanted = select(t.mode_marks).where(t.mode_marks.c.profile_id == profile_id)
@@ -50,14 +50,14 @@ class LessonLog:
     def stop_at(self, profile_id: str, concept_id: str, mode: str, place: int, *, at: datetime) -> None:
         """Keep where reading stopped, counted in paragraphs from 1."""
         key = {"profile_id": profile_id, "concept_id": concept_id, "mode": mode}
-        with self._database.write() as connection:
-            lock(connection, profile_id)
+        with self._database.write(profile_id) as connection:
             columns = t.reading_places.c
             connection.execute(
                 delete(t.reading_places).where(*(columns[name] == value for name, value in key.items()))
             )
             connection.execute(insert(t.reading_places).values(**key, place=place, at=at))
 
+    @remembered
     def place(self, profile_id: str, concept_id: str, mode: str) -> int:
         """Where reading stopped; 0 if it never began."""
         columns = t.reading_places.c

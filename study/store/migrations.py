@@ -16,10 +16,11 @@ from study.store.schema import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
+BASELINE = "0001"
 SCRIPTS = Path(__file__).parent / "alembic"
 STEPS_BEFORE_ALEMBIC = 8
-"""Numbered steps of our own that led to the tables of revision 0001."""
+"""Numbered steps of our own that led to the tables of the baseline."""
 
 ADVISORY_LOCK = 7_204_311  # any number that only this app uses
 
@@ -39,7 +40,7 @@ def migrate(database: Database) -> None:
             return
         if version is None:
             metadata.create_all(connection)
-            _write_version(connection)
+            _write_version(connection, HEAD)
         else:
             _upgrade(connection, version)
 
@@ -58,13 +59,13 @@ def read_version(connection: Connection) -> str | None:
             do_next="Choose another folder with --data-folder.",
         )
     connection.execute(text("DROP TABLE schema_steps"))
-    _write_version(connection)
-    return HEAD
+    _write_version(connection, BASELINE)
+    return BASELINE
 
 
-def _write_version(connection: Connection) -> None:
+def _write_version(connection: Connection, version: str) -> None:
     version_table.create(connection)
-    connection.execute(insert(version_table).values(version_num=HEAD))
+    connection.execute(insert(version_table).values(version_num=version))
 
 
 def _upgrade(connection: Connection, version: str) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import Database
-from study.store.profiles import lock
+from study.store.database import Database, remembered
 
 OWN = "own-"
 
@@ -49,8 +48,7 @@ class OwnPromptLog:
     ) -> str:
         """Append a version; a new prompt (without an id) gets one. Returns its id."""
         prompt_id = prompt_id or f"{OWN}{uuid.uuid4().hex[:12]}"
-        with self._database.write() as connection:
-            lock(connection, profile_id)
+        with self._database.write(profile_id) as connection:
             connection.execute(
                 insert(t.own_prompts).values(
                     profile_id=profile_id,
@@ -64,6 +62,7 @@ class OwnPromptLog:
             )
         return prompt_id
 
+    @remembered
     def all(self, profile_id: str) -> list[OwnPrompt]:
         """The prompts of a profile, oldest first."""
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, select
+from sqlalchemy import Row, ScalarSelect, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.store import schema as t
@@ -33,6 +33,11 @@ class JudgedQuantity:
     at: datetime
 
 
+def _owner(prediction_id: str) -> ScalarSelect[str]:
+    """The profile of a guess."""
+    return select(t.predictions.c.profile_id).where(t.predictions.c.id == prediction_id).scalar_subquery()
+
+
 class PredictionLog:
     """Guesses, the runs they are about, and verdicts: appended, never changed."""
 
@@ -44,7 +49,7 @@ class PredictionLog:
     ) -> str:
         """Append a guess and return its id."""
         made = uuid.uuid4().hex
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             connection.execute(
                 insert(t.predictions).values(
                     id=made, profile_id=profile_id, setting=dict(setting), guess=dict(guess), made_at=at
@@ -55,7 +60,7 @@ class PredictionLog:
     def start(self, prediction_id: str, run_id: str, *, at: datetime) -> bool:
         """Say which run a guess is about; False when that was said before, which stands."""
         try:
-            with self._database.write() as connection:
+            with self._database.write(_owner(prediction_id)) as connection:
                 connection.execute(
                     insert(t.prediction_runs).values(
                         prediction_id=prediction_id, run_id=run_id, started_at=at
@@ -72,7 +77,7 @@ class PredictionLog:
             for quantity, correct in verdicts.items()
         ]
         try:
-            with self._database.write() as connection:
+            with self._database.write(_owner(prediction_id)) as connection:
                 connection.execute(insert(t.prediction_verdicts), rows)
         except IntegrityError:
             return False

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database
-from study.store.profiles import lock
+from study.store.database import Database, remembered
 
 RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
@@ -92,15 +91,17 @@ class Notes:
             raise LearnerError(
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {DRAFT_LIMIT:,}."
             )
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             _put(connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at})
 
+    @remembered
     def draft(self, profile_id: str, key: str) -> str:
         """The unfinished text under a key; empty if there is none."""
         wanted = select(t.drafts.c.text).where(t.drafts.c.profile_id == profile_id, t.drafts.c.key == key)
         with self._database.read() as connection:
             return connection.scalar(wanted) or ""
 
+    @remembered
     def preferences(self, profile_id: str) -> Preferences:
         """What the learner chose, with the defaults for the rest."""
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
@@ -112,8 +113,7 @@ class Notes:
     def prefer(self, profile_id: str, **chosen: Any) -> Preferences:
         """Change some preferences, after checking them."""
         preferences = replace(self.preferences(profile_id), **chosen)
-        with self._database.write() as connection:
-            lock(connection, profile_id)
+        with self._database.write(profile_id) as connection:
             for name, value in chosen.items():
                 _put(connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value})
         return preferences
@@ -121,7 +121,6 @@ class Notes:
 
 def _put(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
     # Delete and insert is the one way to overwrite that every backend understands alike.
-    lock(connection, key["profile_id"])
     connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
     connection.execute(insert(table).values(**key, **values))
 

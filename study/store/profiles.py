@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import Database, see
 from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
@@ -105,19 +105,22 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-def lock(connection: Connection, profile_id: str) -> None:
-    """Let one write of a profile wait for another; SQLite does that for the whole file already."""
-    connection.execute(select(t.profiles.c.id).where(t.profiles.c.id == profile_id).with_for_update())
-
-
 def _by_id(connection: Connection, profile_id: str) -> Profile | None:
     row = connection.execute(select(t.profiles).where(t.profiles.c.id == profile_id)).first()
     return Profile(id=row.id, name=row.name, named=row.named) if row else None
 
 
 def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
-    chosen = connection.scalar(select(t.browsers.c.profile_id).where(t.browsers.c.id == browser_id))
-    return _by_id(connection, chosen) if chosen else None
+    chosen = (
+        select(t.profiles)
+        .join(t.browsers, t.browsers.c.profile_id == t.profiles.c.id)
+        .where(t.browsers.c.id == browser_id)
+    )
+    row = connection.execute(chosen).first()
+    if row is None:
+        return None
+    see(row.id, row.position)
+    return Profile(id=row.id, name=row.name, named=row.named)
 
 
 def _welcome(connection: Connection, browser_id: str, now: datetime) -> Profile:
@@ -126,6 +129,7 @@ def _welcome(connection: Connection, browser_id: str, now: datetime) -> Profile:
     name = next(name for name in names if name.lower() not in taken)
     profile = _insert(connection, name, named=False, now=now)
     _choose(connection, browser_id, profile.id, now)
+    see(profile.id, 0)
     return profile
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import Database, remembered
 
 EntryKind = Literal["hypothesis", "sweep", "conclusion"]
 TEXT_LIMIT = 4_000  # characters; a page of a report
@@ -37,13 +37,14 @@ class ProjectLog:
             raise LearnerError(
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
             )
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             connection.execute(
                 insert(t.project_entries).values(
                     profile_id=profile_id, project_id=project_id, kind=kind, text=text, at=at
                 )
             )
 
+    @remembered
     def entries(self, profile_id: str) -> dict[str, list[ProjectEntry]]:
         """All entries by project, oldest first."""
         columns = t.project_entries.c

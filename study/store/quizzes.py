@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, ScalarSelect, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import Database, remembered
 
 Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
@@ -83,10 +83,11 @@ class QuizLog:
         record = QuizRecord(
             id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
         )
-        with self._database.write() as connection:
+        with self._database.write(profile_id) as connection:
             insert_session(connection, profile_id, record)
         return record
 
+    @remembered
     def session(self, profile_id: str, session_id: str) -> QuizRecord | None:
         """A session of this profile, or None: another profile's session is not shown."""
         wanted = select(t.quiz_sessions).where(
@@ -96,6 +97,7 @@ class QuizLog:
             row = connection.execute(wanted).first()
         return _record(row) if row else None
 
+    @remembered
     def latest(self, profile_id: str, *, limit: int = 10) -> list[QuizRecord]:
         """The last sessions, newest first."""
         wanted = (
@@ -124,7 +126,7 @@ class QuizLog:
         first = answer.attempt == 1
         into = insert(t.answers) if first else insert(t.answer_retries)
         try:
-            with self._database.write() as connection:
+            with self._database.write(_owner(session_id)) as connection:
                 connection.execute(into.values(values if first else {**values, "attempt": answer.attempt}))
         except IntegrityError as error:
             raise StaleError(
@@ -141,6 +143,7 @@ class QuizLog:
         with self._database.read() as connection:
             return [_answer(row) for statement in wanted for row in connection.execute(statement)]
 
+    @remembered
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[QuizAnswer]:
         """First attempts of a profile, oldest first: a second one, after feedback, tells less."""
         wanted = (
@@ -175,7 +178,7 @@ class QuizLog:
             t.hints_shown.c.session_id == session_id, t.hints_shown.c.question_id == question_id
         )
         row = {"session_id": session_id, "question_id": question_id, "shown_at": at}
-        with self._database.write() as connection:
+        with self._database.write(_owner(session_id)) as connection:
             if connection.scalar(wanted) is None:
                 connection.execute(insert(t.hints_shown).values(row))
 
@@ -184,6 +187,11 @@ class QuizLog:
         wanted = select(t.hints_shown.c.question_id).where(t.hints_shown.c.session_id == session_id)
         with self._database.read() as connection:
             return set(connection.scalars(wanted))
+
+
+def _owner(session_id: str) -> ScalarSelect[str]:
+    """The profile of a session."""
+    return select(t.quiz_sessions.c.profile_id).where(t.quiz_sessions.c.id == session_id).scalar_subquery()
 
 
 def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:

@@ -50,6 +50,7 @@ profiles = Table(
     Column("name", String(60), nullable=False),
     Column("named", Boolean, nullable=False),  # false while it is the silently made guest
     Column("created_at", UtcDateTime, nullable=False),
+    Column("position", Integer, nullable=False, server_default="0"),  # counts the writes into its logs
 )
 
 browsers = Table(

@@ -24,6 +24,7 @@ from starlette.responses import Response
 
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit, visit
+from study.store.database import one_view
 from study.text.templates import render
 from study.web import middleware
 from study.web.theme import THEME
@@ -62,13 +63,15 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
-            return act(event, request)
+            with one_view():
+                return act(event, request)
         except LearnerError as error:
             return {"error": str(error)}
 
     def guarded_load(request: gr.Request) -> str:
         try:
-            return load(request)
+            with one_view():
+                return load(request)
         except LearnerError as error:
             return render("study/trouble.html", error=error)
 
@@ -127,7 +130,8 @@ class _Greeter:
 
     def load(self, request: gr.Request) -> str:
         try:
-            visitor = visit_of(self._context, request)
+            with one_view():
+                visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
             return ""
         return render("study/who.html", visit=visitor, path=self._path)

@@ -82,10 +82,13 @@ def restore(store: Store, profile_id: str, home: Path, content: bytes) -> Report
 
 
 def everything(store: Store) -> dict[str, list[Any]]:
-    """The whole database but the record of imports."""
+    """The whole database but the record of imports, and how often a profile was written to."""
     with store.database.read() as connection:
         return {
-            table.name: [tuple(row) for row in connection.execute(select(table))]
+            table.name: [
+                tuple(row)
+                for row in connection.execute(select(*(c for c in table.columns if c.name != "position")))
+            ]
             for table in t.metadata.sorted_tables
             if table.name not in ("imports", "import_undos")
         }

@@ -1,0 +1,46 @@
+"""How much SQL a press on the Cards page takes, once the learner's logs have been read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
+from flashcards.pages.cards import CardsPage
+from flashcards.review.presenter import card_exercise
+from study.ports.context import Context
+from study.store.database import one_view
+from tests.visits import opened, press
+
+
+@pytest.fixture
+def statements(context: Context) -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(context.store.database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(context.store.database.engine, "before_cursor_execute", note)
+
+
+def test_a_flip_takes_ten_statements_at_most_and_a_rating_twelve_in_two_transactions(
+    context: Context, statements: list[str]
+) -> None:
+    page = CardsPage(context=context, exercise=card_exercise(context))
+    with one_view():
+        front = page.load(opened("b1"))
+        back = page.act(press(front, "flip"), opened("b1"))["html"]
+        front = page.act(press(back, "rate", nth=2), opened("b1"))["html"]
+    for _ in range(3):
+        statements.clear()
+        with one_view():
+            back = page.act(press(front, "flip"), opened("b1"))["html"]
+        assert len(statements) <= 10
+        statements.clear()
+        with one_view():
+            front = page.act(press(back, "rate", nth=2), opened("b1"))["html"]
+        assert len(statements) <= 12
+        assert sum(statement.startswith("BEGIN") for statement in statements) == 2

@@ -1,0 +1,161 @@
+"""What is remembered of a learner's logs is what the database holds, whoever wrote to it."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+
+from study.base.errors import LearnerError
+from study.store import Store, open_store
+from study.store.database import one_view
+from study.store.quizzes import QuizAnswer
+from study.store.read_cache import MISSING, ReadCache
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+CARDS = ("a", "b")
+Action = Callable[[Store, str, datetime], Any]
+
+
+def rate(store: Store, ana: str, card_id: str, rating: int, at: datetime) -> None:
+    before = store.cards.latest(ana).get(card_id)
+    store.cards.append(
+        ana,
+        card_id,
+        rating=rating,
+        expected_review_id=before.id if before else 0,
+        reviewed_at=at,
+        duration_ms=1000 + rating,
+        before=before.after if before else None,
+        after={"phase": "review" if rating > 2 else "learning"},
+    )
+
+
+def answer(store: Store, ana: str, at: datetime) -> None:
+    record = store.quizzes.start(ana, seed=1, question_ids=("q",), choice={}, started_at=at)
+    given = QuizAnswer(question_id="q", option="x", correct=True, answered_at=at, duration_ms=1, points=1.0)
+    store.quizzes.append(record.id, given)
+
+
+def undo(store: Store, ana: str, at: datetime) -> None:
+    last = store.verbs.last(ana)
+    if last is not None:
+        store.verbs.undo(ana, expected_id=last.id, undone_at=at)
+
+
+def everything(store: Store, ana: str) -> list[Any]:
+    cards, verbs = store.cards, store.verbs
+    return [
+        cards.latest(ana),
+        cards.lapses(ana),
+        cards.history(ana),
+        cards.history(ana, since=NOW + timedelta(minutes=3)),
+        cards.count(ana),
+        cards.last_durations_ms(ana),
+        cards.last_durations_ms(ana, limit=2),
+        cards.repeats_since(ana, since=NOW),
+        cards.requests(ana),
+        verbs.last(ana),
+        verbs.just_undone(ana),
+        verbs.live(ana, ("rate", "flag")),
+        verbs.live(ana, ("rate",), since=NOW + timedelta(minutes=3)),
+        verbs.live(ana, ("flag",)),
+        store.notes.preferences(ana),
+        store.notes.draft(ana, "k"),
+        store.quizzes.history(ana),
+        store.quizzes.latest(ana),
+        store.explains.attempts(ana),
+        store.fits.newest(ana, kept=True),
+        store.lessons.marks(ana),
+        store.projects.entries(ana),
+    ]
+
+
+def rating(card_id: str, rating: int) -> Action:
+    return lambda store, ana, at: rate(store, ana, card_id, rating, at)
+
+
+ACTIONS: dict[str, Action] = {
+    **{f"rate {card} {number}": rating(card, number) for card in CARDS for number in (1, 3)},
+    "undo": undo,
+    "flag": lambda s, a, at: s.verbs.append(a, "flag", "a", value="red", at=at),
+    "answer": answer,
+    "ask": lambda s, a, at: s.cards.request(a, ["b"], because="q", at=at),
+    "explain": lambda s, a, at: s.explains.submit(a, "p", "words", at=at),
+    "draft": lambda s, a, at: s.notes.save_draft(a, "k", str(at), at=at),
+    "prefer": lambda s, a, at: s.notes.prefer(a, new_cards_a_day=at.minute),
+    "mark": lambda s, a, at: s.lessons.mark(a, "c", "learn", "opened", at=at),
+    "write": lambda s, a, at: s.projects.write(a, "p", "hypothesis", "x", at=at),
+}
+
+
+@hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.booleans()), max_size=8))
+def test_a_press_sees_what_a_fresh_look_sees(actions: list[tuple[str, bool]], tmp_path: Path) -> None:
+    """Actions of this process and of another one, in any order."""
+    (tmp_path / "study.sqlite3").unlink(missing_ok=True)
+    url = f"sqlite:///{tmp_path / 'study.sqlite3'}"
+    store, other = open_store(url), open_store(url)
+    ana = store.profiles.add("browser", "Ana", now=NOW).id
+    try:
+        for number, (action, elsewhere) in enumerate(actions):
+            with one_view():
+                store.profiles.of_browser("browser", now=NOW)
+                everything(store, ana)
+                ACTIONS[action](other if elsewhere else store, ana, NOW + timedelta(minutes=number))
+                if not elsewhere:
+                    assert everything(store, ana) == everything(other, ana)
+            with one_view():
+                store.profiles.of_browser("browser", now=NOW)
+                remembered = everything(store, ana)
+            assert remembered == everything(store, ana)  # outside a view nothing is remembered
+    finally:
+        store.close()
+        other.close()
+
+
+@pytest.fixture
+def statements(store: Store) -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(store.database.engine, "before_cursor_execute", note)
+
+
+def test_a_second_press_reads_the_profile_and_nothing_else(
+    store: Store, ana: str, statements: list[str]
+) -> None:
+    for _ in range(2):
+        statements.clear()
+        with one_view():
+            store.profiles.of_browser("browser-of-ana", now=NOW)
+            everything(store, ana)
+    assert len(statements) == 2
+    assert statements[0].startswith("BEGIN")
+
+
+def test_a_write_that_fails_changes_nothing_that_is_remembered(store: Store, ana: str) -> None:
+    rate(store, ana, "a", 3, NOW)
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        before = everything(store, ana)
+        with pytest.raises(LearnerError):
+            store.verbs.append(ana, "edit", "a", value={}, at=NOW, expected_id=99)
+        assert everything(store, ana) == before
+
+
+def test_the_least_used_profile_makes_room() -> None:
+    cache = ReadCache(rows_at_most=10)
+    cache.keep("a", 1, ("m", ()), ["t"], [1] * 6)
+    cache.keep("b", 1, ("m", ()), ["t"], [1] * 6)
+    assert cache.find("a", 1, ("m", ())) is MISSING
+    assert cache.find("b", 1, ("m", ())) == [1] * 6
