@@ -19,7 +19,7 @@ from lora_lab.runs.extra_measurements import Afterwards
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import Measured, measured_runs
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -36,7 +36,6 @@ class Lab:
     paces: Paces = field(init=False)
     chat: ChatDesk = field(init=False)
     inspections: InspectionDesk = field(init=False)
-    _ended: dict[str, RunState] = field(default_factory=dict)
     _cells: dict[tuple[str, ...], list[Cell]] = field(default_factory=dict)
     _measured: dict[str, Measured | None] = field(default_factory=dict)
     _readers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
@@ -67,14 +66,8 @@ class Lab:
         return open_run(self.settings.runs_dir, run_id)
 
     def state(self, run: RunFolder) -> RunState:
-        """The run as its events tell it; an ended run is read once."""
-        known = self._ended.get(run.run_id)
-        if known is not None:
-            return known
-        state = fold(run.events())
-        if state.ended:
-            self._ended[run.run_id] = state
-        return state
+        """The run as its events tell it."""
+        return run.state()
 
     def sweeps(self) -> list[Sweep]:
         """Every sweep, newest first."""
@@ -107,7 +100,6 @@ class Lab:
 
     def forget(self, run_id: str) -> None:
         """Drop what is remembered of a deleted run."""
-        self._ended.pop(run_id, None)
         self._measured.pop(run_id, None)
         self._cells.clear()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lora_lab.runs.events import Event
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 from lora_lab.runs.sweeps import Sweep
 from study.base.units import as_bytes
 
@@ -26,7 +26,7 @@ class Watcher:
 
     def look(self, run: RunFolder) -> None:
         """Say what is new, then wait a moment."""
-        state = fold(run.events())
+        state = run.state()
         self.say(state)
         if not state.ended:
             time.sleep(WATCH_SECONDS)
@@ -100,7 +100,7 @@ class _Cell:
         except OSError:
             return
         if size_bytes != self._size_bytes:
-            self._size_bytes, self.state = size_bytes, fold(self.run.events())
+            self._size_bytes, self.state = size_bytes, self.run.state()
             if self.state.status != "queued":
                 self._watcher.say(self.state)
             if self.state.failure:

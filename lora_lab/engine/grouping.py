@@ -10,7 +10,6 @@ from math import ceil
 
 from lora_lab.memory.group_memory import CellBytes
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import fold
 from lora_lab.spec import RunSpec
 
 GROUPED_TYPES = frozenset({"llama", "mistral", "qwen2"})
@@ -53,12 +52,12 @@ def sets(specs: Sequence[RunSpec]) -> list[list[int]]:
 def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     """The next job of a queue: the first run and, if it is a cell of a sweep, the cells that may share."""
     first, *others = waiting
-    sweep = fold(first.events()).sweep
+    sweep = first.state().sweep
     job = [first]
     for run in others:
         if not sweep or len(job) == MOST:
             break
-        if may_share(first.spec, run.spec) and fold(run.events()).sweep == sweep:
+        if may_share(first.spec, run.spec) and run.state().sweep == sweep:
             job.append(run)
     return job
 

@@ -24,7 +24,6 @@ from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, seconds_of
 from lora_lab.runs.finalize import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
-from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
 from lora_lab.settings.grid import Grid
@@ -77,7 +76,7 @@ class LocalEngine:
     def start(self) -> None:
         """Take up what an earlier process left, and begin to serve."""
         if not self._own_only:
-            left = [(run, fold(run.events())) for run in list_runs(self.settings.runs_dir)][::-1]
+            left = [(run, run.state()) for run in list_runs(self.settings.runs_dir)][::-1]
             self._queue.take_up(run for run, state in left if is_waiting(state))
             self._left_over = [run for run, state in left if is_left_over(state)]
         if self._warm:
@@ -115,7 +114,7 @@ class LocalEngine:
             if run in self._queue:
                 self._queue.remove(run)
                 run.emit("stopped", step=0)
-            elif not fold(run.events()).ended:
+            elif not run.state().ended:
                 run.ask_to_stop()  # whoever works on it
                 if run in self._current and self._worker is not None:
                     end = threading.Thread(
@@ -134,7 +133,7 @@ class LocalEngine:
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = another(self.settings, old, now=now)
-            self._enqueue([fresh], fold(old.events()).sweep)
+            self._enqueue([fresh], old.state().sweep)
         return fresh
 
     def move(self, run_id: str, position: int) -> None:
@@ -174,7 +173,7 @@ class LocalEngine:
             seconds = seconds_of(run.spec, paces)
             if seconds is None:
                 return None
-            began_at = fold(run.events()).began_at or now.timestamp()
+            began_at = run.state().began_at or now.timestamp()
             # Runs side by side go through the same time together.
             passed = (now.timestamp() - began_at) / max(1, len(current))
             total += max(0.0, seconds - passed)
@@ -227,7 +226,7 @@ class LocalEngine:
             if begins_anew(self.settings, run):
                 with suppress(LearnerError, OSError):  # without its data it stays as it ended
                     fresh = another(self.settings, run, now=datetime.now(UTC))
-                    self._enqueue([fresh], fold(run.events()).sweep, first=True)
+                    self._enqueue([fresh], run.state().sweep, first=True)
         while True:
             with self._changed:
                 self._changed.wait_for(self._may_go_on)
@@ -276,11 +275,11 @@ class LocalEngine:
 
     def _goes_on_after(self, job: Sequence[RunFolder]) -> bool:
         """Whether the next job is of the same sweep: then its process goes on, with what it has loaded."""
-        sweep = fold(job[0].events()).sweep
+        sweep = job[0].state().sweep
         following = next(iter(self._queue), None)
         if not sweep or following is None or self._closing or self._queue.is_paused:
             return False
-        return fold(following.events()).sweep == sweep
+        return following.state().sweep == sweep
 
     def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
         """Have a job done, and leave no run of it without an ending."""
@@ -295,7 +294,7 @@ class LocalEngine:
             self._tabulate(run)
 
     def _tabulate(self, run: RunFolder) -> None:
-        sweep = sweep_of(self.settings, fold(run.events()))
+        sweep = sweep_of(self.settings, run.state())
         if sweep is not None:
             with suppress(
                 OSError
@@ -318,7 +317,7 @@ class LocalEngine:
             with self._changed:
                 if self._changed.wait_for(lambda: run not in self._current, LOOK_AGAIN_SECONDS):
                     return
-            if fold(run.events()).ended:
+            if run.state().ended:
                 return
         worker.kill()
 

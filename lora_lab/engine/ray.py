@@ -27,7 +27,6 @@ from lora_lab.runs import failures, owner
 from lora_lab.runs.failures import Failure
 from lora_lab.runs.finalize import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, open_run
-from lora_lab.runs.state import fold
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import Table
 from lora_lab.settings.grid import Grid
@@ -78,7 +77,7 @@ class RayEngine:
     def close(self) -> None:
         """Let running cells keep what they have and end; waiting ones wait for `go_on`."""
         if self._sweep is not None and self._thread.is_alive():
-            if not all(fold(run.events()).ended for run in self._cells):
+            if not all(run.state().ended for run in self._cells):
                 _interruption(self._sweep).touch()
             self._thread.join(CLOSE_GRACE_SECONDS)
         ray.shutdown()
@@ -104,7 +103,7 @@ class RayEngine:
 
     def _end(self, run: RunFolder, failure: Failure, interrupted: bool) -> None:
         """A cell whose trial is gone without an ending."""
-        state = fold(run.events())
+        state = run.state()
         if state.ended or (state.status == "queued" and interrupted):
             return
         if state.status != "queued":
@@ -214,7 +213,7 @@ class CellTrial(tune.Trainable):  # type: ignore[misc]
             self._run.emit("stopped", step=0)
         elif not self._interruption.exists():
             self._do()
-        state = fold(self._run.events())
+        state = self._run.state()
         measured = {"eval_loss": state.loss_after, "peak_bytes": state.peak_bytes}
         return {"done": True, "status": state.status, **measured}
 

@@ -9,7 +9,7 @@ from lora_lab.engine.worker_process import wait_for_stranger
 from lora_lab.runs import owner
 from lora_lab.runs.finalize import cut_off
 from lora_lab.runs.folder import RunFolder, create_run, open_run
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 from lora_lab.runs.sweeps import Sweep, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -32,7 +32,7 @@ def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
 
     Raises LearnerError when `run` has not ended, was replaced before, or has lost its data.
     """
-    state = fold(run.events())
+    state = run.state()
     if not state.ended:
         raise LearnerError("That run has not ended yet.", do_next="Wait for its end, or cancel it first.")
     sweep = sweep_of(settings, state)
@@ -54,7 +54,7 @@ def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
 
 def begins_anew(settings: Settings, run: RunFolder) -> bool:
     """Whether a run that has ended only did so because the app went away, and is the cell of a sweep."""
-    state = fold(run.events())
+    state = run.state()
     sweep = sweep_of(settings, state) if state.cut_off else None
     if sweep is None or run.run_id not in sweep.run_ids:
         return False
@@ -67,7 +67,7 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
     found = 0
     for run_id in reversed(run_ids):
         try:
-            state = fold(open_run(settings.runs_dir, run_id).events())
+            state = open_run(settings.runs_dir, run_id).state()
         except LearnerError:
             return found
         if not state.cut_off:
@@ -86,12 +86,12 @@ def what_is_left(
     sweep = open_sweep(settings.sweeps_dir, sweep_id)
     cells = [run for _, run in sweep.cells(settings.runs_dir) if run is not None and run not in except_for]
     for run in cells:
-        _refuse_if_held(settings, fold(run.events()))
+        _refuse_if_held(settings, run.state())
     left = []
     for run in cells:
-        if fold(run.events()).status != "queued":
+        if run.state().status != "queued":
             settle(run)
-        state = fold(run.events())
+        state = run.state()
         if not state.ended:
             left.append(run)
         elif state.cut_off:
@@ -112,7 +112,7 @@ def _refuse_if_held(settings: Settings, state: RunState) -> None:
 
 def settle(run: RunFolder) -> None:
     """A run that an earlier process had begun: let its worker, if it still lives, save and end."""
-    state = fold(run.events())
+    state = run.state()
     if not state.ended:
         if state.worker_pid:
             wait_for_stranger(state.worker_pid, SETTLE_SECONDS)

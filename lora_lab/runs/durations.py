@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_lab.runs.folder import RunFolder, list_runs
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 
 
@@ -73,7 +73,7 @@ class Paces:
 
     def _pace(self, run: RunFolder) -> Pace | None:
         if run.run_id not in self._known:
-            state = fold(run.events())
+            state = run.state()
             if not state.ended:
                 return None
             self._known[run.run_id] = pace_of(run.spec, state)

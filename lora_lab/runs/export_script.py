@@ -11,7 +11,7 @@ from lora_lab.data.datasets import Example
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from study.base.errors import LearnerError
 
@@ -28,7 +28,7 @@ COVERED: dict[str, tuple[Any, ...]] = {
 
 def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
     """The script's text. Raises LearnerError for settings that the template does not know."""
-    spec, state = run.spec, fold(run.events())
+    spec, state = run.spec, run.state()
     refuse_uncovered(spec)
     if state.started is None:
         raise LearnerError(

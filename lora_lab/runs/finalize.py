@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 from lora_lab.runs import failures
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 
 LOG_TAIL_BYTES = 4000
 
 
 def close_the_books(run: RunFolder, exit_code: int) -> RunState:
     """The run's final state; a worker that ended without saying how is a failed run with a cause in words."""
-    state = fold(run.events())
+    state = run.state()
     if state.ended:
         return state
     failure = failures.ended_early(
@@ -22,12 +22,12 @@ def close_the_books(run: RunFolder, exit_code: int) -> RunState:
         last_lines=_log_tail(run),
     )
     run.emit("failed", step=len(state.steps), **asdict(failure))
-    return fold(run.events())
+    return run.state()
 
 
 def cut_off(run: RunFolder) -> None:
     """The app went away, and took the worker with it."""
-    state = fold(run.events())
+    state = run.state()
     if not state.ended:
         failure = failures.app_closed(len(state.steps))
         run.emit("failed", step=len(state.steps), cut_off=True, **asdict(failure))

@@ -4,15 +4,19 @@ import json
 import re
 import secrets
 import shutil
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lora_lab.data import datasets
 from lora_lab.data.datasets import Dataset
 from lora_lab.runs.events import Event, append_event, read_events
+from lora_lab.runs.state import RunState, fold
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 
@@ -54,7 +58,8 @@ class RunFolder:
     @property
     def spec(self) -> RunSpec:
         """What the run was asked to do."""
-        return RunSpec.from_json((self.path / "spec.json").read_text("utf-8"))
+        path = self.path / "spec.json"
+        return _read_spec(path, path.stat().st_mtime_ns)
 
     def emit(self, kind: str, **values: Any) -> Event:
         """Append one event."""
@@ -63,6 +68,10 @@ class RunFolder:
     def events(self) -> list[Event]:
         """All whole events so far."""
         return read_events(self.events_path)[0]
+
+    def state(self) -> RunState:
+        """The run as its events tell it. Only what was appended since the last call is read."""
+        return _STATES.read(self.events_path)
 
     def ask_to_stop(self) -> None:
         """The worker saves the adapter and ends after its current step."""
@@ -75,6 +84,44 @@ class RunFolder:
             return list(kept["samples"])
         except (OSError, ValueError, KeyError, TypeError):
             return []
+
+
+@lru_cache(maxsize=4096)  # written once, before the run is known
+def _read_spec(path: Path, _written_ns: int) -> RunSpec:
+    return RunSpec.from_json(path.read_text("utf-8"))
+
+
+class _States:
+    """The state of each run and how far its events were read, for the runs that were asked for last."""
+
+    def __init__(self, *, at_most: int = 500) -> None:
+        self._at_most = at_most
+        self._known: OrderedDict[Path, tuple[int, RunState]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: Path) -> RunState:
+        """The state now. A file that is shorter than what was read of it is read from its start."""
+        with self._lock:
+            offset_bytes, state = self._known.get(path, (0, RunState()))
+        try:
+            size_bytes = path.stat().st_size
+        except OSError:
+            size_bytes = 0
+        if size_bytes == offset_bytes:
+            return state
+        if size_bytes < offset_bytes:
+            offset_bytes, state = 0, RunState()
+        events, offset_bytes = read_events(path, offset_bytes=offset_bytes)
+        state = fold(events, state)
+        with self._lock:
+            self._known[path] = (offset_bytes, state)
+            self._known.move_to_end(path)
+            while len(self._known) > self._at_most:
+                self._known.popitem(last=False)
+        return state
+
+
+_STATES = _States()
 
 
 def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:

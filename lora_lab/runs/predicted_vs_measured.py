@@ -7,7 +7,7 @@ from typing import Literal
 from lora_lab.data.batches import RowSize, row_from
 from lora_lab.memory.ledger import Compute
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 
 
@@ -48,7 +48,7 @@ def measured_runs(runs: Iterable[RunFolder]) -> list[Measured]:
     Left out are runs that still go on, that ended before a step was measured, and that ended before their
     heaviest row came: their peak is right, but it answers another question than the prediction does.
     """
-    found = (_measured(run, fold(run.events())) for run in runs)
+    found = (_measured(run, run.state()) for run in runs)
     return [measured for measured in found if measured is not None]
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState
 
 Summary = dict[str, Any]
 
@@ -15,7 +15,7 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
     `predicted_bytes` are then those of all `shared_by` runs together, and `tokens_per_second` goes by the
     run's share of a step.
     """
-    state = state or fold(run.events())
+    state = state or run.state()
     started: dict[str, Any] = state.started or {}
     device = started.get("device", {})
     summary: Summary = {

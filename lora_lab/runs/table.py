@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import fold
 from lora_lab.runs.summary import summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.spec import RunSpec
@@ -62,7 +61,7 @@ class Table:
         known = self._ended.get(run.run_id)
         if known is not None:
             return known
-        state = fold(run.events())
+        state = run.state()
         if not state.ended:
             return {"status": state.status, "run_id": run.run_id}
         row = summarize(run, state) | {

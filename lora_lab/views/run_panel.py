@@ -1,6 +1,8 @@
 """The Lab page's run panel and list of runs, in pieces that a poll can replace one by one."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
@@ -8,23 +10,26 @@ from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.export_script import uncovered
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
+from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from study.base.errors import LearnerError
 from study.ports.context import Visit
 from study.text.templates import render
 
 RUNS_SHOWN = 30
-RUN_PARTS = (
-    "run-head", "run-figures", "run-actions", "run-curves", "run-zoom", "run-results", "run-exports"
-)  # fmt: skip
+LIVE_PARTS = ("run-head", "run-figures", "run-curves", "run-zoom")  # new with every step
+SETTLED_PARTS = ("run-actions", "run-results", "run-exports")  # new when the run goes into another state
+RUN_PARTS = (*LIVE_PARTS, *SETTLED_PARTS)
+PANELS_KEPT = 100
 
 
 class RunPanel:
-    """Made from folders at every look."""
+    """Made from folders; what has not changed since the last look is not rendered again."""
 
     def __init__(self, lab: Lab, predictions: Predictions) -> None:
         self._lab = lab
         self._predictions = predictions
+        self._rendered: OrderedDict[tuple[Any, ...], tuple[tuple[Any, ...], dict[str, str]]] = OrderedDict()
 
     def run_of(self, query: Mapping[str, str]) -> RunFolder | None:
         """The run in the address; else the one being worked on; else the newest."""
@@ -57,19 +62,68 @@ class RunPanel:
         if run is None:
             empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), "")
             return empty | {"run-head": render("lora_lab/no_run.html")}
-        state, spec = self._lab.state(run), run.spec
+        state = self._lab.state(run)
         window = None if whole else window_of(visit.query)
+        merged = Merged(run).state
+        settled = (
+            state.status,
+            state.started is not None,
+            state.loss_after,
+            run.stop_path.exists(),
+            run.adapter_path.is_dir(),
+            repr(merged),
+            len(state.steps) if state.ended else bool(state.steps),
+        )
+        view = (run.run_id, window, narrow)
+
+        def live_parts() -> dict[str, str]:
+            return self._live_parts(run, state, window=window, narrow=narrow)
+
+        def settled_parts() -> dict[str, str]:
+            return self._settled_parts(run, state)
+
+        live = self._once(("live", *view), (_Same([state]), self.ahead(run), settled[4]), live_parts)
+        parts = live | self._once(("settled", run.run_id), settled, settled_parts)
+        return parts | {"run-prediction": self._predictions.part(visit, run)}
+
+    def _once(
+        self, what: tuple[Any, ...], made_of: tuple[Any, ...], make: Callable[[], dict[str, str]]
+    ) -> dict[str, str]:
+        """Parts as they were rendered last, unless what they are made of has changed since."""
+        known = self._rendered.get(what)
+        if known is not None and known[0] == made_of:
+            return dict(known[1])
+        parts = make()
+        self._rendered[what] = (made_of, parts)
+        self._rendered.move_to_end(what)
+        while len(self._rendered) > PANELS_KEPT:
+            self._rendered.popitem(last=False)
+        return dict(parts)
+
+    def _live_parts(
+        self, run: RunFolder, state: RunState, *, window: run_view.Window | None, narrow: bool
+    ) -> dict[str, str]:
+        spec = run.spec
         curves = run_view.curves(state, spec, window=window, narrow=narrow)
         values = {
-            "run": run,
+            "title": run_view.title_of(spec),
             "state": state,
             "spec": spec,
-            "title": run_view.title_of(spec),
-            "settings": run_view.settings_of(spec),
             "figures": run_view.progress(state, spec),
             "curves": curves,
             "zoomed": window is not None,
             "ahead": self.ahead(run),
+            "has_adapter": run.adapter_path.is_dir(),
+        }
+        parts = {name: _render_part(name, values) for name in LIVE_PARTS}
+        return parts | {"run-rate": curves["rate"] if state.steps else ""}
+
+    def _settled_parts(self, run: RunFolder, state: RunState) -> dict[str, str]:
+        spec = run.spec
+        values = {
+            "run": run,
+            "state": state,
+            "settings": run_view.settings_of(spec),
             "stopping": run.stop_path.exists(),
             "samples": run.samples() if state.ended else [],
             "address": address_of(spec, run_id=run.run_id),
@@ -78,23 +132,46 @@ class RunPanel:
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }
-        parts = {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in RUN_PARTS}
-        prediction = self._predictions.part(visit, run)
-        return parts | {"run-rate": curves["rate"] if state.steps else "", "run-prediction": prediction}
+        return {name: _render_part(name, values) for name in SETTLED_PARTS}
 
     def list_part(self, shown: str) -> str:
         """The newest runs, the one with the id `shown` marked."""
-        rows = [
-            {
-                "run": run,
-                "state": self._lab.state(run),
-                "title": run_view.title_of(run.spec),
-                "detail": run_view.detail_of(run.spec),
-                "address": address_of(run.spec, run_id=run.run_id),
-            }
-            for run in self._lab.runs()[:RUNS_SHOWN]
-        ]
-        return render("lora_lab/runs.html", rows=rows, shown=shown)
+        runs = self._lab.runs()[:RUNS_SHOWN]
+        states = [self._lab.state(run) for run in runs]
+        adapters = [run.adapter_path.is_dir() for run in runs]
+
+        def make() -> dict[str, str]:
+            rows = [
+                {
+                    "run": run,
+                    "state": state,
+                    "title": run_view.title_of(run.spec),
+                    "detail": run_view.detail_of(run.spec),
+                    "address": address_of(run.spec, run_id=run.run_id),
+                }
+                for run, state in zip(runs, states, strict=True)
+            ]
+            return {"runs": render("lora_lab/runs.html", rows=rows, shown=shown)}
+
+        made_of = ([run.run_id for run in runs], _Same(states), adapters)
+        return self._once(("runs", shown), made_of, make)["runs"]
+
+
+class _Same(list[RunState]):
+    """States that are equal when they are the very same ones: comparing all steps would take longer."""
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Same)
+            and len(self) == len(other)
+            and all(ours is theirs for ours, theirs in zip(self, other, strict=True))
+        )
+
+    __hash__ = None
+
+
+def _render_part(name: str, values: Mapping[str, Any]) -> str:
+    return render(f"lora_lab/{name.replace('-', '_')}.html", **values)
 
 
 def last_run(lab: Lab) -> str | None:

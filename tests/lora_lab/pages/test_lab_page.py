@@ -28,10 +28,12 @@ from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
 from lora_lab.settings.run_form import address_of, presets, spec_of_form
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
+from lora_lab.views import run_panel
 from lora_lab.views.run_panel import last_run
 from study.base.errors import LearnerError
 from study.base.units import as_count, as_percent
 from study.ports.context import Context, Visit
+from study.text.templates import render
 from study.web.frame import Reply
 from study.web.middleware import COOKIE
 from tests import visits
@@ -624,3 +626,26 @@ def test_the_worker_says_what_it_is_doing(ana: Visitor, lab: Lab, state: dict[st
 def test_a_form_that_names_no_data_means_the_apps_cards(ana: Visitor, lab: Lab) -> None:
     ana.sends("start", fields=fields_of(LIGHT, data=""))
     assert lab.runs()[0].spec.data == OWN_DATA
+
+
+def test_a_poll_renders_again_only_what_changed(
+    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    for number in range(5):
+        run_builders.queued(lab.settings.runs_dir, after_seconds=-number - 1)
+    ana.opens(f"/lab?run={run.run_id}")
+    first = ana.sends("poll")["parts"]
+    rendered: list[str] = []
+
+    def noted(name: str, **values: object) -> str:
+        rendered.append(name)
+        return render(name, **values)
+
+    monkeypatch.setattr(run_panel, "render", noted)
+    assert ana.sends("poll")["parts"] == first
+    assert rendered == []
+    run.emit("step", step=4, loss=1.0, learning_rate=1e-4, seconds=1.0, tokens=10, grad_norm=1.0)
+    assert ana.sends("poll")["parts"] != first
+    assert "lora_lab/run_results.html" not in rendered
+    assert "lora_lab/run_curves.html" in rendered

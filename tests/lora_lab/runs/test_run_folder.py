@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.data.datasets import load_saved, own_dataset
+from lora_lab.runs import folder
+from lora_lab.runs.events import Event, read_events
 from lora_lab.runs.folder import RUN_ID, RunFolder, create_run, delete_run, list_runs, open_run
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -154,3 +156,39 @@ def test_answers_are_read_as_they_were_written(run: RunFolder) -> None:
     answers = [{"prompt": "p", "reference": "r", "base": "b", "tuned": "t"}]
     (run.path / "samples.json").write_text(json.dumps({"samples": answers}))
     assert run.samples() == answers
+
+
+def test_the_state_reads_on_where_it_stopped(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets: list[int] = []
+
+    def noted(path: Path, *, offset_bytes: int = 0) -> tuple[list[Event], int]:
+        offsets.append(offset_bytes)
+        return read_events(path, offset_bytes=offset_bytes)
+
+    monkeypatch.setattr(folder, "read_events", noted)
+    run.emit("queued")
+    assert run.state().status == "queued"
+    assert run.state() is run.state()
+    size_bytes = run.events_path.stat().st_size
+    run.emit("status", text="Loading")
+    assert run.state().doing == "Loading"
+    assert offsets == [0, size_bytes]
+
+
+def test_events_that_were_replaced_are_read_from_the_start(run: RunFolder) -> None:
+    run.emit("queued")
+    run.emit("status", text="Loading")
+    assert run.state().doing == "Loading"
+    run.events_path.write_text('{"kind": "queued", "at": 1}\n')
+    assert run.state().doing == "Waiting"
+    run.events_path.unlink()
+    assert run.state().queued_at == 0
+
+
+def test_half_a_line_is_read_once_it_is_whole(run: RunFolder) -> None:
+    with run.events_path.open("a") as file:
+        file.write('{"kind": "status", "at": 1, ')
+        file.flush()
+        assert run.state().status == "queued"
+        file.write('"text": "Loading"}\n')
+    assert run.state().doing == "Loading"
