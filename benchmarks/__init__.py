@@ -1,1 +1,1 @@
-"""Side-by-side performance runs; never part of the tests."""
+"""Performance benchmarks; they are not part of the tests."""

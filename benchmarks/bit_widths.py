@@ -1,4 +1,4 @@
-"""What each way to store the weights costs and gives: one short run for each, on the embedded model.
+"""Benchmark of the weight formats: one short training run per format, on the embedded model.
 
     python -m benchmarks.bit_widths             # 40 steps each; writes the table of docs/guide/four-bit.md
     python -m benchmarks.bit_widths --steps 4 --out /tmp/table.md
@@ -40,22 +40,22 @@ START, END = "<!-- measured: python -m benchmarks.bit_widths -->", "<!-- end -->
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One finished run."""
+    """The measurements of one finished run."""
 
     spec: RunSpec
     weights_bytes: int
-    """Codes and constants, embedding and head."""
+    """Codes and constants, embedding and head included."""
 
     predicted_bytes: int
     peak_bytes: int
     cpu_seconds_a_step: float
-    """Of all threads together, which a busy neighbour hardly changes."""
+    """Summed over all threads, which other load hardly changes."""
 
     loss_before: float
     loss_after: float
 
     def cells(self) -> str:
-        """As a line of a Markdown table."""
+        """Format the run as a line of a Markdown table."""
         error = percent_above(self.peak_bytes, self.predicted_bytes)
         return (
             f"| {BITS_LABELS[self.spec.bits]} | {bits_per_param(self.spec.bits):.4g} "
@@ -71,7 +71,7 @@ HEAD = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0."""
+    """Measure every format and write the table; return exit status 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bit_widths", description=__doc__)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_run(spec: RunSpec, machine: Machine) -> Row:
-    """Load, evaluate, train, evaluate: as a worker does it, without its folder."""
+    """Load, evaluate, train and evaluate as a worker does, without a run folder."""
     models_dir = load_settings().models_dir
     session = open_session(spec.model, spec.bits, machine, models_dir=models_dir, report=_silent)
     shape = find_shape(spec.model)
@@ -134,7 +134,7 @@ def one_run(spec: RunSpec, machine: Machine) -> Row:
 
 
 def report(rows: Sequence[Row], machine: Machine) -> str:
-    """The table, and under it where it comes from."""
+    """Render the table, and below it how it was measured."""
     spec, here = rows[0].spec, machine.description
     libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines = "\n".join(row.cells() for row in rows)
@@ -147,7 +147,7 @@ def report(rows: Sequence[Row], machine: Machine) -> str:
 
 
 def write(path: Path, table: str) -> None:
-    """Into its place on the page, or as a file of its own."""
+    """Write the table into its place on the page, or into a file of its own."""
     if path != PAGE:
         path.write_text(table, "utf-8")
         return
@@ -156,7 +156,7 @@ def write(path: Path, table: str) -> None:
 
 
 def _silent(progress: object) -> None:
-    """Nobody watches."""
+    """Ignore a progress report."""
 
 
 def _never() -> bool:

@@ -4,7 +4,7 @@
 
 Each row of the report is a whole run as the page does it: load, train, save, evaluate, answer. Its peak is
 the CUDA allocator's `max_memory_allocated` less what the process held before (cuBLAS keeps a workspace),
-beside what was predicted before the run started.
+next to the prediction made before the run started.
 """
 
 import argparse
@@ -45,7 +45,7 @@ REPORT = Path("docs") / "gpu-report.md"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One finished run."""
+    """One finished run and the bytes held before it."""
 
     spec: RunSpec
     state: RunState
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def started(self) -> dict[str, Any]:
-        """What the run announced: device, versions, prediction."""
+        """The run's start event: device, versions, prediction."""
         assert self.state.started is not None
         return self.state.started
 
@@ -64,12 +64,12 @@ class Row:
 
     @property
     def error_percent(self) -> float:
-        """Of the prediction."""
+        """How far the measured peak is above (+) or below (-) the prediction."""
         return percent_above(self.measured_bytes, self.started["predicted_bytes"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all within the limit, 1 no CUDA device or a failed run, 2 a prediction that missed."""
+    """Check all runs; return 0 if all are within the limit, 1 without CUDA or a result, 2 on a miss."""
     options = _options(arguments)
     if not torch.cuda.is_available() and not options.allow_cpu:
         print(
@@ -100,7 +100,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def grid(model: str, steps: int) -> Iterator[RunSpec]:
-    """Every bit width at one rank, then every other rank at the default bit width."""
+    """Yield every bit width at one rank, then every other rank at the default bit width."""
     spec = RunSpec(model=model, steps=steps, rank=RANK_OF_WIDTHS)
     for bits in WIDTHS:
         yield replace(spec, bits=bits)
@@ -110,7 +110,7 @@ def grid(model: str, steps: int) -> Iterator[RunSpec]:
 
 
 def one_run(spec: RunSpec, models_dir: Path) -> Row | None:
-    """A run in a data folder of its own; None, and its own words, when it failed."""
+    """Execute a run in its own data folder; print the failure and return None when it failed."""
     held_before_bytes = held_bytes()
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(Path(folder) / "runs", spec, own_dataset(), now=datetime.now(UTC))
@@ -123,7 +123,7 @@ def one_run(spec: RunSpec, models_dir: Path) -> Row | None:
 
 
 def held_bytes() -> int:
-    """What the allocator holds before a run: cuBLAS' workspace, and nothing of the run before."""
+    """Return the allocator's bytes before a run: cuBLAS' workspace, nothing of the previous run."""
     if not torch.cuda.is_available():
         return 0
     gc.collect()
@@ -135,7 +135,7 @@ def held_bytes() -> int:
 
 
 def report(rows: Sequence[Row], *, now: datetime) -> str:
-    """The page that is kept: device, versions, and a table with every run."""
+    """Render the report page: device, versions, and a table with every run."""
     first = rows[0].started
     device, versions = first["device"], ", ".join(f"{name} {v}" for name, v in first["versions"].items())
     memory, spec = as_bytes(device["memory_bytes"]), rows[0].spec

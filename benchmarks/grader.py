@@ -1,10 +1,10 @@
-"""The explain grader on labelled answers: by class, prompt and verdict, beside three baselines; latency.
+"""Benchmark of the explain grader on labelled answers: accuracy by class, prompt and voice; latency.
 
     python -m benchmarks.grader [--answers held-out|dev|FILE.jsonl] [--details FILE]
 
-`held-out` is the tenth of the training answers that the network has not learnt from, `dev` are answers of
-another writer, and a JSON-lines file in the public contract's format is read as well. A baseline gets the
-threshold that suits it best on the very answers it is measured on; the grader has no such help.
+`held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of
+another writer, and a JSON-lines file in the public contract's format is accepted too. Three baselines each
+get the threshold that suits them best on the answers that they are measured on; the grader does not.
 """
 
 import argparse
@@ -46,7 +46,7 @@ LATENCY_ANSWERS = 200
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Similarity = Callable[[Prompt, str], list[float]]
-"""How near an answer is to each concept of its prompt."""
+"""The similarity of an answer to each concept of its prompt."""
 
 
 def main() -> None:
@@ -114,13 +114,13 @@ def _judged(
     ]
 
 
-# ---- what each part brings
+# ---- ablations
 
 
 def _parts(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, limits: Limits
 ) -> dict[str, Report]:
-    """The grader without one of its parts, at the same limits."""
+    """Report ablations: the grader without one of its parts, at the same thresholds."""
     by_words_alone = copy(reader)
     by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
     likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
@@ -134,7 +134,7 @@ def _parts(
 def _whole(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
 ) -> list[Judged]:
-    """One look at the whole answer: no passages, no rules."""
+    """Grade whole answers in one pass: no passages, no rules."""
     judged = []
     for answer in answers:
         concepts = [concept_text(concept) for concept in prompts[answer.prompt_id].concepts]
@@ -161,7 +161,7 @@ def _baselines(
 def _best_cut(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], similarity: Similarity
 ) -> Report:
-    """Covered from a threshold on, missing below; of all thresholds the one with the best F1."""
+    """Report a baseline at the threshold with the best F1: covered from it on, missing below."""
     near = [similarity(prompts[answer.prompt_id], answer.text) for answer in answers]
 
     def cut(threshold: float) -> Report:
@@ -210,7 +210,7 @@ def _cosines(base: Path) -> tuple[Similarity, Similarity]:
 
 
 def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], models_dir: Path) -> None:
-    """Through the worker process, as the page and the command line ask it."""
+    """Print the latency through the worker process, as the page and the command line call it."""
     desk = GraderDesk(models_dir)
     begun = time.perf_counter()
     desk.prepare(_silent)

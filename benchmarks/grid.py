@@ -1,15 +1,15 @@
-"""A whole grid, start-ups included: the lab's sweep against one Hugging Face Trainer process a cell.
+"""Benchmark of a whole grid, start-ups included: the lab's sweep against one Trainer process per cell.
 
     python -m benchmarks.grid                     4 ranks x 3 learning rates x 40 steps, some 30 minutes
     python -m benchmarks.grid --quick             the same twelve cells, 8 steps each
 
 Both sides start their processes, load and quantize, train every cell on the same batches and save every
 adapter. The lab's side is its own command `sweep`, so it also measures the held-out loss of every cell, asks
-sample questions and writes all events. A Trainer process evaluates its cell, too, but the ratio leaves that
-out; another one, said to be so, counts it.
+sample questions and writes all events. A process of the Hugging Face Trainer evaluates its cell too; the main
+ratio excludes that, and a second, labelled ratio includes it.
 
-What counts is CPU seconds of all processes, which neighbours disturb least. Half of the Trainer runs come
-before the lab's grid and half after it. The ratio's spread is over the Trainer runs, each taken twelvefold.
+The measure is CPU seconds of all processes, because other load disturbs it least. Half of the Trainer runs
+come before the lab's grid and half after it. The ratio's spread is over the Trainer runs, each times twelve.
 """
 
 import argparse
@@ -38,12 +38,12 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process and all it started used."""
+    """The resources that a process and its children used."""
 
     cpu_seconds: float
     wall_seconds: float
     rss_bytes: int
-    """The largest process's."""
+    """Resident memory of the largest process."""
 
     output: str
 
@@ -77,7 +77,7 @@ def _options() -> argparse.Namespace:
 
 
 def _load_once() -> None:
-    """The model must be fetched, whoever comes first."""
+    """Fetch the model before either side starts."""
     from lora_lab.worker.model.load import prepare_embedded
 
     prepare_embedded(load_settings().models_dir, _silent)
@@ -95,7 +95,7 @@ def _trainer(rank: int, rate: float, steps: int, options: argparse.Namespace) ->
 
 
 def _lab(steps: int, options: argparse.Namespace) -> tuple[Spent, list[RunState]]:
-    """The grid and how each cell ended."""
+    """Run the lab's grid; return its resources and the final state of each cell."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["lora_lab", "sweep", "--json", "--data-folder", folder, "--steps", str(steps)]
         command += ["--ranks", _joined(RANKS), "--learning-rates", _joined(LEARNING_RATES)]
@@ -110,7 +110,7 @@ def _joined(values: Sequence[float]) -> str:
 
 
 def _spent(module: Sequence[str], threads: int) -> Spent:
-    """Run `python -m ...` to its end."""
+    """Run `python -m ...` to its end and return its resources. Raises SystemExit when it fails."""
     environment = os.environ | {"LORA_STUDY_MODELS": str(load_settings().models_dir)}
     environment |= {"OMP_WAIT_POLICY": "PASSIVE"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with tempfile.TemporaryFile("w+") as output:

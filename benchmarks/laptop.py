@@ -1,10 +1,10 @@
-"""A CPU without bf16 instructions, emulated: the lab's loop, a plain fp32 loop and the usual bf16 recipe.
+"""Benchmark on an emulated CPU without bf16: the lab's loop, a plain fp32 loop, the usual bf16 recipe.
 
     python -m benchmarks.laptop --rounds 3
 
-PyTorch, oneDNN and MKL are limited to AVX2, what an ordinary laptop has. The lab chooses its number type as
-it does at every start. The plain loop is PEFT's own layers on padded rows; the usual recipe is the same in
-bf16 under autocast, as tutorials have it for 4-bit models.
+PyTorch, oneDNN and MKL are limited to AVX2, as on an ordinary laptop. The lab chooses its compute type as at
+every start. The plain loop is PEFT's own layers on padded rows; the usual recipe is the same in bf16 under
+autocast, as in tutorials for 4-bit models.
 """
 
 import argparse
@@ -35,13 +35,13 @@ GOALS = {"plain fp32 loop": 1.25, "usual bf16 recipe": 10.0}
 
 @dataclass(frozen=True)
 class PlainRun:
-    """PEFT's layers, rows padded to the longest, AdamW: what a tutorial's own loop does."""
+    """A tutorial's own training loop: PEFT's layers, rows padded to the longest, AdamW."""
 
     setting: Setting
     model: nn.Module
 
     def __call__(self, spec: RunSpec) -> Timed:
-        """All steps of `spec`."""
+        """Run all steps of `spec`."""
         trained = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0)
         forward = PaddedStep(self.setting, self.model, None)
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="steps a round; the bf16 recipe does one")
     options = parser.parse_args()
     if not AVX2.items() <= os.environ.items():
-        # Read when the libraries are loaded, so another process has to do it.
+        # The libraries read these when they are loaded, so a new process has to start.
         command = [sys.executable, "-m", "benchmarks.laptop", *sys.argv[1:]]
         raise SystemExit(subprocess.run(command, env=os.environ | AVX2).returncode)
     quiet_libraries()
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def _compared(lab: list[Timed], other: list[Timed]) -> tuple[float, float, float, float]:
-    """CPU seconds a step, and the ratio to the lab's of the same round: median, lowest, highest."""
+    """Return the CPU seconds per step, and the ratio to the lab's same round: median, lowest, highest."""
     ratios = [_a_step(b) / _a_step(a) for a, b in zip(lab, other, strict=True)]
     return statistics.median(map(_a_step, other)), statistics.median(ratios), min(ratios), max(ratios)
 

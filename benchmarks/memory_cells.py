@@ -3,8 +3,8 @@
     python -m benchmarks.memory_cells      # all, a quarter of an hour; writes lora_lab/runs/memory_cells.json
     python -m benchmarks.memory_cells --model tiny-random --out /tmp/cells.json
 
-Every bit width is measured in both number types; ranks, targets, sizes, optimizers, variants and
-checkpointing are dealt out to them, each value equally often.
+Every bit width is measured in both compute types; ranks, targets, sizes, optimizers, variants and
+checkpointing are distributed over them, each value equally often.
 """
 
 import argparse
@@ -49,7 +49,7 @@ GROUPED = {
     "tie_word_embeddings": False,
     "max_position_embeddings": 4096,
 }
-"""Untrained like tiny-random: three query heads share a key and value, the head is a matrix of its own."""
+"""Untrained like tiny-random: grouped-query attention, three query heads per key and value; untied head."""
 
 CPU = torch.device("cpu")
 MODELS = (EMBEDDED_MODEL, TINY_MODEL, GROUPED_MODEL)
@@ -61,7 +61,7 @@ STEPS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0."""
+    """Measure all cells and write them; return exit status 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_cells", description=__doc__)
     parser.add_argument("--model", choices=MODELS, help="only this one")
     parser.add_argument("--out", type=Path, default=CELLS_FILE)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
-    """Every bit width in both number types; other settings equally often, dealt out by the model's name."""
+    """Yield every bit width in both compute types; other settings equally often, shuffled per model name."""
     dice = random.Random(model)
 
     def dealt(values: Sequence[Any]) -> list[Any]:
@@ -110,10 +110,10 @@ def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
 
 
 def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
-    """Train a few steps as a worker does; the peak is that of live tensors.
+    """Train a few steps as a worker does and return the peak of live tensors.
 
-    The seed is the first one whose heaviest row, by its predicted peak, does not come first: before the first
-    step there are no gradients and moments, which every longer run has beside its heaviest row.
+    The seed is the first whose heaviest row, by its predicted peak, is not the first row: before the first
+    step gradients and moments don't exist yet, and every longer run has them in addition to its heaviest row.
     """
     machine = Machine(device=CPU, compute_dtype=DTYPES[compute])
     source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
@@ -140,7 +140,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
 
 
 def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpec, tuple[RowSize, ...]]:
-    """The setting with this seed, and the packed rows of its steps."""
+    """Return the spec with this seed, and the packed rows of its steps."""
     lengths = [example.length for example in examples]
     rows = row_sizes(
         lengths, batch=spec.batch, steps=spec.steps, seed=seed, seq_len_tokens=spec.seq_len_tokens
@@ -149,7 +149,7 @@ def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpe
 
 
 def grouped_folder(models_dir: Path) -> str:
-    """The second untrained model, seeded, written once."""
+    """Write the second untrained model once, seeded; return its folder."""
     folder = models_dir / GROUPED_MODEL
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
@@ -159,12 +159,12 @@ def grouped_folder(models_dir: Path) -> str:
 
 
 def shape_of_grouped() -> ModelShape:
-    """Read from its configuration, as for any model that is not in the catalogue."""
+    """Read the shape from the configuration, as for any model outside the catalogue."""
     return shape_of_config({"model_type": "llama", **GROUPED}, name=GROUPED_MODEL)
 
 
 def as_text(cell: Cell) -> str:
-    """One line of the log."""
+    """Format a cell as one line of the log."""
     spec, row = cell.spec, cell.row
     what = f"{spec.model} {spec.bits} {cell.compute} r={spec.rank} {spec.targets} {spec.variant}"
     kept = spec.optimizer + (", checkpointing" if spec.checkpointing else "")
@@ -173,7 +173,7 @@ def as_text(cell: Cell) -> str:
 
 
 def _silent(progress: object) -> None:
-    """Nobody watches."""
+    """Ignore a progress report."""
 
 
 def _never() -> bool:

@@ -1,11 +1,11 @@
-"""Weight and time to interactive of every page of the app, as a table.
+"""Page weight and time to interactive of every page of the app, as a table.
 
     python -m benchmarks.page_weight [--rounds 3]
 
-Cold is a browser that was never here (its cache is empty), warm the same one opening the page again. Bytes
-are those on the wire, heads of answers included, as Chromium counts them. Interactive is the first moment at
-which the page's content is in, the script that answers its controls has run, and a frame has been drawn
-since; from the start of the navigation, the middle of all rounds.
+Cold is a browser with an empty cache, warm the same browser opening the page again. Bytes are those on the
+wire, response headers included, as Chromium counts them. Interactive is the first moment at which the page's
+content is loaded, the script behind its controls has run, and a frame has been drawn since; measured from the
+start of the navigation, the median of all rounds.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PATHS = (
 KINDS = {"Script": "JS", "Stylesheet": "CSS", "Font": "fonts"}
 COLUMNS = ("HTML and data", "JS", "CSS", "fonts")
 WAIT_MS = 60_000
-STRAGGLERS_MS = 700  # what a page asks for once it stands; its event stream never ends, so there is no idle
+STRAGGLERS_MS = 700  # late requests of a ready page; its event stream never ends, so it is never idle
 
 WATCH = """(() => {
   const look = () => {
@@ -52,7 +52,7 @@ WATCH = """(() => {
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """One opening of a page."""
+    """The measurements of one page load."""
 
     bytes_of: dict[str, int]
     requests: int
@@ -60,7 +60,7 @@ class Opened:
 
     @property
     def total_bytes(self) -> int:
-        """Everything that came over the wire."""
+        """All bytes on the wire."""
         return sum(self.bytes_of.values())
 
 
@@ -81,7 +81,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
             address = served_at(server)
-            _cold_and_warm(browser, address + PATHS[0])  # the server's own first time is no page's
+            _cold_and_warm(browser, address + PATHS[0])  # warms up the server
             opened = {
                 path: [_cold_and_warm(browser, address + path) for _ in range(rounds)] for path in PATHS
             }

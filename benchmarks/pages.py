@@ -1,4 +1,4 @@
-"""Start-up and page times of the real app: to the first page, to a ready worker, to a first training step.
+"""Benchmark of the app's start-up and page times: first page, ready worker, first training step.
 
     python -m benchmarks.pages
 
@@ -60,7 +60,7 @@ MOVE_A_SLIDER = """async (id) => {
 
 
 def main() -> None:
-    """Print each figure, then one JSON line."""
+    """Print each measurement, then one JSON line."""
     prepare_embedded(load_settings().models_dir, report=_silent)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
@@ -110,7 +110,7 @@ def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[
 
 
 def served_at(server: "subprocess.Popen[str]") -> str:
-    """The address that a starting app says it answers at."""
+    """Read the address of a starting app from its output. Raises SystemExit when it does not start."""
     assert server.stdout is not None
     for line in server.stdout:
         ready = re.search(r"Ready: (http://\S+)", line)
@@ -135,7 +135,7 @@ def _open(page: Page, address: str) -> float:
 
 
 def _figure_presses(page: Page, address: str) -> dict[str, float]:
-    """Every live figure with a slider: the middle and the worst of all moves."""
+    """Measure every live figure with a slider: median and worst of all moves."""
     _open(page, f"{address}/figures")
     names = page.evaluate(
         "[...document.querySelectorAll('[data-figure]:has(input[type=range])')].map((f) => f.dataset.figure)"
@@ -178,7 +178,7 @@ def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:
 
 
 def _grid_presses(page: Page, address: str) -> dict[str, float]:
-    """From a typed list to the count, time and memory of 60 cells."""
+    """Measure the time from a typed list to the count, time and memory of 60 cells."""
     _open(page, f"{address}/grid?bits=nf4-dq,nf4,int8,bf16&seeds=0,1,2")
     took = []
     for rank in range(10, 10 + PRESSES):

@@ -1,4 +1,4 @@
-"""The usual recipe: Hugging Face Trainer + PEFT + bitsandbytes, one adapter a process.
+"""The usual recipe: Hugging Face Trainer + PEFT + bitsandbytes, one adapter per process.
 
     python -m benchmarks.trainer --rank 8 --learning-rate 2e-3 --steps 40 --adapter FOLDER
 
@@ -43,7 +43,7 @@ from study.base.settings import load_settings
 
 @dataclass(frozen=True)
 class Timed:
-    """One round of one variant."""
+    """The times and losses of one round of one variant."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -51,7 +51,7 @@ class Timed:
 
 
 def main() -> None:
-    """One adapter from the start of the process to the saved file."""
+    """Train and save one adapter, evaluate it, and print one JSON line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer", description=__doc__)
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
@@ -92,7 +92,7 @@ def main() -> None:
 def with_trainer(
     model: nn.Module, examples: Sequence[Encoded], spec: RunSpec, *, pad_to: int | None, bf16: bool
 ) -> Timed:
-    """All steps with Trainer's defaults, on the lab's batches; building the Trainer is not timed."""
+    """Train all steps with Trainer's defaults, on the lab's batches; building the Trainer is not timed."""
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
     rows = [as_row(examples[i]) for i in itertools.chain.from_iterable(plan)]
     clock = Clock()
@@ -127,7 +127,7 @@ def with_trainer(
 
 
 def held_out_loss(model: nn.Module, examples: Sequence[Encoded], *, bf16: bool) -> float:
-    """As Trainer evaluates: the mean of its batches' means."""
+    """Compute the held-out loss as Trainer does: the mean of its batches' means."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -145,7 +145,7 @@ def held_out_loss(model: nn.Module, examples: Sequence[Encoded], *, bf16: bool) 
 
 
 def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """The lab's optimizer and learning rates, so that losses can be compared too."""
+    """Build the lab's optimizer and learning-rate schedule, so losses can be compared too."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0, fused=True)
 
@@ -156,25 +156,25 @@ def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimize
 
 
 def _printer(trainer: Trainer) -> Any:
-    """The callback that prints each log line."""
+    """Return the callback that prints each log line."""
     return next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback")
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """From the first step's begin to the last one's end."""
+    """A callback that times the training from its first step to its last."""
 
     def on_train_begin(self, *arguments: Any, **values: Any) -> None:
-        """Start."""
+        """Start the clock."""
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
     def on_train_end(self, *arguments: Any, **values: Any) -> None:
-        """Stop."""
+        """Stop the clock."""
         self.cpu_seconds = time.process_time() - self._cpu
         self.wall_seconds = time.perf_counter() - self._wall
 
 
 def as_row(item: Encoded) -> dict[str, list[int]]:
-    """Tokens and labels of one example."""
+    """Return the tokens and labels of one example."""
     prompt_tokens = len(item.ids) - item.answer_tokens
     return {
         "input_ids": list(item.ids),
@@ -189,7 +189,7 @@ class Padding:
     pad_to: int | None
 
     def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
-        """Rows to (batch, seq) tensors."""
+        """Pad rows into (batch, seq) tensors."""
         length = self.pad_to or max(len(row["input_ids"]) for row in rows)
         padded: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
         for row in rows:

@@ -1,9 +1,10 @@
-"""Our training loop against Hugging Face Trainer + PEFT + bitsandbytes: same weights and supervised tokens.
+"""Benchmark of our training loop against Hugging Face Trainer + PEFT + bitsandbytes, on the same data.
 
     python -m benchmarks.training --rounds 5 --steps 8
 
-All variants live in one process and take turns, so a noisy neighbour hits each of them; what counts is the
-ratio of CPU seconds, paired within a round. The gradient gate runs in the same process on the same weights.
+All variants have the same weights and supervised tokens, run in one process and take turns, so other load
+hits each of them; the measure is the ratio of CPU seconds, paired within a round. The gradient gate runs in
+the same process on the same weights.
 """
 
 import argparse
@@ -44,7 +45,7 @@ CPU = torch.device("cpu")
 
 @dataclass
 class Variant:
-    """A way to train; `run` does the steps of a spec, `step` one forward for the memory meter."""
+    """A training implementation; `run` does the steps of a spec, `step` one forward pass for the meter."""
 
     name: str
     run: Callable[[RunSpec], Timed]
@@ -56,7 +57,7 @@ class Variant:
         self._fresh = {name: p.detach().clone() for name, p in self._trained()}
 
     def start_over(self) -> None:
-        """The adapter as it was attached, so that every round of every variant begins at the same loss."""
+        """Reset the adapter, so every round of every variant begins at the same loss."""
         with torch.no_grad():
             for name, parameter in self._trained():
                 parameter.copy_(self._fresh[name])
@@ -104,7 +105,7 @@ def _tokens(item: Encoded) -> int:
 
 
 class Setting:
-    """Examples and machine that all variants share."""
+    """The examples and the machine that all variants share."""
 
     def __init__(self, compute: str) -> None:
         dtype = torch.bfloat16 if compute == "bf16" else torch.float32
@@ -114,13 +115,13 @@ class Setting:
         self.examples = [encode(tokenizer, example) for example in own_dataset().train]
 
     def on(self, machine: Machine) -> "Setting":
-        """The same examples in another number type."""
+        """Return the same examples on another machine (compute type)."""
         other = copy.copy(self)
         other.machine = machine
         return other
 
     def headline(self) -> str:
-        """What is compared."""
+        """Return one line that names what is compared."""
         lengths = [len(item.ids) for item in self.examples]
         return (
             f"{EMBEDDED_MODEL}, NF4 + double quantization, rank {SPEC.rank} on all linear layers, "
@@ -130,14 +131,14 @@ class Setting:
         )
 
     def lab(self, machine: Machine | None = None) -> Adapted:
-        """The lab's model with its own forward."""
+        """Load the lab's model with its own forward pass."""
         session = open_session(
             EMBEDDED_MODEL, "nf4-dq", machine or self.machine, models_dir=self.models_dir, report=_silent
         )
         return attach(session, SPEC, find_shape(EMBEDDED_MODEL))
 
     def usual(self, machine: Machine | None = None) -> nn.Module:
-        """The usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
+        """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
         base = load_model(
             EMBEDDED_MODEL,
             "nf4-dq",
@@ -154,7 +155,7 @@ class Setting:
         return get_peft_model(base, config)  # type: ignore[no-any-return]
 
     def variants(self, *, metered: bool) -> list[Variant]:
-        """The lab first: it is what the others are compared with."""
+        """Build all variants, the lab's first because the others are compared with it."""
         adapted = self.lab()
         model = self.usual()
         lab = Variant("lab loop", LabRun(self, adapted, metered), adapted.model, LabStep(self, adapted.model))
@@ -174,14 +175,14 @@ def _silent(progress: object) -> None:
 
 @dataclass(frozen=True)
 class LabRun:
-    """The loop as the worker runs it."""
+    """The training loop as the worker runs it."""
 
     setting: Setting
     adapted: Adapted
     metered: bool
 
     def __call__(self, spec: RunSpec) -> Timed:
-        """All steps of `spec`."""
+        """Run all steps of `spec`."""
         losses: list[float] = []
 
         def on_step(result: StepResult) -> None:
@@ -202,19 +203,19 @@ class LabRun:
 
 
 class NoMeter:
-    """Stands in for the memory meter where only time is measured."""
+    """A null memory meter, for runs that measure time only."""
 
     live_bytes = 0
     peak_bytes = 0
 
     def __init__(self, resident: Iterable[Tensor]) -> None:
-        """Takes what a meter takes and looks at none of it."""
+        """Ignore the resident tensors that a meter takes."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Nothing was measured."""
+        """Do nothing."""
 
 
 def _never() -> bool:
@@ -223,13 +224,13 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class LabStep:
-    """One packed forward."""
+    """One packed forward pass."""
 
     setting: Setting
     model: nn.Module
 
     def __call__(self, batch: Sequence[Encoded]) -> Tensor:
-        """The loss of one batch."""
+        """Return the loss of one batch."""
         return answer_loss(self.model, pack(batch, CPU), self.setting.machine.autocast())
 
 
@@ -242,7 +243,7 @@ class TrainerRun:
     pad_to: int | None
 
     def __call__(self, spec: RunSpec) -> Timed:
-        """All steps of `spec`; building the Trainer is not counted."""
+        """Run all steps of `spec`; building the Trainer is not counted."""
         return with_trainer(
             self.model,
             self.setting.examples,
@@ -254,14 +255,14 @@ class TrainerRun:
 
 @dataclass(frozen=True)
 class PaddedStep:
-    """One padded forward as Trainer does it."""
+    """One padded forward pass as Trainer does it."""
 
     setting: Setting
     model: nn.Module
     pad_to: int | None
 
     def __call__(self, batch: Sequence[Encoded]) -> Tensor:
-        """The loss of one batch."""
+        """Return the loss of one batch."""
         with self.setting.machine.autocast():
             loss: Tensor = self.model(
                 **Padding(self.pad_to)([as_row(item) for item in batch]), use_cache=False
@@ -270,7 +271,7 @@ class PaddedStep:
 
 
 def _peak_bytes(variant: Variant, batch: Sequence[Encoded]) -> int:
-    """Live tensor bytes at the peak of a second step, when the optimizer's state is there."""
+    """Measure the peak of live tensor bytes in a second step, when the optimizer's state exists."""
     trained = [p for p in variant.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, fused=True)
     variant.model.train()
@@ -316,10 +317,10 @@ def _print_speed(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
-    """Cosine, in float64, of the lab's whole adapter gradient with a plain fp32 PEFT model's.
+    """Compute the cosine, in float64, of the lab's whole adapter gradient with a plain fp32 PEFT model's.
 
-    Both hold the same stored weights and the same adapter: at step 0, and after real steps, where a bf16 sum
-    can swallow a young adapter.
+    Both have the same stored weights and the same adapter: at step 0, and after real steps, where a bf16 sum
+    can lose a young adapter.
     """
     plain = Machine(device=CPU, compute_dtype=torch.float32)
     reference = setting.usual(plain)

@@ -1,9 +1,10 @@
-"""The measured part of docs/guide/which-rank.md, from a sweep that has ended.
+"""Writes the measured part of docs/guide/which-rank.md from a finished sweep.
 
     python -m lora_lab sweep --ranks 1,8,64 --seeds 0,1,2 --steps 10 --data-folder FOLDER
     python -m benchmarks.which_rank FOLDER
 
-Keeps the newest sweep of that folder as docs/guide/which-rank.json, which holds every number the page prints.
+Stores the newest sweep of that folder as docs/guide/which-rank.json, which has every number that the page
+prints.
 """
 
 import argparse
@@ -29,7 +30,7 @@ BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 
 def main() -> None:
-    """Write both files anew."""
+    """Rewrite both files."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.which_rank",
         description=__doc__,
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def measured(kept: Path) -> str:
-    """What the page prints of the sweep kept in that file, as Markdown."""
+    """Render the stored sweep as the page's Markdown."""
     content = json.loads(kept.read_text("utf-8"))
     cells = [_cell(values) for values in content["cells"]]
     return "\n".join(

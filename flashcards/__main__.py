@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_cards(options: argparse.Namespace) -> None:
-    """One card a line."""
+    """Print one card per line."""
     wanted = CardFilter(deck=options.deck, level=options.level, concept=options.concept)
     cards = [card for card in load_decks(load_concepts()).cards if wanted.matches(card)]
     if not cards:
@@ -67,7 +67,7 @@ def list_cards(options: argparse.Namespace) -> None:
 
 
 def show_due(options: argparse.Namespace) -> None:
-    """What waits today and on the coming days."""
+    """Print how many cards are due today and on the coming days."""
     store, profile = open_learner(options)
     due = Reviews(
         store=store, decks=LiveDecks(load_concepts(), load_settings(home=options.data_folder).decks_dir)
@@ -78,7 +78,7 @@ def show_due(options: argparse.Namespace) -> None:
 
 
 def export_cards(options: argparse.Namespace) -> None:
-    """Files of the chosen formats; `json` is the backup of everything."""
+    """Write files of the chosen formats; `json` is the backup of everything."""
     now = datetime.now(UTC)
     store, profile = open_or_welcome(options, now=now)
     home = load_settings(home=options.data_folder).home
@@ -91,7 +91,7 @@ def export_cards(options: argparse.Namespace) -> None:
 
 
 def import_cards(options: argparse.Namespace) -> None:
-    """What a file added, updated and skipped, and why."""
+    """Import a file and print what was added, updated and skipped, and why."""
     now = datetime.now(UTC)
     store, profile = open_or_welcome(options, now=now)
     home = load_settings(home=options.data_folder).home
@@ -109,13 +109,13 @@ def import_cards(options: argparse.Namespace) -> None:
 
 
 def card_exchanges(store: Store, home: Path) -> list[Exchange]:
-    """Cards and backups, in the order in which they claim a file."""
+    """Return the exchanges of cards and backups, in the order in which they claim a file."""
     backup = BackupExchange(store=store, home=home, row_problem=row_problem)
     return [backup, card_exchange(store, home, load_concepts())]
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every deck, compute every claim, and look at the cards as a whole."""
+    """Read every deck, compute every claim, and lint the cards as a whole."""
     concepts = load_concepts()
     decks = load_decks(concepts)
     broken = broken_claims((f"card {card.id}", card.evidence) for card in decks.cards)

@@ -1,4 +1,4 @@
-"""The flashcards as a part of the app: cards, browse, decks in and out, their share of Today and Progress."""
+"""The flashcards part of the app: cards, browser, import and export, their share of Today and Progress."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from study.parts import Core, Part
 
 
 def build(core: Core) -> Part:
-    """Read the decks; provides cards to ask for, and what each card is about."""
+    """Read the decks; provide the cards due, cards on request, and each card's concepts to other parts."""
     context, ports = core.context, core.ports
     decks = LiveDecks(context.concepts, core.settings.decks_dir)
     exercise = card_exercise(context, decks, figure_about=ports.figure_about)

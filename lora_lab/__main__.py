@@ -67,13 +67,13 @@ from study.base.settings import Settings, load_settings
 from study.base.units import as_bytes
 
 SHARED_FLAGS = ("bits", "targets")
-"""A grid's axes that are spelt like a run's setting."""
+"""A grid's axes that have the same flag as a run's setting."""
 
 COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "claim": claim_answer}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 well, 1 when any line or the run failed."""
+    """Run a command. Return the exit status: 0 on success, 1 when any line or the run failed."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "train":
@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_spec_options(training: argparse.ArgumentParser, *, leave_out: Collection[str] = ()) -> None:
-    """Every setting of a run under its own name; defaults come from RunSpec."""
+    """Add every setting of a run under its own name; defaults come from RunSpec."""
     choices: dict[str, tuple[str, ...]] = {
         "bits": BITS,
         "variant": VARIANTS,
@@ -214,7 +214,7 @@ def _claim(options: argparse.Namespace, reader: ShapeReader) -> int:
 
 def _answer_lines(options: argparse.Namespace) -> int:
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="backslashreplace")  # bytes that are no text spoil their own line only
+        sys.stdin.reconfigure(errors="backslashreplace")  # invalid bytes spoil only their own line
     reader = ShapeReader()
     failed = False
     try:
@@ -272,7 +272,7 @@ def _shape(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    """Script and JSON go to standard output; a merged model stays beside its adapter."""
+    """Print a script or JSON to standard output; write a merged model next to its adapter."""
     settings, run = load_settings(home=options.data_folder), RunFolder(options.run.resolve())
     if not (run.path / "spec.json").is_file():
         raise LearnerError(f"{options.run} is no run's folder.", do_next="Name one that `train` printed.")
@@ -290,14 +290,14 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _xray(options: argparse.Namespace) -> int:
-    from lora_lab.cli.xray import xray_text  # draws, which takes a second to import
+    from lora_lab.cli.xray import xray_text  # imports matplotlib, which takes a second
 
     print(xray_text(options, _say))
     return 0
 
 
 def _microscope(options: argparse.Namespace) -> int:
-    from lora_lab.cli.microscope import microscope_text  # draws, which takes a second to import
+    from lora_lab.cli.microscope import microscope_text  # imports matplotlib, which takes a second
 
     print(microscope_text(options, _say))
     return 0
@@ -316,7 +316,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _asked_for(options: argparse.Namespace, *, leave_out: Collection[str] = ()) -> tuple[RunSpec, Dataset]:
-    """The run and the data that the flags describe; settings left out have their defaults."""
+    """Return the run and the data that the flags describe; settings without a flag have their defaults."""
     names = [field.name for field in fields(RunSpec) if field.name not in {"data", *leave_out}]
     values = {name: value for name in names if (value := getattr(options, name)) is not None}
     dataset = own_dataset() if options.data is None else read_upload(options.data.name, _read(options.data))

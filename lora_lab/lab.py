@@ -1,4 +1,4 @@
-"""The lab's parts that page, downloads and Today share."""
+"""The lab's shared state, used by pages, downloads and Today."""
 
 import contextlib
 import subprocess
@@ -27,7 +27,7 @@ from study.base.settings import Settings
 
 @dataclass
 class Lab:
-    """Engine, data folder, and what is cheap to remember about ended runs."""
+    """Engine, data folder, and caches of ended runs."""
 
     settings: Settings
     engine: LocalEngine
@@ -51,34 +51,34 @@ class Lab:
         self._shape_jobs = ShapeJobs(lambda model: start_worker(self.settings, ["--shape", model], 0))
 
     def close(self) -> None:
-        """End every process that works for the lab."""
+        """Stop every process that works for the lab."""
         self._shape_jobs.close()
         self.chat.close()
         self.inspections.close()
         self.engine.close()
 
     def runs(self) -> list[RunFolder]:
-        """Every run, newest first."""
+        """Return every run, newest first."""
         return list(list_runs(self.settings.runs_dir))
 
     def run(self, run_id: str) -> RunFolder:
-        """One run. Raises LearnerError when there is none."""
+        """Open one run. Raises LearnerError when it doesn't exist."""
         return open_run(self.settings.runs_dir, run_id)
 
     def state(self, run: RunFolder) -> RunState:
-        """The run as its events tell it."""
+        """Return the run's state, folded from its event log."""
         return run.state()
 
     def sweeps(self) -> list[Sweep]:
-        """Every sweep, newest first."""
+        """Return every sweep, newest first."""
         return list(list_sweeps(self.settings.sweeps_dir))
 
     def sweep(self, sweep_id: str) -> Sweep:
-        """One sweep. Raises LearnerError when there is none."""
+        """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def cells(self, sweep: Sweep) -> list[Cell]:
-        """Its cells as they are now, in the order of its grid; a sweep that has ended is read once."""
+        """Return the sweep's current cells in the order of its grid; an ended sweep is read only once."""
         known = self._cells.get(sweep.run_ids)
         if known is not None:
             return known
@@ -88,7 +88,7 @@ class Lab:
         return cells
 
     def measured(self) -> list[Measured]:
-        """Measured peaks of all ended runs, newest first."""
+        """Return the measured peaks of all ended runs, newest first."""
         found = []
         for run in self.runs():
             if run.run_id not in self._measured and self.state(run).ended:
@@ -99,12 +99,12 @@ class Lab:
         return found
 
     def forget(self, run_id: str) -> None:
-        """Drop what is remembered of a deleted run."""
+        """Clear the caches of a deleted run."""
         self._measured.pop(run_id, None)
         self._cells.clear()
 
     def shape(self, model: str) -> ModelShape | None:
-        """A model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""
+        """Return a model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""
         with contextlib.suppress(LearnerError):
             return self.home.shape(model)
         if self._shape_jobs.is_working(model):
@@ -118,20 +118,20 @@ class Lab:
         )
 
     def read_data(self, model: str, data: str) -> None:
-        """Let a worker tokenize a data set, unless one is at it."""
+        """Start a worker that tokenizes a data set, unless one is already running."""
         if not self.is_reading(model, data):
             order = ("--read", model, "--data", data)
             with self._lock:
                 self._readers[order] = start_worker(self.settings, [*order], 0)
 
     def is_reading(self, model: str, data: str) -> bool:
-        """Whether a worker is tokenizing that data set for that model."""
+        """Return whether a worker is tokenizing that data set for that model."""
         with self._lock:
             reader = self._readers.get(("--read", model, "--data", data))
             return reader is not None and reader.poll() is None
 
     def merge(self, run: RunFolder) -> None:
-        """Let a worker merge a run's adapter into its base; how far it is stands in the run's folder."""
+        """Start a worker that merges a run's adapter into its base; its progress is in the run's folder."""
         merged = Merged(run)
         with self._lock:
             if merged.state["state"] != "working":
@@ -140,7 +140,7 @@ class Lab:
                 self._readers["--merge", run.run_id] = worker
 
     def measure_afterwards(self, sweep: Sweep) -> None:
-        """Let a worker measure every finished run of a sweep that has an adapter and no such measurement."""
+        """Start a worker that measures the sweep's finished runs with an adapter and no such measurement."""
         runs = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
         left = [str(run.path) for run in runs if Afterwards(run).can_be_measured]
         with self._lock:
@@ -150,11 +150,11 @@ class Lab:
                 self._readers["--afterwards", sweep.sweep_id] = made
 
     def is_measuring(self, sweep: Sweep) -> bool:
-        """Whether a worker is measuring its finished runs."""
+        """Return whether a worker is measuring the sweep's finished runs."""
         with self._lock:
             worker = self._readers.get(("--afterwards", sweep.sweep_id))
             return worker is not None and worker.poll() is None
 
     def afterwards(self, run_id: str) -> Afterwards:
-        """What was measured on a finished run."""
+        """Return the extra measurements of a finished run."""
         return Afterwards(self.run(run_id))

@@ -21,7 +21,7 @@ from study.parts import Core, Part
 
 
 def build(core: Core, engine: LocalEngine) -> Part:
-    """Provides live figures, links into the lab, and what each guess is about. Closing ends the engine."""
+    """Provide live figures, links into the lab, and each prediction's concepts. Closing stops the engine."""
     context, ports = core.context, core.ports
     lab = Lab(core.settings, engine)
     reader = ShapeReader(lab.home.shape)

@@ -1,6 +1,8 @@
 """The lab's functions under the names that content may check against, registered on import.
 
 check: {quantity: lora_parameters, model: gpt3-175b, rank: 8, targets: [q, v], expect: 37748736}
+
+The function names are part of the content format, so renaming a function breaks checks.
 """
 
 from collections.abc import Sequence
@@ -18,110 +20,111 @@ Targets = str | Sequence[str]
 
 
 def lora_parameters(model: str, rank: int, targets: Targets) -> int:
-    """Trainable parameters of LoRA on a catalogue model."""
+    """Count the trainable parameters of LoRA on a catalogue model."""
     return counts.count(find_shape(model), rank=rank, targets=targets).trainable
 
 
 def trainable_percent(model: str, rank: int, targets: Targets) -> float:
-    """Share of all parameters, adapters included, in percent."""
+    """Compute the trainable share of all parameters, adapters included, in percent."""
     return counts.count(find_shape(model), rank=rank, targets=targets).percent
 
 
 def lora_parameters_matrix(d_in: int, d_out: int, rank: int, matrices: int = 1) -> int:
-    """Parameters of one A and one B, for each of `matrices`."""
+    """Count the parameters of one A and one B, times `matrices`."""
     return matrices * counts.lora_parameters_matrix(d_in=d_in, d_out=d_out, rank=rank)
 
 
 def linear_parameters(d_in: int, d_out: int) -> int:
-    """Parameters of a full weight matrix."""
+    """Count the parameters of a full weight matrix."""
     return d_in * d_out
 
 
 def base_parameters(model: str) -> int:
-    """Parameters of a catalogue model."""
+    """Count the parameters of a catalogue model."""
     return find_shape(model).total_parameters
 
 
 def bits_per_param(scheme: Bits, block_size: int = ledger.BLOCK_SIZE) -> float:
-    """Stored bits per weight, block constants included."""
+    """Compute stored bits per weight, block constants included."""
     return ledger.bits_per_param(scheme, block_size=block_size)
 
 
 def quantization_overhead_bits(double_quantization: bool) -> float:
-    """Bits per weight spent on block constants."""
+    """Compute bits per weight spent on block constants."""
     return ledger.overhead_bits(double_quantization=double_quantization)
 
 
 def double_quantization_saving_bits() -> float:
-    """What double quantization takes off the overhead, bits per weight."""
+    """Compute the overhead that double quantization saves, in bits per weight."""
     return quantization_overhead_bits(False) - quantization_overhead_bits(True)
 
 
 def weight_bytes(model: str, bits: Literal[4, 8, 16, 32]) -> float:
-    """All parameters of a model at a flat number of bits, constants left out: the back-of-envelope figure."""
+    """Compute the bytes of all parameters at a flat bit width, without constants: back-of-the-envelope."""
     return find_shape(model).total_parameters * bits / 8
 
 
 def share_bytes(model: str, percent: float, bits: int) -> float:
-    """A share of a model's parameters at a flat number of bits."""
+    """Compute the bytes of `percent` of a model's parameters at a flat bit width."""
     return find_shape(model).total_parameters * percent / 100 * bits / 8
 
 
 def double_quantization_saving_bytes(model: str) -> int:
-    """What double quantization takes off a stored model, tables included."""
+    """Compute the bytes that double quantization saves in a stored model, tables included."""
     shape = find_shape(model)
     return ledger.constant_bytes(shape, "nf4") - ledger.constant_bytes(shape, "nf4-dq")
 
 
 def full_finetuning_bytes(parameters: int) -> int:
-    """2 bytes of weight, 2 of gradient and 8 of Adam state a parameter: the count behind "more than 780 GB"
-    for 65B in arXiv:2305.14314 section 1.
+    """Compute 2 bytes of weight, 2 of gradient and 8 of Adam state per parameter.
+
+    This is the count behind "more than 780 GB" for 65B in arXiv:2305.14314 section 1.
     """
     return (2 + 2 + ADAM_BYTES_PER_PARAMETER) * parameters
 
 
 def adamw_state_bytes(parameters: int) -> int:
-    """Two fp32 moments a parameter."""
+    """Compute the bytes of two fp32 moments per parameter."""
     return ADAM_BYTES_PER_PARAMETER * parameters
 
 
 def trainable_state_bytes(parameters: int) -> int:
-    """fp32 weight, gradient and both moments of a trained parameter."""
+    """Compute the bytes of fp32 weight, gradient and both moments per trained parameter."""
     return (2 * ledger.FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
 
 
 def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:
-    """An adapter's numbers at a flat number of bits."""
+    """Compute the bytes of an adapter's numbers at a flat bit width."""
     return lora_parameters(model, rank, targets) * bits / 8
 
 
 def adapter_file_bytes(parameters: int) -> int:
-    """An adapter saved in fp32, without the file's header."""
+    """Compute the bytes of an adapter saved in fp32, without the file's header."""
     return ledger.FP32_BYTES * parameters
 
 
 def lora_scaling(alpha: float, rank: int) -> float:
-    """alpha / rank (arXiv:2106.09685 section 4.1)."""
+    """Compute alpha / rank (arXiv:2106.09685 section 4.1)."""
     return alpha / rank
 
 
 def rslora_scaling(alpha: float, rank: int) -> float:
-    """alpha / sqrt(rank) (arXiv:2312.03732)."""
+    """Compute alpha / sqrt(rank) (arXiv:2312.03732)."""
     return float(alpha / rank**0.5)
 
 
 def nf4_level(index: int) -> float:
-    """One of the 16 values of NF4."""
+    """Return one of the 16 values of NF4."""
     return NF4_LEVELS[index]
 
 
 def quantization_levels(bits: int) -> int:
-    """How many values a code of that many bits can name."""
+    """Compute how many values a code of `bits` bits can represent."""
     return int(2**bits)
 
 
 def logits_bytes(batch: int, tokens: int, vocab: int, bytes_per_value: int) -> int:
-    """One tensor of next-token scores."""
+    """Compute the bytes of one tensor of next-token scores."""
     return batch * tokens * vocab * bytes_per_value
 
 

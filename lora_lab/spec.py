@@ -1,4 +1,4 @@
-"""RunSpec: everything that decides the numbers of one fine-tuning run, and nothing else."""
+"""RunSpec: everything that determines the numbers of one fine-tuning run, and nothing else."""
 
 import json
 import math
@@ -43,7 +43,7 @@ BITS_LABELS: dict[Bits, str] = {
     "hqq1": "1-bit HQQ",
 }
 HQQ_BITS: dict[Bits, int] = {"hqq8": 8, "hqq4": 4, "hqq3": 3, "hqq2": 2, "hqq1": 1}
-"""Bits of one code in the half-quadratic schemes."""
+"""Bits per code in the half-quadratic schemes."""
 
 VARIANT_NAMES: dict[Variant, str] = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 VARIANT_LABELS: dict[Variant, str] = {
@@ -59,7 +59,7 @@ OPTIMIZER_LABELS: dict[Optimizer, str] = {
 
 
 class _TargetLabels(dict[str, str]):
-    """Sets by their name in words; what a learner typed is its own label."""
+    """Labels of target sets; a text typed by a learner is its own label."""
 
     def __missing__(self, typed: str) -> str:
         return typed if len(typed) <= LONGEST_LABEL else f"{typed[: LONGEST_LABEL - 1]}…"
@@ -79,7 +79,7 @@ TARGET_LABELS = _TargetLabels(
 class RunSpec:
     """One fine-tuning run. Equal specs on one machine give equal losses.
 
-    Raises LearnerError, naming every field that is out of its limits, when built.
+    Raises LearnerError, naming every field that is out of its limits, on construction.
     """
 
     model: str = EMBEDDED_MODEL
@@ -91,27 +91,27 @@ class RunSpec:
     """LoRA scales its update by alpha / rank (arXiv:2106.09685 section 4.1)."""
 
     targets: str = "all-linear"
-    """A set, module names separated by commas, or a regular expression for whole module names."""
+    """A target set, module names separated by commas, or a regular expression for whole module names."""
 
     steps: int = 40
     batch: int = 4
-    """Examples in one optimizer step."""
+    """Examples per optimizer step."""
 
     seq_len_tokens: int = 128
-    """Longer examples are cut; shorter ones are never padded, rows are packed."""
+    """Longer examples are truncated; shorter ones are packed into rows, never padded."""
 
     learning_rate: float = 2e-3
     seed: int = 0
     data: str = OWN_DATA
-    """`app-cards`, or the digest of a file the learner brought. The run's folder keeps the text itself."""
+    """`app-cards`, or the digest of a file the learner uploaded. The run's folder contains the text."""
 
     compute_dtype: ComputeType = "auto"
-    """`auto` measures both for a moment and takes the faster one (docs/traps.md 9)."""
+    """`auto` times both types briefly and takes the faster one (docs/traps.md 9)."""
 
     variant: Variant = "lora"
     optimizer: Optimizer = "adamw"
     checkpointing: bool = False
-    """Keep only what enters each layer and compute the rest again in the backward pass."""
+    """Keep only each layer's input and recompute the rest in the backward pass."""
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -124,12 +124,12 @@ class RunSpec:
         return self.alpha / (math.sqrt(self.rank) if self.variant == "rslora" else self.rank)
 
     def to_json(self) -> str:
-        """One line of JSON that `from_json` reads back to an equal spec."""
+        """Return one line of JSON that `from_json` parses to an equal spec."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "RunSpec":
-        """Raises LearnerError on anything that is not a spec."""
+        """Parse a spec from JSON. Raises LearnerError on anything that is not a spec."""
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
@@ -140,7 +140,10 @@ class RunSpec:
 
 
 def spec_from(values: Mapping[str, Any]) -> RunSpec:
-    """A spec from loosely typed values (a form, a file, a URL). Unknown names raise LearnerError."""
+    """Parse a spec from loosely typed values (a form, a file, a URL).
+
+    Raises LearnerError on an unknown name or a value of the wrong type or outside its limits.
+    """
     known = {field.name: field.type for field in fields(RunSpec)}
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -162,7 +165,7 @@ KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true o
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """The value as a field of that kind; None when it can't be."""
+    """Convert the value to a field of that type; None if that fails."""
     if kind is bool:
         return {"true": True, "on": True, "false": False}.get(str(value).lower())
     if kind not in (int, float):

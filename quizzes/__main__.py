@@ -28,7 +28,7 @@ from study.io.exchange_commands import add_exchange_commands, export_files, impo
 from study.lessons.content_lint import refuse
 from study.store import open_store
 
-DRAWN_TO_CHECK = 20  # variants of each family
+DRAWN_TO_CHECK = 20  # variants per family
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_questions(options: argparse.Namespace) -> None:
-    """One question a line, then the families that fit."""
+    """Print one question per line, then the families that match."""
     bank = load_bank(load_concepts())
     wanted = {"topic": options.topic, "level": options.level, "concept": options.concept}
     questions, drawn = bank.matching(**wanted), bank.families_matching(**wanted)
@@ -76,7 +76,7 @@ def list_questions(options: argparse.Namespace) -> None:
 
 
 def show_due(options: argparse.Namespace) -> None:
-    """What to ask again: confident errors whose day has come, then other misses, oldest first."""
+    """Print what to ask again: confident errors whose day has come, then other misses, oldest first."""
     store, profile = open_learner(options)
     own = load_settings(home=options.data_folder).questions_dir
     sittings = Sittings(store=store, bank=LiveBank(load_concepts(), own))
@@ -90,7 +90,7 @@ def show_due(options: argparse.Namespace) -> None:
 
 
 def export_questions(options: argparse.Namespace) -> None:
-    """Files of the chosen formats, and what a format has no form for."""
+    """Write files of the chosen formats, and print what a format has no form for."""
     now = datetime.now(UTC)
     store, profile = open_or_welcome(options, now=now)
     questions = question_exchange(load_settings(home=options.data_folder).home, load_concepts())
@@ -105,7 +105,7 @@ def export_questions(options: argparse.Namespace) -> None:
 
 
 def import_questions(options: argparse.Namespace) -> None:
-    """What a file added, updated and skipped, and why."""
+    """Import a file and print what was added, updated and skipped, and why."""
     now = datetime.now(UTC)
     store, profile = open_or_welcome(options, now=now)
     home = load_settings(home=options.data_folder).home
@@ -123,7 +123,7 @@ def import_questions(options: argparse.Namespace) -> None:
 
 
 def show_items(options: argparse.Namespace) -> None:
-    """One question a line, hardest first: answers, facility, discrimination, and what to look at."""
+    """Print one question per line, hardest first: answers, facility, discrimination, and advice."""
     store = open_store(load_settings(home=options.data_folder).database_url)
     for item in statistics_of(store, load_bank(load_concepts())):
         tells = "-" if item.discrimination is None else f"{item.discrimination:.2f}"
@@ -133,7 +133,7 @@ def show_items(options: argparse.Namespace) -> None:
 
 
 def validate(_options: argparse.Namespace) -> None:
-    """Read every question and prompt, compute every claim, and look at the questions as a whole."""
+    """Read every question and prompt, compute every claim, and lint the questions as a whole."""
     concepts = load_concepts()
     bank, prompts = load_bank(concepts), load_prompts(concepts)
     drawn = [families.question(family, seed) for family in bank.families for seed in range(DRAWN_TO_CHECK)]

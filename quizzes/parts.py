@@ -1,4 +1,4 @@
-"""Quizzes and explanations as a part of the app. They come after the flashcards, which a miss asks for."""
+"""The quizzes and explanations part of the app. It is built after the flashcards, which a miss requests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def build(core: Core, *, grader: bool) -> Part:
-    """Read questions and prompts. Without the grader a learner judges an explanation."""
+    """Read questions and prompts. Without the grader, learners judge their own explanations."""
     context, ports = core.context, core.ports
     bank = LiveBank(context.concepts, core.settings.questions_dir)
     desk = GraderDesk(core.settings.models_dir) if grader else None
@@ -45,6 +45,6 @@ def build(core: Core, *, grader: bool) -> Part:
         exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
         sections=(QuizSection(store=context.store, bank=bank),),
         styles=(STATIC / "quiz.css", STATIC / "explain.css"),
-        # The queue ends before the grader: what waits in it must not start the grader anew.
+        # The queue closes before the grader, because a waiting job must not start the grader again.
         closers=(*((desk.close,) if desk else ()), explain.room.close),
     )

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from flashcards.decks.note import ANSWER_PLACE, KINDS, Kind, Note, Number, cloze_numbers, filled
-from flashcards.decks.note import Card as Card  # what decks are made of: others look for it here
+from flashcards.decks.note import Card as Card  # re-exported for other modules
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.evidence import Evidence, read_evidence, read_quantity
@@ -17,7 +17,7 @@ DECKS_DIR = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Decks:
-    """All cards, in the order they are written; a deck is known by its file's name."""
+    """All cards, in file order; the id of a deck is its file's name."""
 
     cards: tuple[Card, ...]
     titles: Mapping[str, str]
@@ -25,16 +25,16 @@ class Decks:
 
     @cached_property
     def by_id(self) -> Mapping[str, Card]:
-        """Each card under its id."""
+        """Each card by its id."""
         return {card.id: card for card in self.cards}
 
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each card is about."""
+        """The concepts of each card, by card id."""
         return {card.id: card.concepts for card in self.cards}
 
     def edited(self, edits: Mapping[str, Mapping[str, str]]) -> "Decks":
-        """The decks as a learner has rewritten them: note id -> the fields of their own."""
+        """Return the decks with a learner's edits: note id -> the fields that they changed."""
         own = {note_id: self.notes[note_id].edited(texts) for note_id, texts in edits.items() if texts}
         if not own:
             return self
@@ -42,13 +42,13 @@ class Decks:
         return Decks(tuple(card for note in notes.values() for card in note.cards()), self.titles, notes)
 
     def about(self, concepts: Iterable[str]) -> list[Card]:
-        """The cards that share a concept with these."""
+        """Return the cards that share a concept with these."""
         wanted = set(concepts)
         return [card for card in self.cards if wanted.intersection(card.concepts)]
 
 
 def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
-    """Read every deck of a folder, or raise with all problems of all decks."""
+    """Read every deck of a folder. Raises ContentError with all problems of all decks."""
     problems: list[Problem] = []
     read: list[tuple[Note, Fields]] = []
     titles: dict[str, str] = {}
@@ -68,7 +68,7 @@ def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
 
 
 def read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
-    """One entry of a deck; what is wrong with it is noted."""
+    """Read one entry of a deck and note its problems."""
     note_id = fields.text("id")
     kind = fields.choice("kind", KINDS) if fields.has("kind") else "basic"
     texts = _read_texts(fields, kind)

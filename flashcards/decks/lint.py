@@ -1,4 +1,4 @@
-"""The decks as the content rules read them."""
+"""The content lint of the decks."""
 
 from collections.abc import Iterable
 
@@ -6,16 +6,16 @@ from flashcards.decks.deck import Card
 from study.content.concepts import ConceptMap
 from study.lessons.content_lint import Finding, Item, lint
 
-LEAST_CARDS = 4  # of a concept
+LEAST_CARDS = 4  # per concept
 
 
 def lint_cards(cards: Iterable[Card], concepts: ConceptMap) -> list[Finding]:
-    """What is wrong with the cards as a whole."""
+    """List what is wrong with the cards as a whole."""
     return lint([as_item(card) for card in cards], concepts.by_id, least=LEAST_CARDS)
 
 
 def as_item(card: Card) -> Item:
-    """A card, as far as the rules read it."""
+    """Convert a card to the fields that the lint rules read."""
     return Item(
         id=card.id,
         concepts=card.concepts,

@@ -1,4 +1,4 @@
-"""A note is what is written in a deck; it makes one card or several, each with an id that never changes.
+"""A note is one entry of a deck; it makes one card or several, each with an id that never changes.
 
     kind      writes                            makes
     basic     front, back                       one card
@@ -8,7 +8,7 @@
     numeric   front, answer (a lab quantity)    one card whose number is typed; the right one is computed
     image     front, back, picture              one card with a picture; any other kind may have one, too
 
-A learner's own text replaces the deck's, never its id, so that the schedule is kept.
+A learner's own text replaces the deck's, never its id, so the schedule stays.
 """
 
 import re
@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 TEXT_LIMIT = 4000  # characters of one field of a learner's own text
 ANSWER_PLACE = "{answer}"
 BLANK = "[…]"
-# No part goes past the next gap, so that a text full of openings is read in one pass.
+# No part extends past the next gap, so a text full of openings is parsed in one pass.
 _CLOZE = re.compile(
     r"\{\{c(?P<number>[1-9]\d?)::(?P<text>(?:(?!::|\}\}|\{\{c\d).)+)"
     r"(?:::(?P<hint>(?:(?!\}\}|\{\{c\d).)+))?\}\}",
@@ -39,7 +39,7 @@ _CLOZE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """The right answer of a numeric card: computed, shown in a unit, met within a tolerance."""
+    """The right answer of a numeric card: a computed quantity, its unit, and its tolerance in percent."""
 
     quantity: Quantity
     unit: str = ""
@@ -48,7 +48,7 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One question and its answer. The id never changes, so that editing a text keeps its schedule."""
+    """One question and its answer. The id never changes, so editing a text keeps its schedule."""
 
     id: str
     deck: str
@@ -67,11 +67,11 @@ class Card:
     number: Number | None = None
     picture: Picture | None = None
     own: bool = False
-    """Whether the learner wrote this text over the deck's."""
+    """Whether the learner's text overrides the deck's."""
 
     @property
     def note_id(self) -> str:
-        """The note, or the card itself where it was made without one."""
+        """The id of the note, or of the card itself if it has no note."""
         return self.note or self.id
 
     @property
@@ -82,7 +82,7 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What a deck says once, from which its cards are made."""
+    """One entry of a deck, from which its cards are made."""
 
     id: str
     deck: str
@@ -91,7 +91,7 @@ class Note:
     level: Level
     tags: tuple[str, ...]
     texts: Mapping[str, str]
-    """The fields that a learner may write anew: front, back and why, or text and why."""
+    """The fields that a learner may edit: front, back and why, or text and why."""
 
     evidence: Evidence
     accept: tuple[str, ...] = ()
@@ -100,11 +100,11 @@ class Note:
     own: bool = False
 
     def edited(self, texts: Mapping[str, str]) -> "Note":
-        """The same note in the learner's words; what they left as it was stays."""
+        """Return the note with the learner's texts; the other fields stay."""
         return replace(self, texts={**self.texts, **texts}, own=True)
 
     def cards(self) -> tuple[Card, ...]:
-        """Its cards, in order."""
+        """Return the note's cards, in order."""
         if self.kind == "cloze":
             return tuple(self._cloze(number) for number in cloze_numbers(self.texts["text"]))
         card = self._card(self.id, self.texts["front"], self.texts["back"])
@@ -136,12 +136,12 @@ class Note:
 
 
 def cloze_numbers(text: str) -> list[int]:
-    """The numbers of the gaps in a cloze text, in order."""
+    """Return the numbers of the gaps in a cloze text, in order."""
     return sorted({int(gap["number"]) for gap in _CLOZE.finditer(text)})
 
 
 def cloze(text: str, number: int) -> tuple[str, str]:
-    """The text with one gap open and the others filled, and what belongs into the gap."""
+    """Return the text with one gap open and the others filled, and the answer of the gap."""
 
     def shown(gap: re.Match[str]) -> str:
         if int(gap["number"]) != number:
@@ -153,15 +153,15 @@ def cloze(text: str, number: int) -> tuple[str, str]:
 
 
 def filled(text: str) -> str:
-    """A cloze text with all gaps filled."""
+    """Return a cloze text with all gaps filled."""
     return _CLOZE.sub(lambda gap: gap["text"], text)
 
 
 def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
-    """A learner's own text as it may be stored, or what is wrong with it."""
+    """Return a learner's own text, cleaned. Raises LearnerError when it can't be stored."""
     cleaned = {name: texts.get(name, "").replace("\r\n", "\n").strip() for name in note.texts}
     for name, text in cleaned.items():
-        if not text and note.texts[name]:  # an own card may have come without a why
+        if not text and note.texts[name]:  # a learner's own card may have no why
             raise LearnerError(f"The {name} is empty.", do_next="Write something, or take the deck's text.")
         if len(text) > TEXT_LIMIT:
             raise LearnerError(

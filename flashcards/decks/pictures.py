@@ -1,4 +1,4 @@
-"""Pictures on cards: a file that lies with the decks, or bars drawn from numbers the lab computes.
+"""Pictures on cards: a file next to the decks, or bars drawn from quantities that the lab computes.
 
 picture: {file: lora-branch.svg, alt: A small path of two matrices beside the frozen one.}
 picture:
@@ -26,7 +26,7 @@ TALLEST = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One bar: its name, and the number that is its height."""
+    """One bar: its label, and the quantity that is its height."""
 
     label: str
     quantity: Quantity
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What to show, and what to say to who cannot see it. `numbers` writes each bar's value above it."""
+    """A picture and its alt text. `numbers` writes each bar's value above it."""
 
     alt: str
     file: str = ""
@@ -43,7 +43,7 @@ class Picture:
 
 
 def read_picture(fields: Fields) -> Picture | None:
-    """A note's `picture:`, if it has one; what is wrong with it is noted."""
+    """Read a note's `picture:`, if it has one, and note its problems."""
     inner = fields.child("picture", kind="picture")
     if inner is None:
         return None
@@ -63,7 +63,7 @@ def read_picture(fields: Fields) -> Picture | None:
 
 
 def picture_html(picture: Picture) -> Markup:
-    """The picture, self-contained: no request leaves the page for it."""
+    """Render the picture inline, so the page makes no request for it."""
     if picture.file:
         return Markup(render("flashcards/picture.html", alt=picture.alt, address=_address(picture.file)))
     values = [evaluate(bar.quantity) for bar in picture.bars]

@@ -1,6 +1,6 @@
-"""Typed answers: compared with the right one, letter by letter, or as numbers within a tolerance.
+"""Comparison of a typed answer with the right one, letter by letter, or as numbers within a tolerance.
 
-The verdict only helps: the learner rates the card themselves.
+The verdict is only a hint: the learner rates the card themselves.
 """
 
 import unicodedata
@@ -15,27 +15,27 @@ from study.text.markup import to_plain
 Change = Literal["same", "missing", "extra"]
 Verdict = Literal["right", "close", "different", "nothing"]
 
-CLOSE = 0.8  # share of letters in common; one slip in a ten-letter word stays above it
+CLOSE = 0.8  # similarity, 0 to 1; one typo in a ten-letter word stays above it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What was typed beside what was expected."""
+    """The typed answer compared with the expected one."""
 
     verdict: Verdict
     typed: str
     expected: str
     changes: tuple[tuple[Change, str], ...] = ()
-    """Pieces of both, in order: in both, only in the right answer, only in the typed one."""
+    """The diff, in order: in both, only in the right answer, only in the typed one."""
 
 
 def shown_back(card: Card) -> str:
-    """The back of a card as it is read: with the number computed now, where it has one."""
+    """Return the back of a card as it is shown, with its number computed now, if it has one."""
     return card.back.replace(ANSWER_PLACE, right_number(card.number)) if card.number else card.back
 
 
 def compare(card: Card, typed: str) -> Compared:
-    """A typed answer against a card's."""
+    """Compare a typed answer with a card's."""
     typed = " ".join(typed.split())
     if card.number is not None:
         return _compared_number(card.number, typed)
@@ -54,7 +54,7 @@ def compare(card: Card, typed: str) -> Compared:
 
 
 def right_number(number: Number) -> str:
-    """The computed answer as it is printed: whole numbers in full, others with four digits."""
+    """Format the computed answer: whole numbers in full, others with four significant digits."""
     value = evaluate(number.quantity) / (scale_of(number.unit) or 1.0)
     written = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
     return f"{written} {number.unit}".strip()
@@ -67,14 +67,14 @@ def _compared_number(number: Number, typed: str) -> Compared:
         return Compared(verdict="different" if typed else "nothing", typed=typed, expected=expected)
     scale = 1.0 if has_unit(typed) else scale_of(number.unit) or 1.0
     right = evaluate(number.quantity)
-    # Float rounding at least: 0.1 + 0.2 is not to be held against anyone.
+    # At least the float rounding error: 0.1 + 0.2 must count as 0.3.
     room = max(number.tolerance_percent / 100, 1e-9) * abs(right)
     verdict: Verdict = "right" if abs(given * scale - right) <= room else "different"
     return Compared(verdict=verdict, typed=typed, expected=expected)
 
 
 def _plain(text: str) -> str:
-    """Without case, accents, hyphens, doubled spaces and a last full stop: no card asks for these."""
+    """Remove case, accents, hyphens, doubled spaces and a final full stop, because no card tests these."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return " ".join(bare.replace("-", " ").split()).rstrip(".")
@@ -99,5 +99,5 @@ def _changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
 
 
 def _letters(text: str) -> list[str]:
-    """Letters without case, one for one: lower() alone makes two of some."""
+    """Return caseless letters, one per letter of the text: lower() alone makes two of some."""
     return [letter.casefold() for letter in text]

@@ -1,1 +1,1 @@
-"""Cards in the formats of other programs, one module a format."""
+"""Import and export of cards in the formats of other programs, one module per format."""

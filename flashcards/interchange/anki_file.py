@@ -1,7 +1,7 @@
-"""What is in an Anki package of any generation: notes, cards and their ratings, as plain values.
+"""Reader of Anki packages of any generation: notes, cards and their ratings, as plain values.
 
-`collection.anki2` and `collection.anki21` are the same tables with note types and decks as JSON; `anki21b` is
-zstd-compressed and has tables for these, with settings as protobuf.
+`collection.anki2` and `collection.anki21` have the same tables, with note types and decks as JSON; `anki21b`
+is zstd-compressed and has tables for these, with settings as protobuf.
 """
 
 import json
@@ -23,12 +23,12 @@ GENERATIONS = (
     "collection.anki2",
 )  # newest first: the old one may be empty
 REVIEWS_AT_MOST = 500_000
-STEPS_AT_MOST = 200_000_000  # of SQLite's machine; an honest collection of 100,000 cards takes a tenth
+STEPS_AT_MOST = 200_000_000  # of SQLite's virtual machine; a real collection of 100,000 cards takes a tenth
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """How one card of a note type shows its two sides."""
+    """The templates of a card's two sides."""
 
     question: str
     answer: str
@@ -36,7 +36,7 @@ class Template:
 
 @dataclass(frozen=True, kw_only=True)
 class NoteType:
-    """Names of the fields, and the templates by their number."""
+    """The names of the fields, and the templates by number."""
 
     name: str
     cloze: bool
@@ -46,7 +46,7 @@ class NoteType:
 
 @dataclass(frozen=True, kw_only=True)
 class AnkiReview:
-    """One entry of Anki's review log. Kind 0 learn, 1 review, 2 relearn, 3 ahead or cram, 4 and 5 by hand."""
+    """One entry of Anki's review log. Kind 0 learn, 1 review, 2 relearn, 3 ahead or cram, 4 and 5 manual."""
 
     at_ms: int
     rating: int
@@ -60,7 +60,7 @@ class AnkiCard:
     """One card. Type 0 new, 1 learning, 2 review, 3 relearning; queue -1 suspended, -2 and -3 buried."""
 
     number: int
-    """Which template, or which gap of a cloze, from 0."""
+    """The index of the template, or of the gap of a cloze, from 0."""
 
     deck: str
     type: int
@@ -85,18 +85,18 @@ class AnkiNote:
 
 @dataclass(frozen=True, kw_only=True)
 class AnkiFile:
-    """A package, read."""
+    """The contents of a package."""
 
     generation: str
     created_at: int
-    """Seconds; due days are counted from here."""
+    """Unix time in seconds; due days count from here."""
 
     notes: tuple[AnkiNote, ...]
     media: int
 
 
 def read_anki(file: File) -> AnkiFile:
-    """Everything that matters in a package, or one sentence on why it can't be read."""
+    """Read a package. Raises LearnerError when it has no collection or can't be read."""
     archive = Archive(file)
     generation = next((name for name in GENERATIONS if name in archive.names), None)
     if generation is None:
@@ -123,8 +123,8 @@ def read_anki(file: File) -> AnkiFile:
 
 
 def _opened(content: bytes) -> sqlite3.Connection:
-    """The database in memory; it can do nothing but answer our few questions."""
-    # Bytes 18 and 19 say how it was written; a journal kept beside the file (2) can't be had in memory.
+    """Open the database in memory, limited to what our few queries need."""
+    # Bytes 18 and 19 are the write and read versions; a write-ahead log (2) can't be opened in memory.
     plain = content[:18] + b"\x01\x01" + content[20:]
     connection = sqlite3.connect(":memory:")
     connection.deserialize(plain)
@@ -177,7 +177,7 @@ def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, l
         )
     cards: dict[int, list[AnkiCard]] = defaultdict(list)
     for row in collection.execute("SELECT * FROM cards ORDER BY id"):
-        away = bool(row["odid"])  # in a filtered deck: its own deck and due date are kept beside
+        away = bool(row["odid"])  # in a filtered deck: odid and odue hold its own deck and due date
         cards[row["nid"]].append(
             AnkiCard(
                 number=row["ord"],
@@ -247,7 +247,7 @@ def _decks_of_tables(collection: sqlite3.Connection) -> dict[int, str]:
 
 
 def protobuf(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: numbers as int, everything with a length as bytes."""
+    """Yield the fields of a protobuf message: numbers as int, everything with a length as bytes."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)

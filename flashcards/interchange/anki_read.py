@@ -1,4 +1,4 @@
-"""Anki packages (.apkg) of all three generations, with scheduling: their notes as entries of a deck."""
+"""Import of Anki packages (.apkg) of all three generations, with scheduling: notes become deck entries."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ from study.io.exchange import Entry, File, shorten
 from study.text.html_import import from_html, images_in
 
 SOURCE = "imported from Anki"
-SUSPENDED = -1  # the queue of such cards
-LONGEST_GUID = 40  # bytes; Anki's own have ten, an id has room for these
+SUSPENDED = -1  # the queue number of suspended cards
+LONGEST_GUID = 40  # bytes; Anki's own guids have ten, an id has room for 40
 
 
 def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
-    """The cards of a package. `known` are the cards here, by id: ours are found again by their guid."""
+    """Read the cards of a package. `known` are the cards here, by id: ours are recognized by their guid."""
     anki = read_anki(file)
     ours = {guid_of(entry): entry.id for entry in known.values()}
     entries: list[CardEntry] = []
@@ -50,7 +50,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
 
 
 def id_of_guid(guid: str) -> str:
-    """The id of a note that was made in Anki: its guid, in letters that an id may have."""
+    """Return the id of a note that was made in Anki: its guid as hex, or a hash of a longer one."""
     encoded = guid.encode()
     if len(encoded) > LONGEST_GUID:
         return f"anki-x{hashlib.sha256(encoded).hexdigest()[:32]}"
@@ -58,7 +58,7 @@ def id_of_guid(guid: str) -> str:
 
 
 def card_id_of(note_id: str, kind: str, number: int) -> str:
-    """The id of a note's card by its number in Anki."""
+    """Return the id of a note's card by its number in Anki."""
     if kind == "cloze":
         return f"{note_id}--c{number + 1}"
     if kind == "reversed":
@@ -86,7 +86,7 @@ def _entries(
 
 
 def _ours(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
-    """A note of one of our own types: every field has its name."""
+    """Convert a note of one of our own types: every field has its name."""
     text: dict[str, Any] = {
         name.lower(): from_html(value) for name, value in fields.items() if name not in ("Id", "Accept")
     }
@@ -95,7 +95,7 @@ def _ours(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
 
 
 def _rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, note_id: str) -> CardEntry:
-    """A card of any note type, as its template shows it."""
+    """Convert a card of any note type, as its template renders it."""
     template = note.type.templates[min(card.number, len(note.type.templates) - 1)]
     typed = typed_field(template.question)
     back = from_html(fields.get(typed, "")) if typed else from_html(back_of(template.answer, fields))
@@ -131,7 +131,7 @@ def _why_empty(note: AnkiNote) -> str:
 
 
 def _notes(anki: AnkiFile, histories: Mapping[str, History], suspended: Sequence[str]) -> tuple[str, ...]:
-    """What was mapped and what was not, in sentences."""
+    """Return sentences on what was imported and what wasn't."""
     found = list(histories.values())
     by_log = [history for history in found if history.ratings]
     by_fsrs = [history for history in by_log if history.standing.stability]

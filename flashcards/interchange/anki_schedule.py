@@ -1,9 +1,9 @@
-"""How a card was studied in Anki, as ratings of our log.
+"""The review history of a card in Anki, as ratings of our log.
 
-Each rating of Anki's review log is replayed by our scheduler, so that the log explains itself. The last state
-then takes what Anki says where Anki knows it: the due date always; stability and difficulty where Anki used
-FSRS. A card with a schedule and no log (SM-2 from a shared deck) gets one rating on the day of its last
-review, with the stability and difficulty under which FSRS would have given Anki's interval and ease.
+Our scheduler replays each rating of Anki's review log, so the log explains itself. The last state then takes
+Anki's values where Anki has them: the due date always; stability and difficulty if Anki used FSRS. A card
+with a schedule and no log (SM-2 from a shared deck) gets one rating on the day of its last review, with the
+stability and difficulty under which FSRS would have given Anki's interval and ease.
 """
 
 import math
@@ -18,7 +18,7 @@ from study.store.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
 DAY_SECONDS = 86_400
-LEAST_STABILITY = 0.001  # of the fsrs package
+LEAST_STABILITY = 0.001  # days; the minimum of the fsrs package
 LONGEST = timedelta(days=36_500)
 
 
@@ -33,7 +33,7 @@ class Rated:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where Anki left a card. Stability and difficulty are None where Anki did not use FSRS."""
+    """A card's last schedule in Anki. Stability (days) and difficulty are None if Anki did not use FSRS."""
 
     phase: Phase
     due: datetime
@@ -45,16 +45,16 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The ratings since the card was last reset, and where it stands."""
+    """The ratings since the card was last reset, and its last schedule."""
 
     ratings: tuple[Rated, ...]
     standing: Standing
     left_out: int
-    """Ratings of cramming, which had no say in the schedule."""
+    """The number of cram ratings, which did not affect the schedule."""
 
 
 def history_of(card: AnkiCard, *, created_at: int) -> History | None:
-    """How a card was studied; None for a new one."""
+    """Return the review history of a card; None for a new one."""
     phase = PHASES.get(card.type)
     if phase is None:
         return None
@@ -84,7 +84,7 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
 def rows_of(
     card_id: str, history: History, *, memory: Memory | None, newest: datetime | None
 ) -> list[dict[str, Any]]:
-    """The ratings that our log does not have, each with what was known before and after it."""
+    """Return the ratings that our log lacks, each with the memory state before and after it."""
     fresh = [rated for rated in history.ratings if newest is None or rated.at > newest]
     if not history.ratings and memory is None:
         return [_row(card_id, _last_review(history.standing), None, _from_sm2(history.standing))]
@@ -110,9 +110,12 @@ def _as_anki_says(memory: Memory, standing: Standing) -> Memory:
 
 
 def _from_sm2(standing: Standing) -> Memory:
-    """Stability is the interval (both aim at 90 %); at this difficulty Good grows it by Anki's ease."""
+    """Convert SM-2: stability is the interval (both aim at 90 %); Good then grows it by Anki's ease."""
     stability = standing.stability or float(standing.interval_days)
     w = DEFAULT_PARAMETERS
+    # FSRS: after Good, stability S (days) grows by the factor
+    # 1 + exp(w8) * (11 - D) * S**-w9 * (exp(w10 * (1 - R)) - 1), with difficulty D and retrievability R.
+    # At R = 0.9 this factor is to be Anki's ease, which gives 11 - D = (ease - 1) / growth.
     growth = math.exp(w[8]) * stability ** -w[9] * (math.exp(0.1 * w[10]) - 1)
     difficulty = standing.difficulty or 11 - (standing.ease - 1) / growth
     memory = Memory(
@@ -143,7 +146,7 @@ def _row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> di
 
 
 def row_problem(table: str, row: Mapping[str, Any]) -> str:
-    """What is wrong with a rating or verb of a backup; the Cards page must be able to go on from it."""
+    """Return the problem of a backup's rating or operation; empty if the Cards page can go on from it."""
     match table:
         case "card_reviews":
             return _rating_problem(row)
@@ -194,5 +197,5 @@ def _number(value: object) -> float | None:
 
 
 def _moment(seconds: float) -> datetime:
-    """Seconds as a moment; what no calendar has becomes its nearest end."""
+    """Convert Unix seconds; values out of range become the nearest end, 1970 or 2191."""
     return datetime.fromtimestamp(min(max(seconds, 0), 7_000_000_000), UTC)

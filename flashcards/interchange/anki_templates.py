@@ -1,4 +1,4 @@
-"""Anki's card templates: `{{Front}}`, `{{#Extra}}...{{/Extra}}`, `{{FrontSide}}`, `{{type:Back}}`."""
+"""Renderer of Anki's templates: `{{Front}}`, `{{#Why}}...{{/Why}}`, `{{FrontSide}}`, `{{type:Back}}`."""
 
 import re
 from collections.abc import Mapping
@@ -10,27 +10,27 @@ _ANSWER = re.compile(r"<hr[^<>]*\bid\s*=\s*[\"']?answer[\"']?[^<>]*>", re.IGNORE
 
 
 def front_of(template: str, fields: Mapping[str, str]) -> str:
-    """The HTML of a question. Raises LearnerError when it would be longer than any card."""
+    """Render the HTML of a question. Raises LearnerError when it is longer than the limit."""
     return _filled(template, fields)
 
 
 def back_of(template: str, fields: Mapping[str, str]) -> str:
-    """The HTML of an answer without the question that most templates repeat above it."""
+    """Render the HTML of an answer without the question that most templates repeat above it."""
     line = _ANSWER.search(template)
     return _filled(template[line.end() :] if line else template, {**fields, "FrontSide": ""})
 
 
 def typed_field(template: str) -> str:
-    """The field whose content is to be typed; empty if the template asks for no typing."""
+    """Return the field whose content is to be typed; empty if the template asks for no typing."""
     asked = re.search(r"\{\{\s*type:(?:nc:|cloze:)*\s*([^{}]+?)\s*\}\}", template)
     return asked[1] if asked else ""
 
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:
-    """The template in one pass: a section shows where its field is filled, one with `^` where it is empty."""
+    """Render in one pass: a section shows if its field is filled, one with `^` if it is empty."""
     pieces: list[str] = []
     length = end = 0
-    open_sections: list[tuple[str, bool]] = []  # name, and whether what stands in it is shown
+    open_sections: list[tuple[str, bool]] = []  # name, and whether its content is shown
     for tag in _TAG.finditer(template):
         shown = not open_sections or open_sections[-1][1]
         piece = template[end : tag.start()] if shown else ""

@@ -1,4 +1,4 @@
-"""Anki packages (.apkg) by genanki: fixed note type, deck and note ids, so that a later export updates."""
+"""Export of Anki packages (.apkg) with genanki; fixed type, deck and note ids let later exports update."""
 
 import hashlib
 import re
@@ -28,7 +28,7 @@ _STYLE = """
 
 @dataclass(frozen=True, kw_only=True)
 class OurType:
-    """One of our note types in Anki. Its number was drawn once; another one would be another type to Anki."""
+    """One of our note types in Anki. Its id was drawn once, because another id is another type to Anki."""
 
     model_id: int
     name: str
@@ -70,7 +70,7 @@ OUR_TYPES: Mapping[str, OurType] = {
 
 
 def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
-    """A package of all entries, one deck a title. Anki updates a note only by a later one."""
+    """Return a package of all entries, one deck per title. Anki updates a note only from a later package."""
     models = {kind: _model(ours) for kind, ours in OUR_TYPES.items()}
     decks: dict[str, genanki.Deck] = {}
     for entry in entries:
@@ -90,17 +90,17 @@ def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
 
 
 def guid_of(entry: CardEntry) -> str:
-    """Anki knows a note by this. It says nothing of the text, so that an edited card updates its note."""
+    """Return the note's id for Anki. It doesn't depend on the text, so an edited card updates its note."""
     from_anki = _FROM_ANKI.fullmatch(entry.id)
     if from_anki:
         return bytes.fromhex(from_anki[1]).decode("utf-8", "replace")
     guids = (str(genanki.guid_for(NAMESPACE, entry.deck, entry.id, *again)) for again in _AGAIN)
-    # In a table a guid that begins like a formula would have to be changed, and would be another note.
+    # In a table, a guid that begins like a formula would be escaped and so become another note.
     return next(guid for guid in guids if guid[0].isalnum())
 
 
 def deck_id(title: str) -> int:
-    """The same number for the same title, in the range that Anki uses."""
+    """Return the same number for the same title, in the range that Anki uses."""
     digest = hashlib.sha256(f"{NAMESPACE}/{title}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (1 << 30) + (1 << 30)
 

@@ -1,4 +1,4 @@
-"""Archives from anywhere, opened with care: what they would unpack to is checked before anything is read."""
+"""Untrusted archives: names and unpacked sizes are checked before anything is read (zip bombs)."""
 
 import io
 import zipfile
@@ -38,7 +38,7 @@ class Archive:
         self.names = tuple(info.filename for info in infos)
 
     def read(self, name: str, *, limit_bytes: int = ONE_BYTES) -> bytes:
-        """One file of it; one compressed a second time by zstd is unpacked as well."""
+        """Read one file, zstd also unpacked. Raises LearnerError when it is damaged or too large."""
         try:
             with self._zip.open(name) as packed:
                 content = packed.read(limit_bytes + 1)
@@ -65,6 +65,6 @@ class Archive:
 
 
 def _stays_inside(name: str) -> bool:
-    """No absolute path, no drive, no way up."""
+    """Return whether a path is relative, has no drive and doesn't lead up."""
     parts = name.replace("\\", "/").split("/")
     return not name.startswith(("/", "\\")) and ".." not in parts and ":" not in parts[0] and "\0" not in name

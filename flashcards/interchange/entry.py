@@ -1,4 +1,4 @@
-"""A card between two formats: the fields that a deck file has, and where they were read."""
+"""A card between two formats: the fields of a deck file, and the line they were read from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from study.content.yaml_reader import LEVELS
 from study.io.exchange import Entry
 from study.text.html_import import normal_html
 
-OWN = "your own card"  # where a card comes from if it does not say
+OWN = "your own card"  # the source of a card that names none
 PREFIX = "lora"
 _KINDS_ELSEWHERE: dict[Kind, Kind] = {"numeric": "typed", "image": "basic"}
 TEXTS = ("front", "back", "text", "why")
@@ -20,7 +20,7 @@ TEXTS = ("front", "back", "text", "why")
 
 @dataclass(frozen=True, kw_only=True)
 class CardEntry:
-    """One entry of a deck. An empty id means that the format has none: `named` gives it one."""
+    """One entry of a deck. An empty id means that the format has none; `assign_ids` sets it."""
 
     deck: str
     """The deck's title."""
@@ -29,29 +29,29 @@ class CardEntry:
     back: str = ""
     why: str = ""
     text: str = ""
-    """A cloze text, `{{c1::low rank}}`, in place of front and back."""
+    """A cloze text, `{{c1::low rank}}`, instead of front and back."""
 
     id: str = ""
     kind: str = "basic"
     concepts: tuple[str, ...] = ()
     level: str = ""
-    """Empty if the format does not say."""
+    """Empty if the format has no level."""
 
     tags: tuple[str, ...] = ()
     source: str = ""
     accept: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What only our own schema has, such as `check` or `picture`; the deck reader judges it."""
+    """Fields that only our own schema has, such as `check` or `picture`; the deck reader validates them."""
 
     line: int = 0
 
     @property
     def recognized_by(self) -> str:
-        """What a learner knows it by."""
+        """The text by which a learner recognizes the card."""
         return self.front or self.text
 
     def written(self) -> dict[str, Any]:
-        """As it stands in a deck file; what is empty is left out."""
+        """Convert to the mapping of a deck file, without empty fields."""
         fields: dict[str, Any] = {
             "id": self.id,
             "concepts": list(self.concepts),
@@ -63,26 +63,26 @@ class CardEntry:
         return {**fields, **self.extra}
 
     def says(self) -> tuple[Any, ...]:
-        """What two entries of the same card with the same words share; HTML is all that some formats know."""
+        """Return the content to compare, as normalized HTML, because some formats keep only HTML."""
         return (self.kind, *(normal_html(getattr(self, name)) for name in TEXTS), tuple(sorted(self.accept)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a file holds: cards, what was refused, and the ratings of each card by its place in `entries`."""
+    """The contents of a file: cards, rejected entries, notes for the learner, and review histories."""
 
     entries: tuple[CardEntry, ...] = ()
     rejected: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
     histories: Mapping[str, Any] = field(default_factory=dict)
-    """Card id -> how it was studied elsewhere (`anki_schedule.History`)."""
+    """Card id -> its review history elsewhere (`anki_schedule.AnkiHistory`)."""
 
     suspended: tuple[str, ...] = ()
-    """The cards that were set aside there."""
+    """The cards that were suspended there."""
 
 
 def entry_of(note: Note, title: str) -> CardEntry:
-    """A note of the app as an entry. Other programs can't compute: they get today's number, to be typed."""
+    """Convert a note of the app. Other programs can't compute: they get today's number, to be typed."""
     shown: dict[str, Any] = {name: _shown(note, text) for name, text in note.texts.items()}
     if note.picture and "front" in shown:
         shown["front"] += f"\n[{note.picture.alt}]"
@@ -100,7 +100,7 @@ def entry_of(note: Note, title: str) -> CardEntry:
 
 
 def entries_of(decks: Decks) -> list[CardEntry]:
-    """All notes of the decks as entries."""
+    """Convert all notes of the decks."""
     return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
 
 
@@ -109,12 +109,12 @@ def _shown(note: Note, text: str) -> str:
 
 
 def named(entries: Iterable[CardEntry]) -> list[CardEntry]:
-    """The entries with ids: one that has none is called by its deck and its first words.
+    """Return the entries with ids; a missing id is made from the deck and the first words.
 
-    The same words give the same id at the next import, so that a corrected answer keeps its schedule.
+    The same words give the same id at the next import, so a corrected answer keeps its schedule.
     """
     taken: set[str] = set()
-    used: dict[str, int] = {}  # how many have had the same wish
+    used: dict[str, int] = {}  # id -> how many entries wanted it
     result = []
     for entry in entries:
         wanted = entry.id or slug(f"{entry.deck} {entry.recognized_by}", limit=80) or "card"
@@ -128,13 +128,13 @@ def named(entries: Iterable[CardEntry]) -> list[CardEntry]:
 
 
 def tags_of(entry: CardEntry) -> list[str]:
-    """Concepts, level and tags for Anki: `lora::rank`, `lora::level::beginner`, `lora::tag::basics`."""
+    """Format concepts, level, tags for Anki: `lora::rank`, `lora::level::beginner`, `lora::tag::basics`."""
     parts = [*entry.concepts, f"level::{entry.level or LEVELS[0]}", *(f"tag::{tag}" for tag in entry.tags)]
     return [f"{PREFIX}::{part}".replace(" ", "-") for part in parts]
 
 
 def read_tags(tags: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
-    """Back from `tags_of`; tags of other programs stay tags."""
+    """Parse the result of `format_tags`; tags of other programs stay tags."""
     parts = [
         tag.removeprefix(f"{PREFIX}::") if tag.startswith(f"{PREFIX}::") else f"tag::{tag}" for tag in tags
     ]

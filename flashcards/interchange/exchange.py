@@ -1,4 +1,4 @@
-"""Cards in and out: what a file would do to the learner's decks and log, and the files of an export."""
+"""Import and export of cards: the dry run of an import into decks and log, and the files of an export."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ NAME = "lora-study-cards"
 
 @dataclass(frozen=True, kw_only=True)
 class CardExchange:
-    """Reads and writes cards."""
+    """The import and export of cards; implements `study.io.exchange.Exchange`."""
 
     store: Store
     decks: LiveDecks
@@ -42,12 +42,12 @@ class CardExchange:
     )
 
     def own_problems(self) -> tuple[str, ...]:
-        """What is wrong with the files in the learner's folder of decks."""
+        """List what is wrong with the files in the learner's folder of decks."""
         return self.decks.shelf.problems
 
     def reads(self, file: File) -> bool:
-        """Whether a file may hold cards."""
-        start = file.content[:4000]  # questions in the same forms are claimed by their own exchange before
+        """Return whether a file may hold cards."""
+        start = file.content[:4000]  # questions in the same formats are claimed by their own exchange first
         match file.ending:
             case "yaml" | "yml" | "json":
                 return b"cards" in start or b"deck" in start
@@ -55,7 +55,7 @@ class CardExchange:
                 return ending in ENDINGS
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
-        """All cards, the app's and the learner's own, in the words the learner gave them."""
+        """Export all cards, the app's and the learner's own, with the learner's edits."""
         entries = entries_of(self.decks.edited(self._edits(profile_id)))
         match name:
             case "apkg":
@@ -66,7 +66,7 @@ class CardExchange:
         return [File(name=file, content=content) for file, content in written.items()]
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
-        """What becomes of each card of a file, and which ratings come with it."""
+        """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
         edits = self._edits(profile_id)
         known = {entry.id: entry for entry in entries_of(self.decks.edited(edits))}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
@@ -86,12 +86,12 @@ class CardExchange:
         )
 
     def _edits(self, profile_id: str) -> dict[str, Mapping[str, str]]:
-        """The learner's own words over those of the decks."""
+        """Read the learner's edits: note id -> fields."""
         last = {verb.subject: verb.value for verb in self.store.verbs.live(profile_id, ["edit"])}
         return {note: texts for note, texts in last.items() if texts and note in self.decks.notes}
 
     def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
-        """Whether a note stands in a file of ours; any other is changed by words over it, as an edit is."""
+        """Return whether an import file of ours has the note; any other note is changed by an edit."""
         shelf = self.decks.shelf
         return note_id not in self.decks.app.notes and note_id not in shelf.by_hand and note_id not in edits
 
@@ -129,7 +129,7 @@ class CardExchange:
         return Entry(verdict="changed", item=item, why=_difference(entry, here))
 
     def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
-        """The imported decks with these cards in them."""
+        """Return the imported decks with these cards merged in."""
         decks: dict[str, dict[str, CardEntry]] = {}
         titles: dict[str, str] = {}
         for entry in entries:
@@ -144,7 +144,7 @@ class CardExchange:
         return {name: write_deck(titles[name], cards.values()) for name, cards in decks.items()}
 
     def _key(self, entry: CardEntry) -> str:
-        """The deck a card stays in; a new one goes to the deck of that title."""
+        """Return the deck that a card stays in; a new card goes to the deck of that title."""
         here = self.decks.notes.get(entry.id)
         if here is not None:
             return here.deck
@@ -168,7 +168,7 @@ class CardExchange:
     def _suspended(
         self, profile_id: str, reading: Reading, taken: set[str], now: datetime
     ) -> list[dict[str, Any]]:
-        """Cards that were suspended in Anki stay so, if they were never shown here."""
+        """Return suspensions of cards that were suspended in Anki and never rated or decided on here."""
         rated = self.store.cards.latest(profile_id)
         verbs = self.store.verbs.live(profile_id, ["suspend", "resume"])
         decided = {verb.subject for verb in verbs} | rated.keys()
@@ -182,7 +182,7 @@ class CardExchange:
 def card_exchange(
     store: Store, home: Path, concepts: ConceptMap, decks: LiveDecks | None = None
 ) -> CardExchange:
-    """The cards of a data folder, read here unless they are given."""
+    """Build the exchange of a data folder; the decks are read here unless they are given."""
     decks = decks or LiveDecks(concepts, home / "decks")
     return CardExchange(store=store, decks=decks, concepts=concepts, home=home)
 
@@ -201,7 +201,7 @@ def _note_of(card_id: str) -> str:
 
 
 def _filled(entry: CardEntry, known: CardEntry | None) -> CardEntry:
-    """What a format left out stays as it is here."""
+    """Take the fields that a format lacks from the known card."""
     if known is None:
         return entry
     return replace(

@@ -1,4 +1,4 @@
-"""Which reader takes which file, for uploads and for files that lie in the data folder."""
+"""The reader of each file format, for uploads and for files in the data folder."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ PACKAGES = ("apkg", "colpkg", "zip")
 
 
 def read_cards(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
-    """The cards of a file of any format. Raises LearnerError when it is too large or can't be read."""
+    """Read the cards of a file of any format. Raises LearnerError when it is too large or can't be read."""
     check_size(file.name, len(file.content), package=file.ending in PACKAGES)
     reading = _read(file, known=known, concepts=concepts)
     check_items(file.name, len(reading.entries) + len(reading.rejected))
@@ -42,7 +42,7 @@ def _read(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]
 
 
 def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
-    """Several deck files in one archive, as the Markdown export is."""
+    """Read several deck files from one archive, such as the Markdown export."""
     archive = Archive(file)
     whole = Reading()
     for name in archive.names:

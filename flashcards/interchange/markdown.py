@@ -1,7 +1,7 @@
-r"""Markdown decks as hashcards reads them: `Q:` and `A:`, or `C:` with `[gaps]`; one file a deck.
+r"""Markdown decks as hashcards reads them: `Q:` and `A:`, or `C:` with `[gaps]`; one file per deck.
 
-What that format has no place for (id, concepts, why, source) stands in an HTML comment under each card, which
-no Markdown shows. A line of a text that would begin a new part has a backslash before its colon: `Q\:`.
+Fields that the format lacks (id, concepts, why, source) go into an HTML comment under each card, which
+Markdown doesn't render. A text line that would begin a new part has a backslash before its colon: `Q\:`.
 """
 
 import json
@@ -24,7 +24,7 @@ _KEPT = ("id", "concepts", "level", "tags", "why", "source", "kind", "accept", "
 
 
 def write_markdown(entries: Iterable[CardEntry]) -> dict[str, bytes]:
-    """One file a deck, by its name."""
+    """Return one file per deck, by file name."""
     decks: dict[str, list[CardEntry]] = {}
     for entry in entries:
         decks.setdefault(entry.deck, []).append(entry)
@@ -32,7 +32,7 @@ def write_markdown(entries: Iterable[CardEntry]) -> dict[str, bytes]:
 
 
 def read_markdown(file: File) -> Reading:
-    """The cards of a deck file. Every problem is reported with its line, and the other cards are read."""
+    """Read the cards of a deck file. Each problem is reported with its line, and the other cards are read."""
     text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
     deck, first_line, lines = _front_matter(text, file.stem)
     entries: list[CardEntry] = []
@@ -72,7 +72,7 @@ def _front_matter(text: str, stem: str) -> tuple[str, int, list[str]]:
 
 
 def _cards(lines: list[str], first_line: int) -> Iterable[tuple[int, dict[str, str], dict[str, object]]]:
-    """Each card's line, its parts by their letter, and what the comment under it keeps."""
+    """Yield each card's line, its parts by letter, and the fields of the comment under it."""
     began, parts, kept, letter = first_line, dict[str, list[str]](), dict[str, object](), ""
     for number, line in enumerate(lines, first_line):
         found = _PART.fullmatch(line)
@@ -133,7 +133,7 @@ def _entry(deck: str, parts: dict[str, str], kept: dict[str, object], line: int)
     )
     if "C" not in parts:
         return replace(entry, front=_in(parts["Q"]), back=_in(parts["A"]))
-    # Hints and numbers of gaps have no place in this format; ours are kept beside, if the text is the same.
+    # The format lacks hints and numbers of gaps; ours come from the comment if the text is the same.
     written, text = _in(parts["C"]), str(kept.get("text", ""))
     return replace(entry, text=text if text and _in(_cloze_out(text)) == written else _cloze_in(written))
 

@@ -1,4 +1,4 @@
-"""Decks in our own schema, as YAML or JSON: what hand-written deck files, imports and exports are."""
+"""Decks in our own schema, as YAML or JSON: hand-written deck files, imports and exports."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ _TEXTS = ("id", "kind", "front", "back", "text", "why", "source")
 
 
 def write_deck(title: str, entries: Iterable[CardEntry]) -> str:
-    """A deck file as imports write it: JSON, which YAML readers read as well, and a hundred times faster."""
+    """Format a deck file as imports write it: JSON, which is valid YAML and loads a hundred times faster."""
     return json.dumps(
         {"deck": title, "cards": [entry.written() for entry in entries]}, ensure_ascii=False, indent=1
     )
 
 
 def read_schema(file: File) -> Reading:
-    """The cards of a deck file; those that are not whole are refused with their line."""
+    """Read the cards of a deck file; incomplete ones are rejected with their line."""
     problems: list[Problem] = []
     found = parse_content(file.name, file.content, problems)
     if isinstance(found, dict) and isinstance(found.get("cards"), list):
@@ -62,7 +62,7 @@ def _is_list(value: object) -> bool:
 
 
 def as_placed(entry: CardEntry) -> Placed:
-    """An entry as the deck reader takes it."""
+    """Convert an entry to the mapping with a line number that the deck reader takes."""
     placed = Placed(entry.written())
     placed.line = entry.line
     return placed

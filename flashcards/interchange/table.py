@@ -1,8 +1,8 @@
 """Cards as CSV or tab-separated text with Anki's header lines.
 
-The header tells Anki which column is which, so that importing the file again updates notes by their guid. A
-cell that a spreadsheet would take for a formula begins with an HTML entity instead, which no spreadsheet
-computes and every reader of HTML turns back.
+The header names the columns for Anki, so importing the file again updates notes by their guid. A cell that a
+spreadsheet would evaluate as a formula begins with an HTML entity instead, which no spreadsheet evaluates and
+every HTML reader decodes.
 """
 
 import csv
@@ -41,7 +41,7 @@ CELL_LIMIT = 200_000
 
 
 def write_csv(entries: Iterable[CardEntry]) -> bytes:
-    """All entries in one file that Anki, a spreadsheet and this app read."""
+    """Write all entries to one file that Anki, a spreadsheet and this app read."""
     text = io.StringIO()
     text.writelines(f"#{name}:{value}\n" for name, value in _HEADER.items())
     writer = csv.writer(text, lineterminator="\n")
@@ -62,7 +62,7 @@ def write_csv(entries: Iterable[CardEntry]) -> bytes:
 
 
 def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
-    """The cards of a file with Anki's headers, a row of names, or neither: then front, back, tags."""
+    """Read the cards of a file with Anki's headers, a row of names, or neither: then front, back, tags."""
     header, rows = _rows(file)
     names = _column_names(header, rows)
     html = header.get("html", "false").strip().lower() == "true"
@@ -109,7 +109,7 @@ def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
         ) from error
     header: dict[str, str] = {}
     lines = text.splitlines(keepends=True)
-    length = 0  # in lines; a name may stand in several of them, the last one counts
+    length = 0  # in lines; a name may occur in several of them, the last one counts
     while length < len(lines) and (found := _HEADER_LINE.fullmatch(lines[length].rstrip())):
         header[found[1]] = found[2]
         length += 1
@@ -140,7 +140,7 @@ def _separator(header: Mapping[str, str], file: File, body: str) -> str:
 
 
 def _column_names(header: Mapping[str, str], rows: list[tuple[int, list[str]]]) -> list[str]:
-    """What each column holds; a first row of names is taken out of the rows."""
+    """Return what each column holds; a first row of names is removed from the rows."""
     if "columns" in header:
         written = next(csv.reader([header["columns"]], delimiter=_SEPARATORS.get(
             header.get("separator", "").strip().lower(), ",")))  # fmt: skip

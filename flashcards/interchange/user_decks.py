@@ -1,4 +1,4 @@
-"""The app's decks with the learner's own beside them. A file that can't be used is left out and reported."""
+"""The app's decks plus the learner's own. A file that can't be used is skipped and reported."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,30 +18,30 @@ from study.io.exchange import File
 from study.text.markup import formula_problems_in
 
 OPTIONAL = ("why",)
-LONGEST_ID = 100  # the log has room for 120, with what tells the cards of a note apart
+LONGEST_ID = 100  # the log has room for 120, with the suffix that tells the cards of a note apart
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Decks of both kinds, and what is wrong with the own ones, in sentences."""
+    """The app's and the learner's decks, and the problems of the learner's files, in sentences."""
 
     decks: Decks
     problems: tuple[str, ...]
     by_hand: Mapping[str, str]
-    """The own cards that the learner wrote into a file, and its name; imports leave them alone."""
+    """The cards in files that the learner wrote by hand, with the file's name; imports don't change them."""
 
 
 class LiveDecks(Decks):
-    """The decks as the files are at this moment; pages keep one from start to end."""
+    """The decks as the files are now; pages keep one instance from start to end."""
 
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
-        app = load_decks(concepts)  # once, and loudly: what the app brings must be right
+        app = load_decks(concepts)  # read once, and raise on any problem: the app's own decks must be right
 
         def read() -> Shelf:
             return read_shelf(app, concepts, folder)
 
         live = Watched(read, folder)
-        # A frozen dataclass: set as it would set its own fields.
+        # The dataclass is frozen: set the fields as its own __init__ does.
         object.__setattr__(self, "app", app)
         object.__setattr__(self, "_live", live)
 
@@ -50,32 +50,32 @@ class LiveDecks(Decks):
 
     @property
     def shelf(self) -> Shelf:
-        """The decks now, with the problems of the own files."""
+        """The current decks, with the problems of the learner's files."""
         return self._live.now
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """All cards, now."""
+        """All current cards."""
         return self.shelf.decks.cards
 
     @property
     def titles(self) -> Mapping[str, str]:
-        """All decks, now."""
+        """The titles of all current decks."""
         return self.shelf.decks.titles
 
     @property
     def notes(self) -> Mapping[str, Note]:
-        """All notes, now."""
+        """All current notes."""
         return self.shelf.decks.notes
 
     @property
     def by_id(self) -> Mapping[str, Card]:
-        """Each card under its id, now."""
+        """Each current card by its id."""
         return self.shelf.decks.by_id
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each card is about, whenever that is asked."""
+        """The concepts of each card, looked up in the current decks at each access."""
         return LiveMapping(self._concepts_now)
 
     def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
@@ -83,7 +83,7 @@ class LiveDecks(Decks):
 
 
 def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
-    """The app's decks and a folder of own ones."""
+    """Read the learner's folder of decks and merge it with the app's decks."""
     problems: list[str] = []
     own: dict[str, Note] = {}
     by_hand: dict[str, str] = {}
@@ -106,7 +106,7 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
 
 
 def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
-    """An entry that the deck reader takes, or what is wrong with it. Unknown concepts are only left out."""
+    """Return the entry as the deck reader takes it, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
     kept = tuple(concept for concept in entry.concepts if concept in concepts.by_id)
     entry = replace(entry, concepts=kept, source=entry.source or OWN)
@@ -141,7 +141,7 @@ def _read_file(
 
 
 def _key(path: Path, reading: Reading, app: Decks) -> str:
-    """A file that names a deck of the app adds to it; any other is a deck of its own."""
+    """Return the deck that a file belongs to: the app's deck of that title, or one of its own."""
     title = reading.entries[0].deck if reading.entries else ""
     return next((key for key, known in app.titles.items() if known == title), key_of(path))
 

@@ -1,1 +1,1 @@
-"""Cards and their browser: what is drawn of the engines in this package."""
+"""The Cards page and the card browser."""

@@ -1,4 +1,4 @@
-"""Browse: search the cards, see how one stands with each, and set aside, mark or rewrite single ones."""
+"""The Browse page: search the cards, see the state of each, and bury, suspend, flag or edit single ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What is on the page: the search, the row that is open, and whether it is being rewritten."""
+    """The state of the page: the search, the open row, and whether it is being edited."""
 
     search: Search
     open: str = ""
@@ -46,13 +46,13 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class BrowsePage:
-    """Handlers of the card browser."""
+    """The event handlers of the card browser."""
 
     context: Context
     exercise: CardExercise
 
     def load(self, request: gr.Request) -> str:
-        """The search of the address, with its results."""
+        """Render the search of the URL with its results."""
         visit = frame.visit_of(self.context, request)
         view = View(search=_search_of(visit.query))
         decks = self.exercise.reviews.decks
@@ -68,7 +68,7 @@ class BrowsePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """A change of the search, or a press on a row."""
+        """Handle a change of the search, or a press on a row."""
         visit = frame.visit_of(self.context, request, event)
         view = View(search=_search_in(event))
         card_id = str(event.get("card", ""))[:120]
@@ -143,7 +143,7 @@ class BrowsePage:
         )
 
     def _opened(self, desk: Desk, view: View) -> dict[str, Any] | None:
-        """The row that is open: both sides, or the form to rewrite them."""
+        """Return the template values of the open row: both sides, or the form to edit them."""
         card = desk.decks.by_id.get(view.open)
         if card is None:
             return None
@@ -175,7 +175,7 @@ def _search_of(query: Mapping[str, str]) -> Search:
 
 def _search_in(event: Mapping[str, Any]) -> Search:
     names = ("words", "state", *FILTERS)
-    if "fields" not in event or "words" not in event["fields"]:  # a form of its own, such as an edit
+    if "fields" not in event or "words" not in event["fields"]:  # another form, such as an edit
         return _search_of(frame.query_of(event))
     return _search_of({name: form_event.field(event, name) for name in names})
 

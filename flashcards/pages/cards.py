@@ -1,4 +1,4 @@
-"""The Cards page: flip, rate, undo, edit, flag, set aside, cram. It draws what the engines decide."""
+"""The Cards page: flip, rate, undo, edit, flag, bury, suspend, cram. It renders what the engines decide."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -48,17 +48,17 @@ def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CardsPage:
-    """Handlers of the Cards page. Where a learner stands is read from the log each time."""
+    """The event handlers of the Cards page. Each request reads the learner's state from the log."""
 
     context: Context
     exercise: CardExercise
 
     def load(self, request: gr.Request) -> str:
-        """The card that comes next."""
+        """Render the next card."""
         return self._next(frame.visit_of(self.context, request)).get("html", "")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press."""
+        """Handle one press."""
         visit = frame.visit_of(self.context, request, event)
         try:
             return self._press(visit, event)
@@ -92,11 +92,11 @@ class CardsPage:
     # ---- presses ----
 
     def _look(self, visit: Visit, event: Mapping[str, Any], *, said: str = "") -> Reply:
-        """The same card again: its other side, or with something to choose or write below it."""
+        """Render the same card again: its other side, or with flags or the edit form below it."""
         desk, look, act = self.exercise.desk(visit), look_of(event), event.get("act")
         card = desk.decks.by_id.get(look.card_id)
         if card is None or (act == "look" and look.card_id in desk.log.hidden):
-            return self._next(visit, said=said)  # an edit took its gap away, or it was set aside
+            return self._next(visit, said=said)  # an edit removed its gap, or it was hidden
         below, focus = "", ""
         if act == "flags":
             chosen = desk.standing.flags.get(card.id, "")
@@ -168,7 +168,7 @@ class CardsPage:
         how = how_to(form_event.field(event, "how"), new_today=new_today, now=visit.now)
         return {"goto": address(chosen, **how)}
 
-    # ---- what is shown ----
+    # ---- rendering ----
 
     def _next(self, visit: Visit, *, said: str = "", notice: str = "") -> Reply:
         desk, choice = self.exercise.desk(visit), choice_of(visit.query)
@@ -211,7 +211,7 @@ class CardsPage:
         return {"html": html, "say": f"{said} {piece.say}".strip(), "focus": piece.focus}
 
     def _figures(self, visit: Visit, session: Session) -> dict[str, Any]:
-        """Cards in words; in the bar answers, so that it moves while a card is learnt, too."""
+        """Return counts in cards; the progress bar counts answers, so learning steps move it, too."""
         minutes = max(1, round(session.answers_left * self.exercise.seconds_each(visit) / 60))
         total = session.answers + session.answers_left
         counts = session.counts
@@ -224,7 +224,7 @@ class CardsPage:
         }
 
     def foot(self, visit: Visit, session: Session, choice: Choice) -> dict[str, Any]:
-        """What stands below every view of this page."""
+        """Return the template values of the footer, which every view of this page has."""
         decks, chosen = self.exercise.reviews.decks, choice.wanted
         parts = [
             decks.titles.get(chosen.deck, ""),
@@ -247,7 +247,7 @@ class CardsPage:
         }
 
     def _offer(self, visit: Visit, desk: Desk, choice: Choice) -> str:
-        """To spread a backlog, before the day's first review."""
+        """Render the offer to spread a backlog, before the day's first review."""
         if desk.log.reviews_today:
             return ""
         pace = self.exercise.seconds_each(visit)
@@ -288,7 +288,7 @@ class CardsPage:
 
 
 def carried(look: Look) -> str:
-    """What every button on a card brings back, as attributes."""
+    """Render the attributes that every button on a card sends back."""
     return render("flashcards/carried.html", look=look)
 
 

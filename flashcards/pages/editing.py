@@ -1,4 +1,4 @@
-"""The form in which a learner puts their own text over the deck's; two pages show it."""
+"""The form in which a learner overrides the deck's text; two pages show it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from study.web import form_event
 
 
 def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
-    """The form, filled with the text as it is now."""
+    """Render the form with the current text. Raises LearnerError when the card has left the decks."""
     card = desk.decks.by_id.get(card_id)
     note = desk.decks.notes.get(card.note_id) if card else None
     if note is None:
@@ -30,7 +30,7 @@ def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
 
 
 def save_edit(exercise: CardExercise, visit: Visit, event: Mapping[str, Any]) -> str:
-    """Store what the form holds, or take the deck's text again; says what was done."""
+    """Store the form's text, or restore the deck's text; return a sentence on what was done."""
     reviews, note_id = exercise.reviews, form_event.text(event, "note")
     expected = form_event.whole(event, "edit")
     if event.get("act") == "revert":

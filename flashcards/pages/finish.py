@@ -1,4 +1,4 @@
-"""What the last screen of a session says: what was learnt, what is shaky, what comes next."""
+"""The last screen of a session: what was learned, what is shaky, what comes next."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from study.learner.progress import recalled
 
 
 def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool) -> dict[str, Any]:
-    """The values of `finish.html` that follow from the log."""
+    """Return the values of `finish.html` that follow from the log."""
     by_id, today = desk.decks.by_id, desk.today
     matching = [card for card in desk.decks.cards if choice.wanted.matches(card)]
     hidden, seen = desk.log.hidden, desk.log.memories
@@ -43,7 +43,7 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
 
 
 def _when(desk: Desk, choice: Choice) -> str:
-    """When the next card of this choice comes back, moved and buried ones included."""
+    """Format when the next card of this choice comes back, postponed and buried ones included."""
     chosen = {card.id for card in desk.decks.cards if choice.wanted.matches(card)}
     later = [due for card_id, due in desk.dues().items() if card_id in chosen and due > desk.now]
     if not later:

@@ -1,1 +1,1 @@
-"""Reviewing: the learner's snapshot, the session, what each press does, and how a card is shown."""
+"""Reviewing: the learner's snapshot, the session, what each press does, and the view of a card."""

@@ -1,4 +1,4 @@
-"""What a learner decided about single cards, read from the log of their verbs."""
+"""The status of single cards (suspended, buried, flagged, edited), replayed from their operations."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,30 +16,30 @@ FLAG_NAMES: dict[Flag, str] = {
     "ask": "Ask someone",
 }
 
-LEECH_LAPSES = 8  # as Anki: then the card needs another wording more than another repetition
-LEECH_AGAIN = 4  # every so many lapses after that it is set aside again
+LEECH_LAPSES = 8  # as in Anki: from here on the card needs a new wording more than another repetition
+LEECH_AGAIN = 4  # it is suspended again after every so many further lapses
 
 STANDING_VERBS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag", "edit", "spread")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Which cards are set aside, marked or rewritten at one moment."""
+    """The cards that are suspended, buried, postponed, flagged or edited at one moment."""
 
     suspended: frozenset[str] = frozenset()
     leeches: frozenset[str] = frozenset()
-    """Forgotten so often that another wording would help; suspended until brought back."""
+    """Cards forgotten so often that a new wording would help; suspended until resumed."""
 
     buried: frozenset[str] = frozenset()
     postponed: Mapping[str, datetime] = field(default_factory=dict)
-    """By a spread of the backlog: when the day begins to which a card was moved."""
+    """Cards that a spread of the backlog moved, with the start of the day they moved to."""
 
     flags: Mapping[str, Flag] = field(default_factory=dict)
     edits: Mapping[str, Verb] = field(default_factory=dict)
-    """The last edit of each note; its value is None where the deck's text was taken back."""
+    """The last edit of each note; its value is None if it restored the deck's text."""
 
     def hidden(self, *, now: datetime) -> frozenset[str]:
-        """The cards that are not to be shown now."""
+        """Return the cards that aren't shown now."""
         later = {card_id for card_id, day in self.postponed.items() if day > now}
         return self.suspended | self.buried | later
 
@@ -51,7 +51,7 @@ def standing(
     last_rated: Mapping[str, datetime],
     now: datetime,
 ) -> Standing:
-    """Read the verbs, oldest first. `lapses` holds, for each card, the verbs by which it was forgotten."""
+    """Replay the operations, oldest first. `lapses` has, per card, the operation ids of its lapses."""
     on_or_off: dict[str, Verb] = {}
     buried: dict[str, str] = {}
     flags: dict[str, Flag] = {}
@@ -86,7 +86,7 @@ def standing(
 
 
 def warned_at(lapses: list[int]) -> int | None:
-    """The verb at which a card last turned out a leech: the 8th time it was forgotten, the 12th, the 16th."""
+    """Return the operation of the last leech warning: the card's 8th lapse, its 12th, its 16th ..."""
     if len(lapses) < LEECH_LAPSES:
         return None
     since = (len(lapses) - LEECH_LAPSES) % LEECH_AGAIN

@@ -1,4 +1,4 @@
-"""Cramming: going through cards again before an exam. Answers are kept apart; no schedule moves."""
+"""Cramming before an exam: its answers are logged apart from ratings, and no schedule moves."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class CramAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Cram:
-    """Where a learner is in a cram: what comes next, and how much is known by now."""
+    """The state of a cram: the next card, and how many cards are known."""
 
     card: Card | None
     known: int
@@ -29,7 +29,7 @@ class Cram:
 
 
 def started_at(run: str) -> datetime:
-    """When a cram began: its name in the address is that moment."""
+    """Parse the start of a cram from its name in the URL. Raises LearnerError when it isn't a moment."""
     try:
         moment = datetime.fromisoformat(run)
     except ValueError as error:
@@ -40,15 +40,15 @@ def started_at(run: str) -> datetime:
 
 
 def answers_of(run: str, verbs: Iterable[Verb]) -> list[CramAnswer]:
-    """The answers given in one cram."""
+    """Return the answers given in one cram."""
     values: list[tuple[str, dict[str, Any]]] = [(verb.subject, verb.value) for verb in verbs]
     return [CramAnswer(card_id=card, known=value["known"]) for card, value in values if value["run"] == run]
 
 
 def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:
-    """Cards not asked yet in their order, then those not known, oldest miss first, until all are known.
+    """Return unasked cards in their order, then unknown ones, oldest miss first, until all are known.
 
-    `first` is a card whose answer was just taken back.
+    `first` is a card whose answer was just undone.
     """
     last = {answer.card_id: answer.known for answer in answers}
     by_id = {card.id: card for card in cards}

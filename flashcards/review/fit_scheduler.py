@@ -1,4 +1,4 @@
-"""Fits each learner's FSRS parameters by itself, in the background, once there is enough to learn from."""
+"""Background fits of each learner's FSRS parameters, started once the log has enough reviews."""
 
 import json
 import logging
@@ -17,9 +17,9 @@ from flashcards.scheduling.replay import after_a_day
 from study.store.cards import CardReview
 from study.store.fits import ParameterFit
 
-NEEDED = 512  # reviews; FSRS's own optimizer asks for as many before it moves away from the defaults
-GROWTH = 1.25  # a fit is made anew when there is a quarter more to learn from
-LOOK_EVERY = 16  # ratings, so that hardly any press counts the whole log
+NEEDED = 512  # reviews; FSRS's own optimizer needs as many before it leaves the defaults
+GROWTH = 1.25  # the next fit starts when the log has a quarter more reviews
+LOOK_EVERY = 16  # ratings between two checks, so few presses count the whole log
 LIMIT_SECONDS = 1800
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class FitState:
-    """What the page says about a learner's parameters."""
+    """The state of a learner's parameter fit, as the page shows it."""
 
     have: int
     newest: ParameterFit | None
@@ -36,26 +36,26 @@ class FitState:
 
     @property
     def next_at(self) -> int:
-        """How many reviews start the next fit."""
+        """The number of reviews that starts the next fit."""
         return round(GROWTH * self.newest.reviews) if self.newest else NEEDED
 
 
 class Fitting:
-    """Starts fits, one at a time for a learner. Asking whether one is due costs one count.
+    """A scheduler of background fits, one at a time per learner. A check whether one is due costs one count.
 
-    A fit is dated by `clock` when it is stored: buttons shown before that keep their intervals.
+    `clock` dates a fit when it is stored: buttons shown before that keep their intervals.
     """
 
     def __init__(self, reviews: Reviews, *, clock: Callable[[], datetime]) -> None:
         self._reviews = reviews
         self._clock = clock
-        self._looked_at: dict[str, int] = {}  # profile -> how many ratings there were
+        self._looked_at: dict[str, int] = {}  # profile id -> number of ratings at the last check
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._threads: list[Thread] = []
         self._lock = Lock()
 
     def consider(self, profile_id: str) -> bool:
-        """Start a fit if one is due; returns at once, and whether one was started."""
+        """Start a fit if one is due, without waiting for it; return whether one was started."""
         total = self._reviews.store.cards.count(profile_id)
         if total < NEEDED or total < self._looked_at.get(profile_id, -LOOK_EVERY) + LOOK_EVERY:
             return False
@@ -66,7 +66,7 @@ class Fitting:
         return self._start(profile_id)
 
     def state(self, profile_id: str) -> FitState:
-        """How far this learner is."""
+        """Return the state of this learner's fit."""
         fits = self._reviews.store.fits
         return FitState(
             have=sum(1 for _ in after_a_day(self._history(profile_id))),
@@ -76,12 +76,12 @@ class Fitting:
         )
 
     def wait(self) -> None:
-        """Until all that was started is stored."""
+        """Wait until every started fit is stored."""
         for thread in self._threads:
             thread.join()
 
     def close(self) -> None:
-        """End what is running; it starts again when the learner comes back."""
+        """Kill the running fits; they start again when the learner comes back."""
         for process in list(self._running.values()):
             process.kill()
         self.wait()
@@ -103,7 +103,7 @@ class Fitting:
             answer, problem = process.communicate(asked, timeout=LIMIT_SECONDS)
             if process.returncode == 0:
                 self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), self._clock()))
-            elif process.returncode > 0:  # a signal below zero is this app being closed
+            elif process.returncode > 0:  # below zero is a signal: the app is being closed
                 log.warning("Fitting the card scheduler failed: %s", problem.strip().splitlines()[-1:])
         except subprocess.TimeoutExpired:
             process.kill()
@@ -117,7 +117,7 @@ class Fitting:
 
 
 def start_worker() -> subprocess.Popen[str]:
-    """The process that loads torch; it waits for its question."""
+    """Start the worker process, which loads torch and waits for its request."""
     return subprocess.Popen(
         [sys.executable, "-m", "flashcards.scheduling.fit_worker"],
         stdin=subprocess.PIPE,
@@ -130,13 +130,13 @@ def start_worker() -> subprocess.Popen[str]:
 
 
 def question(reviews: Sequence[CardReview], parameters: Sequence[float]) -> str:
-    """What the worker is asked."""
+    """Return the worker's request as JSON."""
     entries = [(review.card_id, review.rating, review.reviewed_at.isoformat()) for review in reviews]
     return json.dumps({"reviews": entries, "parameters": list(parameters)})
 
 
 def fit_of(answer: dict[str, Any], now: datetime) -> ParameterFit:
-    """The worker's answer as it is stored: kept only if it predicts the held-out reviews better."""
+    """Convert the worker's answer for the store; it is kept only if it predicts held-out reviews better."""
     before, after = Measures(**answer["before"]), Measures(**answer["after"])
     return ParameterFit(
         fitted_at=now,

@@ -1,4 +1,4 @@
-"""The verbs of card study on the store. Page and command line both call these."""
+"""Card operations on the store (rate, undo, bury, suspend ...). Page and command line both call these."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -30,14 +30,14 @@ from study.store.card_operations import Verb
 from study.store.cards import CardReview, LatestReview
 
 PREVIEW_LASTS = timedelta(hours=12)
-MAX_DURATION = timedelta(minutes=10)  # longer than that is a coffee, not a thought
+MAX_DURATION = timedelta(minutes=10)  # anything longer is a coffee break, not a thought
 FORECAST_DAYS = 7
 REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a learner had before them when pressing a button: it decides what the press means."""
+    """The card's state that the learner saw when pressing a button; it decides what the press means."""
 
     card_id: str
     expected_review_id: int
@@ -47,16 +47,16 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Reviews:
-    """Card study of one app: its decks and its store."""
+    """The card operations of one app on its decks and its store."""
 
     store: Store
     decks: Decks
     lookalikes: Lookalikes = field(default_factory=dict)
 
-    # ---- what is ----
+    # ---- current state ----
 
     def desk(self, profile_id: str, *, now: datetime) -> Desk:
-        """All there is to know of a learner at this moment."""
+        """Read the learner's snapshot at this moment."""
         scheduling = self.scheduling(profile_id)
         return read_desk(
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
@@ -70,15 +70,15 @@ class Reviews:
         wanted: CardFilter | None = None,
         extra: Extra | None = None,
     ) -> Session:
-        """Where this learner stands."""
+        """Return the learner's current session."""
         return self.desk(profile_id, now=now).session(wanted=wanted, extra=extra)
 
     def log(self, profile_id: str, *, now: datetime) -> Log:
-        """The log, read into what a session needs."""
+        """Read the log in the form that a session needs."""
         return self.desk(profile_id, now=now).log
 
     def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
-        """How this learner's cards are scheduled: the parameters fitted to them, and the recall they aim at.
+        """Return the learner's scheduler settings: their fitted parameters and their desired retention.
 
         `at` is when the buttons were shown: parameters kept after that don't change what a press does.
         """
@@ -89,27 +89,27 @@ class Reviews:
         )
 
     def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
-        """What is known about a card, and the id of the review that says so (0 for a new card)."""
+        """Return a card's memory state and the id of its last review (0 for a new card)."""
         review = self.store.cards.latest(profile_id).get(card_id)
         return (Memory.from_json(review.after), review.id) if review else (None, 0)
 
     def outcomes(
         self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime
     ) -> tuple[Outcome, ...]:
-        """What the four buttons show for a card that is flipped at a moment, and what they then do.
+        """Return the outcomes that the four buttons show, and then apply, for a card flipped at `at`.
 
-        The fuzz is drawn from the card and how often it was reviewed, so that both are the same.
+        The fuzz seed is the card's id and its number of reviews, so both are the same.
         """
         memory = Memory.from_json(review.after) if review else None
         seed = f"{card_id} {review.reviews if review else 0}"
         return preview(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
 
     def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
-        """The ratings of this study day."""
+        """Return the ratings of this study day."""
         return self.store.cards.history(profile_id, since=self._days(profile_id).start(now))
 
     def due(self, profile_id: str, *, now: datetime) -> CardsDue:
-        """What waits for a learner, for Today and for the command line."""
+        """Count the cards due, for Today and for the command line."""
         desk = self.desk(profile_id, now=now)
         counts = desk.session().counts
         return CardsDue(
@@ -121,7 +121,7 @@ class Reviews:
     # ---- rating and undo ----
 
     def rate(self, profile_id: str, shown: Shown, *, rating: int, now: datetime) -> Outcome:
-        """Append the outcome that the pressed button showed; refuse what can't have been on a button."""
+        """Append the outcome that the button showed. Raises LearnerError when no button can have shown it."""
         self._known(shown.card_id, profile_id, now)
         if rating not in RATINGS:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
@@ -151,24 +151,24 @@ class Reviews:
         return outcome
 
     def lapses(self, profile_id: str, card_id: str) -> int:
-        """How often a card was forgotten, if its last rating made it a leech; else 0."""
+        """Return how often a card was forgotten, if its last rating made it a leech; else 0."""
         found = self.store.cards.lapses(profile_id).get(card_id, [])
         return len(found) if found and warned_at(found) == found[-1] else 0
 
     def undo(self, profile_id: str, *, expected_id: int, now: datetime) -> Verb:
-        """Take the last verb back, a rating or any other; everything is as it was, its card is shown next."""
+        """Undo the last operation, a rating or any other; the prior state returns, its card is shown next."""
         return self.store.verbs.undo(profile_id, expected_id=expected_id, undone_at=now)
 
     def undoable(self, profile_id: str, *, now: datetime, since: datetime | None = None) -> Verb | None:
-        """What undo would take back: the last verb, if it is of today (or since a moment)."""
+        """Return the operation that undo would revert: the last one, if from today (or after `since`)."""
         last = self.store.verbs.last(profile_id)
         begins = since or self._days(profile_id).start(now)
         return last if last and last.at >= begins else None
 
-    # ---- setting aside, marking, rewriting ----
+    # ---- bury, suspend, flag, edit, spread ----
 
     def bury(self, profile_id: str, card_id: str, *, now: datetime) -> None:
-        """Do not show a card until tomorrow."""
+        """Hide a card until tomorrow."""
         until = self._days(profile_id).end(now)
         self._known(card_id, profile_id, now)
         self.store.verbs.append(profile_id, "bury", card_id, value=until.isoformat(), at=now)
@@ -178,16 +178,16 @@ class Reviews:
         self.store.verbs.append(profile_id, "unbury", card_id, at=now)
 
     def suspend(self, profile_id: str, card_id: str, *, now: datetime) -> None:
-        """Do not show a card until it is brought back."""
+        """Hide a card until it is resumed."""
         self._known(card_id, profile_id, now)
         self.store.verbs.append(profile_id, "suspend", card_id, at=now)
 
     def resume(self, profile_id: str, card_id: str, *, now: datetime) -> None:
-        """Bring a suspended card back, with the schedule it had."""
+        """Resume a suspended card with the schedule it had."""
         self.store.verbs.append(profile_id, "resume", card_id, at=now)
 
     def flag(self, profile_id: str, card_id: str, flag: str, *, now: datetime) -> None:
-        """Mark a card with one of four flags, or with none."""
+        """Set one of four flags on a card, or none. Raises LearnerError for an unknown flag or card."""
         self._known(card_id, profile_id, now)
         if flag and flag not in FLAGS:
             raise LearnerError(f"There is no flag {flag!r}.", do_next=f"Choose one of {', '.join(FLAGS)}.")
@@ -196,18 +196,18 @@ class Reviews:
     def edit(
         self, profile_id: str, note_id: str, texts: Mapping[str, str], *, expected_id: int, now: datetime
     ) -> None:
-        """Put a learner's own text over the deck's. Ids and schedules stay."""
+        """Override the deck's text with the learner's. Ids and schedules stay."""
         if note_id not in self.decks.notes:
             raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
         own = checked_edit(self.decks.notes[note_id], texts)
         self.store.verbs.append(profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id)
 
     def revert(self, profile_id: str, note_id: str, *, expected_id: int, now: datetime) -> None:
-        """Take the deck's text again; the own one stays in the log."""
+        """Restore the deck's text; the learner's stays in the log."""
         self.store.verbs.append(profile_id, "edit", note_id, value=None, at=now, expected_id=expected_id)
 
     def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
-        """Spread the waiting reviews over some days, lowest retrievability first; returns how many."""
+        """Spread the waiting reviews over some days, lowest retrievability first; return their number."""
         desk = self.desk(profile_id, now=now)
         recall = {
             card.id: retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
@@ -223,7 +223,7 @@ class Reviews:
     # ---- cramming ----
 
     def cram(self, profile_id: str, run: str, *, now: datetime, wanted: CardFilter) -> Cram:
-        """Where a learner is in a cram: the weakest cards of a choice first, new ones last."""
+        """Return the state of a cram: the weakest cards of a filter first, new ones last."""
         begun = started_at(run)
         desk = self.desk(profile_id, now=now)
         cards = [
@@ -239,17 +239,17 @@ class Reviews:
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
     ) -> None:
-        """Keep an answer of a cram apart from all ratings."""
+        """Record an answer of a cram, apart from all ratings."""
         self._known(card_id, profile_id, now)
         value = {"run": run, "known": known, "duration_ms": milliseconds(now - shown_at)}
         self.store.verbs.append(profile_id, "cram", card_id, value=value, at=now)
 
-    # ---- cards that a missed question asks for ----
+    # ---- cards requested by a missed question ----
 
     def request_about(
         self, profile_id: str, concepts: tuple[str, ...], *, because: str, now: datetime
     ) -> tuple[Card, ...]:
-        """Make a few cards due that share the most with a missed question, and return them."""
+        """Make a few cards due that share the most concepts with a missed question, and return them."""
         about = set(concepts)
         closest = sorted(self.decks.about(concepts), key=lambda card: -len(about.intersection(card.concepts)))
         chosen = tuple(closest[:REQUESTED_AT_MOST])
@@ -265,7 +265,7 @@ class Reviews:
 
 
 class _Recall:
-    """Sorts cards by how likely they were recalled when a cram began; cards never seen come last."""
+    """A sort key: the retrievability of a card when a cram began; cards never seen come last."""
 
     def __init__(self, desk: Desk, begun: datetime) -> None:
         self._desk = desk
@@ -284,5 +284,5 @@ def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tupl
 
 
 def milliseconds(duration: timedelta) -> int:
-    """A duration as it is stored; a long absence counts as `MAX_DURATION`."""
+    """Convert a duration for the store; a long absence counts as `MAX_DURATION`."""
     return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))

@@ -1,4 +1,4 @@
-"""In which order waiting cards come, and which of several cards of one note waits for another day."""
+"""The order of waiting cards, and which of several cards of one note waits for another day."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from flashcards.scheduling.scheduler import Memory, Scheduling, retrievability
 from study.content.confusable import Lookalikes
 from study.store.preferences_and_drafts import CardOrder
 
-LOOK_AHEAD = 10  # so far down the queue a lookalike is sought: the order is bent, not broken
+LOOK_AHEAD = 10  # how far down the queue to search for a lookalike; the order hardly changes
 
 
 def in_order(
@@ -21,7 +21,7 @@ def in_order(
     day: str,
     scheduling: Scheduling,
 ) -> list[Card]:
-    """Reviews by when they are due, by how likely they are forgotten, or mixed anew each day."""
+    """Sort reviews by due date, by retrievability, or in a new random order each day."""
 
     def key(card: Card) -> float:
         memory = memories[card.id]
@@ -37,7 +37,7 @@ def in_order(
 
 
 def interleaved(cards: list[Card], last: Card | None, lookalikes: Lookalikes) -> list[Card]:
-    """The same cards with, in front, one that is easily mixed up with the card rated last."""
+    """Move a card that is easily confused with the card rated last to the front (interleaving)."""
     if last is None:
         return cards
     alike = frozenset[str]().union(*(lookalikes.get(concept, frozenset()) for concept in last.concepts))
@@ -50,9 +50,9 @@ def interleaved(cards: list[Card], last: Card | None, lookalikes: Lookalikes) ->
 def one_of_each_note(
     queues: Iterable[list[Card]], *, seen: Collection[str], cards: Iterable[Card]
 ) -> list[list[Card]]:
-    """The queues, earlier ones first, without cards whose sibling is shown today.
+    """Return the queues, earlier ones first, without cards whose sibling is shown today.
 
-    A card that was seen today itself goes on: its learning steps are not broken off.
+    A card that was itself seen today stays, so its learning steps aren't interrupted.
     """
     shown = {card.note_id: card.id for card in cards if card.id in seen}
     kept: list[list[Card]] = []

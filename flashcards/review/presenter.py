@@ -1,4 +1,4 @@
-"""A card as it is shown: front, then back with four outcomes. What a press on it does to the log."""
+"""The view of a card: front, then back with four outcomes; and what a press on it appends to the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,14 +30,14 @@ from study.text.markup import to_plain
 from study.text.templates import render
 from study.web import form_event
 
-SECONDS_UNTIL_KNOWN = 20.0  # a card, before this learner has rated five
+SECONDS_UNTIL_KNOWN = 20.0  # per card, until this learner has rated five
 SECONDS_AT_LEAST = 6.0  # a run of known cards is fast, but the next one may need thought
 TYPED_LIMIT = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """A card as a learner has it before them; every button on it carries this along."""
+    """The state of a card on the page; every button on it sends this back."""
 
     card_id: str
     review_id: int
@@ -47,7 +47,7 @@ class Look:
 
 
 def look_of(event: Mapping[str, Any]) -> Look:
-    """What the pressed button carried."""
+    """Parse the view state that the pressed button sent."""
     typed = form_event.field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
     return Look(
         card_id=form_event.text(event, "card"),
@@ -60,7 +60,7 @@ def look_of(event: Mapping[str, Any]) -> Look:
 
 @dataclass(frozen=True, kw_only=True)
 class CardExercise:
-    """Shows cards and takes their ratings; the Cards page and the five-minute review are built on it."""
+    """The card exercise (show, rate, undo) on which the Cards page and the five-minute review are built."""
 
     reviews: Reviews
     concepts: ConceptMap
@@ -70,21 +70,21 @@ class CardExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each card is about."""
+        """The concepts of each card, by card id."""
         return self.reviews.decks.concepts_of
 
     def due(self, visit: Visit) -> CardsDue:
-        """What waits for the learner."""
+        """Count the learner's due cards."""
         return self.reviews.due(visit.profile.id, now=visit.now)
 
     def desk(self, visit: Visit) -> Desk:
-        """All that is known of the learner's cards."""
+        """Read the learner's snapshot."""
         return self.reviews.desk(visit.profile.id, now=visit.now)
 
     def front(self, desk: Desk, card: Card, *, look: Look | None = None, below: str = "") -> Piece:
-        """The question. The answer is nowhere in this HTML: neither a search nor a screen reader finds it.
+        """Render the question. Its HTML lacks the answer, so neither search nor a screen reader finds it.
 
-        `below` stands where the button to flip would be.
+        `below` replaces the button to flip.
         """
         look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
         html = render("flashcards/front.html", **self._common(desk, card, look), below=Markup(below))
@@ -92,7 +92,7 @@ class CardExercise:
         return Piece(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
 
     def back(self, visit: Visit, desk: Desk, look: Look, *, cram: bool = False, below: str = "") -> Piece:
-        """The answer, with what each rating would do from this moment; `below` stands in their place."""
+        """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
         card = self.card(desk, look)
         flipped_at = look.flipped_at or desk.now
         look = replace(look, flipped_at=flipped_at)
@@ -112,7 +112,7 @@ class CardExercise:
         return Piece(html=Markup(html), say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
 
     def card(self, desk: Desk, look: Look) -> Card:
-        """The card of a press, unless another window has rated it since it was shown."""
+        """Return the card of a press. Raises StaleError when another window has rated it since."""
         card = desk.decks.by_id.get(look.card_id)
         if card is None:
             raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
@@ -123,7 +123,7 @@ class CardExercise:
         return card
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        """Store a rating and say what it did."""
+        """Record a rating and return a sentence on its outcome."""
         look = look_of(event)
         if look.flipped_at is None:
             raise LearnerError(
@@ -141,34 +141,34 @@ class CardExercise:
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        """Take the last thing done back and say so."""
+        """Undo the last operation and return a sentence on it."""
         self.reviews.undo(visit.profile.id, expected_id=form_event.whole(event, "verb"), now=visit.now)
         return "Undone. The card is as it was."
 
     def ask_for(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-        """Make cards about a missed question due; returns how many."""
+        """Make cards about a missed question due; return how many."""
         asked = self.reviews.request_about(visit.profile.id, concepts, because=because, now=visit.now)
         return len(asked)
 
     def undoable(self, visit: Visit, *, since: datetime | None = None, cram: bool = False) -> int | None:
-        """The id of what undo would take back: the last verb of today; in a run or a cram its last answer."""
+        """Return the id of the operation undo reverts: today's last; in a review or cram, its last answer."""
         last = self.reviews.undoable(visit.profile.id, now=visit.now, since=since)
         if last is None or (since and last.name != "rate") or (cram and last.name != "cram"):
             return None
         return last.id
 
     def session(self, visit: Visit) -> Session:
-        """Where the learner stands with all cards."""
+        """Return the learner's session over all cards."""
         return self.desk(visit).session()
 
     def seconds_each(self, visit: Visit) -> float:
-        """What a card takes this learner."""
+        """Estimate the seconds that this learner takes per card."""
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
     def _common(self, desk: Desk, card: Card, look: Look) -> dict[str, Any]:
-        """What both sides of a card show."""
+        """Return the template values that both sides of a card share."""
         return {
             "card": card,
             "look": look,
@@ -177,20 +177,20 @@ class CardExercise:
             "flag": FLAG_NAMES[flag] if (flag := desk.standing.flags.get(card.id)) else "",
         }
 
-    # ---- as a station of the five-minute review ----
+    # ---- activity of the five-minute review ----
 
     def planned(self, visit: Visit, *, seconds: float) -> int:
-        """How many ratings fit into this time; at least one, if a card waits."""
+        """Return how many ratings fit into this time; at least one, if a card waits."""
         fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit).counts.left, fits)
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """Ratings since the run began; done early when no card is left."""
+        """Count the ratings since the review began; it is done early when no card is left."""
         done = len(self._in_run(visit, run))
         return Steps(done=done, total=run.cards if self.session(visit).card else min(done, run.cards))
 
     def show(self, visit: Visit, run: ReviewRun) -> Piece:
-        """The next card."""
+        """Render the next card."""
         desk = self.desk(visit)
         card = desk.session().card
         if card is None:
@@ -198,7 +198,7 @@ class CardExercise:
         return self.front(desk, card)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
-        """Flip, rate or undo."""
+        """Handle flip, rate or undo."""
         match event.get("act"):
             case "flip":
                 return self.back(visit, self.desk(visit), look_of(event))
@@ -209,7 +209,7 @@ class CardExercise:
         return None
 
     def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """How the cards of a run went."""
+        """Summarize how the cards of a five-minute review went."""
         reviews = self._in_run(visit, run)
         remembered, asked = recalled(reviews)
         rated = f"{len(reviews)} {'card' if len(reviews) == 1 else 'cards'} rated"
@@ -222,7 +222,7 @@ class CardExercise:
 def card_exercise(
     context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = no_figure
 ) -> CardExercise:
-    """The cards of an app: its decks and the learner's own, read here unless they are given, on its store."""
+    """Build the cards of an app on its store; the decks are read here unless they are given."""
     reviews = Reviews(
         store=context.store,
         decks=decks or LiveDecks(context.concepts, context.settings.decks_dir),
@@ -235,5 +235,5 @@ def card_exercise(
 
 
 def in_words(interval: timedelta) -> str:
-    """An interval as a button shows it: `1 min`, `6 min`, `8 d`."""
+    """Format an interval as a button shows it: `1 min`, `6 min`, `8 d`."""
     return units.as_duration(interval.total_seconds())

@@ -1,4 +1,4 @@
-"""Searching the cards: by words, deck, level, tag, concept, and by how the learner stands with them."""
+"""Card search: by words, deck, level, tag, concept, and by the card's state for the learner."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A card that was found, and how the learner stands with it."""
+    """A card that matches, and its state for the learner."""
 
     card: Card
     states: frozenset[State]
@@ -27,7 +27,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is looked for: all words must be in the card; empty parts stand for anything."""
+    """A search: all words must be in the card; empty fields match anything."""
 
     words: str = ""
     wanted: CardFilter = field(default_factory=CardFilter)
@@ -43,7 +43,7 @@ def find(
     now: datetime,
     day_ends: datetime,
 ) -> list[Found]:
-    """The cards that match, in the order of the decks."""
+    """Return the cards that match, in the order of the decks."""
     words = search.words.casefold().split()
     found = []
     for card in cards:
@@ -59,7 +59,7 @@ def find(
 def states_of(
     card: Card, *, log: Log, standing: Standing, now: datetime, day_ends: datetime
 ) -> frozenset[State]:
-    """All that is true of a card; it may be several things at once."""
+    """Return all states of a card; several can hold at once."""
     memory = log.memories.get(card.id)
     true: dict[State, bool] = {
         "new": memory is None,

@@ -1,4 +1,4 @@
-"""Which card comes next: a pure function of cards, log and time, so that no session is ever lost."""
+"""The next card as a pure function of cards, log and time, so no session is ever lost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 @dataclass(frozen=True, kw_only=True)
 class CardFilter:
-    """Which cards a learner wants to see; empty means all."""
+    """The cards that a learner wants to see; empty fields match all."""
 
     deck: str = ""
     level: str = ""
@@ -26,7 +26,7 @@ class CardFilter:
     concept: str = ""
 
     def matches(self, card: Card) -> bool:
-        """Whether a card is among them."""
+        """Return whether the filter accepts a card."""
         return (
             self.deck in ("", card.deck)
             and self.level in ("", card.level)
@@ -37,7 +37,7 @@ class CardFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a learner wants to study: limits of the day, order, and until when a card counts as due."""
+    """A learner's study rules: daily limits, order, and until when a card counts as due."""
 
     day_ends: datetime
     new_cards: int = 10
@@ -50,24 +50,24 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """What the log says at one moment: each card's memory, and what happened today."""
+    """The replayed log at one moment: each card's memory state, and what happened today."""
 
     memories: Mapping[str, Memory]
     requested: frozenset[str] = frozenset()
     rated_today: Mapping[str, int] = field(default_factory=dict)
-    """How often each card was rated today, in the order of their last rating."""
+    """The number of today's ratings of each card, in the order of its last rating."""
 
     new_today: int = 0
     reviews_today: int = 0
     hidden: frozenset[str] = frozenset()
-    """Suspended, buried, or moved to another day."""
+    """Cards that are suspended, buried, or moved to another day."""
 
     just_undone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How many cards are left, by why they are shown."""
+    """The number of cards left, by the reason they are shown."""
 
     new: int
     learning: int
@@ -75,40 +75,40 @@ class Counts:
 
     @property
     def left(self) -> int:
-        """All that is left today."""
+        """All cards left today."""
         return self.new + self.learning + self.review
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """Where a learner stands: the card to show, or None when all is done for now."""
+    """The state of a study session: the card to show, or None when all is done for now."""
 
     card: Card | None
     queue: Queue | None
     counts: Counts
     done: int
     answers: int
-    """Ratings of today; with `answers_left` they move at every press, also while cards are learnt."""
+    """Today's ratings; with `answers_left` they change at every press, also during learning steps."""
 
     answers_left: int
     waiting: int
-    """Reviews that wait, whatever the limit of the day lets through."""
+    """The number of waiting reviews, regardless of the daily limit."""
 
     @property
     def total(self) -> int:
-        """Cards of today, done and left."""
+        """Today's cards, done and left."""
         return self.done + self.counts.left
 
 
 def next_card(
     cards: Iterable[Card], log: Log, *, now: datetime, rules: Rules, wanted: CardFilter | None = None
 ) -> Session:
-    """The session at this moment.
+    """Return the session at this moment.
 
     Order: a card that was just undone; learning cards that are due; cards a missed question asked for;
-    reviews due at any hour of this study day, in the order of the rules; new cards up to the day's limit,
+    reviews due at any hour of this study day, in the order of the rules; new cards up to the daily limit,
     easier levels first; then learning cards due within the next minutes. "mixed" puts new cards between the
-    reviews. Of several cards of one note only one is shown a day.
+    reviews. Only one of several cards of a note is shown per day.
     """
     chosen = [card for card in cards if wanted is None or wanted.matches(card)]
     queues, waiting = _queues(chosen, log, now=now, rules=rules)
@@ -132,7 +132,7 @@ def next_card(
 def _queues(
     cards: list[Card], log: Log, *, now: datetime, rules: Rules
 ) -> tuple[dict[Queue, list[Card]], int]:
-    """The cards waiting for each reason, and how many reviews wait in all. "ahead" holds "learning" too."""
+    """Return the waiting cards by queue, and how many reviews wait in all. "ahead" includes "learning"."""
     shown = [card for card in cards if card.id not in log.hidden]
     ahead = _by_due(_in_phase(shown, log, learning=True, until=now + rules.learn_ahead), log)
     due = [card for card in ahead if log.memories[card.id].due <= now]
@@ -170,7 +170,7 @@ def _first(queues: Mapping[Queue, list[Card]], log: Log, rules: Rules) -> Queue 
 
 
 def _new_is_behind(queues: Mapping[Queue, list[Card]], log: Log) -> bool:
-    """Whether a smaller share of the day's new cards is done than of its reviews."""
+    """Return whether a smaller share of the day's new cards is done than of its reviews."""
     new_total = log.new_today + len(queues["new"])
     review_total = log.reviews_today + len(queues["review"])
     return log.new_today * review_total < log.reviews_today * new_total
@@ -191,7 +191,7 @@ def _last_rated(cards: Iterable[Card], log: Log) -> Card | None:
 
 
 def _answers_left(memory: Memory | None) -> int:
-    """How many good answers a card still needs today."""
+    """Return how many good answers a card still needs today."""
     if memory is None:
         return LEARNING_STEPS
     if memory.phase == "learning":

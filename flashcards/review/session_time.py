@@ -1,15 +1,15 @@
-"""How long a learner has been at the cards without a break: what a session's limit of minutes counts."""
+"""Active study time without a break, which a session's limit of minutes counts."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from study.store.cards import CardReview
 
-BREAK = timedelta(minutes=30)  # after that much of a pause a new sitting begins
+BREAK = timedelta(minutes=30)  # after a longer pause a new session begins
 
 
 def sitting_seconds(reviews: Iterable[CardReview], *, now: datetime) -> float:
-    """The time spent on cards in the sitting that is going on; 0 after a break."""
+    """Return the seconds spent on cards in the current session; 0 after a break."""
     spent, resumed = timedelta(), now
     for review in sorted(reviews, key=_when, reverse=True):
         if resumed - review.reviewed_at > BREAK:

@@ -1,4 +1,4 @@
-"""A learner's desk: their decks, log and rules as they are at one moment, read once for one press."""
+"""A snapshot of one learner: decks, log and rules at one moment, read once per press."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from study.store.preferences_and_drafts import Preferences
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """What an address asks for beyond the learner's usual rules."""
+    """What a URL overrides of the learner's usual rules."""
 
     new_cards: int | None = None
     reviews: int | None = None
@@ -43,7 +43,7 @@ class Desk:
     now: datetime
 
     def rules(self, extra: Extra) -> Rules:
-        """How to study, with what the address asks for."""
+        """Return the study rules with the overrides of the URL."""
         chosen, usual = self.preferences, self.preferences.new_cards_a_day
         return Rules(
             day_ends=self.preferences.days.end(self.now) + timedelta(days=extra.days_ahead),
@@ -56,22 +56,22 @@ class Desk:
         )
 
     def session(self, *, wanted: CardFilter | None = None, extra: Extra | None = None) -> Session:
-        """Where the learner stands."""
+        """Return the learner's session."""
         rules = self.rules(extra or Extra())
         return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
 
     def memory(self, card_id: str) -> tuple[Memory | None, int]:
-        """What is known about a card, and the id of the review that says so (0 for a new card)."""
+        """Return a card's memory state and the id of its last review (0 for a new card)."""
         review = self.latest.get(card_id)
         return (self.log.memories[card_id], review.id) if review else (None, 0)
 
     def minutes_left(self, extra: Extra) -> float | None:
-        """What is left of the session's minutes; None where there is no limit."""
+        """Return the minutes left of the session; None without a limit."""
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
         return None if limit == 0 else limit - sitting_seconds(self.today, now=self.now) / 60
 
     def waiting(self, wanted: CardFilter) -> list[Card]:
-        """All reviews that are due today and not set aside, whatever the limits, siblings included."""
+        """List all reviews that are due today and not hidden, regardless of limits, siblings included."""
         ends, memories = self.preferences.days.end(self.now), self.log.memories
         return [
             card
@@ -84,7 +84,7 @@ class Desk:
         ]
 
     def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
-        """Whether more reviews wait than fit."""
+        """Count the reviews that wait and those that fit."""
         limit = self.preferences.reviews_a_day if extra.reviews is None else extra.reviews
         fit = room(
             reviews_left=max(0, limit - self.log.reviews_today),
@@ -94,7 +94,7 @@ class Desk:
         return Backlog(waiting=len(self.waiting(wanted)), fit=fit)
 
     def dues(self) -> dict[str, datetime]:
-        """When each card that is not set aside will be shown."""
+        """Return when each card that isn't suspended will be shown."""
         dues = {card_id: memory.due for card_id, memory in self.log.memories.items()}
         dues |= dict.fromkeys(self.log.requested, self.now)
         for card_id, day in self.standing.postponed.items():
@@ -115,7 +115,7 @@ def read_desk(
     scheduling: Scheduling,
     lookalikes: Lookalikes,
 ) -> Desk:
-    """Read the log into a desk."""
+    """Read a learner's snapshot from the store."""
     preferences = store.notes.preferences(profile_id)
     begins, ends = preferences.days.start(now), preferences.days.end(now)
     latest = store.cards.latest(profile_id)
@@ -151,7 +151,7 @@ def read_desk(
 
 
 def _requested(store: Store, profile_id: str, latest: Mapping[str, LatestReview]) -> frozenset[str]:
-    """Cards that a missed question asked for and that were not rated since."""
+    """Return the cards that a missed question requested and that were not rated since."""
     return frozenset(
         request.card_id
         for request in store.cards.requests(profile_id).values()
@@ -167,10 +167,10 @@ def _rated(today: Iterable[CardReview]) -> dict[str, int]:
 
 
 def _undone_card(verb: Verb | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
-    """The card to show after an undo; that of an edit names a note, whose first card stands for it.
+    """Return the card to show after an undo; an undone edit names a note and shows its first card.
 
-    A card that was only marked or set aside need not be due: then it waits until it is. A cram has an undo of
-    its own kind, see `Reviews.cram`.
+    A card that was only flagged or hidden may not be due; then it waits until it is. A cram handles its own
+    undo, see `ReviewOperations.read_cram`.
     """
     if verb is None or verb.name == "cram":
         return None

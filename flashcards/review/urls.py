@@ -1,4 +1,4 @@
-"""What an address of the Cards page asks for: which cards, and how to go through them."""
+"""URLs of the Cards page: which cards to study, and how."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ HOWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Read from a query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>."""
+    """A parsed query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>."""
 
     wanted: CardFilter = field(default_factory=CardFilter)
     extra: Extra = field(default_factory=Extra)
@@ -30,12 +30,12 @@ class Choice:
 
     @property
     def filters(self) -> dict[str, str]:
-        """The parts that narrow the cards."""
+        """The query fields that filter the cards."""
         return {name: value for name in FILTERS if (value := getattr(self.wanted, name))}
 
 
 def choice_of(query: Mapping[str, str]) -> Choice:
-    """Read an address; what is out of range is brought into range, as anyone may have typed it."""
+    """Parse a query; values out of range are clamped, because anyone may have typed them."""
     extra = Extra(
         new_cards=_number(query, "new", high=500),
         reviews=_number(query, "reviews", high=9999),
@@ -47,13 +47,13 @@ def choice_of(query: Mapping[str, str]) -> Choice:
 
 
 def address(filters: Mapping[str, str], **more: str) -> str:
-    """The address of a choice."""
+    """Return the URL of a choice."""
     query = urlencode({name: value for name, value in {**filters, **more}.items() if value})
     return f"/cards?{query}" if query else "/cards"
 
 
 def how_to(how: str, *, new_today: int, now: datetime) -> dict[str, str]:
-    """What a way of studying adds to the address."""
+    """Return the query fields that a mode of study adds to the URL."""
     match how:
         case "new":
             return {"new": str(new_today + MORE_NEW)}

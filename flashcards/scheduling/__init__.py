@@ -1,1 +1,1 @@
-"""When a card comes back: FSRS, its simulation and metrics, the fit to a learner. No store, no page."""
+"""FSRS scheduling, its simulation and metrics, and the parameter fit for one learner. No store, no pages."""

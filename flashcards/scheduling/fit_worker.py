@@ -1,12 +1,12 @@
-"""Fits FSRS's parameters to one learner's reviews, in a process of its own: this is where torch is loaded.
+"""Fit FSRS parameters to one learner's reviews in a separate process, the only one that loads torch.
 
 `python -m flashcards.scheduling.fit_worker` reads one JSON object from standard input and prints one:
 
     {"reviews": [["card", 3, "2026-03-04T10:00:00+00:00"], ...], "parameters": [...]}
     {"parameters": [...], "reviews": 700, "held_out": 140, "before": {...}, "after": {...}}
 
-The first four fifths of the reviews, by time, are learnt from; the last fifth is only predicted, once with
-the parameters given and once with the fitted ones.
+The first four fifths of the reviews, by time, are the training set; the last fifth is the held-out set, which
+is predicted once with the given parameters and once with the fitted ones.
 """
 
 import json
@@ -26,13 +26,13 @@ from flashcards.scheduling.scheduler import Scheduling
 from study.store.cards import CardReview
 
 HELD_OUT_SHARE = 0.2
-# The package takes a step every 512 reviews and learns nothing from fewer. In steps of 128, its five epochs
-# over 410 reviews are 20 steps instead of none.
+# The package's mini-batch has 512 reviews, and it learns nothing from fewer. With mini-batches of 128, its
+# five epochs over 410 reviews make 20 optimizer steps instead of none.
 STEP_REVIEWS = 128
 
 
 def fit(reviews: Sequence[CardReview], parameters: tuple[float, ...]) -> dict[str, Any]:
-    """Parameters learnt from the earlier reviews, and how both kinds predict the later ones."""
+    """Fit parameters to the earlier reviews and compare both parameter sets on the held-out ones."""
     before = Scheduling(parameters=parameters)
     scored = recalls(reviews, before)
     held_out = max(1, round(HELD_OUT_SHARE * len(scored)))
@@ -48,7 +48,7 @@ def fit(reviews: Sequence[CardReview], parameters: tuple[float, ...]) -> dict[st
 
 
 def _learnt(reviews: Sequence[CardReview]) -> tuple[float, ...]:
-    torch.set_num_threads(1)  # numbers one at a time: more threads only wait for each other
+    torch.set_num_threads(1)  # the optimizer computes single numbers: more threads only wait for each other
     optimizer.mini_batch_size = STEP_REVIEWS
     numbers = {card: number for number, card in enumerate(dict.fromkeys(r.card_id for r in reviews))}
     logs = [

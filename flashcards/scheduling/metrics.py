@@ -1,6 +1,6 @@
-"""How well predictions of recall came true: log loss, RMSE in bins, AUC. Pure functions.
+"""Metrics of predicted recall: log loss, RMSE in bins, AUC. Pure functions.
 
-The three go together: each can be gamed alone (the benchmark's README shows how for RMSE in bins).
+Report all three, because each alone can be gamed (the benchmark's README shows how for RMSE in bins).
 """
 
 import math
@@ -9,36 +9,36 @@ from dataclasses import asdict, dataclass
 
 from flashcards.scheduling.replay import Recall
 
-SMALLEST = 1e-6  # a prediction of exactly 0 or 1 that fails would cost infinitely much
+SMALLEST = 1e-6  # clips predictions: a wrong prediction of exactly 0 or 1 has infinite log loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """The three measures on the same reviews. Lower is better, but for the AUC."""
+    """The three metrics on the same reviews. Lower is better, except for the AUC."""
 
     log_loss: float
     rmse_bins: float
     auc: float | None
-    """None where everything was recalled, or nothing was."""
+    """None if every review was recalled, or none was."""
 
     def to_json(self) -> dict[str, float | None]:
-        """As it is stored."""
+        """Return the JSON that the store keeps."""
         return asdict(self)
 
 
 def measures(recalls: Sequence[Recall]) -> Measures:
-    """All three. There must be at least one review."""
+    """Compute all three metrics. `recalls` must not be empty."""
     pairs = [(recall.predicted, recall.recalled) for recall in recalls]
     return Measures(log_loss=log_loss(pairs), rmse_bins=rmse_bins(recalls), auc=auc(pairs))
 
 
 def log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
-    """Mean surprise, in nats: 0 is perfect, ln 2 = 0.693 is a coin toss."""
+    """Return the mean log loss in nats: 0 is perfect, ln 2 = 0.693 is a coin toss."""
     return -sum(_log_chance(predicted, happened) for predicted, happened in pairs) / len(pairs)
 
 
 def auc(pairs: Iterable[tuple[float, bool]]) -> float | None:
-    """The chance that a recalled card had the higher prediction than a forgotten one; ties count half."""
+    """Return the chance that a recalled card's prediction beats a forgotten card's; ties count half."""
     ordered = sorted(pairs)
     positives = sum(happened for _, happened in ordered)
     negatives = len(ordered) - positives
@@ -56,7 +56,7 @@ def auc(pairs: Iterable[tuple[float, bool]]) -> float | None:
 
 
 def rmse_bins(recalls: Iterable[Recall]) -> float:
-    """Root mean square of "share recalled minus mean prediction" over bins of like reviews.
+    """Return the root mean square of "share recalled minus mean prediction" over bins of similar reviews.
 
     The bins are the FSRS benchmark's: by elapsed days, number of the review and lapses, each on a log scale
     (open-spaced-repetition/srs-benchmark, utils.py, rmse_matrix).
@@ -81,7 +81,7 @@ def _bin(recall: Recall) -> tuple[float, float, float]:
 
 
 def _on_log_scale(value: float, base: float) -> float:
-    """The number of the bin; the benchmark names each bin by a value inside it, which comes to the same."""
+    """Return the index of the bin; the benchmark labels it by a value inside it, which is equivalent."""
     return math.floor(math.log(max(value, SMALLEST)) / math.log(base))
 
 
@@ -91,5 +91,5 @@ def _log_chance(predicted: float, happened: bool) -> float:
 
 
 def better(after: Measures, before: Measures) -> bool:
-    """Whether parameters are worth keeping: the held-out reviews surprise less."""
+    """Return whether the new parameters are kept: their log loss on the held-out reviews is lower."""
     return after.log_loss < before.log_loss

@@ -1,4 +1,4 @@
-"""What the scheduler predicted before each review, and what happened: the log, replayed through FSRS."""
+"""Replay of the review log through FSRS: the predicted recall before each review, and its outcome."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ from flashcards.scheduling.scheduler import RATINGS, Memory, Phase, Scheduling, 
 from study.learner.progress import REMEMBERED
 from study.store.cards import CardReview
 
-A_DAY = timedelta(days=1)  # FSRS predicts recall from one day on; within a day it only adds practice
+A_DAY = timedelta(days=1)  # FSRS predicts recall from one day on; within a day, a review is only practice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """One review of a card at least a day after its last one: a prediction and its outcome."""
+    """One review of a card at least a day after its previous one: a prediction and its outcome."""
 
     card_id: str
     at: datetime
     elapsed_days: int
     number: int
-    """How often the card had been reviewed, this time included."""
+    """The number of the card's reviews so far, this one included."""
 
     lapses: int
-    """How often it had been forgotten before."""
+    """The number of earlier lapses."""
 
     phase: Phase
-    """Where the card stood; "review" means that it had left its learning steps."""
+    """The card's phase before the review; "review" means that it had left its learning steps."""
 
     predicted: float
     recalled: bool
 
 
 def recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> list[Recall]:
-    """The log as predictions and outcomes, in its own order, as if always scheduled with these parameters."""
+    """Return predictions and outcomes in log order, as if these parameters had always scheduled the cards."""
     found: list[Recall] = []
     memories: dict[str, Memory] = {}
     seen: dict[str, int] = {}
@@ -49,7 +49,7 @@ def recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> list[Recal
 
 
 def after_a_day(reviews: Iterable[CardReview]) -> Iterator[CardReview]:
-    """The reviews at least a day after the card's last one: all that FSRS learns from."""
+    """Yield the reviews at least a day after the card's previous one: all that FSRS learns from."""
     last: dict[str, datetime] = {}
     for review in reviews:
         before = last.get(review.card_id)

@@ -1,8 +1,8 @@
-"""When a card comes back: FSRS, as pure functions from what is known and a rating to what is known then.
+"""FSRS scheduling as pure functions: memory state and rating in, next memory state and due date out.
 
-The library's own fuzz is off: it draws from a global random source, and the interval on a button would not be
-the one applied. Ours is drawn from a seed, such as the card and how often it was reviewed, so that what
-`preview` returns is exactly what is stored when its button is pressed.
+The library's own fuzz is off, because it draws from a global random source and the interval on a button would
+differ from the one applied. Our fuzz draws from a seed, such as the card's id and its number of reviews, so
+`preview_outcomes` returns exactly what is stored when its button is pressed.
 """
 
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ _PHASES: dict[Phase, fsrs.State] = {
 }
 _PHASE_OF = {state: phase for phase, state in _PHASES.items()}
 
-DESIRED_RETENTION = 0.9  # FSRS's own default: the share of due cards one can expect to recall
+DESIRED_RETENTION = 0.9  # FSRS's default: the expected share of due cards that are recalled
 MAXIMUM_INTERVAL_DAYS = 36_500
-LEARNING_STEPS = len(fsrs.Scheduler().learning_steps)  # good answers until a new card is learnt
+LEARNING_STEPS = len(fsrs.Scheduler().learning_steps)  # good ratings until a new card graduates
 FUZZ_FROM_DAYS = 2.5
-FUZZ_RANGES = ((2.5, 7.0, 0.15), (7.0, 20.0, 0.1), (20.0, float("inf"), 0.05))  # as the library's FUZZ_RANGES
+FUZZ_RANGES = ((2.5, 7.0, 0.15), (7.0, 20.0, 0.1), (20.0, float("inf"), 0.05))  # as in the library
 DEFAULT_PARAMETERS: tuple[float, ...] = tuple(fsrs.Scheduler().parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduling:
-    """How one learner's cards are scheduled: FSRS-6's 21 weights, and the recall to aim at (0.7 to 0.97)."""
+    """The scheduler settings of one learner: FSRS-6's 21 weights, and the desired retention (0.7 to 0.97)."""
 
     parameters: tuple[float, ...] = DEFAULT_PARAMETERS
     desired_retention: float = DESIRED_RETENTION
@@ -44,7 +44,7 @@ class Scheduling:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What is known about one learner and one card after its last rating."""
+    """A card's memory state after its last rating: stability in days, difficulty from 1 to 10."""
 
     phase: Phase
     step: int | None
@@ -54,7 +54,7 @@ class Memory:
     last_review: datetime
 
     def to_json(self) -> dict[str, Any]:
-        """As it is stored in the review log."""
+        """Return the JSON that the review log stores."""
         return {
             "phase": self.phase,
             "step": self.step,
@@ -66,14 +66,14 @@ class Memory:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Memory":
-        """Back from the review log, exactly."""
+        """Parse the JSON of the review log; the round trip is exact."""
         moments = {name: datetime.fromisoformat(stored[name]) for name in ("due", "last_review")}
         return cls(**{**stored, **moments})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one of the four buttons would do."""
+    """The outcome of one of the four rating buttons."""
 
     rating: Rating
     name: str
@@ -88,9 +88,9 @@ def preview(
     scheduling: Scheduling = Scheduling(),
     fuzz_seed: str | None = None,
 ) -> tuple[Outcome, ...]:
-    """The four outcomes of rating a card now; None stands for a card never seen.
+    """Return the four outcomes of rating a card now; `memory` is None for a new card.
 
-    Without a seed there is no fuzz. One draw serves all four: a better rating never comes back sooner.
+    Without a seed, intervals have no fuzz. All four share a draw, so a better rating never comes back sooner.
     """
     moment = now.astimezone(UTC)
     draw = None if fuzz_seed is None else Random(fuzz_seed).random()
@@ -98,13 +98,13 @@ def preview(
 
 
 def retrievability(memory: Memory, *, now: datetime, scheduling: Scheduling = Scheduling()) -> float:
-    """The probability that a card would be recalled now, as FSRS estimates it."""
+    """Return the probability of recall now, from 0 to 1, as FSRS estimates it."""
     moment = now.astimezone(UTC)
     return float(_fsrs(scheduling).get_card_retrievability(_to_fsrs(memory, moment), moment))
 
 
 def fuzzed(interval: timedelta, *, draw: float, maximum_days: int) -> timedelta:
-    """An interval moved a little, so that cards learnt together part. `draw` is from 0 to 1."""
+    """Return the interval with fuzz, so cards learned together separate. `draw` is from 0 to 1."""
     if interval.days < FUZZ_FROM_DAYS:
         return interval
     spread = 1.0 + sum(
@@ -116,7 +116,7 @@ def fuzzed(interval: timedelta, *, draw: float, maximum_days: int) -> timedelta:
 
 
 def rated(memory: Memory | None, rating: Rating, *, now: datetime, scheduling: Scheduling) -> Memory:
-    """What is known after one rating; the same as that button of `preview`, at a quarter of its cost."""
+    """Return the memory state after one rating: `preview_outcomes` without fuzz, at a quarter of its cost."""
     return _outcome(memory, rating, now.astimezone(UTC), scheduling, None).after
 
 

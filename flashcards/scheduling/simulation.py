@@ -1,4 +1,4 @@
-"""Learners whose memory follows FSRS, studied day by day: what a desired retention costs. Pure and seeded."""
+"""Simulated learners whose memory follows FSRS, day by day: the workload of a retention. Pure, seeded."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from study.store.cards import CardReview
 
 BEGIN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 A_DAY = timedelta(days=1)
-AGAIN_IN = timedelta(minutes=10)  # a card in its learning steps comes back within the same sitting
+AGAIN_IN = timedelta(minutes=10)  # a card in its learning steps comes back within the same session
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """Whose memory it is, and how they press."""
+    """A simulated learner: their true memory and their rating habits."""
 
     memory: Scheduling = field(default_factory=Scheduling)
-    """The true parameters of their forgetting; the scheduler may believe in others."""
+    """The true FSRS parameters of their memory; the scheduler may assume others."""
 
     hard: float = 0.1
     easy: float = 0.05
@@ -34,7 +34,7 @@ class Learner:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is studied."""
+    """The plan to simulate: number of cards, new cards per day, number of days."""
 
     cards: int
     new_a_day: int
@@ -43,33 +43,33 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a plan costs under one desired retention."""
+    """The workload of a plan under one desired retention."""
 
     desired_retention: float
     reviews: int
-    """All ratings, first looks included."""
+    """All ratings, first views included."""
 
     busiest_day: int
     asked: int
     recalled: int
-    """Among reviews at least a day after the card's last one."""
+    """The recalled ones of `asked`, the reviews at least a day after the card's previous one."""
 
     days: int
 
     @property
     def reviews_a_day(self) -> float:
-        """On average."""
+        """The mean number of ratings per day."""
         return self.reviews / self.days
 
     @property
     def retention(self) -> float | None:
-        """The share recalled; None when nothing came back."""
+        """The share recalled; None if no card came back."""
         return self.recalled / self.asked if self.asked else None
 
 
 @dataclass
 class _Card:
-    """The scheduler's belief and the truth about one card."""
+    """The believed and the true memory state of one card, and its due date."""
 
     believed: Memory | None = None
     true: Memory | None = None
@@ -79,7 +79,7 @@ class _Card:
 def study(
     plan: Plan, scheduling: Scheduling, *, learner: Learner = Learner(), seed: int = 0
 ) -> Iterator[CardReview]:
-    """The review log of a simulated learner who does all that is due, every day."""
+    """Yield the review log of a simulated learner who does all due reviews, every day."""
     dice = Random(seed)
     cards = [_Card() for _ in range(plan.cards)]
     known = learner.memory.parameters == scheduling.parameters
@@ -120,11 +120,11 @@ def _press(card: _Card, learner: Learner, dice: Random, now: datetime) -> Rating
     return 2 if drawn < learner.hard else 4 if drawn < learner.hard + learner.easy else 3
 
 
-@lru_cache(maxsize=256)  # a slider passes the same values again and again
+@lru_cache(maxsize=256)  # LRU cache: a slider passes the same values repeatedly
 def workload(
     plan: Plan, scheduling: Scheduling, *, learner: Learner | None = None, seed: int = 0
 ) -> Workload:
-    """What the plan costs. Without a learner, one whose memory is what the scheduler believes."""
+    """Simulate a plan's workload. Without a learner, the true memory is what the scheduler believes."""
     reviews = list(study(plan, scheduling, learner=learner or Learner(memory=scheduling), seed=seed))
     tests = list(after_a_day(reviews))
     return Workload(

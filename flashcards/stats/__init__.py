@@ -1,1 +1,1 @@
-"""What the review log says: statistics and their charts."""
+"""Statistics of the review log, and their charts."""

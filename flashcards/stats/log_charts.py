@@ -1,4 +1,4 @@
-"""The charts of the card log: when and how much was studied, and what FSRS knows of the cards."""
+"""Charts of the review log: when and how much was studied, and the FSRS memory states of the cards."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -26,7 +26,7 @@ STABILITY_ENDS = (1, 3, 7, 14, 30, 60, 120, 240)  # days
 
 
 def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, scope: str) -> Iterator[Plot]:
-    """Every chart of a history that has a review; `scope` says of which cards."""
+    """Yield every chart of a history that has a review; `scope` names the cards."""
     yield calendar(history, scope)
     yield from recall_by_week_figure(history, scope)
     yield from forgetting_curve(history, scope)
@@ -41,7 +41,7 @@ def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, sc
 
 
 def calendar(history: CardHistory, scope: str) -> Plot:
-    """Ratings a day, half a year back."""
+    """Return the calendar heat map of ratings per day, half a year back."""
     counts = reviews_by_day(history)
     since = history.today - timedelta(days=MONTH - 1)
     recent = [count for day, count in counts.items() if day >= since]
@@ -63,7 +63,7 @@ def calendar(history: CardHistory, scope: str) -> Plot:
 
 
 def forecast(history: CardHistory, scope: str) -> Plot:
-    """Cards due on the coming days."""
+    """Return the forecast of cards due on each of the coming days."""
     due = due_by_day(history, days=MONTH)
     total, most = sum(due.values()), max(due, key=due.__getitem__)
     if total:
@@ -90,7 +90,7 @@ def forecast(history: CardHistory, scope: str) -> Plot:
 
 
 def stability(history: CardHistory, scope: str) -> Plot:
-    """How long memories last."""
+    """Return the histogram of stability in days."""
     values = [memory.stability for memory in history.memories.values()]
     edges = (0.0, *STABILITY_ENDS, float("inf"))
     names = ["under 1", *(f"{low}–{high}" for low, high in pairwise(STABILITY_ENDS)), "over 240"]
@@ -103,7 +103,7 @@ def stability(history: CardHistory, scope: str) -> Plot:
 
 
 def difficulty(history: CardHistory, scope: str) -> Plot:
-    """How hard cards are for this learner."""
+    """Return the histogram of difficulty, from 1 to 10."""
     values = [memory.difficulty for memory in history.memories.values()]
     hard = sum(value > 8 for value in values)
     title = f"The median difficulty is {median(values):.1f} of 10; {_cards(hard)} above 8"
@@ -116,7 +116,7 @@ def difficulty(history: CardHistory, scope: str) -> Plot:
 
 
 def retrievability_now(history: CardHistory, scope: str) -> Plot:
-    """What would be recalled at this moment."""
+    """Return the histogram of retrievability (the chance of recall now), in percent."""
     values = recall_now(history)
     title = f"Asked now, you would recall about {sum(values):.0f} of {_count(values)}"
     return _histogram(
@@ -128,7 +128,7 @@ def retrievability_now(history: CardHistory, scope: str) -> Plot:
 
 
 def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
-    """Which button was pressed how often; nothing before a card came back."""
+    """Yield the chart of how often each button was pressed; nothing before a card came back."""
     new, later = buttons(history)
     total = sum(later)
     if not total:
@@ -157,7 +157,7 @@ def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
 
 
 def time_spent(history: CardHistory, scope: str) -> Plot:
-    """Minutes a day."""
+    """Return the chart of minutes per day."""
     spent = minutes_by_day(history, days=MONTH)
     total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
     title = f"You spent {_minutes(total)} at the cards in the last {MONTH} days"
@@ -189,7 +189,7 @@ def _histogram(
     subtitle: str,
     x_label: str,
 ) -> Plot:
-    """Cards by value. A value on an edge belongs to the bin above, the last edge to the last bin."""
+    """Return the histogram. A value on an edge belongs to the bin above, the last edge to the last bin."""
     places = [min(sum(value >= edge for edge in edges[1:]), len(names) - 1) for value in values]
     counts = [places.count(place) for place in range(len(names))]
     told = ", ".join(f"{label}: {n}" for label, n in zip(names, counts, strict=True) if n)

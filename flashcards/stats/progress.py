@@ -1,4 +1,4 @@
-"""Cards on the Progress page: recall and aim, the slider with its workload, fitted parameters, charts."""
+"""The cards' section of the Progress page: recall, retention slider with its workload, fit, charts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from study.store.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
 from study.text.templates import render
 from study.web import form_event
 
-SIMULATED_CARDS, SIMULATED_DAYS = 100, 60  # as many as are simulated while a slider moves
+SIMULATED_CARDS, SIMULATED_DAYS = 100, 60  # small enough to simulate while a slider moves
 MEASURES = (
     ("log_loss", "log loss", "lower"),
     ("rmse_bins", "RMSE in bins", "lower"),
@@ -30,13 +30,13 @@ MEASURES = (
 
 @dataclass(frozen=True, kw_only=True)
 class CardSection:
-    """See `study.ports.sections.Section`."""
+    """The cards' section; implements `study.ports.activities.Section`."""
 
     exercise: CardExercise
     name: str = "cards"
 
     def html(self, visit: Visit) -> Markup:
-        """Recall, the slider and what was fitted; before the first rating, too, one can choose an aim."""
+        """Render recall, the retention slider and the fit; the slider works before the first rating, too."""
         history = self._history(visit)
         scheduling = history.scheduling
         self.exercise.fitting.consider(visit.profile.id)
@@ -54,7 +54,7 @@ class CardSection:
         return Markup(shown)
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
-        """The workload, then every chart of the chosen part."""
+        """Yield the workload chart, then every chart of the chosen scope."""
         history = self._history(visit)
         if not history.reviews:
             return
@@ -65,7 +65,7 @@ class CardSection:
             yield from card_figures(part, decks, self.exercise.concepts, scope=scope)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
-        """The slider, its button, the choice of a part, and a look at a fit that is running."""
+        """Handle the slider, its button, the choice of a scope, and the polling of a running fit."""
         match event.get("act"):
             case "retention":
                 values = self._workload(visit, _retention(event))
@@ -82,7 +82,7 @@ class CardSection:
         return None
 
     def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
-        """Store an aim; what is said about it changes, and the charts are drawn anew."""
+        """Store a desired retention; the texts about it are rendered and the charts drawn again."""
         self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
         values = self._workload(visit, aim)
         parts = {
@@ -104,7 +104,7 @@ class CardSection:
         )
 
     def _part(self, history: CardHistory, scope: str) -> tuple[CardHistory, str]:
-        """The cards that a scope such as `deck:qlora` names, and how a chart calls them; else all cards."""
+        """Return the cards of a scope such as `deck:qlora` and the scope's name in charts; else all cards."""
         kind, _, chosen = scope.partition(":")
         decks = self.exercise.reviews.decks
         if kind == "deck" and chosen in decks.titles:
@@ -115,7 +115,7 @@ class CardSection:
         return history, "all cards"
 
     def _scopes(self, history: CardHistory) -> list[tuple[str, list[tuple[str, str]]]]:
-        """The decks and concepts that have a rating."""
+        """List the decks and concepts that have a rating."""
         decks = self.exercise.reviews.decks
         seen = [decks.by_id[card] for card in history.memories]
         titles = {card.deck for card in seen}

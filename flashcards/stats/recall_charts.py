@@ -1,4 +1,4 @@
-"""The charts of recall: against what was aimed at, against what FSRS expected, by deck and by concept."""
+"""Charts of recall: against the desired retention, against FSRS's predictions, by deck and by concept."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,7 +24,7 @@ DOTS = "A dot is a measured share, its line the 95 % interval (Wilson)."
 
 
 def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
-    """Recall by week against the target; nothing before a card came back after a day."""
+    """Yield recall by week against the target; nothing before a card came back after a day."""
     weeks = recall_by_week(history)
     if not weeks:
         return
@@ -55,7 +55,7 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
 
 
 def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
-    """Recall by elapsed time, beside what FSRS expected of the same reviews."""
+    """Yield the forgetting curve: recall by elapsed time, next to FSRS's predictions for the same reviews."""
     bins = forgetting(history)
     if not bins:
         return
@@ -91,7 +91,7 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
 
 
 def subject_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, scope: str) -> Iterator[Plot]:
-    """Recall and time by deck and by concept."""
+    """Yield recall and time by deck and by concept."""
     target = history.scheduling.desired_retention
     by_concept = {concepts.name(key): share for key, share in recall_by_concept(history, decks).items()}
     yield from _recall_rows("retention-by-deck", "deck", recall_by_deck(history, decks), target, scope)

@@ -1,4 +1,4 @@
-"""What the card log adds up to: days, recall, time. Pure functions; the charts show these."""
+"""Statistics of the review log: days, recall, time. Pure functions; the charts show their results."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -18,35 +18,35 @@ from study.store.cards import CardReview
 Subject = TypeVar("Subject", date, str)
 DayOf = Callable[[datetime], date]
 
-WEEKS = 12  # that recall is counted over
+WEEKS = 12  # over which recall is counted
 
-# Ends of the elapsed times that are put together, in days: about twice as long each time, as intervals grow.
+# Upper edges of the bins of elapsed time, in days: each is about twice the last, because intervals grow.
 ELAPSED_ENDS = (1, 2, 4, 7, 14, 30, 60, 120, 240, 36_500)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CardHistory:
-    """One learner's cards, or a part of them, at one moment."""
+    """One learner's review log and memory states, for all cards or some, at one moment."""
 
     reviews: tuple[CardReview, ...]
     memories: Mapping[str, Memory]
     scheduling: Scheduling
     now: datetime
     day_of: DayOf
-    """Which study day a moment belongs to."""
+    """Maps a moment to its study day."""
 
     @cached_property
     def recalls(self) -> list[Recall]:
-        """Every prediction of the scheduler beside what happened."""
+        """The scheduler's predictions with their outcomes."""
         return recalls(self.reviews, self.scheduling)
 
     @property
     def today(self) -> date:
-        """The study day of this moment."""
+        """The current study day."""
         return self.day_of(self.now)
 
     def of(self, card_ids: Iterable[str]) -> "CardHistory":
-        """The part about some cards."""
+        """Return the history of some of the cards."""
         wanted = set(card_ids)
         return replace(
             self,
@@ -56,12 +56,12 @@ class CardHistory:
 
 
 def reviews_by_day(history: CardHistory) -> dict[date, int]:
-    """How many ratings each day had."""
+    """Count the ratings of each study day."""
     return dict(Counter(history.day_of(review.reviewed_at) for review in history.reviews))
 
 
 def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
-    """Minutes at the cards on each of the last days, today last."""
+    """Return the minutes spent on cards on each of the last days, today last."""
     spent: dict[date, float] = {history.today - timedelta(days=back): 0.0 for back in reversed(range(days))}
     for review in history.reviews:
         day = history.day_of(review.reviewed_at)
@@ -71,7 +71,7 @@ def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
 
 
 def recall_by_week(history: CardHistory) -> dict[date, Share]:
-    """The share recalled in each of the last weeks that had a review, by the week's last day."""
+    """Return the share recalled in each of the last weeks that had a review, by the week's last day."""
     outcomes: dict[date, list[bool]] = defaultdict(list)
     for recall in history.recalls:
         back = (history.today - history.day_of(recall.at)).days // 7
@@ -81,34 +81,34 @@ def recall_by_week(history: CardHistory) -> dict[date, Share]:
 
 
 def recall_lately(history: CardHistory) -> Share | None:
-    """The share recalled in these weeks; needs no prediction, and so no replay of the whole log."""
+    """Return the share recalled over these weeks; it needs no predictions, so the log isn't replayed."""
     since = history.today - timedelta(days=7 * WEEKS)
     recent = (r for r in after_a_day(history.reviews) if history.day_of(r.reviewed_at) > since)
     return share_of([review.rating >= REMEMBERED for review in recent])
 
 
 def recall_by_deck(history: CardHistory, decks: Decks) -> dict[str, Share]:
-    """The share recalled of each deck, weakest first."""
+    """Return the share recalled per deck, weakest first."""
     return _by_subject(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
 
 
 def recall_by_concept(history: CardHistory, decks: Decks) -> dict[str, Share]:
-    """The share recalled of each concept, weakest first."""
+    """Return the share recalled per concept, weakest first."""
     return _by_subject(history, decks.concepts_of)
 
 
 def minutes_by_deck(history: CardHistory, decks: Decks) -> dict[str, float]:
-    """Minutes spent on each deck, longest first."""
+    """Return the minutes spent per deck, longest first."""
     return _minutes(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
 
 
 def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
-    """Minutes spent on each concept, longest first; a card about two counts half for each."""
+    """Return the minutes spent per concept, longest first; a card about two counts half for each."""
     return _minutes(history, decks.concepts_of)
 
 
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
-    """Cards that come due on each of the coming days, today first; what is overdue counts for today."""
+    """Count the cards due on each of the coming days, today first; overdue cards count for today."""
     due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
     for memory in history.memories.values():
         day = max(history.day_of(memory.due), history.today)
@@ -118,7 +118,7 @@ def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
 
 
 def recall_now(history: CardHistory) -> list[float]:
-    """For each card, the chance that it would be recalled now."""
+    """Return the retrievability of each card now, from 0 to 1."""
     return [
         retrievability(memory, now=history.now, scheduling=history.scheduling)
         for memory in history.memories.values()
@@ -127,19 +127,19 @@ def recall_now(history: CardHistory) -> list[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class ElapsedBin:
-    """Reviews after about the same time: what happened, and what the model expected."""
+    """A bin of reviews by elapsed time: the observed recall and the model's mean prediction."""
 
     low_days: int
     high_days: int
     days: float
-    """Mean elapsed time."""
+    """The mean elapsed time."""
 
     share: Share
     expected: float
 
     @property
     def label(self) -> str:
-        """`1 d`, `5–7 d`, `over 240 d`."""
+        """The label: `1 d`, `5–7 d`, `over 240 d`."""
         if self.high_days == ELAPSED_ENDS[-1]:
             return f"over {self.low_days - 1} d"
         return (
@@ -148,7 +148,7 @@ class ElapsedBin:
 
 
 def forgetting(history: CardHistory) -> list[ElapsedBin]:
-    """Recall by time since the last review."""
+    """Return recall by time since the last review."""
     found, low = [], 1
     for high in ELAPSED_ENDS:
         inside = [recall for recall in history.recalls if low <= recall.elapsed_days <= high]
@@ -162,7 +162,7 @@ def forgetting(history: CardHistory) -> list[ElapsedBin]:
 
 
 def buttons(history: CardHistory) -> tuple[list[int], list[int]]:
-    """How often each of the four buttons was pressed: on new cards, and on cards seen before."""
+    """Count the presses of each of the four buttons: on new cards, and on cards seen before."""
     counts = Counter((review.new, review.rating) for review in history.reviews)
     return [counts[True, rating] for rating in range(1, 5)], [counts[False, rating] for rating in range(1, 5)]
 

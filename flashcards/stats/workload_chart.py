@@ -1,4 +1,4 @@
-"""The chart beside the slider: what each desired retention costs, simulated."""
+"""The chart next to the slider: the simulated workload of each desired retention."""
 
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import Plan, workload
@@ -10,7 +10,7 @@ AIMS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)
 
 
 def workload_figure(plan: Plan, scheduling: Scheduling) -> Plot:
-    """Ratings a day by desired retention."""
+    """Return the chart of ratings per day by desired retention."""
     found = [
         workload(plan, Scheduling(parameters=scheduling.parameters, desired_retention=aim)) for aim in AIMS
     ]

@@ -1,1 +1,1 @@
-"""Every picture of the lab, still and live, with its finding and its words."""
+"""Every picture of the lab, static and live, with its finding and its texts."""

@@ -1,4 +1,4 @@
-"""A memory chart: stacked bars, and beside or under them the key that reads the chosen bar out."""
+"""A memory chart: stacked bars, with a legend next to or below them that reads the chosen bar out."""
 
 from dataclasses import dataclass
 
@@ -24,16 +24,16 @@ LABEL_TO_AXIS_NAME = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class StackedBars:
-    """Memory by rank or by bit width."""
+    """Stacked bars of memory by rank or by bit width."""
 
     bars: tuple[Bar, ...]
     components: tuple[tuple[str, str], ...]
-    """Field of the ledger and its name in the key, bottom first."""
+    """Field of the ledger and its name in the legend, bottom first."""
 
     x_label: str
     key_title: str
     footnote: str
-    """What was measured, and where; beside a diamond when anything was."""
+    """What was measured, and where; next to a diamond when anything was."""
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
@@ -65,7 +65,7 @@ class StackedBars:
             self._key(sheet, area.right + KEY_GAP, sheet.width - EDGE, top + 4)
 
     def _box(self, sheet: Sheet, top: float) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the plotting area."""
+        """Return left, top, right and bottom of the plotting area, in points."""
         bottom = top + PLOT_NARROW if sheet.narrow else sheet.height - self._below(sheet.width)
         labels = Scale.of(self.bars, bottom - top).ticks().values()
         left = EDGE + max(text_width(label) for label in labels) + 6
@@ -75,7 +75,7 @@ class StackedBars:
         return max(bar.label_lines for bar in self.bars)
 
     def _below(self, width: float) -> float:
-        """Tick labels, the axis name, and the footnote."""
+        """Return the height of tick labels, axis name and footnote, in points."""
         lines = self._label_lines() + len(self._footnote_lines(width))
         return lines * TEXT_LEADING + LABEL_TO_AXIS_NAME + 13
 
@@ -106,7 +106,7 @@ class StackedBars:
         return next(bar for bar in self.bars if bar.chosen)
 
     def _key(self, sheet: Sheet, left: float, right: float, top: float) -> None:
-        """Name and size of every component of the chosen bar, in the order of the stack."""
+        """Draw name and size of every component of the chosen bar, in the order of the stack."""
         y = top + TEXT_SIZE - 2
         sheet.text(left, y, self.key_title, bold=True)
         values = self._chosen_values()

@@ -1,4 +1,4 @@
-"""The conditions under which a plot's numbers hold, in one line."""
+"""Captions: the conditions under which a plot's numbers hold, in one line."""
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.ledger import Compute
@@ -10,12 +10,12 @@ NAME_POINTS = 190.0  # about 27 characters: hub ids are longer than a title can 
 
 
 def model_name(name: str) -> str:
-    """A catalogue name, or the last part of a path or hub id, short enough to stand in a line."""
+    """Return a catalogue name, or the last part of a path or hub id, shortened to fit in a line."""
     return shortened(name.rstrip("/").rsplit("/", 1)[-1] or name, NAME_POINTS)
 
 
 def conditions(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, fixed: str) -> str:
-    """What memory depends on besides the free axis; `fixed` is the other one's value."""
+    """Return what memory depends on besides the free axis; `fixed` is the other axis's value."""
     return (
         f"{model_name(shape.name)}, {fixed}, {TARGET_LABELS[spec.targets]}, batch {spec.batch}, "
         f"longest row {row.tokens:,} tokens, computing in {compute}"

@@ -1,7 +1,7 @@
-"""Small drawings as SVG: boxes, hatched weights, and charts with straight or logarithmic scales.
+"""Small drawings as SVG: boxes, hatched weights, and charts with linear or logarithmic scales.
 
-A drawing is 400 units wide, so that on a phone a unit is about a pixel and text stays readable. Colours are
-classes of `study/static/figures.css`, so that one drawing serves light and dark pages.
+A drawing is 400 units wide, so on a phone a unit is about a pixel and text stays readable. Colours are
+classes of `study/static/figures.css`, so one drawing serves light and dark pages.
 """
 
 import math
@@ -26,7 +26,7 @@ Anchor = Literal["start", "middle", "end"]
 
 
 def drawing(height: float, *parts: str, width: float = WIDTH) -> Markup:
-    """The whole picture. Its host names it, hence hidden from a screen reader here."""
+    """Render the whole picture. Its host page names it, so it is hidden from screen readers here."""
     return Markup(
         element(
             "svg", *parts,
@@ -37,12 +37,12 @@ def drawing(height: float, *parts: str, width: float = WIDTH) -> Markup:
 
 
 def box(x: float, y: float, width: float, height: float, look: str, **more: str | float | None) -> str:
-    """A rectangle; `look` is its classes."""
+    """Render a rectangle; `look` is its CSS classes."""
     return element("rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look, **more)
 
 
 def hatched(x: float, y: float, width: float, height: float) -> str:
-    """Frozen weights: slate with a hatch."""
+    """Render frozen weights: a slate box with hatching."""
     pieces = []
     for offset in range(HATCH_GAP, int(width + height), HATCH_GAP):
         left, right = max(0.0, offset - height), min(width, float(offset))
@@ -52,17 +52,17 @@ def hatched(x: float, y: float, width: float, height: float) -> str:
 
 
 def line(points: Sequence[Point], look: str = "line ink") -> str:
-    """A line through points."""
+    """Render a line through points."""
     return element("path", d=path_data([points]), class_=look)
 
 
 def dots(points: Iterable[Point], look: str, *, radius: float = 4) -> str:
-    """Filled marks."""
+    """Render filled marks."""
     return "".join(element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
 
 
 def diamond(x: float, y: float, *, size: float = 7) -> str:
-    """A published number."""
+    """Render the mark of a published number."""
     corners = path_data([[(x - size, y), (x, y - size), (x + size, y), (x, y + size), (x - size, y)]])
     return element("path", d=corners, class_="published")
 
@@ -70,7 +70,7 @@ def diamond(x: float, y: float, *, size: float = 7) -> str:
 def words(
     x: float, y: float, text: str, *, anchor: Anchor = "start", soft: bool = False, bold: bool = False
 ) -> str:
-    """One line of text, its baseline at `y`."""
+    """Render one line of text, its baseline at `y`."""
     return element(
         "text",
         escape(text, quote=False),
@@ -85,7 +85,7 @@ def words(
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """From a value to a place on the page."""
+    """A linear or logarithmic map from a value to a coordinate on the page."""
 
     low: float
     high: float
@@ -100,11 +100,11 @@ class Scale:
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
     def clipped(self, value: float) -> float:
-        """The same, held inside the scale."""
+        """Return the coordinate of `value`, clamped to the scale."""
         return self(min(max(value, self.low), self.high))
 
     def ticks(self, about: int = 5) -> tuple[float, ...]:
-        """Round values; on a logarithmic scale the powers of ten."""
+        """Return round values; on a logarithmic scale the powers of ten."""
         if not self.log:
             return nice_ticks(self.low, self.high, about=about)
         powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
@@ -112,7 +112,7 @@ class Scale:
 
 
 def plain(value: float) -> str:
-    """A tick as short as it can be read."""
+    """Format a tick in as few characters as possible."""
     return f"{value:,.6g}"
 
 
@@ -129,7 +129,7 @@ class Chart:
     y_about: int = 4
 
     def axes(self) -> str:
-        """Grid, tick labels and axis names."""
+        """Render grid, tick labels and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
         parts = [words(4, top - 10, self.y_label, soft=True)]
         for value in self.y.ticks(self.y_about):
@@ -145,7 +145,7 @@ class Chart:
         return "".join(parts)
 
     def at(self, points: Iterable[Point]) -> list[Point]:
-        """Values to places."""
+        """Map values to coordinates."""
         return [(self.x(x), self.y(y)) for x, y in points]
 
 
@@ -163,7 +163,7 @@ def chart(
     x_ticks: Sequence[tuple[float, str]] = (),
     y_format: Callable[[float], str] = plain,
 ) -> Chart:
-    """A chart as wide as the drawing, `height` high with its labels."""
+    """Build a chart as wide as the drawing and `height` units high with its labels."""
     low, high = y_span if y_log else nice_span(*y_span, about=4)
     return Chart(
         x=Scale(low=x_span[0], high=x_span[1], start=left, end=WIDTH - right, log=x_log),

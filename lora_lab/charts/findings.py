@@ -1,4 +1,4 @@
-"""What the memory plots show, in words: titles, footnotes and descriptions, all made of the numbers drawn."""
+"""The memory plots in words: titles, footnotes and descriptions, all derived from the numbers drawn."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ NAMES = {field: SHORT_NAMES.get(field, name) for field, name in COMPONENTS}
 
 
 def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:
-    """The title of memory by rank: whether the chosen rank costs anything worth naming."""
+    """Return the title of memory by rank: whether the chosen rank costs a notable amount."""
     here, first = by_rank[rank], by_rank[min(by_rank)]
     total = as_bytes(here.total_bytes)
     growth = {each: percent_above(ledger.total_bytes, first.total_bytes) for each, ledger in by_rank.items()}
@@ -34,7 +34,7 @@ def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:
 
 
 def of_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
-    """The title of memory by bit width: what fewer bits save, and what they can't."""
+    """Return the title of memory by bit width: what fewer bits save, and what they can't."""
     here, sixteen = by_bits[bits], by_bits["bf16"]
     total, stored = here.total_bytes, here.weights + here.constants
     if bits in ("fp32", "bf16"):
@@ -56,7 +56,7 @@ def of_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
 
 
 def _two_largest(ledger: Ledger) -> tuple[str, str]:
-    """The two components that matter most, larger first, and their share."""
+    """Return the two largest components, larger first, and their share of the total."""
     sizes = {field: int(getattr(ledger, field)) for field in NAMES}
     first, second = sorted(sizes, key=sizes.__getitem__, reverse=True)[:2]
     return f"{NAMES[first]} and {NAMES[second]}", share(sizes[first] + sizes[second], ledger.total_bytes)
@@ -69,7 +69,7 @@ def _more(total: int, first: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """`75 %`; never rounded to all or nothing."""
+    """Return `75 %`; never round a part to 0 % or 100 %."""
     percent = 100 * part / whole
     if 99.5 <= percent < 100:
         return "over 99 %"
@@ -77,16 +77,16 @@ def share(part: float, whole: float) -> str:
 
 
 def gap(percent: float) -> str:
-    """A measured value against the computed one."""
+    """Return the relative gap between a measured value and the computed one."""
     if abs(percent) < 0.05:
         return "exactly as computed" if percent == 0 else "within 0.1 % of computed"
     return f"{abs(percent):.1f} % {'above' if percent > 0 else 'below'} computed"
 
 
 def footnote(runs: Sequence[Measured], computed: Sequence[int], chosen: Sequence[int]) -> str:
-    """What the diamonds are.
+    """Return the footnote that explains the diamonds.
 
-    `computed` holds the total of each run's bar, `chosen` the positions of the runs on the chosen bar.
+    `computed` holds the total bytes of each run's bar, `chosen` the positions of the runs on the chosen bar.
     """
     if not runs:
         return "Computed. No run with these settings has been measured yet."
@@ -99,7 +99,7 @@ def footnote(runs: Sequence[Measured], computed: Sequence[int], chosen: Sequence
 
 
 def _gaps(gaps: Sequence[float]) -> str:
-    """One run's gap, or the range of several: `2 runs, 0.4 % below to 1.0 % above computed`."""
+    """Return one run's gap, or the range of several: `2 runs, 0.4 % below to 1.0 % above computed`."""
     low, high = gap(min(gaps)), gap(max(gaps))
     runs = f"{len(gaps)} runs, " if len(gaps) > 1 else ""
     return runs + (low if low == high else f"{low.removesuffix(' computed')} to {high}")
@@ -113,7 +113,7 @@ def _steps(runs: Sequence[Measured]) -> str:
 
 
 def listed(ledger: Ledger) -> str:
-    """The components of a bar, largest first, as far as they matter."""
+    """Return the three largest components of a bar, largest first."""
     sizes = {name: int(getattr(ledger, field)) for field, name in NAMES.items()}
     ordered = sorted(sizes, key=sizes.__getitem__, reverse=True)
     return ", ".join(f"{name} {as_bytes(sizes[name])}" for name in ordered[:3])

@@ -13,22 +13,22 @@ from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
 
 Plane = tuple[str, Variant]
-"""Ranks x bit widths, with the other two things that a grid varies fixed."""
+"""A plane of ranks x bit widths: the target set and the variant, which it holds fixed."""
 
 
 def planes(arms: Iterable[Arm]) -> list[Plane]:
-    """Every pair of target set and variant in a grid, in its order."""
+    """Return every pair of target set and variant in a grid, in its order."""
     return list(dict.fromkeys((arm.setting.targets, arm.setting.variant) for arm in arms))
 
 
 def plane_at(arms: Iterable[Arm], number: int) -> Plane:
-    """The plane with this number, or the first, as an address that anyone typed may ask for any."""
+    """Return the plane with this number, else the first, because a typed address may contain any number."""
     found = planes(arms)
     return found[number] if 0 <= number < len(found) else found[0]
 
 
 def grid_plots(arms: Sequence[Arm], plane: Plane) -> Iterator[Plot]:
-    """The plots that what has finished so far is enough for; loss against memory shows all planes."""
+    """Yield the plots for which enough cells have finished; loss against memory covers all planes."""
     here = [arm for arm in arms if (arm.setting.targets, arm.setting.variant) == plane]
     view = View(arms=tuple(at_best_rate(here)), conditions=grid_conditions(here))
     for measure in MEASURES:

@@ -1,4 +1,4 @@
-"""Three heat maps of a grid on ranks x bit widths: held-out loss, peak memory, seconds a step."""
+"""Three heat maps of a grid on ranks x bit widths: held-out loss, peak memory, seconds per step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ Unit = tuple[str, float, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One thing that a heat map shows."""
+    """One quantity that a heat map shows."""
 
     name: Literal["loss", "memory", "seconds"]
     value: Callable[[Arm], float | None]
     unit: Callable[[Sequence[float]], Unit]
-    """For the values of a map."""
+    """The unit for the values of a map."""
 
     title: Callable[[View], str]
     shown: str
@@ -32,12 +32,12 @@ class Measure:
     footnote: Callable[[View], str]
 
     def known(self, view: View) -> list[float]:
-        """The values that there are."""
+        """Return the values of the arms that have one."""
         return [value for arm in view.arms if (value := self.value(arm)) is not None]
 
 
 def heat_map(view: View, measure: Measure) -> Plot:
-    """Ranks across, bit widths down."""
+    """Plot a heat map with ranks across and bit widths down."""
     arms = {(arm.setting.bits, arm.setting.rank): arm for arm in view.arms}
     bits = [each for each in BITS if any(key[0] == each for key in arms)]
     ranks = sorted({key[1] for key in arms})
@@ -73,7 +73,7 @@ def _tile(arm: Arm | None, view: View, measure: Measure, size: float, form: str)
 
 
 def _second_line(arm: Arm, form: str, measure: Measure) -> tuple[str, ...]:
-    """How many seeds a value is of while some are missing; else half their range."""
+    """Return how many seeds the value covers while some are missing; else half their range."""
     if len(arm.losses) < len(arm.cells):
         return (f"{len(arm.losses)} of {len(arm.cells)}",)
     if measure.name != "loss" or len(arm.losses) < 2:
@@ -118,7 +118,7 @@ def _listed(view: View, measure: Measure, size: float, form: str) -> str:
 
 
 def loss_format(values: Sequence[float]) -> str:
-    """A third digit where two can't tell the values apart."""
+    """Return a format with a third digit where two digits can't distinguish the values."""
     return "{:.2f}" if len(values) < 2 or max(values) - min(values) >= 0.1 else "{:.3f}"
 
 
@@ -140,14 +140,14 @@ def _second_unit(values: Sequence[float]) -> Unit:
 
 
 def _loss_title(view: View) -> str:
-    """The lowest loss, and how many of the others seeds could not tell from it."""
+    """Return the lowest loss, and how many of the others seed noise can't separate from it."""
     best, *others = sorted((arm for arm in view.arms if arm.losses), key=attrgetter("mean_loss"))
     claim = f"Held-out loss is lowest at {name_of(best.setting)}: {best.mean_loss:.2f}"
     if not others:
         return claim
     if all(len(arm.losses) < 2 for arm in (best, *others)):
         return f"{claim}, on one seed, which can't tell close cells apart"
-    # The best one is picked by its loss, so every pair counts as compared.
+    # The best arm is selected by its loss, so every pair counts as a comparison (multiple testing).
     comparisons = (len(others) + 1) * len(others) // 2
     verdicts = [compare(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
     close = sum(verdict != "differ" for verdict in verdicts)
@@ -179,7 +179,7 @@ def _seconds_title(view: View) -> str:
 
 
 def _times(ratio: float) -> str:
-    """In words where a factor of 1.0 would be read as none."""
+    """Return a ratio in words; "about" where a factor of 1.0 would read as no change."""
     return f"{ratio:.2g} times" if ratio >= 1.05 else "about"
 
 
@@ -188,7 +188,7 @@ def _loss_footnote(view: View) -> str:
 
 
 def memory_footnote(view: View) -> str:
-    """What of the peaks is measured."""
+    """Return which of the peaks are measured."""
     shared = [cell for arm in view.arms for cell in arm.cells if cell.group_peak_bytes]
     if not shared:
         return "Measured: the highest peak of a cell's seeds. Lighter is less."

@@ -1,4 +1,4 @@
-"""What the plots of a grid share: which arms they show, under which conditions, and what they call them."""
+"""What the plots of a grid share: their arms, the conditions, and the names of settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ class View:
 
 
 def name_of(setting: Setting) -> str:
-    """`r=8, nf4-dq`."""
+    """Return `r=8, nf4-dq`."""
     return f"r={setting.rank}, {setting.bits}"
 
 
 def naming(arms: Sequence[Arm]) -> Callable[[Setting], str]:
-    """Short names for settings: `r8 nf4-dq`, and what else the grid varies."""
+    """Return a function that names a setting: `r8 nf4-dq`, plus whatever else the grid varies."""
     also = [field for field in ("targets", "variant") if len({getattr(a.setting, field) for a in arms}) > 1]
 
     def words(setting: Setting) -> str:
@@ -35,7 +35,7 @@ def naming(arms: Sequence[Arm]) -> Callable[[Setting], str]:
 
 
 def grid_conditions(arms: Sequence[Arm]) -> str:
-    """What all cells share, how many seeds there are, and where it was measured."""
+    """Return what all cells share, the number of seeds, and where the grid was measured."""
     cells = [cell for arm in arms for cell in arm.cells]
     spec = cells[0].spec
     seeds = len({cell.spec.seed for cell in cells})
@@ -54,7 +54,7 @@ def grid_conditions(arms: Sequence[Arm]) -> str:
 
 
 def _shared(arms: Sequence[Arm]) -> list[str]:
-    """Target set and variant, where there is one only and it is not the usual one."""
+    """Return target set and variant, where the grid has only one and it is not the default."""
     targets = {arm.setting.targets for arm in arms}
     variants = {arm.setting.variant for arm in arms}
     words = [TARGET_LABELS[each] for each in targets] if len(targets) == 1 else []

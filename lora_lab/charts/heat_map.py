@@ -1,13 +1,13 @@
-"""A heat map: tiles on two axes, each with its value written in it, or a word where there is none."""
+"""A heat map: tiles on two axes, each with its value written in it, or a word where the value is missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, shortened, text_width, wrapped
 
-# Light to dark in one hue, so that order survives any colour blindness and a grey printer.
+# Light to dark in one hue, so the order survives any colour blindness and a grey printer.
 LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)
-# Not INK and PAPER, which a page replaces by its own: tiles keep their colours on a dark page, so do words.
+# Not INK and PAPER, which a page replaces: tiles keep their colours on a dark page, and so must their text.
 DARK_WORDS, LIGHT_WORDS = "#010101", "#fefefe"
 TILE_HEIGHT = 42.0
 GAP = 2.0
@@ -22,16 +22,16 @@ class Tile:
     """One cell of the map."""
 
     value: float | None
-    """Decides the colour; None leaves the tile empty."""
+    """Sets the colour; None leaves the tile empty."""
 
     words: tuple[str, ...]
-    """The value, then what else is worth saying when there is room; or why there is no value."""
+    """The value, then further text if there is room; or why the value is missing."""
 
     computed: bool = False
-    """With a dashed outline: not measured."""
+    """Drawn with a dashed outline: computed, not measured."""
 
     marked: bool = False
-    """With a heavy outline: the one that the title speaks of."""
+    """Drawn with a heavy outline: the tile that the title names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class TileMap:
     columns: tuple[str, ...]
     rows: tuple[str, ...]
     tiles: tuple[tuple[Tile, ...], ...]
-    """One tuple of tiles for each row."""
+    """One tuple of tiles per row."""
 
     x_label: str
     y_label: str
@@ -51,7 +51,7 @@ class TileMap:
     footnote: str
     tile_height: float = TILE_HEIGHT
     span: tuple[float, float] | None = None
-    """Values that get the lightest and the darkest tile; None for the lowest and highest there are."""
+    """Values of the lightest and the darkest tile; None for the lowest and highest value."""
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
@@ -80,7 +80,7 @@ class TileMap:
         sheet.paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
 
     def _turned_for(self, width: float) -> "TileMap":
-        """Columns and rows changed over where the columns would be too narrow for what is written in them."""
+        """Return the map with rows and columns swapped if the columns would be too narrow for their text."""
         widest = max(text_width(tile.words[0]) for row in self.tiles for tile in row)
         names = max(text_width(name) for name in self.rows)
         room = (width - 2 * EDGE - names - 8) / len(self.columns)
@@ -100,7 +100,7 @@ class TileMap:
         corners = [(left, high), (right, high), (right, low), (left, low)]
         words = [line for line in tile.words if text_width(line) <= right - left - 2] or [*tile.words[:1]]
         if tile.value is not None and text_width(words[0]) > width:
-            words = []  # the colour still tells, and the table has the number
+            words = []  # the colour still shows the value, and the table has the number
         if tile.value is None:
             sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
             colour = INK
@@ -122,27 +122,27 @@ class TileMap:
             )
 
     def _share(self, value: float) -> float:
-        """Where a value lies between the lowest and the highest."""
+        """Return the value's position between the lowest (0) and the highest (1)."""
         values = [tile.value for row in self.tiles for tile in row if tile.value is not None]
         low, high = self.span or (min(values), max(values))
         return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.25
 
 
 def shade(share: float) -> str:
-    """The colour of a value that lies this far between the lowest (0) and the highest (1)."""
+    """Return the colour of a value at this position between the lowest (0) and the highest (1)."""
     start, end, part = (LOW, MIDDLE, 2 * share) if share < 0.5 else (MIDDLE, HIGH, 2 * share - 1)
     mixed = (round(a + (b - a) * part) for a, b in zip(start, end, strict=True))
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
 def words_on(fill: str) -> str:
-    """The ink that contrasts more with this fill; it is always 4.5 : 1 or more."""
+    """Return the text colour with the higher contrast on this fill; it is always 4.5 : 1 or more."""
     pair = (DARK_WORDS, LIGHT_WORDS)
     return max(pair, key=lambda ink: contrast(ink, fill))
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours (WCAG 2.2)."""
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
 

@@ -1,4 +1,4 @@
-"""Straight lines on log-log paper: a count for each rank, the chosen one marked."""
+"""Straight lines on log-log axes: a count for each rank, the chosen rank marked."""
 
 import math
 from collections.abc import Sequence
@@ -30,24 +30,24 @@ DECADES = ("1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M", "1B", "10
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One set of target matrices."""
+    """The line of one set of target matrices."""
 
     label: str
     counts: tuple[int, ...]
-    """For each rank of the picture."""
+    """One per rank of the picture."""
 
     chosen: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankLines:
-    """Counts by rank; both axes logarithmic, so that "twice the rank, twice the count" is a straight line."""
+    """Counts by rank on log-log axes, where "twice the rank, twice the count" is a straight line."""
 
     ranks: tuple[int, ...]
     lines: tuple[Line, ...]
     rank: int
     answer: tuple[str, str]
-    """What the mark says, in two short lines."""
+    """The text of the mark, in two short lines."""
 
     y_label: str
 
@@ -107,17 +107,17 @@ class _LogLog:
         self.axes.set_ylim(*upwards)
 
     def x(self, rank: float) -> float:
-        """Points from the left edge of the sheet."""
+        """Return points from the left edge of the sheet."""
         low, high = self.across
         return self.left + (math.log2(rank) - low) / (high - low) * (self.right - self.left)
 
     def y(self, count: float) -> float:
-        """Points from the top edge of the sheet."""
+        """Return points from the top edge of the sheet."""
         low, high = self.upwards
         return self.bottom - (math.log10(count) - low) / (high - low) * (self.bottom - self.top)
 
     def scales(self, decades: Sequence[int], ranks: Sequence[int], chosen: int) -> None:
-        """Grid, tick labels and the name of the horizontal axis; the vertical one is named above."""
+        """Draw grid, tick labels and the name of the horizontal axis; the vertical one is named above."""
         for power in decades:
             self.axes.plot(self.across, [power, power], color=INK, alpha=FAINT, lw=0.8)
             self.sheet.text(self.left - 6, self.y(10.0**power) + 4, DECADES[power], align="right", soft=True)
@@ -134,7 +134,7 @@ class _LogLog:
         self.sheet.text((self.left + self.right) / 2, self.bottom + 32, "rank", align="center", soft=True)
 
     def counts(self, ranks: Sequence[int], line: Line) -> None:
-        """One set's line: solid with open marks when chosen, else dashed and light."""
+        """Draw one target set's line: solid with open marks when chosen, else dashed and light."""
         across, up = [math.log2(rank) for rank in ranks], [math.log10(count) for count in line.counts]
         if line.chosen:
             self.axes.plot(
@@ -144,7 +144,7 @@ class _LogLog:
             self.axes.plot(across, up, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
 
     def mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
-        """The chosen rank, with guides to both axes that end before they would cross the answer."""
+        """Mark the chosen rank, with guides to both axes that end before they would cross the answer."""
         x, y = self.x(rank), self.y(count)
         start = keep_off[0] if y < keep_off[1] else self.left
         guides = ([start, x, x], [y, y, self.bottom])
@@ -155,7 +155,7 @@ class _LogLog:
         )
 
     def answer(self, lines: tuple[str, str]) -> tuple[float, float]:
-        """What the mark says, in the upper left corner, which rising lines leave free; where that ends."""
+        """Draw the mark's text in the upper left corner, which rising lines leave free; return its end."""
         x, y = self.left + 12, self.top + 10
         width = max(text_width(lines[0], bold=True, size=ANSWER_SIZE), text_width(lines[1]))
         self.sheet.line([x], [y], color=BLUE, marker="o", ms=9, mfc=PAPER, mew=2.6)
@@ -164,7 +164,7 @@ class _LogLog:
         return x + 11 + width + 8, y + 5 + TEXT_LEADING + 7
 
     def end_labels(self, lines: Sequence[Line]) -> None:
-        """Each line's name beside its end."""
+        """Draw each line's name next to its end."""
         wanted = [self.y(line.counts[-1]) for line in lines]
         placed = spread(wanted, gap=TEXT_LEADING, low=self.top, high=self.bottom)
         for line, y in zip(lines, placed, strict=True):

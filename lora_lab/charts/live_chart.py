@@ -1,12 +1,12 @@
-"""Live charts: what a training has measured so far, as an SVG string that is made anew at every look.
+"""Live charts: what a training run has measured so far, as an SVG string that is rendered at every poll.
 
-    line_chart(
-        loss_series("loss", [(1, 4.61), (2, 4.20)]),
+    render_line_chart(
+        build_loss_series("loss", [(1, 4.61), (2, 4.20)]),
         title="Loss", x_label="step", y_label="loss", window=(1, 60), y_format="{:.2f}".format,
     )
 
-Size and horizontal axis don't depend on how many points have come, so nothing jumps. Colours are the page's.
-Text keeps its size in the drawing, so a phone wants `width=NARROW`.
+Size and horizontal axis don't depend on how many points have arrived, so nothing jumps. Colours are the
+page's. Text keeps its size in the drawing, so a phone needs `width=NARROW`.
 """
 
 import math
@@ -19,28 +19,28 @@ from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Form
 from lora_lab.charts.svg import element
 
 WIDE, NARROW = 560, 358
-MAX_POINTS = 300  # of one line, more than a chart is wide in pixels
-SMOOTHING = 0.8  # weight of the past: a step counts for a fifth and is forgotten after about ten
-LARGEST = 1e100  # a diverged loss beyond it is no number a chart can show
+MAX_POINTS = 300  # per line, more than a chart is wide in pixels
+SMOOTHING = 0.8  # weight of the past: a new step counts for a fifth and fades after about ten steps
+LARGEST = 1e100  # a chart can't show a diverged loss beyond it
 
 Piece = list[Point]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line. Its points are in the order of x; those that are not numbers are gaps."""
+    """One line. Its points are sorted by x; points that are not finite numbers are gaps."""
 
     label: str
-    """Stands at the line's end with its latest value; empty for none."""
+    """Drawn at the line's end with its latest value; empty for none."""
 
     points: Sequence[Point]
     colour: Colour = "ink"
     dashed: bool = False
     measured: bool = True
-    """False for what was computed beforehand."""
+    """False for values computed beforehand."""
 
     faint: bool = False
-    """For raw values behind their smoothed line."""
+    """True for raw values behind their smoothed line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,9 @@ class Mark:
 
 
 def smoothed(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[Point]:
-    """Exponential moving average, corrected for its start at nothing as in Adam (arXiv:1412.6980 section 3).
+    """Compute the exponential moving average with Adam's bias correction (arXiv:1412.6980 section 3).
 
-    A value that is not a number stays a gap and changes nothing after it.
+    A value that is not a number stays a gap and does not affect the values after it.
     """
     result: list[Point] = []
     average = weight = 0.0
@@ -69,7 +69,7 @@ def smoothed(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[Point]
 
 
 def loss_series(label: str, points: Sequence[Point], *, colour: Colour = "blue") -> tuple[Series, Series]:
-    """A noisy curve twice: as measured, faint, and smoothed."""
+    """Build a noisy curve twice: as measured, faint, and smoothed."""
     return (
         Series(label="", points=points, colour=colour, faint=True),
         Series(label=label, points=smoothed(points), colour=colour),
@@ -77,7 +77,7 @@ def loss_series(label: str, points: Sequence[Point], *, colour: Colour = "blue")
 
 
 def thinned(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Point]:
-    """At most `limit` points: both ends, and each bucket's lowest and highest, so that no spike is lost."""
+    """Return at most `limit` points: both ends and each bucket's lowest and highest, so no spike is lost."""
     if len(points) <= limit:
         return list(points)
     inner, buckets = points[1:-1], (limit - 2) // 2
@@ -100,10 +100,10 @@ def line_chart(
     from_zero: bool = False,
     width: int = WIDE,
 ) -> str:
-    """The chart as one `<svg>` element.
+    """Render the chart as one `<svg>` element.
 
-    `window` is what can be seen of the x axis: from the first to the last planned step, or a part of that;
-    without it, everything that has come. `from_zero` starts the y axis at 0, as amounts want it.
+    `window` is the visible range of the x axis: from the first to the last planned step, or a part of that;
+    without it, everything measured so far. `from_zero` starts the y axis at 0, for amounts such as bytes.
     """
     x_span = _window(series, window)
     seen = [(line, pieces) for line in series if (pieces := visible(line.points, x_span))]
@@ -128,7 +128,7 @@ def line_chart(
 
 
 def visible(points: Sequence[Point], window: tuple[float, float]) -> list[Piece]:
-    """What `window` shows: unbroken pieces, cut at its edges, together at most `MAX_POINTS` points."""
+    """Return the unbroken pieces inside `window`, cut at its edges, together at most `MAX_POINTS` points."""
     pieces = [cut for piece in _unbroken(points) if (cut := _cut(piece, window))]
     total = sum(map(len, pieces))
     if total <= MAX_POINTS:
@@ -154,7 +154,7 @@ def _is_number(point: Point) -> bool:
 
 
 def _cut(piece: Piece, window: tuple[float, float]) -> Piece:
-    """The part inside, with new end points where the line crosses an edge."""
+    """Return the part inside, with new end points where the line crosses an edge."""
     low, high = window
     inside = [point for point in piece if low <= point[0] <= high]
     for before, after in pairwise(piece):
@@ -175,7 +175,7 @@ def _y(point: Point) -> float:
 
 
 def _window(series: Sequence[Series], window: tuple[float, float] | None) -> tuple[float, float]:
-    """A range with some width, whatever was asked for."""
+    """Return a range with a positive width, whatever the caller passed."""
     if window is None:
         xs = [point[0] for line in series for point in line.points if _is_number(point)]
         window = (min(xs), max(xs)) if xs else (0.0, 1.0)
@@ -184,7 +184,7 @@ def _window(series: Sequence[Series], window: tuple[float, float] | None) -> tup
 
 
 def _latest(line: Series) -> Point | None:
-    """The last point that is a number."""
+    """Return the last point that is a number."""
     return next((point for point in reversed(line.points) if _is_number(point)), None)
 
 
@@ -194,7 +194,7 @@ def _end_label(line: Series, pieces: Sequence[Piece], y_format: Format) -> EndLa
 
 
 def _described(series: Sequence[Series], x_label: str, y_format: Format) -> str:
-    """`Latest: loss 2.31 at step 14; peak 525 MB at step 14. Computed: 527 MB.`"""
+    """Return `Latest: loss 2.31 at step 14; peak 525 MB at step 14. Computed beforehand: 527 MB.`"""
     latest = [(line, point) for line in series if line.label and (point := _latest(line))]
     measured = [f"{line.label} {y_format(y)} at {x_label} {x:g}" for line, (x, y) in latest if line.measured]
     computed = [f"{line.label} {y_format(y)}" for line, (_, y) in latest if not line.measured]
@@ -204,7 +204,7 @@ def _described(series: Sequence[Series], x_label: str, y_format: Format) -> str:
 
 
 def _svg(title: str, said: str, body: Sequence[str], width: int) -> str:
-    """Named for screen readers; its width is the page's, its shape is fixed."""
+    """Render the `<svg>`, named for screen readers; the page sets its width, its aspect ratio is fixed."""
     return element(
         "svg",
         element("title", escape(title)),

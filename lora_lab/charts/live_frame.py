@@ -1,4 +1,4 @@
-"""The frame of a live chart: its two scales, and what can be drawn into it. It knows nothing of runs."""
+"""The frame of a live chart: its two scales and what can be drawn in it. It is independent of runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ NARROW_BELOW = 450
 TEXT_SIZE, LEADING = 14, 17
 TOP, BELOW, EDGE = 36, 44, 6  # room for the axis name; for tick and axis labels; at the sides
 CHARACTER = 0.62 * TEXT_SIZE  # width of a digit or small letter in the widest of the page's fonts
-VALUE_CHARACTERS = 7  # room kept for a value, `1.25 GB`, so that 9.99 and 10.01 leave the plot where it is
+VALUE_CHARACTERS = 7  # room for a value, `1.25 GB`, so the plot does not move between 9.99 and 10.01
 SCALE_WIDTH = VALUE_CHARACTERS * CHARACTER + 7
-LABEL_SHARE = 0.36  # of the width, at most, for the names at the lines' ends
+LABEL_SHARE = 0.36  # largest share of the width for the names at the lines' ends
 LABEL_GAP = 10  # between a line's end and its name
 
 SOFT, FAINT = 0.78, 0.16  # opacities: secondary text keeps 4.5 : 1 on white and on the dark page
@@ -36,19 +36,19 @@ COLOURS: dict[Colour, str] = {  # each at least 3 : 1 on white and on the dark p
 
 @dataclass(frozen=True, kw_only=True)
 class EndLabel:
-    """What stands at the end of a line."""
+    """The label at the end of a line."""
 
     name: str
     value: str
     at: Point
     colour: Colour
     dot: bool
-    """A filled mark on the last point, because it was measured."""
+    """Whether the last point gets a filled mark, because it was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """The plotting area of a chart `width` units wide, and what its edges mean."""
+    """The plotting area of a chart `width` units wide, and the values at its edges."""
 
     width: int
     right: float
@@ -60,22 +60,22 @@ class Frame:
     bottom: float = HEIGHT - BELOW
 
     def x(self, value: float) -> float:
-        """Units from the left edge."""
+        """Return units from the left edge."""
         low, high = self.x_span
         return self.left + (value - low) / (high - low) * (self.right - self.left)
 
     def y(self, value: float) -> float:
-        """Units from the top edge."""
+        """Return units from the top edge."""
         low, high = self.y_span
         return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
     @property
     def narrow(self) -> bool:
-        """A phone's chart: fewer ticks, and a name above its value."""
+        """Whether this is a phone's chart: fewer ticks, and a name above its value."""
         return self.width < NARROW_BELOW
 
     def axes(self, x_label: str, y_label: str) -> str:
-        """Grid, tick labels and axis names."""
+        """Render grid, tick labels and axis names."""
         parts = [text(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
         for value, label in self.y_ticks:
             parts.append(self._rule(self.y(value), FAINT))
@@ -91,12 +91,12 @@ class Frame:
         return element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
     def _x_ticks(self) -> tuple[float, ...]:
-        """Whole numbers where there are any: half a step means nothing."""
+        """Return whole numbers if the range has any, because half a step has no meaning."""
         ticks = nice_ticks(*self.x_span, about=4 if self.narrow else 7)
         return tuple(tick for tick in ticks if tick == int(tick)) or ticks
 
     def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> str:
-        """One line; its pieces have gaps between them."""
+        """Render one line with gaps between its pieces."""
         return element(
             "path",
             d=path_data([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
@@ -110,9 +110,9 @@ class Frame:
         )
 
     def end_labels(self, labels: Sequence[EndLabel]) -> str:
-        """Names and latest values beside the lines' ends, kept apart from each other.
+        """Render names and latest values next to the lines' ends, kept apart from each other.
 
-        Lines that end at different places may run through each other's names; then all stand at the right.
+        Lines that end at different places may cross each other's names; then all names go to the right edge.
         """
         apart = len({label.at[0] for label in labels if label.dot}) > 1
         room = self.bottom - self.top
@@ -152,7 +152,7 @@ class Frame:
         return "".join(parts)
 
     def mark(self, value: float, label: str) -> str:
-        """A moment: an upright line with its name at the top, on the side where there is more room."""
+        """Render a moment: a vertical line with its name at the top, on the side that has more room."""
         if not self.x_span[0] <= value <= self.x_span[1]:
             return ""
         x = self.x(value)
@@ -170,7 +170,7 @@ class Frame:
         )
 
     def waiting(self) -> str:
-        """What stands in the plot until something was measured."""
+        """Render the text that fills the plot until the first measurement."""
         x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
         return text(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
 
@@ -184,7 +184,7 @@ def frame_for(
     from_zero: bool,
     width: int,
 ) -> Frame:
-    """A frame in which all `values` fit, with room at the right for the lines' names and their values."""
+    """Build a frame that fits all `values`, with room at the right for the lines' names and values."""
     rows_share_a_line = 0 if width < NARROW_BELOW else VALUE_CHARACTERS + 1
     longest = max((max(len(name) + rows_share_a_line, VALUE_CHARACTERS) for name in names), default=0)
     room = min(longest * CHARACTER + LABEL_GAP, LABEL_SHARE * width) if names else 0
@@ -195,7 +195,7 @@ def frame_for(
 
 
 def _upwards(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tuple[float, str], ...]]:
-    """Range and labelled ticks; fewer when two neighbours would read the same."""
+    """Return range and labelled ticks; fewer ticks when two neighbours would have the same label."""
     for about in (4, 3, 2, 1):
         span = nice_span(low, high, about=about)
         ticks = [(value, y_format(value)) for value in nice_ticks(*span, about=about)]
@@ -215,7 +215,7 @@ def text(
     halo: bool = False,
     then_bold: str = "",
 ) -> str:
-    """One line of text, its baseline at `y`; a halo keeps it readable across lines."""
+    """Render one line of text, its baseline at `y`; a halo keeps it readable across lines."""
     return element(
         "text",
         escape(words),
@@ -233,6 +233,6 @@ def text(
 
 
 def cut(words: str, room: float) -> str:
-    """As much of `words` as fits, with an ellipsis for the rest."""
+    """Return as much of `words` as fits in `room` units, with an ellipsis for the rest."""
     letters = max(1, int(room / CHARACTER + 1e-6))
     return words if len(words) <= letters else f"{words[: letters - 1].rstrip()}…"

@@ -1,4 +1,4 @@
-"""The scale that losses are drawn on."""
+"""The scale on which losses are drawn."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from study.plots.axis import nice_ticks
 
 
 def loss_span(values: Sequence[float]) -> Span:
-    """The range of the losses, with some room on both sides."""
+    """Return the range of the losses, with some room on both sides."""
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     return low - room, high + room
 
 
 def loss_levels(span: Span, *, about: int = 4) -> dict[float, str]:
-    """Round losses inside the range and their labels, with as many digits as tell them apart."""
+    """Return round losses inside the range and their labels, with enough digits to distinguish them."""
     ticks = nice_ticks(*span, about=about)
     for digits in range(1, 7):
         labels = {tick: f"{tick:.{digits}f}" for tick in ticks}

@@ -23,14 +23,14 @@ MEASURED_HEADER = ("measured peak (MB)", "measured against computed (%)", "measu
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One bar before it is drawn: its place on the free axis, what was computed and measured there."""
+    """One bar before it is drawn: its value on the free axis, its ledger and the runs measured there."""
 
     value: int | Bits
     ledger: Ledger
     measured: tuple[Measured, ...]
 
     def bar(self, *, chosen: bool, lower: bool) -> Bar:
-        """As it is drawn; the names of bit widths are long and stand in two rows."""
+        """Return the bar to draw; names of bit widths are long and take two rows."""
         label: tuple[str, ...] = (str(self.value),)
         if isinstance(self.value, str):
             label = (self.value, f"{bits_per_param(self.value):.3g}")
@@ -47,7 +47,7 @@ class Column:
 def memory_by_rank(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
 ) -> Plot:
-    """Peak memory for ranks 1 to 256 at the chosen bit width; `measured` differ in their rank only."""
+    """Plot peak memory for ranks 1 to 256 at the chosen bit width; `measured` runs differ in rank only."""
     fitting = _distinct(measured, compute)
     ranks = sorted({*DRAWN_RANKS, spec.rank, *(run.spec.rank for run in fitting)})
     columns = [
@@ -72,10 +72,10 @@ def memory_by_rank(
 def memory_by_bits(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
 ) -> Plot:
-    """Peak memory for each way to store the weights; `measured` differ in their bits only."""
+    """Plot peak memory for each way to store the weights; `measured` runs differ in bits only."""
     fitting = _distinct(measured, compute)
     seen = {spec.bits, *(run.spec.bits for run in fitting)}
-    # Nobody trains on fp32 weights to save memory: it is drawn only when asked for or measured.
+    # fp32 weights don't save memory, so they are drawn only when chosen or measured.
     widths = [bits for bits in BITS if bits != "fp32" or bits in seen]
     widths.sort(key=bits_per_param, reverse=True)
     columns = [
@@ -98,7 +98,7 @@ def memory_by_bits(
 
 
 def _distinct(measured: Iterable[Measured], compute: Compute) -> list[Measured]:
-    """Runs in this number type; of runs that would be drawn on one another, the first."""
+    """Return the runs in this compute type; of runs that would overlap exactly, the first."""
     found: dict[tuple[int, Bits, str, int], Measured] = {}
     for run in measured:
         if run.compute == compute:
@@ -138,7 +138,7 @@ def _plot(
 
 
 def _drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
-    """What is not zero everywhere, in the order of the stack."""
+    """Return the components that are nonzero in any column, in the order of the stack."""
     return tuple(
         (field, name)
         for field, name in COMPONENTS
@@ -156,7 +156,7 @@ def _header(
 
 
 def _rows(columns: Sequence[Column], drawn: Sequence[tuple[str, str]]) -> Iterator[tuple[Cell, ...]]:
-    """One row for a bar, or one for each run measured on it."""
+    """Yield one row per bar, or one per run measured on it."""
     nothing = ("",) * len(MEASURED_HEADER) if any(column.measured for column in columns) else ()
     for column in columns:
         axis: tuple[Cell, ...] = (column.value,)

@@ -12,14 +12,14 @@ from study.base.units import as_count, as_percent
 from study.plots.plot import Plot
 
 DRAWN_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-FORMULA = "rank\u00a0×\u00a0(d_in\u00a0+\u00a0d_out)"  # never broken over two lines
+FORMULA = "rank\u00a0×\u00a0(d_in\u00a0+\u00a0d_out)"  # no line break inside it
 DORA_FORMULA = f"{FORMULA}\u00a0+\u00a0d_out"
 LINE_LABELS: dict[str, str] = {"q+v": "q + v", "attention": "attention", "all-linear": "all linear"}
 TYPED_LABEL = "the typed names"
 
 
 def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
-    """Exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
+    """Plot exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
     chosen = counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
     ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
     by_set = _counts_of_sets(shape, ranks, spec)
@@ -55,7 +55,7 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
 
 
 def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) -> dict[str, tuple[int, ...]]:
-    """Counts by set, for the sets the model has and what is chosen."""
+    """Count trainable parameters per rank for the chosen target set and every set that the model has."""
     found: dict[str, tuple[int, ...]] = {}
     for targets in dict.fromkeys((*TARGET_SETS, spec.targets)):
         try:
@@ -74,7 +74,7 @@ def _percent(shape: ModelShape, spec: RunSpec) -> float:
 
 
 def _lines(by_set: dict[str, tuple[int, ...]], chosen: str) -> tuple[Line, ...]:
-    """One line for each different count; sets that come to the same matrices share it."""
+    """Build one line per distinct count; target sets that select the same matrices share it."""
     labels: dict[tuple[int, ...], list[str]] = {}
     for targets, line in by_set.items():
         labels.setdefault(line, []).append(LINE_LABELS.get(targets, TYPED_LABEL))

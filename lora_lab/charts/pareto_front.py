@@ -1,4 +1,4 @@
-"""What lower loss costs in memory: every setting as a point, and the front that nothing beats in both."""
+"""Loss against memory: every setting as a point, and the Pareto front of those that none beats in both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ DOT, FRONT_DOT = 6.0, 9.0
 
 
 class Box(NamedTuple):
-    """A part of the sheet, in points from its upper left corner."""
+    """An area of the sheet, in points from its upper left corner."""
 
     left: float
     right: float
@@ -39,28 +39,28 @@ class Box(NamedTuple):
     bottom: float
 
     def meets(self, other: "Box") -> bool:
-        """Whether the two have a part in common."""
+        """Return whether the two boxes share any point."""
         across = self.left <= other.right and other.left <= self.right
         return across and self.top <= other.bottom and other.top <= self.bottom
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One setting."""
+    """One setting: its peak memory in bytes and its held-out losses."""
 
     label: str
     bytes: int
     losses: tuple[float, ...]
-    """Of every seed."""
+    """One per seed."""
 
     @property
     def loss(self) -> float:
-        """Their mean."""
+        """The mean over the seeds."""
         return sum(self.losses) / len(self.losses)
 
 
 def front_of(points: Sequence[Point]) -> list[Point]:
-    """Points that no other beats in loss without more memory; smallest first."""
+    """Return the points that no other beats in loss without more memory, smallest first."""
     front: list[Point] = []
     for point in sorted(points, key=_smallest_first):
         if not front or point.loss < front[-1].loss:
@@ -74,7 +74,7 @@ def _smallest_first(point: Point) -> tuple[int, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class LossAgainstMemory:
-    """Memory across, held-out loss upwards: lower left is better in both."""
+    """A scatter plot: memory across, held-out loss upwards; lower left is better in both."""
 
     points: tuple[Point, ...]
     footnote: str
@@ -103,7 +103,7 @@ class LossAgainstMemory:
         sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
 
     def _across(self, *, room: float) -> Span:
-        """The range of memory, with room for the first label left of the first point."""
+        """Return the range of memory, with room for the first label left of the first point."""
         low, high = min(point.bytes for point in self.points), max(point.bytes for point in self.points)
         width = (high - low) or high / 2
         return low - width * min(room / (1 - min(room, 0.6)), 1.5), high + width * 0.06
@@ -122,7 +122,7 @@ class LossAgainstMemory:
         area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)
 
     def _points(self, area: Area, front: Sequence[Point]) -> list[Box]:
-        """Strokes, dots and the front's line; returns where they are, for labels to keep off."""
+        """Draw strokes, dots and the front's line; return the boxes they take, which labels avoid."""
         taken = []
         for point in self.points:
             x, ends = area.x(point.bytes), (min(point.losses), max(point.losses))
@@ -142,14 +142,14 @@ class LossAgainstMemory:
         return taken
 
     def _labels(self, area: Area, front: Sequence[Point], taken: list[Box]) -> None:
-        """The ends of the front first; then as many as can stand beside their point without touching."""
+        """Draw the labels of the front's ends first, then as many others as fit without overlap."""
         others = [point for point in self.points if point not in front]
         inner = front[1:-1]
         for point in [*dict.fromkeys((front[0], front[-1])), *inner, *others]:
             bold = point in front
             width = text_width(point.label, bold=bold)
             x, y = area.x(point.bytes), area.y(point.loss)
-            # Left of and below a point of the front no other point can be.
+            # Every area left of and below a point of the front is free of points.
             before = x - FRONT_DOT - width
             places = [(before, y + 5), (before, y + 14)] if bold else []
             places += [(x + DOT, y + 4), (before, y + 4)]

@@ -1,4 +1,4 @@
-"""Scores as a paper printed them: grey diamonds, for nothing here was computed or measured by the lab."""
+"""Scores as a paper printed them: grey diamonds, because the lab neither computed nor measured them."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ from study.plots.sheet import (
     text_width,
 )
 
-GREY = "#7A7A7A"  # published, as UX.md has it
+GREY = "#7A7A7A"  # published, as in UX.md
 BODY_WIDE, BODY_NARROW = 230.0, 250.0
 BELOW = 26.0
 
 
 def published(table: Table) -> Plot:
-    """The drawn part of a table that has one."""
+    """Plot the drawn part of a table; the table must have one."""
     drawn = table.drawn
     assert drawn is not None
     return Plot(
@@ -53,7 +53,7 @@ def _said(drawn: Drawn) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Diamonds:
-    """One grey line of diamonds a series, named at its end; a single series stands without a line."""
+    """One grey line of diamonds per series, named at its end; a single series has no line."""
 
     drawn: Drawn
 

@@ -1,4 +1,4 @@
-"""A run as its panel shows it: figures, curves, and what it was told."""
+"""A run as its panel shows it: key figures, learning curves and settings."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ MIN_WINDOW_STEPS = 4
 
 
 def title_of(spec: RunSpec) -> str:
-    """`r=8 nf4-dq on smollm2-135m`."""
+    """Return `r=8 nf4-dq on smollm2-135m`."""
     variant = "" if spec.variant == "lora" else f" {VARIANT_NAMES[spec.variant]}"
     return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
 
 
 def detail_of(spec: RunSpec) -> str:
-    """What else tells runs apart: `40 steps · lr 0.002 · seed 0`."""
+    """Return what else distinguishes runs: `40 steps · lr 0.002 · seed 0`."""
     return f"{spec.steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}"
 
 
 def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
-    """Every setting in words, in the form's order."""
+    """Return every setting as name and value, in the form's order."""
     return [
         ("model", model_name(spec.model)),
         ("weights", BITS_LABELS[spec.bits]),
@@ -46,11 +46,11 @@ def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
 
 
 SETTING_NAMES = {"bits": "weights", "targets": "adapted", "seq_len_tokens": "length"}
-"""What `settings_of` calls a field of a spec, where it is another word."""
+"""What `list_settings` calls a field of a spec, where the two differ."""
 
 
 def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: bool) -> dict[str, Markup]:
-    """Loss and memory over the steps, on axes that are there from the start."""
+    """Render loss, memory and learning rate over the steps, on axes that are fixed from the start."""
     shown = window or (1, max(2, spec.steps))
     marks = _marks(state)
     width = NARROW if narrow else WIDE
@@ -79,7 +79,7 @@ def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: boo
 
 
 def _memory_chart(state: RunState, window: Window, width: int) -> str:
-    """Of the run; of all runs together, where it shares its steps with others."""
+    """Render the memory of the run, or of all runs together when it shares its steps with others."""
     group = "group_" if state.shared_by > 1 else ""
     series = [
         Series(label="peak", points=points(state, f"{group}peak_bytes"), colour="orange"),
@@ -104,7 +104,7 @@ def _memory_chart(state: RunState, window: Window, width: int) -> str:
 
 
 def points(state: RunState, field: str) -> list[tuple[float, float]]:
-    """Step number and one measured value for each step that has it."""
+    """Return step number and one measured value for each step that has it."""
     return [(float(event["step"]), float(event[field])) for event in state.steps if field in event]
 
 
@@ -118,7 +118,10 @@ def _marks(state: RunState) -> list[Mark]:
 
 
 def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
-    """The next window: `in` halves, `out` doubles, `earlier` and `later` move by half; None is all of it."""
+    """Return the next window; None is the whole range.
+
+    `in` halves it, `out` doubles it, `earlier` and `later` move it by half its width, `all` resets it.
+    """
     first, last = window or (1.0, float(max(2, steps)))
     width = last - first
     if direction == "in":
@@ -137,7 +140,7 @@ def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
 
 
 def progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
-    """The line of figures under a running run."""
+    """Return the key figures under a run in progress."""
     latest: dict[str, Any] = state.steps[-1] if state.steps else {}
     return {
         "step": len(state.steps),

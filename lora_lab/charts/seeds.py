@@ -24,7 +24,7 @@ ABOVE = TEXT_LEADING + 8
 BELOW = TEXT_LEADING + 18
 FOOT_GAP = 12.0
 BAND = 0.16  # opacity
-LOOKS = (  # colour and mark: no mark twice; each colour is at least 3 : 1 on white and on the dark page
+LOOKS = (  # colour and mark: every mark once; each colour is at least 3 : 1 on white and on the dark page
     ("#0072B2", "o"),
     ("#D55E00", "s"),
     ("#009E73", "^"),
@@ -41,22 +41,22 @@ LOOKS = (  # colour and mark: no mark twice; each colour is at least 3 : 1 on wh
 
 @dataclass(frozen=True, kw_only=True)
 class SeedLine:
-    """One bit width."""
+    """The losses of one bit width."""
 
     label: str
     ranks: tuple[int, ...]
     losses: tuple[tuple[float, ...], ...]
-    """For each rank, the loss of every seed."""
+    """Per rank, the loss of every seed."""
 
     @property
     def means(self) -> list[float]:
-        """For each rank."""
+        """The mean over the seeds, one per rank."""
         return [sum(group) / len(group) for group in self.losses]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedLines:
-    """Ranks across, in powers of two; held-out loss upwards."""
+    """Held-out loss by rank: ranks across in powers of two, loss upwards."""
 
     lines: tuple[SeedLine, ...]
     footnote: str

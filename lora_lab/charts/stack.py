@@ -1,7 +1,7 @@
-"""The plotting area of stacked bars: one place across for each bar, bytes upwards.
+"""The plotting area of stacked bars: one place across per bar, bytes upwards.
 
 Computed bars have a dashed outline, measured peaks are filled diamonds. Neighbours in a stack differ in
-lightness or in hatching, so that the picture also works without colour.
+lightness or in hatching, so the picture also works without colour.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,11 @@ from study.base.units import GB, MB, as_bytes
 from study.plots.axis import nice_ticks
 from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
 
-BAR_WIDTH = 0.74  # of the distance between two bars
+BAR_WIDTH = 0.74  # share of the distance between two bars
 PALE = 0.42  # opacity of the bars that are not chosen
-TOTAL_ROOM = 24.0  # above the highest bar, for its total
+TOTAL_ROOM = 24.0  # points above the highest bar, for its total
 TICKS = 4
-HIGHEST_TICK = 0.95  # of the area's height: above it stands the axis's name
+HIGHEST_TICK = 0.95  # share of the area's height: the axis's name is above it
 DIAMOND = 7.5
 SWATCH = 11.0
 
@@ -41,39 +41,39 @@ class Bar:
     """One computed setting, and the peaks measured for it."""
 
     label: tuple[str, ...]
-    """Lines under the bar."""
+    """Lines of text under the bar."""
 
     ledger: Ledger
     chosen: bool
     lower: bool = False
-    """Whether its label stands below those of its neighbours, where one row has no room for all."""
+    """Whether its label goes below those of its neighbours, where one row is too narrow for all."""
 
     measured_bytes: tuple[int, ...] = ()
 
     @property
     def label_lines(self) -> int:
-        """Lines under the axis, down to the last of its label."""
+        """The number of lines under the axis, down to the last of its label."""
         return len(self.label) * (2 if self.lower else 1)
 
     @property
     def top_bytes(self) -> int:
-        """The highest thing drawn."""
+        """The highest value drawn."""
         return max(self.ledger.total_bytes, *self.measured_bytes, 0)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Bytes upwards, from zero to just above the highest bar."""
+    """The vertical scale in bytes, from zero to just above the highest bar."""
 
     limit_bytes: float
 
     @classmethod
     def of(cls, bars: Sequence[Bar], height: float) -> "Scale":
-        """With room for a total above the highest bar of an area `height` points high."""
+        """Return the scale with room for a total above the highest bar of an area `height` points high."""
         return cls(max(bar.top_bytes for bar in bars) / (1 - TOTAL_ROOM / height))
 
     def ticks(self) -> dict[float, str]:
-        """Round values and their labels; only the highest names the unit."""
+        """Return round values in bytes and their labels; only the highest names the unit."""
         unit, size = ("GB", GB) if self.limit_bytes >= GB else ("MB", MB)
         values = nice_ticks(0, HIGHEST_TICK * self.limit_bytes / size, about=TICKS)
         labels = [f"{value:,.6g}" for value in values]
@@ -82,7 +82,7 @@ class Scale:
 
 
 class StackArea:
-    """Draws bars into a box of the sheet, layer by layer."""
+    """A box of the sheet in which bars are drawn layer by layer."""
 
     def __init__(self, sheet: Sheet, box: tuple[float, float, float, float], bars: Sequence[Bar]) -> None:
         self.sheet, self.bars = sheet, bars
@@ -94,15 +94,15 @@ class StackArea:
         self._axes.set_ylim(0, self.scale.limit_bytes)
 
     def x(self, position: float) -> float:
-        """Points from the left edge of the sheet."""
+        """Return points from the left edge of the sheet."""
         return self.left + (position + 0.5) / len(self.bars) * (self.right - self.left)
 
     def y(self, value_bytes: float) -> float:
-        """Points from the top edge of the sheet."""
+        """Return points from the top edge of the sheet."""
         return self.bottom - value_bytes / self.scale.limit_bytes * (self.bottom - self.top)
 
     def grid(self) -> None:
-        """Lines at round values, and plain paper where a pale bar would let them show through."""
+        """Draw lines at round values, and plain paper where they would show through a pale bar."""
         for value, label in self.scale.ticks().items():
             y = self.y(value)
             self.sheet.text(self.left - 6, y + 4, label, align="right", soft=True)
@@ -111,28 +111,28 @@ class StackArea:
         self._patch([(i, 0, bar.ledger.total_bytes) for i, bar in enumerate(self.bars)], fc=PAPER, lw=0)
 
     def component(self, field: str, floors: Sequence[int]) -> None:
-        """One component of all bars, standing on `floors`: pale, and in full strength for the chosen bar."""
+        """Draw one component of all bars on top of `floors`: pale, and opaque for the chosen bar."""
         boxes = [(i, floors[i], getattr(bar.ledger, field)) for i, bar in enumerate(self.bars)]
         self._patch([box for box in boxes if box[0] != self.chosen], **_look(field), alpha=PALE)
         self._patch([boxes[self.chosen]], **_look(field))
 
     def outlines(self) -> None:
-        """Dashed, because the bars are computed."""
+        """Draw dashed outlines, because the bars are computed."""
         boxes = [(i, 0, bar.ledger.total_bytes) for i, bar in enumerate(self.bars)]
         dashed: dict[str, Any] = {"fc": "none", "ec": INK, "ls": (0, (3, 2))}
         self._patch([box for box in boxes if box[0] != self.chosen], **dashed, lw=0.8, alpha=0.6)
         self._patch([boxes[self.chosen]], **dashed, lw=1.6)
 
     def peaks(self) -> None:
-        """Measured peaks on their bars."""
+        """Draw measured peaks on their bars."""
         for index, bar in enumerate(self.bars):
             for peak in bar.measured_bytes:
                 diamond(self.sheet, self.x(index), self.y(peak))
 
     def total(self) -> None:
-        """The chosen bar's total, above everything that it would stand in front of.
+        """Draw the chosen bar's total above everything that it would cover.
 
-        Centred where its neighbours leave room, else it ends with its bar: lower ranks have lower bars.
+        Centred if its neighbours leave room, else right-aligned with its bar: lower ranks have lower bars.
         """
         words = as_bytes(self.bars[self.chosen].ledger.total_bytes)
         width = text_width(words, bold=True)
@@ -147,7 +147,7 @@ class StackArea:
         self.sheet.text(right, min(under) - 5, words, align="right", bold=True)
 
     def tick_labels(self) -> None:
-        """As many as fit in each of the two rows; always the chosen one and the ends."""
+        """Draw as many labels as fit in each of the two rows; always the chosen one and the ends."""
         for lower in (False, True):
             row = [index for index, bar in enumerate(self.bars) if bar.lower == lower]
             places = [self.x(index) for index in row]
@@ -160,7 +160,7 @@ class StackArea:
     def _tick_label(self, index: int) -> None:
         x, bar = self.x(index), self.bars[index]
         skipped = bar.label_lines - len(bar.label)
-        if skipped:  # a line down to it, past its neighbours
+        if skipped:  # a leader line to it, past its neighbours
             y = self.bottom + skipped * TEXT_LEADING
             self.sheet.line([x, x], [self.bottom + 3, y + 1], color=INK, lw=0.8, alpha=FAINT)
         for number, words in enumerate(bar.label, start=skipped + 1):
@@ -168,7 +168,7 @@ class StackArea:
             self.sheet.text(x, y, words, align="center", bold=bar.chosen, soft=not bar.chosen)
 
     def _patch(self, boxes: Sequence[tuple[int, float, float]], **look: Any) -> None:
-        """All boxes (bar, floor, height) as one path: a tenth of the bytes and of the time of single ones."""
+        """Draw all boxes (bar, floor, height) as one path: a tenth of the bytes and time of single ones."""
         from matplotlib.patches import PathPatch  # when something is drawn, not when the app starts
         from matplotlib.path import Path
 
@@ -184,16 +184,16 @@ def _corners(index: int, floor: float, height: float) -> Iterator[tuple[float, f
 
 
 def _look(field: str) -> dict[str, Any]:
-    """Fill and hatch of a component."""
+    """Return fill and hatching of a component."""
     return {"fc": COLOURS[field], "hatch": HATCHES.get(field), "hatchcolor": HATCH_INK, "lw": 0}
 
 
 def swatch(sheet: Sheet, x: float, baseline: float, field: str) -> None:
-    """A small box of the component's look, standing on the baseline."""
+    """Draw a small box in the component's style, its lower edge just below the baseline."""
     low, high = baseline + 1, baseline + 1 - SWATCH
     sheet.shape([(x, low), (x + SWATCH, low), (x + SWATCH, high), (x, high)], **_look(field))
 
 
 def diamond(sheet: Sheet, x: float, y: float) -> None:
-    """A measured peak: filled, with a halo that keeps it apart from any colour under it."""
+    """Draw a measured peak: filled, with a halo that separates it from any colour under it."""
     sheet.line([x], [y], marker="D", ms=DIAMOND, mfc=INK, mec=PAPER, mew=1.6, zorder=6)

@@ -7,7 +7,7 @@ Value = str | float | None
 
 
 def element(tag: str, *children: str, **attributes: Value) -> str:
-    """One element. `stroke_width=2` becomes `stroke-width="2"`; None leaves the attribute out."""
+    """Render one element. `stroke_width=2` becomes `stroke-width="2"`; None leaves the attribute out."""
     given = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{_shown(value)}"'
         for name, value in attributes.items()
@@ -18,7 +18,7 @@ def element(tag: str, *children: str, **attributes: Value) -> str:
 
 
 def path_data(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
-    """The `d` of a line with gaps between its pieces; a piece of one point is drawn on itself, as a dot."""
+    """Return the `d` of a line with gaps between its pieces; a piece of one point becomes a dot."""
     return "".join(
         "M" + "L".join(f"{number(x)} {number(y)}" for x, y in (piece if len(piece) > 1 else [*piece, *piece]))
         for piece in pieces
@@ -26,7 +26,7 @@ def path_data(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
 
 
 def number(value: float) -> str:
-    """A tenth of a unit is finer than a pixel."""
+    """Format to a tenth of a unit, which is finer than a pixel."""
     return f"{value:.1f}".removesuffix(".0")
 
 

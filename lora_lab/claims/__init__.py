@@ -1,1 +1,1 @@
-"""Can a printed line of `print_trainable_parameters` be true? What it would be, and what would print it."""
+"""Checker of printed `print_trainable_parameters` lines: can it be true, and what would print it."""

@@ -1,4 +1,4 @@
-"""The ways in which PEFT and its neighbours have counted one and the same model."""
+"""Accountings: the ways in which PEFT and related tools have counted the same model."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from lora_lab.parameters.module_tree import ModuleTree
 
 @dataclass(frozen=True)
 class Reading:
-    """A number, or the range it may lie in, and how it comes about."""
+    """A number, or its range, under one accounting, with the explanation."""
 
     low: int
     high: int
@@ -21,44 +21,44 @@ class Reading:
     why: str
 
     def has(self, number: int) -> bool:
-        """Whether this way of counting prints `number`."""
+        """Return whether this accounting prints `number`."""
         return self.low <= number <= self.high
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """The parts that every accounting adds up."""
+    """The parameter counts that every accounting adds up."""
 
     base: int
     adapters: int
-    """With biases trained in place left out: they belong to the base."""
+    """Biases trained in place are left out because they belong to the base."""
 
     biases: int
     saved: int
     frozen_extra: int
     packed: int
-    """Base weights that a 4-bit base stores two to a byte."""
+    """Base weights that a 4-bit base stores two per byte."""
 
     packed_biases: int
 
     @property
     def trainable(self) -> int:
-        """What PEFT prints first today."""
+        """The first number that PEFT prints today."""
         return self.adapters + self.biases + self.saved
 
     @property
     def total(self) -> int:
-        """What PEFT prints second today."""
+        """The second number that PEFT prints today."""
         return self.base + self.adapters + self.saved + self.frozen_extra
 
     @property
     def halved_total(self) -> int:
-        """The same with packed weights counted as they are stored."""
+        """The total with packed weights counted as stored, two per byte."""
         return self.total - self.packed // 2
 
 
 def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> Sizes:
-    """The parts for one rank."""
+    """Count the parts for one rank."""
     given = claim.saved_parameters
     return Sizes(
         base=claim.base_parameters or tree.base_parameters,
@@ -72,7 +72,7 @@ def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) 
 
 
 def trainable_readings(sizes: Sizes) -> Iterator[Reading]:
-    """What the first number can be."""
+    """Yield what the first number can be."""
     yield _exactly(sizes.trainable, "exact", "the trainable count is exact")
     if sizes.saved:
         yield _exactly(
@@ -84,7 +84,7 @@ def trainable_readings(sizes: Sizes) -> Iterator[Reading]:
 
 
 def total_readings(sizes: Sizes, claim: Claim) -> Iterator[Reading]:
-    """What the second number can be with this quantization."""
+    """Yield what the second number can be with this quantization."""
     quantisation = claim.quantisation
     for total, name, why in _totals(sizes):
         yield _exactly(total, name, why)
@@ -133,9 +133,9 @@ def _exactly(number: int, name: str, why: str) -> Reading:
 
 
 def percent_fits(printed: str, trainable: int, total: int) -> bool:
-    """Whether `printed` is 100 × trainable / total, rounded or cut at its last digit.
+    """Return whether `printed` is 100 × trainable / total, rounded or truncated at its last digit.
 
-    A double's own digits end near the sixteenth, so nothing finer than that is asked for.
+    A double has about sixteen digits, so the tolerance is never finer than that.
     """
     try:
         value = Decimal(printed)

@@ -1,4 +1,4 @@
-"""A claim: a model, a setting that may leave rank or targets open, and the line said to come of it."""
+"""A claim: a model, a setting that may leave rank or targets open, and the line it is said to print."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from study.base.errors import LearnerError
 Quantisation = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
 QUANTISATIONS: tuple[Quantisation, ...] = get_args(Quantisation)
 LARGEST_RANK = 512
-"""No rank above this is looked for."""
+"""The largest rank that is tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Printed:
-    """The numbers of the line; None where it lacks one."""
+    """The numbers of the line; None for a missing one."""
 
     trainable: int | None = None
     total: int | None = None
     percent: str | None = None
-    """As text: its digits say how far it was rounded."""
+    """As text, because its digits say how far it was rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class Claim:
 
     shape: ModelShape
     setting: AdapterSetting
-    """With targets None where they are not known."""
+    """Its targets are None when they are not known."""
 
     printed: Printed
     rank: int | None = None
-    """None where it is not stated."""
+    """None when it is not stated."""
 
     targets_are_known: bool = True
     quantisation: Quantisation = "none"
@@ -44,10 +44,10 @@ class Claim:
     """Module names to try, likeliest first."""
 
     base_parameters: int | None = None
-    """The base model's size, where it is not what its configuration builds."""
+    """The base model's size, if it is not what its configuration builds."""
 
     saved_parameters: int | None = None
-    """Size of the head that is trained whole, where the configuration does not build it."""
+    """Size of the head that is trained whole, if the configuration does not build it."""
 
     def __post_init__(self) -> None:
         if self.quantisation not in QUANTISATIONS:
@@ -72,7 +72,7 @@ class Claim:
         return not self.targets_are_known or self.is_rank_open
 
     def applies_to(self, tree: ModuleTree) -> bool:
-        """Whether PEFT takes the setting under these module names."""
+        """Return whether PEFT accepts the setting under these module names."""
         try:
             adapt(tree, self.setting)
         except LearnerError:
@@ -81,7 +81,7 @@ class Claim:
 
 
 def printed_of(values: Mapping[str, Any]) -> Printed:
-    """Numbers as JSON has them. Raises LearnerError on one that is none."""
+    """Parse the numbers of a JSON record. Raises LearnerError on one that is not a whole number."""
     percent = values.get("pct")
     return Printed(
         trainable=_whole(values.get("trainable"), "trainable"),

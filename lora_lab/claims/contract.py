@@ -23,7 +23,7 @@ NEWER = re.compile(r"fused|current|new|v?5")
 
 
 def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, Any]:
-    """The verdict on one line of input, structured or pasted."""
+    """Judge one line of input, structured or pasted, and return the verdict as JSON."""
     text = record.get("text")
     if isinstance(text, str):
         read = record_of_text(text)
@@ -33,7 +33,7 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
 
 
 def judge_text(text: str, claim: Claim, quantisation: str) -> Verdict:
-    """The verdict on a text; one that does not show how the base was loaded may have it in 4 bit."""
+    """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too."""
     verdict = judge(claim)
     if verdict.answer != "impossible" or quantisation != "none" or "from_pretrained" in text:
         return verdict
@@ -44,13 +44,13 @@ def judge_text(text: str, claim: Claim, quantisation: str) -> Verdict:
 
 
 def readable(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What was understood of a pasted text, without the model's configuration."""
+    """Return the record parsed from a pasted text, without the model's configuration."""
     model = {name: value for name, value in record["model"].items() if name != "config"}
     return {**record, "model": model}
 
 
 def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
-    """Raises LearnerError naming the field that is wrong."""
+    """Build a claim from a record. Raises LearnerError naming the wrong field."""
     model, lora = _object(record, "model"), _object(record, "lora")
     shape = _shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
@@ -68,7 +68,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
 
 
 def layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
-    """Today's and earlier module names; claims are mostly older than the fused experts."""
+    """Return the module trees with today's and earlier names; most claims predate the fused experts."""
     now, older = shape.modules, older_tree(shape)
     if older is None:
         return (now,)

@@ -1,4 +1,4 @@
-"""How well one setting explains a printed line, and what went wrong where it does not."""
+"""Fit of one setting to a printed line, and the cause of a mismatch."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from lora_lab.parameters.worked_count import worked
 
 @dataclass(frozen=True)
 class Fit:
-    """One way of reading the line and which of its numbers it explains."""
+    """One accounting of the line, and which of its numbers it explains."""
 
     trainable: Reading
     total: Reading
@@ -21,6 +21,7 @@ class Fit:
 
     @property
     def failing(self) -> tuple[Failing, ...]:
+        """The printed numbers that this accounting does not explain."""
         checks: tuple[tuple[Failing, bool], ...] = (
             ("trainable", self.trainable_fits),
             ("all", self.total_fits),
@@ -30,7 +31,7 @@ class Fit:
 
 
 def best_fit(claim: Claim, sizes: Sizes) -> Fit:
-    """The reading that explains most of the printed numbers; the plainest one among equals."""
+    """Return the accounting that explains most of the printed numbers; on a tie, the simplest."""
     fits = [
         _fit(claim, trainable, total)
         for trainable in trainable_readings(sizes)
@@ -54,13 +55,14 @@ def _fit(claim: Claim, trainable: Reading, total: Reading) -> Fit:
 
 
 def accounting(claim: Claim, fit: Fit) -> str:
-    """How the printed numbers come about."""
+    """Explain how the printed numbers come about."""
     parts = [fit.trainable.why] if claim.printed.trainable is not None else []
     parts += [fit.total.why] if claim.printed.total is not None else []
     return ", and ".join(parts) or "the share is right"
 
 
 def why_not(claim: Claim, sizes: Sizes, fit: Fit) -> str:
+    """Explain why the setting does not print the failing numbers."""
     parts = [text for name, text in _reasons(claim, sizes) if name in fit.failing]
     return " ".join(parts)
 
@@ -101,7 +103,7 @@ def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
 
 
 def _rounded_by_hand(number: int, printed: int) -> str:
-    """Four digits or fewer, and near the truth: no program prints that."""
+    """Explain a number of four digits or fewer that is near the true one: no program prints that."""
     few_digits = printed > 10_000 and len(str(printed).rstrip("0")) <= 4
     return (
         "; the printed number is rounded by hand"
@@ -111,6 +113,7 @@ def _rounded_by_hand(number: int, printed: int) -> str:
 
 
 def arithmetic(claim: Claim, adaptation: Adaptation, sizes: Sizes, rank: int) -> tuple[str, ...]:
+    """Return the worked count of the setting, line by line."""
     lines = list(worked(adaptation, claim.setting, rank=rank))
     parts = [f"{sizes.base:,}", f"{sizes.adapters:,}"]
     parts += [f"{sizes.saved:,}"] if sizes.saved else []

@@ -1,4 +1,4 @@
-"""Which ranks and which of a model's matrices would print a number: the count, solved backwards."""
+"""Inversion of the parameter count: which ranks and which of a model's matrices would print a number."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from lora_lab.parameters.target_matching import adapt
 from study.base.errors import LearnerError
 
 MOST_NAMES = 14
-"""Beyond this many names their subsets are too many; the first ones are tried together."""
+"""Only subsets of the first names are tried, because the number of subsets doubles per name."""
 
 OTHER_MODELS = 6
 COMMON_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -20,7 +20,7 @@ COMMON_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 @dataclass(frozen=True)
 class Explanation:
-    """A setting that gives the number; no rank for IA3, which has none."""
+    """A setting that gives the number; the rank is None for IA3, which has none."""
 
     rank: int | None
     targets: tuple[str, ...]
@@ -28,7 +28,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class OtherModel:
-    """A usual setting on another model that gives the number: where a line may have been copied from."""
+    """A common setting on another model that gives the number: where a line may have been copied from."""
 
     model: str
     rank: int
@@ -44,11 +44,11 @@ def explanations(
     rank: int | None = None,
     targets: tuple[str, ...] | None = None,
 ) -> tuple[Explanation, ...]:
-    """Settings that train `number` parameters, the simplest first.
+    """Find the settings that train `number` parameters, simplest first.
 
-    `rank` keeps the rank as it is stated; `targets`, the names of the setting's own targets, keeps those.
-    `saved` are parameters trained whole besides the
-    adapters. Only sets of the linear layers' short names are tried, and ranks up to 512.
+    `rank` fixes the rank; `targets`, the names of the setting's own targets, fixes the targets. `saved` is
+    the number of parameters trained whole in addition to the adapters. Only sets of the linear layers' short
+    names are tried, and ranks up to 512.
     """
     found = []
     for names, line in _lines(tree, setting, targets):
@@ -58,7 +58,7 @@ def explanations(
 
 
 def _simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ...]]:
-    """Usual ranks and few matrices first."""
+    """Return the sort key: common ranks and few matrices first."""
     rank = explanation.rank or 0
     return (rank not in (0, *COMMON_RANKS), len(explanation.targets), -rank, explanation.targets)
 
@@ -66,7 +66,7 @@ def _simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ..
 def _lines(
     tree: ModuleTree, setting: AdapterSetting, targets: tuple[str, ...] | None
 ) -> Iterator[tuple[tuple[str, ...], Line]]:
-    """Every set of names with what its adapters and their biases train."""
+    """Yield every set of names with the count of its adapters and biases, linear in the rank."""
     if targets is not None:
         line = _line(tree, setting)
         if line is not None:
@@ -84,7 +84,7 @@ def _lines(
 
 
 def _own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tuple[str, ...] | None:
-    """IA3's feed-forward modules as far as they are among one name."""
+    """Return those of IA3's feed-forward modules that have this name."""
     given = setting.feedforward
     if not isinstance(given, tuple):
         return given
@@ -92,7 +92,7 @@ def _own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tuple[st
 
 
 def _line(tree: ModuleTree, setting: AdapterSetting) -> Line | None:
-    """What the adapters of a setting train, without what is saved whole; None where PEFT refuses it."""
+    """Return what a setting's adapters train, without modules saved whole; None when PEFT refuses it."""
     try:
         adaptation = adapt(tree, setting)
     except (LearnerError, UnsupportedCase):
@@ -102,7 +102,7 @@ def _line(tree: ModuleTree, setting: AdapterSetting) -> Line | None:
 
 
 def _ranks(line: Line, number: int, stated: int | None, *, variant: str) -> Iterator[int | None]:
-    """The rank that solves slope x rank + fixed = number, where there is one."""
+    """Yield the rank that solves slope x rank + fixed = number, if one exists."""
     if variant == "ia3":
         if line.fixed == number:
             yield None
@@ -113,7 +113,7 @@ def _ranks(line: Line, number: int, stated: int | None, *, variant: str) -> Iter
 
 
 def other_models(number: int, *, besides: ModelShape) -> tuple[OtherModel, ...]:
-    """Usual settings on catalogue models that train `number` parameters."""
+    """Find common settings on other catalogue models that train `number` parameters."""
     found = []
     for shape in catalogue().values():
         if shape.tree is besides.tree or shape.name == besides.name:

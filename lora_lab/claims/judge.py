@@ -1,4 +1,4 @@
-"""Whether a claim can be true."""
+"""Judge of a claim: whether it can be true."""
 
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.rank_given import inapplicable, judge_stated
@@ -7,9 +7,9 @@ from lora_lab.claims.verdict import Verdict
 
 
 def judge(claim: Claim) -> Verdict:
-    """Whether the stated setting prints the stated numbers under one known way of counting.
+    """Judge whether the stated setting prints the stated numbers under one known accounting.
 
-    Raises UnsupportedCase where the setting has layers that are not counted.
+    Raises UnsupportedCase when the setting has layers that are not counted.
     """
     if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
         return inapplicable(claim)
@@ -20,5 +20,5 @@ def judge(claim: Claim) -> Verdict:
 
 
 def _how_good(verdict: Verdict) -> int:
-    """An answer under one layout of names beats none under another; the first one wins a tie."""
+    """Return the sort key over module layouts: the fewest failing numbers; the first layout wins a tie."""
     return 4 - len(verdict.failing)

@@ -1,4 +1,4 @@
-"""A pasted tutorial, read: which model, which adapter, which printed line. What it leaves out stays open."""
+"""Parser of a pasted tutorial: model, adapter and printed line. What the text omits stays open."""
 
 import json
 import re
@@ -26,10 +26,10 @@ _COPIES = (
     r"deduped|uncased|2507|dpo|sft|\d+k|2bit|1x16|2x8"
 )
 FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
-"""Endings that name a fork or a quantized copy of the same shapes."""
+"""Suffixes that name a fork or a quantized copy with the same shapes."""
 
 ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
-"""The same and versions, which mostly share their shapes too."""
+"""The same suffixes and versions, which mostly share their shapes too."""
 
 MOST_WORDS = 4000
 
@@ -39,7 +39,7 @@ QUANTIZED = {
     "4bit": (r"load_in_4bit\s*[=:]\s*true", "bnb[-_]4bit", "-4bit", "nf4", r"\bqlora\b", "4-bit"),
     "8bit": (r"load_in_8bit\s*[=:]\s*true", r"\bint8\b", "8-bit", "-8bit"),
 }
-"""What a text says of the base's weights; the first kind that it has a sign of."""
+"""Patterns that show how the base's weights are quantized; the first kind with a match wins."""
 
 IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
 
@@ -47,9 +47,9 @@ RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
 
 
 def record_of_text(text: str) -> dict[str, Any]:
-    """The text as a record of the claim contract.
+    """Parse the text into a record of the claim contract.
 
-    Raises LearnerError when it names no model that is known, or holds no printed line.
+    Raises LearnerError when the text names no known model, or has no printed line.
     """
     line = printed_line(text)
     if line is None:
@@ -122,7 +122,7 @@ def _task(value: Any) -> str | None:
 
 
 def _of_lines(text: str) -> dict[str, Any]:
-    """A setting written as YAML, flags, JSON or prose."""
+    """Parse a setting written as YAML, flags, JSON or prose."""
     rank = option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank") or _rank_in_prose(text)
     peft_type = (option(text, "peft_type") or "lora").lower()
     return {
@@ -191,7 +191,7 @@ def _kind(text: str, lora: Mapping[str, Any]) -> str | None:
 
 
 def _pasted_config(text: str) -> dict[str, Any] | None:
-    """A whole config.json inside the text."""
+    """Find a whole config.json inside the text."""
     for match in re.finditer(r"\{", text):
         try:
             value, _ = json.JSONDecoder().raw_decode(text, match.start())
@@ -219,7 +219,7 @@ def _entry(text: str) -> Entry:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """Names the text gives to its model, the plainest places first."""
+    """Yield the names that the text gives to its model, the most explicit places first."""
     for argument in re.findall(r"from_pretrained\(\s*(?:[\w]+\s*=\s*)?([^,)\n]+)", text):
         name = argument.strip()
         if name[:1] in "\"'":
@@ -237,7 +237,7 @@ def _candidates(text: str) -> Iterator[str]:
 
 
 def _words(text: str) -> Iterator[str]:
-    """Runs of up to five words that may be a name in prose, longer ones first: `Llama 2 7B`."""
+    """Yield n-grams of up to five words that may be a model's name, longest first: `Llama 2 7B`."""
     words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
     for length in (5, 4, 3, 2, 1):
         for at in range(len(words) - length + 1):
@@ -245,7 +245,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def entry_named(written: str) -> Entry | None:
-    """A catalogue entry by name, hub id, or a name that differs in its endings only."""
+    """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
     for endings in (FORKS, ENDINGS):
         key = _plain(written, endings)
         found = _by_plain_name(endings).get(key) if len(key) > 2 else None
@@ -255,7 +255,7 @@ def entry_named(written: str) -> Entry | None:
 
 
 def _plain(name: str, endings: re.Pattern[str]) -> str:
-    """Without owner, endings of forks and quantized copies, case and separators."""
+    """Normalize a name: drop owner, suffixes of forks and quantized copies, case and separators."""
     shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
     longer = ""
     while shorter != longer:
@@ -277,7 +277,7 @@ def _by_plain_name(endings: re.Pattern[str]) -> dict[str, Entry]:
 
 
 def quantisation_of(text: str) -> str:
-    """How the base was loaded; `none` where the text says nothing of it."""
+    """Find how the base was loaded; `none` when the text does not say."""
     for name, signs in QUANTIZED.items():
         if re.search("|".join(signs), text, re.I):
             return name

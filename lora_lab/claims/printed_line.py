@@ -1,4 +1,4 @@
-"""The printed line in a text: PEFT's of several versions, and those of tools around it."""
+"""Parser of the printed line in a text: formats of several PEFT versions and of related tools."""
 
 import re
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ SCALE = {"k": 10**3, "m": 10**6, "b": 10**9}
 
 @dataclass(frozen=True)
 class Line:
-    """The numbers, and where in the text they begin."""
+    """The printed numbers, and where they begin in the text."""
 
     printed: Printed
     start: int
 
 
 def printed_line(text: str) -> Line | None:
-    """The first printed line; None when the text has none."""
+    """Find the first printed line; None when the text has none."""
     both = OF_TOTAL.search(text)
     if both:
         trainable, scale, total, total_scale, percent = both.groups()
@@ -66,7 +66,7 @@ def printed_line(text: str) -> Line | None:
 
 
 def whole(written: str, scale: str | None = None) -> int:
-    """A number with any thousands separators, a `.0` of a float, or a letter for thousands and more."""
+    """Parse a number with any thousands separators, a float's `.0`, or a scale such as K, M or B."""
     digits = re.sub(r"[_'’\s]", "", written)
     if scale:
         return round(float(digits.replace(",", ".")) * SCALE[scale[0].lower() if scale[0] != "t" else "k"])

@@ -1,4 +1,4 @@
-"""Rank and targets are stated: the setting prints the line, or it does not."""
+"""Claims with stated rank and targets: the setting prints the line, or it does not."""
 
 from lora_lab.claims.accountings import Sizes, sizes_of
 from lora_lab.claims.claim import Claim
@@ -11,6 +11,7 @@ from study.base.errors import LearnerError
 
 
 def judge_stated(claim: Claim, tree: ModuleTree) -> Verdict:
+    """Judge a claim with stated rank and targets under one layout of module names."""
     adaptation = adapt(tree, claim.setting)
     rank = claim.rank or 0  # IA3 has none
     sizes = sizes_of(claim, tree, adaptation, rank)
@@ -52,7 +53,7 @@ def _settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explanation
 
 
 def inapplicable(claim: Claim) -> Verdict:
-    """PEFT refuses the setting whatever the names' layout."""
+    """Return the verdict on a setting that PEFT refuses under every layout of module names."""
     tree = claim.layouts[0]
     try:
         adapt(claim.shape.modules, claim.setting)
@@ -74,5 +75,6 @@ def inapplicable(claim: Claim) -> Verdict:
 
 
 def others_printing(claim: Claim) -> tuple[OtherModel, ...]:
+    """Find common settings on other models that print the claim's first number."""
     number = claim.printed.trainable
     return () if number is None else other_models(number, besides=claim.shape)

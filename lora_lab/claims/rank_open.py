@@ -1,4 +1,4 @@
-"""Rank or targets are open: every setting that gives the first number, and those that give the whole line."""
+"""Claims with open rank or targets: all settings that give the first number, or the whole line."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from study.base.errors import LearnerError
 
 
 def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
-    """Every setting that gives the first number, and of those the ones that give the whole line."""
+    """Judge by all settings that give the first number, and those of them that give the whole line."""
     candidates = _candidates(claim, tree)
     fitting: list[tuple[Explanation, Fit]] = []
     failing: list[tuple[Explanation, Fit]] = []
@@ -58,7 +58,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
 
 
 def _half_of(claim: Claim, tree: ModuleTree) -> str:
-    """qlora.py halves the first number of a 4-bit base, adapters and all."""
+    """Explain a halved number: qlora.py halves the first number of a 4-bit base, adapters included."""
     if claim.printed.trainable is None or not claim.quantisation.startswith("4bit"):
         return ""
     doubled = replace(claim, printed=replace(claim.printed, trainable=2 * claim.printed.trainable))
@@ -72,7 +72,7 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
 
 
 def _all_printed(claim: Claim) -> tuple[Failing, ...]:
-    """Numbers that nothing explains; a share that follows from them is no fault of its own."""
+    """Return the printed numbers that nothing explains, except a share that follows from the others."""
     printed = claim.printed
     failing: list[Failing] = []
     if printed.trainable is not None:
@@ -113,7 +113,7 @@ def _why_open(claim: Claim, simplest: Explanation, fit: Fit, count: int) -> str:
 
 
 def _candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
-    """Settings that give the first number, or where it lacks, the second."""
+    """Return the settings that give the first number, or the second when the first is missing."""
     if claim.targets_are_known and not claim.applies_to(tree):
         return ()
     targets = _fixed_targets(claim, tree)
@@ -125,7 +125,7 @@ def _candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
 
 
 def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
-    """Stated targets as a tuple of names, so that only the rank is open."""
+    """Return the stated targets as a tuple of names, which leaves only the rank open; else None."""
     if not claim.targets_are_known:
         return None
     if isinstance(claim.setting.targets, tuple):
@@ -135,7 +135,7 @@ def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
 
 
 def _numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
-    """Counts of adapters to solve for, each with what is trained besides."""
+    """Return the adapter counts to solve for, each with the count of what is trained in addition."""
     one = _sizes_for_any_rank(claim, tree)
     if one is None:
         return []
@@ -153,7 +153,7 @@ def _numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
 
 
 def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
-    """What does not depend on rank and targets, from the first name that the setting can be put on."""
+    """Count what does not depend on rank and targets, for the first name that the setting applies to."""
     names = [claim.setting.targets] if claim.targets_are_known else [(name,) for name in tree.linear_names]
     for targets in names:
         try:
@@ -170,7 +170,7 @@ def _sizes_of_explanation(claim: Claim, tree: ModuleTree, explanation: Explanati
 
 
 def _explained(claim: Claim, explanation: Explanation) -> AdapterSetting:
-    """The claim's setting with the explanation's targets where it leaves them open."""
+    """Return the claim's setting, with the explanation's targets when the claim leaves them open."""
     if claim.targets_are_known:
         return claim.setting
     return replace(claim.setting, targets=explanation.targets)

@@ -1,4 +1,4 @@
-"""Where the page asks: texts and forms in, verdicts out, one at a time."""
+"""Claim service of the page: texts and forms in, verdicts out, one at a time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ from study.base.errors import LearnerError
 
 EXAMPLES_FILE = Path(__file__).with_name("examples.yaml")
 LONGEST_TEXT = 60_000
-"""Characters of a pasted text; a whole notebook is mostly outputs."""
+"""The longest pasted text in characters; a whole notebook is mostly outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A claim as it was understood, and what can be said of it."""
+    """A claim as it was parsed, and its verdict."""
 
     claim: Claim
     read: Mapping[str, Any]
-    """The record: what was stated."""
+    """The record of what was stated."""
 
     verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A text to try the page with."""
+    """An example text for the page."""
 
     id: str
     name: str
@@ -45,18 +45,21 @@ class Example:
 
 
 def examples() -> tuple[Example, ...]:
-    """Texts to try, in order."""
+    """Read the example texts, in order."""
     return tuple(Example(**row) for row in yaml.safe_load(EXAMPLES_FILE.read_text("utf-8")))
 
 
 class ClaimDesk:
-    """Checks claims; the reader's worker starts when a configuration is not in the catalogue."""
+    """The service that checks claims; a configuration outside the catalogue starts the reader's worker."""
 
     def __init__(self, reader: ShapeReader) -> None:
         self._reader = reader
 
     def check_text(self, text: str) -> Checked:
-        """Raises LearnerError when the text holds no claim, or the model or setting can't be read."""
+        """Check a pasted text.
+
+        Raises LearnerError when it has no claim, or when the model or the setting can't be read.
+        """
         if len(text) > LONGEST_TEXT:
             raise LearnerError(
                 f"That is {len(text):,} characters; {LONGEST_TEXT:,} are read at most.",
@@ -68,7 +71,7 @@ class ClaimDesk:
         return Checked(claim=claim, read=record, verdict=verdict)
 
     def check_form(self, form: Mapping[str, str]) -> Checked:
-        """The same for fields of the form."""
+        """Check the fields of the form. Raises LearnerError when they can't be read."""
         record = record_of_form(form)
         claim = claim_of(record, self._reader)
         return Checked(claim=claim, read=record, verdict=_judged(lambda: judge(claim)))
@@ -82,7 +85,7 @@ def _judged(judging: Callable[[], Verdict]) -> Verdict:
 
 
 def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
-    """The form's fields as a record. Raises LearnerError when its line holds no number."""
+    """Parse the form's fields into a record. Raises LearnerError when its line has no number."""
     line = printed_line(form.get("line", ""))
     if line is None:
         raise LearnerError(

@@ -1,4 +1,4 @@
-"""Values in a text with code around: keyword arguments, assignments, YAML lines, flags and JSON."""
+"""Values in a text that contains code: keyword arguments, assignments, YAML lines, flags and JSON."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ VARIANTS = {"AdaLoraConfig": "adalora", "VeraConfig": "vera", "IA3Config": "ia3"
 
 @dataclass(frozen=True)
 class Snippet:
-    """One adapter configuration: what it is called with, and where it ends in the text."""
+    """One adapter configuration: its keyword arguments, and where it ends in the text."""
 
     values: dict[str, Any] = field(default_factory=dict)
     variant: str = "lora"
@@ -24,13 +24,13 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Unread:
-    """A value that the text gives by an expression nobody can follow here."""
+    """A value given by an expression that can't be resolved here."""
 
     text: str
 
 
 def calls(text: str) -> Iterator[Snippet]:
-    """Configurations written as Python calls, in order."""
+    """Yield the configurations written as Python calls, in order."""
     for match in CALLS.finditer(text):
         body = _balanced(text, match.end() - 1)
         values = {name: _followed(value, text) for name, value in _keywords(body).items()}
@@ -38,7 +38,7 @@ def calls(text: str) -> Iterator[Snippet]:
 
 
 def _balanced(text: str, opening: int) -> str:
-    """What is between the bracket at `opening` and its partner, or up to the end."""
+    """Return the text between the bracket at `opening` and its partner, or up to the end."""
     depth = 0
     for at in range(opening, len(text)):
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text[at], 0)
@@ -58,7 +58,7 @@ def _keywords(body: str) -> dict[str, Any]:
 
 
 def _loose_keywords(body: str) -> dict[str, Any]:
-    """Of a body that is no Python: `name = value` up to the next one."""
+    """Parse a body that is not Python: `name = value` up to the next one."""
     found = re.findall(r"(\w+)\s*[=:]\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[\w.]+)", body)
     return {name: _literal_text(value) for name, value in found}
 
@@ -84,7 +84,7 @@ def _literal_text(text: str) -> Any:
 
 
 def _followed(value: Any, text: str) -> Any:
-    """A name's value where the text assigns it."""
+    """Resolve a name to the value that the text assigns to it."""
     if not isinstance(value, Unread):
         return value
     if "find_all_linear" in value.text:
@@ -93,7 +93,7 @@ def _followed(value: Any, text: str) -> Any:
     if not name.isidentifier():
         return value
     found = assigned(text, name)
-    if found is None and name != value.text:  # `args.lora_r = 8`, or a flag beside a script
+    if found is None and name != value.text:  # `args.lora_r = 8`, or a flag next to a script
         found = assigned(text, value.text)
         flag = re.search(rf"--{re.escape(name).replace('_', '[_-]')}[ =]+(\d+)", text)
         found = int(flag[1]) if found is None and flag else found
@@ -101,7 +101,7 @@ def _followed(value: Any, text: str) -> Any:
 
 
 def assigned(text: str, name: str) -> Any:
-    """What `name = value` or `name: value` gives; None when there is no such line or nothing to read."""
+    """Return the value of `name = value` or `name: value`; None when it is missing or can't be read."""
     pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::\s*[\w\[\], ]+)?\s*[=:]\s*"
     for match in re.finditer(pattern, text):
         rest = text[match.end() :]
@@ -120,7 +120,7 @@ def assigned(text: str, name: str) -> Any:
 
 
 def option(text: str, *names: str, many: bool = False) -> str | None:
-    """The value of a flag, a YAML or a JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas."""
+    """Return the value of a flag, YAML or JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas."""
     bare = r"[\w.-]+(?:\s*,\s*[\w.-]+)*" if many else r"[^\s,)}]+"
     for name in names:
         loose = re.escape(name).replace("_", "[_-]")
@@ -135,11 +135,11 @@ def option(text: str, *names: str, many: bool = False) -> str | None:
 
 
 def yaml_list(text: str, name: str) -> list[str]:
-    """Items below `name:` in YAML."""
+    """Return the items below `name:` in YAML."""
     found = re.search(rf"^[ \t]*{name}:[ \t]*\n((?:[ \t]*-[ \t]*\S+[ \t]*\n?)+)", text, re.M)
     return [item.strip("\"'") for item in re.findall(r"-[ \t]*(\S+)", found[1])] if found else []
 
 
 def as_list(written: str) -> list[str]:
-    """Names in brackets, or separated by commas or spaces."""
+    """Split names in brackets, or separated by commas or spaces."""
     return [name.rstrip(".;") for name in re.split(r"[\s,\[\]\"']+", written) if name.rstrip(".;")]

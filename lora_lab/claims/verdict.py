@@ -12,11 +12,11 @@ Failing = Literal["trainable", "all", "pct", "config"]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What can be said of a claim."""
+    """The verdict on a claim."""
 
     answer: Answer
     answer_trainable: Answer
-    """For the first number alone."""
+    """The answer for the first number alone."""
 
     why: str
     failing: tuple[Failing, ...] = ()
@@ -31,7 +31,7 @@ class Verdict:
     arithmetic: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As the command line's contract has it."""
+        """Return the verdict in the command line's contract."""
         sizes = self.expected
         expected: dict[str, Any] = {"base": self.base_parameters}
         if sizes is not None:

@@ -1,1 +1,1 @@
-"""The command lines of the lab and their JSON contracts."""
+"""The lab's command lines and their JSON contracts."""

@@ -1,4 +1,4 @@
-"""One case of `count`, `memory` or `claim`: the record that flags make, and the answer as text."""
+"""Options and text output of `count`, `memory` and `claim`: flags to a record, an answer to text."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ from study.base.units import as_bytes, as_count, as_percent
 
 
 def add_adapter_options(command: argparse.ArgumentParser) -> None:
-    """Every field of the `count` contract as a flag."""
+    """Add every field of the `count` contract as a flag."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
     command.add_argument("--kind", choices=KINDS, help="what the configuration is built as")
     command.add_argument("--variant", choices=ADAPTER_VARIANTS, default="lora")
@@ -44,7 +44,7 @@ def add_adapter_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_xray_options(xraying: argparse.ArgumentParser) -> None:
-    """Which runs, and which of their matrices."""
+    """Add flags for the runs, and for their matrices."""
     xraying.add_argument("--run", type=Path, required=True, help="the run's folder")
     xraying.add_argument("--beside", type=Path, help="a second run's, to compare directions with")
     xraying.add_argument("--layer", default="", help="which layer is told of; default: the first")
@@ -54,7 +54,7 @@ def add_xray_options(xraying: argparse.ArgumentParser) -> None:
 
 
 def add_microscope_options(command: argparse.ArgumentParser) -> None:
-    """Which matrix, and which two schemes."""
+    """Add flags for the matrix, and for the two schemes."""
     usual = Question()
     command.add_argument("--model", default=usual.model, help="a catalogue name, a folder, or a hub id")
     command.add_argument("--layer", type=int, default=0, help="from 0")
@@ -68,7 +68,7 @@ def add_microscope_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_claim_options(command: argparse.ArgumentParser) -> None:
-    """Every field of the `claim` contract as a flag, or a file to read all of it from."""
+    """Add every field of the `claim` contract as a flag, or a file to read all of it from."""
     command.add_argument(
         "file", nargs="?", type=Path, help="a text with code and printed line; - reads standard input"
     )
@@ -77,7 +77,7 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_memory_options(command: argparse.ArgumentParser) -> None:
-    """Every field of the `memory` contract as a flag; without framework and device, of the lab's own loop."""
+    """Add every field of the `memory` contract as a flag; without framework and device: the lab's loop."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
     command.add_argument("--bits", choices=BITS, default="nf4-dq")
     command.add_argument("--batch", type=int, default=4)
@@ -94,7 +94,7 @@ def add_memory_options(command: argparse.ArgumentParser) -> None:
 
 
 def memory_record(options: argparse.Namespace) -> dict[str, Any]:
-    """The flags as a line of the contract; what is left out is left to its defaults."""
+    """Build a record of the contract from the flags; fields that are left out get their defaults."""
     plain = options.bits in ("fp32", "bf16")
     adapter = {"r": options.rank, "targets": as_targets(options.targets)}
     record = {
@@ -115,7 +115,7 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def memory_text(answer: Mapping[str, Any], bits: Bits) -> str:
-    """The peak and its components for a person."""
+    """Format the peak and its components for a person."""
     lines = [
         f"{as_bytes(answer['bytes'])} at the peak of a step; weights at {bits_per_param(bits):.3f} bits each"
     ]
@@ -126,7 +126,7 @@ def memory_text(answer: Mapping[str, Any], bits: Bits) -> str:
 
 
 def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:
-    """The flags as the contracts name them."""
+    """Build the adapter's fields from the flags, under the contracts' names."""
     return {
         "r": options.rank,
         targets: as_targets(options.targets),
@@ -139,7 +139,7 @@ def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, An
 
 
 def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
-    """The model that the flags name."""
+    """Find the model that the flags name."""
     kind = options.kind or KIND_OF_TASK.get(options.task_type)
     if options.config is None:
         return reader.find(options.model, kind=kind)
@@ -147,7 +147,7 @@ def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelS
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A config.json. Raises LearnerError when it is none."""
+    """Read a config.json. Raises LearnerError when it is not a JSON object."""
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -160,7 +160,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
-    """The count and its arithmetic."""
+    """Format the count and its arithmetic."""
     shape = shape_of_options(options, reader)
     setting = setting_of(adapter_fields(options, targets="targets"), targets="targets")
     rank = setting.default_rank if options.rank is None else options.rank
@@ -170,18 +170,18 @@ def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
         try:
             return f"{first}\n{formula(shape, rank=rank, targets=as_targets(options.targets))}"
         except LearnerError:
-            pass  # names that PEFT passes over, or that mean more than linear layers
+            pass  # names that PEFT skips, or that mean more than linear layers
     return "\n".join((first, *worked(adaptation_of(shape, setting), setting, rank=rank)))
 
 
 def is_plain(options: argparse.Namespace) -> bool:
-    """Whether the page's formula says all of it: LoRA on linear layers."""
+    """Return whether the page's formula covers everything: LoRA on linear layers."""
     extras = (options.task_type, options.modules_to_save, options.config)
     return options.variant in ("lora", "rslora") and options.bias == "none" and not any(extras)
 
 
 def claim_record(options: argparse.Namespace) -> dict[str, Any]:
-    """The claim that the flags make."""
+    """Build the claim from the flags. Raises LearnerError when the printed line can't be parsed."""
     line = printed_line(options.line)
     if line is None:
         raise LearnerError(f"{options.line!r} is no printed line.", do_next="Paste the whole line.")
@@ -197,7 +197,7 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def claim_text(answer: Mapping[str, Any]) -> str:
-    """The verdict for a person."""
+    """Format the verdict for a person."""
     lines = [f"{answer['verdict']}: {answer['why']}"]
     lines += [f"  {line}" for line in answer["arithmetic"]]
     if answer["explanations"] and answer["verdict"] != "possible":

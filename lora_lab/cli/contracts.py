@@ -1,6 +1,6 @@
-"""One JSON object in, one out: the `count` and `memory` contracts of the command line.
+"""The `count` and `memory` contracts of the command line: one JSON object in, one out.
 
-What can't be computed answers `{"unsupported": true, "why": ...}`; it never guesses.
+A case that can't be computed is answered with `{"unsupported": true, "why": ...}`, never with a guess.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ CONTRACT_NAMES = {"constants": "quantization"}
 
 
 def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
-    """The answer to one line, with its `id`; bad input and unsupported cases are answers too."""
+    """Answer one line, with its `id`; bad input and unsupported cases are answers too."""
     if not isinstance(record, dict):
         return {"error": "A line must hold one JSON object."}
     named = {"id": record["id"]} if "id" in record else {}
@@ -41,7 +41,7 @@ def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader
 
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
-    """Trainable, total and percent, as PEFT's print_trainable_parameters has them."""
+    """Answer with trainable, total and percent, as PEFT's print_trainable_parameters has them."""
     setting = setting_of(record, targets="targets")
     shape = shape_of(record, reader)
     rank = whole(record, "r", setting.default_rank)
@@ -50,14 +50,14 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
 
 
 def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
-    """As PEFT has it: a name that matches nothing is passed over as long as another one matches."""
+    """Select the adapted matrices as PEFT does: an unmatched name is skipped if another one matches."""
     if isinstance(targets, list):
         targets = [name for name in targets if shape.has(name)] or targets
     return shape.select(targets)
 
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
-    """Peak bytes and components: of the lab's own loop, or of the framework that the record names."""
+    """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
     if record.get("kind") not in (None, "causal"):
         raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     for field in ("gradient_checkpointing", "double_quant"):
@@ -69,7 +69,7 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
 
 
 def runs_in_the_lab(record: Record) -> bool:
-    """Whether a record means the lab's own loop: it says so, or names neither a framework nor a GPU."""
+    """Return whether a record means the lab's own loop: it says so, or has neither framework nor GPU."""
     framework = str(record.get("framework") or "").lower()
     if framework:
         return "lora_lab" in framework or "lora lab" in framework
@@ -82,7 +82,7 @@ def _ledger_answer(ledger: Ledger) -> Answer:
 
 
 def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
-    """What memory/ledger.py predicts for the lab's own training loop."""
+    """Estimate the ledger of the lab's own training loop (memory/ledger.py)."""
     refusal = _refusal(record)
     if refusal:
         raise UnsupportedCase(refusal)
@@ -111,7 +111,7 @@ def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
 
 
 def _variant(record: Record) -> Variant:
-    """Stated of the adapter, or as the method."""
+    """Parse the variant from the adapter, or from the method."""
     named = adapter_of(record).get("variant") or record.get("method")
     return named if named in VARIANTS else "lora"
 
@@ -129,11 +129,11 @@ MODELLED: dict[str, tuple[Any, ...]] = {
     "phase": (None, "train"),
     "gpus": (None, 1),
 }
-"""What the lab's own loop does."""
+"""The values that the lab's own loop supports."""
 
 
 def _refusal(record: Record) -> str | None:
-    """Why the lab's own loop does not do what a record asks for; None if it does."""
+    """Return why the lab's own loop does not support a record; None if it does."""
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
@@ -157,9 +157,9 @@ def _bits(record: Record, base: Compute) -> Bits:
 
 
 def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
-    """The shape that a record names: by its config where it has one, else from the catalogue.
+    """Find the shape that a record names: by its config if it has one, otherwise from the catalogue.
 
-    A task that trains a head of its own is one of a model with that head.
+    A task that trains its own head needs a model with that head.
     """
     config, name = record.get("config"), record.get("model")
     kind = record.get("kind") or KIND_OF_TASK.get(str(record.get("task_type")))
@@ -171,7 +171,7 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
 
 
 def _targets(written: str | list[str] | None) -> str | list[str] | None:
-    """Module names, roles, a set's name, or None for PEFT's default; `mlp` stands for its matrices."""
+    """Parse module names, roles, a set's name, or None for PEFT's default; `mlp` means its matrices."""
     if written is None or isinstance(written, str):
         return written
     if "head" in written:

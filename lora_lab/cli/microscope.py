@@ -1,4 +1,4 @@
-"""`python -m lora_lab microscope`: the page's findings as lines, from the same desk."""
+"""`python -m lora_lab microscope`: the page's findings as lines, from the same inspections."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 
 
 def microscope_text(options: argparse.Namespace, say: Say) -> str:
-    """What was found. Raises LearnerError when it can't be."""
+    """Run the inspection and format its findings. Raises LearnerError when it fails."""
     settings = load_settings(home=options.data_folder)
     lab = Lab(settings, LocalEngine(settings, warm=False))
     try:

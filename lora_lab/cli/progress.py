@@ -1,4 +1,4 @@
-"""What runs do, as lines for the terminal while they do it."""
+"""Progress of runs as lines for the terminal."""
 
 import time
 from collections import deque
@@ -17,7 +17,7 @@ Write = Callable[[str], None]
 
 
 class Watcher:
-    """Says what is new in one run."""
+    """A watcher that prints what is new in one run."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -25,14 +25,14 @@ class Watcher:
         self._steps = 0
 
     def look(self, run: RunFolder) -> None:
-        """Say what is new, then wait a moment."""
+        """Print what is new, then wait a moment."""
         state = run.state()
         self.say(state)
         if not state.ended:
             time.sleep(WATCH_SECONDS)
 
     def say(self, state: RunState) -> None:
-        """Steps that were done since the last time, and what is done now."""
+        """Print the steps since the last call, and the current status."""
         for step in state.steps[self._steps :]:
             self._write(
                 f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  {_peak(step)}"
@@ -45,7 +45,7 @@ class Watcher:
 
 
 def _peak(step: Event) -> str:
-    """Of the run; of all that were trained side by side, where it was not alone."""
+    """Format the run's peak; the peak of all runs side by side, where it was not alone."""
     if "shared_by" in step:
         return f"peak of {step['shared_by']} runs together {as_bytes(step['group_peak_bytes'])}"
     return f"peak {as_bytes(step['peak_bytes'])}"
@@ -58,7 +58,7 @@ def _doing(state: RunState) -> str:
 
 
 class SweepWatcher:
-    """Says what is new in the cells of a sweep, and hands out each that has ended, in the grid's order."""
+    """A watcher of a sweep's cells: prints what is new and returns each ended cell in the grid's order."""
 
     def __init__(self, sweep: Sweep, runs_dir: Path, write: Write) -> None:
         self._left = deque(
@@ -69,11 +69,11 @@ class SweepWatcher:
 
     @property
     def all_ended(self) -> bool:
-        """Whether every cell was handed out."""
+        """Whether every cell has ended and was returned."""
         return not self._left
 
     def look(self) -> list[RunFolder]:
-        """The cells that ended since the last time, as far as all before them have ended."""
+        """Return the cells that ended since the last call, up to the first one that hasn't ended."""
         for cell in self._left:
             cell.look()
         ended = []
@@ -83,7 +83,7 @@ class SweepWatcher:
 
 
 class _Cell:
-    """One cell, whose events are read again only when there are more."""
+    """A watcher of one cell, which reads its events again only when the file has grown."""
 
     def __init__(self, run: RunFolder, name: str, write: Write) -> None:
         self.run = run
@@ -94,7 +94,7 @@ class _Cell:
         self._watcher = Watcher(self._say)
 
     def look(self) -> None:
-        """Say what is new."""
+        """Print what is new."""
         try:
             size_bytes = self.run.events_path.stat().st_size
         except OSError:
@@ -111,7 +111,7 @@ class _Cell:
 
 
 def cells_as_they_end(sweep: Sweep, runs_dir: Path, write: Write) -> Iterator[RunFolder]:
-    """Say what cells do, and hand out each that has ended, in the grid's order, until the last one has."""
+    """Print progress of the cells, and yield each ended cell in the grid's order, up to the last one."""
     watcher = SweepWatcher(sweep, runs_dir, write)
     while not watcher.all_ended:
         ended = watcher.look()

@@ -1,4 +1,4 @@
-"""The worker's preparations as lines for the terminal: a download is worth waiting for, with a number."""
+"""The worker's start-up status as lines for the terminal, with the bytes of a download."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ TENTHS = 10
 
 
 def announce(home: LabHome, write: Callable[[str], None]) -> threading.Thread:
-    """Say what the worker does until it is ready or can't be; from a thread of its own."""
+    """Print what the worker does until it is ready or fails, from a separate thread."""
     thread = threading.Thread(target=_say, args=(home, write), name="announce", daemon=True)
     thread.start()
     return thread
@@ -33,7 +33,7 @@ def _say(home: LabHome, write: Callable[[str], None]) -> None:
 
 
 def line_of(state: dict[str, Any]) -> str:
-    """One line for one state; a download changes it ten times, not with every byte."""
+    """Format one state as one line; a download changes it ten times, not with every byte."""
     match state["state"]:
         case "preparing":
             return "  ".join(["Lab:", *_preparing(state)])

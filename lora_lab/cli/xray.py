@@ -1,4 +1,4 @@
-"""`python -m lora_lab xray`: the page's findings as lines, from the same desk."""
+"""`python -m lora_lab xray`: the page's findings as lines, from the same inspections."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 def xray_text(options: argparse.Namespace, say: Say) -> str:
-    """What was found. Raises LearnerError when it can't be."""
+    """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     lab = Lab(settings, LocalEngine(settings, warm=False))
     run, beside = _run(options.run), _run(options.beside) if options.beside else None

@@ -1,1 +1,1 @@
-"""What is trained on: data sets, tokens, batches, and the lab's folder."""
+"""The data of a run: data sets, tokens, batches, and the lab's folder."""

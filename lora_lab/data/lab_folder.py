@@ -1,4 +1,4 @@
-"""What the lab keeps in the data folder besides runs: token lengths, model shapes, the worker's state."""
+"""The lab's JSON files in the data folder, without runs: token lengths, model shapes, worker state."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ NO_WORKER: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ReadExample:
-    """One training example as text pieces, a token each; the last `answer_tokens` are trained on."""
+    """A training example as text pieces, one per token; the last `answer_tokens` are trained on."""
 
     pieces: tuple[str, ...]
     answer_tokens: int
@@ -34,13 +34,13 @@ class ReadExample:
 
 @dataclass(frozen=True)
 class LabHome:
-    """Small JSON files, each written whole and then renamed, so a reader never sees half of one."""
+    """The lab's small JSON files, each written whole and then renamed, so a reader never sees half of one."""
 
     folder: Path
 
     @property
     def worker_state_path(self) -> Path:
-        """What the warm worker is doing."""
+        """The file with the warm worker's state."""
         return self.folder / "lab" / "worker.json"
 
     def write_worker_state(self, **values: Any) -> None:
@@ -48,49 +48,49 @@ class LabHome:
         write_json(self.worker_state_path, {"device": self.worker_state()["device"]} | values)
 
     def worker_state(self) -> dict[str, Any]:
-        """The worker's last word; `state` is empty when there never was one."""
+        """Read the worker's last state; `state` is empty if a worker never wrote one."""
         return NO_WORKER | read_json(self.worker_state_path)
 
     def save_lengths(self, model: str, digest: str, lengths: Sequence[Length]) -> None:
-        """Remember how many tokens a model's tokenizer makes of a data set."""
+        """Write how many tokens a model's tokenizer makes of each example in a data set."""
         write_json(self._lengths_path(model, digest), {"lengths": [asdict(item) for item in lengths]})
 
     def lengths(self, model: str, digest: str) -> list[Length]:
-        """Token lengths in the order of the training examples; empty when not known yet."""
+        """Read token lengths in the order of the training examples; empty when not known yet."""
         found = read_json(self._lengths_path(model, digest)).get("lengths", [])
         return [Length(**item) for item in found]
 
     def save_read_examples(self, model: str, digest: str, examples: "Sequence[ReadExample]") -> None:
-        """Remember the first training examples as the model sees them."""
+        """Write the first training examples as the model's tokens."""
         write_json(self._read_path(model, digest), {"examples": [asdict(item) for item in examples]})
 
     def save_unreadable(self, model: str, digest: str, problem: str) -> None:
-        """Remember why a data set could not be tokenized."""
+        """Write why a data set could not be tokenized."""
         write_json(self._read_path(model, digest), {"problem": problem})
 
     def read_examples(self, model: str, digest: str) -> "list[ReadExample]":
-        """The first training examples as tokens; empty when not known yet."""
+        """Read the first training examples as tokens; empty when not known yet."""
         found = read_json(self._read_path(model, digest)).get("examples", [])
         return [
             ReadExample(pieces=tuple(item["pieces"]), answer_tokens=item["answer_tokens"]) for item in found
         ]
 
     def unreadable(self, model: str, digest: str) -> str:
-        """Why a data set could not be tokenized; empty unless that happened."""
+        """Read why a data set could not be tokenized; empty unless that happened."""
         return str(read_json(self._read_path(model, digest)).get("problem", ""))
 
     def save_shape(self, shape: ModelShape) -> None:
-        """Remember the shape of a model that is not in the catalogue."""
+        """Write the shape of a model that is not in the catalogue."""
         write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
 
     def shapes(self) -> list[ModelShape]:
-        """Shapes kept besides the catalogue, smallest first."""
+        """Read the shapes stored in addition to the catalogue, smallest first."""
         files = sorted((self.folder / "lab" / "shapes").glob("*.json"))
         kept = [shape_from_json(json.dumps(values)) for path in files if (values := read_json(path))]
         return sorted(kept, key=lambda shape: shape.total_parameters)
 
     def shape(self, model: str) -> ModelShape:
-        """Catalogue first, then models read earlier. Raises LearnerError when neither knows it."""
+        """Find a shape in the catalogue, then among shapes read earlier. Raises LearnerError otherwise."""
         try:
             return find_shape(model)
         except LearnerError:
@@ -110,13 +110,13 @@ class LabHome:
 
 
 def _slug(model: str) -> str:
-    """A file name that a person can read; the digest keeps `/models/a` and `models/a` apart."""
+    """Return a readable file name; the digest keeps `/models/a` and `models/a` apart."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "--", model).strip("-.")[-120:] or "model"
     return f"{readable}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write, then rename over the old file."""
+    """Write a JSON object to a partial file, then rename it over the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     partial.write_text(json.dumps(values), "utf-8")
@@ -124,7 +124,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The file's object, or an empty one when it is missing or damaged."""
+    """Read the file's object; return an empty one when the file is missing or damaged."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""A prompt and its answer as the embedded model's tokens, without torch.
+"""The embedded model's tokenizer, without torch.
 
-The worker's own reading (worker/training/packing.py) goes through transformers; a test holds both equal.
+The worker's own tokenization (worker/training/packing.py) goes through transformers; a test compares both.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from study.base.model_files import MANIFEST
 
 @dataclass(frozen=True)
 class EmbeddedTokenizer:
-    """The tokenizer that comes with the embedded model, once that has been unpacked."""
+    """The tokenizer that comes with the embedded model, once that model is unpacked."""
 
     models_dir: Path
 
     @property
     def is_ready(self) -> bool:
-        """Whether its files are there."""
+        """Whether its files exist."""
         return (self._folder / "tokenizer.json").is_file() and (self._folder / MANIFEST).is_file()
 
     def read(self, prompt: str, answer: str) -> ReadExample:
-        """The prompt in the chat template, then the answer and the end-of-turn token."""
+        """Tokenize the prompt in the chat template, then the answer and the end-of-turn token."""
         asked = self._template.render(
             messages=[{"role": "user", "content": prompt}], add_generation_prompt=True
         )
@@ -47,7 +47,7 @@ class EmbeddedTokenizer:
 
     @cached_property
     def _template(self) -> Template:
-        # As transformers renders chat templates.
+        # The same options with which transformers renders chat templates.
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         return environment.from_string((self._folder / "chat_template.jinja").read_text("utf-8"))
 

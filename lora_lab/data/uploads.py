@@ -1,4 +1,4 @@
-"""Data sets that learners brought: kept under their digest, so that a setting can name them."""
+"""Data sets that learners upload: stored under their digest, by which a setting names them."""
 
 import json
 import re
@@ -15,23 +15,23 @@ DIGEST = re.compile(r"^[0-9a-f]{12}$")
 
 @dataclass(frozen=True)
 class Uploads:
-    """One JSON file for each data set."""
+    """A folder with one JSON file per data set."""
 
     folder: Path
 
     def add(self, name: str, content: bytes) -> Dataset:
-        """Check and keep a file. Raises LearnerError that names every bad line."""
+        """Check and store a file. Raises LearnerError that names every bad line."""
         return self._kept(read_upload(name, content))
 
     def adopt(self, dataset: Dataset) -> Dataset:
-        """Keep a data set that came with a run; one with the same examples that is here already is used."""
+        """Store a data set that came with a run; if one with the same examples exists, return that one."""
         here = (self.find(data) for data in (OWN_DATA, *(digest for digest, _ in self.labels())))
         parts = (dataset.train, dataset.held_out)
         known = next((own for own in here if (own.train, own.held_out) == parts), None)
         return known or self._kept(dataset)
 
     def name_of(self, dataset: Dataset) -> str:
-        """How a setting names it."""
+        """Return the name by which a setting refers to the data set."""
         return OWN_DATA if dataset.digest == own_dataset().digest else dataset.digest
 
     def _kept(self, dataset: Dataset) -> Dataset:
@@ -39,7 +39,7 @@ class Uploads:
         return dataset
 
     def find(self, data: str) -> Dataset:
-        """The data set that a setting names. Raises LearnerError when it is not here."""
+        """Find the data set that a setting names. Raises LearnerError when it doesn't exist here."""
         own = own_dataset()
         if data == OWN_DATA:
             return own
@@ -52,7 +52,7 @@ class Uploads:
         return Dataset(label=kept["label"], digest=kept["digest"], train=train, held_out=held_out)
 
     def labels(self) -> list[tuple[str, str]]:
-        """Digest and file name of every data set kept, newest first."""
+        """List digest and file name of every stored data set, newest first."""
         found = sorted(self.folder.glob("*.json"), key=_changed, reverse=True)
         return [(path.stem, str(read_json(path).get("label", path.stem))) for path in found]
 

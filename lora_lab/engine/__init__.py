@@ -1,1 +1,1 @@
-"""Who does the work: job queues, worker processes, the local and the Ray engine, chat, inspections."""
+"""The engines: job queues, worker processes, the local and the Ray engine, chat, inspections."""

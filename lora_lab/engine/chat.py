@@ -1,4 +1,4 @@
-"""Asking base and tuned models side by side: questions wait in a job queue, one worker answers."""
+"""Chat with base and tuned models side by side: questions wait in a job queue, one worker answers."""
 
 import uuid
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ TEMPERATURE_LIMITS = (0.0, 2.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Ask(Job):
-    """One question and what was answered so far."""
+    """A chat question and the answers so far."""
 
     runs: tuple[RunFolder, ...]
     prompt: str
     seed: int
     temperature: float
     texts: dict[str, str] = field(default_factory=dict)
-    """By run id, and `base`."""
+    """Answers by run id, and under `base` the base model's."""
 
 
 class ChatDesk(Desk[Ask]):
-    """Answers are kept in memory. A run waits for the answer in hand."""
+    """The job queue of chat questions. Answers are kept in memory. A run waits for the current answer."""
 
     name = "lab-chat"
     worker_option = "--chat"
@@ -39,7 +39,7 @@ class ChatDesk(Desk[Ask]):
     lost = "The chat process ended. Ask again."
 
     def ask(self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float) -> Ask:
-        """Put a question in line. Raises LearnerError when it can't be asked."""
+        """Enqueue a question. Raises LearnerError when it is invalid."""
         _check(runs, prompt, seed, temperature)
         return self.line_up(
             Ask(
@@ -52,16 +52,16 @@ class ChatDesk(Desk[Ask]):
         )
 
     def order_of(self, job: Ask) -> dict[str, Any]:
-        """The question."""
+        """Return the question as the worker's order."""
         folders = [str(run.path) for run in job.runs]
         return {"runs": folders, "prompt": job.prompt, "seed": job.seed, "temperature": job.temperature}
 
     def after(self, job: Ask, said: dict[str, Any]) -> Ask:
-        """With what is loaded, or with the texts so far."""
+        """Return the question with what is loaded, or with the texts so far."""
         return replace(job, doing=said.get("doing", ""), texts=said.get("texts", job.texts))
 
     def stop_working(self, job: Ask) -> None:
-        """After the token it is at: what was answered stays, and so does the loaded model."""
+        """Stop after the current token: the answer so far stays, and so does the loaded model."""
         self.tell({"stop": job.id})
 
 
@@ -86,7 +86,7 @@ def _check(runs: Sequence[RunFolder], prompt: str, seed: int, temperature: float
 
 
 def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
-    """Those that can be asked together, four at most: with an adapter, on the first one's base and bits."""
+    """Select up to four runs that can be asked together: with an adapter, and one base and bits."""
     able = [run for run in runs if (run.adapter_path / "adapter_config.json").is_file()]
     same = [run for run in able if (run.spec.model, run.spec.bits) == (able[0].spec.model, able[0].spec.bits)]
     return same[:MOST_RUNS]

@@ -1,7 +1,7 @@
-"""Which runs may be trained side by side through one frozen base, and how many at once.
+"""Grouping of runs that can be trained side by side on one frozen base, and how many at once.
 
-They share the base, so what decides the base, its rows' size and the number of steps must be equal; rank,
-alpha, learning rate, seed and rsLoRA's scaling are each run's own.
+They share the base, so the base, its rows' size and the number of steps must be equal; rank, alpha, learning
+rate, seed and rsLoRA's scaling may differ per run.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ GROUPED_TYPES = frozenset({"llama", "mistral", "qwen2"})
 """Model types whose decoder layer worker/training/group_layer.py is written for."""
 
 MOST = 6
-"""Beyond, one more cell gains next to nothing: decoding the weights is then a fortieth of a step."""
+"""Above this, one more cell gains little: decoding the weights is then a fortieth of a step."""
 
 KEPT_FREE = 0.2
-"""Of the free memory, for everything that is not counted."""
+"""The share of the free memory that is reserved for everything that is not counted."""
 
 
 def stands_alone(spec: RunSpec) -> bool:
-    """Whether the side-by-side loop has no form of it: DoRA, and moments that are not in 32 bits."""
+    """Return whether the side-by-side loop lacks support: DoRA, and moments that are not in 32 bits."""
     return spec.variant == "dora" or spec.optimizer != "adamw"
 
 
 def may_share(a: RunSpec, b: RunSpec) -> bool:
-    """Whether two runs can go through one frozen pass."""
+    """Return whether two runs can go through one frozen forward pass."""
     return not stands_alone(a) and not stands_alone(b) and _common(a) == _common(b)
 
 
 def _common(spec: RunSpec) -> RunSpec:
-    """With everything that each run has for itself set to one value."""
+    """Return the settings with everything that may differ per run set to one value."""
     return replace(spec, rank=1, alpha=1.0, learning_rate=1.0, seed=0, variant="lora")
 
 
 def sets(specs: Sequence[RunSpec]) -> list[list[int]]:
-    """Places of the runs that may share, each set in the order of its first run."""
+    """Return the positions of the runs that can share a base, each set in the order of its first run."""
     found: list[list[int]] = []
     for place, spec in enumerate(specs):
         fitting = next((one for one in found if may_share(specs[one[0]], spec)), None)
@@ -50,7 +50,7 @@ def sets(specs: Sequence[RunSpec]) -> list[list[int]]:
 
 
 def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
-    """The next job of a queue: the first run and, if it is a cell of a sweep, the cells that may share."""
+    """Gather a queue's next job: the first run and, if it is a cell, the cells that can share its base."""
     first, *others = waiting
     sweep = first.state().sweep
     job = [first]
@@ -63,10 +63,10 @@ def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
 
 
 def chunks(cells: Sequence[CellBytes], *, free_bytes: int) -> list[list[int]]:
-    """Places of the cells that go at once, in order and as even as they can be.
+    """Split cells into chunks that run at once; return their positions, in order and as even as possible.
 
-    A cell that is too large for the free memory goes alone: the ledger may be too careful, and if it is not,
-    the run says so.
+    A cell that is too large for the free memory runs alone: the ledger may overestimate, and if it doesn't,
+    the run reports that it ran out of memory.
     """
     budget = (1 - KEPT_FREE) * free_bytes - max(cell.working for cell in cells)
     most = ceil(len(cells) / ceil(len(cells) / MOST))

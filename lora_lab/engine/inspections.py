@@ -1,9 +1,9 @@
-"""Inspections: looks into weights and adapters that take a worker seconds, shown as they come and then kept.
+"""Inspections of weights and adapters: a worker takes seconds, shows results as they come and caches them.
 
-    inspection = desk.look("weights", {"model": "smollm2-135m", "layer": 0, ...})
-    desk.find(inspection.id)          how far it is; also after a restart, once it is done
+    inspection = queue.submit("weights", {"model": "smollm2-135m", "layer": 0, ...})
+    queue.find(inspection.id)         its progress; also after a restart, once it is done
 
-Equal orders are the same inspection while what they look into is the same.
+Equal orders are the same inspection while the files they inspect are the same.
 """
 
 import contextlib
@@ -26,31 +26,31 @@ from study.base.errors import LearnerError
 from study.base.settings import Settings
 
 KINDS: dict[str, int] = {"weights": 1, "adapter": 1}
-"""What can be inspected (worker/inspect/serve.py), with the version of its results: raise it with them."""
+"""The kinds of inspection (worker/inspect/serve.py), with a version to increase when results change."""
 
 KEPT_FILES = 200
 LOOK_SECONDS = 0.2
 LIBRARIES = ("torch", "transformers", "bitsandbytes", "hqq", "peft")
-"""Whose version can change a result."""
+"""Libraries whose version can change a result."""
 
 WEIGHT_FILES = ("*.safetensors", "*.gguf", "adapter/*.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection(Job):
-    """One look into a model or an adapter, and what was found so far."""
+    """An inspection of a model or an adapter, and the results so far."""
 
     kind: str
     order: Mapping[str, Any]
     done: int = 0
     total: int = 0
-    """For a progress bar; 0 while nobody knows."""
+    """Total for a progress bar; 0 while unknown."""
 
     found: Mapping[str, Any] = field(default_factory=dict)
 
 
 class InspectionDesk(Desk[Inspection]):
-    """Finished inspections stand as JSON in the data folder. A training run does not wait for one."""
+    """The job queue of inspections. Finished ones are stored as JSON. A training run doesn't wait for one."""
 
     name = "lab-inspections"
     worker_option = "--inspect"
@@ -63,9 +63,9 @@ class InspectionDesk(Desk[Inspection]):
         self._folder = settings.home / "lab" / "inspections"
 
     def look(self, kind: str, order: Mapping[str, Any]) -> Inspection:
-        """Put an inspection in line, unless it is there or was done before. One that failed is tried anew.
+        """Enqueue an inspection, unless it is queued or done already. A failed one is tried again.
 
-        Raises LearnerError on a kind that there is not.
+        Raises LearnerError on an unknown kind.
         """
         if kind not in KINDS:
             raise LearnerError(
@@ -79,7 +79,7 @@ class InspectionDesk(Desk[Inspection]):
             return self.line_up(Inspection(id=look, kind=kind, order=dict(order)))
 
     def wait(self, kind: str, order: Mapping[str, Any], say: Callable[[str], None]) -> Inspection:
-        """The finished inspection; what it does meanwhile is said. Raises LearnerError otherwise."""
+        """Wait for the finished inspection and pass progress to `say`. Raises LearnerError on failure."""
         look: Inspection | None = self.look(kind, order)
         told = ""
         while look is not None and not look.ended:
@@ -94,20 +94,20 @@ class InspectionDesk(Desk[Inspection]):
         return look
 
     def find(self, job_id: str) -> Inspection | None:
-        """An inspection by its id: waiting, in hand, or done, also before a restart."""
+        """Find an inspection by its id: waiting, working, or done, also before a restart."""
         return super().find(job_id) or self._kept(job_id)
 
     def id_of(self, kind: str, order: Mapping[str, Any]) -> str:
-        """What an order is called: by kind, order, the files it looks into, and the libraries' versions."""
+        """Compute an order's id: a hash of kind, order, the inspected files, and the libraries' versions."""
         told = [kind, KINDS.get(kind), order, list(_files_of(order)), _versions()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def order_of(self, job: Inspection) -> dict[str, Any]:
-        """Kind and order."""
+        """Return kind and order."""
         return {"kind": job.kind, "order": dict(job.order)}
 
     def after(self, job: Inspection, said: dict[str, Any]) -> Inspection:
-        """With what is new among the results."""
+        """Return the inspection with the new results added."""
         return replace(
             job,
             doing=said.get("doing", ""),
@@ -117,12 +117,12 @@ class InspectionDesk(Desk[Inspection]):
         )
 
     def stop_working(self, job: Inspection) -> None:
-        """At once, and the process with it: a measurement does not look for a stop. What was found stays."""
+        """Stop at once by ending the process, because a measurement doesn't poll. The results so far stay."""
         self.put(replace(job, status="stopped", doing=""))
         self.end_worker()
 
     def put(self, job: Inspection) -> None:
-        """A finished one is kept on disk before anyone sees it; where the disk is full, in memory alone."""
+        """Write a finished inspection to disk before it becomes visible; on a full disk, to memory only."""
         if job.status == "done":
             with contextlib.suppress(OSError):
                 write_json(self._path(job.id), {"kind": job.kind, "order": job.order, "found": job.found})
@@ -152,7 +152,7 @@ def _age(path: Path) -> float:
 
 
 def _files_of(order: Mapping[str, Any]) -> Iterator[tuple[str, int, int] | str]:
-    """Weight files in the folders that an order names, with size and time; the embedded model's package."""
+    """Yield weight files in the order's folders, with size and time; the embedded model's package hash."""
     for value in order.values():
         for named in value if isinstance(value, list | tuple) else (value,):
             if named == EMBEDDED_MODEL:

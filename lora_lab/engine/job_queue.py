@@ -1,7 +1,7 @@
-"""A desk where jobs wait in line for one worker process, which is started on demand and ended when idle.
+"""A job queue with one worker process, which is started on demand and ended when idle.
 
-The worker computes, so it and a training run would slow each other: a job that comes while a run trains
-waits, and a run that comes while a job is worked on makes it give way.
+The worker computes, so it and a training run would slow each other down: a job that is submitted while a run
+trains waits, and a run that starts during a job makes the job yield.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ Status = Literal["waiting", "working", "done", "stopped", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What waits at a desk, and how far it is."""
+    """A job in a queue, and its progress."""
 
     id: str
     status: Status = "waiting"
@@ -36,7 +36,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Nothing more will come."""
+        """Whether the job is done, stopped or failed."""
         return self.status in ("done", "stopped", "failed")
 
 
@@ -44,21 +44,21 @@ J = TypeVar("J", bound=Job)
 
 
 class Desk(ABC, Generic[J]):
-    """Takes jobs from any thread; the last fifty are remembered.
+    """A job queue that takes jobs from any thread and remembers the last fifty.
 
-    Its worker reads an order a line, and answers in lines that name the job (worker/inspect/json_lines.py).
+    Its worker reads one order per line and answers in lines that name the job (worker/inspect/json_lines.py).
     """
 
     name: ClassVar[str]
     worker_option: ClassVar[str]
     waits_for: ClassVar[str]
-    """Said of a run that waits for a job to end."""
+    """The status text of a run that waits for a job to end."""
 
     patience_seconds: ClassVar[float]
-    """How long a run waits; then the job goes back into the line."""
+    """How long a run waits; then the job goes back into the queue."""
 
     lost: ClassVar[str]
-    """Said of a job whose worker died."""
+    """The problem text of a job whose worker died."""
 
     def __init__(self, settings: Settings, engine: LocalEngine) -> None:
         self._settings, self._engine = settings, engine
@@ -71,27 +71,27 @@ class Desk(ABC, Generic[J]):
 
     @abstractmethod
     def order_of(self, job: J) -> dict[str, Any]:
-        """What the worker is told."""
+        """Build the order that the worker reads."""
 
     @abstractmethod
     def after(self, job: J, said: dict[str, Any]) -> J:
-        """The job after something the worker said that is no ending."""
+        """Return the job after a worker's message that doesn't end it."""
 
     @abstractmethod
     def stop_working(self, job: J) -> None:
-        """End the job in hand; with the lock held."""
+        """Stop the working job; the caller holds the lock."""
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
-        """A process that reads orders and answers them, its ends of the pipes open."""
+        """Start a process that reads orders and answers them, with its pipes open."""
         return start_worker(self._settings, [self.worker_option], 0, answers=True)
 
     def find(self, job_id: str) -> J | None:
-        """A job by its id, while it is remembered."""
+        """Find a job by its id, while it is remembered."""
         with self._changed:
             return self._jobs.get(job_id)
 
     def stop(self, job_id: str) -> None:
-        """End a job, or take a waiting one back."""
+        """Stop a job, or cancel a waiting one."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or job.ended:
@@ -102,7 +102,7 @@ class Desk(ABC, Generic[J]):
                 self.stop_working(job)
 
     def give_way(self, run: RunFolder) -> None:
-        """Called before a run is worked on: let the job in hand end, then give its memory back."""
+        """Let the working job end, then free its memory. Callback of the engine before a run."""
         with self._changed:
             if self._in_hand():
                 run.emit("status", text=self.waits_for)
@@ -112,14 +112,14 @@ class Desk(ABC, Generic[J]):
             self.end_worker()
 
     def close(self) -> None:
-        """End the worker; jobs in hand are lost."""
+        """End the worker; working jobs are lost."""
         with self._changed:
             self._closing = True
             self.end_worker()
             self._changed.notify_all()
 
     def line_up(self, job: J) -> J:
-        """Put a job in line."""
+        """Enqueue a job."""
         with self._changed:
             self._jobs.pop(job.id, None)
             self._jobs[job.id] = job
@@ -133,19 +133,19 @@ class Desk(ABC, Generic[J]):
         return job
 
     def put(self, job: J) -> None:
-        """Replace a job by what became of it; with the lock held."""
+        """Replace a job by its new state; the caller holds the lock."""
         self._jobs[job.id] = job
         self._changed.notify_all()
 
     def tell(self, order: dict[str, Any]) -> None:
-        """Hand the worker a line; with the lock held."""
+        """Write a line to the worker; the caller holds the lock."""
         with contextlib.suppress(BrokenPipeError, ValueError):
             stdin = cast(IO[bytes], cast("subprocess.Popen[bytes]", self._worker).stdin)
             stdin.write((json.dumps(order) + os.linesep).encode())
             stdin.flush()
 
     def end_worker(self) -> None:
-        """Kill it, if there is one; with the lock held."""
+        """Kill the worker, if it runs; the caller holds the lock."""
         if self._worker is not None:
             self._worker.kill()
             self._worker.wait()
@@ -161,7 +161,7 @@ class Desk(ABC, Generic[J]):
             self._work(job)
 
     def _next(self) -> J | None:
-        """The next job once no run trains; None when the app closes. An idle worker is ended."""
+        """Return the next job once no run trains; None when the app closes. An idle worker is ended."""
         with self._changed:
             while not self._closing:
                 waiting = [job for job in self._jobs.values() if job.status == "waiting"]
@@ -170,14 +170,14 @@ class Desk(ABC, Generic[J]):
                     self.put(chosen)
                     return chosen
                 if waiting:
-                    self._changed.wait(LOOK_SECONDS)  # the engine does not say when it is free
+                    self._changed.wait(LOOK_SECONDS)  # polling, because the engine has no event for this
                 elif not self._changed.wait(IDLE_SECONDS):
                     self.end_worker()
             return None
 
     def _work(self, job: J) -> None:
         with self._changed:
-            if self._closing or self._jobs.get(job.id) is not job:  # taken back, or gave way, meanwhile
+            if self._closing or self._jobs.get(job.id) is not job:  # cancelled or yielded to a run meanwhile
                 return
             if self._worker is None or self._worker.poll() is not None:
                 self._worker = self.start_worker()
@@ -188,11 +188,11 @@ class Desk(ABC, Generic[J]):
                 said = json.loads(line)
             except ValueError:  # killed in the middle of a line
                 break
-            if said["job"] != job.id:  # the rest of a job that nobody waits for
+            if said["job"] != job.id:  # the rest of an earlier job
                 continue
             job = self._ended(job, said) if "end" in said else self.after(job, said)
             with self._changed:
-                if self._worker is not worker:  # what became of the job stands with who ended the worker
+                if self._worker is not worker:  # whoever ended the worker has updated the job
                     return
                 self.put(job)
             if job.ended:

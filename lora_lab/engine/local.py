@@ -1,4 +1,4 @@
-"""The local engine: a queue of runs, one worker at a time, and a warm worker kept ready for the next."""
+"""The local engine: a run queue, one worker at a time, and a warm worker ready for the next run."""
 
 import threading
 import time
@@ -37,10 +37,10 @@ LOOK_AGAIN_SECONDS = 1
 
 
 class LocalEngine:
-    """Runs what is submitted, in order, one job at a time. Safe to call from several threads.
+    """An engine that does submitted runs in order, one job at a time. Safe to call from several threads.
 
-    A run lives in its folder only: after a restart queued runs go on in their order, and one that was cut off
-    says so; in a sweep another one takes its place.
+    A run's state is in its folder only: after a restart, queued runs continue in their order, and a run that
+    was cut off is marked so; in a sweep another run replaces it.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class LocalEngine:
         own_only: bool = False,
         gather: Gather = neighbours,
     ) -> None:
-        """`own_only` is for a command line: nothing is taken up, and what is submitted is held by this
-        process, so that an app on the same data folder leaves it alone.
+        """Create the engine. `own_only` is for a command line: it takes up no earlier runs, and this process
+        owns what it submits, so an app on the same data folder leaves it alone.
         """
         self.settings = settings
         self.home = LabHome(settings.home)
@@ -71,10 +71,10 @@ class LocalEngine:
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="lab-engine", daemon=True)
         self.before_run: list[Callable[[RunFolder], None]] = []
-        """Whatever else computes on this machine makes room here; it may take a while."""
+        """Callbacks that make everything else on this machine free its memory; they may take a while."""
 
     def start(self) -> None:
-        """Take up what an earlier process left, and begin to serve."""
+        """Take up the runs that an earlier process left, and start serving."""
         if not self._own_only:
             left = [(run, run.state()) for run in list_runs(self.settings.runs_dir)][::-1]
             self._queue.take_up(run for run, state in left if is_waiting(state))
@@ -98,7 +98,7 @@ class LocalEngine:
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
-        """Queue what is left of a sweep: cells that nobody works on, and another run for those cut off.
+        """Queue the rest of a sweep: cells without an owner, and another run for each one that was cut off.
 
         Raises LearnerError while another process works on it.
         """
@@ -108,7 +108,7 @@ class LocalEngine:
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def stop(self, run_id: str) -> None:
-        """Stop a run after its current step, keeping its adapter; a waiting run leaves the queue."""
+        """Stop a run after its current step and keep its adapter; a waiting run leaves the queue."""
         run = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             if run in self._queue:
@@ -129,7 +129,7 @@ class LocalEngine:
             self.stop(run_id)
 
     def retry(self, run_id: str, *, now: datetime) -> RunFolder:
-        """Queue another run with the settings and data of an ended one; in a sweep it takes its place."""
+        """Queue another run with the settings and data of an ended one; in a sweep it replaces that run."""
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = another(self.settings, old, now=now)
@@ -137,34 +137,34 @@ class LocalEngine:
         return fresh
 
     def move(self, run_id: str, position: int) -> None:
-        """Put a waiting run at a place in the queue, 0 being the next. LearnerError when it does not wait."""
+        """Move a waiting run to a position, 0 being the next. Raises LearnerError if it isn't waiting."""
         with self._changed:
             self._queue.move(run_id, position)
 
     def pause(self) -> None:
-        """Begin no further run; the current one goes on. Outlives the app."""
+        """Start no further run; the current one continues. The pause persists after the app ends."""
         with self._changed:
             self._queue.pause(True)
 
     def resume(self) -> None:
-        """Go on with the queue."""
+        """Continue with the queue."""
         with self._changed:
             self._queue.pause(False)
             self._changed.notify_all()
 
     @property
     def is_paused(self) -> bool:
-        """Whether waiting runs are held back."""
+        """Whether the queue is paused."""
         with self._changed:
             return self._queue.is_paused
 
     def waiting(self) -> list[str]:
-        """Ids of the runs in the queue, next first."""
+        """List the ids of the queued runs, next first."""
         with self._changed:
             return [run.run_id for run in self._queue]
 
     def seconds_left(self, *, now: datetime) -> float | None:
-        """Until the queue is empty, by the paces of finished runs; None while one is not known yet."""
+        """Estimate seconds until the queue is empty, from finished runs; None while one run is unknown."""
         with self._changed:
             current, waiting = self._current, list(self._queue)
         paces = self._paces.newest_first()
@@ -181,11 +181,11 @@ class LocalEngine:
 
     @property
     def is_warm(self) -> bool:
-        """Whether a worker is kept ready before anybody asks."""
+        """Whether a worker is started before the first job."""
         return self._warm
 
     def current(self) -> str | None:
-        """Id of the run that is being worked on; the first, where several are trained side by side."""
+        """Return the id of the current run; the first one, where several are trained side by side."""
         with self._changed:
             return self._current[0].run_id if self._current else None
 
@@ -198,7 +198,7 @@ class LocalEngine:
                 self._start_worker()
 
     def close(self) -> None:
-        """Let a run keep what it has and end; never leaves a process behind."""
+        """Let a run save its adapter and end; never leaves a process behind."""
         with self._changed:
             self._closing = True
             worker, busy = self._worker, bool(self._current)
@@ -224,7 +224,7 @@ class LocalEngine:
             settle(run)
             self._tabulate(run)
             if begins_anew(self.settings, run):
-                with suppress(LearnerError, OSError):  # without its data it stays as it ended
+                with suppress(LearnerError, OSError):  # without its data the run stays ended
                     fresh = another(self.settings, run, now=datetime.now(UTC))
                     self._enqueue([fresh], run.state().sweep, first=True)
         while True:
@@ -256,7 +256,7 @@ class LocalEngine:
                     self._start_worker()
 
     def _take(self) -> tuple[RunFolder, ...]:
-        """The next job, without the runs that somebody stopped meanwhile who could not reach this queue."""
+        """Take the next job, without runs that another process has stopped meanwhile."""
         job = self._queue.take(self._gather)
         for run in job:
             if run.stop_path.exists():
@@ -265,7 +265,7 @@ class LocalEngine:
         return tuple(run for run in job if not run.stop_path.exists())
 
     def _make_room(self, job: Sequence[RunFolder]) -> bool:
-        """Whether to go on: the app may have been closed meanwhile."""
+        """Call the callbacks before a run; return False if the app has closed meanwhile."""
         for make_room in self.before_run:
             make_room(job[0])
         return not self._closing
@@ -274,7 +274,7 @@ class LocalEngine:
         return self._closing or (bool(self._queue) and not self._queue.is_paused)
 
     def _goes_on_after(self, job: Sequence[RunFolder]) -> bool:
-        """Whether the next job is of the same sweep: then its process goes on, with what it has loaded."""
+        """Return whether the next job is of the same sweep: then its process and loaded model are reused."""
         sweep = job[0].state().sweep
         following = next(iter(self._queue), None)
         if not sweep or following is None or self._closing or self._queue.is_paused:
@@ -282,7 +282,7 @@ class LocalEngine:
         return following.state().sweep == sweep
 
     def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
-        """Have a job done, and leave no run of it without an ending."""
+        """Do a job and make sure that each of its runs has a terminal event."""
         text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
         for run in job:
             run.emit("status", text=text, worker_pid=worker.pid)
@@ -298,7 +298,7 @@ class LocalEngine:
         if sweep is not None:
             with suppress(
                 OSError
-            ):  # no room for it: the queue goes on, and the next cell's end writes it again
+            ):  # a full disk: the queue continues, and the next cell's end writes the table again
                 self._table.write(sweep)
 
     def _is_ready(self, worker: WorkerProcess) -> bool:
@@ -306,12 +306,12 @@ class LocalEngine:
         return (state["state"], state.get("pid")) == ("ready", worker.pid)
 
     def _start_worker(self, *extra: str) -> None:
-        """One that a run waits for loads that run's model, not the default one first."""
+        """Start a worker. One with a waiting run loads that run's model, not the default one first."""
         self.home.write_worker_state(state="preparing", text="Starting the training worker")
         self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
     def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:
-        """Others may go on side by side with the run, so its own events say whether it has ended."""
+        """Kill the worker if the run's own events have no end after the grace period; others may continue."""
         deadline = time.monotonic() + STOP_GRACE_SECONDS
         while time.monotonic() < deadline:
             with self._changed:
@@ -325,7 +325,7 @@ class LocalEngine:
 def run_now(
     settings: Settings, spec: RunSpec, dataset: Dataset, *, now: datetime, watch: Callable[[RunFolder], None]
 ) -> RunFolder:
-    """One run in a worker of its own, for the command line. Ctrl-C stops it and keeps the adapter."""
+    """Do one run in its own worker, for the command line. Ctrl-C stops it and keeps the adapter."""
     run = create_run(settings.runs_dir, spec, dataset, now=now)
     run.emit("queued", held_by=owner.this_process())
     log = (run.path / "stdout.log").open("ab")

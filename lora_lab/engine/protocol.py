@@ -1,4 +1,4 @@
-"""What every engine does with a sweep, on this machine or on many."""
+"""The engine protocol: what every engine does with a sweep, on one machine or on many."""
 
 from datetime import datetime
 from typing import Protocol
@@ -9,19 +9,19 @@ from lora_lab.settings.grid import Grid
 
 
 class Engine(Protocol):
-    """Cells become run folders with events, whoever works on them; watch those to see how far they are."""
+    """An engine that turns cells into run folders with events; progress is read from those events."""
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start serving."""
 
     def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
         """Queue every cell of a grid. All of it exists on disk when this returns."""
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
-        """Queue what is left of a sweep: cells that nobody works on, and another run for those cut off."""
+        """Queue the rest of a sweep: cells without an owner, and another run for each that was cut off."""
 
     def stop(self, run_id: str) -> None:
-        """Stop a run after its current step, keeping its adapter; a waiting one is not begun."""
+        """Stop a run after its current step and keep its adapter; a waiting one is not started."""
 
     def close(self) -> None:
-        """Let running cells keep what they have and end; waiting ones wait for `go_on`."""
+        """Let running cells save their adapters and end; waiting ones wait until the sweep is resumed."""

@@ -1,4 +1,4 @@
-"""The runs that wait, next first. Their order, and whether they are held back, outlive the app."""
+"""The queue of waiting runs, next first. Its order and its pause persist after the app ends."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,16 +11,16 @@ from study.base.errors import LearnerError
 from study.base.settings import Settings
 
 Gather = Callable[[Sequence[RunFolder]], Sequence[RunFolder]]
-"""Picks, of the waiting runs, the first and those that are done together with it in one job."""
+"""Selects, among the waiting runs, the first and those that are done together with it in one job."""
 
 
 def alone(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
-    """Each run is a job of its own."""
+    """Take only the first run: each run is its own job."""
     return waiting[:1]
 
 
 class RunQueue:
-    """An ordered list, written to `path` at every change; None keeps nothing. For one thread at a time."""
+    """An ordered list of runs, written to `path` at every change; None stores nothing. Not thread-safe."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -40,31 +40,31 @@ class RunQueue:
         return iter(tuple(self._runs))
 
     def take_up(self, runs: Iterable[RunFolder]) -> None:
-        """What an earlier app left, in the order it had; runs that were in no order go last."""
+        """Restore the runs that an earlier app left, in their order; runs without a position go last."""
         place = {run_id: number for number, run_id in enumerate(self._order)}
         self._runs += sorted(runs, key=lambda run: place.get(run.run_id, len(place)))
         self._save()
 
     def add(self, *runs: RunFolder, first: bool = False) -> None:
-        """Behind all others, or before them. One that waits already stays where it is."""
+        """Add runs at the end, or at the front. A run that already waits keeps its position."""
         runs = tuple(run for run in runs if run not in self._runs)
         self._runs = [*runs, *self._runs] if first else [*self._runs, *runs]
         self._save()
 
     def take(self, gather: Gather) -> tuple[RunFolder, ...]:
-        """The next job's runs, which then wait no longer."""
+        """Take the next job's runs out of the queue."""
         job = tuple(gather(tuple(self._runs)))
         self._runs = [run for run in self._runs if run not in job]
         self._save()
         return job
 
     def remove(self, run: RunFolder) -> None:
-        """It waits no longer."""
+        """Remove a run from the queue."""
         self._runs.remove(run)
         self._save()
 
     def move(self, run_id: str, position: int) -> None:
-        """Put a waiting run at a place, 0 being the next. Raises LearnerError when it does not wait."""
+        """Move a waiting run to a position, 0 being the next. Raises LearnerError when it isn't waiting."""
         run = next((run for run in self._runs if run.run_id == run_id), None)
         if run is None:
             raise LearnerError(
@@ -75,7 +75,7 @@ class RunQueue:
         self._save()
 
     def pause(self, paused: bool) -> None:
-        """Hold the waiting runs back, or let them go on."""
+        """Pause or resume the queue."""
         self.is_paused = paused
         self._save()
 
@@ -87,11 +87,11 @@ class RunQueue:
 
 
 def queue_path(settings: Settings) -> Path:
-    """Where the app keeps its queue."""
+    """Return the file in which the app stores its queue."""
     return settings.home / "lab" / "queue.json"
 
 
 def served_by(settings: Settings) -> tuple[str, float]:
-    """Which app kept the queue last, and since when (seconds since 1970); no name where none ever did."""
+    """Read which app wrote the queue last, and since when (seconds since 1970); an empty name if none did."""
     kept = read_json(queue_path(settings))
     return str(kept.get("served_by", "")), float(kept.get("since", 0.0))

@@ -1,7 +1,7 @@
 """The Ray engine: the cells of a sweep as trials of Ray Tune, on the GPUs and machines of a cluster.
 
 A trial is one worker process on one run folder, so events, table and everything that reads them are those of
-the local engine. The run folders are also the record of what is done: after an interruption, `go_on` makes
+the local engine. The run folders also record what is done: after an interruption, resuming the sweep makes
 trials of what is left. Every machine needs the same checkout and the same data folder at the same paths
 (docs/guide/several-machines.md).
 """
@@ -40,7 +40,7 @@ WORKER_GRACE_SECONDS = 20
 
 
 class RayEngine:
-    """One sweep on a cluster: that at `address`, or one of this machine's own that only it can reach."""
+    """An engine for one sweep on a cluster: the one at `address`, or a private one on this machine."""
 
     def __init__(
         self, settings: Settings, *, address: str | None = None, cpus_per_run: int | None = None
@@ -59,23 +59,23 @@ class RayEngine:
         return self._hold(sweep, [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids])
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
-        """Queue what is left of a sweep: cells that nobody works on, and another run for those cut off."""
+        """Queue the rest of a sweep: cells without an owner, and another run for each that was cut off."""
         left = what_is_left(self.settings, sweep_id, now=now)
         return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), left)
 
     def start(self) -> None:
-        """Reach the cluster and begin. Raises LearnerError when it can't be reached."""
+        """Connect to the cluster and start. Raises LearnerError when it can't be reached."""
         assert self._sweep is not None
         _interruption(self._sweep).unlink(missing_ok=True)
         join_cluster(self._address)
         self._thread.start()
 
     def stop(self, run_id: str) -> None:
-        """Stop a run after its current step, keeping its adapter; a waiting one is not begun."""
+        """Stop a run after its current step and keep its adapter; a waiting one is not started."""
         open_run(self.settings.runs_dir, run_id).ask_to_stop()
 
     def close(self) -> None:
-        """Let running cells keep what they have and end; waiting ones wait for `go_on`."""
+        """Let running cells save their adapters and end; waiting ones wait until the sweep is resumed."""
         if self._sweep is not None and self._thread.is_alive():
             if not all(run.state().ended for run in self._cells):
                 _interruption(self._sweep).touch()
@@ -95,14 +95,14 @@ class RayEngine:
         try:
             problem = self._tune(self._sweep) or problem
         except Exception as error:
-            # The thread's outermost frame: what the cluster reports becomes the ending of every open cell.
+            # The thread's outermost frame: the cluster's error becomes the terminal event of every open cell.
             problem = _first_line(error)
         for run in self._cells:
             self._end(run, failures.cluster_failed(problem), _interruption(self._sweep).exists())
         self._table.write(self._sweep)
 
     def _end(self, run: RunFolder, failure: Failure, interrupted: bool) -> None:
-        """A cell whose trial is gone without an ending."""
+        """Write the terminal event of a cell whose trial is gone without one."""
         state = run.state()
         if state.ended or (state.status == "queued" and interrupted):
             return
@@ -111,7 +111,7 @@ class RayEngine:
         run.emit("failed", step=len(state.steps), cut_off=state.status != "queued", **asdict(failure))
 
     def _tune(self, sweep: Sweep) -> str:
-        """Run every cell that the cluster has room for; what went wrong in a trial, in a line."""
+        """Run every cell that fits on the cluster; return the first trial's error in one line, or ""."""
         demands = self._demands(sweep)
         if not demands:
             return ""
@@ -139,9 +139,9 @@ class RayEngine:
         return _first_line(results.errors[0]) if results.errors else ""
 
     def _demands(self, sweep: Sweep) -> dict[str, Demand]:
-        """What each cell's trial takes of a machine. A cell that fits on none fails here, in words.
+        """Compute the resources of each cell's trial. A cell that fits on no machine fails here, in words.
 
-        All cells of one bit width take what the largest does: a process then goes from one to the next.
+        All cells of one bit width take what the largest one needs, so a process can go from one to the next.
         """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         device = LabHome(self.settings.home).worker_state()["device"] or {}
@@ -163,7 +163,7 @@ class RayEngine:
 
 
 class _Tabulate(tune.Callback):  # type: ignore[misc]
-    """Keeps the table up to date."""
+    """A callback that keeps the results table up to date."""
 
     def __init__(self, table: Table, sweep: Sweep) -> None:
         self._table, self._sweep = table, sweep
@@ -173,7 +173,7 @@ class _Tabulate(tune.Callback):  # type: ignore[misc]
 
 
 def join_cluster(address: str | None) -> None:
-    """The cluster at `address`, or a new one of this machine alone. LearnerError when it can't be had."""
+    """Connect to the cluster at `address`, or start one here. Raises LearnerError when that fails."""
     try:
         ray.init(
             address=address or "local",
@@ -190,17 +190,17 @@ def join_cluster(address: str | None) -> None:
 
 
 class CellTrial(tune.Trainable):  # type: ignore[misc]
-    """One cell after the other on a machine of the cluster, in a worker that keeps its base loaded."""
+    """A trial on a machine of the cluster: one cell after the other, in a worker with a loaded base."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Called on that machine."""
+        """Set up the trial on its machine."""
         self._worker: WorkerProcess | None = None
         self.reset_config(config)
         if int(os.environ.get("OMP_NUM_THREADS", "0")) >= (os.cpu_count() or 1):
-            del os.environ["OMP_NUM_THREADS"]  # all of it is the run's: let it choose, as it does at home
+            del os.environ["OMP_NUM_THREADS"]  # the run has all cores: let it choose, as on a single machine
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The next cell, which asks for the same resources."""
+        """Set the next cell, which asks for the same resources."""
         self._run, self._interruption = RunFolder(Path(new_config["run"])), Path(new_config["interruption"])
         self._settings = Settings(
             home=Path(new_config["home"]), database_url="", models_dir=Path(new_config["models_dir"])
@@ -208,7 +208,7 @@ class CellTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """All of the cell: its steps are in its events."""
+        """Do the whole cell: its training steps are in its events."""
         if self._run.stop_path.exists():
             self._run.emit("stopped", step=0)
         elif not self._interruption.exists():
@@ -218,7 +218,7 @@ class CellTrial(tune.Trainable):  # type: ignore[misc]
         return {"done": True, "status": state.status, **measured}
 
     def cleanup(self) -> None:
-        """No further cell comes."""
+        """End the worker after the last cell."""
         if self._worker is not None:
             self._worker.finish(WORKER_GRACE_SECONDS)
 
@@ -244,7 +244,7 @@ def _end_if_interrupted(worker: WorkerProcess, interruption: Path, done: threadi
 
 
 def _interruption(sweep: Sweep) -> Path:
-    """A file whose presence asks every trial to keep what it has and end."""
+    """Return the path of a file whose presence asks every trial to save its adapter and end."""
     return sweep.path / "interrupted"
 
 

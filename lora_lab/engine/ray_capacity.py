@@ -1,6 +1,6 @@
-"""What a run takes of a machine in a cluster, by its predicted peak: so many share a GPU as it has room for.
+"""The resources that a run takes of a machine, by its predicted peak: runs share a GPU while they fit.
 
-A share of a GPU keeps no memory apart: a run that took too much would end its neighbour.
+A share of a GPU doesn't isolate memory: a run that takes too much would crash the other run on that GPU.
 """
 
 import math
@@ -16,8 +16,8 @@ from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
-PROCESS_BYTES = 400_000_000  # resident size of a worker that has loaded nothing: torch 2.13, measured
-GPU_EXTRA_BYTES = 1_000_000_000  # the CUDA context and the allocator's cache, which no prediction holds
+PROCESS_BYTES = 400_000_000  # resident size of a worker without a model: torch 2.13, measured
+GPU_EXTRA_BYTES = 1_000_000_000  # the CUDA context and the allocator's cache, which the estimate leaves out
 GPU_PARTS = 20
 
 Demand = dict[str, float]
@@ -26,20 +26,20 @@ Demand = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """The machines of a cluster, as far as a run cares."""
+    """The machines of a cluster and what a run takes of them."""
 
     nodes: tuple[Mapping[str, float], ...]
     cpus_per_run: int
     gpu_bytes: int
-    """Memory of one GPU; 0 when not known, and then no GPU is shared."""
+    """Memory of one GPU; 0 when unknown, and then no GPU is shared."""
 
     @classmethod
     def of(
         cls, nodes: Sequence[Mapping[str, float]], device: Mapping[str, Any], *, cpus_per_run: int | None
     ) -> "Capacity":
-        """`device` is what a worker of this data folder last computed on.
+        """Build the capacity from Ray's nodes. `device` is what this data folder's last worker computed on.
 
-        Without a number of processors, a run takes one beside a GPU, or all of the smallest machine.
+        Without `cpus_per_run`, a run takes one processor next to a GPU, or all of the smallest machine.
         """
         has_gpus = any(node.get("GPU", 0) for node in nodes)
         whole = (
@@ -50,18 +50,18 @@ class Capacity:
 
     @property
     def has_gpus(self) -> bool:
-        """Whether runs are for GPUs."""
+        """Whether runs use GPUs."""
         return any(node.get("GPU", 0) for node in self.nodes)
 
     @property
     def largest_bytes(self) -> int:
-        """The highest predicted peak that has room somewhere."""
+        """The highest predicted peak that fits on some machine."""
         if self.has_gpus:
             return max(0, self.gpu_bytes - GPU_EXTRA_BYTES)
         return max(0, int(max(node.get("memory", 0) for node in self.nodes)) - PROCESS_BYTES)
 
     def demand(self, peak_bytes: int) -> Demand | None:
-        """What a run with that predicted peak, 0 when not known, takes; None when there is no room for it."""
+        """Compute the resources of a run with that predicted peak (0 = unknown); None when it doesn't fit."""
         if self.has_gpus and not self.gpu_bytes:
             return {"CPU": self.cpus_per_run, "GPU": 1}
         if peak_bytes > self.largest_bytes:
@@ -74,7 +74,7 @@ class Capacity:
 
 
 def predicted_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
-    """The predicted peak of every cell; the higher one where the number type is not known yet. Empty for a
+    """Estimate the peak of every cell; the higher one where the number type is not known yet. Empty for a
     model whose shape is not known yet.
     """
     home, grid = LabHome(settings.home), sweep.grid

@@ -1,4 +1,4 @@
-"""The door to the Ray engine: Ray is an extra, and reads its environment while it is imported."""
+"""The import of the Ray engine: Ray is an extra, and reads its environment while it is imported."""
 
 import os
 import secrets
@@ -17,7 +17,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 def ray_engine(settings: Settings, *, address: str | None, cpus_per_run: int | None) -> Engine:
-    """The engine for the cluster at `address`, or for one that only this process can reach.
+    """Build the engine for the cluster at `address`, or for one that only this process can reach.
 
     Raises LearnerError when Ray is not installed.
     """

@@ -1,4 +1,4 @@
-"""Another run of the same settings and data; in a sweep it takes the earlier one's place."""
+"""Retries: another run with the same settings and data; in a sweep it replaces the earlier run."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -16,11 +16,11 @@ from study.base.settings import Settings
 
 SETTLE_SECONDS = 60
 MAX_CUT_OFF = 2
-"""A cell that was running when the app went away begins anew; one that was so twice may be the reason."""
+"""A cell that was running when the app went away restarts; one that was cut off twice may be the reason."""
 
 
 def sweep_of(settings: Settings, state: RunState) -> Sweep | None:
-    """The sweep that a run is a cell of, unless it was deleted."""
+    """Find the sweep that a run is a cell of, unless it was deleted."""
     try:
         return open_sweep(settings.sweeps_dir, state.sweep)
     except LearnerError:
@@ -28,7 +28,7 @@ def sweep_of(settings: Settings, state: RunState) -> Sweep | None:
 
 
 def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
-    """A new run, not queued yet, that its sweep already counts.
+    """Create a new run, not queued yet, that its sweep already counts.
 
     Raises LearnerError when `run` has not ended, was replaced before, or has lost its data.
     """
@@ -53,7 +53,7 @@ def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
 
 
 def begins_anew(settings: Settings, run: RunFolder) -> bool:
-    """Whether a run that has ended only did so because the app went away, and is the cell of a sweep."""
+    """Return whether a run ended only because the app went away, and is a cell of a sweep."""
     state = run.state()
     sweep = sweep_of(settings, state) if state.cut_off else None
     if sweep is None or run.run_id not in sweep.run_ids:
@@ -63,7 +63,7 @@ def begins_anew(settings: Settings, run: RunFolder) -> bool:
 
 
 def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
-    """How many of the latest attempts, one after the other, were cut off."""
+    """Count how many of the latest attempts in a row were cut off."""
     found = 0
     for run_id in reversed(run_ids):
         try:
@@ -79,7 +79,7 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
 def what_is_left(
     settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
 ) -> list[RunFolder]:
-    """A sweep's cells that are still to be done: those that wait, and another run for each that was cut off.
+    """Return a sweep's unfinished cells: those that wait, and another run for each one that was cut off.
 
     Raises LearnerError while another process on this machine works on it.
     """
@@ -111,7 +111,7 @@ def _refuse_if_held(settings: Settings, state: RunState) -> None:
 
 
 def settle(run: RunFolder) -> None:
-    """A run that an earlier process had begun: let its worker, if it still lives, save and end."""
+    """Let the worker of a run that an earlier process started save and end, if it is still alive."""
     state = run.state()
     if not state.ended:
         if state.worker_pid:
@@ -120,12 +120,12 @@ def settle(run: RunFolder) -> None:
 
 
 def is_waiting(state: RunState) -> bool:
-    """Whether the app should queue it."""
+    """Return whether the app should queue the run."""
     return state.status == "queued" and not state.held_by
 
 
 def is_left_over(state: RunState) -> bool:
-    """Whether an earlier app, or a holder that is gone, had begun it."""
+    """Return whether an earlier app, or an owner that is gone, had started the run."""
     if state.held_by and not state.ended:
         return state.status != "queued" and not owner.is_at_work(state.held_by, since=state.queued_at)
     return not state.held_by and (state.cut_off or not (state.ended or state.status == "queued"))

@@ -1,4 +1,4 @@
-"""Worker processes that read models' shapes: a few at a time, and none that no page waits for any more."""
+"""Worker processes that read model shapes: a few at a time, ended once no page polls for them."""
 
 import subprocess
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 AT_ONCE = 2  # each imports torch: some 300 MB and seconds of a core
 PATIENCE_SECONDS = 5.0
-"""Pages ask about every second while they wait; what nobody asked for this long is not wanted any more."""
+"""Pages poll about every second while they wait; a shape without a poll for this long is no longer wanted."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class _Job:
 
 
 class ShapeJobs:
-    """Reads one model's shape a process. `start` begins one; what it finds it keeps in the lab's folder."""
+    """Jobs that read one shape per process. `start` starts a process, which writes to the lab's folder."""
 
     def __init__(
         self, start: "Callable[[str], subprocess.Popen[bytes]]", *, now: Callable[[], float] = time.monotonic
@@ -33,9 +33,9 @@ class ShapeJobs:
         self._lock = threading.Lock()
 
     def is_working(self, model: str) -> bool:
-        """Whether a model's shape is being read, or will be; the first question starts it.
+        """Return whether a model's shape is being read, or will be; the first call starts it.
 
-        False once its process has ended: then the shape is there, or can't be had.
+        False once its process has ended: then the shape exists, or can't be read.
         """
         with self._lock:
             now = self._now()
@@ -47,7 +47,7 @@ class ShapeJobs:
             return job.process is None or job.is_running
 
     def forget(self, model: str) -> None:
-        """Let the next question start anew."""
+        """Drop a model's job, so the next call starts it again."""
         with self._lock:
             self._drop([model])
 

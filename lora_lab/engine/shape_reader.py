@@ -1,4 +1,4 @@
-"""Shapes of configurations that are not in the catalogue, read by a worker process, where torch is."""
+"""Reads shapes of configurations that are not in the catalogue, with a worker process that has torch."""
 
 import contextlib
 import json
@@ -16,16 +16,16 @@ from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from study.base.errors import LearnerError
 
 KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
-"""What a task's model is built as where nothing else is said."""
+"""The kind of model that a task type implies by default."""
 
 KINDS = ("causal", "encoder", "seq2seq", "asr", "seqcls", "tokencls", "qa")
 
 
 class ShapeReader:
-    """One worker process for any number of configurations, started when the first one is asked for.
+    """A client of one worker process for any number of configurations, started for the first one.
 
-    A configuration that was read before is not asked for again. `named` looks models up by name, in the
-    catalogue or where else they are kept; it raises LearnerError on a name it does not know.
+    The shape of a configuration is cached. `named` finds models by name, in the catalogue or elsewhere; it
+    raises LearnerError on an unknown name.
     """
 
     def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
@@ -34,9 +34,9 @@ class ShapeReader:
         self._lock = Lock()  # a page's handlers run in several threads
 
     def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
-        """The shape of a Hugging Face config with its `model_type`, built as `kind` or what is usual for it.
+        """Read the shape of a Hugging Face config with its `model_type`, built as `kind` or the usual kind.
 
-        `anew` passes over what the catalogue keeps. Raises LearnerError when it describes none.
+        `anew` ignores the catalogue's shape. Raises LearnerError when the config describes no model.
         """
         if kind is not None and kind not in KINDS:
             raise LearnerError(
@@ -52,7 +52,7 @@ class ShapeReader:
             return self._known[request]
 
     def find(self, name: str, *, kind: str | None = None) -> ModelShape:
-        """A catalogue model, built as `kind` where that is not what the catalogue keeps."""
+        """Find a catalogue model, built as `kind` where the catalogue holds another kind."""
         shape = self._named(name)
         if kind is None:
             return shape
@@ -64,7 +64,7 @@ class ShapeReader:
     def _read(self, request: str) -> ModelShape:
         line = self._ask(request)
         if not line:
-            self.close()  # the next configuration gets a worker of its own
+            self.close()  # the next configuration gets a new worker
             raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
         answer = json.loads(line)
         if "error" in answer:
@@ -75,7 +75,7 @@ class ShapeReader:
         return shape_from_json(answer["shape"])
 
     def close(self) -> None:
-        """End the worker, if there is one."""
+        """End the worker, if it was started."""
         worker = self.__dict__.pop("_process", None)
         if worker is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -84,7 +84,7 @@ class ShapeReader:
             worker.stdout.close()
 
     def _ask(self, request: str) -> str:
-        """The worker's line for this one; empty when it ended instead."""
+        """Return the worker's answer line; empty when the worker ended instead."""
         worker = self._process
         assert worker.stdin is not None
         assert worker.stdout is not None
@@ -109,7 +109,7 @@ class ShapeReader:
 
 
 def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:
-    """The kept shape of a configuration that is word for word an entry's: no worker has to start for it."""
+    """Return the catalogue's shape of a configuration that equals an entry's, which needs no worker."""
     for entry in entries():
         is_kind = kind == entry.kind or (kind == "causal" and entry.kind is None)
         if is_kind and entry.config == config:

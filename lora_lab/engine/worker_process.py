@@ -1,4 +1,4 @@
-"""A worker process as whoever started it holds it: hand over a job, wait for the answer, end it."""
+"""A worker process as its owner uses it: send a job, wait for the answer, end the process."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ DONE = b"done\n"
 
 
 class WorkerProcess:
-    """One worker that does jobs, one after the other, until it is ended."""
+    """A worker that does jobs, one after the other, until it is ended."""
 
     def __init__(self, settings: Settings, extra: Sequence[str] = (), *, memory_limit_bytes: int = 0) -> None:
         self._process = start_worker(settings, [*extra], memory_limit_bytes, answers=True)
@@ -33,21 +33,21 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def do(self, job: Sequence[RunFolder]) -> int | None:
-        """Hand over a job's runs and wait. None once they are done; the exit status if the worker died."""
+        """Send a job's runs and wait. Return None once they are done; the exit status if the worker died."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             self._process.stdin.write("\t".join(str(run.path) for run in job).encode() + b"\n")
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            pass  # the worker is gone, or its input was closed a moment ago
+            pass  # the worker is gone, or its input has just been closed
         for line in self._process.stdout:
             if line == DONE:
                 return None
         return self._process.wait()
 
     def finish(self, grace_seconds: float) -> None:
-        """Let it end: a run it is working on stops after its step and is saved. Killed after the grace."""
+        """Ask the worker to end: it saves its run after the step. Kill it after the grace period."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -56,7 +56,7 @@ class WorkerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End it at once unless it has ended, and the download it may have begun."""
+        """Kill the worker and the download that it may have started, unless it has ended."""
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(self.pid).children(recursive=True):
                 child.kill()
@@ -72,9 +72,9 @@ def start_worker(
     log: int | None = None,
     answers: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """A worker process with the environment it needs before torch is imported.
+    """Start a worker process with the environment it needs before torch is imported.
 
-    What it prints goes to the descriptor `log`, or to worker.log; with `answers` standard output is a pipe.
+    Its output goes to the descriptor `log`, or to worker.log; with `answers` standard output is a pipe.
     """
     command = [sys.executable, "-m", "lora_lab.worker"]
     command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
@@ -110,7 +110,7 @@ that takes an eighth less time (docs/performance.md).
 
 
 def worker_environment() -> dict[str, str]:
-    """torch and bitsandbytes bring one OpenMP each; spinning, they starve each other (docs/traps.md 13)."""
+    """Build the environment: torch and bitsandbytes must not spin in two OpenMPs (docs/traps.md 13)."""
     return (
         {"GLIBC_TUNABLES": HUGE_PAGES}
         | os.environ

@@ -1,9 +1,10 @@
-"""Live figures by id: each a small module from settings to numbers, and from numbers to a picture.
+"""Live figures by id: each is a small module that maps settings to numbers, and numbers to a picture.
 
     from lora_lab.figures import FIGURES
     FIGURES["lora-to-scale"].fragment({"rank": "16"})
 
-`figures(models_dir)` are the same, with the tokenizer of the embedded model for a learner's own words.
+`build_figures(models_dir)` returns the same figures, with the embedded model's tokenizer for a learner's own
+text.
 """
 
 from pathlib import Path
@@ -28,7 +29,7 @@ from study.figures.figure import Figures
 
 
 def figures(models_dir: Path | None = None) -> Figures:
-    """All of them, in the order of the concepts they belong to."""
+    """Build all figures, in the order of the concepts they belong to."""
     every = (
         lora_to_scale.FIGURE,
         singular_values.FIGURE,

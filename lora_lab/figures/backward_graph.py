@@ -22,13 +22,13 @@ ROW, LEFT = 27.0, 96.0
 
 
 def modelled_models() -> list[tuple[str, str]]:
-    """Those whose activations the lab predicts to the byte."""
+    """Return the models whose activations the lab predicts to the byte."""
     return [option for option in usual_models() if catalogue()[option[0]].model_type in MODELLED_TYPES]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is adapted, and how long the row is."""
+    """The adapted matrices, and the number of tokens in the row."""
 
     targets: str = choice("Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear")
     tokens: int = slider("Tokens in a row", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
@@ -39,20 +39,20 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """A step of the lab's own loop on an NF4 base."""
+    """The memory of one step of the lab's own loop on an NF4 base."""
 
     ledger: Ledger
     trained: int
     frozen: int
     saved_bytes: int
-    """What the forward pass keeps for the backward pass when nothing is computed again."""
+    """What the forward pass keeps for the backward pass without checkpointing."""
 
     adapted: tuple[str, ...]
-    """Roles."""
+    """Roles of the adapted matrices."""
 
 
 def numbers(settings: Settings) -> Numbers:
-    """From the lab's memory functions."""
+    """Compute the memory with the lab's memory functions."""
     shape = find_shape(settings.model)
     chosen = shape.select(settings.targets)
     row = even_row(tokens=settings.tokens, answer_tokens=settings.tokens // 2, examples=1)
@@ -72,7 +72,7 @@ def numbers(settings: Settings) -> Numbers:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = numbers(settings)
     kept = (
         "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."
@@ -122,7 +122,7 @@ def _row(role: str, found: Numbers) -> tuple[str, str, str]:
 
 
 def _picture(found: Numbers) -> Markup:
-    """Matrices from the layer's input at the top to its output; the gradient runs upwards."""
+    """Render the matrices from the layer's input at the top to its output; the gradient runs upwards."""
     parts = [words(LEFT, 16, "forward ↓", soft=True), words(392, 16, "↑ gradient δ", anchor="end", soft=True)]
     for at, role in enumerate(ROLES):
         y = 30 + ROW * at

@@ -1,4 +1,4 @@
-"""Block size against stored bits and error: smaller blocks cost constants and save error."""
+"""Block size against stored bits and error: smaller blocks cost constants and reduce the error."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -21,7 +21,7 @@ HEIGHT = 260
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Weights a block, which scheme, which matrix."""
+    """The weights per block, the scheme and the matrix."""
 
     block_size: int = slider(
         "Weights in a block",
@@ -37,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """One block size."""
+    """Bits per weight and error at one block size."""
 
     size: int
     bits: float
@@ -45,7 +45,7 @@ class Numbers:
 
 
 def numbers(scheme: str, size: int, matrix: Matrix) -> Numbers:
-    """Bits from the formula, the error as it was measured."""
+    """Compute bits per weight from the formula; take the error from the measurement."""
     return Numbers(
         size=size,
         bits=bits_per_param(cast(Bits, scheme), block_size=size),
@@ -54,7 +54,7 @@ def numbers(scheme: str, size: int, matrix: Matrix) -> Numbers:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     matrix = matrices()[settings.matrix]
     every = [numbers(settings.scheme, size, matrix) for size in BLOCK_SIZES]
     found = next(one for one in every if one.size == settings.block_size)

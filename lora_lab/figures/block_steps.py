@@ -20,7 +20,7 @@ MIDDLE, REACH, LINE_AT = 96.0, 66.0, 214.0
 
 
 def block_options() -> list[tuple[str, str]]:
-    """Every recorded block."""
+    """Return every recorded block."""
     return [
         (f"{key}-{number}", f"{matrix.name}, block {block['number'] + 1:,}")
         for key, matrix in matrices().items()
@@ -30,7 +30,7 @@ def block_options() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which block, which of its weights, which levels."""
+    """The block, one of its weights, and the quantization levels."""
 
     weight: int = slider("Weight number", 1, BLOCK_SIZE, default=4)
     scheme: str = choice("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
@@ -44,19 +44,19 @@ class Coded:
     weight: float
     scaled: float
     code: int
-    """The position of its level."""
+    """The index of its level."""
 
     level: float
     decoded: float
 
     @property
     def error(self) -> float:
-        """What decoding gives beyond the weight."""
+        """The decoded value minus the weight."""
         return self.decoded - self.weight
 
 
 def coded(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
-    """The block's largest magnitude, and every weight scaled by it, rounded to a level and scaled back."""
+    """Return the block's absmax, and every weight scaled by it, rounded to a level and scaled back."""
     levels, absmax = LEVELS[scheme], max(map(abs, weights))
     steps = []
     for weight in weights:
@@ -69,14 +69,14 @@ def coded(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
 
 
 def weights_of(block: str) -> Sequence[float]:
-    """The recorded weights."""
+    """Return the recorded weights of a block."""
     key, _, number = block.rpartition("-")
     found: Sequence[float] = matrices()[key].blocks[int(number)]["weights"]
     return found
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     absmax, steps = coded(weights_of(settings.block), settings.scheme)
     one = steps[settings.weight - 1]
     name = dict(block_options())[settings.block]

@@ -1,4 +1,4 @@
-"""Memory inside one real step with and without checkpointing, and the operators that are run again."""
+"""Memory inside one real step with and without checkpointing, and the operators that run again."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ LENGTHS = (64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How long the examples are."""
+    """The length of the examples in tokens."""
 
     seq_len: int = slider(
         "Tokens in an example", LENGTHS[0], LENGTHS[-1], default=256, stops=LENGTHS, only_stops=True
@@ -43,7 +43,7 @@ class Run:
 
 
 def runs(settings: Settings) -> tuple[Run, Run]:
-    """Without and with checkpointing, each beside the lab's prediction."""
+    """Return the step without and with checkpointing, each with the lab's prediction."""
     kept = recorded("training")["inside_a_step"]
     compute: Compute = recorded("training")["provenance"]["compute_dtype"]
     found = []
@@ -75,7 +75,7 @@ def _checkpointing(run: Run) -> bool:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     without, with_ = runs(settings)
     saved = 100 * (1 - with_.peak_bytes / without.peak_bytes)
     again = 100 * (with_.operators / without.operators - 1)

@@ -11,7 +11,7 @@ LEADING = 20.0
 
 
 def stacked(ledger: Ledger, across: Scale, y: float, height: float) -> str:
-    """One horizontal bar from left to right, with the dashed outline of what is computed."""
+    """Render one horizontal bar from left to right, with a dashed outline because it is computed."""
     parts, done = [], 0
     for field, _ in COMPONENTS:
         size = getattr(ledger, field)
@@ -22,7 +22,7 @@ def stacked(ledger: Ledger, across: Scale, y: float, height: float) -> str:
 
 
 def legend(ledgers: Iterable[Ledger], y: float) -> tuple[str, float]:
-    """Swatches with names for every component that is there, and how far down they reach."""
+    """Render swatches and names of all components present; also return the y where the legend ends."""
     found = list(ledgers)
     present = [(field, name) for field, name in COMPONENTS if any(getattr(one, field) for one in found)]
     parts = []
@@ -37,7 +37,7 @@ def _short(name: str) -> str:
 
 
 def by_component(ledgers: Sequence[Ledger]) -> tuple[tuple[str, ...], ...]:
-    """Rows of a table: a component, and its bytes in each ledger."""
+    """Build table rows: a component and its bytes in each ledger."""
     rows = [
         (name, *(as_bytes(getattr(one, field)) for one in ledgers))
         for field, name in COMPONENTS

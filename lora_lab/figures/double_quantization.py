@@ -19,7 +19,7 @@ LEADING = 24.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How far it is unfolded, the block size, and a model to save bytes of."""
+    """The number of lines shown, the block size, and a model to compute the saved bytes for."""
 
     lines: int = slider("Lines of the arithmetic", 1, 5, default=5)
     block_size: int = slider(
@@ -35,31 +35,31 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """Bits for constants a weight, and what the model saves."""
+    """Bits per weight for constants, and what the model saves."""
 
     single: float
     first: float
-    """The 8-bit codes of the constants."""
+    """The 8-bit codes of the constants, in bits per weight."""
 
     second: float
-    """The 32-bit constants of those codes."""
+    """The 32-bit constants of those codes, in bits per weight."""
 
     saved_bytes: int
     """For blocks of 64, as bitsandbytes stores them."""
 
     @property
     def double(self) -> float:
-        """With double quantization."""
+        """Bits per weight with double quantization."""
         return self.first + self.second
 
     @property
     def saved(self) -> float:
-        """Bits a weight."""
+        """Bits per weight saved by double quantization."""
         return self.single - self.double
 
 
 def numbers(settings: Settings) -> Numbers:
-    """From the lab's memory functions."""
+    """Compute the overhead with the lab's memory functions."""
     size, shape = settings.block_size, find_shape(settings.model)
     double = overhead_bits(double_quantization=True, block_size=size)
     first = 8 / size
@@ -72,7 +72,7 @@ def numbers(settings: Settings) -> Numbers:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = numbers(settings)
     arithmetic = _arithmetic(settings, found)[: settings.lines]
     return Shown(
@@ -124,7 +124,7 @@ def _arithmetic(settings: Settings, found: Numbers) -> list[tuple[str, str]]:
 
 
 def _picture(settings: Settings, found: Numbers, arithmetic: list[tuple[str, str]]) -> Markup:
-    """The arithmetic, then both overheads to scale; the second bar when its lines are there."""
+    """Render the arithmetic, then both overheads to scale; the second bar appears with its lines."""
     across = Scale(low=0, high=found.single, start=8, end=392)
     lines = "".join(
         words(8, 20 + 2 * LEADING * at, left, soft=True)

@@ -31,7 +31,7 @@ TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the base is stored, what products are computed in, and the sizes."""
+    """The storage type of the base, the compute type, and the sizes."""
 
     bits: str = choice("Base stored in", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4-dq")
     compute: str = choice("Computed in", list(COMPUTE_NAMES.items()), default="bf16")
@@ -43,7 +43,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One tensor of the pass."""
+    """One tensor of the forward pass."""
 
     name: str
     kind: str
@@ -51,11 +51,11 @@ class Part:
 
     bytes: int
     stays: bool
-    """Whether it is stored, and not made for this product and freed."""
+    """Whether it is stored; False for a temporary of this product."""
 
 
 def parts(settings: Settings) -> tuple[Part, ...]:
-    """Every tensor, in the order of the pass."""
+    """Return every tensor with its bytes, in the order of the pass."""
     linear, bits, compute = _linear(settings), cast(Bits, settings.bits), cast(Compute, settings.compute)
     wide, width = COMPUTE_NAMES[compute], COMPUTE_BYTES[compute]
     found = [
@@ -84,7 +84,7 @@ def _linear(settings: Settings) -> Linear:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = parts(settings)
     size = {part.name: part.bytes for part in found}
     stored = sum(part.bytes for part in found if part.name.startswith("W") and part.stays)
@@ -133,7 +133,7 @@ def show(settings: Settings) -> Shown:
 
 
 def _picture(settings: Settings, found: tuple[Part, ...]) -> Markup:
-    """Left the frozen path, right the adapter's; the dashed line is where the stored type ends."""
+    """Render the frozen path on the left and the adapter on the right; the stored type ends at the dashes."""
     by_name = {part.name: part for part in found}
     weight = by_name.get("W, codes") or by_name["W"]
     decoded, wide = by_name.get("W, decoded"), 8 * COMPUTE_BYTES[cast(Compute, settings.compute)]
@@ -160,12 +160,12 @@ def _picture(settings: Settings, found: tuple[Part, ...]) -> Markup:
 
 
 def _typed(x: float, y: float, label: str, bits: int, *, soft: bool = False) -> str:
-    """A label behind a box in the colour of a number type."""
+    """Render a label after a box in the colour of a number type."""
     return box(x, y - 11, 12, 12, f"t{bits}") + words(x + 18, y, label, bold=not soft, soft=soft)
 
 
 def _frozen(weight: Part, constants: Part | None, decoded: Part | None, wide: int) -> Iterator[str]:
-    """W as it is stored, and below the line as it is multiplied."""
+    """Render W as it is stored, and below the dashed line as it is multiplied."""
     yield _typed(16, 70, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
     yield words(190, 70, as_bytes(weight.bytes), anchor="end", soft=True)
     yield hatched(16, 80, 174, 40)

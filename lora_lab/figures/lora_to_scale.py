@@ -16,13 +16,13 @@ from study.figures.figure import Figure, Origin, Shown
 SIDE = 126.0
 THINNEST = 1.0
 TOP = 44.0
-ROW_AT = 0.62  # how far down the row that is singled out lies
+ROW_AT = 0.62  # vertical position of the highlighted row, as a share of W's height
 LINE = 17.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which matrix, and the rank."""
+    """The matrix and the rank."""
 
     rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
     model: str = choice("Model", usual_models, default=EMBEDDED_MODEL)
@@ -31,7 +31,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """One matrix and its adapter."""
+    """The sizes of one matrix and its adapter."""
 
     rank: int
     d_in: int
@@ -40,17 +40,17 @@ class Numbers:
 
     @property
     def full(self) -> int:
-        """Numbers in W."""
+        """The number of weights in W."""
         return self.d_in * self.d_out
 
     @property
     def percent(self) -> float:
-        """Trained numbers for each hundred frozen ones."""
+        """Trained numbers per hundred frozen ones."""
         return 100 * self.trained / self.full
 
 
 def numbers(settings: Settings) -> Numbers:
-    """Counts of one A and one B beside their W."""
+    """Count the numbers of one A and one B, and of their W."""
     linear = _linear(settings)
     return Numbers(
         rank=settings.rank,
@@ -65,7 +65,7 @@ def _linear(settings: Settings) -> Linear:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = numbers(settings)
     finding = (
         f"At rank {found.rank}, B and A hold {found.trained:,} numbers beside {found.full:,} frozen ones: "

@@ -1,4 +1,4 @@
-"""The embedded model's recorded matrices, as a control offers them."""
+"""The embedded model's recorded matrices, as options of a control."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ FIRST = "0-q"
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """One weight matrix as it was recorded."""
+    """One weight matrix as recorded."""
 
     layer: int
     role: str
@@ -20,7 +20,7 @@ class Matrix:
     d_out: int
     singular_values: tuple[float, ...]
     counts: tuple[int, ...]
-    """Scaled weights in bins of equal width from -1 to 1."""
+    """Counts of scaled weights in bins of equal width from -1 to 1."""
 
     errors: dict[str, dict[str, float]]
     """||W - decoded|| / ||W|| by scheme and block size."""
@@ -29,23 +29,23 @@ class Matrix:
 
     @property
     def id(self) -> str:
-        """As in an address."""
+        """The id in an address."""
         return f"{self.layer}-{self.role}"
 
     @property
     def name(self) -> str:
-        """As a learner reads it."""
+        """The name a learner reads."""
         return f"layer {self.layer}, {ROLE_NAMES[self.role]}"
 
     @property
     def size(self) -> str:
-        """Rows by columns."""
+        """Rows by columns, as text."""
         return f"{self.d_out:,} × {self.d_in:,}"
 
 
 @cache
 def matrices() -> dict[str, Matrix]:
-    """All that were recorded, by id."""
+    """Return all recorded matrices by id."""
     found = [
         Matrix(
             layer=one["layer"],
@@ -63,5 +63,5 @@ def matrices() -> dict[str, Matrix]:
 
 
 def matrix_options() -> list[tuple[str, str]]:
-    """For a control."""
+    """Return the options of a control: id and name with size."""
     return [(key, f"{matrix.name} ({matrix.size})") for key, matrix in matrices().items()]

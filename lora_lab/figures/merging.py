@@ -1,4 +1,4 @@
-"""One trained adapter merged three ways, and how far each merged model is from base plus adapter."""
+"""One trained adapter merged in three ways, and how far each merged model is from base plus adapter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """After how many steps of training, and which error."""
+    """The number of training steps, and which error to show."""
 
     steps: int = slider("Steps trained", STEPS[0], STEPS[-1], default=STEPS[-1], stops=STEPS, only_stops=True)
     measure: str = choice("Bars show", list(MEASURES.items()), default="logit_error")
@@ -43,30 +43,30 @@ class Way:
     """||logits - logits of base plus adapter|| / ||the latter||, at answer tokens of held-out examples."""
 
     weight_error_over_update: float
-    """||merged - (W + ΔW)|| / ||ΔW|| over all adapted matrices: 1 means that the update drowns."""
+    """||merged - (W + ΔW)|| / ||ΔW|| over all adapted matrices; at 1 the error is as large as the update."""
 
     loss: float
 
 
 def ways(steps: int) -> tuple[Way, ...]:
-    """As recorded."""
+    """Return the recorded results of each way of merging after `steps` steps."""
     return tuple(Way(id=way, **values) for way, values in snapshot(steps)["ways"].items())
 
 
 def gain_kept(way: Way, taken: dict[str, Any]) -> float:
-    """Of what the adapter takes off the base's loss, the percentage that is left after merging."""
+    """Compute how many percent of the adapter's gain in loss over the base are left after merging."""
     base = recorded("merging")["base_loss"]
     return float(100 * (base - way.loss) / (base - taken["unmerged_loss"]))
 
 
 def snapshot(steps: int) -> dict[str, Any]:
-    """The recording after so many steps."""
+    """Return the recording after `steps` steps."""
     found: dict[str, Any] = next(one for one in recorded("merging")["snapshots"] if one["steps"] == steps)
     return found
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     kept, taken = recorded("merging"), snapshot(settings.steps)
     found = ways(settings.steps)
     exact, _, again = found
@@ -127,7 +127,7 @@ def _value(way: Way, settings: Settings) -> float:
 
 
 def _picture(settings: Settings, found: tuple[Way, ...]) -> Markup:
-    """Powers of ten across, because the three errors are far apart."""
+    """Render bars on a scale of powers of ten, because the three errors differ by orders of magnitude."""
     bottom = 12 + GAP * len(found)
     grid = "".join(
         line([(ACROSS(10.0**power), 12), (ACROSS(10.0**power), bottom)], "rule")

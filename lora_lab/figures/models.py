@@ -17,19 +17,19 @@ ROLE_NAMES = {
     "down": "down",
 }
 RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-"""Where a rank slider halts."""
+"""The stops of a rank slider."""
 
 assert set(ROLES) <= set(get_args(Role))
 
 
 def every_model() -> list[tuple[str, str]]:
-    """All of the catalogue, smallest first, with their sizes."""
+    """Return every model of the catalogue with its size, smallest first."""
     return [_named(shape) for shape in catalogue().values()]
 
 
 @cache
 def usual_models() -> list[tuple[str, str]]:
-    """Those built of the seven matrices a layer that the figures draw."""
+    """Return the models whose layers consist of the seven matrices that the figures draw."""
     return [_named(shape) for shape in catalogue().values() if _is_usual(shape)]
 
 

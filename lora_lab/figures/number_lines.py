@@ -23,7 +23,7 @@ FIRST_LINE, LINE_GAP, TICK = 176.0, 30.0, 9.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Whose levels are drawn through the histogram, and of which matrix."""
+    """The scheme whose levels cross the histogram, and the matrix."""
 
     scheme: str = choice("Levels of", list(NAMES.items()), default="nf4")
     matrix: str = choice("Matrix", matrix_options, default=FIRST)
@@ -42,7 +42,7 @@ class Numbers:
 
 
 def numbers(scheme: str, matrix: Matrix) -> Numbers:
-    """Levels from the lab's table, the error as it was measured."""
+    """Return the levels from the lab's table, with the measured error."""
     levels = LEVELS[scheme]
     gaps = [high - low for low, high in pairwise(levels)]
     return Numbers(
@@ -55,7 +55,7 @@ def numbers(scheme: str, matrix: Matrix) -> Numbers:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     matrix = matrices()[settings.matrix]
     every = [numbers(scheme, matrix) for scheme in NAMES]
     found = next(one for one in every if one.scheme == settings.scheme)
@@ -117,7 +117,7 @@ def _error(found: Numbers) -> float:
 def _picture(matrix: Matrix, every: list[Numbers], found: Numbers) -> Markup:
     counts = matrix.counts
     width = (X.end - X.start) / len(counts)
-    # The outermost bins stand out above the hill: every block has its largest weight at -1 or 1.
+    # The outermost bins rise above the hill, because every block has its largest weight at -1 or 1.
     most = max(counts)
     bars = "".join(
         box(X.start + at * width, BOTTOM - (BOTTOM - TOP) * count / most, width - 0.6,

@@ -1,5 +1,4 @@
-"""Memory over the steps of a real run with one long row, and what a paged optimizer could move out of the "
-"way."""
+"""Memory over the steps of a real run with one long row, and what a paged optimizer could evict."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ LIMITS = tuple(range(400, 1501, 50))
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How much memory a device would have, and whether the optimizer is paged."""
+    """The memory of the device in MB, and whether the optimizer is paged."""
 
     limit: int = slider("Memory of the device", LIMITS[0], LIMITS[-1], default=1250, stops=LIMITS, unit="MB")
     paging: str = choice("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
@@ -26,25 +25,25 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step of the recorded run on a device of a certain size."""
+    """One step of the recorded run on a device with the given memory."""
 
     number: int
     tokens: int
     peak_bytes: int
     moved_bytes: int
-    """Moments that would have to leave, as many as there are."""
+    """The bytes of moments that would have to leave, at most all of them."""
 
     fits: bool
 
 
 def steps(settings: Settings) -> tuple[Step, ...]:
-    """Every step; paging can move the moments, and nothing else."""
+    """Return every step with the bytes that paging moves; only the optimizer's moments can move."""
     run, limit_bytes = _run(), settings.limit * MB
     movable = run["optimizer_bytes"] if settings.paging == "on" else 0
     found = []
     for step in run["steps"]:
         over = max(0, step["peak_bytes"] - limit_bytes)
-        # The first step's moments are only made at its end, so there is nothing to move before.
+        # The first step allocates its moments only at its end, so nothing can move before that.
         moved = min(over, movable if step["step"] > 1 else 0)
         found.append(
             Step(
@@ -64,7 +63,7 @@ def _run() -> dict[str, Any]:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found, run = steps(settings), _run()
     highest = max(found, key=_peak)
     usual = sorted(step.peak_bytes for step in found)[len(found) // 2]

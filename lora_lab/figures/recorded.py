@@ -1,4 +1,4 @@
-"""What was measured once for the figures and is kept as data, with where it was measured."""
+"""Recordings: measurements made once for the figures and stored as data, with their provenance."""
 
 import json
 from functools import cache
@@ -16,13 +16,13 @@ ROUNDED_BEFORE = "The embedded model's file holds 4-bit weights (Q4_1), so these
 
 @cache
 def recorded(what: Recording) -> dict[str, Any]:
-    """One file, read once."""
+    """Read one recording file and cache it."""
     values: dict[str, Any] = json.loads((FOLDER / f"{what}.json").read_text("utf-8"))
     return values
 
 
 def measured_here(what: Recording, about: str) -> Origin:
-    """Who measured it, with what, and how to do it again."""
+    """Return the origin: device, versions and date, and the command that repeats the measurement."""
     found = recorded(what)["provenance"]
     libraries = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft"))
     return Origin(

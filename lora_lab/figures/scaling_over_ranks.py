@@ -24,7 +24,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """Both factors, as a run uses them."""
+    """The two scaling factors at one rank."""
 
     rank: int
     lora: float
@@ -32,7 +32,7 @@ class Numbers:
 
 
 def numbers(rank: int, alpha: int) -> Numbers:
-    """From the settings of a run."""
+    """Compute both factors from the settings of a run."""
     return Numbers(
         rank=rank,
         lora=RunSpec(rank=rank, alpha=alpha).scaling,
@@ -41,7 +41,7 @@ def numbers(rank: int, alpha: int) -> Numbers:
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = numbers(settings.rank, settings.alpha)
     curve = [numbers(rank, settings.alpha) for rank in RANKS]
     far = curve[-1]

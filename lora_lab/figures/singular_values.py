@@ -20,7 +20,7 @@ WIDEST = 576
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which matrix, and the rank that is kept."""
+    """The matrix, and the rank to keep."""
 
     rank: int = slider("Rank kept", 1, WIDEST, default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
     matrix: str = choice("Matrix", matrix_options, default=FIRST)
@@ -28,14 +28,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """A matrix cut to a rank."""
+    """A matrix truncated to a rank."""
 
     matrix: Matrix
     rank: int
 
     @property
     def kept_percent(self) -> float:
-        """Of the sum of squares, which is the matrix's squared norm."""
+        """The percentage kept of the sum of squares, which is the matrix's squared norm."""
         values = self.matrix.singular_values
         return 100 * sum(s * s for s in values[: self.rank]) / sum(s * s for s in values)
 
@@ -46,18 +46,18 @@ class Numbers:
 
     @property
     def factors(self) -> int:
-        """Numbers in the two factors."""
+        """The count of numbers in the two factors."""
         return lora_parameters_matrix(d_in=self.matrix.d_in, d_out=self.matrix.d_out, rank=self.rank)
 
 
 def numbers(settings: Settings) -> Numbers:
-    """A rank beyond the matrix's own is its own."""
+    """Truncate the matrix; the rank is limited to the matrix's own."""
     matrix = matrices()[settings.matrix]
     return Numbers(matrix=matrix, rank=min(settings.rank, len(matrix.singular_values)))
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = numbers(settings)
     matrix = found.matrix
     full = matrix.d_in * matrix.d_out

@@ -1,4 +1,4 @@
-"""Which tokens of a learner's own example are trained on, and which are only read."""
+"""Loss masking: which tokens of a learner's own example are trained on, and which are only read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Read = Callable[[str, str], ReadExample]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """An example, and where it is cut."""
+    """An example, and the length in tokens at which it is truncated."""
 
     prompt: str = text("Prompt", default=PROMPT, most=600)
     answer: str = text("Answer", default=ANSWER, most=600)
@@ -31,12 +31,12 @@ class Settings:
 
 
 def tokens_of(read: Read, settings: Settings) -> tuple[Token, ...]:
-    """Every token with what the loss makes of it."""
+    """Return every token, marked as masked, trained or cut."""
     return as_tokens(read(settings.prompt, settings.answer), settings.seq_len)
 
 
 def read_recorded(prompt: str, answer: str) -> ReadExample:
-    """The default example as the worker once read it. Raises LearnerError on any other."""
+    """Return the default example as the worker tokenized it. Raises LearnerError on any other text."""
     if (prompt, answer) != (PROMPT, ANSWER):
         raise LearnerError(
             "Your own words need the model's tokenizer, which is not here yet.",
@@ -48,12 +48,12 @@ def read_recorded(prompt: str, answer: str) -> ReadExample:
 
 @dataclass(frozen=True)
 class Shower:
-    """Draws with the embedded model's tokenizer where it is, else the recorded example."""
+    """Builds the figure with the embedded model's tokenizer if present, else from the recorded example."""
 
     tokenizer: EmbeddedTokenizer | None
 
     def show(self, settings: Settings) -> Shown:
-        """The figure at one setting."""
+        """Build the figure for one setting."""
         if self.tokenizer and self.tokenizer.is_ready:
             return _shown(tokens_of(self.tokenizer.read, settings), live=True)
         return _shown(tokens_of(read_recorded, settings), live=False)
@@ -109,7 +109,7 @@ def _picture(tokens: tuple[Token, ...]) -> Markup:
 
 
 def figure(models_dir: Path | None) -> Figure[Settings]:
-    """With the tokenizer of a models folder, or with the recorded example alone."""
+    """Build the figure with the tokenizer of a models folder, or with the recorded example only."""
     tokenizer = EmbeddedTokenizer(models_dir) if models_dir else None
     return Figure(
         id="trained-tokens",

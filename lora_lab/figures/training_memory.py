@@ -1,4 +1,4 @@
-"""Training memory of full fine-tuning, LoRA and QLoRA for any catalogue model, with what papers report."""
+"""Training memory of full fine-tuning, LoRA and QLoRA for any catalogue model, with published values."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,14 +29,14 @@ PUBLISHED = {
     "full": "Full fine-tuning of 65B in 16 bits: more than",
     "qlora": "QLoRA fine-tuning of 65B: less than",
 }
-OPTIMIZER = "paged_adamw_32bit"  # two fp32 moments a parameter, as in arXiv:2305.14314
+OPTIMIZER = "paged_adamw_32bit"  # two fp32 moments per parameter, as in arXiv:2305.14314
 LENGTHS = (128, 256, 512, 1024, 2048, 4096)
 BAR, GAP = 26.0, 62.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A model, a rank, and the tokens of a step."""
+    """A model, a rank, and the tokens per step."""
 
     rank: int = slider("Rank r", *RANK_LIMITS, default=64, stops=RANKS)
     seq_len: int = slider("Tokens in a step", LENGTHS[0], LENGTHS[-1], default=512, stops=LENGTHS)
@@ -46,7 +46,7 @@ class Settings:
 
 @lru_cache(maxsize=512)
 def ledgers(settings: Settings) -> tuple[Ledger, ...]:
-    """One for each method, as the lab forecasts a step on a GPU."""
+    """Predict one ledger per method, for one training step on a GPU."""
     return tuple(forecast(_setting(settings, method)) for method, _ in METHODS)
 
 
@@ -65,14 +65,14 @@ def _setting(settings: Settings, method: str) -> Setting:
 
 
 def published(model: str, method: str) -> float | None:
-    """Bytes that the QLoRA paper states for this model and method."""
+    """Return the bytes that the QLoRA paper states for this model and method, or None."""
     if model != PUBLISHED_MODEL or method not in PUBLISHED:
         return None
     return printed(PAPER, PUBLISHED[method]).value
 
 
 def show(settings: Settings) -> Shown:
-    """The figure at one setting."""
+    """Build the figure for one setting."""
     found = ledgers(settings)
     named = [(name, as_bytes(one.total_bytes)) for (_, name), one in zip(METHODS, found, strict=True)]
     full, lora, qlora = (size for _, size in named)

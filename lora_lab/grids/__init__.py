@@ -1,1 +1,1 @@
-"""Results of a grid: time and memory beforehand, findings that the seeds support."""
+"""Results of a grid: time and memory estimates in advance, findings that the seeds support."""

@@ -1,4 +1,4 @@
-"""What a grid will need, before it starts: cells, predicted peaks, and time by what earlier runs took."""
+"""Estimate of a grid before it starts: cells, predicted peaks, and time based on earlier runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,51 +17,51 @@ from study.base.units import as_bytes, as_duration
 
 @dataclass(frozen=True, kw_only=True)
 class CellEstimate:
-    """One cell."""
+    """The estimate of one cell."""
 
     spec: RunSpec
     ledger: Ledger
     """The predicted peak, by component."""
 
     seconds: float | None
-    """From the most similar finished run; None where no similar one has finished."""
+    """From the most similar finished run; None if no similar run has finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridEstimate:
-    """All cells, in the grid's order."""
+    """The estimates of all cells, in the grid's order."""
 
     cells: tuple[CellEstimate, ...]
     exact: bool
-    """Whether the data's token lengths are known; else peaks are the most that the settings allow."""
+    """Whether the data's token lengths are known; else peaks are upper bounds for the settings."""
 
     machine_bytes: int = 0
-    """Memory of the device; 0 when not known yet."""
+    """Memory of the device in bytes; 0 if not known yet."""
 
     @property
     def largest(self) -> CellEstimate:
-        """The cell with the highest predicted peak, which the machine must have room for."""
+        """The cell with the highest predicted peak, which decides whether the grid fits."""
         return max(self.cells, key=_peak)
 
     @property
     def fits(self) -> bool:
-        """Whether every cell is below what the machine has."""
+        """Whether every cell is below the machine's memory."""
         return not self.machine_bytes or self.largest.ledger.total_bytes < self.machine_bytes
 
     @property
     def seconds(self) -> float | None:
-        """The whole grid, one cell after the other; None while any cell's time is not known."""
+        """The time of the whole grid, one cell after the other; None while any cell's time is unknown."""
         known = [cell.seconds for cell in self.cells if cell.seconds is not None]
         return sum(known) if len(known) == len(self.cells) else None
 
     @property
     def without_pace(self) -> int:
-        """Cells whose time is not known."""
+        """The number of cells whose time is unknown."""
         return sum(cell.seconds is None for cell in self.cells)
 
 
 def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace]) -> GridEstimate:
-    """The estimate for this machine and data set. LearnerError when the model's shape is not known yet."""
+    """Estimate for this machine and data set. Raises LearnerError when the model's shape is not known yet."""
     device = home.worker_state().get("device") or {}
     found = estimate(
         grid,
@@ -83,7 +83,11 @@ def estimate(
     on_gpu: bool = False,
     paces: Sequence[Pace] = (),
 ) -> GridEstimate:
-    """`lengths` of the training examples, empty when not known; `paces` newest first (runs/durations.py)."""
+    """Estimate all cells of a grid.
+
+    `lengths` are those of the training examples, empty if unknown; `paces` are newest first
+    (runs/durations.py).
+    """
     specs = grid.specs()
     rows = {seed: _heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
     cells = tuple(
@@ -100,7 +104,10 @@ def estimate(
 def _heaviest(
     shape: ModelShape, grid: Grid, seed: int, lengths: Sequence[Length], compute: Compute, on_gpu: bool
 ) -> RowSize:
-    """The seed decides which examples meet in a row; which row is heaviest, the seed's first cell shows."""
+    """Return the heaviest row of a seed.
+
+    The seed decides which examples share a row, so the seed's first cell shows which row is heaviest.
+    """
     spec = next(spec for spec in grid.specs() if spec.seed == seed)
     rows = row_sizes(
         lengths,
@@ -120,7 +127,7 @@ def _peak(cell: CellEstimate) -> int:
 
 
 def in_words(grid: Grid, found: GridEstimate) -> str:
-    """The estimate in one line."""
+    """Format the estimate in one line."""
     largest = found.largest
     bound = "" if found.exact else "at most "
     seconds = found.seconds

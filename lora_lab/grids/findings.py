@@ -1,9 +1,9 @@
-"""What a grid shows, in sentences that its spread over seeds supports.
+"""The findings of a grid, in sentences that its spread over seeds supports.
 
-Two settings differ when the interval of the difference of their mean held-out losses (welch_test.py) leaves
-out zero. The intervals of one sentence hold together at 95 %: a sentence that compares k settings makes
-k (k - 1) / 2 comparisons and shares 5 % among them (Bonferroni). Settings without a spread, with one seed or
-with seeds that all ended on exactly the same loss, are named and not compared.
+Two settings differ when the confidence interval of the difference of their mean held-out losses
+(welch_test.py) excludes zero. The intervals of one sentence hold jointly at 95 %: a sentence that compares k
+settings makes k (k - 1) / 2 comparisons and divides the 5 % among them (Bonferroni correction). Settings
+without a spread (one seed, or seeds with exactly equal losses) are named and not compared.
 """
 
 import itertools
@@ -23,7 +23,7 @@ AXIS_WORDS: dict[Axis, str] = {
     "targets": "set of matrices",
     "variant": "variant",
 }
-SHOWN_DIFFERENCES = 3  # of one sentence
+SHOWN_DIFFERENCES = 3  # per sentence
 
 
 Judged = tuple[Arm, Arm, Comparison]
@@ -38,7 +38,7 @@ class Finding:
 
     axis: Axis
     context: str
-    """The row of the grid it is about, such as `nf4, attention`; empty when there is one row only."""
+    """The row of the grid, such as `nf4, attention`; empty if the grid has only one row."""
 
     claim: str
     """Short enough for a title, without the context and without a full stop."""
@@ -47,16 +47,16 @@ class Finding:
     """The numbers behind it."""
 
     remark: str = ""
-    """What had to be left out."""
+    """What had to be omitted."""
 
     verdict: Verdict
-    """`differ` when at least one pair does."""
+    """`differ` if at least one pair differs."""
 
     gap: float = 0.0
     """The largest difference of two means."""
 
     noise: float = 0.0
-    """How far seeds alone could bring those two; 0 where they have no spread."""
+    """Half the confidence interval of that difference; 0 without a spread."""
 
     @property
     def headline(self) -> str:
@@ -65,21 +65,21 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """The whole of it."""
+        """The complete sentence."""
         return f"{self.headline}{self.detail}{self.remark}"
 
 
 def findings(arms: Iterable[Arm]) -> list[Finding]:
-    """One for each axis and each row of the grid along it, at every setting's best learning rate.
+    """Build one finding per axis and row of the grid along it, at every setting's best learning rate.
 
-    Rows of one axis of which the same can be said, except that they differ, share a sentence.
+    Rows of one axis with the same claim share a sentence, unless they differ.
     """
     best = [arm for arm in at_best_rate(arms) if arm.losses]
     return [finding for axis in AXES for finding in _together(list(_along(axis, best)), _varied(axis, best))]
 
 
 def _varied(axis: Axis, arms: Sequence[Arm]) -> list[Axis]:
-    """The other axes that have more than one value."""
+    """Return the other axes that have more than one value."""
     return [each for each in AXES if each != axis and len({getattr(arm.setting, each) for arm in arms}) > 1]
 
 
@@ -198,7 +198,7 @@ def _names(row: Sequence[Arm], axis: Axis) -> str:
 
 
 def level(setting: Setting, axis: Axis) -> str:
-    """`r=8`, `nf4-dq`, `attention`, `dora`."""
+    """Return `r=8`, `nf4-dq`, `attention` or `dora`."""
     value = getattr(setting, axis)
     return f"r={value}" if axis == "rank" else str(value)
 
@@ -217,12 +217,12 @@ def _place(setting: Setting, axis: Axis) -> int:
 
 
 def variants_share_one_rate(arms: Sequence[Arm]) -> bool:
-    """A race between variants at a single learning rate, which says little (arXiv:2602.04998)."""
+    """Return whether variants share a single learning rate, which says little (arXiv:2602.04998)."""
     return len({arm.setting.variant for arm in arms}) > 1 and len(rates(arms)) == 1
 
 
 def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
-    """Settings whose best learning rate is the lowest or highest one tried: the real best may lie beyond."""
+    """Return settings whose best rate is the lowest or highest tried: the real best may be beyond it."""
     tried = rates(arms)
     if len(tried) < 2:
         return []
@@ -232,7 +232,7 @@ def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def rank_headline(found: Sequence[Finding]) -> str:
-    """What the findings about ranks come to, as a title."""
+    """Return the strongest finding about ranks, as a title."""
     about = [each for each in found if each.axis == "rank"]
     order: tuple[Verdict, ...] = ("differ", "noise", "unknown")
     strongest = sorted(about, key=lambda each: (order.index(each.verdict), -each.gap))

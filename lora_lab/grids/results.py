@@ -1,4 +1,4 @@
-"""The cells of a grid as their run folders tell them, and the settings that they repeat over seeds."""
+"""The cells of a grid as read from their run folders, grouped into settings repeated over seeds."""
 
 import math
 import statistics
@@ -17,35 +17,35 @@ STATUSES: tuple[CellStatus, ...] = get_args(CellStatus)
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One run of a grid. What was not measured is None."""
+    """One run of a grid. Values that were not measured are None."""
 
     spec: RunSpec
     run_id: str
-    """Empty when its folder was deleted."""
+    """Empty if its folder was deleted."""
 
     status: CellStatus
     steps_done: int = 0
     loss_before: float | None = None
     loss_after: float | None = None
-    """Held-out loss after training; None unless it is a number."""
+    """Held-out loss after training; None unless it is a finite number."""
 
     peak_bytes: int | None = None
-    """Measured; None for a cell that was trained side by side with others, as they have one peak together."""
+    """Measured; None for a cell trained side by side with others, because they share one peak."""
 
     shared_by: int = 1
-    """How many cells were trained side by side."""
+    """The number of cells trained side by side."""
 
     group_peak_bytes: int | None = None
-    """The measured peak of all of them."""
+    """The measured peak of all of them together."""
 
     predicted_bytes: int | None = None
     seconds_a_step: float | None = None
-    """Median over all steps but the first, which warms caches up; of a shared step, the cell's share."""
+    """Median over all steps but the first, which warms caches up; for a shared step, the cell's share."""
 
     tokens_per_second: float | None = None
     trainable: int | None = None
     failure: str = ""
-    """What happened and what to do next, when it failed."""
+    """After a failure: what happened and what to do next."""
 
     device: str = ""
     compute: str = ""
@@ -53,12 +53,12 @@ class Cell:
 
     @property
     def ended(self) -> bool:
-        """Nothing about it will change any more."""
+        """Whether the cell is in a final state."""
         return self.status not in ("waiting", "running")
 
     @property
     def comparable(self) -> bool:
-        """Whether its held-out loss is that of the whole training: a stopped run answers another question."""
+        """Whether its held-out loss is that of a complete training, unlike the loss of a stopped run."""
         return self.status == "finished" and self.loss_after is not None
 
 
@@ -82,35 +82,35 @@ class Arm:
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Held-out loss of every seed that finished."""
+        """The held-out loss of every seed that finished."""
         return tuple(
             cell.loss_after for cell in self.cells if cell.comparable and cell.loss_after is not None
         )
 
     @property
     def mean_loss(self) -> float | None:
-        """Over the seeds that finished; None when none did."""
+        """The mean over the seeds that finished; None if none did."""
         return statistics.fmean(self.losses) if self.losses else None
 
     @property
     def measured_peak_bytes(self) -> int | None:
-        """The highest of its finished cells; None when all of them were trained side by side with others."""
+        """The highest peak of its finished cells; None if all were trained side by side with others."""
         return max(self._of("peak_bytes"), default=None)
 
     @property
     def peak_bytes(self) -> int | None:
-        """That much memory is needed whatever the seed: measured, else computed as if the cell were alone."""
+        """The memory needed for any seed: measured, else computed as if the cell ran alone."""
         return self.measured_peak_bytes or max(self._of("predicted_bytes"), default=None)
 
     @property
     def seconds_a_step(self) -> float | None:
-        """Median of its finished cells."""
+        """The median of its finished cells."""
         found = self._of("seconds_a_step")
         return statistics.median(found) if found else None
 
     @property
     def word(self) -> str:
-        """What to say where a number is missing: the state of the cell that is furthest from having one."""
+        """The text in place of a missing number: the state of the cell that is furthest from having one."""
         for status in ("failed", "running", "waiting", "stopped", "cancelled", "deleted"):
             if any(cell.status == status for cell in self.cells):
                 return status
@@ -124,7 +124,7 @@ class Arm:
 def cells_of(
     cells: Iterable[tuple[RunSpec, RunFolder | None]], state_of: Callable[[RunFolder], RunState]
 ) -> list[Cell]:
-    """One cell for each spec and its run, in the order given."""
+    """Build one cell per spec and run, in the given order."""
     gone = partial(Cell, run_id="", status="deleted")
     return [_cell(run.run_id, spec, state_of(run)) if run else gone(spec=spec) for spec, run in cells]
 
@@ -167,7 +167,7 @@ def _number(value: float | None) -> float | None:
 
 
 def setting_of(spec: RunSpec) -> Setting:
-    """What a grid varies in it."""
+    """Return the part of a spec that a grid varies."""
     return Setting(
         bits=spec.bits,
         rank=spec.rank,
@@ -178,7 +178,7 @@ def setting_of(spec: RunSpec) -> Setting:
 
 
 def arms_of(cells: Iterable[Cell]) -> list[Arm]:
-    """Cells that differ in nothing but their seed, together; in the order of their first cells."""
+    """Group cells that differ only in their seed; in the order of their first cells."""
     found: dict[Setting, list[Cell]] = {}
     for cell in cells:
         found.setdefault(setting_of(cell.spec), []).append(cell)
@@ -186,9 +186,9 @@ def arms_of(cells: Iterable[Cell]) -> list[Arm]:
 
 
 def at_best_rate(arms: Iterable[Arm]) -> list[Arm]:
-    """Each bit width, rank, target set and variant once: at the learning rate with the lowest mean loss.
+    """Return each bit width, rank, target set and variant once, at the rate with the lowest mean loss.
 
-    Rates that finished on more seeds go before those that finished on fewer, since one lucky seed is no mean.
+    Rates that finished on more seeds are preferred to those on fewer, because one lucky seed is not a mean.
     """
     found: dict[Setting, list[Arm]] = {}
     for arm in arms:
@@ -202,5 +202,5 @@ def _by_loss(arm: Arm) -> tuple[int, float]:
 
 
 def rates(arms: Sequence[Arm]) -> list[float]:
-    """The learning rates tried, rising."""
+    """Return the learning rates tried, ascending."""
     return sorted({arm.setting.learning_rate for arm in arms})

@@ -1,1 +1,1 @@
-"""Predicted bytes of a training step in the lab's own loop, component by component."""
+"""Memory estimate of a training step in the lab's own loop, per component."""

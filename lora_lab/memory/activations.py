@@ -1,7 +1,7 @@
-"""What a forward pass saves for its backward pass, tensor by tensor, and what checkpointing leaves of it.
+"""The tensors that a forward pass saves for its backward pass, and what checkpointing leaves of them.
 
-T tokens in the row, c bytes of the compute type, h hidden, a = heads x head size, f intermediate width,
-r rank, L layers.
+T tokens in the row, c bytes of the compute type, h hidden width, a = heads x head size, f intermediate width,
+r rank, L layers. All results are bytes.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from lora_lab.data.batches import RowSize
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
 FP32_BYTES = 4
-POSITION_BYTES = 8  # one int64 a token
+POSITION_BYTES = 8  # one int64 per token
 
 SHORT_EXAMPLE_TOKENS = 256
-"""Up to here attention on a CPU is written out and keeps its softmax; beyond, the fused kernel is better."""
+"""Up to here, attention on a CPU is unfused and keeps its softmax; beyond, the fused kernel is better."""
 
 AFTER_ATTENTION: frozenset[Role] = frozenset({"o", "gate", "up", "gate_up", "down"})
 READS_FIRST_NORM: frozenset[Role] = frozenset({"q", "k", "v", "qkv"})
@@ -31,59 +31,59 @@ class TrainingPass:
     dora: bool
     row: RowSize
     c: int
-    """Bytes of the compute type."""
+    """Bytes per number of the compute type: 4 for fp32, 2 for bf16."""
 
     @property
     def saved_bytes(self) -> int:
-        """Everything saved for the backward pass, logits apart."""
+        """Everything saved for the backward pass, except logits."""
         layers = self.shape.layers * self._plain_layer_bytes
         return layers + self._matrices_bytes(self.adapted) + self._outside_bytes
 
     @property
     def checkpoint_bytes(self) -> int:
-        """With checkpointing, until a layer is computed again: what enters each layer and the final norm, and
-        the mask that keeps packed examples apart, which computing again needs.
+        """What stays with checkpointing until a layer is recomputed: the input of each layer and of the final
+        norm, and the mask that keeps packed examples apart, which the recomputation needs.
         """
         inputs = (self.shape.layers + 1) * self.residual_bytes
         return inputs + self.row.tokens * FP32_BYTES + self._outside_bytes + self.mask_bytes
 
     @property
     def recomputed_bytes(self) -> int:
-        """What one layer saves once it is computed again, its input apart."""
+        """What one layer saves once it is recomputed, without its input."""
         matrices = self._matrices_bytes(self.adapted) // self.shape.layers
         return self._plain_layer_bytes + matrices - self.residual_bytes
 
     @property
     def last_matrix(self) -> Linear:
-        """The product that ends a layer: `down_proj` in Llama's family."""
+        """The matrix product that ends a layer: `down_proj` in Llama's family."""
         widest = max(self.shape.linears, key=_numbers)
         return next((linear for linear in self.shape.linears if linear.role == "down"), widest)
 
     @property
     def residual_bytes(self) -> int:
-        """The running sum through the layers, fp32."""
+        """The residual stream in fp32: 4 T h."""
         return self.row.tokens * self.shape.hidden * FP32_BYTES
 
     @property
     def mask_bytes(self) -> int:
-        """A boolean T x T mask, where several examples share the row."""
+        """A boolean (T, T) mask, if several examples share the row; otherwise 0."""
         return self.row.tokens**2 if self.row.examples > 1 else 0
 
     @property
     def mask_making_bytes(self) -> int:
-        """While that mask is made: three of them, and four tensors of positions."""
+        """The peak while that mask is built: three masks and four position tensors."""
         return 3 * self.mask_bytes + 4 * POSITION_BYTES * self.row.tokens if self.mask_bytes else 0
 
     @property
     def _plain_layer_bytes(self) -> int:
-        """One layer without its adapters. It has two norms; of all, the first layer's first saves nothing and
-        the final one makes up for it.
+        """One layer without its adapters. Each layer has two norms; the first norm of the first layer saves
+        nothing, and the final norm makes up for it.
         """
         return self.row.tokens * sum(self._per_token()) + self._attention_bytes
 
     @property
     def after_attention_bytes(self) -> int:
-        """What one layer saves once its attention is done, and the final norm."""
+        """What one layer saves after its attention, plus the final norm."""
         later = tuple(linear for linear in self.adapted if linear.role in AFTER_ATTENTION)
         per_token = 2 * FP32_BYTES * (self.shape.hidden + 1) + 3 * self.c * self.shape.intermediate
         per_token += self._mlp_inputs_per_token
@@ -92,25 +92,26 @@ class TrainingPass:
 
     @property
     def written_out(self) -> list[int]:
-        """Lengths of the examples whose attention is written out."""
+        """Lengths of the examples whose attention is unfused (written out as separate operators)."""
         return [] if self.row.on_gpu else [n for n in self.row.lengths if n <= SHORT_EXAMPLE_TOKENS]
 
     @property
     def written_pairs(self) -> list[int]:
-        """Queries by keys of each part of it."""
+        """Number of query-key pairs in each part of the unfused attention."""
         if self.row.on_gpu:
             return []
         return [queries * keys for queries, keys in self.row.attended if keys <= SHORT_EXAMPLE_TOKENS]
 
     @property
     def _outside_bytes(self) -> int:
+        """Rotary cosines and sines and the positions, which all layers share."""
         rotary = 2 * FP32_BYTES * self.shape.head_dim  # cosines and sines
         return self.row.tokens * (rotary + POSITION_BYTES)
 
     def _per_token(self) -> Iterator[int]:
-        """Bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
+        """Yield bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
         yield 2 * FP32_BYTES * self.shape.hidden  # the fp32 residual before each of the two norms
-        yield 2 * FP32_BYTES  # and their scale
+        yield 2 * FP32_BYTES  # and one rsqrt scale per norm
         yield 3 * self.c * self.shape.intermediate  # gate, its activation, up
         if self._roles & READS_FIRST_NORM:
             yield self.c * self.shape.hidden  # one normed input, shared
@@ -118,13 +119,14 @@ class TrainingPass:
 
     @property
     def _mlp_inputs_per_token(self) -> int:
+        """Inputs that the adapters of gate, up and down need, in bytes per token."""
         second_norm = self.shape.hidden if self._roles & READS_SECOND_NORM else 0
         return self.c * (second_norm + (self.shape.intermediate if "down" in self._roles else 0))
 
     @property
     def _attention_bytes(self) -> int:
-        """Queries, keys and values; for a short example on a CPU the softmax of all its pairs, else the fused
-        kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
+        """Queries, keys and values; the softmax of all pairs for a short example on a CPU, otherwise the
+        fused kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
         """
         kv_width = self.shape.kv_heads * self.shape.head_dim
         fused_tokens = sum(self.row.lengths) - sum(self.written_out)
@@ -134,11 +136,13 @@ class TrainingPass:
         return saved + (self.row.tokens * self._width * self.c if "o" in self._roles else 0)
 
     def _matrices_bytes(self, linears: tuple[Linear, ...]) -> int:
-        """Of adapted matrices in all layers: h = x Aᵀ, and A and scaled B in the compute type (in fp32 A
-        needs no copy). DoRA also keeps each product before its magnitude, and the norms.
+        """Return bytes saved for adapted matrices in all layers: h = x Aᵀ (T, r), and A (r, d_in) and scaled
+        B (d_out, r) in the compute type (in fp32 A needs no copy). DoRA also keeps each product before its
+        magnitude, and the norms.
         """
         saved = 0
         for linear in linears:
+            # Per matrix r c (T + d_out + d_in): h takes r T, the copy of B r d_out, the copy of A r d_in.
             copied = linear.d_out + (linear.d_in if self.c < FP32_BYTES else 0)
             each = self.rank * self.c * (self.row.tokens + copied)
             if self.dora:

@@ -1,10 +1,13 @@
-"""Working space at a step's worst moment, on top of the saved activations.
+"""Peak workspace of a training step, in addition to the saved activations.
 
-Everything saved is alive only where the forward pass turns into the backward pass, so the worst moment lies
-there: in the last layer's attention, in its last product, in the gate before it, or in the final norm.
-Each method is one such moment; its terms are the tensors that the operators of worker/ and of transformers
-hold beside what is saved. Read off an operator trace and checked to the byte in
+All saved activations are alive only where the forward pass turns into the backward pass, so the peak is
+there: in the last layer's attention, in its last product, in the gate before it, or in the final norm. Each
+method is one such moment; its terms are the tensors that the operators of worker/ and of transformers hold in
+addition to what is saved. Read off an operator trace and checked to the byte in
 tests/lora_lab/worker/training/test_predicted_memory.py.
+
+Symbols: T tokens in the row, c bytes of the compute type. All results are bytes; a negative term is a saved
+tensor that is counted in the activations but not alive at that moment.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from lora_lab.memory.activations import FP32_BYTES, READS_SECOND_NORM, TrainingP
 
 @dataclass(frozen=True, kw_only=True)
 class Attention:
-    """The last layer's attention."""
+    """Sizes of the last layer's attention."""
 
     heads: int
     width: int
@@ -22,36 +25,36 @@ class Attention:
 
     kv_width: int
     written_out: tuple[int, ...]
-    """Tokens of each example that is written out; those that take the fused kernel are left out."""
+    """Tokens of each example with unfused attention; examples that take the fused kernel are left out."""
 
     saved_after_bytes: int
-    """Saved for the backward by what comes after it: output and MLP products, both norms."""
+    """What the operators after it save for the backward pass: output and MLP products, both norms."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """Of the last product's weight."""
+    """Bytes that the last product's weight takes while it is decoded."""
 
     decoded_bytes: int
-    """In the compute type; 0 when it is stored in it."""
+    """The decoded weight in the compute type; 0 when the weight is stored in that type."""
 
     peak_bytes: int
-    """While it is decoded."""
+    """The peak while the weight is decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """The turn from forward to backward: T tokens, c bytes of the compute type."""
+    """The workspace where forward turns into backward: T tokens, c bytes of the compute type."""
 
     tokens: int
     hidden: int
     c: int
     d_in: int
-    """Of the last product, `down_proj` in Llama's family: the MLP's inner width."""
+    """Input width of the last product, `down_proj` in Llama's family: the MLP's intermediate width."""
 
     d_out: int
     rank: int
-    """0 when the last product has no adapter."""
+    """Rank of the last product's adapter; 0 when it has none."""
 
     dora: bool
     """Whether that adapter has a magnitude."""
@@ -62,19 +65,19 @@ class Turn:
     """Whether several examples share the row."""
 
     mask_bytes: int
-    """Of the boolean (T, T) mask that keeps them apart until the forward ends; 0 if it stays for longer."""
+    """The boolean (T, T) mask that keeps examples apart until the forward pass ends; 0 if it stays longer."""
 
     recomputed: bool
-    """Whether the last layer is computed again before its backward."""
+    """Whether the last layer is recomputed before its backward pass (activation checkpointing)."""
 
     attention: Attention
 
     def worst_bytes(self) -> int:
-        """The largest moment."""
+        """Return the largest moment."""
         return max(self.worst_in_layer(), self.worst_at_norm())
 
     def worst_in_layer(self) -> int:
-        """The largest moment in the last layer."""
+        """Return the largest moment in the last layer."""
         return max(
             self.product_forward(),
             self.product_backward(),
@@ -86,19 +89,19 @@ class Turn:
         )
 
     def worst_at_norm(self) -> int:
-        """The largest moment in the final norm."""
+        """Return the largest moment in the final norm."""
         return max(self.norm_forward(), self.norm_backward())
 
     def product_forward(self) -> int:
-        """The product's output and decoded weight; its input and the MLP's, unless an adapter saves them. An
-        adapter's small product is there before the large one is added to it.
+        """Return the product's output and decoded weight; its input and the MLP's, unless an adapter saves
+        them. An adapter's small product exists before the large one is added to it.
         """
         inputs = 0 if self.mlp_input_is_saved else self._output
         inputs += self._output if self.rank else self._input
-        # The final norm's input and scale are in the saved activations, but not there yet; the embeddings are
+        # The final norm's input and scale are in the saved activations, but not alive yet; the embeddings are
         # still held, and as large as the input.
         products = self._output
-        if self._skipped:  # then the one before it, whose output is saved
+        if self._skipped:  # then the product before it, whose output is saved
             held = max(self.decoding.peak_bytes - self._input, self.decoding.decoded_bytes)
             mlp_input = 0 if self.mlp_input_is_saved else self._output
             return self._gradient_when_recomputing - self._scale + mlp_input + held
@@ -108,8 +111,8 @@ class Turn:
         return self.mask_bytes + self._gradient_when_recomputing - self._scale + inputs + held
 
     def product_backward(self) -> int:
-        """The incoming gradient in the compute type, the decoded weight and the outgoing gradient, which an
-        adapter's share is computed before.
+        """Return the incoming gradient in the compute type, the decoded weight and the outgoing gradient; the
+        adapter's share is computed before the outgoing gradient.
         """
         if self._skipped:
             return 0
@@ -117,7 +120,7 @@ class Turn:
         return self._narrow_gradient + self._inner_gradient + self._adapter_share - self._scale + products
 
     def factor_gradients(self) -> int:
-        """The gradients of A and B, each in the compute type first and in fp32 at last."""
+        """Return the gradients of A and B, each first in the compute type and finally in fp32."""
         if not self.rank:
             return 0
         narrow = self.c * self.rank * self.d_out if self.c < FP32_BYTES else 0
@@ -125,27 +128,28 @@ class Turn:
         return self._narrow_gradient + self._inner_gradient + self._adapter_share - self._scale + factors
 
     def magnitude_backward(self) -> int:
-        """The incoming gradient times the product, both in fp32."""
+        """Return the incoming gradient times the product, both in fp32."""
         if not self._is_dora:
             return 0
         wide = FP32_BYTES * self.tokens * self.d_out * (2 if self.c < FP32_BYTES else 1)
         return self._narrow_gradient - self._scale + wide
 
     def gate_backward(self) -> int:
-        """Product rule: two gradients beside the incoming one, which takes the place of a saved input."""
+        """Return the product rule's two gradients and the incoming one, which replaces a saved input."""
         return (2 if self.rank else 3) * self._input - self._scale
 
     def norm_forward(self) -> int:
-        """Two fp32 copies; the embeddings are still held."""
+        """Return two fp32 copies; the embeddings are still held."""
         return self.mask_bytes + 3 * self._residual
 
     def norm_backward(self) -> int:
-        """PyTorch's rms_norm is a composite on a CPU, and its backward holds five fp32 copies."""
+        """Return five fp32 copies, because PyTorch's rms_norm is a composite on a CPU."""
         return 5 * self._residual - self._scale
 
     def attention_forward(self) -> int:
-        """Scores and softmax of one written-out example in fp32, beside queries and keys before they were
-        narrowed and the outputs so far; what next examples and the rest of the layer save is not there yet.
+        """Return scores and softmax of one unfused example in fp32, in addition to queries and keys before
+        narrowing and the outputs so far; what the next examples and the rest of the layer save isn't alive
+        yet.
         """
         part = self.attention
         copies = 2 if self.c < FP32_BYTES else 1  # in fp32 the softmax is what is saved
@@ -157,18 +161,18 @@ class Turn:
             worst = max(worst, scores + self.c * part.width * done - to_come)
             done += tokens
         wide = FP32_BYTES * self.tokens * (part.width + part.kv_width) if self.c < FP32_BYTES else 0
-        queries = self.c * part.width * self.tokens  # before they are cut
+        queries = self.c * part.width * self.tokens  # before they are split by example
         held = self.mask_bytes + self._residual + self._gradient_when_recomputing
         return held + wide + queries + worst - part.saved_after_bytes
 
     def _example_bytes(self, tokens: int) -> int:
-        """What one written-out example saves: its softmax and its queries."""
+        """Return what one unfused example saves: its softmax and its queries."""
         return self.c * tokens * (self.attention.heads * tokens + self.attention.width)
 
     def attention_backward(self) -> int:
-        """The softmax's gradient twice in fp32, beside the residual's and the output's, cut where several
-        examples share it; what the layer saves after its attention is gone. The last example comes first, and
-        what it saved is gone when the next one's turn comes.
+        """Return the softmax's gradient twice in fp32, in addition to the residual's and the output's
+        gradient, cut where several examples share it; what the layer saves after its attention is already
+        free. The last example comes first, and what it saved is free when the next one is processed.
         """
         part, worst, gone = self.attention, 0, 0
         for tokens in reversed(part.written_out):
@@ -181,8 +185,9 @@ class Turn:
 
     @property
     def _gradient_when_recomputing(self) -> int:
-        """A layer is computed again when its last product's backward asks for what it saved, or, if that
-        product saved nothing because it has no adapter, once the product's backward is done.
+        """The gradient held during recomputation. A layer is recomputed when its last product's backward asks
+        for what it saved, or, if that product saved nothing because it has no adapter, once the product's
+        backward is done.
         """
         if not self.recomputed:
             return 0
@@ -206,8 +211,8 @@ class Turn:
 
     @property
     def _skipped(self) -> bool:
-        """Computing again ends with the last tensor that a backward asks for: a product without an adapter is
-        not one of them, and its backward has been.
+        """Whether recomputation stops before the last product. It ends with the last tensor that a backward
+        pass asks for; a product without an adapter isn't one, and its backward is already done.
         """
         return self.recomputed and not self.rank
 
@@ -231,7 +236,10 @@ class Turn:
 
 
 def turn_of(work: TrainingPass, *, decoding: Decoding, recomputed: bool) -> Turn:
-    """The turn of one pass, its last weight decoded as said. Computing again needs the mask all along."""
+    """Build the workspace of one pass with its last weight decoded as `decoding` says.
+
+    Recomputation needs the mask all the time, so the mask then counts as saved.
+    """
     last = work.last_matrix
     shape = work.shape
     return Turn(

@@ -1,8 +1,10 @@
-"""Bytes that runs need side by side: the frozen base once, each cell's own, and one cell's working space.
+"""Memory of runs trained side by side: the frozen base once, each cell's own bytes, and one cell's workspace.
 
-Follows worker/training/group.py, which keeps less than the single loop: silu of the gate is computed again in
-the backward, logits are never there in fp32 or for two cells at once, and what all examples begin with is
-there once in a row.
+Follows worker/training/group.py, which keeps less than the single loop: silu of the gate is recomputed in the
+backward pass, logits never exist in fp32 or for two cells at once, and a prefix that all examples share is in
+a row once.
+
+Symbols: c bytes of the compute type. All results are bytes.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 
 BLOCK_LOGITS = 2**18
-"""In fp32 while the loss is taken (worker/training/group_layer.py CACHED_LOGITS), and once more."""
+"""Logits per block, in fp32 while the loss is computed (CACHED_LOGITS in group_layer.py), and once more."""
 
 TRIED_STEPS = 8
 
@@ -25,17 +27,17 @@ class CellBytes:
     """One cell's part of the peak."""
 
     kept: int
-    """For all cells at once: adapter, its narrow copy, gradient, moments, activations."""
+    """Alive for all cells at once: adapter, its copy in the compute type, gradient, moments, activations."""
 
     working: int
-    """For one cell at a time: logits, or the gradients on the way through one layer."""
+    """Alive for one cell at a time: logits, or the gradients in one layer."""
 
     base: int
-    """Shared: weights and constants."""
+    """Shared by all cells: weights and constants."""
 
 
 def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> CellBytes:
-    """What `spec` adds to a group when its decisive row has the size `row`."""
+    """Return what `spec` adds to a group when the row that decides its peak has the size `row`."""
     ledger, c = predict(shape, spec, replace(row, shared=0), compute), COMPUTE_BYTES[compute]
     work = TrainingPass(
         shape=shape, adapted=shape.select(spec.targets), rank=spec.rank, dora=False, row=row, c=c
@@ -47,7 +49,7 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
         narrow = ledger.adapters * c // FP32_BYTES
         kept, layer = work.checkpoint_bytes - work.mask_bytes + narrow, work.recomputed_bytes + output - gate
     else:
-        # The narrow copies of A and B are in it, but for A in fp32, which the single loop needs no copy of.
+        # saved_bytes has the narrow copies of A and B, except A in fp32, which the single loop doesn't copy.
         kept, layer = work.saved_bytes + shape.layers * (output - gate), 0
         kept += ledger.adapters // 2 if compute == "fp32" else 0
     logits = row.answer_tokens * shape.vocab
@@ -62,14 +64,14 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
 
 
 def _outside_bytes(shape: ModelShape, row: RowSize, work: TrainingPass) -> int:
-    """The gradient on its way back; a cosine and a sine for each number of queries and keys; masks."""
+    """Return the gradient on its way back, a cosine and a sine per number of queries and keys, and masks."""
     masks = FP32_BYTES * sum(set(work.written_pairs))
     turns = 2 * FP32_BYTES * shape.head_dim * (shape.heads + shape.kv_heads)
     return work.residual_bytes + turns * row.tokens + masks
 
 
 def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
-    """In its backward: gradients of queries, keys, values beside their inputs, and of a softmax in fp32."""
+    """Return backward bytes: gradients of queries, keys, values and an fp32 softmax, and their inputs."""
     width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     narrow = c * row.tokens * (3 * width + 2 * kv_width)
     wide = FP32_BYTES * row.tokens * (width + kv_width)
@@ -78,17 +80,17 @@ def _attention_bytes(shape: ModelShape, row: RowSize, c: int) -> int:
 
 
 def group_bytes(cells: Sequence[CellBytes]) -> int:
-    """What these hold side by side at the peak of one step."""
+    """Return what these cells hold side by side at the peak of one step."""
     return cells[0].base + max(cell.working for cell in cells) + sum(cell.kept for cell in cells)
 
 
 def peak_bytes(
     shape: ModelShape, cells: Sequence[tuple[RunSpec, Sequence[RowSize]]], compute: Compute
 ) -> int:
-    """The predicted peak of a run of these, given every step's row of each.
+    """Estimate the peak of a group run, given the row of every step per cell.
 
-    Each draws its own rows, so their heaviest rows seldom meet; of the steps, the heaviest few are tried. The
-    first comes before there are moments.
+    Each cell has its own rows, so their heaviest rows rarely coincide; the heaviest few steps are tried. The
+    first step is left out if there are others, because it runs before moments exist.
     """
     steps = range(len(cells[0][1]))
     later = steps[1:] or steps

@@ -1,10 +1,10 @@
-"""Bytes a fine-tuning run needs, per component, before it starts.
+"""Memory ledger of a fine-tuning run: bytes per component, before the run starts.
 
 Static parts are what bitsandbytes stores, to the byte. The rest follows the lab's own loop
 (worker/training/loop.py), operator by operator, with
 
     T tokens and N answer tokens in the longest packed row, c bytes of the compute type,
-    h hidden, a = heads x head size, f intermediate width, r rank, L layers, V vocabulary.
+    h hidden width, a = heads x head size, f intermediate width, r rank, L layers, V vocabulary.
 
 A step's peak is at the start of the backward pass: everything resident, every saved activation, and the loss.
 """
@@ -22,17 +22,17 @@ from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, Bits, Optimizer, RunSpec, Variant
 
 BLOCK_SIZE = 64  # weights per absmax constant; bitsandbytes default and arXiv:2305.14314 section 3
-BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # that bitsandbytes 0.50.2 takes
+BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # accepted by bitsandbytes 0.50.2
 NESTED_BLOCK_SIZE = 256  # absmax constants per second-level constant, same section
-CODE_TABLE_BYTES = 16 * 4  # one fp32 level for each 4-bit code, kept per matrix
-NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, kept per matrix
+CODE_TABLE_BYTES = 16 * 4  # one fp32 level per 4-bit code, stored per matrix
+NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, stored per matrix
 FP32_BYTES = 4
-HQQ3_TOGETHER = 10  # 3-bit codes in an int32
+HQQ3_TOGETHER = 10  # 3-bit codes per int32
 CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
-LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss turns backward: log-softmax and two gradients
+LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss's backward runs: log-softmax and two gradients
 
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
-"""Model types whose activations follow the terms below byte for byte; others save other tensors."""
+"""Model types whose activations follow the terms below byte for byte; other types save other tensors."""
 
 Compute = Literal["fp32", "bf16"]
 COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
@@ -40,7 +40,7 @@ COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Bytes per component at a step's peak, in the order they are stacked."""
+    """Bytes per component at a step's peak, in the order in which a bar stacks them."""
 
     weights: int
     constants: int
@@ -54,7 +54,7 @@ class Ledger:
 
     @property
     def total_bytes(self) -> int:
-        """The predicted peak."""
+        """The estimated peak."""
         return sum(getattr(self, field.name) for field in fields(self))
 
     @property
@@ -74,11 +74,11 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
     ("scratch", "scratch"),
     ("fixed", "fixed"),
 )
-"""Field name and what a learner reads, bottom of the bar first."""
+"""Field name and label that a learner reads, bottom of the bar first."""
 
 
 def predict(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
-    """Peak bytes of `spec` on a model of `shape`, when its longest packed row has the size `row`."""
+    """Estimate the peak bytes of `spec` on a model of `shape`, for `row` as its longest packed row."""
     return predict_adapted(
         shape,
         shape.select(spec.targets),
@@ -104,10 +104,10 @@ def predict_adapted(
     optimizer: Optimizer = "adamw",
     checkpointing: bool = False,
 ) -> Ledger:
-    """The same for any choice of matrices."""
+    """Estimate the peak bytes for any choice of adapted matrices."""
     tensors = tuple(trained_tensors(adapted, rank=rank, variant=variant))
     trained = parameter_bytes(tensors)
-    # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one for each row.
+    # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one per row.
     norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if variant == "dora" else 0
     work = TrainingPass(
         shape=shape,
@@ -120,7 +120,7 @@ def predict_adapted(
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
     turn = turn_of(work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing)
     peak = _checkpointed(work, turn, logits) if checkpointing else _unchecked(work, turn, logits)
-    # Both matter for few layers only: many tokens in one row, or a large rank on few tokens.
+    # Both matter only for few layers: many tokens in one row, or a large rank on few tokens.
     at_mask: Peak = (work.residual_bytes, 0, work.mask_making_bytes)
     at_update: Peak = (0, 0, step_bytes(tensors, optimizer))
     activations, logits, scratch = max((peak, at_mask, at_update), key=sum)
@@ -137,16 +137,16 @@ def predict_adapted(
 
 
 Peak = tuple[int, int, int]
-"""Activations, logits and scratch at a step's worst moment."""
+"""Bytes of activations, logits and scratch at a step's peak."""
 
 
 def _unchecked(work: TrainingPass, turn: Turn, logits: int) -> Peak:
-    """Everything saved is there at the turn, and beside it the loss, or other working space if larger."""
+    """Return the peak without checkpointing: everything saved, plus the loss or other workspace if larger."""
     return work.saved_bytes, logits, max(0, turn.worst_bytes() - logits)
 
 
 def _checkpointed(work: TrainingPass, turn: Turn, logits: int) -> Peak:
-    """Three moments: the loss, the final norm, and the last layer computed again, when logits are gone."""
+    """Return the largest of three moments: the loss, the final norm, or the last layer recomputed."""
     kept = work.checkpoint_bytes
     in_layer: Peak = (kept + work.recomputed_bytes, 0, turn.worst_in_layer())
     at_norm: Peak = (kept, 0, turn.worst_at_norm())
@@ -154,8 +154,8 @@ def _checkpointed(work: TrainingPass, turn: Turn, logits: int) -> Peak:
 
 
 def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
-    """Stored weights: linear layers in `bits`, embedding and head in the compute type, norms and biases in
-    fp32; with the rotary frequencies, which are kept twice.
+    """Return bytes of stored weights: linear layers in `bits`, embedding and head in the compute type, norms
+    and biases in fp32; with the rotary frequencies, which are stored twice.
     """
     codes = sum(linear.count * code_bytes(linear, bits) for linear in shape.linears)
     outer = (shape.embedding_parameters + shape.head_parameters) * COMPUTE_BYTES[compute]
@@ -164,7 +164,7 @@ def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
 
 
 def code_bytes(linear: Linear, bits: Bits) -> int:
-    """One matrix without its constants."""
+    """Return bytes of one matrix without its constants."""
     numbers = linear.d_in * linear.d_out
     match bits:
         case "fp32":
@@ -180,11 +180,12 @@ def code_bytes(linear: Linear, bits: Bits) -> int:
 
 
 def constant_bytes(shape: ModelShape, bits: Bits) -> int:
-    """Everything a quantized matrix stores besides its codes."""
+    """Return bytes of everything that quantized matrices store in addition to their codes."""
     return sum(linear.count * matrix_constant_bytes(linear, bits) for linear in shape.linears)
 
 
 def matrix_constant_bytes(linear: Linear, bits: Bits) -> int:
+    """Return constant bytes of one matrix: absmax or scale per block or row, and the code tables."""
     match bits:
         case "fp32" | "bf16":
             return 0
@@ -200,14 +201,14 @@ def matrix_constant_bytes(linear: Linear, bits: Bits) -> int:
 
 
 def _padded_hqq3(numbers: int) -> int:
-    """Ten groups of 3-bit codes share an int32, so groups are filled up to a multiple of ten."""
+    """Pad the codes: an int32 holds 3-bit codes of ten groups, so groups become a multiple of ten."""
     group_rows = math.ceil(numbers / BLOCK_SIZE / HQQ3_TOGETHER)
     return group_rows * HQQ3_TOGETHER * BLOCK_SIZE
 
 
 def decoding(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
-    """What one matrix holds once it is decoded to the compute type (nothing where it is stored in it), and at
-    the peak of decoding it (worker/model/quantization.py).
+    """Return what one matrix holds once it is decoded to the compute type (0 where it is stored in that
+    type), and at the peak of decoding it (worker/model/quantization.py).
     """
     if bits == compute:
         return Decoding(0, 0)
@@ -219,7 +220,7 @@ def decoding(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
         )
     if bits == "nf4-dq":  # with the block constants decoded as well
         return Decoding(decoded, decoded + FP32_BYTES * math.ceil(numbers / BLOCK_SIZE))
-    if bits in HQQ_BITS:  # unpacked in fp32, beside a masked and a shifted copy of the codes
+    if bits in HQQ_BITS:  # unpacked in fp32, next to a masked and a shifted copy of the codes
         wide = FP32_BYTES * (_padded_hqq3(numbers) if bits == "hqq3" else numbers)
         copies = 0 if bits == "hqq8" else 2 * code_bytes(linear, bits)
         if compute == "fp32":
@@ -229,16 +230,16 @@ def decoding(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
 
 
 def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
-    """The longest row the settings allow, for data whose lengths are not known yet."""
+    """Return the longest row that the settings allow, for data whose lengths are not known yet."""
     tokens = spec.batch * spec.seq_len_tokens
     return RowSize(lengths=(spec.seq_len_tokens,) * spec.batch, answer_tokens=tokens, on_gpu=on_gpu)
 
 
 def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute) -> RowSize:
-    """The packed row that decides a run's peak, of the rows of all its steps in order.
+    """Find the packed row that decides a run's peak, among the rows of all its steps in order.
 
-    The first step comes before there are gradients and moments, so its row decides only where it is heavier
-    by more than those; the estimate for it is then too high by them, as it is for a run of one step.
+    The first step runs before gradients and moments exist, so its row decides only where it is heavier by
+    more than those; the estimate for it is then too high by them, as it is for a run of one step.
     """
     sizes = {row: predict(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
     first = predict(shape, spec, rows[0], compute)
@@ -247,7 +248,7 @@ def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], comp
 
 
 def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
-    """Stored bits per weight of a large matrix: codes and constants, fixed tables left out."""
+    """Return stored bits per weight of a large matrix: codes and constants, without fixed tables."""
     match bits:
         case "fp32":
             return 32.0
@@ -262,11 +263,11 @@ def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
         case "hqq3":
             return 32 / HQQ3_TOGETHER + 64 / block_size
         case _:
-            return CODE_BITS[bits] + 64 / block_size  # an fp32 scale and an fp32 zero point a group
+            return CODE_BITS[bits] + 64 / block_size  # an fp32 scale and an fp32 zero point per group
 
 
 def overhead_bits(*, double_quantization: bool, block_size: int = BLOCK_SIZE) -> float:
-    """Bits per weight for block constants: 32/64 = 0.5, or 8/64 + 32/(64 x 256) = 0.127.
+    """Return bits per weight of the block constants: 32/64 = 0.5, or 8/64 + 32/(64 x 256) = 0.127.
 
     arXiv:2305.14314 section 3, double quantization.
     """

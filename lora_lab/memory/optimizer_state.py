@@ -1,4 +1,4 @@
-"""What training keeps for the adapter between two steps: its numbers, their gradients, and their moments."""
+"""What training keeps for the adapter between two steps: parameters, gradients and optimizer moments."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ ADAM_BYTES_PER_TENSOR = 4  # its step counter
 # bitsandbytes 0.50.2, optim/optimizer.py, init_state
 SMALLEST_8BIT_NUMBERS = 4096
 MOMENT_BLOCK = 256
-CODE_MAPS_BYTES = 2 * 256 * FP32_BYTES  # one map for each moment, shared by all tensors
-STEP_COPIES_8BIT = 5  # fp32: both moments, the gradient, the root of one and its quotient
+CODE_MAPS_BYTES = 2 * 256 * FP32_BYTES  # one map per moment, shared by all tensors
+STEP_COPIES_8BIT = 5  # fp32: both moments, the gradient, the square root of one and the quotient
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Tensors:
 
 
 def trained_tensors(adapted: Iterable[Linear], *, rank: int, variant: Variant) -> Iterator[Tensors]:
-    """A and B of each adapted matrix, and DoRA's magnitude."""
+    """Yield A and B of each adapted matrix, and DoRA's magnitude."""
     for linear in adapted:
         yield Tensors(rank * linear.d_in, linear.count)
         yield Tensors(rank * linear.d_out, linear.count)
@@ -36,12 +36,12 @@ def trained_tensors(adapted: Iterable[Linear], *, rank: int, variant: Variant) -
 
 
 def parameter_bytes(tensors: Iterable[Tensors]) -> int:
-    """Of the trained numbers themselves, fp32; their gradients take the same."""
+    """Return bytes of the trained parameters, fp32; their gradients take the same."""
     return sum(FP32_BYTES * each.numbers * each.count for each in tensors)
 
 
 def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
-    """Moments and what belongs to them. Paging changes where they are, not what they take."""
+    """Return bytes of moments, step counters and code maps. Paging changes their place, not their size."""
     tensors = tuple(tensors)
     if optimizer == "adamw":
         each = (ADAM_BYTES_PER_PARAMETER * t.numbers + ADAM_BYTES_PER_TENSOR for t in tensors)
@@ -51,21 +51,21 @@ def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
 
 
 def fp32_moments(adapted: Iterable[Linear], spec: RunSpec) -> Literal["all", "some", "none"]:
-    """Which trained tensors are too small for 8-bit moments."""
+    """Return whether all, some or none of the trained tensors are too small for 8-bit moments."""
     tensors = trained_tensors(adapted, rank=spec.rank, variant=spec.variant)
     small = {each.numbers < SMALLEST_8BIT_NUMBERS for each in tensors}
     return "some" if len(small) == 2 else "all" if small == {True} else "none"
 
 
 def _moments_8bit(numbers: int) -> int:
-    """Two codes a number and two fp32 constants a block; small tensors keep fp32 moments."""
+    """Return two codes per number and two fp32 constants per block; small tensors keep fp32 moments."""
     if numbers < SMALLEST_8BIT_NUMBERS:
         return ADAM_BYTES_PER_PARAMETER * numbers
     return 2 * numbers + 2 * FP32_BYTES * -(-numbers // MOMENT_BLOCK)
 
 
 def step_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
-    """Working space of the optimizer's own step on a CPU: one tensor's moments are decoded at a time.
+    """Return the workspace of the optimizer's own step on a CPU: one tensor's moments are decoded at a time.
 
     PyTorch's fused AdamW needs none.
     """

@@ -1,1 +1,1 @@
-"""The quantization microscope: one matrix of a model in two schemes, from single weights to held-out loss."""
+"""The quantization microscope: one matrix of a model in two schemes, from weights to held-out loss."""

@@ -1,4 +1,4 @@
-"""Panels about what the error does: outliers and their blocks, constants, the layer's output, the loss."""
+"""Panels on the effects of the error: outliers and their blocks, constants, the layer's output, the loss."""
 
 import math
 
@@ -11,7 +11,7 @@ from study.figures.figure import Origin, Shown, Table
 
 
 def outliers_panel(question: Question, found: Found) -> Panel:
-    """Weights far from the rest, and what they do to their blocks."""
+    """Build the panel of weights far from the rest, and their effect on their blocks."""
     out = found["outliers"]
     numbers = found["matrix"]["d_out"] * found["matrix"]["d_in"]
     normal = numbers * math.erfc(OUTLIER_STDS / math.sqrt(2))
@@ -76,7 +76,7 @@ def outliers_panel(question: Question, found: Found) -> Panel:
 
 
 def double_panel(question: Question, found: Found) -> Panel:
-    """What double quantization does to the constants, and through them to the weights."""
+    """Build the panel of double quantization's effect on the constants, and through them on the weights."""
     double = found["double"]
     block = double["block"]
     plain, nested = (overhead_bits(double_quantization=twice, block_size=block) for twice in (False, True))
@@ -120,7 +120,7 @@ def double_panel(question: Question, found: Found) -> Panel:
 
 
 def output_panel(question: Question, found: Found) -> Panel:
-    """How far the layer's output moves on real hidden states."""
+    """Build the panel of the output's relative error on real hidden states."""
     output = found["output"]
     groups = [
         (
@@ -162,7 +162,7 @@ def output_panel(question: Question, found: Found) -> Panel:
 
 
 def losses_panel(question: Question, found: Found) -> Panel:
-    """Held-out losses with one matrix and with all of them rounded."""
+    """Build the panel of held-out losses with one matrix rounded, and with all of them rounded."""
     losses = found["losses"]
     base = losses["base"]
     rows = [("model as it is", base)]

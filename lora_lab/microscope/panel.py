@@ -1,4 +1,4 @@
-"""One panel of the microscope: a figure, and what it can't show."""
+"""One panel of the microscope: a figure and its limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One thing that was looked at."""
+    """One panel: a finding with its picture and numbers."""
 
     id: str
     title: str
     shown: Shown
     limit: str
-    """What it can't show here."""
+    """What the panel can't show here."""
 
 
 def measured(question: Question, found: Found, about: str) -> Origin:
@@ -37,10 +37,10 @@ def percent(share: float) -> str:
 
 
 def finely(share: float) -> str:
-    """A share in percent with four digits, for two that differ by little."""
+    """Format a share in percent with four digits, for two shares that differ by little."""
     return f"{100 * share:.4g} %"
 
 
 def both(question: Question, words: Mapping[str, str]) -> str:
-    """`10.1 % with NF4, blocks of 64, and 14.1 % with FP4, blocks of 64`."""
+    """Return `10.1 % with NF4, blocks of 64, and 14.1 % with FP4, blocks of 64`."""
     return " and ".join(f"{words[side]} with {question.side(side).name}" for side in SIDES)

@@ -1,4 +1,4 @@
-"""All panels of the microscope that there is something to show in."""
+"""All panels of the microscope that have results."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from lora_lab.microscope.weights import errors_panel, map_panel, weights_panel
 
 
 def panels(question: Question, found: Found) -> Iterator[Panel]:
-    """All that there is something to show of, in the order it is found."""
+    """Build all panels that have results, in the order in which they are measured."""
     if {"first", "second"} <= found.keys():
         yield weights_panel(question, found)
         yield map_panel(question, found)

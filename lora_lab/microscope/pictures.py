@@ -14,21 +14,21 @@ from lora_lab.microscope.query import NAMES, SIDES, Question
 from lora_lab.spec import HQQ_BITS, Bits
 
 FEW_LEVELS = 32
-"""More than that are drawn as a comb under the histogram, not through it."""
+"""A scheme with more levels than this is drawn as a comb under the histogram, not through it."""
 
 STEPS = 7
-"""Colours of an error map."""
+"""The number of colours of an error map."""
 
 ROW = 26.0
 
 
 def pair(left: Markup, right: Markup) -> Markup:
-    """Two drawings beside each other, or one over the other where there is no room."""
+    """Render two drawings side by side, or stacked on a narrow page."""
     return Markup('<div class="pair"><div>{}</div><div>{}</div></div>').format(left, right)
 
 
 def histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> Markup:
-    """Weights on the scale of their block, and the scheme's levels over them."""
+    """Render weights scaled by their block's constant, and the scheme's levels over them."""
     counts, levels = found["histogram"]["counts"], found["levels"]
     x = Scale(low=found["histogram"]["low"], high=found["histogram"]["high"], start=8, end=392)
     top, bottom, most = 34.0, 180.0, max(counts)
@@ -62,17 +62,17 @@ class HeatScale:
     most: float
 
     def step(self, value: float) -> int:
-        """Which of the colours."""
+        """Return the index of the colour."""
         return min(STEPS - 1, int(STEPS * value / self.most)) if self.most else 0
 
 
 def heat_scale(*maps: Sequence[Sequence[float]]) -> HeatScale:
-    """For all these maps."""
+    """Build one scale for all these maps."""
     return HeatScale(most=max(max(map(max, cells)) for cells in maps))
 
 
 def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_out: int, d_in: int) -> Markup:
-    """|W - decoded| over rows and columns; neighbours of one colour are one rectangle."""
+    """Render |W - decoded| over rows and columns; adjacent cells of one colour are one rectangle."""
     left, top, across = 62.0, 34.0, 326.0
     down = min(380.0, max(120.0, across * d_out / d_in))
     width, height = across / len(cells[0]), down / len(cells)
@@ -100,7 +100,7 @@ def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_ou
 
 
 def heat_legend(heat: HeatScale) -> Markup:
-    """The colours, with what the steps mean in percent of a standard deviation."""
+    """Render the colours and the limits of their steps, in percent of a standard deviation."""
     width = (WIDTH - 40) / STEPS
     boxes = "".join(box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS))
     marks = "".join(
@@ -112,7 +112,7 @@ def heat_legend(heat: HeatScale) -> Markup:
 
 
 def errors(question: Question, sweep: Mapping[str, Mapping[str, float]], d_in: int) -> Markup:
-    """Error against stored bits: a line a scheme, a point a block size, the chosen ones large."""
+    """Render error against stored bits: one line per scheme, one point per block size, chosen ones large."""
     points = {bits: _points(bits, by_size) for bits, by_size in sweep.items() if by_size}
     every = [point for each in points.values() for point in each.values()]
     lowest, highest = min(y for _, y in every), max(y for _, y in every)
@@ -152,18 +152,18 @@ def _ring(place: tuple[float, float]) -> str:
 
 
 def _points(bits: str, by_size: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Stored bits and percent by block size; a scheme without blocks has one point."""
+    """Return stored bits and error in percent by block size; a scheme without blocks has one point."""
     return {size: (stored_bits(bits, size), 100 * error) for size, error in by_size.items()}
 
 
 def stored_bits(bits: str, size: str) -> float:
-    """Bits a weight of a scheme in blocks of so many, as the results name both."""
+    """Compute bits per weight of a scheme; `size` is the block size as text, as in the results."""
     return bits_per_param(cast(Bits, bits), block_size=int(size))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One bar with its value written beside it."""
+    """One bar with its value as text next to it."""
 
     label: str
     value: float
@@ -172,7 +172,7 @@ class Bar:
 
 
 def bars(groups: Sequence[tuple[str, Sequence[Bar]]], *, most: float | None = None) -> Markup:
-    """Horizontal bars in groups, all on one scale from zero."""
+    """Render horizontal bars in groups, all on one scale from zero."""
     largest = most or max((bar.value for _, each in groups for bar in each), default=1) or 1
     start, across = 150.0, 165.0
     drawn, y = [], 0.0
@@ -190,7 +190,7 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], *, most: float | None = No
 
 
 def losses(rows: Sequence[tuple[str, float]], base: float) -> Markup:
-    """A dot for each measured loss, with the model as it is as an upright line on each row."""
+    """Render a dot per measured loss, with the unchanged model as a vertical line in each row."""
     values = [value for _, value in rows]
     low, high = min(*values, base), max(*values, base)
     margin = max(high - low, 0.01) * 0.12

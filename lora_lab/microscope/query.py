@@ -1,6 +1,6 @@
-"""What the microscope is asked: which matrix of which model, and which two schemes to compare on it.
+"""The microscope's question: one matrix of a model, and two schemes to compare on it.
 
-What is measured comes from worker/inspect/microscope.py by way of the job queue (engine/inspections.py).
+The measurements come from worker/inspect/microscope.py through the job queue (engine/inspections.py).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, Bits
 from study.base.errors import LearnerError
 
 KIND = "weights"
-"""What the desk calls such an inspection."""
+"""The kind of such an inspection in the job queue."""
 
 Side = Literal["first", "second"]
 SIDES: tuple[Side, ...] = ("first", "second")
@@ -30,22 +30,22 @@ NAMES: dict[str, str] = {
     **{bits: f"HQQ {number}-bit" for bits, number in HQQ_BITS.items()},
 }
 OUTLIER_STDS = 4
-"""Weights farther from zero than so many standard deviations are called outliers."""
+"""Weights farther from zero than this many standard deviations are outliers."""
 
 MAP_CELLS = 48
-"""Along each side of an error map, at most: on a phone a cell is then some four pixels."""
+"""The maximum number of cells per side of an error map: on a phone a cell is about four pixels."""
 
 
 def has_blocks(bits: str) -> bool:
-    """Whether a scheme has a block size; int8 has one constant a row."""
+    """Return whether a scheme has a block size; int8 has one constant per row."""
     return bits != "int8"
 
 
 def can_hold(bits: str, block: int, numbers: int) -> bool:
-    """Whether a matrix of so many weights has a form in a scheme.
+    """Return whether a matrix of `numbers` weights can be stored in a scheme.
 
-    bitsandbytes takes a last block that is not full. HQQ takes whole blocks, and packs the codes of several
-    side by side in one byte; three bits are packed ten to an int32 and filled up.
+    bitsandbytes accepts a partial last block. HQQ needs whole blocks, and packs the codes of several blocks
+    side by side in one byte; 3-bit codes are packed ten to an int32, with padding.
     """
     if bits not in HQQ_BITS:
         return True
@@ -55,11 +55,11 @@ def can_hold(bits: str, block: int, numbers: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """A way to store a matrix."""
+    """A quantization scheme for a matrix: format and block size."""
 
     bits: Bits
     block: int = BLOCK_SIZE
-    """Weights that share a constant; not used by int8."""
+    """Weights that share a constant; int8 does not use it."""
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class Scheme:
 
     @property
     def stored_bits(self) -> float:
-        """Bits a weight, constants included; int8's are one fp32 a row and left out."""
+        """Bits per weight, constants included, except int8's one fp32 per row."""
         return bits_per_param(self.bits, block_size=self.block)
 
 
@@ -85,12 +85,12 @@ class Question:
     second: Scheme = Scheme(bits="fp4")
 
     def side(self, side: Side) -> Scheme:
-        """One of the two."""
+        """Return one of the two schemes."""
         return self.first if side == "first" else self.second
 
     @property
     def address(self) -> dict[str, str]:
-        """As fields of a form or an address."""
+        """The question as fields of a form or an address."""
         return {
             "model": self.model,
             "layer": str(self.layer),
@@ -101,12 +101,12 @@ class Question:
 
     @property
     def order(self) -> dict[str, Any]:
-        """What the desk is told, with the held-out examples' digest: other cards are another order."""
+        """The inspection's order, with the held-out examples' digest: other cards are another order."""
         return asdict(self) | {"data": own_dataset().digest}
 
 
 def question_of(fields: Mapping[str, str]) -> Question:
-    """From a form or an address: what can't be read is left at its default."""
+    """Parse a form or an address; an unreadable field keeps its default."""
     usual = Question()
     model = fields.get("model", "").strip() or usual.model
     if model == OTHER:
@@ -129,12 +129,15 @@ def _scheme(fields: Mapping[str, str], side: Side, usual: Scheme) -> Scheme:
 
 
 def matrices_of(shape: ModelShape) -> list[Linear]:
-    """The linear matrices that each layer has once, as the model names them."""
+    """Return the linear matrices that each layer has once, as the model names them."""
     return [each for each in shape.linears if each.count == shape.layers and each.name.count("*") == 1]
 
 
 def settled(question: Question, shape: ModelShape) -> Question:
-    """The question with a layer and a matrix that the model has."""
+    """Return the question with a layer and a matrix that the model has.
+
+    Raises LearnerError when the model does not have such matrices.
+    """
     names = [each.path_in_layer for each in matrices_of(shape)]
     if not names:
         raise LearnerError(
@@ -151,7 +154,10 @@ def settled(question: Question, shape: ModelShape) -> Question:
 
 
 def checked(question: Question, shape: ModelShape) -> Question:
-    """The question, if it can be looked into. Raises LearnerError."""
+    """Return the question if it can be inspected.
+
+    Raises LearnerError when both sides are equal or a scheme can't pack the matrix.
+    """
     if question.first == question.second:
         raise LearnerError(
             f"Both sides are {question.first.name}.", do_next="Change a scheme or a block size on one side."
@@ -168,7 +174,7 @@ def checked(question: Question, shape: ModelShape) -> Question:
 
 
 def microscope_address(path: str, question: Question, *, look: str = "") -> str:
-    """The page with this question; what is at its default is left out."""
+    """Build the address of the page with this question; defaults are omitted."""
     usual = Question().address
     changed = {name: value for name, value in question.address.items() if value != usual[name]}
     query = urlencode(changed | ({"look": look} if look else {}))

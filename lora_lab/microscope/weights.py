@@ -1,4 +1,4 @@
-"""Panels about the matrix itself: its weights against the levels, where the error is, other schemes."""
+"""Panels on the matrix itself: its weights against the levels, where the error is, other schemes."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from study.figures.figure import Origin, Shown, Table
 
 
 def signal_to_noise_db(error: float) -> float:
-    """10 log10 of the weights' energy over the error's, from the relative error."""
+    """Compute 10 log10 of the weights' energy over the error's from the relative error, in dB."""
     return -20 * math.log10(error) if error else math.inf
 
 
 def weights_panel(question: Question, found: Found) -> Panel:
-    """Histograms of scaled weights, and the levels they are rounded to."""
+    """Build the histograms of scaled weights with their quantization levels."""
     matrix = found["matrix"]
     errors = {side: found[side]["error"] for side in SIDES}
     rows = [
@@ -88,7 +88,7 @@ def _limit_of_weights(question: Question) -> str:
 
 
 def map_panel(question: Question, found: Found) -> Panel:
-    """Where in the matrix the error is."""
+    """Build the map of the error over rows and columns of the matrix."""
     maps = {side: found[side]["map"] for side in SIDES}
     heat = pictures.heat_scale(*maps.values())
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
@@ -120,7 +120,7 @@ def _mean(cells: list[list[float]]) -> float:
 
 
 def errors_panel(question: Question, found: Found) -> Panel:
-    """Every scheme and block size on this matrix."""
+    """Build the errors of every scheme and block size on this matrix."""
     sweep, rows = found["sweep"]["errors"], found["sweep"]["rows"]
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
     budget = max(question.first.stored_bits, question.second.stored_bits)
@@ -165,7 +165,7 @@ def errors_panel(question: Question, found: Found) -> Panel:
 
 
 def _chosen(question: Question, bits: str, size: str) -> str:
-    """Marks the row of a scheme that was asked for."""
+    """Return a mark for the rows of the chosen schemes, else an empty text."""
     asked = [(question.side(side).bits, str(question.side(side).block)) for side in SIDES]
     is_asked = (bits, size) in asked or (bits == "int8" and "int8" in [one for one, _ in asked])
     return " (chosen)" if is_asked else ""

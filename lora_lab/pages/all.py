@@ -13,7 +13,7 @@ from study.ports.context import Context
 def build(
     app: gr.Blocks, context: Context, lab: Lab, reader: ShapeReader, *, ask_for_cards: AskForCards
 ) -> None:
-    """Add them to the app."""
+    """Add all pages to the app."""
     train.build(app, context, lab, ask_for_cards=ask_for_cards)
     grid.build(app, context, lab)
     compare.build(app, context, lab)

@@ -1,4 +1,4 @@
-"""The Claims page: paste a tutorial's configuration and its printed line; can it be true?"""
+"""The Claims page: paste a tutorial's configuration and its printed line; can the line be true?"""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def build(app: gr.Blocks, context: Context, desk: ClaimDesk) -> None:
 
 
 class ClaimsPage:
-    """Handlers of the page; nothing that is checked is kept."""
+    """Handlers of the page; checked claims are not stored."""
 
     def __init__(self, desk: ClaimDesk) -> None:
         self._desk = desk
 
     def load(self, request: gr.Request) -> str:
-        """The page, with an example that the address names already checked."""
+        """Render the page; an example that the address names is checked already."""
         wanted = dict(request.query_params).get("example")
         chosen = next((example for example in examples() if example.id == wanted), None)
         verdict = "" if chosen is None else _verdict(self._desk.check_text(chosen.text))
@@ -52,7 +52,7 @@ class ClaimsPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Check the pasted text or the form; an earlier verdict goes where the new claim can't be read."""
+        """Check the pasted text or the form; an unreadable claim removes the earlier verdict."""
         try:
             checked = self._checked(event)
         except LearnerError as error:
@@ -88,7 +88,7 @@ def _verdict(checked: Checked) -> str:
 
 
 def _read(checked: Checked) -> list[tuple[str, str]]:
-    """What was understood of the claim, as a learner would say it."""
+    """Return the parsed claim, in a learner's words."""
     claim, model = checked.claim, checked.read["model"]
     setting = claim.setting
     built_as = f" built for {model['kind']}" if model.get("kind") else ""
@@ -120,7 +120,7 @@ def _targets(claim: Claim) -> str:
 
 
 def _rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
-    """What is printed, what is expected, and whether the one passes for the other."""
+    """Return the printed and the expected number of each row, and whether they agree."""
     printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
     known = [
         ("trainable", printed.trainable, expected.trainable if expected else None, "trainable params"),

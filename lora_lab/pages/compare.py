@@ -1,4 +1,4 @@
-"""The Compare page: runs overlaid, what they differ in, their answers, and a chat with base and tuned."""
+"""The Compare page: overlaid runs, their differences, their answers, and a chat with base and tuned."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,14 +32,14 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
 
 
 class ComparePage:
-    """Handlers of the page. Runs and question are in the address; everything shown is read from folders."""
+    """Handlers of the page. Runs and question are in the address; all content is read from run folders."""
 
     def __init__(self, context: Context, lab: Lab) -> None:
         self._context = context
         self._lab = lab
 
     def load(self, request: gr.Request) -> str:
-        """The runs that the address names, side by side."""
+        """Render the runs that the address names, side by side."""
         query = {name: str(value) for name, value in dict(request.query_params).items()}
         runs = compared(self._lab, _ids(query.get("runs", "")))
         ask = self._lab.chat.find(query.get("ask", ""))
@@ -56,7 +56,7 @@ class ComparePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press, or one look at how things stand."""
+        """Handle one button press or poll."""
         query = dict(frame.visit_of(self._context, request, event).query)
         match event.get("act"):
             case "tick" | "draw":
@@ -105,7 +105,7 @@ class ComparePage:
         }
 
     def _rows(self, runs: Sequence[Compared]) -> list[dict[str, Any]]:
-        """Every run that has measured a step, with a tick on those that are compared."""
+        """Return every run that has measured a step, with those being compared ticked."""
         chosen = {item.run.run_id for item in runs}
         listed = [run for run in self._lab.runs() if self._lab.state(run).steps][:LISTED]
         return [
@@ -165,7 +165,7 @@ def _ids(written: str) -> list[str]:
 
 
 def _in_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
-    """Runs keep their letters while others are ticked and unticked."""
+    """Return the ticked runs in their previous order, so each keeps its letter."""
     return [run_id for run_id in before if run_id in ticked] + [r for r in ticked if r not in before]
 
 

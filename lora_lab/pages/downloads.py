@@ -1,4 +1,4 @@
-"""Files to keep: plots as PNG, SVG and CSV, adapters, runs. Served by id, never by path."""
+"""Downloads: plots as PNG, SVG and CSV, adapters, runs. Served by id, never by path."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ STEP_FIELDS = (
 
 
 def register(site: FastAPI, lab: Lab) -> None:
-    """Add the routes; they stand before the pages."""
+    """Add the routes; they must precede the pages."""
     site.add_exception_handler(LearnerError, _refused)
     files = Downloads(lab)
     site.get("/lab/plots/{name}.{ending}")(files.plot)
@@ -52,13 +52,13 @@ def register(site: FastAPI, lab: Lab) -> None:
 
 
 class Downloads:
-    """One method a route; a missing thing is answered with a sentence and status 404."""
+    """Route handlers, one method per route; a missing item gets a sentence and status 404."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
     def plot(self, name: str, ending: str, request: Request) -> Response:
-        """A plot of the setting that the address names."""
+        """Return a plot of the setting that the address names."""
         try:
             spec = spec_of_address(dict(request.query_params))
             found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
@@ -68,7 +68,7 @@ class Downloads:
         return plot_response(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
-        """The adapter folder as PEFT saves it, in a zip."""
+        """Return the adapter folder as PEFT saves it, in a zip."""
         run = self._lab.run(run_id)
         if not run.adapter_path.is_dir():
             return missing("This run has saved no adapter.")
@@ -79,7 +79,7 @@ class Downloads:
         return file_response(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
 
     def merged(self, run_id: str) -> Response:
-        """The merged model, in a zip that is made while it is sent."""
+        """Stream the merged model in a zip that is built while it is sent."""
         merged = Merged(self._lab.run(run_id))
         if merged.state["state"] != "done":
             return missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
@@ -87,22 +87,22 @@ class Downloads:
         return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
-        """Settings, data, versions, every measured step and the answers, as JSON that can be imported."""
+        """Return settings, data, versions, every measured step and the answers, as importable JSON."""
         text = run_file(self._lab.run(run_id))
         return file_response(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
 
     def script(self, run_id: str) -> Response:
-        """The run as one Python script without this project."""
+        """Return the run as one Python script that doesn't need this project."""
         text = script_of(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
         return file_response(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
     def steps(self, run_id: str) -> Response:
-        """One line a step."""
+        """Return one row per step."""
         state = self._lab.state(self._lab.run(run_id))
         return table_response(_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:
-        """Every published peak beside its prediction."""
+        """Return every published peak with its prediction."""
         rows = [
             {
                 "id": row.id,
@@ -118,7 +118,7 @@ class Downloads:
         return table_response(_csv(rows, list(rows[0])), "memory-published")
 
     def measured_memory(self) -> Response:
-        """Every measured run of this machine beside its prediction."""
+        """Return every measured run of this machine with its prediction."""
         rows = [
             {
                 "run": run.run_id,
@@ -137,25 +137,25 @@ class Downloads:
         return table_response(_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
-        """One line a cell of a sweep."""
+        """Return one row per cell of a sweep."""
         sweep = self._lab.sweep(sweep_id)
         return table_response(Table(self._lab.settings.runs_dir).text(sweep), sweep_id)
 
     def sweep(self, sweep_id: str) -> Response:
-        """Grid, cells and findings, as JSON."""
+        """Return grid, cells and findings as JSON."""
         sweep = self._lab.sweep(sweep_id)
         text = sweep_json(sweep, self._lab.cells(sweep))
         return file_response(text.encode(), "application/json", f"{sweep_id}.json")
 
     def report(self, sweep_id: str) -> Response:
-        """One HTML file that needs nothing else; opened in the browser, kept with its Save."""
+        """Return one self-contained HTML file, to open in the browser and save from there."""
         sweep = self._lab.sweep(sweep_id)
         text = report(sweep, self._lab.cells(sweep))
         named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
         return Response(text, media_type="text/html; charset=utf-8", headers=named)
 
     def sweep_plot(self, sweep_id: str, name: str, ending: str, plane: int = 0) -> Response:
-        """A plot of a sweep, for one of its pairs of target set and variant."""
+        """Return a plot of a sweep, for one of its pairs of target set and variant."""
         try:
             arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
             plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
@@ -164,7 +164,7 @@ class Downloads:
         return plot_response(plot, ending, f"{name}-{sweep_id}")
 
     def xray_plot(self, name: str, ending: str, request: Request) -> Response:
-        """A plot of an X-ray, at the runs and the matrix that the address names."""
+        """Return a plot of an X-ray, for the runs and the matrix that the address names."""
         standing = XrayDesk(self._lab).standing(dict(request.query_params))
         plots = standing.plots() if standing else iter(())
         found = next((plot for plot in plots if plot.name == name), None)
@@ -174,7 +174,7 @@ class Downloads:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """A table; what a row has beyond the columns is left out."""
+    """Format a table; fields of a row that are not in the columns are omitted."""
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -183,6 +183,6 @@ def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """Whatever a route can't find or make."""
+    """Answer any LearnerError of a route with status 404."""
     del request
     return missing(str(error))

@@ -1,4 +1,4 @@
-"""What the Lab page sends with a press: its form, a file, and how wide it is."""
+"""What the Lab page sends with an event: its form, a file, and whether it is narrow."""
 
 import base64
 from collections.abc import Mapping
@@ -8,11 +8,14 @@ from lora_lab.data.datasets import MAX_FILE_BYTES
 from study.base.errors import LearnerError
 from study.web import form_event
 
-UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 takes a third more
+UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 adds a third
 
 
 def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str]]:
-    """All fields of the form, each with its values of at most `limit` characters."""
+    """Parse all fields of the form, each with its values of at most `limit` characters.
+
+    Raises LearnerError when the event has no form.
+    """
     form = event.get("fields")
     if not isinstance(form, dict):
         raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
@@ -20,12 +23,12 @@ def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str
 
 
 def firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:
-    """The first value of every field of the form."""
+    """Parse the first value of every field of the form."""
     return {name: values[0] for name, values in form_of(event, limit=limit).items() if values}
 
 
 def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Name and content of an uploaded file."""
+    """Return name and content of an uploaded file. Raises LearnerError when it is not valid base64."""
     name = form_event.text(event, "name")
     try:
         return name, base64.b64decode(form_event.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
@@ -34,16 +37,16 @@ def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:
 
 
 def is_guessing(event: Mapping[str, Any]) -> bool:
-    """Whether the figures are hidden until a guess is kept."""
+    """Return whether the figures are hidden until the learner commits a prediction."""
     return form_event.field(event, "predicting") == "yes"
 
 
 def is_narrow(event: Mapping[str, Any]) -> bool:
-    """Whether the page that asks is as narrow as a phone; it says so with every form."""
+    """Return whether the requesting page is as narrow as a phone; every form says so."""
     return form_event.field(event, "narrow") == "yes"
 
 
 def shown_run(event: Mapping[str, Any]) -> str:
-    """The run in the address the event came from, so that moving a control keeps it open."""
+    """Return the id of the run in the event's address, so that changing a control keeps it open."""
     query = str(event.get("query", ""))
     return next((part[4:] for part in query.removeprefix("?").split("&") if part.startswith("run=")), "")

@@ -1,4 +1,4 @@
-"""The Grid page: rank x bit width, queued, watched, compared, kept."""
+"""The Grid page: start a rank x bit width sweep, follow its cells, compare and export them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What the address says that the page shows."""
+    """What the page shows, according to the address."""
 
     lab: Lab
     sweep: Sweep | None
@@ -57,35 +57,35 @@ class Shown:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Of the sweep, as they are now."""
+        """The current cells of the sweep."""
         return self.lab.cells(self.sweep) if self.sweep else []
 
     def address(self, grid: Grid) -> str:
-        """Of the page as it is, with this grid in its form."""
+        """Build the address of the page in this state, with this grid in its form."""
         more = {"sweep": self.sweep.sweep_id if self.sweep else "", **self.choice.query()}
         if self.plane:
             more["plane"] = str(self.plane)
         address = address_of_grid(grid, **more)
         if self.sweep and not grid_form.query_of_grid(grid) and grid != grid_form.settled(self.sweep.grid):
-            return f"{address}&preset={grid_presets()[0].id}"  # else the form would show the sweep's grid
+            return f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
         return address
 
 
 class GridPage:
-    """Handlers of the page. What a learner sees is always made from folders, never remembered here."""
+    """Handlers of the page. All content is read from folders on every request; nothing is cached here."""
 
     def __init__(self, context: Context, lab: Lab) -> None:
         self._context = context
         self._lab = lab
 
     def load(self, request: gr.Request) -> str:
-        """The page for the grid and sweep that the address names."""
+        """Render the page for the grid and sweep that the address names."""
         query = {name: str(value) for name, value in dict(request.query_params).items()}
         shown = self._shown(query)
         return self._page(_grid_of(query, shown), shown)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press, one moved control, or one look at how things stand."""
+        """Handle one button press, one changed control or one poll."""
         query = dict(frame.visit_of(self._context, request, event).query)
         match event.get("act"):
             case "change":
@@ -242,7 +242,7 @@ class GridPage:
         return {"parts": {"plots": html, "drawn": token}}
 
     def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
-        """Another filter, order or plane: only the address changes, and what is made of it."""
+        """Apply another filter, order or plane: only the address changes, and the parts that depend on it."""
         choice, value = Choice.of(query), form_event.text(event, "value")
         if what == "plane":
             query["plane"] = value
@@ -268,7 +268,7 @@ class GridPage:
         )
 
     def _sweep_of(self, query: Mapping[str, str]) -> Sweep | None:
-        """The sweep in the address; else the one being worked on; else the newest."""
+        """Return the sweep in the address; else the one in progress; else the newest."""
         current = self._lab.engine.current()
         sweeps = self._lab.sweeps()
         named = [sweep for sweep in sweeps if sweep.sweep_id == query.get("sweep")]
@@ -306,7 +306,7 @@ class GridPage:
         )
 
     def _parts(self, shown: Shown) -> dict[str, str]:
-        """The sweep in pieces, so that a poll replaces what has changed and no button under a finger."""
+        """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
         if shown.sweep is None:
             head, table = render("lora_lab/no_sweep.html"), render("lora_lab/no_cells.html")
             return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
@@ -352,14 +352,14 @@ class GridPage:
 
 
 def _grid_of(query: Mapping[str, str], shown: Shown) -> Grid:
-    """The grid in the address; without one, that of the sweep shown."""
+    """Parse the grid in the address; if it has none, use the grid of the sweep shown."""
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.settled(shown.sweep.grid)
     return grid_of_address(query)
 
 
 def _token(shown: Shown) -> str:
-    """Changes whenever the plots have something new to show."""
+    """Return a token that changes whenever the plots have new points."""
     if shown.sweep is None:
         return "none"
     measured = sum(cell.status == "finished" for cell in shown.cells)
@@ -368,7 +368,7 @@ def _token(shown: Shown) -> str:
 
 
 def _ahead(waiting: Sequence[str], cells: Sequence[Cell]) -> int:
-    """Runs of others that come before the first cell; 0 once one runs."""
+    """Return the number of other runs queued before the first cell; 0 once a cell runs."""
     ours = {cell.run_id for cell in cells}
     if any(cell.status == "running" for cell in cells):
         return 0

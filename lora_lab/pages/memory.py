@@ -1,4 +1,4 @@
-"""The Memory page: what a setting needs, what fits, and how right the predictions were."""
+"""The Memory page: what a setting needs, what fits, and the accuracy of the predictions."""
 
 import json
 from collections.abc import Mapping
@@ -40,17 +40,17 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
 
 
 class MemoryPage:
-    """Handlers of the page; every number is computed anew."""
+    """Handlers of the page; every number is computed on each request."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
     def load(self, request: gr.Request) -> str:
-        """The page for the setting in the address."""
+        """Render the page for the setting in the address."""
         query = {name: str(value) for name, value in dict(request.query_params).items()}
         try:
             fields = memory_form.fields_of(query)
-        except LearnerError:  # an address that anyone may have typed
+        except LearnerError:  # the address may be typed by hand
             fields = memory_form.fields_of({})
         measured = [(run, title_of(run.spec)) for run in self._lab.measured()]
         return render(
@@ -68,7 +68,7 @@ class MemoryPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """A moved control; or what fits, which takes longer and follows it."""
+        """Handle a changed control (`change`), or compute what fits (`draw`), which is slower."""
         if event.get("act") not in ("change", "draw"):
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         try:
@@ -86,7 +86,7 @@ class MemoryPage:
         }
 
     def _found_bytes(self) -> int:
-        """Memory of this machine's GPU; 0 where it has none."""
+        """Return the memory of this machine's GPU in bytes; 0 without a GPU."""
         device = self._lab.home.worker_state()["device"] or {}
         return int(device.get("memory_bytes", 0)) if device.get("type") == "cuda" else 0
 

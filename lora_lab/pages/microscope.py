@@ -1,4 +1,4 @@
-"""The Microscope page: a matrix and two schemes, a guess, and what rounding does, as it is measured."""
+"""The Microscope page: a matrix, two schemes, a prediction, and the effect of rounding as it is measured."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,7 +46,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCa
 
 
 class MicroscopePage:
-    """Handlers of the page. Question and inspection are in the address; the desk has what was found."""
+    """Handlers of the page. Question and inspection are in the address; the job queue has the results."""
 
     def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
         self._context = context
@@ -56,7 +56,7 @@ class MicroscopePage:
         )
 
     def load(self, request: gr.Request) -> str:
-        """The question in the address, and what was found about it."""
+        """Render the question in the address, and the results so far."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
         question = question_of(visit.query)
@@ -75,7 +75,7 @@ class MicroscopePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press, one moved control, or one look at how far it is."""
+        """Handle one button press, one changed control or one poll."""
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
@@ -96,7 +96,7 @@ class MicroscopePage:
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
-        """Keep the guess, if there is one, then look."""
+        """Store the prediction, if any, then start the inspection."""
         question = question_of(fields)
         shape = self._lab.shape(question.model)
         if shape is None:
@@ -115,7 +115,7 @@ class MicroscopePage:
         }
 
     def _poll(self, visit: Visit) -> Reply:
-        """The parts that grow; while a model's shape is read, the choices that wait for it."""
+        """Return the parts that grow; while a model's shape is being read, the choices that need it."""
         question = question_of(visit.query)
         look = self._looked_at(visit, question)
         if look is None:
@@ -127,11 +127,11 @@ class MicroscopePage:
         return reply
 
     def _known(self, question: Question) -> Question:
-        """With a layer and a matrix that the model has, as far as its shape is known."""
+        """Return the question with a layer and a matrix that the model has, if its shape is known."""
         try:
             shape = self._lab.shape(question.model)
             return settled(question, shape) if shape else question
-        except LearnerError:  # the parts of the page say so
+        except LearnerError:  # the page's parts show the error
             return question
 
     def _looked(self, visit: Visit, question: Question) -> str:
@@ -139,14 +139,14 @@ class MicroscopePage:
         return look.id if look else ""
 
     def _looked_at(self, visit: Visit, question: Question) -> Inspection | None:
-        """The inspection in the address, if it is about this question."""
+        """Return the inspection in the address if it matches this question."""
         look = visit.query.get("look", "")
         if not look or look != self._lab.inspections.id_of(KIND, self._known(question).order):
             return None
         return self._lab.inspections.find(look)
 
     def _parts(self, visit: Visit, question: Question) -> dict[str, str]:
-        """The choices that depend on the model, and below them a guess to make, or what was found."""
+        """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
             shape = self._lab.shape(question.model)
             if shape is None:
@@ -171,7 +171,7 @@ class MicroscopePage:
         return render("lora_lab/microscope_found.html", parts=parts)
 
     def _polled(self, visit: Visit) -> dict[str, str]:
-        """What changes while it is measured, each panel a part of its own."""
+        """Render what changes during the measurement, one part per panel."""
         question = self._known(question_of(visit.query))
         look = self._looked_at(visit, question)
         if look is None:
@@ -188,4 +188,4 @@ class MicroscopePage:
 
 
 PANELS = ("weights", "map", "errors", "outliers", "double", "output", "losses")
-"""In the order of the page."""
+"""The panels in the order of the page."""

@@ -1,4 +1,4 @@
-"""The Models page: the catalogue with its numbers, and a config.json pasted to add one."""
+"""The Models page: the catalogue with its numbers, and a form that adds a model from its config.json."""
 
 import json
 from dataclasses import replace
@@ -28,19 +28,19 @@ def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) 
 
 
 class ModelsPage:
-    """Handlers of the page; what is added is a file in the data folder."""
+    """Handlers of the page; each added model is a file in the data folder."""
 
     def __init__(self, home: LabHome, reader: ShapeReader) -> None:
         self._home = home
         self._reader = reader
 
     def load(self, request: gr.Request) -> str:
-        """Every model whose numbers are known."""
+        """Render every model whose shape is known."""
         del request
         return self._page(added="")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Read the pasted configuration and keep its shape."""
+        """Read the pasted configuration and store its shape."""
         if event.get("act") != "add":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         shape = self._read(
@@ -72,7 +72,7 @@ class ModelsPage:
 
 
 def config_of(written: str) -> dict[str, Any]:
-    """A pasted config.json. Raises LearnerError when it is none."""
+    """Parse a pasted config.json. Raises LearnerError when it is not a model's configuration."""
     try:
         config = json.loads(written)
     except ValueError as error:

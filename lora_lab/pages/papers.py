@@ -1,4 +1,4 @@
-"""Published tables: each number as printed, computed again where it can be."""
+"""Published tables: each number as printed, recomputed where possible."""
 
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ def build(app: gr.Blocks, context: Context) -> None:
 
 
 def load(request: gr.Request) -> str:
-    """All tables; the same for everybody."""
+    """Render all tables; they are the same for every learner."""
     del request
     tables = published_tables()
     return render(
@@ -36,5 +36,5 @@ def load(request: gr.Request) -> str:
 
 
 def act(event: dict[str, Any], request: gr.Request) -> Reply:
-    """The page has nothing to press but links."""
+    """Raise LearnerError, because the page has only links."""
     raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")

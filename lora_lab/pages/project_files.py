@@ -1,4 +1,4 @@
-"""A project's report as a file, for the learner whose browser asks."""
+"""A project's report as a file, for the learner whose browser requests it."""
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -12,19 +12,19 @@ from study.web.middleware import browser_of
 
 
 def register(site: FastAPI, context: Context, desk: ProjectDesk) -> None:
-    """Add the route; it stands before the pages."""
+    """Add the route; it must precede the pages."""
     site.get("/projects/{project_id}/report.html")(ProjectFiles(context, desk).report)
 
 
 class ProjectFiles:
-    """One method a route."""
+    """Route handlers, one method per route."""
 
     def __init__(self, context: Context, desk: ProjectDesk) -> None:
         self._context = context
         self._desk = desk
 
     def report(self, project_id: str, request: Request) -> Response:
-        """Opened in the browser, kept with its Save."""
+        """Return the report, to open in the browser and save from there."""
         try:
             browser_id = browser_of(request.cookies)
             visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))

@@ -35,13 +35,13 @@ class ProjectsPage:
     desk: ProjectDesk
 
     def load(self, request: gr.Request) -> str:
-        """The list, or the project that the address names."""
+        """Render the list, or the project that the address names."""
         visit = frame.visit_of(self.context, request)
         project_id = visit.query.get("id", "")
         return self._page(visit, self._standing(visit, project_id)) if project_id else self._list(visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press, or a look at how the runs stand."""
+        """Handle one button press or one poll of the runs."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "poll":
             return self._polled(visit)
@@ -91,7 +91,7 @@ class ProjectsPage:
         return {"html": self._page(visit, standing), "say": "All is measured. The results are there."}
 
     def _running(self, standing: Standing) -> bool:
-        """Whether the results can still change by themselves."""
+        """Return whether the results can still change without user action."""
         ended = all(cell.ended for cell in self.desk.cells(standing))
         return not ended or self.desk.is_measuring(standing)
 

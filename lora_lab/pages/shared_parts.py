@@ -1,4 +1,4 @@
-"""What the forms of Lab and Grid have in common: the parts that a look or an upload makes anew."""
+"""What the forms of Lab and Grid share: the parts that a poll or an upload renders again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,22 +12,22 @@ from study.web.frame import Reply
 
 
 def data_part(lab: Lab, chosen: str) -> str:
-    """The list of data sets."""
+    """Render the list of data sets."""
     return render("lora_lab/data.html", **data_choices(lab.uploads, chosen))
 
 
 def worker_part(lab: Lab) -> str:
-    """The device, or how far the worker is."""
+    """Render the device, or the worker's progress at starting."""
     return render("lora_lab/worker.html", state=lab.home.worker_state(), warm=lab.engine.is_warm)
 
 
 def problem_part(error: LearnerError) -> str:
-    """What is wrong, where the cost would stand."""
+    """Render the error in place of the cost."""
     return render("lora_lab/problem.html", error=error)
 
 
 def uploaded(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep a learner's examples and choose them."""
+    """Store a learner's examples and select them."""
     dataset = lab.uploads.add(*form_fields.file_of(event))
     train, held_out = len(dataset.train), len(dataset.held_out)
     return {

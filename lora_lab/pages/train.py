@@ -1,4 +1,4 @@
-"""The Lab page: set up, see what it will cost, run, look, compare."""
+"""The Lab page: set up a run, preview its cost, train, inspect and compare."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -67,7 +67,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCa
 
 
 class LabPage:
-    """Handlers of the page. What a learner sees is always made from folders, never remembered here."""
+    """Handlers of the page. All content is read from folders on every request; nothing is cached here."""
 
     def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
         self._context = context
@@ -76,13 +76,13 @@ class LabPage:
         self._panel = RunPanel(lab, self._predictions)
 
     def load(self, request: gr.Request) -> str:
-        """The page for the setting and run that the address names."""
+        """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
         return self._page(spec_of_address(visit.query), visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press, one moved control, or one look at how things stand."""
+        """Handle one button press, one changed control or one poll."""
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
@@ -121,7 +121,7 @@ class LabPage:
     # ---- the form and what it costs
 
     def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        if form_fields.is_guessing(event):  # what is typed there stays as it is
+        if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
             spec = spec_of_form(form_fields.form_of(event))
             return {"url": address_of(spec, run_id=form_fields.shown_run(event)), "then": "draw"}
         try:
@@ -139,7 +139,7 @@ class LabPage:
         }
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        """Hide the figures to guess them, or show them again without a guess."""
+        """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
             return {"parts": {"cost": self._cost_part(spec)}, "then": "draw"}
@@ -164,11 +164,11 @@ class LabPage:
         return render("lora_lab/cost.html", guess=guess, **self._cost(found))
 
     def _found(self, spec: RunSpec) -> Preview | None:
-        """None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
+        """Return None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
         return self._preview(spec) if self._lab.shape(spec.model) else None
 
     def _preview(self, spec: RunSpec) -> Preview | None:
-        """None while the model's shape is not known."""
+        """Return None while the model's shape is unknown."""
         digest = self._lab.uploads.find(spec.data).digest
         try:
             self._lab.home.shape(spec.model)
@@ -202,7 +202,7 @@ class LabPage:
         try:
             found = self._preview(spec_of_form(form_fields.form_of(event)))
         except LearnerError:
-            return {}  # the cost part says what is wrong; the plots stay as they were
+            return {}  # the cost part shows the error; the plots stay unchanged
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
@@ -219,7 +219,7 @@ class LabPage:
                 **parts,
                 "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
                 **self._seen_parts(found.spec, narrow=narrow),
-                # The page was made before it could say how wide it is.
+                # The page was first rendered before its width was known.
                 **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
         }
@@ -227,7 +227,7 @@ class LabPage:
     def _imported(self, event: Mapping[str, Any]) -> Reply:
         spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
         self._lab.home.shape(spec.model)
-        if self._asked(spec):  # the form says why, and Start asks
+        if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         return {"goto": address_of(spec, run_id=run.run_id)}
@@ -266,7 +266,7 @@ class LabPage:
         }
 
     def _asked(self, spec: RunSpec) -> Reply | None:
-        """A question before a run that is predicted to need more than the machine has; None where it fits."""
+        """Ask before a run that is predicted to need more memory than the machine has; None if it fits."""
         found = self._preview(spec)
         if found is None or found.fits:
             return None
@@ -377,11 +377,11 @@ class LabPage:
         )
 
     def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, str]:
-        """What the model sees of the data, as far as a worker has read it."""
+        """Render what the model sees of the data, if a worker has tokenized it."""
         try:
             digest = self._lab.uploads.find(spec.data).digest
         except LearnerError:
-            return {"seen-title": "", "seen": ""}  # the cost part says so
+            return {"seen-title": "", "seen": ""}  # the cost part shows the error
         values = {
             "seen": seen(self._lab.home, spec, digest, narrow=narrow),
             "problem": self._lab.home.unreadable(spec.model, digest),

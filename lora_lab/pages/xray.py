@@ -1,4 +1,4 @@
-"""The X-ray page: what a finished run's updates look like inside, and beside a second run's."""
+"""The X-ray page: the inside of a finished run's weight updates, and of a second run's for comparison."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ FIELDS = ("run", "with", "layer", "matrix", "side", "guess")
 PLACE = ("with", "layer", "matrix", "side")
 PARTS = ("state", "chooser", "values", "norms", "sides", "overlap", "factors")
 CONTROLS = ("state", "chooser", "sides")
-"""Parts with a field to type in or to choose from. One that is replaced meanwhile forgets what was typed."""
+"""Parts with input controls. Replacing one of them clears what was typed into it."""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -37,7 +37,7 @@ def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCa
 
 
 class XrayPage:
-    """Handlers of the page. Everything asked for is in the address; what was found is kept by the desk."""
+    """Handlers of the page. The whole request is in the address; the X-ray service stores the results."""
 
     def __init__(self, context: Context, desk: XrayDesk, *, ask_for_cards: AskForCards) -> None:
         self._context = context
@@ -45,7 +45,7 @@ class XrayPage:
         self._ask_for_cards = ask_for_cards
 
     def load(self, request: gr.Request) -> str:
-        """The run that the address names, or the newest."""
+        """Render the run that the address names, or the newest."""
         query = {name: str(value) for name, value in dict(request.query_params).items()}
         standing = self._desk.standing(query)
         return render(
@@ -57,7 +57,7 @@ class XrayPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """A choice, a start or a stop, or one look at how far the worker is."""
+        """Handle a choice, a start, a stop or a poll."""
         visit = frame.visit_of(self._context, request, event)
         query = _asked(event, visit.query)
         standing = self._desk.standing(query)
@@ -71,7 +71,7 @@ class XrayPage:
             case "poll":
                 return self._polled(standing, query, event, visit)
             case "start":
-                told.refuse_slip(query["guess"])  # before seconds are spent on a slip
+                told.refuse_slip(query["guess"])  # fail before seconds of computing
                 self._desk.start(standing)
                 shown = self._again(query, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}
@@ -82,10 +82,10 @@ class XrayPage:
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _chosen(self, standing: Standing, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
-        """Two runs' directions need no weights, so that choosing a second run is asking for them."""
+        """Select runs; comparing directions needs no weights, so selecting a second run starts it."""
         before = self._desk.standing(visit.query)
         if before is not None and before.run != standing.run:
-            query["guess"] = ""  # it was about another run
+            query["guess"] = ""  # it belonged to another run
         if standing.xray and standing.pair_look is None:
             self._desk.compare(standing)
         reply = self._again(query, narrow=narrow)
@@ -101,7 +101,7 @@ class XrayPage:
     def _polled(
         self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
-        """Nothing while nothing goes on; once there is an X-ray, all of it, and cards for a wrong guess."""
+        """Return nothing while idle; after the X-ray, all of it, and cards for a wrong prediction."""
         if form_event.field(event, "going") != "yes":
             return {}
         fresh = standing.xray is not None and not form_event.fields(event, "layer")
@@ -117,7 +117,7 @@ class XrayPage:
         return reply
 
     def _choices(self, standing: Standing | None) -> list[tuple[str, str, str]]:
-        """Runs to choose from: id, title, detail. Those of an address stand there too, however old."""
+        """Return id, title and detail of the runs to choose from; those in the address however old."""
         if standing is None:
             return []
         named = [run for run in (standing.run, standing.beside) if run is not None]
@@ -130,13 +130,13 @@ class XrayPage:
 
 
 def _untouched(reply: Reply) -> Reply:
-    """The same without the parts that somebody may be typing in."""
+    """Return the reply without the parts in which the learner may be typing."""
     reply["parts"] = {name: html for name, html in reply["parts"].items() if name not in CONTROLS}
     return reply
 
 
 def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:
-    """What the form says; of what has no control on the page yet, what the address says."""
+    """Parse the form; for a field without a control on the page yet, use the address."""
     return {
         name: form_event.field(event, name) if form_event.fields(event, name) else address.get(name, "")
         for name in FIELDS
@@ -144,7 +144,7 @@ def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, st
 
 
 def _parts(standing: Standing, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
-    """All that stands below the two runs, in pieces that are replaced where they change."""
+    """Render everything below the two runs, in parts that are replaced when they change."""
     xray, module = standing.xray, standing.module
     parts = dict.fromkeys(PARTS, "") | {"state": _state(standing, query)}
     if xray is None or module is None:

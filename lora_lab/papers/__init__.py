@@ -1,1 +1,1 @@
-"""Numbers as papers and other projects print them, beside the computed ones."""
+"""Published numbers of papers and other projects, next to the computed ones."""

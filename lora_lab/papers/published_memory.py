@@ -1,4 +1,4 @@
-"""Memory that others measured on their GPUs, beside what the lab predicts for the same setting."""
+"""Published GPU memory measurements, next to the lab's prediction for the same setting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("published_memory.yaml")
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedMemory:
-    """One measured peak with where it is printed, and its prediction."""
+    """One published peak with its source and its prediction."""
 
     id: str
     source: str
@@ -30,17 +30,17 @@ class PublishedMemory:
     """The setting, in the fields of the memory contract."""
 
     known_off: str = ""
-    """Why the prediction is more than a tenth off, where that is known."""
+    """Why the prediction is more than a tenth off, if that is known."""
 
     @property
     def error_percent(self) -> float:
-        """How far the prediction is above (+) or below (-) the measurement."""
+        """How far the prediction is above (+) or below (-) the measurement, in percent."""
         return percent_above(self.predicted_bytes, self.measured_bytes)
 
 
 @cache
 def published_memory() -> tuple[PublishedMemory, ...]:
-    """Every row of the file, in its order."""
+    """Read every row of the file, in its order, and predict its peak."""
     rows = yaml.safe_load(FILE.read_text("utf-8"))
     return tuple(_predicted(row) for row in rows)
 

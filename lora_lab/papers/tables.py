@@ -1,7 +1,7 @@
-"""Published tables: each number as printed, and computed again where the lab can.
+"""Published tables: each number as printed, and recomputed where the lab can.
 
-A printed number agrees when the computed one comes to it by rounding or cutting at its last digit; papers do
-both (18,874,368 stands as 18M, 37,748,736 as 37.7M).
+A printed number agrees when the computed one gives it by rounding or truncating at its last digit; papers do
+both (18,874,368 is printed as 18M, 37,748,736 as 37.7M).
 """
 
 import math
@@ -25,10 +25,10 @@ CLOSE_PERCENT = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """One cell of a table."""
+    """One number of a table."""
 
     printed: str
-    """As the paper has it; empty where the paper has nothing."""
+    """The text in the paper; empty where the paper has nothing."""
 
     check: Check | None = None
 
@@ -40,17 +40,17 @@ class Number:
 
     @property
     def unit(self) -> str:
-        """`M`, `GB`, or nothing."""
+        """The printed unit: `M`, `GB`, or empty."""
         return _parts(self.printed)[1]
 
     @property
     def computed(self) -> float | None:
-        """The lab's own number; None where it has none."""
+        """The lab's own number; None without a check."""
         return evaluate(self.check) if self.check else None
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the computed number is the printed one, rounded or cut; `close` to 1 %."""
+        """Whether the computed number, rounded or truncated, is the printed one; `close` within 1 %."""
         computed = self.computed
         if computed is None:
             return "published"
@@ -72,7 +72,7 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of a table."""
+    """One row of a table."""
 
     name: str
     numbers: tuple[Number, ...]
@@ -80,20 +80,20 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """What of a table is drawn: some rows over all columns, or some columns over all rows."""
+    """The plotted part of a table: some rows over all columns, or one column over all rows."""
 
     finding: str
     y_label: str
     across: tuple[str, ...]
-    """Places on the horizontal axis."""
+    """The labels of the horizontal axis."""
 
     series: tuple[tuple[str, tuple[float | None, ...]], ...]
-    """Each line's name and its value at each place."""
+    """Each line's name and its value at each label."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One published table, or a set of claims from one place."""
+    """One published table, or a set of claims from one source."""
 
     id: str
     title: str
@@ -105,17 +105,17 @@ class Table:
 
     @property
     def numbers(self) -> Iterator[Number]:
-        """Every number that is printed."""
+        """All printed numbers."""
         return (number for row in self.rows for number in row.numbers if number.printed)
 
     def count(self, verdict: Verdict) -> int:
-        """How many numbers came out that way."""
+        """Count the numbers with this verdict."""
         return sum(number.verdict == verdict for number in self.numbers)
 
 
 @cache
 def published_tables() -> tuple[Table, ...]:
-    """All tables in reading order. Raises ContentError naming every problem of the file."""
+    """Read all tables in file order. Raises ContentError naming every problem of the file."""
     problems: list[Problem] = []
     entries = read_list(PAPERS_FILE, kind="table", problems=problems)
     tables = [_table(fields) for fields in entries]
@@ -126,7 +126,7 @@ def published_tables() -> tuple[Table, ...]:
 
 
 def printed(table_id: str, row: str) -> Number:
-    """The first number of a row of a table."""
+    """Return the first number of a row of a table."""
     table = next(table for table in published_tables() if table.id == table_id)
     return next(found for found in table.rows if found.name == row).numbers[0]
 

@@ -1,1 +1,1 @@
-"""What a model has and what an adapter trains, exactly, without torch."""
+"""Exact parameter counts of a model and of what an adapter trains, without torch."""

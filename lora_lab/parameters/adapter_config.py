@@ -1,6 +1,6 @@
-"""What an adapter is told, and what it then trains.
+"""The configuration of an adapter, and the parameters it trains.
 
-Every variant's count is a line over the rank, `slope x rank + fixed`, so a setting is matched once
+Every variant's count is linear in the rank, `slope x rank + fixed`, so a configuration is matched once
 (target_matching.py) and then counted at any rank.
 """
 
@@ -17,18 +17,18 @@ BIASES: tuple[Bias, ...] = get_args(Bias)
 ALL_LINEAR = "all-linear"
 
 DEFAULT_RANKS = {"vera": 256, "adalora": 12}
-"""PEFT's `r` (AdaLoRA's `init_r`) when none is given; 8 for the others."""
+"""PEFT's `r` (AdaLoRA's `init_r`) when none is given; 8 for the other variants."""
 
 LORA_RANK = 8
 FAMILY: dict[AdapterVariant, str] = {"rslora": "lora", "dora": "lora"}
-"""Whose defaults a variant takes."""
+"""The variant whose defaults a variant takes."""
 
 HEADS: dict[str, tuple[str, ...]] = {
     "SEQ_CLS": ("classifier", "score"),
     "TOKEN_CLS": ("classifier", "score"),
     "QUESTION_ANS": ("qa_outputs",),
 }
-"""Modules that a task type trains besides the adapters, without being asked."""
+"""Modules that a task type trains by default, in addition to the adapters."""
 
 PLAIN_TASKS = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 CLASSIFIERS = ("score", "classifier")
@@ -39,18 +39,18 @@ class UnsupportedCase(Exception):
 
 
 class NothingMatched(LearnerError):
-    """No module of the model bears any of the names."""
+    """The error when the names match no module of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterSetting:
-    """Everything but the rank that decides how many parameters an adapter trains.
+    """Everything except the rank that decides how many parameters an adapter trains.
 
-    Raises LearnerError on a value that PEFT does not take.
+    Raises LearnerError on a value that PEFT does not accept.
     """
 
     targets: str | tuple[str, ...] | None = None
-    """Ends of module names, one regular expression for whole names, `all-linear`, or PEFT's default."""
+    """Suffixes of module names, one regular expression for whole names, `all-linear`, or PEFT's default."""
 
     variant: AdapterVariant = "lora"
     task_type: str | None = None
@@ -74,18 +74,18 @@ class AdapterSetting:
 
     @property
     def default_rank(self) -> int:
-        """The rank PEFT takes when none is given."""
+        """The rank that PEFT takes when none is given."""
         return DEFAULT_RANKS.get(self.variant, LORA_RANK)
 
     @property
     def saved(self) -> tuple[str, ...]:
-        """Modules trained whole, the task's own head among them."""
+        """Modules trained whole, including the task's own head."""
         return (*self.modules_to_save, *HEADS.get(self.task_type or "", ()))
 
 
 @dataclass(frozen=True)
 class Line:
-    """A count as `slope x rank + fixed`."""
+    """A parameter count as `slope x rank + fixed`."""
 
     slope: int = 0
     fixed: int = 0
@@ -97,18 +97,18 @@ class Line:
         return Line(self.slope * times, self.fixed * times)
 
     def at(self, rank: int) -> int:
-        """The count at one rank."""
+        """Return the count at one rank."""
         return self.slope * rank + self.fixed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Modules of one group that a setting adapts."""
+    """The modules of one group that a configuration adapts."""
 
     group: ModuleGroup
     names: tuple[str, ...]
     each: Line
-    """What the adapter of one of them trains."""
+    """What the adapter of one of these modules trains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ class SavedModule:
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """One setting on one model: what is adapted, what is saved whole, what else is trained."""
+    """One configuration on one model: what is adapted, what is saved whole, what else is trained."""
 
     matches: tuple[Match, ...]
     saved: tuple[SavedModule, ...]
@@ -129,7 +129,7 @@ class Adaptation:
     """Base biases that are trained in place."""
 
     frozen_extra: int
-    """Numbers an adapter adds without training them (AdaLoRA's current rank of each matrix)."""
+    """Numbers that an adapter adds without training them (AdaLoRA's current rank of each matrix)."""
 
     @property
     def adapters(self) -> Line:
@@ -143,10 +143,10 @@ class Adaptation:
 
     @property
     def trainable(self) -> Line:
-        """What PEFT prints first."""
+        """The trainable parameters, which PEFT prints first."""
         return self.adapters + Line(0, self.saved_parameters + self.biases)
 
     @property
     def added(self) -> Line:
-        """What the model has more than its base."""
+        """The parameters that the model has in addition to its base."""
         return self.adapters + Line(0, self.saved_parameters + self.frozen_extra)

@@ -1,4 +1,4 @@
-"""The catalogue's source: what the config.json of each known model holds, and the names it goes by."""
+"""The catalogue's source: the config.json of each known model, and the model's names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ FILE = Path(__file__).with_name("catalogue.yaml")
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One model: what decides its shapes, and where its weights are."""
+    """A model in the catalogue: the configuration that decides its shapes, and where its weights are."""
 
     name: str
     licence: str
     config: Mapping[str, Any]
     hub_id: str = ""
     kind: str | None = None
-    """What the configuration is built as, where that is not a causal language model."""
+    """The kind of model that the configuration is built as, unless it is a causal language model."""
 
     parameters: int | None = None
     """Its size as the owner of the weights publishes it."""
@@ -31,7 +31,7 @@ class Entry:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """All entries, in the file's order."""
+    """Read all entries, in the file's order."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     rows = yaml.load(FILE.read_text("utf-8"), Loader=loader)
     return tuple(Entry(**row | {"also": tuple(row.get("also", ()))}) for row in rows)
@@ -39,7 +39,7 @@ def entries() -> tuple[Entry, ...]:
 
 @cache
 def names_by_id() -> dict[str, str]:
-    """Every hub id in lower case, and the name of its shape."""
+    """Map every hub id in lower case to the name of its shape."""
     return {
         hub_id.lower(): entry.name for entry in entries() for hub_id in (entry.hub_id, *entry.also) if hub_id
     }

@@ -2,7 +2,7 @@
 
 W (d_out, d_in) stays frozen; A (rank, d_in) and B (d_out, rank) are trained,
 so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09685 section 4.1
-DoRA also trains one magnitude an output: + d_out.                     arXiv:2402.09353 section 4
+DoRA also trains one magnitude per output: + d_out.                    arXiv:2402.09353 section 4
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from study.base.errors import LearnerError
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """What PEFT's `print_trainable_parameters` prints."""
+    """A parameter count as PEFT's `print_trainable_parameters` prints it."""
 
     trainable: int
     total: int
@@ -31,7 +31,7 @@ class Count:
 
 
 def lora_parameters_matrix(*, d_in: int, d_out: int, rank: int) -> int:
-    """Parameters of one A and one B."""
+    """Count the parameters of one A and one B. Raises LearnerError when the rank is below 1."""
     if rank < 1:
         raise LearnerError(
             f"Rank must be at least 1, got {rank}.", do_next="Pick 1 to 256; 8 is a good first try."
@@ -40,7 +40,7 @@ def lora_parameters_matrix(*, d_in: int, d_out: int, rank: int) -> int:
 
 
 def lora_parameters(linears: Iterable[Linear], *, rank: int, variant: Variant = "lora") -> int:
-    """Trainable parameters when each of `linears` gets an adapter of `rank`."""
+    """Count trainable parameters when each of `linears` gets an adapter of `rank`."""
     return sum(
         linear.count
         * (
@@ -58,7 +58,7 @@ def _magnitudes(linear: Linear, variant: Variant) -> int:
 def count(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> Count:
-    """Trainable and total parameters. Raises LearnerError on a target that the model lacks."""
+    """Count trainable and total parameters. Raises LearnerError on a target that the model lacks."""
     chosen = shape.select(targets)
     if shape.fused_experts:
         return count_adapter(shape, _setting(targets, variant), rank=rank)
@@ -72,11 +72,11 @@ def _setting(targets: str | Sequence[str] | None, variant: Variant) -> AdapterSe
 
 
 def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> Count:
-    """Trainable and total parameters of any variant, saved heads and biases included, as PEFT prints them.
+    """Count trainable and total parameters of any variant as PEFT prints them, with saved heads and biases.
 
     Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
     """
-    lora_parameters_matrix(d_in=1, d_out=1, rank=rank)  # refuses what is no rank
+    lora_parameters_matrix(d_in=1, d_out=1, rank=rank)  # raises on an invalid rank
     adapted = adaptation_of(shape, setting)
     return Count(
         trainable=adapted.trainable.at(rank), total=shape.modules.base_parameters + adapted.added.at(rank)
@@ -84,12 +84,12 @@ def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> C
 
 
 def adaptation_of(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
-    """What the setting adapts, by module names or roles."""
+    """Find what the configuration adapts, by module names or roles."""
     return adapt_shape(shape, _by_name(shape, setting))
 
 
 def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
-    """Roles (`q`, `mlp`'s matrices) and target sets in a setting as module names; names stay as they are."""
+    """Replace roles (`q`, `mlp`'s matrices) and target sets by module names; names stay as they are."""
     targets = setting.targets
     if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
         return setting
@@ -100,7 +100,7 @@ def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
 def short_formula(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> str:
-    """The count with the widths already summed: `30 layers × 8 × 10,176`."""
+    """Format the count with the widths already summed: `30 layers × 8 × 10,176`."""
     chosen = shape.select(targets)
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
@@ -122,9 +122,9 @@ def _what(shape: ModelShape, times: int) -> str:
 def formula(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> str:
-    """The count as arithmetic with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
+    """Format the count with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
 
-    Matrices are grouped by how often they occur, which for most models is once a layer.
+    Matrices are grouped by how often they occur, which for most models is once per layer.
     """
     chosen = shape.select(targets)
     if shape.fused_experts:

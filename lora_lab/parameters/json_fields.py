@@ -1,4 +1,4 @@
-"""Fields of a JSON record, checked: what is wrong is named, with what it should be."""
+"""Checked fields of a JSON record: an error names what is wrong and what it should be."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from lora_lab.parameters.adapter_config import AdapterSetting
 from study.base.errors import LearnerError
 
-LARGEST_WHOLE = 10**9  # beyond any model, and far from where numbers become too long to print
+LARGEST_WHOLE = 10**9  # larger than any model, and short enough to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
 
 
 def names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:
-    """A regular expression or a list of module names, as PEFT takes them."""
+    """Parse a regular expression or a list of module names, like PEFT. Raises LearnerError otherwise."""
     value = record.get(field)
     if isinstance(value, str) or value is None:
         return value
@@ -24,7 +24,7 @@ def names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None
 
 
 def listed_names(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    """A list of names, empty when absent."""
+    """Parse a list of names, empty when absent. Raises LearnerError on a string."""
     value = names(record, field)
     if isinstance(value, str):
         raise LearnerError(
@@ -36,7 +36,7 @@ def listed_names(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
 def whole(
     record: Mapping[str, Any], field: str, default: Any, *, least: int = 1, most: int = LARGEST_WHOLE
 ) -> Any:
-    """A whole number in its limits, or the default when absent."""
+    """Parse a whole number within its limits; the default when absent. Raises LearnerError otherwise."""
     value = record.get(field)
     if value is None:
         return default
@@ -48,7 +48,7 @@ def whole(
 
 
 def flag(record: Mapping[str, Any], field: str) -> bool:
-    """True or false; false when absent."""
+    """Parse true or false; false when absent. Raises LearnerError otherwise."""
     value = record.get(field)
     if not isinstance(value, bool | None):
         raise LearnerError(f"{field} must be true or false, got {value!r}.", do_next="Correct it.")
@@ -56,7 +56,7 @@ def flag(record: Mapping[str, Any], field: str) -> bool:
 
 
 def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
-    """The adapter that a record's fields describe. `targets` is how the record calls its target modules."""
+    """Parse the adapter in a record's fields. `targets` is the field name of its target modules."""
     wanted = None if lora.get(targets) == UNKNOWN else names(lora, targets)
     return AdapterSetting(
         targets=wanted,
@@ -75,7 +75,7 @@ def one_of(
     *,
     default: Any = None,
 ) -> Any:
-    """One of the allowed values; with a mapping, what it stands for."""
+    """Parse one of the allowed values; map it with a mapping. Raises LearnerError otherwise."""
     value = record.get(field)
     if value is None and default is not None:
         return default
@@ -86,7 +86,10 @@ def one_of(
 
 
 def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `lora` object of a record; without one, the same fields as `count` has them, beside the others."""
+    """Return a record's `lora` object; without one, the same fields at the top level, as in `count`.
+
+    Raises LearnerError when it is not an object or its targets are not names.
+    """
     adapter = record.get("lora")
     if adapter is None:
         adapter = {name: record[name] for name in ("r", "targets", "variant") if name in record}

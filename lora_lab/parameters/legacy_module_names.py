@@ -1,6 +1,6 @@
-"""Module names of earlier transformers releases, under which most tutorials were written.
+"""Module names of earlier transformers releases, which most tutorials use.
 
-Release 5 made one tensor of a layer's experts and renamed ViT's matrices; weights and sizes are the same.
+Release 5 fused a layer's experts into one tensor and renamed ViT's matrices; weights and sizes are the same.
 """
 
 import re
@@ -25,16 +25,16 @@ RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
         (r"\.mlp\.fc2$", ".output.dense"),
     ),
 }
-"""Today's path and what it was, by model type."""
+"""Current path and earlier path, by model type."""
 
 EXPERTS: dict[str, tuple[str, str, str]] = {"mixtral": ("w1", "w3", "w2")}
-"""What a model type called an expert's gate, up and down matrices."""
+"""Earlier names of an expert's gate, up and down matrices, by model type."""
 
 USUAL_EXPERTS = ("gate_proj", "up_proj", "down_proj")
 
 
 def older_tree(shape: ModelShape) -> ModuleTree | None:
-    """The same model under its earlier names; None when they are today's."""
+    """Build the same model's tree under its earlier names; return None when the names haven't changed."""
     tree = shape.tree
     if tree is None or not (shape.model_type in RENAMED or tree.renamed):
         return None
@@ -50,7 +50,7 @@ def _older(key: TreeKey, model_type: str) -> ModuleTree:
 
 
 def _unfused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:
-    """One linear layer for each matrix of each expert, and the router as a linear layer."""
+    """Yield one linear layer per matrix of each expert, and the router as a linear layer."""
     shapes = dict(group.tensors)
     if "gate_up_proj" in shapes and len(shapes["gate_up_proj"]) == 3:
         experts, both, hidden = shapes["gate_up_proj"]
@@ -71,9 +71,9 @@ def _unfused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:
 
 
 def adapt_shape(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
-    """What PEFT adapts, by today's names or, where those match nothing, by the earlier ones.
+    """Find what PEFT adapts, by current names or, where those match nothing, by the earlier ones.
 
-    Raises LearnerError where PEFT raises under both; it lists today's names.
+    Raises LearnerError where PEFT raises under both; it lists the current names.
     """
     try:
         return adapt(shape.modules, setting)

@@ -1,6 +1,6 @@
-"""Every module of a model as PEFT walks over them: names, sizes and what shares weights, without torch.
+"""A model's module tree as PEFT walks it: names, sizes and tied weights, without torch.
 
-Modules that differ in layer numbers alone are one group, so that 126 layers take the space of one.
+Modules that differ only in layer numbers are one group, so 126 layers take the space of one.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 Kind = Literal["linear", "conv1d", "embedding", "convolution", "unknown-layer", "container", "other"]
-"""`conv1d` is transformers' transposed linear layer; `unknown-layer` PEFT adapts and we can't count."""
+"""`conv1d` is transformers' transposed linear layer; `unknown-layer` is adapted by PEFT but not counted."""
 
 Names = str | tuple[str, ...]
 """Target modules as PEFT takes them: a regular expression, or the last parts of module names."""
@@ -19,47 +19,47 @@ Names = str | tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleGroup:
-    """Equal modules in different layers. Sizes are those of one of them, without the modules inside it."""
+    """Equal modules in different layers. Sizes are those of one module, without the modules inside it."""
 
     path: str
-    """With `*` for each number: `model.layers.*.mlp.experts.*.w1`."""
+    """The path with `*` for each number: `model.layers.*.mlp.experts.*.w1`."""
 
     numbers: tuple[tuple[int, ...], ...] = ()
-    """For each `*` the numbers it takes; every combination occurs."""
+    """The numbers that each `*` takes; every combination occurs."""
 
     kind: Kind = "other"
     d_in: int = 0
     d_out: int = 0
     own: int = 0
-    """Parameters that no module before it holds."""
+    """Parameters that no earlier module holds."""
 
     bias: int = 0
     """How many of its parameters are a bias."""
 
     bias_is_tied: bool = False
-    """The bias belongs to an earlier module."""
+    """Whether the bias belongs to an earlier module."""
 
     tied: tuple[tuple[str, int], ...] = ()
-    """Parameters it shares with an earlier module: that module's path, and how many."""
+    """Parameters tied to an earlier module: that module's path, and how many."""
 
     tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    """Names and shapes of parameters that are no layer's weight, such as fused experts."""
+    """Names and shapes of parameters that are not a layer's weight, such as fused experts."""
 
     kernel: int = 1
     """Weights per input and output channel of a convolution."""
 
     is_head: bool = False
-    """The layer that makes the logits."""
+    """Whether the layer makes the logits."""
 
     stays_16_bit: bool = False
-    """bitsandbytes leaves it unquantized: the head, or in the last module of the model."""
+    """Whether bitsandbytes leaves it unquantized: the head, or in the last module of the model."""
 
     is_alias: bool = False
-    """The same module object under a second name."""
+    """Whether it is the same module object under a second name."""
 
     @property
     def count(self) -> int:
-        """How many modules the group stands for."""
+        """The number of modules in the group."""
         times = 1
         for each in self.numbers:
             times *= len(each)
@@ -67,12 +67,12 @@ class ModuleGroup:
 
     @property
     def suffix(self) -> str:
-        """The last part of the name that is no number."""
+        """The last part of the path; `*` where it is a number."""
         return self.path.rsplit(".", 1)[-1]
 
     @property
     def is_linear(self) -> bool:
-        """Whether `all-linear` and quantization see it."""
+        """Whether `all-linear` and quantization include it."""
         return self.kind in ("linear", "conv1d")
 
     @cached_property
@@ -87,24 +87,24 @@ class ModuleGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleTree:
-    """A model's modules in the order PEFT meets them, and what PEFT knows of its type."""
+    """A model's modules in PEFT's order, and PEFT's defaults for its type."""
 
     groups: tuple[ModuleGroup, ...]
     defaults: Mapping[str, Names] = field(default_factory=dict)
     """PEFT's own targets by variant, and under `ia3-feedforward` its feed-forward modules."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Linear layers of older releases that are fused parameters now: `w1` -> `gate_up_proj`."""
+    """Linear layers of older releases that are now fused parameters: `w1` -> `gate_up_proj`."""
 
     has_output_head: bool = False
     """Whether the model has output embeddings, which `all-linear` leaves out."""
 
     refused: tuple[str, ...] = ()
-    """Layers that PEFT refuses LoRA and AdaLoRA on, since the model's fused code passes them by (Mamba)."""
+    """Layers on which PEFT refuses LoRA and AdaLoRA, because the model's fused code bypasses them (Mamba)."""
 
     @cached_property
     def base_parameters(self) -> int:
-        """All parameters, shared ones once."""
+        """All parameters, tied ones counted once."""
         return sum(group.own * group.count for group in self.groups)
 
     @property
@@ -114,7 +114,7 @@ class ModuleTree:
 
     @cached_property
     def linear_names(self) -> tuple[str, ...]:
-        """The short names of its linear layers without heads, as `target_modules` would list them."""
+        """The short names of its linear layers without heads, as `target_modules` lists them."""
         return tuple(dict.fromkeys(g.suffix for g in self.linears if g.suffix != "*" and not g.stays_16_bit))
 
     @cached_property
@@ -128,7 +128,7 @@ class ModuleTree:
         return sum(group.bias * group.count for group in self.linears if not group.stays_16_bit)
 
     def to_lines(self) -> Iterator[str]:
-        """One JSON object a group, what is at its default left out."""
+        """Yield one JSON object per group, without fields at their default."""
         for group in self.groups:
             usual = {item.name: item.default for item in fields(ModuleGroup)}
             yield json.dumps(
@@ -142,7 +142,7 @@ class ModuleTree:
 
 @dataclass(frozen=True, eq=False)
 class TreeKey:
-    """A tree as the key of a cache: by identity, which is quick and which the catalogue keeps."""
+    """A tree as a cache key: compared by identity, which is fast, and the catalogue keeps its trees alive."""
 
     tree: ModuleTree
 
@@ -154,7 +154,7 @@ class TreeKey:
 
 
 def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:
-    """The tree that a shape's JSON holds."""
+    """Parse the tree in a shape's JSON."""
     return ModuleTree(
         groups=tuple(_group(each) for each in values["groups"]),
         defaults={
@@ -176,7 +176,7 @@ def _group(values: Mapping[str, Any]) -> ModuleGroup:
 
 
 def _short(numbers: tuple[tuple[int, ...], ...]) -> list[list[int] | str]:
-    """Runs of numbers as `0-31`."""
+    """Compress runs of numbers to `0-31`."""
     return [
         f"{each[0]}-{each[-1]}" if each == tuple(range(each[0], each[-1] + 1)) else list(each)
         for each in numbers

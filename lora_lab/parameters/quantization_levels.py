@@ -1,4 +1,4 @@
-"""The values that the codes of a scheme name, and rounding to them."""
+"""The quantization levels (code book) of each scheme, and rounding to them."""
 
 from collections.abc import Sequence
 
@@ -41,11 +41,11 @@ FP4_LEVELS: tuple[float, ...] = (
     0.6666666865348816,
     1.0,
 )
-"""The 4-bit float of bitsandbytes, scaled to [-1, 1]. Zero has two codes, so 16 codes name 15 values."""
+"""The 4-bit float of bitsandbytes, scaled to [-1, 1]. Zero has two codes, so 16 codes have 15 values."""
 
 
 def even_levels(steps: int) -> tuple[float, ...]:
-    """Whole numbers from -steps to steps over `steps`: int4 has 7 on each side of zero, int8 has 127."""
+    """Build levels from -steps to steps divided by `steps`: int4 has 7 on each side of zero, int8 has 127."""
     return tuple(number / steps for number in range(-steps, steps + 1))
 
 
@@ -55,9 +55,9 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "int4": even_levels(7),
     "int8": even_levels(127),
 }
-"""By the scheme's name."""
+"""Levels by the scheme's name."""
 
 
 def nearest(value: float, levels: Sequence[float]) -> int:
-    """The position of the level that a scaled weight is rounded to."""
+    """Find the position of the level that a scaled weight is rounded to."""
     return min(range(len(levels)), key=lambda at: abs(levels[at] - value))

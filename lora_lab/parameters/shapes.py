@@ -1,7 +1,7 @@
-"""What of a model decides counts and bytes: the shapes of its linear layers and the size of the rest.
+"""Model shapes: the sizes of a model's linear layers and of the rest, which decide counts and bytes.
 
-A shape is read once from the model's own code on the meta device (worker/model/read_shape.py) and kept in
-`shapes.jsonl`, so that every count and every memory estimate is a closed formula that needs no torch.
+A shape is read once from the model's own code on the meta device (worker/model/read_shape.py) and stored in
+`shapes.jsonl`, so every count and every memory estimate is a closed formula without torch.
 """
 
 import json
@@ -39,12 +39,12 @@ class Linear:
 
     @property
     def suffix(self) -> str:
-        """What `target_modules` calls it, such as `q_proj`."""
+        """Its name in `target_modules`, such as `q_proj`."""
         return self.name.rsplit(".", 1)[-1]
 
     @property
     def path_in_layer(self) -> str:
-        """What tells it apart where the suffix does not: `attn.c_proj` from `mlp.c_proj`."""
+        """The path that distinguishes it where the suffix doesn't: `attn.c_proj` from `mlp.c_proj`."""
         return self.name.rsplit("*.", 1)[-1]
 
     @property
@@ -55,7 +55,7 @@ class Linear:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """A model as counts and memory see it."""
+    """The sizes of a model that counts and memory estimates use."""
 
     name: str
     model_type: str
@@ -79,7 +79,7 @@ class ModelShape:
     head_dim: int
     vocab: int
     fused_experts: bool = False
-    """Whether experts are one tensor of three axes: no linear layer, counted in `other_parameters`."""
+    """Whether experts are one tensor of three axes, counted in `other_parameters`, not a linear layer."""
 
     default_targets: tuple[str, ...] = ()
     """PEFT's own target modules for this model type when none are given."""
@@ -101,7 +101,7 @@ class ModelShape:
 
     @cached_property
     def modules(self) -> ModuleTree:
-        """All modules; of a shape that knows only its linear layers, those and one that holds the rest."""
+        """All modules; for a shape with linear layers only, those and one module for the rest."""
         if self.tree is not None:
             return self.tree
         linears = tuple(
@@ -120,7 +120,8 @@ class ModelShape:
         return ModuleTree(groups=(*linears, rest), defaults=defaults)
 
     def select(self, targets: str | Sequence[str] | None) -> tuple[Linear, ...]:
-        """The linear layers that `targets` adapts: a set, roles (`q`), module names, or PEFT's default.
+        """Select the linear layers that `targets` adapts: a set, roles (`q`), module names, or PEFT's
+        default.
 
         A string is a set, names separated by commas, or a regular expression for whole module names. A name
         matches as in PEFT: the last parts of the path are equal. Raises LearnerError on a name that matches
@@ -148,7 +149,7 @@ class ModelShape:
         return chosen
 
     def target_modules(self, targets: str | Sequence[str] | None) -> str | list[str]:
-        """What makes PEFT adapt what `select` chooses: short names where they are enough, or the pattern."""
+        """Return what makes PEFT adapt `select`'s choice: short names where they suffice, or the pattern."""
         chosen = self.select(targets)
         if targets is not None and targets != "all-linear":
             wanted = self._names(targets)
@@ -158,7 +159,7 @@ class ModelShape:
         return sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
 
     def _names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
-        """Names, with sets as their roles; a regular expression stays one."""
+        """Expand sets into their roles; a regular expression stays as it is."""
         if isinstance(targets, str):
             if targets in SETS:
                 return self._names_of_set(targets)
@@ -170,7 +171,7 @@ class ModelShape:
         return tuple(linear for linear in self.linears if any(_matches(linear, name) for name in names))
 
     def _matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
-        """Linear layers by their full names, as many of each as match."""
+        """Return linear layers by their full names, with the count of those that match."""
         test = name_test(wanted)
         found: Counter[tuple[str, int, int]] = Counter()
         for group in self.modules.linears:
@@ -182,13 +183,13 @@ class ModelShape:
         )
 
     def has(self, name: str) -> bool:
-        """Whether a role or module name means any of its linear layers."""
+        """Return whether a role or module name means any of its linear layers."""
         if _has_number((name,)):
             return bool(self._matching((name,)))
         return any(_matches(linear, name) for linear in self.linears)
 
     def means_roles(self, targets: str | Sequence[str]) -> bool:
-        """Whether targets are a set such as `q+v`, or roles such as `q` that are no module's name here."""
+        """Return whether targets are a set such as `q+v`, or roles such as `q` that aren't module names."""
         if isinstance(targets, str):
             return targets in SETS
         roles, names = ({linear.role for linear in self.linears}, {linear.suffix for linear in self.linears})
@@ -206,7 +207,7 @@ class ModelShape:
         return f"It has: {', '.join(sorted({linear.suffix for linear in self.linears}))}."
 
     def to_json(self) -> str:
-        """Readable JSON, as a learner's own models are kept."""
+        """Return readable JSON, in which a learner's own models are stored."""
         values = asdict(replace(self, tree=None))
         if self.tree is None:
             return json.dumps(values, indent=1)
@@ -221,7 +222,7 @@ class ModelShape:
 
 
 def _has_number(names: Sequence[str]) -> bool:
-    """Whether any name means one layer: `layers.0.self_attn.q_proj`."""
+    """Return whether any name means one layer: `layers.0.self_attn.q_proj`."""
     return any(part.isdecimal() for name in names for part in name.split("."))
 
 
@@ -232,7 +233,7 @@ def _matches(linear: Linear, name: str) -> bool:
 
 
 def shape_from_json(text: str) -> ModelShape:
-    """The inverse of `ModelShape.to_json`."""
+    """Parse a shape from the JSON of `ModelShape.to_json`."""
     values: dict[str, Any] = json.loads(text)
     values["linears"] = tuple(Linear(**linear) for linear in values["linears"])
     values["default_targets"] = tuple(values["default_targets"])
@@ -242,13 +243,13 @@ def shape_from_json(text: str) -> ModelShape:
 
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, ModelShape]:
-    """Every model whose shape is kept as data, by name, smallest first."""
+    """Load every model of the catalogue by name, smallest first."""
     shapes = [shape_from_json(line) for line in SHAPES_FILE.read_text("utf-8").splitlines()]
     return {shape.name: shape for shape in sorted(shapes, key=_size)}
 
 
 def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
-    """Write shapes into the catalogue's file; those of other names stay as they are."""
+    """Write shapes into the catalogue's file; shapes with other names stay as they are."""
     kept = {**catalogue(), **{shape.name: shape for shape in shapes}}
     lines = [json.dumps(json.loads(kept[name].to_json()), separators=(",", ":")) for name in sorted(kept)]
     SHAPES_FILE.write_text("\n".join(lines) + "\n", "utf-8")
@@ -260,7 +261,7 @@ def _size(shape: ModelShape) -> int:
 
 
 def find_shape(name: str) -> ModelShape:
-    """A catalogue model by name or any of its hub ids. Raises LearnerError naming what there is."""
+    """Find a catalogue model by name or any of its hub ids. Raises LearnerError that lists known models."""
     models = catalogue()
     found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
     if found is None:

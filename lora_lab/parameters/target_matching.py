@@ -1,4 +1,4 @@
-"""Which modules a setting adapts and saves: PEFT 0.21's own matching, from module names and sizes alone.
+"""PEFT 0.21's target matching: which modules an adapter adapts and saves, from module names and sizes.
 
 Rules and their places in PEFT: `check_target_module_exists`, `_set_trainable`,
 `_mark_only_adapters_as_trainable`, and the layers' `update_layer`.
@@ -30,15 +30,15 @@ def _adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
 
 
 def adapt(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
-    """What PEFT would adapt and save.
+    """Find what PEFT would adapt and save.
 
-    Raises LearnerError where PEFT raises, listing what the model has; UnsupportedCase where we can't count.
+    Raises LearnerError where PEFT raises, listing what the model has; UnsupportedCase for unknown counts.
     """
     return _adapted(TreeKey(tree), setting)
 
 
 class _Rules:
-    """PEFT's matching for one tree and one setting."""
+    """PEFT's matching for one tree and one configuration."""
 
     def __init__(self, tree: ModuleTree, setting: AdapterSetting) -> None:
         self.tree = tree
@@ -127,7 +127,9 @@ class _Rules:
         return any(pattern.match(name) for pattern in self.excluded)
 
     def _line(self, group: ModuleGroup, *, at_input: bool) -> Line:
-        """Sources: arXiv:2106.09685 (LoRA), 2402.09353 (DoRA), 2310.11454 (VeRA), 2303.10512 (AdaLoRA),
+        """Compute what the adapter of one module trains.
+
+        Sources: arXiv:2106.09685 (LoRA), 2402.09353 (DoRA), 2310.11454 (VeRA), 2303.10512 (AdaLoRA),
         2205.05638 (IA3).
         """
         variant = self.setting.variant
@@ -154,7 +156,7 @@ class _Rules:
     # ---- fused experts
 
     def _fused(self, targets: str | tuple[str, ...]) -> tuple[str | tuple[str, ...], tuple[str, ...], bool]:
-        """Targets, parameters and whether gate and up both are meant, after PEFT's conversion of older names.
+        """Return targets, parameters and whether gate and up both are meant, after PEFT's name conversion.
 
         Source: peft/utils/transformers_weight_conversion.py, _convert_peft_config_moe.
         """
@@ -205,8 +207,10 @@ class _Rules:
                     yield f"{name}.{local}", shape
 
     def _parameters(self, wanted: Iterable[str], doubled: bool) -> Iterator[Match]:
-        """Adapters on fused tensors (experts, d_out, d_in): rank x experts columns, gate and up at twice
-        the rank. Source: peft/tuners/lora/layer.py, ParamWrapper.
+        """Yield adapters on fused tensors (experts, d_out, d_in): rank x experts columns, gate and up at
+        twice the rank.
+
+        Source: peft/tuners/lora/layer.py, ParamWrapper.
         """
         ends = tuple(f".{name}" for name in wanted)
         for group in self.groups if ends else ():
@@ -225,7 +229,7 @@ class _Rules:
                     group=group, names=names, each=Line(rank_factor * experts * (shape[-1] + shape[-2]))
                 )
 
-    # ---- what is trained besides
+    # ---- what else is trained
 
     def _saved(self, matches: list[Match]) -> Iterator[SavedModule]:
         ends = self.setting.saved
@@ -248,7 +252,7 @@ class _Rules:
             yield SavedModule(name=name, parameters=self._copied(name))
 
     def _copied(self, name: str) -> int:
-        """Parameters of a deep copy: what it shares with modules outside becomes its own."""
+        """Count the parameters of a deep copy: what it shares with modules outside becomes its own."""
         total = 0
         source = self._source_of(name)
         for group in self.groups:
@@ -258,7 +262,7 @@ class _Rules:
         return total
 
     def _source_of(self, name: str) -> str:
-        """The first name of a module that has several."""
+        """Return the name of a module that has only one. Raises UnsupportedCase on a second name."""
         for group in self.tree.groups:
             if group.is_alias and name in group.names:
                 raise UnsupportedCase(f"{name} is a second name of another module")
@@ -290,7 +294,7 @@ def _is_within(name: str, module: str) -> bool:
 
 
 class _NameTest:
-    """Whether a module name is meant, as PEFT decides it."""
+    """A test whether a configuration means a module name, as PEFT decides it."""
 
     def __init__(self, wanted: str | tuple[str, ...], *, anywhere: bool) -> None:
         self._pattern = _pattern(wanted) if isinstance(wanted, str) else None
@@ -304,10 +308,10 @@ class _NameTest:
 
 
 def name_test(wanted: str | tuple[str, ...], *, anywhere: bool = False) -> _NameTest:
-    """A test for module names: a string is a regular expression for the whole name, names are its last parts.
+    """Build a test for names: a string is a regular expression for the whole name, names match last parts.
 
-    `anywhere` lets an end begin within a part, as IA3 does for its feed-forward modules. Raises LearnerError
-    on a string that is no regular expression.
+    `anywhere` lets a suffix begin within a part, as IA3 does for its feed-forward modules. Raises
+    LearnerError on a string that is not a regular expression.
     """
     return _NameTest(wanted, anywhere=anywhere)
 
@@ -326,5 +330,5 @@ def _listed(targets: str | tuple[str, ...]) -> str:
 
 
 def what_it_has(tree: ModuleTree) -> str:
-    """The sentence that lists a model's linear layers."""
+    """Return the sentence that lists a model's linear layers."""
     return f"It has: {', '.join(sorted(tree.linear_names))}."

@@ -4,7 +4,7 @@ from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, Match
 
 
 def worked(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tuple[str, ...]:
-    """One line for each kind of matrix, saved modules and biases, then their sum."""
+    """Format one line per kind of matrix, saved module and biases, then their sum."""
     lines = [_of_match(match, setting, rank) for match in adaptation.matches]
     numbers = [match.each.at(rank) * len(match.names) for match in adaptation.matches]
     for module in adaptation.saved:
@@ -24,7 +24,7 @@ def _of_match(match: Match, setting: AdapterSetting, rank: int) -> str:
 
 
 def _label(match: Match) -> str:
-    """The path inside a layer, which tells `attn.c_proj` from `mlp.c_proj`."""
+    """Return the path inside a layer, which distinguishes `attn.c_proj` from `mlp.c_proj`."""
     path = match.group.path.rsplit("*.", 1)[-1]
     if match.group.tensors:
         return f"{path}.{match.names[0].rsplit('.', 1)[-1]}"

@@ -1,1 +1,1 @@
-"""A learner's guesses about runs and quantization, and how they are judged."""
+"""A learner's predictions about runs and quantization, and their verdicts."""

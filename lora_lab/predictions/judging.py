@@ -1,4 +1,4 @@
-"""A learner's guess about a run, and how it stood against the result, with the reason in one sentence."""
+"""A learner's prediction about a run, compared with the result, with the reason in one sentence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ Lower = Literal["this", "that", ""]
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
-    """What was guessed before the figures were shown; what was left empty is not judged."""
+    """The guesses made before the figures are shown; an empty one is not judged."""
 
     percent: float | None = None
     peak_bytes: float | None = None
@@ -33,13 +33,13 @@ class Guess:
     """Which of the two will end with the lower held-out loss."""
 
     def to_json(self) -> dict[str, Any]:
-        """As the store keeps it."""
+        """Return the guess as the store keeps it."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A run that has ended, as far as a guess needs it."""
+    """The spec and the state of a run that has ended."""
 
     spec: RunSpec
     state: RunState
@@ -47,7 +47,7 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One guess beside its result."""
+    """One guess compared with its result."""
 
     quantity: str
     guess: str
@@ -63,11 +63,11 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
     "lower": ("held-out-evaluation",),
     "directions": ("svd-truncation", "lora-rank"),
 }
-"""What a guess about each quantity is about, whatever the setting."""
+"""The study concepts of a guess about each quantity, whatever the setting."""
 
 
 def guess_of(form: Mapping[str, str]) -> Guess:
-    """From the fields of the form. Raises LearnerError when nothing, or nothing readable, was guessed."""
+    """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     lower: Lower = "this" if form.get("lower") == "this" else "that" if form.get("lower") == "that" else ""
     rival = form.get("rival", "") if lower else ""
     peak_mb = _number(form.get("guess_mb", ""), "Peak memory", most=1e9)
@@ -101,13 +101,13 @@ def _number(written: str, name: str, *, most: float) -> float | None:
 
 
 def verdicts(guess: Guess, ended: Ended, rival: Ended | None) -> list[Verdict]:
-    """What can be judged: a run that failed early has no peak, one that was cut off no held-out loss."""
+    """Judge what can be judged: a run that failed early has no peak, an interrupted one no held-out loss."""
     found = [_percent(guess, ended), _peak(guess, ended), _lower(guess, ended, rival)]
     return [verdict for verdict in found if verdict is not None]
 
 
 def within_factor(guess: float, result: float) -> bool:
-    """Whether a guessed number counts as right."""
+    """Return whether a guessed number counts as right."""
     return result / FACTOR <= guess <= result * FACTOR
 
 
@@ -200,7 +200,7 @@ def _difference(differing: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _concepts_of(names: set[str]) -> tuple[str, ...]:
-    """The concepts behind the settings that differ; held-out loss itself where there are none."""
+    """Return the concepts of the settings that differ; held-out loss itself when none differ."""
     found = [concept for name, concept in SETTING_CONCEPTS if name in names]
     return tuple(dict.fromkeys(found)) or QUANTITY_CONCEPTS["lower"]
 

@@ -1,4 +1,4 @@
-"""Predict, observe, explain on the microscope: guesses are kept first, and judged by what was measured."""
+"""Predict, observe, explain on the microscope: a guess is stored first, and judged by the measurement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ LABELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class MicroscopePredictions:
-    """The verbs of guessing on the learner's store and the desk."""
+    """The service for guesses about inspections, on the learner's store and the lab."""
 
     context: Context
     desk: InspectionDesk
     ask_for_cards: AskForCards
 
     def commit(self, visit: Visit, question: Question, fields: Mapping[str, str]) -> None:
-        """Keep a guess; the first one about a question stands. Raises LearnerError when there is none."""
+        """Store a guess; the first one per question counts. Raises LearnerError when it is empty."""
         guess, log = guess_of(fields), self.context.store.predictions
         look = self.desk.id_of(KIND, question.order)
         if log.of_run(visit.profile.id, look) is None:
@@ -44,14 +44,14 @@ class MicroscopePredictions:
         settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
 
     def _verdicts(self, prediction: Prediction) -> list[Verdict]:
-        """Nothing while it goes on, and on a guess about something else."""
+        """Return the verdicts; empty while the inspection runs, or for a guess about something else."""
         look = self.desk.find(prediction.run_id)
         if look is None or look.kind != KIND or not look.ended:
             return []
         return verdicts(Guess(**prediction.guess), _question(prediction), look.found)
 
     def part(self, visit: Visit, look: Inspection, question: Question) -> str:
-        """The guess beside what was found; empty when this learner guessed nothing about it."""
+        """Render the guess next to the result; empty when this learner has not guessed about it."""
         prediction = self.context.store.predictions.of_run(visit.profile.id, look.id)
         if prediction is None:
             return ""
@@ -71,7 +71,7 @@ class MicroscopePredictions:
 
 
 def _question(prediction: Prediction) -> Question:
-    """As it was kept with the guess."""
+    """Rebuild the question that was stored with the guess."""
     setting = prediction.setting
     return Question(
         model=setting["model"],

@@ -1,4 +1,4 @@
-"""A learner's guess about two schemes, and how it stood against what was measured, with the reason."""
+"""A learner's prediction about two schemes, compared with the measurement, with the reason."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ RISE_SHARE, RISE_LEAST = 0.25, 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
-    """What was guessed before anything was shown; what was left empty is not judged."""
+    """The guesses made before anything is shown; an empty one is not judged."""
 
     smaller: Side | Literal[""] = ""
     """Which scheme has the smaller error on this matrix."""
@@ -29,7 +29,7 @@ class Guess:
 
 
 def guess_of(fields: Mapping[str, str]) -> Guess:
-    """From the fields of the form. Raises LearnerError when nothing, or nothing readable, was guessed."""
+    """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     smaller = fields.get("smaller", "")
     guess = Guess(smaller=smaller if smaller in SIDES else "", rise=_rise(fields.get("rise", "").strip()))
     if guess == Guess():
@@ -61,11 +61,11 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
     "error-double": ("double-quantization",),
     "loss-rise": ("held-out-evaluation", "quantization-levels"),
 }
-"""What a guess about each quantity is about."""
+"""The study concepts of a guess about each quantity."""
 
 
 def error_quantity(question: Question) -> str:
-    """What a comparison of errors is about: block size, double quantization, NF4, or levels as such."""
+    """Return what a comparison of errors is about: block size, double quantization, NF4, or levels."""
     first, second = question.first, question.second
     if first.bits == second.bits:
         return "error-block"
@@ -76,7 +76,7 @@ def error_quantity(question: Question) -> str:
 
 
 def verdicts(guess: Guess, question: Question, found: Mapping[str, Any]) -> list[Verdict]:
-    """What can be judged so far."""
+    """Judge what can be judged so far."""
     return [one for one in (_error(guess, question, found), _loss(guess, question, found)) if one is not None]
 
 

@@ -1,4 +1,4 @@
-"""Predict, observe, explain: a guess is kept before the figures show, and judged before its result does."""
+"""Predict, observe, explain on runs: a guess is stored before the figures show, and judged after the run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from study.store.predictions import Prediction
 from study.text.templates import render
 
 RIVALS = 8
-"""Earlier runs that one can guess against."""
+"""The number of earlier runs that a guess can be compared with."""
 
 
 def settle(
@@ -27,7 +27,7 @@ def settle(
     *,
     ask_for_cards: AskForCards,
 ) -> None:
-    """Judge every guess that has verdicts by now: cards of wrong ones become due, the verdicts are kept."""
+    """Judge every pending guess: cards of wrong ones become due, and the verdicts are stored."""
     log = context.store.predictions
     for prediction in log.unjudged(visit.profile.id):
         found = verdicts_on(prediction)
@@ -40,14 +40,17 @@ def settle(
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """The verbs of guessing on the lab's runs and the learner's store."""
+    """The service for guesses about runs, on the lab's runs and the learner's store."""
 
     context: Context
     lab: Lab
     ask_for_cards: AskForCards
 
     def commit(self, visit: Visit, spec: RunSpec, form: Mapping[str, str]) -> str:
-        """Keep a guess about `spec`; its id. Raises LearnerError when there is nothing to keep."""
+        """Store a guess about `spec` and return its id.
+
+        Raises LearnerError when it is empty, or when its earlier run was trained on other data.
+        """
         guess = guess_of(form)
         if guess.rival and guess.rival not in dict(self.rivals(spec)):
             raise LearnerError(
@@ -58,14 +61,14 @@ class Predictions:
         return log.make(visit.profile.id, setting=asdict(spec), guess=guess.to_json(), at=visit.now)
 
     def about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
-        """A guess of this learner, if it is about this very setting and no run was started on it yet."""
+        """Return a guess of this learner if it is about this setting and has no run yet; else None."""
         found = (
             self.context.store.predictions.find(visit.profile.id, prediction_id) if prediction_id else None
         )
         return found if found and dict(found.setting) == asdict(spec) and not found.run_id else None
 
     def started(self, visit: Visit, prediction_id: str, run: RunFolder) -> None:
-        """Tie a guess to the run that was started with its setting."""
+        """Link a guess to the run that was started with its setting."""
         if self.about(visit, prediction_id, run.spec):
             self.context.store.predictions.start(prediction_id, run.run_id, at=visit.now)
 
@@ -74,7 +77,7 @@ class Predictions:
         settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
 
     def part(self, visit: Visit, run: RunFolder | None) -> str:
-        """Guesses beside results for the shown run; empty when this learner guessed nothing about it."""
+        """Render guesses next to results for the shown run; empty when this learner has none about it."""
         if run is None:
             return ""
         prediction = self.context.store.predictions.of_run(visit.profile.id, run.run_id)
@@ -92,7 +95,7 @@ class Predictions:
         )
 
     def _verdicts(self, prediction: Prediction) -> list[Verdict]:
-        """Nothing while the run goes on, or when it was deleted."""
+        """Return the verdicts; empty while the run goes on, or when it was deleted."""
         ended = self._ended(prediction.run_id)
         if ended is None:  # it may also be about an inspection (predictions/microscope_service.py)
             return []
@@ -108,7 +111,7 @@ class Predictions:
         return Ended(spec=run.spec, state=state) if state.ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
-        """Evaluated runs on the same data, newest first: id and title."""
+        """List evaluated runs on the same data, newest first: id and title."""
         same = (run for run in self.lab.runs() if run.spec.data == spec.data)
         evaluated = [run for run in same if self.lab.state(run).loss_after is not None]
         return [
@@ -116,11 +119,11 @@ class Predictions:
         ]
 
     def form(self, spec: RunSpec) -> str:
-        """What stands in the figures' place until a guess is kept."""
+        """Render the form that replaces the figures until a guess is stored."""
         return render("lora_lab/predict.html", rivals=self.rivals(spec), factor=FACTOR)
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
-        """What the cost sheet says of a guess that was kept."""
+        """Return what the cost sheet shows of a stored guess."""
         return {"id": prediction.id, "guessed": list(_in_words(Guess(**prediction.guess)))}
 
 

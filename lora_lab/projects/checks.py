@@ -1,4 +1,4 @@
-"""What a learner's own runs say to a project's question: computed from the cells, never judged by eye."""
+"""Checks of a project's question: answers computed from the cells of a learner's own runs."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ CLOSE_PERCENT = (
 )
 
 SIDE_BY_SIDE = "were trained side by side, so that none has a measured peak of its own"
-SAME_MODEL = 1e-4  # of the logits' size: rounding in fp32, added up over the layers
+SAME_MODEL = 1e-4  # relative to the logits' size: fp32 rounding, summed over the layers
 WAYS = {
     "decoded": "decoded, then merged, kept in fp32",
     "bf16": "decoded, then merged, kept in bf16",
@@ -31,39 +31,39 @@ Answer = Literal["yes", "no", "open"]
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One thing that was checked."""
+    """The result of one check."""
 
     title: str
     """A question that can be answered by yes or no."""
 
     answer: Answer
-    """`open` while too little has finished, or where the seeds can't tell."""
+    """`open` while too little has finished, or when the seeds can't decide."""
 
     text: str
     rows: tuple[tuple[str, str], ...] = ()
-    """The numbers behind it."""
+    """The numbers behind the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a check may look at."""
+    """The data that a check can use."""
 
     cells: Sequence[Cell]
     shape: ModelShape
     ledgers: Sequence[Ledger]
-    """Computed for each cell, in the same order; empty while the model's data is not read."""
+    """Computed for each cell, in the same order; empty until the model's data is read."""
 
     afterwards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """What was measured on finished runs, by the run's id (lora_lab/runs/extra_measurements.py)."""
+    """Extra measurements of finished runs, by the run's id (lora_lab/runs/extra_measurements.py)."""
 
     @property
     def finished(self) -> list[Cell]:
-        """Cells that ended as they should."""
+        """The cells that ended without a failure."""
         return [cell for cell in self.cells if cell.status == "finished"]
 
 
 def results(checks: Iterable[ProjectCheck], evidence: Evidence) -> list[Result]:
-    """Every check of a project, in order."""
+    """Run every check of a project, in order."""
     return [found for check in checks for found in _CHECKS[check.check](evidence, check.axis)]
 
 
@@ -153,7 +153,7 @@ def _predicted(evidence: Evidence, axis: Axis | None) -> list[Result]:
 
 
 def _parts(evidence: Evidence, axis: Axis | None) -> list[Result]:
-    """From the first cell of the grid to its last: which part of the computed peak changes most."""
+    """Check which part of the computed peak changes most from the grid's first cell to its last."""
     title = "Is the largest part also the one that changes most?"
     if len(evidence.ledgers) < 2 or not evidence.finished:
         return [_waiting(title)]
@@ -178,7 +178,7 @@ def _parts(evidence: Evidence, axis: Axis | None) -> list[Result]:
 
 
 def _rate_or_rank(evidence: Evidence, axis: Axis | None) -> list[Result]:
-    """The spread of the best losses along one axis, with the other at its best."""
+    """Compare the spread of the best losses along each axis, with the other axis at its best."""
     title = "Does the learning rate move the held-out loss more than the rank?"
     arms = [arm for arm in arms_of(evidence.cells) if arm.mean_loss is not None]
     by_rate, by_rank = _best(arms, "learning_rate"), _best(arms, "rank")
@@ -281,7 +281,7 @@ def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
 
 
 def _left(values: Mapping[str, float], way: str) -> str:
-    """How much of what training took off the held-out loss a merged model keeps."""
+    """Format the share of the held-out loss reduction by training that a merged model keeps."""
     gained = values.get("before", values["after"]) - values["after"]
     if gained <= 0:
         return ""

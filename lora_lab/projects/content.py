@@ -21,14 +21,14 @@ CheckName = Literal[
     "differences", "counts", "peaks", "predicted", "parts", "rate-or-rank", "broken", "forgotten", "merged"
 ]
 MEASURED_AFTERWARDS: frozenset[CheckName] = frozenset({"forgotten", "merged"})
-"""Checks on what is measured only when it is asked for: lora_lab/runs/extra_measurements.py."""
+"""Checks on measurements made only on request: lora_lab/runs/extra_measurements.py."""
 
 CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectGrid:
-    """A grid that answers the question, with a name and a word on its size."""
+    """A grid that answers the question, with a name and a note on its size."""
 
     name: str
     about: str
@@ -64,22 +64,22 @@ class Project:
 
     @property
     def needs_measuring(self) -> bool:
-        """Whether its runs must be measured once more when they have ended."""
+        """Whether its runs need an extra measurement after they end."""
         return any(check.check in MEASURED_AFTERWARDS for check in self.checks)
 
     def answered_by(self, grid: Grid) -> bool:
-        """Whether a grid, this one or the learner's own, varies what the question is about."""
+        """Return whether a grid, predefined or the learner's own, varies what the question is about."""
         return set(self.varies) <= set(grid.varied)
 
 
 @cache
 def projects() -> Mapping[str, Project]:
-    """All projects by id, in order. Raises ContentError with every problem."""
+    """Read all projects by id, in order. Raises ContentError with every problem."""
     return load_projects(PROJECTS_FILE)
 
 
 def load_projects(path: Path) -> Mapping[str, Project]:
-    """Read and check a file of projects."""
+    """Read and check a file of projects. Raises ContentError with every problem."""
     problems: list[Problem] = []
     entries = [(_project(fields), fields) for fields in read_list(path, kind="project", problems=problems)]
     note_repeated_ids((project.id, fields) for project, fields in entries)

@@ -1,4 +1,4 @@
-"""The training loss of a project's runs over their steps, one line a learning rate."""
+"""Learning curves of a project's runs: training loss over steps, one line per learning rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """A chart whose title is what it shows."""
+    """A chart of learning curves; its title states what it shows."""
 
     title: str
     svg: Markup
 
 
 def loss_curves(lab: Lab, cells: Sequence[Cell]) -> Curves | None:
-    """Of the first runs that have stepped; None before there is one."""
+    """Draw the curves of the first runs that have stepped; None before one has."""
     begun = [cell for cell in cells if cell.run_id][:MOST_RUNS]
     series = [
         Series(
@@ -44,7 +44,7 @@ def loss_curves(lab: Lab, cells: Sequence[Cell]) -> Curves | None:
 
 
 def _title(drawn: Sequence[Series]) -> str:
-    # `not <=` also takes a loss that is no number any more.
+    # `not <=` also catches a loss of NaN.
     climbed = [line.label for line in drawn if not line.points[-1][1] <= line.points[0][1]]
     if not climbed:
         return "The training loss ends below its first step at every learning rate"

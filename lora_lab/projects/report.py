@@ -1,4 +1,4 @@
-"""A project as one HTML page to keep: hypothesis, results, conclusion, figures, settings, versions."""
+"""Report of a project as one HTML page: hypothesis, results, conclusion, figures, settings, versions."""
 
 from lora_lab.projects.service import ProjectDesk, Standing
 from lora_lab.runs.predicted_vs_measured import percent_above
@@ -8,7 +8,7 @@ from study.text.templates import render
 
 
 def project_report(desk: ProjectDesk, standing: Standing, *, by: str) -> str:
-    """One file that needs nothing else. Raises LearnerError before there is anything to report."""
+    """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
     if standing.sweep is None or standing.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
     cells = desk.cells(standing)

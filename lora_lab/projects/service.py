@@ -1,4 +1,4 @@
-"""A project in a learner's hands: hypothesis, the grid that was run for it, results, conclusion."""
+"""Service for projects: a learner's hypothesis, the grid that was run for it, results, conclusion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ PROJECTS = "/projects"
 
 
 def project_address(project_id: str, *, sweep_id: str = "") -> str:
-    """The page of a project, with the grid that is looked at."""
+    """Return the address of a project's page, with the selected grid."""
     return f"{PROJECTS}?{urlencode({'id': project_id} | ({'sweep': sweep_id} if sweep_id else {}))}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Everything a learner has in one project; what is not there yet is None or empty."""
+    """A learner's progress in one project; what is missing is None or empty."""
 
     project: Project
     entries: Sequence[ProjectEntry]
@@ -38,18 +38,18 @@ class Standing:
     """Grids that can answer the question and were started after the first hypothesis, newest first."""
 
     sweep: Sweep | None
-    """The one that is looked at."""
+    """The selected grid."""
 
     @cached_property
     def hypothesis(self) -> ProjectEntry | None:
-        """The newest that was written before the grid was started; without a grid the newest."""
+        """The newest hypothesis written before the grid was started; without a grid, the newest."""
         written = [entry for entry in self.entries if entry.kind == "hypothesis"]
         before = [entry for entry in written if self.sweep is None or entry.at <= _started(self.sweep)]
         return before[-1] if before else None
 
     @cached_property
     def later_hypotheses(self) -> list[ProjectEntry]:
-        """Those that were written when the grid was running already: they are no predictions of it."""
+        """Hypotheses written after the grid was started; they don't count as predictions of it."""
         return [
             entry
             for entry in self.entries
@@ -58,12 +58,12 @@ class Standing:
 
     @cached_property
     def conclusion(self) -> ProjectEntry | None:
-        """The newest."""
+        """The newest conclusion."""
         return next((entry for entry in reversed(self.entries) if entry.kind == "conclusion"), None)
 
     @property
     def words(self) -> str:
-        """Where the learner is."""
+        """The progress in words."""
         if self.conclusion:
             return "Finished: your report is there."
         if self.sweep:
@@ -73,20 +73,20 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectDesk:
-    """The verbs of projects on the learner's store and the lab's sweeps."""
+    """The service for projects, on the learner's store and the lab's sweeps."""
 
     store: Store
     lab: Lab
 
     def find(self, project_id: str) -> Project:
-        """A project by its id."""
+        """Return a project by its id. Raises LearnerError when it is unknown."""
         found = projects().get(project_id)
         if found is None:
             raise LearnerError(f"There is no project {project_id!r}.", do_next="Choose one from the list.")
         return found
 
     def standing(self, visit: Visit, project: Project, *, sweep_id: str = "") -> Standing:
-        """Where the learner is; without a sweep's id, with the grid of the conclusion, else the newest."""
+        """Return the progress with the grid `sweep_id`, else the conclusion's grid, else the newest."""
         entries = self.store.projects.entries(visit.profile.id).get(project.id, [])
         first = next((entry for entry in entries if entry.kind == "hypothesis"), None)
         sweeps = [
@@ -100,7 +100,7 @@ class ProjectDesk:
         return Standing(project=project, entries=entries, sweeps=sweeps, sweep=sweep)
 
     def results(self, standing: Standing) -> list[Result]:
-        """What the runs say; empty before there is a grid."""
+        """Compute the checks on the runs; empty without a grid."""
         if standing.sweep is None:
             return []
         shape = self.lab.shape(standing.sweep.grid.base.model)
@@ -119,16 +119,16 @@ class ProjectDesk:
         return results(standing.project.checks, evidence)
 
     def curves(self, standing: Standing) -> Curves | None:
-        """How the loss went, where the question is about that."""
+        """Draw the loss curves if the project's question is about them; else None."""
         asked = any(check.check == "broken" for check in standing.project.checks)
         return loss_curves(self.lab, self.cells(standing)) if asked else None
 
     def cells(self, standing: Standing) -> list[Cell]:
-        """Of the grid that is looked at."""
+        """Return the cells of the selected grid."""
         return self.lab.cells(standing.sweep) if standing.sweep else []
 
     def xray_of_ranks(self, standing: Standing) -> str:
-        """Address of an X-ray of the lowest and the highest rank; empty where only one has finished."""
+        """Return the address of an X-ray of lowest and highest rank; empty if only one has finished."""
         finished = [cell for cell in self.cells(standing) if cell.status == "finished"]
         if "ranks" not in standing.project.varies or len({cell.spec.rank for cell in finished}) < 2:
             return ""
@@ -136,32 +136,32 @@ class ProjectDesk:
         return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
 
     def unmeasured(self, standing: Standing) -> int:
-        """How many finished runs wait for the measurement that the project's checks need."""
+        """Count the finished runs that lack the measurement that the project's checks need."""
         if not standing.project.needs_measuring:
             return 0
         finished = [cell.run_id for cell in self.cells(standing) if cell.status == "finished"]
         return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
 
     def is_measuring(self, standing: Standing) -> bool:
-        """Whether a worker is at it."""
+        """Return whether a worker measures the grid's runs now."""
         return standing.sweep is not None and self.lab.is_measuring(standing.sweep)
 
     def problems(self, standing: Standing) -> list[str]:
-        """Why runs could not be measured."""
+        """List why runs could not be measured."""
         if not standing.project.needs_measuring:
             return []
         found = (self.lab.afterwards(cell.run_id).problem for cell in self.cells(standing) if cell.run_id)
         return sorted(set(filter(None, found)))
 
     def write(self, visit: Visit, project: Project, kind: EntryKind, text: str) -> None:
-        """Keep a hypothesis or a conclusion, and end its draft."""
+        """Store a hypothesis or a conclusion, and clear its draft. Raises LearnerError when it is empty."""
         if not text.strip():
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
         self.store.projects.write(visit.profile.id, project.id, kind, text.strip(), at=visit.now)
         self.store.notes.save_draft(visit.profile.id, draft_key(project, kind), "", at=visit.now)
 
     def conclude(self, visit: Visit, standing: Standing, text: str) -> None:
-        """Keep a conclusion with the grid that it is about."""
+        """Store a conclusion with its grid. Raises LearnerError when no run has ended or it is empty."""
         if standing.sweep is None or not any(cell.ended for cell in self.cells(standing)):
             raise LearnerError("No run of this project has ended yet.", do_next="Run a grid first.")
         self.write(visit, standing.project, "conclusion", text)
@@ -169,7 +169,7 @@ class ProjectDesk:
         self.store.projects.write(visit.profile.id, standing.project.id, "sweep", sweep_id, at=visit.now)
 
     def door(self, visit: Visit, project_id: str) -> ProjectDoor:
-        """The project as a concept's page offers it."""
+        """Build the link to the project on a concept's page."""
         project = self.find(project_id)
         standing = self.standing(visit, project)
         return ProjectDoor(
@@ -182,7 +182,7 @@ class ProjectDesk:
 
 
 def draft_key(project: Project, kind: EntryKind) -> str:
-    """Under which an unfinished text is kept."""
+    """Return the key under which an unfinished text is stored."""
     return f"project:{project.id}:{kind}"
 
 

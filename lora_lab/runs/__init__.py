@@ -1,1 +1,1 @@
-"""One run, its folder, its events, and the engine that queues it."""
+"""Runs: a run's folder, events, state and measurements, and the sweeps that runs belong to."""

@@ -1,4 +1,4 @@
-"""What a setting will cost, before it runs: exact counts, predicted bytes, a guess at the time."""
+"""The cost of a setting before it runs: exact counts, predicted bytes, an estimate of the time."""
 
 import statistics
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from lora_lab.spec import RunSpec
 from study.base.units import as_bytes, as_count
 
 PACE_RUNS = 12
-"""How many of the last runs are asked for their pace."""
+"""How many of the latest runs are used for the pace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """Numbers for one setting on one machine."""
+    """The cost of one setting on one machine."""
 
     spec: RunSpec
     shape: ModelShape
@@ -31,28 +31,28 @@ class Preview:
     ledger: Ledger
     row: RowSize
     row_is_known: bool
-    """Whether the longest packed row was counted in tokens, or is what batch and length allow at most."""
+    """Whether the longest packed row was counted in tokens, or is the maximum that batch and length allow."""
 
     compute: Compute
     compute_is_measured: bool
-    """Whether this machine was asked which number type is faster."""
+    """Whether this machine has measured which number type is faster."""
 
     machine_bytes: int
-    """Memory of the device; 0 when not known yet."""
+    """Memory of the device; 0 when unknown."""
 
     @property
     def fits(self) -> bool:
-        """Whether the prediction is below what the machine has."""
+        """Whether the predicted peak is below the machine's memory."""
         return not self.machine_bytes or self.ledger.total_bytes < self.machine_bytes
 
     @property
     def in_short(self) -> str:
-        """The two numbers of the cost, for those who hear them."""
+        """The two cost numbers as one short text, for screen readers."""
         return f"{as_count(self.count.trainable)} trainable, {as_bytes(self.ledger.total_bytes)}"
 
 
 def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
-    """Raises LearnerError when the model's shape is not known or has none of the targets."""
+    """Build the preview. Raises LearnerError when the model's shape is unknown or has none of the targets."""
     shape = home.shape(spec.model)
     device = home.worker_state().get("device") or {}
     compute, measured = compute_of(spec, device)
@@ -84,7 +84,7 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
 
 
 def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
-    """The number type that a run will compute in, and whether that is known of this machine."""
+    """Find the number type that a run will compute in, and whether this machine has determined it."""
     if spec.compute_dtype != "auto":
         return spec.compute_dtype, True
     known = device.get("compute_dtype")
@@ -94,7 +94,7 @@ def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
 
 
 def seconds_a_token(runs: Iterable[tuple[RunSpec, RunState]], spec: RunSpec) -> float | None:
-    """Median training time of one token in the latest runs of the same model; None without any."""
+    """Compute median training seconds per token from the model's latest runs; None without any."""
     paces = []
     for ran, state in runs:
         if ran.model != spec.model:

@@ -1,4 +1,4 @@
-"""How long runs took on this machine, and so how long a run like them will take."""
+"""Durations of past runs on this machine, and the estimated duration of a similar run."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from lora_lab.spec import RunSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The times of one finished run."""
+    """The durations of one finished run."""
 
     spec: RunSpec
     seconds_per_step: float
     other_seconds: float
-    """Loading, evaluating and answering: all that is no step. Of runs side by side, each one's share."""
+    """Seconds of loading, evaluating and answering, without steps. Each run's share if side by side."""
 
 
 def pace_of(spec: RunSpec, state: RunState) -> Pace | None:
-    """None unless the run finished."""
+    """Compute a run's durations; None unless it finished."""
     if state.status != "finished" or state.ended_at is None or state.began_at is None or not state.steps:
         return None
     return Pace(
@@ -32,10 +32,11 @@ def pace_of(spec: RunSpec, state: RunState) -> Pace | None:
 
 
 def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
-    """How long a run of `spec` takes, from the most similar run in `paces`, newest first; None without one.
+    """Estimate seconds of a run of `spec` from the most similar run in `paces`, newest first; None without
+    one.
 
-    Similar runs have the same model, bits, number type, length, data and checkpointing. Of those, variant,
-    targets and rank decide which is nearest; a step's time is taken to grow with the batch.
+    Similar runs have the same model, bits, number type, length, data and checkpointing. Among those, variant,
+    targets and rank decide which is nearest; a step's time is assumed proportional to the batch.
     """
     similar = [pace for pace in paces if _kind(pace.spec) == _kind(spec)]
     if not similar:
@@ -60,14 +61,14 @@ def _distance(a: RunSpec, b: RunSpec) -> tuple[object, ...]:
 
 
 class Paces:
-    """The paces of all finished runs in a folder; each run is read until it has ended."""
+    """The durations of all finished runs in a folder; a run is read again until it has ended."""
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._known: dict[str, Pace | None] = {}
 
     def newest_first(self) -> list[Pace]:
-        """Of the runs that are there now."""
+        """List the durations of the runs that exist now, newest first."""
         found = (self._pace(run) for run in list_runs(self._runs_dir))
         return [pace for pace in found if pace is not None]
 

@@ -1,4 +1,4 @@
-"""events.jsonl: appended by the one process that works on a run, read on by others from a byte offset."""
+"""events.jsonl, an append-only log: one process works on a run and appends, others read from an offset."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 Event = dict[str, Any]
-"""`kind` and `at` (seconds since 1970), and what the kind carries."""
+"""`kind` and `at` (seconds since 1970), and the kind's own fields."""
 
 
 def append_event(path: Path, kind: str, **values: Any) -> Event:
-    """Write one whole line in one call. A line that an earlier writer was killed in is ended first."""
+    """Append one whole line in one call. An earlier writer's unfinished line is terminated first."""
     event = {"kind": kind, "at": time.time(), **values}
     line = json.dumps(event, allow_nan=True) + "\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -31,7 +31,7 @@ def _ends_whole(descriptor: int) -> bool:
 
 
 def read_events(path: Path, *, offset_bytes: int = 0) -> tuple[list[Event], int]:
-    """Whole events from `offset_bytes` on, and the offset to read on from. A damaged line is passed over."""
+    """Read whole events from `offset_bytes` on; return them and the next offset. Skip damaged lines."""
     try:
         with path.open("rb") as file:
             file.seek(offset_bytes)

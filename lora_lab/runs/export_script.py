@@ -1,4 +1,4 @@
-"""A run as one plain Python script: `worker/standalone.py` with this run's settings and data in it."""
+"""Export of a run as one plain Python script: `worker/standalone.py` with this run's settings and data."""
 
 import json
 import re
@@ -23,11 +23,11 @@ COVERED: dict[str, tuple[Any, ...]] = {
     "optimizer": ("adamw", "adamw8bit", "paged_adamw8bit"),
     "checkpointing": (False, True),
 }
-"""What the template can do; the rest is refused rather than left out."""
+"""The settings that the template supports; other settings are refused."""
 
 
 def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
-    """The script's text. Raises LearnerError for settings that the template does not know."""
+    """Build the script's text. Raises LearnerError for settings that the template does not support."""
     spec, state = run.spec, run.state()
     refuse_uncovered(spec)
     if state.started is None:
@@ -41,14 +41,14 @@ def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
 
 
 def uncovered(spec: RunSpec) -> str:
-    """The settings that the template does not know, as `variant=dora`; empty when it knows them all."""
+    """List the settings that the template does not support, as `variant=dora`; empty for none."""
     values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
     lacking = [f"{name}={value}" for name, value, known in values if value not in known]
     return ", ".join(lacking)
 
 
 def refuse_uncovered(spec: RunSpec) -> None:
-    """Raises LearnerError that names every setting the template does not cover."""
+    """Check the settings. Raises LearnerError that names every setting the template does not cover."""
     if lacking := uncovered(spec):
         raise LearnerError(
             f"The plain script does not cover {lacking}.",
@@ -89,12 +89,12 @@ def _data(run: RunFolder, state: RunState) -> Iterable[str]:
 
 
 def _pair(example: Example) -> str:
-    # A JSON string is a Python string, too: half characters, the one exception, never get into a data set.
+    # A JSON string is also a Python string, except lone surrogates, which a data set never contains.
     return f"    ({json.dumps(example.prompt)}, {json.dumps(example.answer)}),\n"
 
 
 def _source(model: str, models_dir: Path) -> str:
-    """What transformers opens: a folder of this machine, or a hub id."""
+    """Return what transformers opens: a folder of this machine, or a hub id."""
     if model == EMBEDDED_MODEL:
         return str(embedded_model.model_folder(models_dir))
     if model == TINY_MODEL:

@@ -1,4 +1,4 @@
-"""What is measured on a finished run only when a project asks: what was forgotten, and what merging costs."""
+"""Extra measurements on a finished run, made only for a project: forgetting, and the error of merging."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PAIRS_FILE = Path(__file__).with_name("general_pairs.yaml")
 
 @cache
 def general_pairs() -> tuple[Example, ...]:
-    """Questions about nothing that the app's cards teach."""
+    """Read questions that the app's cards don't teach. Raises ContentError on a damaged file."""
     problems: list[Problem] = []
     entries = read_list(PAIRS_FILE, kind="pair", problems=problems)
     pairs = tuple(Example(prompt=entry.text("prompt"), answer=entry.text("answer")) for entry in entries)
@@ -26,18 +26,18 @@ def general_pairs() -> tuple[Example, ...]:
 
 @dataclass(frozen=True)
 class Afterwards:
-    """Beside a run's adapter: `afterwards.json`, written by a worker."""
+    """The extra measurements next to a run's adapter: `afterwards.json`, written by a worker."""
 
     run: RunFolder
 
     @property
     def path(self) -> Path:
-        """The measurements."""
+        """The file with the measurements."""
         return self.run.path / "afterwards.json"
 
     @property
     def can_be_measured(self) -> bool:
-        """Whether there is an adapter and nothing measured on it yet."""
+        """Whether the run has an adapter without measurements."""
         return self.run.adapter_path.is_dir() and not self.path.exists()
 
     @property

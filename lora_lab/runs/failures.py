@@ -1,4 +1,4 @@
-"""What went wrong in a run, in a learner's words, with the next thing to try."""
+"""Failures of a run in words for a learner, with the next thing to try."""
 
 import signal
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "cr
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Goes into the `failed` event as it is."""
+    """A failure with its cause; its fields go into the `failed` event."""
 
     cause: Cause
     what: str
@@ -22,7 +22,7 @@ class Failure:
 
 
 def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
-    """The allocator refused, on CPU or GPU."""
+    """Describe an allocation failure on CPU or GPU."""
     return Failure(
         cause="out-of-memory",
         what=f"Ran out of memory at step {step}. {_kept(saved_step)}",
@@ -31,7 +31,7 @@ def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
 
 
 def non_finite(spec: RunSpec, *, step: int) -> Failure:
-    """The loss or its gradient stopped being a number."""
+    """Describe a loss or gradient that is not a number."""
     kept = (
         f"The adapter of step {step - 1} is saved."
         if step > 1
@@ -49,7 +49,7 @@ def non_finite(spec: RunSpec, *, step: int) -> Failure:
 
 
 def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str) -> Failure:
-    """The worker process is gone without having said why."""
+    """Describe a worker process that ended without reporting why."""
     if exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return Failure(
             cause="killed",
@@ -69,7 +69,7 @@ def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, la
 
 
 def app_closed(step: int) -> Failure:
-    """The app went away, and the worker with it, before the run could end."""
+    """Describe a run whose app, and with it the worker, went away before the run could end."""
     return Failure(
         cause="killed",
         what=f"The app was closed after step {step} of this run.",
@@ -78,7 +78,7 @@ def app_closed(step: int) -> Failure:
 
 
 def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
-    """No machine of a cluster has room for it."""
+    """Describe a run that fits on no machine of a cluster."""
     return Failure(
         cause="out-of-memory",
         what=(
@@ -90,7 +90,7 @@ def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
 
 
 def machine_lost(step: int) -> Failure:
-    """A machine of a cluster went away, or Ray ended what ran there."""
+    """Describe a machine of a cluster that went away, or a process there that Ray ended."""
     return Failure(
         cause="killed",
         what=f"The machine or process that trained this went away after step {step}.",
@@ -99,7 +99,7 @@ def machine_lost(step: int) -> Failure:
 
 
 def cluster_failed(problem: str) -> Failure:
-    """Ray could not begin it."""
+    """Describe a run that Ray could not start."""
     return Failure(
         cause="crash",
         what=f"Ray could not run this ({problem}).",
@@ -114,7 +114,7 @@ def _kept(saved_step: int) -> str:
 
 
 def _smaller(spec: RunSpec) -> str:
-    """What to lower, in the order that helps most."""
+    """List what to lower, in the order that helps most."""
     options = []
     if spec.batch > 1:
         options.append(f"a batch of {max(1, spec.batch // 2)} instead of {spec.batch}")

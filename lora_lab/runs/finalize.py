@@ -1,4 +1,4 @@
-"""The final entry in a run's events, where the process that worked on it left none."""
+"""Writes the terminal event of a run whose process ended without one."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ LOG_TAIL_BYTES = 4000
 
 
 def close_the_books(run: RunFolder, exit_code: int) -> RunState:
-    """The run's final state; a worker that ended without saying how is a failed run with a cause in words."""
+    """Return the final state; a worker that ended without a terminal event is a failed run with a cause."""
     state = run.state()
     if state.ended:
         return state
@@ -26,7 +26,7 @@ def close_the_books(run: RunFolder, exit_code: int) -> RunState:
 
 
 def cut_off(run: RunFolder) -> None:
-    """The app went away, and took the worker with it."""
+    """Mark a run as failed because the app went away, and the worker with it."""
     state = run.state()
     if not state.ended:
         failure = failures.app_closed(len(state.steps))

@@ -1,4 +1,4 @@
-"""A run is a folder: spec.json, data-*.jsonl, events.jsonl, adapter/, samples.json, stdout.log."""
+"""A run folder: spec.json, data-*.jsonl, events.jsonl, adapter/, samples.json, stdout.log."""
 
 import json
 import re
@@ -31,23 +31,23 @@ class RunFolder:
 
     @property
     def run_id(self) -> str:
-        """The folder's name, safe to show and to put into an address."""
+        """The folder's name, safe to show and to put into a URL."""
         return self.path.name
 
     @property
     def started_at(self) -> str:
-        """When it was asked for, in UTC, as `4 March, 10:00`."""
+        """When it was submitted, in UTC, as `4 March, 10:00`."""
         moment = datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S")
         return f"{moment.day} {moment:%B, %H:%M}"
 
     @property
     def events_path(self) -> Path:
-        """Append-only log of the run."""
+        """The append-only log of the run."""
         return self.path / "events.jsonl"
 
     @property
     def stop_path(self) -> Path:
-        """Its presence asks the worker to stop after the current step."""
+        """The file whose presence asks the worker to stop after the current step."""
         return self.path / "stop"
 
     @property
@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def spec(self) -> RunSpec:
-        """What the run was asked to do."""
+        """The settings of the run."""
         path = self.path / "spec.json"
         return _read_spec(path, path.stat().st_mtime_ns)
 
@@ -66,7 +66,7 @@ class RunFolder:
         return append_event(self.events_path, kind, **values)
 
     def events(self) -> list[Event]:
-        """All whole events so far."""
+        """Read all whole events so far."""
         return read_events(self.events_path)[0]
 
     def state(self) -> RunState:
@@ -74,11 +74,11 @@ class RunFolder:
         return _STATES.read(self.events_path)
 
     def ask_to_stop(self) -> None:
-        """The worker saves the adapter and ends after its current step."""
+        """Ask the worker to save the adapter and end after its current step."""
         self.stop_path.touch()
 
     def samples(self) -> list[dict[str, str]]:
-        """Prompt, reference, base and tuned answers; empty until they are written."""
+        """Read prompt, reference, base and tuned answers; empty until they are written."""
         try:
             kept = json.loads((self.path / "samples.json").read_text("utf-8"))
             return list(kept["samples"])
@@ -125,7 +125,7 @@ _STATES = _States()
 
 
 def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
-    """A new folder with the spec and the exact data; the run is then known and survives anything."""
+    """Create a folder with the spec and the exact data; from then on the run survives a crash."""
     model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
     moment = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"  # names sort by time
     name = f"{moment}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
@@ -138,7 +138,7 @@ def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime
 
 
 def open_run(runs_dir: Path, run_id: str) -> RunFolder:
-    """A run by its id. Raises LearnerError when there is none; never opens a path outside `runs_dir`."""
+    """Open a run by its id, never outside `runs_dir`. Raises LearnerError when it doesn't exist."""
     folder = runs_dir / run_id
     if not RUN_ID.fullmatch(run_id) or not _is_run(folder):
         raise LearnerError("There is no run with that name.", do_next="Choose one from the list of runs.")
@@ -146,7 +146,7 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
 
 
 def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
-    """Every run, newest first."""
+    """Yield every run, newest first."""
     if runs_dir.is_dir():
         for path in sorted(runs_dir.iterdir(), reverse=True):
             if RUN_ID.fullmatch(path.name) and _is_run(path):
@@ -154,7 +154,7 @@ def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
 
 
 def _is_run(path: Path) -> bool:
-    """A link is none, as it may lead out of the runs folder; nor is a folder without readable settings."""
+    """Return whether a folder is a run: not a link out of the runs folder, and with readable settings."""
     try:
         spec: RunSpec | None = RunFolder(path).spec
     except (OSError, UnicodeDecodeError, LearnerError):

@@ -1,7 +1,7 @@
-"""Memory cells: settings whose peak was measured, operator by operator, beside what is predicted for them.
+"""Memory cells: settings whose peak was measured, operator by operator, with the predicted peak for each.
 
-The measured bytes are kept in `memory_cells.json`, written by `python -m benchmarks.memory_cells`.
-Predictions are made anew each time, so the errors shown are those of this version's formulas.
+The measured bytes are stored in `memory_cells.json`, written by `python -m benchmarks.memory_cells`.
+Predictions are computed each time, so the errors shown are those of this version's formulas.
 """
 
 import json
@@ -24,7 +24,7 @@ CELLS_FILE = Path(__file__).with_name("memory_cells.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One measured setting."""
+    """A measured setting."""
 
     spec: RunSpec
     compute: Compute
@@ -36,17 +36,17 @@ class Cell:
 
     @cached_property
     def row(self) -> RowSize:
-        """The one that decides the peak."""
+        """The row that decides the peak."""
         return heaviest_row(self.shape, self.spec, self.rows, self.compute)
 
     @cached_property
     def predicted(self) -> Ledger:
-        """As the page predicts it before a run."""
+        """The memory ledger that the page predicts before a run."""
         return predict(self.shape, self.spec, self.row, self.compute)
 
     @property
     def error_percent(self) -> float:
-        """How far the peak is above (+) or below (-) its prediction."""
+        """How far the measured peak is above (+) or below (-) the predicted one, in percent."""
         return percent_above(self.peak_bytes, self.predicted.total_bytes)
 
     @property
@@ -72,7 +72,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """All of them, and where they were measured."""
+    """All measured cells, and where they were measured."""
 
     cells: tuple[Cell, ...]
     versions: dict[str, str]
@@ -80,12 +80,12 @@ class Cells:
 
     @property
     def median_percent(self) -> float:
-        """Of the errors without their sign."""
+        """The median of the absolute errors, in percent."""
         return statistics.median(abs(cell.error_percent) for cell in self.cells)
 
     @property
     def worst(self) -> Cell:
-        """The cell whose prediction misses most."""
+        """The cell with the largest error."""
         return max(self.cells, key=_miss)
 
 
@@ -95,12 +95,12 @@ def _miss(cell: Cell) -> float:
 
 @cache
 def measured_cells() -> Cells:
-    """Every row of the file that comes with the app."""
+    """Read every cell of the file that comes with the app."""
     return cells_from(json.loads(CELLS_FILE.read_text("utf-8")))
 
 
 def cells_from(values: dict[str, Any]) -> Cells:
-    """The inverse of `cells_json`."""
+    """Parse cells from the object that `cells_to_json` writes."""
     shapes = {name: shape_from_json(json.dumps(shape)) for name, shape in values["shapes"].items()}
     return Cells(
         cells=tuple(
@@ -119,7 +119,7 @@ def cells_from(values: dict[str, Any]) -> Cells:
 
 
 def cells_json(cells: Sequence[Cell], *, versions: dict[str, str], machine: str) -> str:
-    """Readable JSON, one line a cell; settings at their default are left out."""
+    """Return readable JSON, one line per cell, without settings at their default."""
     usual = json.loads(RunSpec().to_json())
     lines = []
     for cell in cells:

@@ -1,4 +1,4 @@
-"""A run's merged model on disk: where it is, how far it is, and as a zip that is sent while it is made."""
+"""A run's merged model on disk: its folder, its progress, and a zip that is streamed while it is built."""
 
 import io
 import zipfile
@@ -17,28 +17,28 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Merged:
-    """Beside the run's adapter: `merged/`, and `merged.json` while and after a worker makes it."""
+    """A run's merged model in `merged/`, and `merged.json` while and after a worker makes it."""
 
     run: RunFolder
 
     @property
     def folder(self) -> Path:
-        """Safetensors and tokenizer, as transformers opens them."""
+        """The folder with safetensors and tokenizer, as transformers opens them."""
         return self.run.path / "merged"
 
     @property
     def partial(self) -> Path:
-        """Where it is built."""
+        """The folder in which it is built."""
         return self.run.path / "merged.partial"
 
     @property
     def state_path(self) -> Path:
-        """What the worker last said."""
+        """The file with the worker's last state."""
         return self.run.path / "merged.json"
 
     @property
     def state(self) -> dict[str, Any]:
-        """`state` is empty, working, done or failed; `text` says more."""
+        """`state` is empty, working, done or failed; `text` has the details."""
         found = {"state": "", "text": ""} | read_json(self.state_path)
         if found["state"] == "working" and not _is_alive(int(found.get("pid", 0))):
             return {"state": "failed", "text": "The process that merged it was ended before it was done."}
@@ -47,7 +47,7 @@ class Merged:
         return found
 
     def zipped(self) -> Iterator[bytes]:
-        """The folder as an uncompressed zip, in pieces: it may be larger than the memory."""
+        """Yield the folder as an uncompressed zip, in pieces, because it may be larger than the memory."""
         sink = _Sink()
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
             for path in sorted(self.folder.iterdir()):
@@ -66,7 +66,7 @@ def _is_alive(pid: int) -> bool:
 
 
 class _Sink(io.RawIOBase):
-    """What the archive writes, until it is taken. It can't seek, so sizes follow each file's bytes."""
+    """A buffer of what the archive writes. It can't seek, so sizes follow each file's bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,6 +80,6 @@ class _Sink(io.RawIOBase):
         return len(data)
 
     def taken(self) -> bytes:
-        """Everything since the last time."""
+        """Return everything since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)

@@ -1,6 +1,6 @@
-"""Who works on a run, where that is not the app: a command line or a cluster, named in the `queued` event.
+"""The owner of a run other than the app: a command line or a cluster, named in the `queued` event.
 
-The app takes up whatever an earlier app left waiting. A run that is held belongs to somebody else.
+The app takes up whatever an earlier app left waiting. A run with an owner belongs to another process.
 """
 
 import os
@@ -12,14 +12,14 @@ CLOCK_TOLERANCE_SECONDS = 2.0
 
 
 def this_process() -> str:
-    """How this process signs what it holds."""
+    """Return this process's name as an owner, `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def is_at_work(held_by: str, *, since: float) -> bool:
-    """Whether the holder still lives. One on another machine is believed to.
+    """Return whether the owner is still alive. An owner on another machine is assumed to be.
 
-    A process that began after `since`, when the run was taken, only got the same number again.
+    A process that started after `since`, when the run was taken, only reuses the same process id.
     """
     host, _, pid = held_by.rpartition(":")
     if host != socket.gethostname():
@@ -31,5 +31,5 @@ def is_at_work(held_by: str, *, since: float) -> bool:
 
 
 def is_elsewhere(held_by: str) -> bool:
-    """Whether the holder is on another machine."""
+    """Return whether the owner is on another machine."""
     return held_by.rpartition(":")[0] != socket.gethostname()

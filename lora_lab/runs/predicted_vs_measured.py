@@ -1,4 +1,4 @@
-"""Predicted against measured: the peaks that runs really reached, and which of them answer a setting."""
+"""Predicted and measured peaks: the peaks that runs reached, and which runs are comparable with a setting."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from lora_lab.spec import RunSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The measured peak of one run, beside what was predicted for it before it started."""
+    """The measured peak of one run, and the peak predicted for it before it started."""
 
     run_id: str
     spec: RunSpec
@@ -21,32 +21,32 @@ class Measured:
     predicted_bytes: int
     device_name: str
     compute: Compute
-    """What `spec.compute_dtype` came to on that device."""
+    """The number type that `spec.compute_dtype` resolved to on that device."""
 
     row: RowSize
     """The heaviest packed row of the run, which the prediction is for."""
 
     steps: int
-    """How many were done, which is fewer than asked for when the run was stopped."""
+    """The number of steps done, which is less than asked for when the run was stopped."""
 
     trainable: int
 
     @property
     def error_percent(self) -> float:
-        """How far the peak is above (+) or below (-) its prediction."""
+        """How far the measured peak is above (+) or below (-) the predicted one, in percent."""
         return percent_above(self.peak_bytes, self.predicted_bytes)
 
 
 def percent_above(measured_bytes: float, computed_bytes: float) -> float:
-    """The difference as a learner reads it, in percent of the computed value."""
+    """Compute the difference as a learner reads it, in percent of the computed value."""
     return 100 * (measured_bytes - computed_bytes) / computed_bytes
 
 
 def measured_runs(runs: Iterable[RunFolder]) -> list[Measured]:
-    """Every ended run whose peak can be held against its prediction, in the order given.
+    """List every ended run whose peak is comparable with its prediction, in the order given.
 
-    Left out are runs that still go on, that ended before a step was measured, and that ended before their
-    heaviest row came: their peak is right, but it answers another question than the prediction does.
+    Runs that still train, that ended before a step was measured, or that ended before their heaviest row are
+    left out: their peak is right, but the prediction is for another row.
     """
     found = (_measured(run, run.state()) for run in runs)
     return [measured for measured in found if measured is not None]
@@ -79,14 +79,14 @@ def comparable(
     free: Literal["rank", "bits"],
     row: RowSize | None = None,
 ) -> list[Measured]:
-    """The runs that differ from `spec` in nothing that decides memory, except in the `free` field.
+    """Select the runs that differ from `spec` in nothing that decides memory, except in the `free` field.
 
-    Learning rate and alpha change no byte. Steps and seed do: they decide which examples meet in a row, and
-    the peak is that of the heaviest row. With `row`, the heaviest row of `spec`, a run counts when its own
-    heaviest row has that size, whatever steps and seed led there; without it, steps and seed must be equal.
+    Learning rate and alpha change no byte. Steps and seed do: they decide which examples share a row, and the
+    peak is that of the heaviest row. With `row`, the heaviest row of `spec`, a run counts when its own
+    heaviest row has that size, whatever its steps and seed; without it, steps and seed must be equal.
 
     A spec that leaves the number type to the machine is compared with runs in both types; a plot, which knows
-    the type, drops those of the other.
+    the type, drops the runs in the other type.
     """
     wanted = _deciding(spec, free=free, row=row)
     return [
@@ -100,7 +100,7 @@ def comparable(
 def _deciding(
     spec: RunSpec, *, free: Literal["rank", "bits"], row: RowSize | None
 ) -> tuple[RunSpec, RowSize | None]:
-    """`spec` with everything that memory does not depend on set to one value, beside the row."""
+    """Return `spec` with everything that memory does not depend on set to one value, and the row."""
     neutral = replace(spec, alpha=1.0, learning_rate=1.0, compute_dtype="auto")
     neutral = replace(neutral, rank=1) if free == "rank" else replace(neutral, bits="bf16")
     if row is not None:
@@ -109,5 +109,5 @@ def _deciding(
 
 
 def devices(measured: Sequence[Measured]) -> tuple[str, ...]:
-    """The devices that measured, each once, in order."""
+    """List the devices that measured, each once, in order."""
     return tuple(dict.fromkeys(run.device_name for run in measured))

@@ -1,4 +1,4 @@
-"""A run as one JSON file, and back: importing it starts the same run, on any machine that has the model."""
+"""Export of a run as one JSON file, and its import, which starts the same run where the model exists."""
 
 import json
 import math
@@ -19,7 +19,7 @@ MAX_RUN_FILE_BYTES = (
 
 
 def run_file(run: RunFolder) -> str:
-    """Settings, the exact data, every event and the answers."""
+    """Return settings, exact data, every event and the answers as JSON."""
     dataset = datasets.load_saved(run.path)
     content = {
         "spec": asdict(run.spec),
@@ -31,7 +31,7 @@ def run_file(run: RunFolder) -> str:
 
 
 def _strict(value: Any) -> Any:
-    """JSON knows no NaN and no infinity, and other readers refuse the file for them: they become words."""
+    """Replace NaN and infinity by words, because strict JSON readers refuse the file otherwise."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
@@ -40,9 +40,9 @@ def _strict(value: Any) -> Any:
 
 
 def read_run_file(name: str, content: bytes, uploads: Uploads) -> tuple[RunSpec, Dataset]:
-    """The settings and data of an exported run; its data is kept among the uploads.
+    """Parse the settings and data of an exported run; its data is stored among the uploads.
 
-    Raises LearnerError in words on anything else, and on settings that are out of their limits here.
+    Raises LearnerError on anything else, and on settings outside their limits here.
     """
     if len(content) > MAX_RUN_FILE_BYTES:
         raise LearnerError(

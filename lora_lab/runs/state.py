@@ -1,4 +1,4 @@
-"""A run as a page shows it: its events folded into one value."""
+"""The state of a run: its events folded into one value (event sourcing)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed"})
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """Everything known of a run from its events alone."""
+    """Everything known about a run from its events alone."""
 
     status: Status = "queued"
     doing: str = "Waiting"
@@ -26,65 +26,65 @@ class RunState:
     failure: Event | None = None
     queued_at: float = 0.0
     began_at: float | None = None
-    """When somebody began to work on it; None while it waits."""
+    """When a process started to work on it; None while it waits."""
 
     sweep: str = ""
-    """Id of the sweep it is a cell of."""
+    """Id of the sweep that it is a cell of."""
 
     held_by: str = ""
-    """`host:process` that runs it, where that is not the app (runs/owner.py)."""
+    """`host:process` that runs it, unless that is the app (runs/owner.py)."""
 
     cut_off: bool = False
-    """It ended only because whoever ran it went away."""
+    """Whether it ended only because the process that ran it went away."""
 
     ended_at: float | None = None
     worker_pid: int = 0
 
     @property
     def ended(self) -> bool:
-        """No more events will come."""
+        """Whether it has a terminal event."""
         return self.status in ENDED
 
     @property
     def peak_bytes(self) -> int:
-        """Highest measured so far; 0 before the first step, and for a run that shared its steps."""
+        """The highest peak measured so far; 0 before the first step, and for a run that shared its steps."""
         return int(self.steps[-1].get("peak_bytes", 0)) if self.steps else 0
 
     @property
     def live_bytes(self) -> int:
-        """Live at the end of the last measured step."""
+        """Live bytes at the end of the last measured step."""
         return int(self.steps[-1].get("live_bytes", 0)) if self.steps else 0
 
     @property
     def shared_by(self) -> int:
-        """How many runs were trained side by side at most; 1 for a run that is alone."""
+        """The largest number of runs trained side by side; 1 for a run that is alone."""
         return max((int(step.get("shared_by", 1)) for step in self.steps), default=1)
 
     @property
     def group_peak_bytes(self) -> int:
-        """Highest measured of all runs side by side; 0 for a run that is alone."""
+        """The highest peak measured for all runs side by side; 0 for a run that is alone."""
         return int(self.steps[-1].get("group_peak_bytes", 0)) if self.steps else 0
 
     @property
     def stepping_seconds(self) -> float:
-        """Wall time of all steps, those of the others side by side included."""
+        """Wall time of all steps, including those of other runs side by side."""
         return sum(_wall_seconds(step) for step in self.steps)
 
     @property
     def tokens_per_second(self) -> float:
-        """Over all steps but the first, which warms caches up; of a shared step, by the run's share."""
+        """Tokens per second without the first step, which warms up caches; in a shared step, its share."""
         timed = self.steps[1:] or self.steps
         seconds = sum(step["seconds"] for step in timed)
         return float(sum(step["tokens"] for step in timed) / seconds) if seconds else 0.0
 
     @property
     def seconds_per_step(self) -> float | None:
-        """The median, without the first step where there are others; None before one is done."""
+        """The median, without the first step if there are others; None before one is done."""
         timed = sorted(step["seconds"] for step in self.steps[1:] or self.steps)
         return float(timed[len(timed) // 2]) if timed else None
 
     def seconds_left(self, total_steps: int) -> float | None:
-        """Remaining training time from the median step; None before the second step."""
+        """Estimate the remaining training seconds from the median step; None before the second step."""
         if len(self.steps) < 2:
             return None
         recent = sorted(_wall_seconds(step) for step in self.steps[1:][-15:])
@@ -96,7 +96,7 @@ def _wall_seconds(step: Event) -> float:
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """The state after `events`, starting from `state`."""
+    """Fold `events` into a state, starting from `state`."""
     current = state or RunState()
     for event in events:
         current = _after(current, event)

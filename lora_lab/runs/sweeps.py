@@ -1,4 +1,4 @@
-"""A sweep is a folder: sweep.json names its grid and the runs of its cells; results.csv is their table."""
+"""A sweep folder: sweep.json names its grid and the runs of its cells; results.csv is their table."""
 
 import json
 import re
@@ -23,7 +23,7 @@ SWEEP_ID = re.compile(r"^\d{8}-\d{9}-sweep-[0-9a-f]{6}$")
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A grid and where its cells are run. Everything else is in the cells' own run folders."""
+    """A grid and the runs of its cells. Everything else is in the cells' own run folders."""
 
     path: Path
     grid: Grid
@@ -33,30 +33,30 @@ class Sweep:
     """Seconds since 1970."""
 
     attempts: tuple[tuple[str, ...], ...]
-    """For each cell of `grid.specs()`, in that order, the ids of its runs: the last one counts."""
+    """Per cell of `grid.specs()`, in that order, the ids of its runs: the last one counts."""
 
     @property
     def sweep_id(self) -> str:
-        """The folder's name, safe to show and to put into an address."""
+        """The folder's name, safe to show and to put into a URL."""
         return self.path.name
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The run that counts for each cell, in the order of `grid.specs()`."""
+        """The run that counts per cell, in the order of `grid.specs()`."""
         return tuple(runs[-1] for runs in self.attempts)
 
     @property
     def table_path(self) -> Path:
-        """The results as CSV, one line a cell."""
+        """The results as CSV, one line per cell."""
         return self.path / "results.csv"
 
     def cells(self, runs_dir: Path) -> Iterator[tuple[RunSpec, RunFolder | None]]:
-        """Each cell's settings and run, in order; None where the run's folder was deleted."""
+        """Yield each cell's settings and run, in order; None where the run's folder was deleted."""
         for spec, run_id in zip(self.grid.specs(), self.run_ids, strict=True):
             yield spec, _opened(runs_dir, run_id)
 
     def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
-        """The same sweep with another run in the place of a cell's."""
+        """Return the same sweep with another run in place of a cell's run."""
         attempts = tuple((*runs, run_id) if runs[-1] == replaced_id else runs for runs in self.attempts)
         return replace(self, attempts=attempts)
 
@@ -74,7 +74,7 @@ class Sweep:
 
 
 def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
-    """A folder for the sweep and one for each cell's run: all on disk, or none when it raises."""
+    """Create folders for the sweep and each cell's run: all on disk, or none when it raises OSError."""
     name = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}-sweep-{secrets.token_hex(3)}"
     runs: list[RunFolder] = []
     try:
@@ -96,7 +96,7 @@ def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset,
 
 
 def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
-    """A sweep by its id. Raises LearnerError when there is none; never opens a path outside `sweeps_dir`."""
+    """Open a sweep by its id, never outside `sweeps_dir`. Raises LearnerError when it doesn't exist."""
     sweep = _read(sweeps_dir / sweep_id) if SWEEP_ID.fullmatch(sweep_id) else None
     if sweep is None:
         raise LearnerError("There is no sweep with that name.", do_next="Choose one from the list of sweeps.")
@@ -104,7 +104,7 @@ def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
 
 
 def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
-    """Every sweep, newest first; damaged ones are left out."""
+    """Yield every sweep, newest first; damaged ones are skipped."""
     if sweeps_dir.is_dir():
         for path in sorted(sweeps_dir.iterdir(), reverse=True):
             sweep = _read(path) if SWEEP_ID.fullmatch(path.name) else None
@@ -129,7 +129,7 @@ def _opened(runs_dir: Path, run_id: str) -> RunFolder | None:
 
 
 def _read(path: Path) -> Sweep | None:
-    """The sweep in a folder; None where there is none that can be read."""
+    """Read the sweep in a folder; None where it is missing or damaged."""
     try:
         version = (path / "sweep.json").stat().st_mtime_ns
     except OSError:
@@ -139,7 +139,7 @@ def _read(path: Path) -> Sweep | None:
 
 @lru_cache(maxsize=256)  # a page that lists them asks every second, and a grid of 200 cells has 200 specs
 def _parsed(path: Path, version: int) -> Sweep | None:
-    """`version` changes with the file."""
+    """Parse sweep.json. `version` is a cache key that changes with the file."""
     try:
         values: dict[str, Any] = json.loads((path / "sweep.json").read_text("utf-8"))
         grid = Grid.from_json(json.dumps(values["grid"]))

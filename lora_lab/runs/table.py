@@ -1,4 +1,4 @@
-"""The results table of a sweep: one CSV line a cell, written anew whenever a cell ends."""
+"""The results table of a sweep: one CSV line per cell, written again whenever a cell ends."""
 
 import csv
 import io
@@ -35,20 +35,20 @@ Row = dict[str, Any]
 
 
 class Table:
-    """Writes tables, and remembers the rows of cells that have ended."""
+    """A writer of results tables that caches the rows of ended cells."""
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._ended: dict[str, Row] = {}
 
     def write(self, sweep: Sweep) -> None:
-        """Replace the sweep's table by what is true now."""
+        """Replace the sweep's table by the current results."""
         partial = sweep.table_path.with_suffix(".partial")
         partial.write_text(self.text(sweep), "utf-8")
         os.replace(partial, sweep.table_path)
 
     def text(self, sweep: Sweep) -> str:
-        """What is true now, as CSV."""
+        """Format the current results as CSV."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

@@ -21,16 +21,16 @@ AXES: dict[str, str] = {
 }
 """A grid's axes, slowest first, each with the setting of a run that it varies.
 
-Bits are slowest, so that cells that share a loaded base model stand next to each other; ranks are fastest,
-and with several seeds the whole grid is there once before the next seed begins.
+Bits are slowest, so cells that share a loaded base model are adjacent; ranks are fastest, so with several
+seeds the whole grid is complete for one seed before the next begins.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A base run and the values that take the place of its own, one cell for each combination.
+    """A base run and the values that replace its own, one cell per combination.
 
-    Raises LearnerError, naming every wrong value, when built. `grid_from` fills in what is left out.
+    Raises LearnerError, naming every invalid value, on construction. `parse_grid` fills in omitted axes.
     """
 
     base: RunSpec
@@ -41,9 +41,10 @@ class Grid:
     learning_rates: tuple[float, ...]
     ranks: tuple[int, ...]
     alpha_per_rank: float | None = None
-    """None keeps the base's alpha in every cell, as arXiv:2106.09685 section 4.1 does ("we simply set alpha
-    to the first r we try and do not tune it"). A number k sets alpha = k x rank, which makes the update's
-    scale the same at every rank."""
+    """None keeps the base's alpha in every cell, as in arXiv:2106.09685 section 4.1 ("we simply set alpha
+    to the first r we try and do not tune it"). A number k sets alpha = k x rank, so the update's scale is the
+    same at every rank.
+    """
 
     def __post_init__(self) -> None:
         problems = list(_problems(self))
@@ -52,20 +53,20 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """Number of cells."""
+        """The number of cells."""
         return _count(self)
 
     @property
     def varied(self) -> tuple[str, ...]:
-        """The axes that have more than one value, as AXES names them, slowest first."""
+        """The axes with more than one value, as AXES names them, slowest first."""
         return tuple(axis for axis in AXES if len(getattr(self, axis)) > 1)
 
     def specs(self) -> list[RunSpec]:
-        """All cells in their order, which is that of the sweep's runs."""
+        """Return all cells in order, which is the order of the sweep's runs."""
         return [self._cell(values) for values in product(*(getattr(self, axis) for axis in AXES))]
 
     def label(self, spec: RunSpec) -> str:
-        """A cell in a few words: rank, bits, and what else the grid varies."""
+        """Return a cell in a few words: rank, bits, and what else the grid varies."""
         named = {
             "ranks": f"r={spec.rank}",
             "bits": spec.bits,
@@ -77,12 +78,12 @@ class Grid:
         return " ".join(text for axis, text in named.items() if axis in {"ranks", "bits", *self.varied})
 
     def to_json(self) -> str:
-        """One line of JSON that `from_json` reads back to an equal grid."""
+        """Return one line of JSON that `from_json` parses to an equal grid."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Grid":
-        """Raises LearnerError on anything that is not a grid."""
+        """Parse a grid from JSON. Raises LearnerError on anything that is not a grid."""
         try:
             values = json.loads(text)
         except ValueError as error:
@@ -101,9 +102,9 @@ class Grid:
 
 
 def grid_from(base: RunSpec, values: Mapping[str, Any]) -> Grid:
-    """A grid from loosely typed values: lists, or texts such as `1,4,8`.
+    """Parse a grid from loosely typed values: lists, or texts such as `1,4,8`.
 
-    An axis that is left out has the base's value. Raises LearnerError that names every wrong value.
+    An omitted axis has the base's value. Raises LearnerError that names every invalid value.
     """
     unknown = sorted(set(values) - {*AXES, "alpha_per_rank"})
     if unknown:
@@ -130,7 +131,7 @@ def _axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tuple[An
 
 
 def _converted(base: RunSpec, field: str, given: Iterable[Any], problems: list[str]) -> tuple[Any, ...]:
-    """Each value as the run's field has it; what can't be one becomes a problem."""
+    """Convert each value to the type of the run's field; an invalid value is added to `problems`."""
     converted = []
     for value in given:
         try:
@@ -162,7 +163,7 @@ def _problems(grid: Grid) -> Iterator[str]:
 
 
 def _problems_of_cells(grid: Grid) -> Iterator[str]:
-    """Built directly, a grid may hold values that no run can have; each is named once."""
+    """Yield each invalid value once; a grid built directly may hold values that no run can have."""
     found: dict[str, None] = {}
     for values in product(*(getattr(grid, axis) for axis in AXES)):
         try:

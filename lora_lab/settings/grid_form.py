@@ -1,4 +1,4 @@
-"""The grid page's form: lists and addresses to a Grid and back, and the ready-made grids."""
+"""The Grid page's form: conversion of lists and addresses to a Grid and back, and the preset grids."""
 
 import re
 import shlex
@@ -28,10 +28,10 @@ AXIS_LABELS = {
     "learning_rates": "Learning rates",
     "seeds": "Seeds",
 }
-"""In the order of the form."""
+"""The axes in the order of the form."""
 
 RATE_STEPS = (1 / 4, 1.0, 4.0)
-"""A learning-rate sweep around the chosen one: wide enough to show on which side the best one lies."""
+"""Factors of a learning-rate sweep, wide enough to show on which side of the chosen rate the best one is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class GridPreset:
 
 @cache
 def grid_presets() -> tuple[GridPreset, ...]:
-    """The ready-made grids in order; the first one is what the page opens with."""
+    """Read the preset grids in order; the page opens with the first one."""
     problems: list[Problem] = []
     entries = read_list(PRESETS_FILE, kind="grid", problems=problems)
     made = tuple(
@@ -63,7 +63,10 @@ def grid_presets() -> tuple[GridPreset, ...]:
 
 
 def settled(grid: Grid) -> Grid:
-    """The same cells: ticked lists in the form's order, the first cell as base. Equal grids become equal."""
+    """Return the same cells with lists in the form's order and the first cell as base.
+
+    Equal grids become equal values.
+    """
     grid = replace(
         grid,
         bits=tuple(sorted(grid.bits, key=BITS.index)),
@@ -75,9 +78,9 @@ def settled(grid: Grid) -> Grid:
 
 
 def grid_of_address(query: Mapping[str, str]) -> Grid:
-    """The grid an address asks for: a preset, single fields over it, or the first preset.
+    """Parse the grid of an address: a preset, single fields over it, or the first preset.
 
-    An address that anyone may have typed is never an error: what can't be read is left at the preset's value.
+    An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value.
     """
     presets = grid_presets()
     grid = next((preset.grid for preset in presets if preset.id == query.get("preset")), presets[0].grid)
@@ -102,13 +105,13 @@ def _with(grid: Grid, name: str, text: str) -> Grid:
 
 
 def query_of_grid(grid: Grid) -> dict[str, str]:
-    """What of a grid differs from the first preset, as an address says it."""
+    """Return the query parameters in which a grid differs from the first preset."""
     usual = _texts(grid_presets()[0].grid)
     return {name: text for name, text in _texts(settled(grid)).items() if text != usual.get(name)}
 
 
 def address_of_grid(grid: Grid, **more: str) -> str:
-    """The page's address that opens with this grid, and what else it should show."""
+    """Build the page's address for this grid, with the other non-empty parameters."""
     query = urlencode(query_of_grid(grid) | {name: value for name, value in more.items() if value}, safe=",")
     return f"{GRID}?{query}" if query else GRID
 
@@ -120,12 +123,12 @@ def _texts(grid: Grid) -> dict[str, str]:
 
 
 def listed(values: tuple[Any, ...]) -> str:
-    """A list as a person would type it: `2, 8, 32`."""
+    """Format a list as a person would type it: `2, 8, 32`."""
     return ", ".join(typed(value) for value in values)
 
 
 def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
-    """The grid that the form shows. Raises LearnerError that names every list that is empty or wrong."""
+    """Parse the grid of the form. Raises LearnerError that names every empty or invalid list."""
     values = {name: form[name][0].strip() for name in BASE_NAMES if form.get(name)}
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
@@ -137,28 +140,28 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
             f"{', '.join(empty)}: nothing is chosen.", do_next="Give each at least one value; one is enough."
         )
     ratio = (form.get("alpha_per_rank") or [""])[0].strip()
-    # A box that is not ticked is not sent.
+    # Browsers don't send unticked checkboxes.
     base = spec_from({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
     return settled(grid_from(base, lists | ({"alpha_per_rank": ratio} if ratio else {})))
 
 
 def _parts(text: str) -> list[str]:
-    """Values between commas, semicolons or spaces."""
+    """Split at commas, semicolons or spaces."""
     return [part for part in re.split(r"[,;\s]+", text) if part]
 
 
 def rates_around(grid: Grid) -> tuple[float, ...]:
-    """Its learning rates, and some on both sides of each."""
+    """Return the grid's learning rates and a quarter and four times each, sorted."""
     return tuple(sorted({float(f"{rate * step:.2g}") for rate in grid.learning_rates for step in RATE_STEPS}))
 
 
 def with_rate_sweep(grid: Grid) -> Grid:
-    """The same grid with those learning rates. Raises LearnerError when it has too many cells then."""
+    """Return the same grid with those learning rates. Raises LearnerError above the cell limit."""
     return settled(replace(grid, learning_rates=rates_around(grid)))
 
 
 def command_of_grid(grid: Grid, *, data_file: str = "") -> str:
-    """The same grid on the command line; settings at their default are left out."""
+    """Format the grid as a command line; settings at their default are omitted."""
     words = ["python", "-m", "lora_lab", "sweep"]
     for axis in AXES:
         words += [f"--{axis.replace('_', '-')}", listed(getattr(grid, axis)).replace(" ", "")]

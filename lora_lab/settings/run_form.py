@@ -1,4 +1,4 @@
-"""The lab's form: fields and addresses to a RunSpec and back, and the presets."""
+"""The lab's form: conversion of fields and addresses to a RunSpec and back, and the presets."""
 
 import shlex
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from study.content.yaml_reader import Problem, read_list
 PRESETS_FILE = Path(__file__).with_name("presets.yaml")
 NAMES = tuple(field.name for field in fields(RunSpec))
 OTHER = "other"
-"""What a list calls a choice that is typed below it."""
+"""The value of a list's option that opens a text field below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Preset:
 
 @cache
 def presets() -> tuple[Preset, ...]:
-    """The presets in order; the first one is what the page opens with."""
+    """Read the presets in order; the page opens with the first one."""
     problems: list[Problem] = []
     entries = read_list(PRESETS_FILE, kind="preset", problems=problems)
     made = tuple(
@@ -47,9 +47,9 @@ def presets() -> tuple[Preset, ...]:
 
 
 def spec_of_address(query: Mapping[str, str]) -> RunSpec:
-    """The setting an address asks for: a preset, single fields over it, or the first preset.
+    """Parse the setting of an address: a preset, single fields over it, or the first preset.
 
-    An address that anyone may have typed is never an error: what can't be read is left at the preset's value.
+    An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value.
     """
     chosen = next((preset for preset in presets() if preset.id == query.get("preset")), presets()[0])
     values: dict[str, Any] = asdict(chosen.spec)
@@ -63,7 +63,7 @@ def spec_of_address(query: Mapping[str, str]) -> RunSpec:
 
 
 def address_of(spec: RunSpec, *, run_id: str = "") -> str:
-    """The page's address that opens with this setting; fields at the first preset's value are left out."""
+    """Build the page's address for this setting; fields at the first preset's value are omitted."""
     usual = asdict(presets()[0].spec)
     changed = {name: typed(value) for name, value in asdict(spec).items() if value != usual[name]}
     query = urlencode(changed | ({"run": run_id} if run_id else {}))
@@ -71,14 +71,14 @@ def address_of(spec: RunSpec, *, run_id: str = "") -> str:
 
 
 def typed(value: object) -> str:
-    """A setting's value as a person would type it, and exactly: 16 for 16.0."""
+    """Format a setting's value exactly, as a person would type it: 16 for 16.0."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
-    """The setting that the form shows. Raises LearnerError that names every field out of its limits."""
+    """Parse the setting of the form. Raises LearnerError that names every field out of its limits."""
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
@@ -91,7 +91,7 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
 
 
 def command_of(spec: RunSpec, *, data_file: str = "") -> str:
-    """The same run on the command line; settings at their default are left out."""
+    """Format the run as a command line; settings at their default are omitted."""
     words = ["python", "-m", "lora_lab", "train"]
     for field in fields(RunSpec):
         value = getattr(spec, field.name)

@@ -1,4 +1,4 @@
-"""The lab's pages as its row of links shows them: what a person does there, and the address."""
+"""The lab's pages as shown in its row of links: title and address."""
 
 from collections.abc import Sequence
 from urllib.parse import urlencode
@@ -31,17 +31,20 @@ SECTIONS = (
 
 
 def sections(path: str) -> Markup:
-    """The row of links, for the page at `path`."""
+    """Render the row of links, for the page at `path`."""
     return Markup(render("lora_lab/sections.html", sections=SECTIONS, path=path))
 
 
 def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:
-    """The Compare page with these runs, and a question that was asked there."""
+    """Build the address of the Compare page with these runs, and a question asked there."""
     query = ({"runs": ",".join(run_ids)} if run_ids else {}) | ({"ask": ask_id} if ask_id else {})
     return f"{COMPARE}?{urlencode(query, safe=',')}" if query else COMPARE
 
 
 def xray_address(**query: str) -> str:
-    """The X-ray page of a `run`, `with` a second one, at a `layer` and `matrix`; without what is empty."""
+    """Build the address of the X-ray page; empty parameters are omitted.
+
+    The parameters are a `run`, `with` a second one, a `layer` and a `matrix`.
+    """
     given = {name: value for name, value in query.items() if value}
     return f"{XRAY}?{urlencode(given)}" if given else XRAY

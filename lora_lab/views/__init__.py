@@ -1,1 +1,1 @@
-"""What the lab's pages show, as HTML and values, without Gradio."""
+"""The content of the lab's pages, as HTML and values, without Gradio."""

@@ -1,4 +1,4 @@
-"""Several runs beside each other: four overlaid charts, what their settings differ in, their answers."""
+"""Several runs side by side: four overlaid charts, the settings in which they differ, and their answers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LINE_COLOURS: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown"
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One run with the letter and colour that stand for it on the page."""
+    """One run with the letter and colour that identify it on the page."""
 
     letter: str
     colour: Colour
@@ -31,23 +31,23 @@ class Compared:
 
     @property
     def title(self) -> str:
-        """Its settings, short."""
+        """Its settings in short form."""
         return run_view.title_of(self.run.spec)
 
     @property
     def detail(self) -> str:
-        """What else tells it from others of the same title."""
+        """What distinguishes it from others of the same title."""
         return run_view.detail_of(self.run.spec)
 
     @property
     def css_colour(self) -> str:
-        """For the swatch beside its letter."""
+        """The colour of the swatch next to its letter."""
         return COLOURS[self.colour]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One measured quantity of all runs; the title is what it shows."""
+    """One measured quantity of all runs; the title states the finding."""
 
     name: str
     title: str
@@ -56,14 +56,14 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One row of the table of settings: a value for each run."""
+    """One row of the table of settings: one value per run."""
 
     name: str
     values: tuple[str, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether the runs disagree in it."""
+        """Whether the runs differ in it."""
         return len(set(self.values)) > 1
 
 
@@ -78,12 +78,12 @@ class Answered:
 
     @property
     def one_base(self) -> str | None:
-        """The base model's answer, where all runs have the same."""
+        """The base model's answer if it is the same for all runs, else None."""
         return self.base[0] if len(set(self.base)) == 1 else None
 
 
 def compared(lab: Lab, run_ids: Sequence[str]) -> list[Compared]:
-    """The runs of an address in its order: unknown ones, and those after the sixth, are left out."""
+    """Return the runs of an address in its order, without unknown ones and those after the sixth."""
     found: list[Compared] = []
     for run_id in dict.fromkeys(run_ids):
         try:
@@ -98,7 +98,7 @@ def compared(lab: Lab, run_ids: Sequence[str]) -> list[Compared]:
 
 
 def charts(runs: Sequence[Compared], *, narrow: bool) -> Iterator[Chart]:
-    """Loss, memory, gradient norm and speed over the steps."""
+    """Render loss, memory, gradient norm and speed over the steps."""
     measured = [item for item in runs if item.state.steps]
     if not measured:
         return
@@ -133,7 +133,7 @@ def _loss(item: Compared) -> Points:
 
 
 def _peak(item: Compared) -> Points:
-    """Of the run; of all runs together, where it shared its steps with others."""
+    """Return peaks in bytes of the run, or of all runs together if it shared its steps with others."""
     return run_view.points(item.state, "group_peak_bytes" if item.state.shared_by > 1 else "peak_bytes")
 
 
@@ -184,7 +184,7 @@ def _speed_title(runs: Sequence[Compared]) -> str:
 
 
 def settings(runs: Sequence[Compared]) -> list[Setting]:
-    """Every setting of the runs, and the device that ran them."""
+    """Return every setting of the runs, and the device that ran them."""
     columns = [dict(run_view.settings_of(item.run.spec)) for item in runs]
     rows = [Setting(name=name, values=tuple(column[name] for column in columns)) for name in columns[0]]
     rows.append(Setting(name="data", values=tuple(item.run.spec.data for item in runs)))
@@ -193,7 +193,7 @@ def settings(runs: Sequence[Compared]) -> list[Setting]:
 
 
 def results(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
-    """What came of the runs: measured, so differences are not marked."""
+    """Return the results of the runs; they are measured, so differences are not marked."""
     return [
         ("state", [item.state.status for item in runs]),
         ("held-out loss", [_held_out(item.state) for item in runs]),
@@ -222,7 +222,7 @@ def _device(state: RunState) -> str:
 
 
 def answers(runs: Sequence[Compared]) -> tuple[list[Compared], list[Answered]]:
-    """The first four runs that were asked after training, and the prompts that they have in common."""
+    """Return the first four runs with sample answers, and the prompts that they have in common."""
     beside = [item for item in runs if item.state.ended and item.run.samples()][:ANSWERS_BESIDE]
     asked = [{sample["prompt"]: sample for sample in item.run.samples()} for item in beside]
     if not asked:

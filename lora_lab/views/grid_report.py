@@ -1,4 +1,4 @@
-"""A sweep as files to keep: one HTML page that needs nothing else, and JSON. Its CSV is runs/table.py."""
+"""A sweep as files: one self-contained HTML page, and JSON. Its CSV is in runs/table.py."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from study.text.templates import render as render_template
 
 
 def sweep_json(sweep: Sweep, cells: Sequence[Cell]) -> str:
-    """The grid, every cell with its settings and measurements, and what the seeds support."""
+    """Return the grid, every cell with its settings and measurements, and the findings, as JSON."""
     content = {
         "sweep": sweep.sweep_id,
         "created_at": sweep.created_at,
@@ -35,7 +35,7 @@ def sweep_json(sweep: Sweep, cells: Sequence[Cell]) -> str:
 
 
 def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
-    """One HTML file: figures inlined, every cell, settings, device, versions, how findings are decided."""
+    """Render one HTML file: inlined figures, every cell, settings, device, versions, and the method."""
     arms = arms_of(cells)
     return render_template(
         "lora_lab/grid_report.html",
@@ -56,28 +56,28 @@ def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
 
 
 def figures_of(cells: Sequence[Cell]) -> list[tuple[Plot, Markup]]:
-    """Every plot of a grid with its picture, to stand in one file."""
+    """Render every plot of a grid for use in one file."""
     return [(plot, _drawn(plot, number)) for number, plot in enumerate(_all_plots(cells))]
 
 
 def devices_of(cells: Sequence[Cell]) -> list[str]:
-    """What the cells ran on."""
+    """Return the devices and compute types that the cells ran on."""
     return sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device})
 
 
 def versions_of(cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    """Libraries and their versions."""
+    """Return libraries and their versions."""
     return sorted({pair for cell in cells for pair in cell.versions})
 
 
 def _drawn(plot: Plot, number: int) -> Markup:
-    """With ids that no other figure of the page has, as planes have plots of one name."""
+    """Render with ids that are unique in the file, because planes share plot names."""
     named = replace(plot, name=f"{plot.name}-{number}")
     return Markup(render(named, "svg", on_page=True, titled=False).decode())
 
 
 def _all_plots(cells: Sequence[Cell]) -> list[Plot]:
-    """Those of every target set and variant; the front, which shows them all, once."""
+    """Return the plots of every target set and variant; the Pareto front, which covers them all, once."""
     arms = arms_of(cells)
     found: dict[tuple[str, str, str], Plot] = {}
     for plane in planes(arms):
@@ -87,7 +87,7 @@ def _all_plots(cells: Sequence[Cell]) -> list[Plot]:
 
 
 def settings_of(sweep: Sweep) -> list[tuple[str, str]]:
-    """Every setting: the lists of what was varied, and the single values of the rest."""
+    """Return every setting: lists of the varied ones, and single values of the rest."""
     grid = sweep.grid
     values: dict[str, Any] = asdict(grid.base)
     lists: dict[str, Sequence[Any]] = {

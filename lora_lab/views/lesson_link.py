@@ -1,4 +1,4 @@
-"""The lab's side of a lesson's Try: a preset as an address, as settings in words, and as a command."""
+"""The lab's side of a lesson's Try: a preset as an address, as readable settings and as a command."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,10 @@ from study.ports.activities import LabDoor
 
 
 def lab_door(preset: Mapping[str, Any]) -> LabDoor:
-    """The Lab page with this preset filled in. Raises LearnerError on one that is no run."""
+    """Build a link to the Lab page with this preset filled in.
+
+    Raises LearnerError when the preset is not a valid run.
+    """
     spec = spec_from(preset)
     words = dict(settings_of(spec))
     names = {name: SETTING_NAMES.get(name, name.replace("_", " ")) for name in preset}

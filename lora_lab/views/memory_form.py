@@ -59,14 +59,14 @@ DEFAULTS = {
 
 
 def models() -> list[ModelShape]:
-    """What the model list offers, smallest first."""
+    """Return the models that the page offers, smallest first."""
     return [shape for shape in catalogue().values() if shape.model_type in FAMILIES]
 
 
 def fields_of(given: Mapping[str, str]) -> dict[str, str]:
-    """A whole form: what was given where it is one of the choices, else the default.
+    """Return a complete form: each given value if it is one of the choices, else the default.
 
-    Raises LearnerError on a number that is none, or out of its limits.
+    Raises LearnerError when a number is not a whole number or is outside its limits.
     """
     fields = DEFAULTS | {name: value for name, value in given.items() if name in DEFAULTS and value}
     for name, choices in CHOICES.items():
@@ -89,7 +89,10 @@ def _problem(name: str, text: str) -> str:
 
 
 def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The same question as a line of `python -m lora_lab memory --jsonl`."""
+    """Return the same question as a line of `python -m lora_lab memory --jsonl`.
+
+    Raises LearnerError when full fine-tuning is combined with weights in 4 or 8 bits.
+    """
     bits, full = fields["bits"], fields["method"] == "full"
     quant = bits.removesuffix("-dq") if bits not in ("bf16", "fp32") else None
     record: dict[str, Any] = {

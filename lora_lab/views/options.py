@@ -1,4 +1,4 @@
-"""What the forms of the lab offer: models and data sets."""
+"""The options of the lab's forms: models and data sets."""
 
 from typing import TypedDict
 
@@ -17,14 +17,14 @@ HUB_MODELS = (
 
 
 class DataChoices(TypedDict):
-    """For `lora_lab/data.html`."""
+    """The variables of `lora_lab/data.html`."""
 
     choices: list[tuple[str, str]]
     chosen: str
 
 
 def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Groups of the model list; `model` is in it, whatever it is."""
+    """Return the groups of the model list; `model` is always included."""
     here = [
         (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (comes with the app)"),
         (TINY_MODEL, "tiny random model (untrained, instant)"),
@@ -36,7 +36,7 @@ def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def data_choices(uploads: Uploads, chosen: str) -> DataChoices:
-    """The app's cards, then what the learner brought, newest first."""
+    """Return the app's cards, then the learner's uploads, newest first."""
     own = uploads.find(OWN_DATA)
     choices = [(OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")]
     return {"choices": choices + uploads.labels(), "chosen": OWN_DATA if chosen == own.digest else chosen}

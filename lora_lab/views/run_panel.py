@@ -1,4 +1,4 @@
-"""The Lab page's run panel and list of runs, in pieces that a poll can replace one by one."""
+"""The Lab page's run panel and list of runs, in parts that a poll can replace one by one."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ PANELS_KEPT = 100
 
 
 class RunPanel:
-    """Made from folders; what has not changed since the last look is not rendered again."""
+    """The run panel and the list of runs, rendered from the run folders at every request."""
 
     def __init__(self, lab: Lab, predictions: Predictions) -> None:
         self._lab = lab
@@ -32,7 +32,7 @@ class RunPanel:
         self._rendered: OrderedDict[tuple[Any, ...], tuple[tuple[Any, ...], dict[str, str]]] = OrderedDict()
 
     def run_of(self, query: Mapping[str, str]) -> RunFolder | None:
-        """The run in the address; else the one being worked on; else the newest."""
+        """Return the run in the address; else the one in progress; else the newest."""
         wanted = query.get("run") or self._lab.engine.current()
         if wanted:
             try:
@@ -42,22 +42,22 @@ class RunPanel:
         return next(iter(self._lab.runs()), None)
 
     def ahead(self, run: RunFolder) -> int:
-        """Runs that come before this one; 0 when it is being worked on."""
+        """Return the number of runs queued before this one; 0 when it is in progress."""
         waiting = self._lab.engine.waiting()
         if run.run_id not in waiting:
             return 0
         return waiting.index(run.run_id) + (1 if self._lab.engine.current() else 0)
 
     def latest_ended(self) -> str:
-        """Id of the newest run that has ended: when it changes, plots have new points."""
+        """Return the id of the newest run that has ended: when it changes, plots have new points."""
         return next((run.run_id for run in self._lab.runs() if self._lab.state(run).ended), "none")
 
     def parts(
         self, run: RunFolder | None, visit: Visit, *, narrow: bool, whole: bool = False
     ) -> dict[str, str]:
-        """The panel in pieces, so that a poll replaces what has changed and no button under a finger.
+        """Render the panel in parts, so a poll replaces only what changed and no button during a click.
 
-        `whole` shows all steps, whatever part the address names.
+        `whole` shows all steps, whatever range the address names.
         """
         if run is None:
             empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), "")
@@ -135,7 +135,7 @@ class RunPanel:
         return {name: _render_part(name, values) for name in SETTLED_PARTS}
 
     def list_part(self, shown: str) -> str:
-        """The newest runs, the one with the id `shown` marked."""
+        """Render the newest runs, with the one whose id is `shown` marked."""
         runs = self._lab.runs()[:RUNS_SHOWN]
         states = [self._lab.state(run) for run in runs]
         adapters = [run.adapter_path.is_dir() for run in runs]
@@ -175,7 +175,7 @@ def _render_part(name: str, values: Mapping[str, Any]) -> str:
 
 
 def last_run(lab: Lab) -> str | None:
-    """One line about the newest finished run, for Today."""
+    """Render one line about the newest finished run, for the Today page."""
     for run in lab.runs():
         state = lab.state(run)
         if state.ended and state.loss_after is not None:
@@ -189,7 +189,7 @@ def last_run(lab: Lab) -> str | None:
 
 
 def window_of(query: Mapping[str, str]) -> run_view.Window | None:
-    """The part of the steps that an address names; None for all of them."""
+    """Parse the range of steps that an address names; None for all of them."""
     first, last = query.get("from", ""), query.get("to", "")
     if first.isdecimal() and last.isdecimal() and int(first) < int(last):
         return float(first), float(last)

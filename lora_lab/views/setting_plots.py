@@ -17,7 +17,7 @@ from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 
 
 def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
-    """Parameters by rank, memory by rank, memory by bit width."""
+    """Yield the plots of parameters by rank, memory by rank and memory by bit width."""
     measured = lab.measured()
     row = found.row if found.row_is_known else None
     by_rank = comparable(measured, found.spec, free="rank", row=row)
@@ -28,13 +28,13 @@ def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
 
 
 def drawn(plot: Plot, *, narrow: bool) -> Markup:
-    """A plot to stand in the page, without the title that the page gives it."""
+    """Render a plot for a page, without its title, because the page shows the title itself."""
     width = NARROW_INCHES if narrow else WIDE_INCHES
     return Markup(render(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
 
 
 def first_chart() -> str:
-    """What a newcomer sees before anything has run: exact counts of the embedded model."""
+    """Render what a newcomer sees before anything has run: exact counts of the embedded model."""
     spec = RunSpec()
     plot = parameters_by_rank(find_shape(spec.model), spec)
     wide, narrow = (

@@ -1,4 +1,4 @@
-"""A sweep as its page shows it: the map that fills in, and a table that filters and sorts."""
+"""A sweep as its page shows it: the map that fills in, and a table with filters and sorting."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from lora_lab.spec import BITS
 FILTERS = ("bits", "rank", "status")
 SORTS = ("queue", "loss", "peak", "seconds")
 CHOICE_NAMES = (*(f"show_{name}" for name in FILTERS), "sort")
-"""What an address says of filters and order."""
+"""The query parameters of filters and sort order."""
 
 UNIT_WORDS = {
     "ranks": "rank",
@@ -31,19 +31,19 @@ UNIT_WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """One row of the table."""
 
     number: int
-    """The cell's place in the grid, from 1."""
+    """The cell's position in the grid, from 1."""
 
     cell: Cell
     place: int | None
-    """How many runs wait before it; None when it does not wait."""
+    """The number of runs queued before it; None when it isn't waiting."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which rows a reader wants to see, and in which order. Comes from the address."""
+    """The rows that a reader selected, and their order; parsed from the address."""
 
     bits: frozenset[str] = frozenset()
     rank: frozenset[str] = frozenset()
@@ -53,38 +53,38 @@ class Choice:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Choice":
-        """Unknown words are passed over."""
+        """Parse the query; unknown words are skipped."""
         shown = {name: frozenset(filter(None, query.get(f"show_{name}", "").split(","))) for name in FILTERS}
         sort = query.get("sort", "").removeprefix("-")
         falling = query.get("sort", "").startswith("-")
         return cls(**shown, sort=sort if sort in SORTS else "queue", falling=falling)
 
     def query(self) -> dict[str, str]:
-        """As an address says it; what is usual is left out."""
+        """Return the query parameters, without those at their default."""
         words = {f"show_{name}": ",".join(sorted(getattr(self, name))) for name in FILTERS}
         if self.sort != "queue":
             words["sort"] = ("-" if self.falling else "") + self.sort
         return {name: text for name, text in words.items() if text}
 
     def toggled(self, name: str, value: str) -> "Choice":
-        """With one value more, or one less; an unknown name changes nothing."""
+        """Return the filter with one value added or removed; an unknown name changes nothing."""
         if name not in FILTERS:
             return self
         return Choice(**(vars(self) | {name: getattr(self, name) ^ {value}}))
 
     def sorted_by(self, sort: str) -> "Choice":
-        """Rising; falling when it was rising already."""
+        """Return the filter sorted ascending by `sort`; descending if it was ascending already."""
         again = sort == self.sort and not self.falling
         return Choice(**(vars(self) | {"sort": sort if sort in SORTS else "queue", "falling": again}))
 
     def shows(self, cell: Cell) -> bool:
-        """Whether the cell passes every filter; an empty one lets all pass."""
+        """Return whether the cell passes every filter; an empty filter passes all."""
         values = {"bits": cell.spec.bits, "rank": str(cell.spec.rank), "status": cell.status}
         return all(value in (getattr(self, name) or {value}) for name, value in values.items())
 
 
 def rows_of(cells: Sequence[Cell], waiting: Sequence[str], choice: Choice) -> list[Row]:
-    """The rows that were asked for. Unmeasured values go last, whichever way the rest is sorted."""
+    """Return the selected rows; unmeasured values go last in either sort direction."""
     places = {run_id: place for place, run_id in enumerate(waiting)}
     rows = [
         Row(number=number, cell=cell, place=places.get(cell.run_id))
@@ -100,14 +100,14 @@ def rows_of(cells: Sequence[Cell], waiting: Sequence[str], choice: Choice) -> li
 
 
 def _as_the_queue_goes(row: Row) -> tuple[int, int]:
-    """What runs, then what waits in its order, then what has ended in the order of the grid."""
+    """Order running cells first, then waiting ones by queue position, then ended ones by grid position."""
     if row.cell.status == "running":
         return 0, row.number
     return (1, row.place) if row.place is not None else (2, row.number)
 
 
 def choices(cells: Sequence[Cell]) -> dict[str, list[str]]:
-    """For each filter the values that occur, where there is more than one."""
+    """Return for each filter the values that occur, if there is more than one."""
     found: dict[str, list[str]] = {
         "bits": [bits for bits in BITS if any(cell.spec.bits == bits for cell in cells)],
         "rank": [str(rank) for rank in sorted({cell.spec.rank for cell in cells})],
@@ -131,14 +131,14 @@ class MapTile:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveMap:
-    """Held-out losses as they come in."""
+    """Held-out losses as they arrive."""
 
     ranks: tuple[int, ...]
     rows: tuple[tuple[str, tuple[MapTile, ...]], ...]
 
 
 def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
-    """Of one target set and variant."""
+    """Build the map of one target set and variant."""
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {(arm.setting.bits, arm.setting.rank): arm for arm in at_best_rate(arms_of(here))}
     losses = [arm.mean_loss for arm in best.values() if arm.mean_loss is not None]
@@ -183,7 +183,7 @@ class Peaks:
 
 
 def peaks_of(found: GridEstimate) -> Peaks:
-    """Over seeds, target sets, variants and learning rates."""
+    """Return the maximum over seeds, target sets, variants and learning rates."""
     peaks: dict[tuple[str, int], int] = {}
     for cell in found.cells:
         key = (cell.spec.bits, cell.spec.rank)
@@ -198,7 +198,7 @@ def peaks_of(found: GridEstimate) -> Peaks:
 
 
 def factors_of(grid: Grid) -> str:
-    """`3 ranks × 2 bit widths`: what the number of cells is a product of; empty for one cell."""
+    """Return the factors of the number of cells, `3 ranks × 2 bit widths`; empty for one cell."""
     numbers = ((axis, len(getattr(grid, axis))) for axis in reversed(AXES))
     return " × ".join(f"{number} {_plural(UNIT_WORDS[axis])}" for axis, number in numbers if number > 1)
 
@@ -208,7 +208,7 @@ def _plural(words: str) -> str:
 
 
 def title_of(grid: Grid, model: str) -> str:
-    """`r 2, 8, 32 × nf4-dq, bf16 on smollm2-135m`."""
+    """Return `r 2, 8, 32 × nf4-dq, bf16 on smollm2-135m`."""
     shown = [f"r {', '.join(map(str, grid.ranks))}", ", ".join(grid.bits)]
     for axis in ("targets", "variants", "learning_rates"):
         values: tuple[Any, ...] = getattr(grid, axis)

@@ -1,4 +1,4 @@
-"""What a model sees of a data set: the first examples as tokens, all lengths, what truncation takes."""
+"""Preview of a tokenized data set: the first examples as tokens, all lengths, the effect of truncation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from lora_lab.spec import RunSpec
 from study.plots.axis import nice_ticks
 
 SHOWN_TOKENS = 160
-"""Of one example on the page; the rest is counted."""
+"""Tokens per example on the page; the rest is only counted."""
 
 BINS = 16
 HEIGHT, EDGE, TOP, BELOW = 190, 44, 26, 44
@@ -25,7 +25,7 @@ Kind = Literal["masked", "trained", "cut"]
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """One token as text, and what the loss makes of it."""
+    """One token as text, with its role in the loss."""
 
     text: str
     kind: Kind
@@ -33,7 +33,7 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One data set, one tokenizer, one length."""
+    """The preview for one data set, one tokenizer and one maximum length."""
 
     examples: tuple[tuple[Token, ...], ...]
     histogram: Markup
@@ -44,14 +44,14 @@ class Seen:
     """Examples that lose the end of their answer."""
 
     dropped: int
-    """Of these, the ones that keep no answer token and are left out."""
+    """The ones among `cut` that keep no answer token and are left out."""
 
     answer_percent: float
-    """Share of all tokens that the loss is computed on."""
+    """Share of all tokens on which the loss is computed."""
 
 
 def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> Seen | None:
-    """None until a worker has tokenized this data for this model."""
+    """Build the preview; None until a worker has tokenized this data for this model."""
     lengths, examples = home.lengths(spec.model, digest), home.read_examples(spec.model, digest)
     if not lengths or not examples:
         return None
@@ -70,7 +70,7 @@ def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> 
 
 
 def as_tokens(example: ReadExample, limit: int) -> tuple[Token, ...]:
-    """Every token of an example with what the loss makes of it."""
+    """Return every token of an example, marked as masked, trained or cut."""
     prompt_tokens = len(example.pieces) - example.answer_tokens
     return tuple(
         Token(text=piece, kind="cut" if at >= limit else "masked" if at < prompt_tokens else "trained")
@@ -79,14 +79,14 @@ def as_tokens(example: ReadExample, limit: int) -> tuple[Token, ...]:
 
 
 def bins(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Upper bound (included) and number of examples of each bin; bounds are round, the first starts at 1."""
+    """Return upper bound (inclusive) and count of each bin; bounds are round, the first bin starts at 1."""
     step = next(size for size in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if size * BINS >= max(lengths))
     uppers = range(step, max(lengths) + step, step)
     return [(upper, sum(upper - step < length <= upper for length in lengths)) for upper in uppers]
 
 
 def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
-    """Examples by length; bars that lie over the limit are paler, and a line names it."""
+    """Render examples by length; bars above the limit are paler, and a labelled line marks it."""
     counted = bins([min(length.tokens, 1000 * BINS) for length in lengths])
     last, most = counted[-1][0], max(count for _, count in counted)
     step = counted[0][0]

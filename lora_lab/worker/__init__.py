@@ -1,4 +1,4 @@
-"""The only place that imports torch."""
+"""The worker processes, and the only package that imports torch."""
 
 import os
 

@@ -54,7 +54,7 @@ WARM_BITS: Bits = "nf4-dq"
 
 
 def main() -> int:
-    """Exit status: 0 the run ended well or none came, 1 it failed and said so."""
+    """Return the exit status: 0 the run ended well or none came, 1 it failed and reported it."""
     options = _options()
     quiet_libraries()
     if options.memory_limit_bytes:
@@ -115,7 +115,7 @@ def _limit_memory(limit_bytes: int) -> None:
 
 
 def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> int:
-    """Load `model` while nobody waits, then do the jobs that standard input names until it closes."""
+    """Load `model` while idle, then do the jobs that standard input names until it closes."""
     answers = Answers()
     orders = Orders()
     session = None
@@ -127,13 +127,13 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
     except LearnerError as error:
         home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
     bench = Workbench(models_dir, session)
-    del session  # the workbench alone decides how long the base is kept
+    del session  # the cache alone decides how long the base stays loaded
     well = True
     while job := orders.next():
         try:
             well = _do(job, home, models_dir, bench, orders)
         except Exception:
-            # The outermost frame: the engine turns an exit without an ending into a failed run.
+            # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
             return 2
         answers.done()
@@ -141,7 +141,7 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
 
 
 def _do(job: list[RunFolder], home: LabHome, models_dir: Path, bench: Workbench, orders: "Orders") -> bool:
-    """A run, or several that may go side by side; True unless one failed."""
+    """Do one run, or several that may train side by side; return True unless one failed."""
     _log_into(job[0])
     if len(job) == 1:
         return execute(job[0], home, models_dir, bench=bench, app_is_gone=orders.closed)
@@ -149,7 +149,7 @@ def _do(job: list[RunFolder], home: LabHome, models_dir: Path, bench: Workbench,
 
 
 def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Session:
-    """Load the default model and take one step with it, so that a run's first step is an ordinary one."""
+    """Load the default model and warm it up with one step, so a run's first step is an ordinary one."""
 
     def report(progress: Progress) -> None:
         values = asdict(progress)
@@ -165,12 +165,12 @@ def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Sessi
 
 
 def _say_ready(home: LabHome, machine: Machine) -> None:
-    """With the device, whose number type every prediction on the page needs."""
+    """Write the ready state with the device, whose number type every prediction on the page needs."""
     home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=machine.description)
 
 
 def _warm_up(session: Session, home: LabHome) -> None:
-    """One forward and backward pass on a throw-away adapter."""
+    """Run one forward and backward pass on a temporary adapter."""
     dataset = own_dataset()
     encoded = [encode(session.tokenizer, example) for example in dataset.train]
     keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
@@ -183,7 +183,7 @@ def _warm_up(session: Session, home: LabHome) -> None:
 
 
 class Orders:
-    """Lines on standard input, read by a thread so that its end is noticed in the middle of a run."""
+    """Jobs from standard input, read by a thread that notices its end even during a run."""
 
     def __init__(self) -> None:
         self._lines: SimpleQueue[str] = SimpleQueue()
@@ -191,12 +191,12 @@ class Orders:
         threading.Thread(target=self._read, daemon=True).start()
 
     def next(self) -> list[RunFolder]:
-        """The next job's runs; none once the app went away: then no further job is begun."""
+        """Return the next job's runs; empty once the app is gone, so no further job is started."""
         line = self._lines.get()
         return [RunFolder(Path(name)) for name in line.split("\t")] if line and not self.closed() else []
 
     def closed(self) -> bool:
-        """Whether the app that started this process is gone."""
+        """Return whether the app that started this process is gone."""
         return self._closed.is_set()
 
     def _read(self) -> None:
@@ -207,20 +207,20 @@ class Orders:
 
 
 class Answers:
-    """Standard output as the app reads it. What anything here prints goes where standard error goes."""
+    """The app's end of standard output. Other output of this process goes to standard error."""
 
     def __init__(self) -> None:
         self._descriptor = os.dup(1)
         os.dup2(2, 1)
 
     def done(self) -> None:
-        """The job's last event is written."""
+        """Tell the app that the job's last event is written."""
         with contextlib.suppress(OSError):  # the app is gone; `Orders` notices
             os.write(self._descriptor, DONE)
 
 
 def _log_into(run: RunFolder) -> None:
-    """From here on everything this process prints belongs to the run."""
+    """Redirect everything that this process prints from here on to the run's log."""
     descriptor = os.open(run.path / "stdout.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(descriptor, stream)

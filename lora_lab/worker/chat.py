@@ -1,10 +1,10 @@
-"""Chat with a base model and adapters on it: all answer the same prompt, each a token at a time in turn.
+"""Chat with a base model and adapters on it: all answer the same prompt, one token each per round.
 
 A question is a line as worker/inspect/json_lines.py reads it:
 
     {"job": "7", "runs": ["/path/to/run"], "prompt": "...", "seed": 0, "temperature": 0.0}
 
-and what there is so far is `{"job", "doing"}` while a model is loaded and `{"job", "texts": {"base": "...",
+and the messages so far are `{"job", "doing"}` while a model is loaded and `{"job", "texts": {"base": "...",
 run id: "..."}}` while it answers.
 """
 
@@ -35,14 +35,14 @@ from lora_lab.worker.training.session import Session, find_machine, open_session
 from study.base.errors import LearnerError
 
 DENSE_SHARE = 0.25
-"""Of the free memory: below that, weights are decoded once and not for every token."""
+"""The share of free memory below which weights are decoded once and not for every token."""
 
 Wanted = tuple[str, Bits, ComputeType]
 """A base model, its bit width, and the number type to compute in."""
 
 
 def serve_chat(models_dir: Path) -> None:
-    """Answer until standard input closes."""
+    """Answer questions until standard input closes."""
     model = ChatModel(models_dir)
 
     def answer(ask: dict[str, Any], say: Say, is_stopped: Callable[[], bool]) -> End:
@@ -59,10 +59,10 @@ def serve_chat(models_dir: Path) -> None:
 
 @dataclass
 class Arm:
-    """One answer in the making."""
+    """One model's answer in progress, with its KV cache."""
 
     name: str
-    ids: Tensor  # (1, new) what the model has not seen yet
+    ids: Tensor  # (1, new) tokens that the model has not processed yet
     cache: DynamicCache
     dice: torch.Generator
     tokens: list[int]
@@ -70,7 +70,7 @@ class Arm:
 
 
 class ChatModel:
-    """A base model that stays loaded between questions, and the adapters that were asked for."""
+    """A base model that stays loaded between questions, with the adapters of the runs asked so far."""
 
     def __init__(self, models_dir: Path) -> None:
         self._models_dir = models_dir
@@ -79,7 +79,7 @@ class ChatModel:
         self._model: PeftModel | None = None
 
     def arms(self, runs: list[RunFolder], say: Say) -> list[str]:
-        """Load what is missing; names of the arms that will answer, the base first."""
+        """Load what is missing; return the names of the arms that will answer, the base first."""
         spec = runs[0].spec
         wanted = (spec.model, spec.bits, spec.compute_dtype)
         if any((run.spec.model, run.spec.bits) != wanted[:2] for run in runs):
@@ -100,7 +100,7 @@ class ChatModel:
         machine = find_machine(compute)
         session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
         decode_once(session.base, machine.compute_dtype)
-        keep_row_scales(session.base)  # where the memory did not allow it
+        keep_row_scales(session.base)  # for layers that stayed quantized for lack of memory
         return session
 
     def _attach(self, run: RunFolder, say: Say) -> None:
@@ -122,7 +122,7 @@ class ChatModel:
 
     @cached_property
     def _cache_name(self) -> str:
-        """What this version of transformers calls the cache it is given."""
+        """The keyword for the KV cache in this version of transformers."""
         assert self._session is not None
         given = inspect.signature(self._session.base.forward).parameters
         return "cache" if "cache" in given else "past_key_values"
@@ -131,7 +131,7 @@ class ChatModel:
     def answers(
         self, arms: list[str], prompt: str, *, seed: int, temperature: float
     ) -> Iterator[dict[str, str]]:
-        """Each arm's text after every round of one token each. Temperature 0 takes the likeliest token."""
+        """Yield each arm's text after every round of one token each. Temperature 0 is greedy."""
         assert self._session is not None
         assert self._model is not None
         self._model.eval()
@@ -177,7 +177,7 @@ class ChatModel:
 
 
 def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Plain layers in the place of quantized ones, where the memory allows: an answer decodes them once."""
+    """Replace quantized layers by plain ones, where the memory allows, so an answer decodes them once."""
     quantized = [
         (name, layer)
         for name, layer in model.named_modules()

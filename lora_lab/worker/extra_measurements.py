@@ -1,6 +1,6 @@
-"""Measures on a finished run's adapter: losses on general questions, and what three ways of merging cost.
+"""Extra measurements on a finished run's adapter: losses on general questions, and the error of three merges.
 
-All in fp32 on the CPU, on the numbers that the run's bits keep, so that only what is asked about differs.
+Everything runs in fp32 on the CPU, on the numbers that the run's bits keep.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ FOUR_BIT: frozenset[Bits] = frozenset({"nf4", "nf4-dq", "fp4"})
 
 
 def measure(run: RunFolder, models_dir: Path) -> bool:
-    """Write a run's measurements, or why there are none. True when they are there."""
+    """Write a run's measurements, or why they failed. Return True when they are written."""
     try:
         values = _values(run, models_dir)
     except (LearnerError, OSError, MemoryError, RuntimeError, ValueError) as error:
@@ -71,7 +71,7 @@ def _values(run: RunFolder, models_dir: Path) -> dict[str, float]:
 
 
 def _ways(bits: Bits) -> dict[str, Callable[[Tensor], Tensor]]:
-    """How a merged weight can be stored: as it is, in 16 bits, or in the 4 bits that the base had."""
+    """List how a merged weight can be stored: in fp32, in 16 bits, or in the 4 bits that the base had."""
     ways: dict[str, Callable[[Tensor], Tensor]] = {"decoded": _kept, "bf16": _in_bf16}
     return ways | ({"requantized": partial(_in_4_bits, bits=bits)} if bits in FOUR_BIT else {})
 
@@ -96,7 +96,7 @@ def _in_4_bits(weight: Tensor, bits: Bits) -> Tensor:
 def _against(
     way: str, model: nn.Module, asked: Sequence[Encoded], kept: Sequence[Encoded], expected: Tensor
 ) -> dict[str, float]:
-    """How far a merged model is from the adapter on its base."""
+    """Measure how far a merged model is from the adapter on its base."""
     error = (_logits(model, asked) - expected).norm() / expected.norm()
     return {f"{way}_error": float(error), f"{way}_loss": _loss(model, kept)}
 
@@ -106,10 +106,10 @@ def _loss(model: nn.Module, examples: Sequence[Encoded]) -> float:
 
 
 def _logits(model: nn.Module, examples: Sequence[Encoded]) -> Tensor:
-    """Next-token scores of each example by itself, one after the other (tokens, vocab)."""
+    """Return next-token logits of each example by itself, one after the other: (tokens, vocab)."""
     rows = [model(input_ids=torch.tensor([each.ids]), use_cache=False).logits[0] for each in examples]
     return torch.cat(rows).float()
 
 
 def _silent(progress: Progress) -> None:
-    """Nobody waits for this step by step."""
+    """Ignore progress."""

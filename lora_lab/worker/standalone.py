@@ -50,7 +50,7 @@ Example = tuple[list[int], int]  # token ids, and how many of the last ones are 
 
 
 def load_model(source: str) -> Any:
-    """The frozen base: linear layers in BITS, norms and the sum that runs through the layers in fp32."""
+    """Load the frozen base: linear layers in BITS, norms and the residual stream in fp32."""
     options: dict[str, Any] = {
         "dtype": {"bf16": torch.bfloat16, "fp32": torch.float32}.get(BITS, COMPUTE_DTYPE)
     }
@@ -90,7 +90,7 @@ def load_model(source: str) -> Any:
 
 
 def into_hqq(model: Any) -> None:
-    """Every linear layer except the head in HQQ codes; 64 weights share a scale and a zero point."""
+    """Quantize every linear layer except the head with HQQ; 64 weights share a scale and a zero point."""
     from hqq.core.quantize import BaseQuantizeConfig, HQQLinear  # here: other bit widths do without it
 
     for name, layer in list(model.named_modules()):
@@ -102,7 +102,7 @@ def into_hqq(model: Any) -> None:
 
 
 def keep_row_scales(model: Any) -> None:
-    """PEFT's DoRA copies an int8 weight on a CPU, and bitsandbytes' copy is without its row scales."""
+    """Keep row scales: PEFT's DoRA copies an int8 weight on a CPU, and bitsandbytes' copy lacks them."""
     for layer in model.modules():
         if isinstance(layer, bnb.nn.Linear8bitLt):
             scales = layer.weight.SCB
@@ -115,12 +115,12 @@ def keep_row_scales(model: Any) -> None:
 
 
 def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """The embedding's output in fp32, so that the sum through the layers is."""
+    """Cast the embedding's output to fp32, so the residual stream is fp32."""
     return output.float()
 
 
 def adapted(model: Any) -> Any:
-    """A fresh adapter: A random from SEED, B zero; under DoRA the magnitudes are the rows' norms."""
+    """Add a fresh adapter: A random from SEED, B zero; under DoRA the magnitudes are the rows' norms."""
     torch.manual_seed(SEED)
     config = LoraConfig(
         r=RANK,
@@ -139,7 +139,7 @@ def adapted(model: Any) -> Any:
 
 
 def encode(tokenizer: Any, prompt: str, answer: str) -> Example:
-    """Prompt tokens, then the answer and the end-of-turn token, cut at SEQ_LEN_TOKENS."""
+    """Encode prompt tokens, then the answer and the end-of-turn token, cut at SEQ_LEN_TOKENS."""
     if tokenizer.chat_template:
         asked = tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
@@ -153,13 +153,13 @@ def encode(tokenizer: Any, prompt: str, answer: str) -> Example:
 
 
 def encoded(tokenizer: Any, pairs: list[tuple[str, str]]) -> list[Example]:
-    """All examples that keep some of their answer."""
+    """Encode all examples that keep some of their answer."""
     examples = [encode(tokenizer, prompt, answer) for prompt, answer in pairs]
     return [example for example in examples if example[1] > 0]
 
 
 def packed(examples: list[Example]) -> tuple[dict[str, Any], Tensor]:
-    """One row without padding, and the tokens to predict. Positions restart, which keeps examples apart."""
+    """Pack one row without padding; also return the targets. Positions restart, which separates examples."""
     ids: list[int] = []
     positions: list[int] = []
     labels: list[int] = []
@@ -180,7 +180,7 @@ def packed(examples: list[Example]) -> tuple[dict[str, Any], Tensor]:
 
 
 def answer_loss(model: nn.Module, examples: list[Example]) -> tuple[Tensor, int]:
-    """Mean loss over the answer tokens, and how many there are."""
+    """Compute the mean loss over the answer tokens, and their number."""
     row, targets = packed(examples)
     with autocast():
         logits = model(**row).logits[0]
@@ -188,12 +188,12 @@ def answer_loss(model: nn.Module, examples: list[Example]) -> tuple[Tensor, int]
 
 
 def autocast() -> AbstractContextManager[Any]:
-    """bf16 products under bf16; nothing under fp32."""
+    """Use bf16 products under bf16; nothing under fp32."""
     return nullcontext() if torch.float32 == COMPUTE_DTYPE else torch.autocast(DEVICE.type, COMPUTE_DTYPE)
 
 
 def batches(examples: list[Example]) -> list[list[Example]]:
-    """Seeded shuffles, one after another, cut into steps."""
+    """Plan the steps: seeded shuffles, one after another, cut into batches."""
     dice = random.Random(SEED)
     stream: list[int] = []
     while len(stream) < BATCH * STEPS:
@@ -204,7 +204,7 @@ def batches(examples: list[Example]) -> list[list[Example]]:
 
 
 def learning_rate_at(step: int) -> float:
-    """Linear warm-up over the first tenth, then linear decay."""
+    """Compute linear warm-up over the first tenth, then linear decay."""
     warmup = max(1, round(WARMUP_SHARE * STEPS))
     if step <= warmup:
         return LEARNING_RATE * step / warmup
@@ -212,7 +212,7 @@ def learning_rate_at(step: int) -> float:
 
 
 def optimizer_of(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW; its moments in 8 bits, and able to leave a full GPU, where OPTIMIZER says so."""
+    """Build AdamW; its moments are in 8 bits, and paged out of a full GPU, where OPTIMIZER says so."""
     if OPTIMIZER == "adamw":
         return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     paged = OPTIMIZER == "paged_adamw8bit" and DEVICE.type == "cuda"
@@ -223,7 +223,7 @@ def optimizer_of(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
 
 
 def train(model: nn.Module, examples: list[Example]) -> None:
-    """The loop of the run."""
+    """Run the training loop."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = optimizer_of(parameters)
     model.train()
@@ -241,7 +241,7 @@ def train(model: nn.Module, examples: list[Example]) -> None:
 
 @torch.no_grad()
 def held_out_loss(model: nn.Module, examples: list[Example]) -> float:
-    """Mean loss over all answer tokens of the held-out examples."""
+    """Compute the mean loss over all answer tokens of the held-out examples."""
     model.eval()
     total = tokens = 0.0
     for at in range(0, len(examples), EVALUATION_BATCH):

@@ -1,4 +1,4 @@
-"""What an X-ray's panels say beside their charts: what they can't show, and what an update amplifies."""
+"""Texts of an X-ray's panels: what the charts can't show, and what an update amplifies."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ CANNOT_FACTOR = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table: a value for each column, or a dash."""
+    """One row of the table: a value per column, or a dash."""
 
     name: str
     values: tuple[str, ...]
@@ -43,17 +43,17 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The paper's table 7 for this matrix, beside the published one."""
+    """The paper's table 7 for this matrix, next to the published one."""
 
     columns: tuple[tuple[str, str], ...]
-    """What a column is of, and `computed` or `published`."""
+    """Title of a column, and `computed` or `published`."""
 
     rows: tuple[Row, ...]
     source: str
 
 
 def amplification_table(columns: Sequence[tuple[str, Module]]) -> Table:
-    """One column for each run, then the published ones."""
+    """Build the table: one column per run, then the published ones."""
     printed = next(table for table in published_tables() if table.id == PUBLISHED)
     ours = [tuple(_amplification(module)) for _, module in columns]
     names = [name for name, _ in ours[0]]
@@ -89,7 +89,7 @@ def _number(value: float | None) -> str:
 
 
 def amplification_finding(module: Module, place: str) -> str:
-    """What the table shows for this matrix, in one sentence."""
+    """Return what the table shows for this matrix, in one sentence."""
     seen, factor = module.seen, module.amplification
     if seen is None or factor is None:
         return f"The update of {place} is zero, so it amplifies nothing."
@@ -103,7 +103,7 @@ def amplification_finding(module: Module, place: str) -> str:
 
 
 def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
-    """What the low-rank view leaves out, or how this variant scales; empty for plain LoRA."""
+    """Return what the low-rank view omits, or how this variant scales; empty for plain LoRA."""
     if module.whole is not None:
         numbers = (module.whole.norm, module.norm, module.whole.stable_rank)
         norm, low_rank, stable = (as_three_digits(number) for number in numbers)
@@ -127,7 +127,7 @@ def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
 
 
 def beside_note(xray: Xray) -> str:
-    """What was trained besides the updates."""
+    """Return which tensors were trained in addition to the low-rank updates."""
     if not xray.beside:
         return ""
     few = ", ".join(xray.beside[:3]) + (" and more" if len(xray.beside) > 3 else "")
@@ -137,7 +137,7 @@ def beside_note(xray: Xray) -> str:
 
 
 def overlap_finding(overlap: Overlap) -> str:
-    """What the map shows against the baseline, in one sentence."""
+    """Return what the map shows compared with the baseline, in one sentence."""
     if overlap.ends is None:
         return "One of the two updates is zero on this side: it has no directions yet."
     first, second = overlap.ends
@@ -151,7 +151,7 @@ def overlap_finding(overlap: Overlap) -> str:
 
 
 def same_start(one: RunSpec, other: RunSpec) -> str:
-    """Where both runs drew the same A at the start, that is most of their overlap."""
+    """Return a note if both runs started from the same A, which explains most of their overlap."""
     first, second = ((spec.model, spec.rank, spec.seed, spec.targets) for spec in (one, other))
     return (
         "Both runs have the same rank, seed and targets, and so started from the very same A: overlap of A's "
@@ -162,13 +162,13 @@ def same_start(one: RunSpec, other: RunSpec) -> str:
 
 
 def only_one_note(pair: Pair) -> str:
-    """Matrices that only one run adapts."""
+    """Return a note on matrices that only one run adapts."""
     return f"{len(pair.only_one)} matrices are adapted in only one of the runs." if pair.only_one else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A guess of how many directions carry 90 %, beside the median."""
+    """A predicted number of directions that carry 90 %, and the median measured."""
 
     guess: float
     result: float
@@ -176,23 +176,23 @@ class Judged:
 
     @property
     def right(self) -> bool:
-        """Within the factor that all guesses have."""
+        """Whether the prediction is within the factor that applies to all predictions."""
         return bool(self.result) and within_factor(self.guess, self.result)
 
     @property
     def factor(self) -> float:
-        """What counts as right."""
+        """The largest ratio that counts as right."""
         return FACTOR
 
 
 def judged(xray: Xray, guess: str) -> Judged | None:
-    """None where nothing that can be read was guessed; an address may hold anything."""
+    """Judge the prediction; None if it is unreadable, because an address may contain anything."""
     number = _directions(guess)
     return None if number is None else Judged(guess=number, result=xray.median_used, rank=xray.rank)
 
 
 def refuse_slip(written: str) -> None:
-    """Raises LearnerError on a guess that is no number of directions; none at all is fine."""
+    """Raise LearnerError when the prediction is not a valid number of directions; empty is valid."""
     if written.strip() and _directions(written) is None:
         raise LearnerError(
             f"A number of directions is above 0 and at most {RANK_LIMITS[1]}, got {written!r}.",

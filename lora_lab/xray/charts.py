@@ -11,7 +11,7 @@ from study.plots.plot import Cell, Plot
 
 FLAT_TILE = 22.0
 NUMBERS_SHOWN = 16
-"""Above so many columns only the tallest has its number."""
+"""With more columns than this, only the tallest has its number."""
 
 SIDE_WORDS: dict[Side, str] = {
     "A": "A's directions (as in the paper)",
@@ -23,12 +23,12 @@ CARRIED = f"{100 * SHARE:.0f} %"
 
 
 def short(kind: str) -> str:
-    """`q` for `self_attn.q_proj`: what a column has room for."""
+    """Return `q` for `self_attn.q_proj`, short enough for a column."""
     return kind.rsplit(".", 1)[-1].removesuffix("_proj") or kind
 
 
 def place_of(module: Module) -> str:
-    """`q_proj in layer 3`."""
+    """Return `q_proj in layer 3`."""
     own = module.kind.rsplit(".", 1)[-1]
     return f"{own} in layer {module.layer}" if module.layer.isdigit() else own
 
@@ -37,7 +37,7 @@ def place_of(module: Module) -> str:
 
 
 def spectrum(module: Module, conditions: str) -> Plot:
-    """The singular values of one update."""
+    """Plot the singular values of one update."""
     carried, rows = 0.0, []
     total = module.norm**2
     for number, value in enumerate(module.values, start=1):
@@ -84,7 +84,7 @@ def _spectrum_title(module: Module) -> str:
 
 
 def used_map(xray: Xray, conditions: str) -> Plot:
-    """How many directions carry 90 %, matrix by matrix."""
+    """Plot how many directions carry 90 %, matrix by matrix."""
     found = [module.used for module in xray.moved]
     title = "All updates are zero: nothing was learnt yet"
     if found:
@@ -106,7 +106,7 @@ def used_map(xray: Xray, conditions: str) -> Plot:
 
 
 def norm_map(xray: Xray, conditions: str) -> Plot:
-    """||dW|| / ||W||, matrix by matrix."""
+    """Plot ||dW|| / ||W||, matrix by matrix."""
     found = [module.relative_percent for module in xray.modules]
     largest = max(xray.modules, key=_relative)
     title = "No weight has changed: all updates are zero"
@@ -131,7 +131,7 @@ def norm_map(xray: Xray, conditions: str) -> Plot:
 
 
 def factor_map(xray: Xray, conditions: str) -> Plot:
-    """Amplification, matrix by matrix."""
+    """Plot amplification, matrix by matrix."""
     found = [factor for module in xray.modules if (factor := module.amplification)]
     title = "No directions are amplified: all updates are zero"
     if found:
@@ -179,7 +179,7 @@ def _map(
     words: Callable[[float], str],
     footnote: str,
 ) -> Plot:
-    """Layers down, matrices across."""
+    """Plot a heat map with layers down and matrices across."""
     known = [(module, at) for module in xray.modules if (at := value(module)) is not None]
     values = [at for _, at in known]
     highest = max(values, default=None)
@@ -218,7 +218,7 @@ def _map(
 
 
 def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[[float], str]) -> str:
-    """Medians by matrix: as many numbers as a listener can take."""
+    """Return medians by matrix, few enough numbers for a screen reader."""
     by_kind = {kind: [at for module, at in known if module.kind == kind] for kind in xray.kinds}
     told = ", ".join(f"{short(kind)} {words(median(found))}" for kind, found in by_kind.items() if found)
     return f"Medians: {told}." if told else ""
@@ -228,7 +228,7 @@ def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[
 
 
 def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plot, Plot]:
-    """phi(i, j) of the two runs, and of a drawn pair of random subspaces, on one scale."""
+    """Plot phi(i, j) of the two runs, and of a drawn pair of random subspaces, on one scale."""
     last = overlap.ends
     title = "There are no directions to compare on this side: an update is zero"
     if last:

@@ -1,10 +1,11 @@
-"""X-ray of an adapter: what each learnt update looks like inside, as worker/inspect/xray.py found it.
+"""X-ray of an adapter: the spectrum of each learnt update, as worker/inspect/xray.py measured it.
 
-    found = read_xray(inspection.found)
-    found.find(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
+    found = parse_xray(inspection.found)
+    found.find_module(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
 
-Measures on singular values s: `used` is the least k whose s_1² + ... + s_k² reach 90 % of the sum, which is
-the squared norm. The stable rank is that sum over s_1²: at most the rank, near 1 where one direction is all.
+Measures on singular values s: `used` is the least k for which s_1² + ... + s_k² reaches 90 % of the sum,
+which is the squared Frobenius norm. The stable rank is that sum over s_1²: at most the rank, near 1 if one
+direction dominates.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +18,10 @@ from typing import Any, Literal, get_args
 from lora_lab.runs.folder import RunFolder
 
 SHARE = 0.9
-"""Of the squared norm, for `used`."""
+"""The share of the squared norm that defines `used`."""
 
 KIND = "adapter"
-"""What the desk calls these inspections."""
+"""The kind of these inspections in the job queue."""
 
 Side = Literal["A", "B", "inputs", "outputs"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -29,13 +30,13 @@ NO_LAYER = "-"
 
 
 def order_of(run: RunFolder, beside: RunFolder | None = None) -> dict[str, str]:
-    """What the desk is asked for: one run, or two runs' overlap."""
+    """Build the inspection's order: one run, or two runs' overlap."""
     order = {"run": str(run.path.resolve())}
     return order | {"beside": str(beside.path.resolve())} if beside else order
 
 
 def directions_for(values: Sequence[float], share: float = SHARE) -> int:
-    """The least number of singular values that carry `share` of the sum of squares; 0 where all are zero."""
+    """Return the least number of singular values that carry `share` of the sum of squares; 0 if all are 0."""
     total, carried = sum(value * value for value in values), 0.0
     if total == 0:
         return 0
@@ -47,32 +48,32 @@ def directions_for(values: Sequence[float], share: float = SHARE) -> int:
 
 
 def stable_rank(values: Sequence[float]) -> float:
-    """||dW||² / s_1²: 1 where one direction is all, the rank where all are equally strong; 0 for zero."""
+    """Compute ||dW||² / s_1²: 1 if one direction dominates, the rank if all are equal; 0 for zero."""
     return sum(value * value for value in values) / values[0] ** 2 if values and values[0] else 0.0
 
 
 def stops(rank: int) -> tuple[int, ...]:
-    """Numbers of directions that an overlap is shown for: all small ones, then fewer, and the rank itself."""
+    """Return the numbers of directions to show an overlap for: all small ones, then fewer, and the rank."""
     return tuple(dict.fromkeys((*(stop for stop in ALWAYS_SHOWN if stop < rank), rank)))
 
 
 def expected_overlap(first: int, second: int, size: int) -> float:
-    """phi(i, j) of two independent random subspaces of R^d, on average: max(i, j) / d.
+    """Compute phi(i, j) of two independent random subspaces of R^d, on average: max(i, j) / d.
 
-    A random unit vector has i/d of its squared length in any space of i dimensions, so j of them have i j / d
-    together, and phi divides that by min(i, j).
+    A random unit vector has i/d of its squared length in any subspace of i dimensions, so j of them have
+    i j / d together, and phi divides that by min(i, j).
     """
     return max(first, second) / size
 
 
 def each_of(first: int, second: int) -> str:
-    """`4 and 16 directions`, `4 directions of each`."""
+    """Return `4 and 16 directions`, or `4 directions of each`."""
     return f"{first} directions of each" if first == second else f"{first} and {second} directions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """DoRA's whole change of a weight, magnitudes and all: not of low rank."""
+    """DoRA's whole change of a weight, magnitudes included: not of low rank."""
 
     norm: float
     used: int
@@ -81,17 +82,17 @@ class Whole:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """||Uᵀ W V|| with as many directions each: how much of W lies in them."""
+    """||Uᵀ W V|| for `directions` directions on each side: how much of W lies in them."""
 
     directions: int
     update: float
-    """The update's strongest."""
+    """In the update's strongest directions."""
 
     own: float
-    """W's own strongest."""
+    """In W's own strongest directions."""
 
     random: float
-    """A drawn pair of random subspaces."""
+    """In a drawn pair of random subspaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +104,14 @@ class Module:
     d_in: int
     rank: int
     values: tuple[float, ...]
-    """Singular values of the low-rank update, scale included, the largest first."""
+    """Singular values of the low-rank update, scale included, largest first."""
 
     weight_norm: float
     seen: Seen | None
     """None for an update of zero, which has no directions."""
 
     whole: Whole | None
-    """Of DoRA only."""
+    """Only for DoRA."""
 
     @property
     def layer(self) -> str:
@@ -119,23 +120,23 @@ class Module:
 
     @property
     def kind(self) -> str:
-        """What follows that number, such as `self_attn.q_proj`."""
+        """The part of the name after that number, such as `self_attn.q_proj`."""
         parts = self.name.split(".")
         return ".".join(parts[parts.index(self.layer) + 1 :]) if self.layer in parts else self.name
 
     @property
     def norm(self) -> float:
-        """||dW|| of the low-rank update, in Frobenius's norm."""
+        """||dW||, the Frobenius norm of the low-rank update."""
         return sqrt(sum(value * value for value in self.values))
 
     @property
     def change(self) -> float:
-        """Norm of all that was added to W; for DoRA with its magnitudes."""
+        """Norm of the whole change of W; for DoRA with its magnitudes."""
         return self.whole.norm if self.whole else self.norm
 
     @property
     def relative_percent(self) -> float:
-        """||dW|| / ||W||."""
+        """100 · ||dW|| / ||W||, in percent."""
         return 100 * self.change / self.weight_norm if self.weight_norm else 0.0
 
     @cached_property
@@ -145,17 +146,17 @@ class Module:
 
     @property
     def stable_rank(self) -> float:
-        """See `stable_rank`."""
+        """See `compute_stable_rank`."""
         return stable_rank(self.values)
 
     @property
     def is_zero(self) -> bool:
-        """Whether nothing was learnt here: B still is what it was at the start."""
+        """Whether nothing was learnt here: B still has its initial value."""
         return not self.values or self.values[0] == 0
 
     @property
     def amplification(self) -> float | None:
-        """||dW|| / ||Uᵀ W V|| (LoRA section 7.3): it adds so many times what W has in these directions."""
+        """||dW|| / ||Uᵀ W V|| (LoRA section 7.3): how many times W's part in these directions it adds."""
         return self.norm / self.seen.update if self.seen and self.seen.update else None
 
     @property
@@ -171,27 +172,27 @@ class Xray:
 
     method: str
     beside: tuple[str, ...]
-    """What was trained besides: copies of modules, biases."""
+    """What else was trained: copies of modules, biases."""
 
     modules: tuple[Module, ...]
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """In order."""
+        """The layers in order."""
         return tuple(dict.fromkeys(module.layer for module in self.modules))
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Matrices of a layer, in order."""
+        """The matrices of a layer, in order."""
         return tuple(dict.fromkeys(module.kind for module in self.modules))
 
     def find(self, layer: str, kind: str) -> Module:
-        """The one that is asked for; else the first of that kind, or the first of all."""
+        """Return the requested matrix; else the first of that kind, or the first of all."""
         same = [module for module in self.modules if module.kind == kind]
         return next((module for module in same if module.layer == layer), (same or self.modules)[0])
 
     def at(self, layer: str, kind: str) -> Module | None:
-        """The one that stands there, if there is one."""
+        """Return the matrix at this place, or None."""
         return self._places.get((layer, kind))
 
     @cached_property
@@ -200,39 +201,39 @@ class Xray:
 
     @property
     def moved(self) -> tuple[Module, ...]:
-        """Those whose update is not zero."""
+        """The matrices whose update is not zero."""
         return tuple(module for module in self.modules if not module.is_zero)
 
     @property
     def rank(self) -> int:
-        """The largest of any matrix."""
+        """The largest rank of any matrix."""
         return max(module.rank for module in self.modules)
 
     @property
     def median_used(self) -> float:
-        """Over the matrices that moved; 0 without any."""
+        """The median of `used` over the nonzero updates; 0 without any."""
         return median(module.used for module in self.moved) if self.moved else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """phi(i, j) of one matrix in two runs, on one side."""
+    """The subspace overlap phi(i, j) of one matrix in two runs, on one side."""
 
     side: Side
     size: int
-    """Dimensions of the space that the directions lie in: d_in or d_out."""
+    """Dimension of the space in which the directions lie: d_in or d_out."""
 
     firsts: tuple[int, ...]
     seconds: tuple[int, ...]
     phi: tuple[tuple[float | None, ...], ...]
-    """One row for each of `firsts`; None where an update has fewer directions."""
+    """One row per entry of `firsts`; None where an update has fewer directions."""
 
     random: tuple[tuple[float | None, ...], ...]
     """The same for a drawn pair of random subspaces."""
 
     @property
     def ends(self) -> tuple[int, int] | None:
-        """The most directions of each that there are; None where one has none."""
+        """The largest known numbers of directions, one per run; None if a run has no directions."""
         known = [
             (i, j)
             for i, row in zip(self.firsts, self.phi, strict=True)
@@ -243,17 +244,17 @@ class Overlap:
 
     @property
     def sizes(self) -> str:
-        """How many directions of each that is, in words."""
+        """`ends` in words."""
         return each_of(*(self.ends or (0, 0)))
 
     def at(self, first: int, second: int) -> float:
-        """One phi that there is."""
+        """Return one known phi."""
         value = self.phi[self.firsts.index(first)][self.seconds.index(second)]
         assert value is not None
         return value
 
     def random_at(self, first: int, second: int) -> float:
-        """The drawn pair's."""
+        """Return one known phi of the drawn random pair."""
         value = self.random[self.firsts.index(first)][self.seconds.index(second)]
         assert value is not None
         return value
@@ -265,15 +266,15 @@ class Pair:
 
     overlaps: Mapping[tuple[str, Side], Overlap]
     only_one: tuple[str, ...]
-    """Matrices that one of the runs does not adapt."""
+    """Matrices that only one of the runs adapts."""
 
     def of(self, name: str, side: Side) -> Overlap | None:
-        """None where the matrix is not adapted in both."""
+        """Return one matrix's overlap; None if it is not adapted in both runs."""
         return self.overlaps.get((name, side))
 
 
 def read_xray(found: Mapping[str, Any]) -> Xray:
-    """From a worker's answer."""
+    """Parse a worker's answer to an order of one run."""
     modules = tuple(
         Module(
             **{
@@ -289,7 +290,7 @@ def read_xray(found: Mapping[str, Any]) -> Xray:
 
 
 def read_pair(found: Mapping[str, Any]) -> Pair:
-    """From a worker's answer."""
+    """Parse a worker's answer to an order of two runs."""
     firsts, seconds = tuple(found["firsts"]), tuple(found["seconds"])
     overlaps: dict[tuple[str, Side], Overlap] = {}
     for values in found["modules"]:

@@ -1,4 +1,4 @@
-"""Where an X-ray stands: which runs, how far the worker is, what was found, and which matrix is looked at."""
+"""The X-ray page's service: its runs, the worker's progress, the results, and the selected matrix."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,18 +29,18 @@ LISTED = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """All that a page shows of one run, and of its overlap with a second one."""
+    """What the page shows of one run, and of its overlap with a second one."""
 
     run: RunFolder
     beside: RunFolder | None
     look: Inspection | None
-    """Of the run; None when nobody asked."""
+    """The inspection of the run; None before it is requested."""
 
     beside_look: Inspection | None
-    """Of the second run by itself."""
+    """The inspection of the second run alone."""
 
     pair_look: Inspection | None
-    """Of both runs' directions."""
+    """The inspection of both runs' directions."""
 
     layer: str
     kind: str
@@ -48,44 +48,44 @@ class Standing:
 
     @cached_property
     def xray(self) -> Xray | None:
-        """None until it is done."""
+        """The X-ray; None until it is done."""
         return _xray_of(self.look)
 
     @cached_property
     def pair(self) -> Pair | None:
-        """None until it is done."""
+        """The overlap of both runs; None until it is done."""
         done = self.pair_look is not None and self.pair_look.status == "done"
         return read_pair(self.pair_look.found) if done and self.pair_look else None
 
     @property
     def module(self) -> Module | None:
-        """The matrix that is looked at."""
+        """The selected matrix."""
         return self.xray.find(self.layer, self.kind) if self.xray else None
 
     @property
     def overlap(self) -> Overlap | None:
-        """Of that matrix, on the chosen side."""
+        """The overlap of that matrix, on the chosen side."""
         return self.pair.of(self.module.name, self.side) if self.pair and self.module else None
 
     @property
     def beside_module(self) -> Module | None:
-        """The same matrix in the second run, where that was X-rayed too."""
+        """The same matrix in the second run, if that run was X-rayed too."""
         other = _xray_of(self.beside_look)
         return other.at(self.module.layer, self.module.kind) if other and self.module else None
 
     @property
     def going(self) -> bool:
-        """Whether a worker is at something of this, or will be."""
+        """Whether an inspection of this view is running or queued."""
         looks = (self.look, self.pair_look)
         return any(look is not None and look.status in ("waiting", "working") for look in looks)
 
     @property
     def conditions(self) -> str:
-        """Under every chart."""
+        """The caption of every chart."""
         return f"{title_of(self.run.spec)}, {detail_of(self.run.spec).replace(' · ', ', ')}"
 
     def plots(self) -> Iterator[Plot]:
-        """Every chart there is to draw."""
+        """Plot every chart that has data."""
         xray, module = self.xray, self.module
         if xray is None or module is None:
             return
@@ -103,17 +103,17 @@ def _xray_of(look: Inspection | None) -> Xray | None:
 
 @dataclass(frozen=True)
 class XrayDesk:
-    """The verbs of the page, on the lab's runs and its inspections."""
+    """Operations of the page on the lab's runs and inspections."""
 
     lab: Lab
 
     def runs(self) -> list[RunFolder]:
-        """Ended runs with an adapter, newest first."""
+        """Return the ended runs that have an adapter, newest first."""
         found = (run for run in self.lab.runs() if self.lab.state(run).ended and _has_adapter(run))
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
     def standing(self, query: Mapping[str, str]) -> Standing | None:
-        """Of the run that is named, else of the newest; None when there is none."""
+        """Build the view of the named run, else of the newest; None without any run."""
         run = self._named(query.get("run", "")) or next(iter(self.runs()), None)
         if run is None:
             return None
@@ -132,17 +132,17 @@ class XrayDesk:
         )
 
     def start(self, standing: Standing) -> None:
-        """Put in line what is not there yet."""
+        """Queue the inspections that are missing."""
         self.lab.inspections.look(KIND, order_of(standing.run))
         self.compare(standing)
 
     def compare(self, standing: Standing) -> None:
-        """The same for the overlap with the second run."""
+        """Queue the inspection of the overlap with the second run."""
         if standing.beside is not None:
             self.lab.inspections.look(KIND, order_of(standing.run, standing.beside))
 
     def stop(self, standing: Standing) -> None:
-        """End what is in hand or in line for these runs."""
+        """Stop the running and queued inspections of these runs."""
         for look in (standing.pair_look, standing.look):
             if look is not None and look.status in ("waiting", "working"):
                 self.lab.inspections.stop(look.id)
@@ -152,7 +152,7 @@ class XrayDesk:
         return desk.find(desk.id_of(KIND, order_of(run, beside)))
 
     def _named(self, run_id: str) -> RunFolder | None:
-        """A run of an address, if it can be X-rayed."""
+        """Return the run with this id if it can be X-rayed, else None."""
         try:
             run = self.lab.run(run_id) if run_id else None
         except LearnerError:

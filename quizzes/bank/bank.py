@@ -1,4 +1,4 @@
-"""The question bank: YAML files of questions of all kinds, read and checked, all problems at once."""
+"""The question bank: YAML files of questions of all kinds, read and checked; all problems come at once."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ V = TypeVar("V")
 
 
 class ByQuestion(Mapping[str, V]):
-    """Something about each question under its id. Ids of drawn questions are found, but not listed."""
+    """Values by question id. Ids of generated questions are found, but not listed."""
 
     def __init__(self, written: Mapping[str, V], drawn: Callable[[str], V | None]) -> None:
         self._written = written
@@ -48,7 +48,7 @@ class ByQuestion(Mapping[str, V]):
 
 @dataclass(frozen=True)
 class Bank:
-    """All questions, in the order they are written; a topic is known by its file's name."""
+    """All questions, in file order; the id of a topic is its file's name."""
 
     questions: tuple[Question, ...]
     topics: Mapping[str, str]
@@ -56,7 +56,7 @@ class Bank:
 
     @cached_property
     def by_id(self) -> Mapping[str, Question]:
-        """Each question under its id, one that a family draws included."""
+        """Each question by its id, including the ones that families generate."""
 
         def drawn(question_id: str) -> Question | None:
             return families.find(question_id, self.families)
@@ -65,7 +65,7 @@ class Bank:
 
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each question is about."""
+        """The concepts of each question, by question id."""
 
         def drawn(question_id: str) -> tuple[str, ...] | None:
             family = families.family_of(question_id, self.families)
@@ -74,7 +74,7 @@ class Bank:
         return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
 
     def matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
-        """The written questions of a topic, a level, a concept; empty means all."""
+        """List the written questions of a topic, a level, a concept; empty matches all."""
         return [
             question
             for question in self.questions
@@ -84,17 +84,17 @@ class Bank:
         ]
 
     def size(self, topic: str) -> int:
-        """How many questions a topic has; a family counts once."""
+        """Count the questions of a topic; a family counts once."""
         return len(self.families) if topic == families.TOPIC else len(self.matching(topic=topic))
 
     def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
-        """The same, and one question of each family that fits, with the numbers that the seed draws."""
+        """Return the matching questions, plus one of each matching family with the seed's numbers."""
         fitting = self.families_matching(topic=topic, level=level, concept=concept)
         drawn = [self.by_id[families.variant(family, seed=seed)] for family in fitting]
         return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
 
     def families_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Family]:
-        """The families of a topic, a level, a concept; empty means all."""
+        """List the families of a topic, a level, a concept; empty matches all."""
         return [
             family
             for family in self.families.values()
@@ -105,7 +105,7 @@ class Bank:
 
 
 def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
-    """Read every question file of a folder, or raise with all problems of all files."""
+    """Read every question file of a folder. Raises ContentError with all problems of all files."""
     problems: list[Problem] = []
     read: list[tuple[Question, Fields]] = []
     topics: dict[str, str] = {}
@@ -126,7 +126,7 @@ def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
 
 
 def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
-    """One entry of a question file; what is wrong with it is noted."""
+    """Read one entry of a question file and note its problems."""
     kind = fields.choice("kind", KINDS) if fields.has("kind") else KINDS[0]
     checks = read_checks(fields)
     stem, task = read_task(fields, kind, stem=fields.text("stem"), checks=checks)

@@ -1,4 +1,4 @@
-"""The question bank as the content rules read it."""
+"""The content lint of the question bank."""
 
 from collections.abc import Iterable
 
@@ -6,16 +6,16 @@ from quizzes.bank.bank import Question
 from study.content.concepts import ConceptMap
 from study.lessons.content_lint import Choice, Finding, Item, lint
 
-LEAST_QUESTIONS = 5  # of a concept
+LEAST_QUESTIONS = 5  # per concept
 
 
 def lint_questions(questions: Iterable[Question], concepts: ConceptMap) -> list[Finding]:
-    """What is wrong with the questions as a whole."""
+    """List what is wrong with the questions as a whole."""
     return lint([as_item(question) for question in questions], concepts.by_id, least=LEAST_QUESTIONS)
 
 
 def as_item(question: Question) -> Item:
-    """A question, as far as the rules read it."""
+    """Convert a question to the fields that the lint rules read."""
     options = question.options
     return Item(
         id=question.id,
@@ -31,6 +31,6 @@ def as_item(question: Question) -> Item:
 
 
 def _told(question: Question) -> tuple[str, ...]:
-    """What is said by a question without options, and the hint."""
+    """Return the texts of a question without options, and the hint."""
     hint = (question.hint,) if question.hint else ()
     return hint if question.options else (*question.task.texts, *hint)

@@ -1,4 +1,4 @@
-"""What a learner reads beside a verdict: what is missing, the usual mistake put right, or one question."""
+"""Feedback next to a verdict: what is missing, a correction of the usual mistake, or one question."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ ADVICE_FILE = Path(__file__).parent / "advice.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """About one concept of one prompt."""
+    """The feedback texts for one concept of one prompt."""
 
     about: str
-    """The study concept."""
+    """The id of the study concept that the texts are about."""
 
     missing: str
     contradicted: str
@@ -26,11 +26,11 @@ class Advice:
 
 
 Advices = Mapping[tuple[str, str], Advice]
-"""By prompt id and concept id."""
+"""Advice by prompt id and concept id."""
 
 
 def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Path = ADVICE_FILE) -> Advices:
-    """Advice for every concept of every prompt, or every problem in it."""
+    """Read the advice for every concept of every prompt. Raises ContentError with every problem."""
     problems: list[Problem] = []
     file = read_mapping(path, kind="advice", problems=problems)
     read = {
@@ -47,7 +47,7 @@ def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Pa
 
 
 def sentence(advice: Advice | None, verdict: Verdict, concept: PromptConcept) -> str:
-    """One sentence: what is missing, why what was said isn't so, or a question."""
+    """Return one sentence: what is missing, why a statement is wrong, or a question."""
     texts = {
         "missing": advice and advice.missing,
         "contradicted": advice and advice.contradicted,

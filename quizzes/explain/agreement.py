@@ -1,4 +1,4 @@
-"""How well the grader and people agree: Cohen's kappa over concepts that both have judged."""
+"""Agreement between the grader and people: Cohen's kappa over the concepts that both have judged."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ LABELS_NEEDED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Over how many concepts judged by both; `kappa` is None while they are too few or all alike."""
+    """The agreement over concepts that both judged; `kappa` is None while they are too few or all alike."""
 
     labels: int
     agreed: int
@@ -18,14 +18,14 @@ class Agreement:
 
     @property
     def enough(self) -> bool:
-        """Whether a figure means anything yet."""
+        """Whether there are enough labels for a meaningful kappa."""
         return self.labels >= LABELS_NEEDED
 
 
 def agreement(attempts: Iterable[ExplainAttempt]) -> Agreement:
-    """Whether a concept is covered: the grader's word against a person's, a teacher's before the learner's.
+    """Compare the grader's `covered` with a person's: the teacher's if present, else the learner's.
 
-    Where the grader is unsure it has no word to compare.
+    Concepts on which the grader is unsure are skipped.
     """
     pairs = [pair for attempt in attempts for pair in _pairs(attempt)]
     return Agreement(
@@ -36,12 +36,13 @@ def agreement(attempts: Iterable[ExplainAttempt]) -> Agreement:
 
 
 def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """Agreement beyond chance: 1 is perfect, 0 is chance. None when both always say the same one thing.
+    """Return the agreement beyond chance (1 perfect, 0 chance); None if both always give one same verdict.
 
     Cohen, "A coefficient of agreement for nominal scales", 1960.
     """
     if not pairs:
         return None
+    # kappa = (p_o - p_e) / (1 - p_e): observed agreement p_o, agreement expected by chance p_e
     observed = sum(one == other for one, other in pairs) / len(pairs)
     first, second = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
     by_chance = first * second + (1 - first) * (1 - second)

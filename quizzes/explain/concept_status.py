@@ -1,4 +1,4 @@
-"""Where an explanation stands: what grader, learner and teacher say of each concept, and what is new."""
+"""Status of an explanation per concept: verdicts of grader, learner and teacher, and what is new."""
 
 import hashlib
 import re
@@ -20,12 +20,12 @@ _ENGLISH = re.compile(
 )
 FEW_WORDS = 6
 ENGLISH_SHARE = 0.12
-"""Of 179 labelled answers in other languages 169 have less; of the English ones 2 %."""
+"""169 of 179 labelled answers in other languages have a smaller share, and 2 % of the English ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One concept of an explanation, as it is shown."""
+    """The status of one concept of an explanation, as the page shows it."""
 
     number: int
     concept: PromptConcept
@@ -35,24 +35,24 @@ class Standing:
     teacher: Judgement | None
     counted: str | None
     before: str | None
-    """What counted in the attempt before."""
+    """The verdict that counted in the previous attempt."""
 
     tried_before: bool
 
     asked: bool
-    """Whether the learner was asked about it already."""
+    """Whether the grader has already asked the learner about it."""
 
     history: tuple[Judgement, ...]
 
     @property
     def verdict(self) -> Verdict:
-        """What the chip says: the teacher's word, else the grader's, else the learner's."""
+        """The verdict on the chip: the teacher's, else the grader's, else the learner's."""
         said = self.teacher or self.grader or self.learner
         return cast(Verdict, said.verdict if said else "missing")
 
     @property
     def sentence(self) -> str:
-        """Feedback on the chip's verdict."""
+        """The feedback on the chip's verdict."""
         return sentence(self.advice, self.verdict, self.concept)
 
     @property
@@ -62,14 +62,14 @@ class Standing:
 
     @property
     def asks(self) -> bool:
-        """Whether the grader asks what was meant; it asks once."""
+        """Whether the grader asks what the learner meant; it asks once."""
         return self.verdict == "unsure" and not self.asked and self.learner is None
 
 
 def standings(
     prompt: Prompt, attempt: ExplainAttempt, *, before: ExplainAttempt | None, advices: Advices
 ) -> list[Standing]:
-    """All concepts of the prompt, in its order."""
+    """Return the status of every concept of the prompt, in its order."""
     asked = {reply.concept_id for reply in attempt.replies}
     return [
         Standing(
@@ -90,29 +90,29 @@ def standings(
 
 
 def evidence(attempt: ExplainAttempt, found: Iterable[Standing]) -> list[Marked]:
-    """What was said, cut for highlighting."""
+    """Split the learner's text into segments for highlighting the evidence."""
     spans = {one.number: one.grader.evidence for one in found if one.grader}
     return marked(attempt.said, spans)
 
 
 def gained(found: Iterable[Standing]) -> tuple[list[str], list[str]]:
-    """Labels of the concepts covered now and not the time before, and the other way round."""
+    """Return the labels of the concepts newly covered since the previous attempt, and of those lost."""
     compared = [one for one in found if one.tried_before]
     new = [one.concept.label for one in compared if one.counted == "covered" != one.before]
     lost = [one.concept.label for one in compared if one.before == "covered" != one.counted]
     return new, lost
 
 
-# ---- what the grader has read, and what it has not yet
+# ---- what the grader has judged, and what is still ungraded
 
 
 def fingerprint(concept: PromptConcept) -> str:
-    """Changes when the wording of a concept does."""
+    """Return a hash that changes when the wording of a concept changes."""
     return hashlib.sha256(concept_text(concept).encode()).hexdigest()[:16]
 
 
 def unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
-    """Concepts on which the grader has not judged all that was said, by their wording of now."""
+    """Return the ids of the concepts whose current wording is not yet judged on the full text."""
     answered = {reply.concept_id: number for number, reply in enumerate(attempt.replies, start=1)}
     read = {
         (each.concept_id, each.rubric): each.replies or 0
@@ -127,7 +127,7 @@ def unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
 
 
 def opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
-    """The grader's verdicts, where they are the first, or say something new."""
+    """Return the grader's verdicts on ungraded concepts, and those that differ from its last ones."""
     missing = unread(prompt, attempt)
     rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
     found = []
@@ -147,7 +147,7 @@ def opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[
 
 
 def reads_as_english(text: str) -> bool:
-    """Whether the small words of English are there; the grader has learnt no other language."""
+    """Return whether the text has enough English function words; the grader was trained on English only."""
     words = re.findall(r"[^\W\d_]+", text.lower())
     if len(words) < FEW_WORDS:
         return True

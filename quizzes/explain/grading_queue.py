@@ -1,4 +1,4 @@
-"""Answers on their way through the grader: read one after the other in a thread of their own."""
+"""Background job queue of the grader: answers are graded one at a time in a separate thread."""
 
 import contextlib
 import logging
@@ -17,22 +17,22 @@ _LOG = logging.getLogger(__name__)
 
 
 class Desk(Protocol):
-    """What grades; the app's is `GraderDesk`, whose model runs in a process of its own."""
+    """The grader that the queue calls; the app's is the client in grader_client.py, with its own process."""
 
     def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
-        """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
+        """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
 
     @property
     def has_files(self) -> bool:
-        """Whether its model is on this machine."""
+        """Whether the model's files are on this machine."""
 
     def prepare(self, report: Report) -> None:
-        """Load the model before it is needed. Raises LearnerError when it can't be had."""
+        """Load the model before it is needed. Raises LearnerError when it is unavailable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Why an answer was not read, in words for the learner."""
+    """The reason why an answer was not graded, in words for the learner."""
 
     what: str
     do_next: str
@@ -48,7 +48,7 @@ Keep = Callable[[Grading], None]
 
 
 class ReadingRoom:
-    """Takes answers to read, by attempt, and says how far each one is. Without a desk it reads none."""
+    """A queue of answers to grade, one job per attempt, with progress. Without a grader it runs none."""
 
     def __init__(self, desk: Desk | None) -> None:
         self._desk = desk
@@ -60,23 +60,23 @@ class ReadingRoom:
 
     @property
     def open(self) -> bool:
-        """Whether there is a grader at all."""
+        """Whether the app has a grader."""
         return self._desk is not None
 
     @property
     def step(self) -> str:
-        """What the grader does before it can read, such as fetching its model; empty while it reads."""
+        """The grader's current preparation, such as fetching its model; empty while it grades."""
         return self._step
 
     def prepare(self) -> None:
-        """Have the model loaded while the first answer is written; it is fetched only when one is sent."""
+        """Load the model while the first answer is written; it is downloaded only when one is submitted."""
         with self._lock:
             if self._desk is not None and not self._prepared:
                 self._prepared = True
                 self._thread.submit(self._prepare, self._desk)
 
     def read(self, attempt_id: int, prompt: Prompt, said: str, keep: Keep, *, again: bool = False) -> None:
-        """Ask for an answer to be read and kept, unless that was asked already."""
+        """Queue an answer for grading unless it is queued already; `keep` stores the result."""
         with self._lock:
             asked = self._asked.get(attempt_id)
             if self._desk is None or (asked is not None and not (again and asked.done())):
@@ -86,7 +86,7 @@ class ReadingRoom:
             )
 
     def trouble(self, attempt_id: int) -> Trouble | None:
-        """Why this answer is not going to be read; None while it is on its way, or read."""
+        """Return why this answer can't be graded; None while it is queued, or when it is graded."""
         if self._desk is None:
             return NO_GRADER
         asked = self._asked.get(attempt_id)
@@ -98,17 +98,17 @@ class ReadingRoom:
         return BROKEN
 
     def finish(self) -> None:
-        """Wait until everything that was asked for is read."""
+        """Wait until every queued answer is graded."""
         with self._lock:
             asked = list(self._asked.values())
         wait(asked)
 
     def close(self) -> None:
-        """Read nothing more."""
+        """Cancel all queued jobs."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _prepare(self, desk: Desk) -> None:
-        with contextlib.suppress(LearnerError):  # it is said when an answer is to be read
+        with contextlib.suppress(LearnerError):  # reported when an answer is graded
             if desk.has_files:
                 desk.prepare(self._report)
         self._step = ""
@@ -117,7 +117,7 @@ class ReadingRoom:
         try:
             keep(desk.grade(prompt, said, report=self._report))
             with self._lock:
-                del self._asked[attempt_id]  # what is added or reworded later is asked for anew
+                del self._asked[attempt_id]  # later additions and rewordings are queued again
         except LearnerError:
             raise
         except Exception:

@@ -1,4 +1,4 @@
-"""A learner's text cut where evidence begins and ends, so that each piece can be marked for its concepts."""
+"""Highlighting of evidence: a learner's text split at the boundaries of the evidence spans."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from study.store.explains import Span
 
 @dataclass(frozen=True, kw_only=True)
 class Marked:
-    """A piece of the text and the numbers of the concepts that it speaks to."""
+    """A segment of the text and the numbers of the concepts that it is evidence for."""
 
     text: str
     numbers: tuple[int, ...]
 
 
 def marked(text: str, evidence: Mapping[int, Iterable[Span]]) -> list[Marked]:
-    """The whole text in pieces; `evidence` holds spans by the number of a concept."""
+    """Split the whole text into segments; `evidence` holds spans by concept number."""
     spans = [
         (number, max(0, start), min(end, len(text)))
         for number, found in evidence.items()

@@ -1,4 +1,4 @@
-"""What people say to the grader: the learner's own judgement, a reply, a teacher's mark, taking back."""
+"""People's judgements: the learner's own verdict, a reply to the grader, a teacher's override, an undo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ TEACHER_VERDICTS = tuple(verdict for verdict in get_args(Verdict) if verdict != 
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """Presses that append a person's word to the log."""
+    """The handlers of form events that append a person's judgement to the log."""
 
     log: ExplainLog
 
     @property
     def acts(self) -> frozenset[str]:
-        """The presses that are answered here."""
+        """The names of the form events that are handled here."""
         return frozenset({"claim", "clarify", "override", "take-back"})
 
     def press(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> bool:
-        """Whether this was a press of ours; if so, the log has it."""
+        """Handle a form event and append it to the log; return False when it isn't one of `acts`."""
         match event.get("act"):
             case "claim":
                 self._claim(visit, prompt, attempt, event)
@@ -46,7 +46,7 @@ class Marks:
         return True
 
     def concept_of(self, event: Mapping[str, Any]) -> str:
-        """Which concept a press of ours is about; empty for any other."""
+        """Return the concept that a form event is about; empty for other events."""
         match event.get("act"):
             case "claim" | "clarify":
                 return form_event.text(event, "concept")
@@ -55,7 +55,7 @@ class Marks:
         return ""
 
     def _claim(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
-        """ "I did say this", or "this isn't what I meant"; the same press again takes it back."""
+        """Record "I did say this" or "this isn't what I meant"; the same event again undoes it."""
         concept_id = _known(prompt, form_event.text(event, "concept"))
         verdict = CLAIMS.get(form_event.text(event, "claim"))
         if verdict is None:
@@ -69,7 +69,7 @@ class Marks:
     def _clarify(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
     ) -> None:
-        """An answer to the grader's question, read together with the text."""
+        """Record a reply to the grader's question; it is graded together with the text."""
         concept_id = _known(prompt, form_event.text(event, "concept"))
         text = form_event.field(event, "reply", limit=REPLY_LIMIT).strip()
         if not text:
@@ -81,7 +81,7 @@ class Marks:
     def _override(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
     ) -> None:
-        """A teacher's verdict, with its reason."""
+        """Record a teacher's verdict with its reason."""
         concept_id = _known(prompt, form_event.field(event, "concept"))
         verdict = form_event.field(event, "verdict")
         reason = form_event.field(event, "reason", limit=REASON_LIMIT).strip()

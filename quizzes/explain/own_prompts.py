@@ -1,4 +1,4 @@
-"""Own prompts as they are typed: a text, a hint and four lines, checked before they are kept."""
+"""Learners' own prompts: a text, a hint and four concepts, validated before they are stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ LINE_LIMIT = 300
 
 @dataclass(frozen=True, kw_only=True)
 class OwnPrompts:
-    """The prompts that learners wrote, each in its own profile."""
+    """The prompts that learners wrote, stored per profile."""
 
     log: OwnPromptLog
 
     def of(self, profile_id: str) -> dict[str, Prompt]:
-        """Own prompts under their ids."""
+        """Return the profile's own prompts by id."""
         return {one.id: own_prompt(one.given) for one in self.log.all(profile_id)}
 
     def save(self, profile_id: str, event: Mapping[str, Any], *, at: datetime) -> str:
-        """Check and keep what was typed; returns the prompt's id."""
+        """Validate and store the form; return the prompt's id. Raises LearnerError when a field is wrong."""
         prompt_id = form_event.field(event, "id")
         if prompt_id and prompt_id not in self.of(profile_id):
             raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
@@ -35,7 +35,7 @@ class OwnPrompts:
         )
 
     def withdraw(self, profile_id: str, prompt_id: str, *, at: datetime) -> None:
-        """Take a prompt off the list; what was written to it stays in the log."""
+        """Remove a prompt from the list; explanations written for it stay in the log."""
         found = next((one for one in self.log.all(profile_id) if one.id == prompt_id), None)
         if found is None:
             raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
@@ -52,7 +52,7 @@ class OwnPrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class Typed:
-    """A form that can be graded."""
+    """The validated fields of the form."""
 
     text: str
     hint: str
@@ -60,7 +60,7 @@ class Typed:
 
 
 def read_form(event: Mapping[str, Any]) -> Typed:
-    """What the form holds, with every field checked and the first problem said in words."""
+    """Parse and validate the form. Raises LearnerError with the first problem."""
     text = _line(form_event.field(event, "text", limit=TEXT_LIMIT))
     hint = _line(form_event.field(event, "hint", limit=TEXT_LIMIT))
     lines = tuple(_line(line) for line in form_event.fields(event, "concept", limit=LINE_LIMIT))

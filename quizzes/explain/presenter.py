@@ -1,4 +1,4 @@
-"""An explanation as it is asked for: a box, what the grader reads in it, people's marks, a second try."""
+"""The explain exercise: text box, grading, people's judgements and a second attempt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ from study.web import form_event
 
 SECONDS_AN_EXPLANATION = 90.0
 ANSWER_LIMIT = 5_500
-"""Characters of an explanation, some 900 words; with four replies it stays within what the grader reads."""
+"""The longest explanation in characters, about 900 words; with four replies it fits what the grader reads."""
 
 ANY_LENGTH = 4_000_000
-"""What study/web/middleware.py lets in: a text over its limit is refused in words, not as a broken press."""
+"""The limit of study/web/middleware.py: a text over ANSWER_LIMIT gets an error text, not a failed request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainExercise:
-    """Asks for an explanation and has it judged; the Explain page and the review use it."""
+    """The explain exercise of the Explain page and of the five-minute review."""
 
     store: Store
     prompts: Mapping[str, Prompt]
-    """The app's own; a learner's are found with `prompt` and `prompts_of`."""
+    """The app's prompts, without the learner's own."""
 
     concepts: ConceptMap
     advices: Advices
@@ -54,41 +54,41 @@ class ExplainExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each prompt is about."""
+        """The study concepts of each prompt, by prompt id."""
         return {prompt.id: prompt.links for prompt in self.prompts.values()}
 
     @property
     def asked(self) -> Mapping[str, str]:
-        """What each prompt asks, by its id."""
+        """The text of each prompt, by its id."""
         return {prompt.id: prompt.text for prompt in self.prompts.values()}
 
     @property
     def idea_subjects(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
-        """Which study concepts each concept of a prompt is about, by prompt id and concept id."""
+        """The study concepts of each concept of a prompt, by prompt id and concept id."""
         return {key: (advice.about,) for key, advice in self.advices.items()}
 
     def prompts_of(self, visit: Visit) -> dict[str, Prompt]:
-        """The app's prompts and the learner's own."""
+        """Return the app's prompts and the learner's own, by id."""
         return {**self.prompts, **self.own.of(visit.profile.id)}
 
     def prompt(self, visit: Visit, prompt_id: str) -> Prompt:
-        """A prompt by its id."""
+        """Return a prompt by its id. Raises LearnerError when it is unknown."""
         found = self.prompts_of(visit).get(prompt_id)
         if found is None:
             raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next="Choose one from the list.")
         return found
 
     def attempt(self, visit: Visit, prompt: Prompt, attempt_id: int) -> ExplainAttempt:
-        """An explanation of this profile."""
+        """Return an attempt by its id. Raises LearnerError when it isn't in this profile."""
         for attempt in self.store.explains.attempts(visit.profile.id, prompt.id):
             if attempt.id == attempt_id:
                 return attempt
         raise LearnerError("That explanation is not in this profile.", do_next="Reload the page.")
 
-    # ---- what is shown
+    # ---- rendering
 
     def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
-        """The prompt with a box to write in, holding the draft; the grader gets ready meanwhile."""
+        """Render the prompt with a text box that holds the draft; the grader loads meanwhile."""
         self.room.prepare()
         return views.box(
             prompt,
@@ -109,10 +109,10 @@ class ExplainExercise:
         waiting: bool = False,
         marking: bool = False,
     ) -> Piece:
-        """Where an explanation stands: being read, read, or judged by the learner alone.
+        """Render an attempt: being graded, graded, or judged by the learner alone.
 
-        A learner who would not wait and ticked sees that result, unless `waiting` for the grader again. While
-        `marking`, the teacher's part stays open.
+        A learner who ticked the concepts instead of waiting sees that result, unless `waiting` for the grader
+        again. While `marking`, the teacher's section stays open.
         """
         trouble = self._have_read(visit, prompt, attempt)
         ticked = attempt.verdicts is not None and not any(one.by == "grader" for one in attempt.judgements)
@@ -148,10 +148,10 @@ class ExplainExercise:
             marking=marking,
         )
 
-    # ---- what a press does
+    # ---- form events
 
     def press(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece | None:
-        """One press on a piece of ours; None when nothing new is to be shown, or it is not ours."""
+        """Handle one form event; return None when nothing new is shown or the event belongs elsewhere."""
         act = event.get("act")
         if act == "draft":
             self.save_draft(visit, event)
@@ -186,13 +186,13 @@ class ExplainExercise:
         return views.at_concept(piece, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        """Keep what is typed so far."""
+        """Store the unfinished text."""
         prompt = self.prompt(visit, form_event.text(event, "prompt"))
         text = form_event.text(event, "value", limit=ANY_LENGTH)
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
-        """Store an explanation."""
+        """Store an explanation. Raises LearnerError when it is empty or too long."""
         text = "".join(form_event.fields(event, "answer", limit=ANY_LENGTH)[:1]).strip()
         if not text:
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
@@ -205,12 +205,12 @@ class ExplainExercise:
         return self.attempt(visit, prompt, attempt_id)
 
     def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt) -> Piece:
-        """The box again, with the text of an explanation to change; that one stays in the log."""
+        """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
         return self.box(visit, prompt)
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
-        """Store the learner's ticks, where there is no grader."""
+        """Store the learner's ticks as verdicts when the grader is unavailable."""
         ticked = SelfGrader(ticked=frozenset(form_event.fields(event, "concept")))(prompt, attempt.text)
         rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
         said = [
@@ -221,7 +221,7 @@ class ExplainExercise:
         self._ask_for_cards(visit, prompt, said)
 
     def read_again(self, visit: Visit, prompt: Prompt) -> int:
-        """Ask for what a changed concept touches to be read anew; how many explanations that are."""
+        """Queue the attempts that a changed concept affects for grading; return how many they are."""
         touched = [
             attempt
             for attempt in self.store.explains.attempts(visit.profile.id, prompt.id)
@@ -234,7 +234,7 @@ class ExplainExercise:
     def _have_read(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, again: bool = False
     ) -> Trouble | None:
-        """Ask for it to be read unless it is; why it can't be, if so."""
+        """Queue the attempt unless it is graded; return the failure if it can't be graded."""
         if not unread(prompt, attempt):
             return None
         keep = partial(self._keep, visit, prompt, attempt.id)
@@ -242,7 +242,7 @@ class ExplainExercise:
         return self.room.trouble(attempt.id)
 
     def _keep(self, visit: Visit, prompt: Prompt, attempt_id: int, grading: Grading) -> None:
-        """In the grader's thread: the verdicts into the log, and after a first reading, cards."""
+        """Append the verdicts to the log; after the first grading, request cards (in the grader's thread)."""
         attempt = self.attempt(visit, prompt, attempt_id)
         new = opinions(prompt, attempt, grading)
         first = not any(each.by == "grader" for each in attempt.judgements)
@@ -259,31 +259,31 @@ class ExplainExercise:
         if found:
             self.ask_for_cards(visit, tuple(dict.fromkeys(found)), because=prompt.id)
 
-    # ---- as a station of the five-minute review
+    # ---- activity of the five-minute review
 
     @property
     def acts(self) -> frozenset[str]:
-        """The presses that its pieces send."""
+        """The names of the form events that its fragments send."""
         return (
             frozenset({"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}) | self.marks.acts
         )
 
     def seconds_each(self, visit: Visit) -> float:
-        """What an explanation takes; a text is not timed."""
+        """Return the expected seconds per explanation; texts are not timed."""
         return SECONDS_AN_EXPLANATION
 
     def chosen(self, visit: Visit) -> str:
-        """The prompt explained least often; among equals, the one written first."""
+        """Return the prompt explained least often; on a tie, the first one."""
         attempts = [attempt.prompt_id for attempt in self.store.explains.attempts(visit.profile.id)]
         return min(self.prompts_of(visit), key=attempts.count)
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """Done when an explanation of this run is judged."""
+        """Return the progress: done when an explanation of this review has verdicts."""
         attempt = self._in_run(visit, run)
         return Steps(done=int(attempt is not None and attempt.verdicts is not None), total=1)
 
     def show(self, visit: Visit, run: ReviewRun) -> Piece:
-        """The box; or where the explanation stands, if the text is already there."""
+        """Render the text box, or the attempt if one is submitted already."""
         prompt = self.prompt(visit, run.prompt_id)
         attempt = self._in_run(visit, run)
         if attempt is None or self.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
@@ -291,11 +291,11 @@ class ExplainExercise:
         return self.look(visit, prompt, attempt, alone=False)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
-        """One press within a run."""
+        """Handle one form event within a review."""
         return self.press(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
     def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """How the explanation went."""
+        """Return one sentence on how the explanation went."""
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:
             return "No explanation written."
@@ -308,14 +308,14 @@ class ExplainExercise:
 
 
 def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-    """Where there are no cards to ask for."""
+    """Request no cards, in an app without flashcards."""
     return 0
 
 
 def explain_exercise(
     context: Context, *, ask_for_cards: AskForCards = no_cards, desk: Desk | None = None
 ) -> ExplainExercise:
-    """The prompts of an app, read and checked, on its store; without a desk the learner judges."""
+    """Build the exercise from the app's prompts and store; without a grader the learner judges."""
     prompts = load_prompts(context.concepts)
     return ExplainExercise(
         store=context.store,

@@ -1,4 +1,4 @@
-"""The pieces of HTML in which an explanation is asked for, waited for, judged and shown."""
+"""HTML fragments of an explanation: text box, waiting, self-assessment and result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ SPOKEN: Mapping[Verdict, str] = {
 
 
 def box(prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool) -> Piece:
-    """The prompt with a box to write in, holding the draft."""
+    """Render the prompt with a text box that holds the draft."""
     html = render(
         "quizzes/box.html",
         prompt=prompt,
@@ -44,13 +44,13 @@ def box(prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, 
 
 
 def reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Piece:
-    """The text while the grader reads it; `step` is what it does before it can."""
+    """Render the text while it is being graded; `step` names the grader's preparation."""
     html = render("quizzes/reading.html", prompt=prompt, attempt=attempt, step=step)
     return Piece(html=Markup(html), say="Reading your answer.", focus="#reading", key=str(attempt.id))
 
 
 def rubric(prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, can_retry: bool) -> Piece:
-    """The text beside the concepts to tick, and why there is no grader."""
+    """Render the text next to the concepts to tick, and why the grader is unavailable."""
     html = render("quizzes/rubric.html", prompt=prompt, attempt=attempt, trouble=trouble, can_retry=can_retry)
     said = "Saved. Now tick what your explanation says."
     return Piece(html=Markup(html), say=said, focus="#rubric", key=str(attempt.id))
@@ -68,7 +68,7 @@ def result(
     alone: bool,
     marking: bool,
 ) -> Piece:
-    """What everyone says of each concept, the words it rests on, what is new, and a model answer."""
+    """Render all verdicts per concept, their evidence, what is new, and a model answer."""
     count = covered(one.counted or "" for one in found)
     html = render(
         "quizzes/result.html",
@@ -95,7 +95,7 @@ def result(
 
 
 def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
-    """The same piece, with the focus where the learner pressed rather than at its top."""
+    """Return the fragment with the focus on the concept that the event was about, not at the top."""
     for number, concept in enumerate(prompt.concepts, start=1):
         if concept.id == concept_id and piece.focus == RESULT:
             return replace(piece, focus=f"#idea-{number}", say=f"Kept. {piece.say}")
@@ -103,13 +103,13 @@ def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
 
 
 def _cut(said: str) -> bool:
-    """Whether there are more sentences than the grader reads."""
+    """Return whether the text has more sentences than the grader reads."""
     read = passages(said)
     return len(read) == MOST_PASSAGES and bool(said[max(one.end for one in read) :].strip())
 
 
 def _silent(attempt: ExplainAttempt, found: Sequence[Standing]) -> bool:
-    """Whether the grader found nothing and the text does not read as English."""
+    """Return whether the grader found nothing and the text doesn't read as English."""
     read = [one.grader.verdict for one in found if one.grader]
     nothing = bool(read) and set(read) <= {"missing", "unsure"}
     return nothing and not reads_as_english(attempt.said)

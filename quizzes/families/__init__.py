@@ -1,8 +1,7 @@
-"""Families of questions: the same idea with numbers drawn anew. Adding one is adding it to `FAMILIES`.
+"""Question families: generators of one idea with new numbers per seed. A new family goes into `FAMILIES`.
 
-    question("lora-count@1234")
-
-is the same question for everyone, today and later: sessions, log and feedback know it by this id.
+An id such as `lora-count@1234` (family and seed) is the same question for every learner at any time:
+sessions, the log and feedback refer to it by this id.
 """
 
 import re
@@ -55,14 +54,14 @@ _ID = re.compile(r"(?P<family>[a-z0-9]+(?:-[a-z0-9]+)*)@(?P<seed>0|[1-9]\d{0,5})
 
 
 def question_id(family_id: str, seed: int) -> str:
-    """The id that the log keeps."""
+    """Return the id that the log stores: `family@seed`."""
     return f"{family_id}@{seed}"
 
 
 def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMILIES) -> Question:
-    """The question that a seed draws from a family."""
+    """Build the question that a seed draws from a family."""
     family = families[family_id]
-    drawn = family.draw(Random(question_id(family_id, seed)))  # a text seeds alike in every process
+    drawn = family.draw(Random(question_id(family_id, seed)))  # a string seeds the same in every process
     return Question(
         id=question_id(family_id, seed),
         topic=TOPIC,
@@ -79,13 +78,13 @@ def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMI
 
 
 def family_of(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Family | None:
-    """The family that an id belongs to; None for any other question."""
+    """Return the family that an id belongs to; None for other questions."""
     found = _ID.fullmatch(written_id)
     return families.get(found["family"]) if found else None
 
 
 def find(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Question | None:
-    """The question behind an id such as `lora-count@1234`; None if it is no family's."""
+    """Return the question with an id such as `lora-count@1234`; None when it isn't a family's."""
     found = _ID.fullmatch(written_id)
     if found is None or found["family"] not in families:
         return None
@@ -93,7 +92,7 @@ def find(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Question
 
 
 def variant(family: Family, *, seed: int) -> str:
-    """The id of the variant that a quiz with this seed asks."""
+    """Return the id of the variant that a quiz with this seed asks."""
     return question_id(family.id, Random(f"{seed}/{family.id}").randrange(VARIANTS))
 
 

@@ -1,4 +1,4 @@
-"""Families about what a batch takes: logits, activations, checkpoints."""
+"""Families about the memory of a batch: logits, activations, checkpoints."""
 
 from random import Random
 
@@ -12,7 +12,7 @@ LENGTHS = (128, 256, 512, 1024, 2048)
 
 
 def draw_logits(dice: Random) -> Drawn:
-    """One fp32 score for each token and word."""
+    """Draw a question about fp32 logits, one score per token and vocabulary entry."""
     batch, tokens, vocab = dice.choice(BATCHES[1:]), dice.choice(LENGTHS), dice.choice(VOCABULARIES)
     logits = computed("logits_bytes", batch=batch, tokens=tokens, vocab=vocab, bytes_per_value=4)
     right, slips = answers(
@@ -74,7 +74,7 @@ def draw_logits(dice: Random) -> Drawn:
 
 
 def draw_batch_growth(dice: Random) -> Drawn:
-    """Activations grow with the tokens of a batch."""
+    """Draw a question about activations, which grow with the tokens of a batch."""
     batch, length = dice.choice((1, 2, 4, 8)), dice.choice(LENGTHS)
     new_batch = dice.choice([b for b in (1, 2, 4, 8, 16) if b != batch])
     new_length = dice.choice([n for n in LENGTHS if n != length and n * new_batch != length * batch])
@@ -136,7 +136,7 @@ def draw_batch_growth(dice: Random) -> Drawn:
 
 
 def draw_checkpoints(dice: Random) -> Drawn:
-    """What checkpointing keeps: one vector a token and layer."""
+    """Draw a question about gradient checkpointing, which keeps one vector per token and layer."""
     layers, hidden = dice.choice(((16, 2048), (24, 1024), (28, 3072), (30, 576), (32, 4096), (40, 5120)))
     batch, tokens, width = dice.choice(BATCHES), dice.choice(LENGTHS), dice.choice((2, 4))
     numbers = batch * tokens * hidden * layers

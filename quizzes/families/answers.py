@@ -1,4 +1,4 @@
-"""The answers of one question, all written alike: the right one, and wrong ones by what leads to them."""
+"""Answer options of a drawn question: the right one, and one distractor per misconception, written alike."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -13,7 +13,7 @@ Mistake = tuple[str, float, str, str]
 
 
 def answers(write: Write, value: float, feedback: str, *mistakes: Mistake) -> tuple[Right, tuple[Slip, ...]]:
-    """The right answer and the wrong ones, in the order of the mistakes."""
+    """Build the right answer and its distractors, in the order of the mistakes."""
     right = Right(value=value, text=write(value), feedback=feedback)
     slips = tuple(
         Slip(id=slip_id, value=wrong, text=write(wrong), misconception=misconception, feedback=why)
@@ -23,34 +23,34 @@ def answers(write: Write, value: float, feedback: str, *mistakes: Mistake) -> tu
 
 
 def some(dice: Random, right: Right, slips: Sequence[Slip], *, near: float = 0.0) -> tuple[Slip, ...]:
-    """Up to three of the wrong options, others each time: else the right number would always be the smallest.
+    """Sample up to three distractors; a fixed choice would always make the right number the smallest.
 
-    Of two mistakes that lead to one number, the first is kept.
+    When two mistakes lead to one number, the first is kept.
     """
     apart = distinct(right, slips, tolerance=near, limit=len(slips))
     return tuple(dice.sample(apart, min(WRONG_OPTIONS, len(apart))))
 
 
 def whole(value: float) -> str:
-    """`1,179,648`."""
+    """Format a whole number: `1,179,648`."""
     return f"{value:,.0f}"
 
 
 def size(value: float) -> str:
-    """Bytes as `13.5 GB`."""
+    """Format bytes as `13.5 GB`."""
     return as_bytes(value)
 
 
 def digits(value: float) -> str:
-    """As many digits as there are."""
+    """Format a number with as many digits as it has."""
     return shown(value) if abs(value) >= 1e-3 else f"{value:.7f}".rstrip("0").rstrip(".")
 
 
 def four_digits(value: float) -> str:
-    """`0.7071`: for options that nobody has to type."""
+    """Format a number with four digits, `0.7071`, for options that nobody types."""
     return f"{value:.4g}"
 
 
 def one_percent(value: float) -> float:
-    """A tolerance of about 1 % that reads well: 0.1 for 13.477."""
+    """Return a tolerance of about 1 %, rounded to one digit: 0.1 for 13.477."""
     return float(f"{value / 100:.0e}")

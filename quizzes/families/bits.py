@@ -1,4 +1,4 @@
-"""Families about stored bits: what a weight really takes, block constants included."""
+"""Families about stored bits per weight, block constants included."""
 
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +15,7 @@ WIDE = ("fp32", "bf16")
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """A scheme with blocks, as a question states it."""
+    """A block-wise quantization scheme, as a question states it."""
 
     id: Literal["nf4", "fp4", "hqq8", "hqq4", "hqq2"]
     name: str
@@ -25,7 +25,7 @@ class Scheme:
 
     @property
     def code(self) -> str:
-        """`a 4-bit code`."""
+        """The code with its article: `a 4-bit code`."""
         return f"{'an' if self.code_bits == 8 else 'a'} {self.code_bits}-bit code"
 
 
@@ -41,7 +41,7 @@ SCHEMES = (
 
 
 def draw_bits_per_weight(dice: Random) -> Drawn:
-    """Codes, and one fp32 constant a block."""
+    """Draw a question about bits per weight: the code and the fp32 constants of its block."""
     scheme, size = dice.choice(SCHEMES), dice.choice(BLOCK_SIZES)
     name, code, numbers = scheme.name, scheme.code_bits, scheme.constants
     bits = computed("bits_per_param", scheme=scheme.id, block_size=size)
@@ -102,7 +102,7 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
 
 
 def draw_nested_overhead(dice: Random) -> Drawn:
-    """Constants of constants."""
+    """Draw a question about the bits of both levels of constants in double quantization."""
     size, nested = dice.choice((32, 64, 128, 256)), dice.choice((64, 128, 256, 512, 1024))
     first, second = 8 / size, 32 / (size * nested)
     right, slips = answers(
@@ -156,7 +156,7 @@ def draw_nested_overhead(dice: Random) -> Drawn:
 
 
 def draw_percent_saved(dice: Random) -> Drawn:
-    """What fewer bits take off, constants counted."""
+    """Draw a question about the memory that fewer bits save, constants included."""
     wide, size = dice.choice(WIDE), dice.choice(BLOCK_SIZES[:4])
     scheme = dice.choice(SCHEMES)
     before = computed("bits_per_param", scheme=wide)

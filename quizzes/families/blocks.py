@@ -1,4 +1,4 @@
-"""Families about blocks: how many there are, and what their constants take."""
+"""Families about quantization blocks: their number and the memory of their constants."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ KB = 1000
 
 
 def draw_block_count(dice: Random) -> Drawn:
-    """One constant a block."""
+    """Draw a question about the number of constants of a matrix, one per block."""
     d_in, d_out, size = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice((32, 64, 128, 256))
     weights = computed("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / size
@@ -66,7 +66,7 @@ def draw_block_count(dice: Random) -> Drawn:
 
 
 def draw_constant_bytes(dice: Random) -> Drawn:
-    """What fp32 constants take in one matrix."""
+    """Draw a question about the memory of a matrix's fp32 constants."""
     d_in, d_out, size = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice((32, 64, 128, 256))
     weights = computed("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / size
@@ -120,7 +120,7 @@ def draw_constant_bytes(dice: Random) -> Drawn:
 
 
 def draw_nested_bytes(dice: Random) -> Drawn:
-    """The same with double quantization, as bitsandbytes stores it."""
+    """Draw a question about constants with double quantization, as bitsandbytes stores them."""
     d_in, d_out = dice.choice(WIDTHS), dice.choice(WIDTHS)
     weights = computed("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / 64

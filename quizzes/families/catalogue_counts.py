@@ -10,7 +10,7 @@ RANKS = (2, 4, 8, 16, 32, 64)
 
 
 def draw_model_count(dice: Random) -> Drawn:
-    """All adapters of one setting."""
+    """Draw a question about the parameters of all adapters of a model."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
     count = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     sides = [model.sides(part) for part in parts]
@@ -69,7 +69,7 @@ def draw_model_count(dice: Random) -> Drawn:
 
 
 def draw_added_targets(dice: Random) -> Drawn:
-    """What the three MLP matrices add to an adapter on attention."""
+    """Draw a question about what the three MLP matrices add to an adapter on attention."""
     model, rank = draw_model(dice), dice.choice(RANKS)
     added = computed("lora_parameters", model=model.id, rank=rank, targets=["gate", "up", "down"])
     widths = model.width + model.inner
@@ -122,7 +122,7 @@ def draw_added_targets(dice: Random) -> Drawn:
 
 
 def draw_trainable_percent(dice: Random) -> Drawn:
-    """The share that PEFT prints."""
+    """Draw a question about the trainable share that PEFT prints."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS[2:])
     percent = computed("trainable_percent", model=model.id, rank=rank, targets=list(parts))
     trained = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
@@ -175,7 +175,7 @@ def draw_trainable_percent(dice: Random) -> Drawn:
 
 
 def draw_printed_rank(dice: Random) -> Drawn:
-    """Reading a printed line backwards."""
+    """Draw a question about the rank behind a line that PEFT printed."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
     count = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     percent = computed("trainable_percent", model=model.id, rank=rank, targets=list(parts)).expect

@@ -1,4 +1,4 @@
-"""Families about counting: how many parameters a drawn shape and rank train."""
+"""Families about counting: the parameters that LoRA trains for a drawn shape and rank."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ RANKS = (2, 4, 8, 16, 32, 64)
 
 
 def draw_matrix_count(dice: Random) -> Drawn:
-    """A and B of one matrix, which is square or not."""
+    """Draw a question about the adapter parameters of one matrix, square or not."""
     d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
     count = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
     right = Right(

@@ -1,4 +1,4 @@
-"""A family of questions: one idea, other numbers each time; a seed says which.
+"""A question family: one idea with new numbers per seed.
 
     def draw(dice: Random) -> Drawn:
         rank = dice.choice((4, 8, 16))
@@ -7,8 +7,8 @@
         slips = (Slip(id="full-matrix", value=768 * 768, ...), ...)
         return Drawn(kind="single", stem=..., right=right, wrong=distinct(right, slips), checks=(count,), ...)
 
-The right number comes from a lab function, by its name in the registry of checks; a wrong one from the
-misconception that produces it. Steps are shown line by line after the answer.
+The right number comes from a lab function, by its name in the registry of checks; a distractor comes from the
+misconception that produces it. The steps are shown line by line after the answer.
 """
 
 import math
@@ -26,7 +26,7 @@ WRONG_OPTIONS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Right:
-    """The right answer, as a number and as an option shows it."""
+    """The right answer, as a number and as option text."""
 
     value: float
     text: str
@@ -35,7 +35,7 @@ class Right:
 
 @dataclass(frozen=True, kw_only=True)
 class Slip:
-    """A wrong answer that a misconception leads to; its id names the misconception for the log."""
+    """A distractor: a wrong answer that a misconception leads to; the log has its id."""
 
     id: str
     value: float
@@ -46,7 +46,7 @@ class Slip:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """One question of a family. Of a numeric one, `wrong` are the numbers whose mistake is recognized."""
+    """One drawn question. For a numeric one, `wrong` are the numbers whose mistake is recognized."""
 
     kind: Literal["single", "numeric"]
     stem: str
@@ -66,7 +66,7 @@ class Drawn:
     """Numeric only: how far off counts as right, in the unit."""
 
     shape: Shape | None = None
-    """The matrix it is about, to be drawn beside it."""
+    """The matrix that the question is about, drawn next to it."""
 
     def __post_init__(self) -> None:
         apart = distinct(self.right, self.wrong, tolerance=self.tolerance, limit=len(self.wrong))
@@ -90,7 +90,7 @@ class Family:
 
 
 def computed(quantity: str, **arguments: Any) -> Check:
-    """A check whose number is computed now: `.expect` is the lab's value."""
+    """Build a check whose `expect` is computed now by the lab."""
     found = evaluate(Check(quantity=quantity, arguments=arguments, expect=0.0))
     return Check(quantity=quantity, arguments=arguments, expect=found)
 
@@ -98,9 +98,9 @@ def computed(quantity: str, **arguments: Any) -> Check:
 def distinct(
     right: Right, slips: Sequence[Slip], *, tolerance: float = 0.0, limit: int = WRONG_OPTIONS
 ) -> tuple[Slip, ...]:
-    """The first slips that differ from the right answer and from each other, in value and as they read.
+    """Return the first distractors that differ from the right answer and each other, in value and text.
 
-    For some numbers two mistakes lead to the same result, or a mistake to the right one.
+    For some numbers two mistakes lead to the same result, or a mistake leads to the right one.
     """
     kept: list[Slip] = []
     for slip in slips:

@@ -19,7 +19,7 @@ TARGETS: tuple[tuple[Part, ...], ...] = (("q", "v"), ("q", "k", "v", "o"), ("gat
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model; a test compares it with the lab's shape of that id."""
+    """The shape of one model; a test compares it with the lab's shape of that id."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ class Model:
     inner: int
 
     def sides(self, part: Part) -> tuple[int, int]:
-        """d_in and d_out of one matrix."""
+        """Return d_in and d_out of one matrix."""
         if part in ("q", "o"):
             return self.width, self.width
         if part in ("k", "v"):
@@ -59,17 +59,17 @@ MODELS = (
 
 
 def draw_model(dice: Random) -> Model:
-    """One of them."""
+    """Draw one of the models."""
     return dice.choice(MODELS)
 
 
 def named(parts: tuple[Part, ...]) -> str:
-    """`query and value`, `gate, up and down`."""
+    """Format target names: `query and value`, `gate, up and down`."""
     *first, last = (NAMES[part] for part in parts)
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def with_sides(model: Model, parts: tuple[Part, ...]) -> str:
-    """`query (576 → 576) and value (576 → 192)`."""
+    """Format target names with their sides: `query (576 → 576) and value (576 → 192)`."""
     *first, last = (f"{NAMES[part]} ({model.sides(part)[0]:,} → {model.sides(part)[1]:,})" for part in parts)
     return f"{', '.join(first)} and {last}" if first else last

@@ -13,7 +13,7 @@ LOOP = "PyTorch docs, torch.utils.data.DataLoader, drop_last"
 
 
 def draw_adapter_file(dice: Random) -> Drawn:
-    """The file of one adapter."""
+    """Draw a question about the size of an adapter's file in MB."""
     model, parts, rank, bits = (
         draw_model(dice),
         dice.choice(TARGETS),
@@ -77,7 +77,7 @@ def draw_adapter_file(dice: Random) -> Drawn:
 
 
 def draw_adapters_that_fit(dice: Random) -> Drawn:
-    """One base, many adapters."""
+    """Draw a question about how many adapters fit next to one base."""
     room, base = dice.choice((8, 12, 16, 24)), dice.choice((2.4, 3.6, 4.2, 5.5, 6.8))
     adapter = dice.choice((30, 45, 70, 110, 160, 240))
     free = round(room * 1000 - base * 1000)
@@ -129,7 +129,7 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
 
 
 def draw_task_storage(dice: Random) -> Drawn:
-    """Many tasks on disk."""
+    """Draw a question about the disk space of adapters for many tasks."""
     tasks, base, adapter = (
         dice.choice((5, 8, 10, 20, 50)),
         dice.choice((2.5, 6.4, 13.5, 26)),
@@ -183,7 +183,7 @@ def draw_task_storage(dice: Random) -> Drawn:
 
 
 def draw_steps_an_epoch(dice: Random) -> Drawn:
-    """Batches that are not all full."""
+    """Draw a question about the optimizer steps of an epoch whose last batch is smaller."""
     batch, gathered = dice.choice((2, 4, 8, 16)), dice.choice((1, 2, 4, 8))
     together = batch * gathered
     examples = together * dice.randrange(20, 200) + dice.randrange(1, together)
@@ -240,7 +240,7 @@ def draw_steps_an_epoch(dice: Random) -> Drawn:
 
 
 def draw_tokens_a_step(dice: Random) -> Drawn:
-    """Tokens that one update sees."""
+    """Draw a question about the tokens per optimizer step."""
     batch, length, gathered = (
         dice.choice((1, 2, 4, 8)),
         dice.choice((128, 256, 512, 1024, 2048)),

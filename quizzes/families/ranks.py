@@ -10,7 +10,7 @@ WIDTHS = (512, 768, 1024, 2048, 4096)
 
 
 def draw_times_fewer(dice: Random) -> Drawn:
-    """How much smaller an adapter is than its matrix."""
+    """Draw a question about how many times smaller an adapter is than its matrix."""
     d_out, times_wider, rank = dice.choice(WIDTHS), dice.choice((1, 1, 3)), dice.choice(RANKS)
     d_in = d_out * times_wider
     count = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
@@ -65,7 +65,7 @@ def draw_times_fewer(dice: Random) -> Drawn:
 
 
 def draw_other_rank(dice: Random) -> Drawn:
-    """A known count at another rank."""
+    """Draw a question about a known parameter count at another rank."""
     rank, other = dice.sample(RANKS, 2)
     width, matrices = dice.choice(WIDTHS), dice.choice((24, 48, 64, 96))
     now = computed("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=matrices).expect
@@ -117,7 +117,7 @@ def draw_other_rank(dice: Random) -> Drawn:
 
 
 def draw_break_even(dice: Random) -> Drawn:
-    """Where an adapter stops being small."""
+    """Draw a question about the rank at which an adapter is as large as its matrix."""
     # With these ratios d_in × d_out / (d_in + d_out) is a whole number.
     narrow, ratio = dice.choice((512, 768, 1024, 1536, 2048, 4096)), dice.choice((1, 3, 7))
     sides = dice.sample((narrow, narrow * ratio), 2)
@@ -172,7 +172,7 @@ def draw_break_even(dice: Random) -> Drawn:
 
 
 def draw_same_budget(dice: Random) -> Drawn:
-    """Fewer matrices at a higher rank, or more at a lower one."""
+    """Draw a question about one budget on fewer matrices at a higher rank, or more at a lower one."""
     before, after = dice.choice(((1, 2), (1, 4), (2, 4), (2, 1), (4, 2), (4, 1), (3, 6), (6, 3)))
     rank, width, layers = dice.choice((16, 32, 64, 128)), dice.choice(WIDTHS), dice.choice((12, 24, 32, 48))
     new_rank = rank * before // after
@@ -233,7 +233,7 @@ def _matrices(number: int) -> str:
 
 
 def draw_sum_rank(dice: Random) -> Drawn:
-    """The rank of a sum of updates."""
+    """Draw a question about the rank of a sum of updates."""
     first, second = dice.sample((2, 4, 8, 12, 16, 24, 32, 48, 64), 2)
     d_out, d_in = dice.choice((64, 768, 1024)), dice.choice((64, 96, 768, 1024))
     together = first + second

@@ -1,4 +1,4 @@
-"""Families about quantizing by hand: the constant of a block, the nearest level, the way back, the error."""
+"""Families about quantizing by hand: a block's constant, the nearest level, dequantization, the error."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ ABSMAX = "arXiv:2305.14314 section 2, block-wise k-bit quantization"
 
 
 def draw_absmax(dice: Random) -> Drawn:
-    """The constant of a small block."""
+    """Draw a question about the absmax constant of a small block."""
     cents = [dice.choice((-1, 1)) * size for size in dice.sample(range(5, 99), 4)]
     if max(cents, key=abs) > 0:
         cents = [-cent for cent in cents]  # else the sign would not matter
@@ -63,7 +63,7 @@ def draw_absmax(dice: Random) -> Drawn:
 
 
 def draw_nearest_level(dice: Random) -> Drawn:
-    """Which level a scaled weight is rounded to."""
+    """Draw a question about the NF4 level that a scaled weight is rounded to."""
     low, side = dice.randrange(1, 14), dice.choice((-1, 1))
     index = low if side == 1 else low + 1  # the weight lies between the levels `low` and `low + 1`
     levels = [computed("nf4_level", index=i) for i in range(16)]
@@ -115,7 +115,7 @@ def draw_nearest_level(dice: Random) -> Drawn:
 
 
 def draw_dequantized(dice: Random) -> Drawn:
-    """Level times constant."""
+    """Draw a question about dequantization: level × constant."""
     index, constant = dice.randrange(8, 15), dice.randrange(10, 60) / 100
     level = computed("nf4_level", index=index)
     value = round(level.expect, 4) * constant
@@ -167,7 +167,7 @@ def draw_dequantized(dice: Random) -> Drawn:
 
 
 def draw_rounding_error(dice: Random) -> Drawn:
-    """Four-bit integers from −7 to 7, by hand."""
+    """Draw a question about the rounding error of 4-bit integers from −7 to 7."""
     step, code, off = dice.choice((2, 5, 10, 20)), dice.randrange(1, 6), dice.choice((-0.4, -0.3, 0.3, 0.4))
     largest, weight = 7 * step / 100, step * (code + off) / 100
     width, restored = step / 100, step * code / 100
@@ -226,7 +226,7 @@ def draw_rounding_error(dice: Random) -> Drawn:
 
 
 def draw_level_spacing(dice: Random) -> Drawn:
-    """Evenly spaced levels from −c to c."""
+    """Draw a question about the spacing of even levels from −c to c."""
     bits = dice.choice((2, 3, 4, 8))
     levels = computed("quantization_levels", bits=bits)
     gaps = round(levels.expect) - 1

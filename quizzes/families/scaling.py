@@ -11,7 +11,7 @@ ALPHAS = (8, 12, 16, 24, 32, 48, 64, 128)
 
 
 def draw_scale(dice: Random) -> Drawn:
-    """Alpha over the rank."""
+    """Draw a question about LoRA's scale, alpha / rank."""
     alpha, rank = dice.choice(ALPHAS), dice.choice(RANKS)
     scale = computed("lora_scaling", alpha=alpha, rank=rank)
     right, slips = answers(
@@ -58,7 +58,7 @@ def draw_scale(dice: Random) -> Drawn:
 
 
 def draw_root_scale(dice: Random) -> Drawn:
-    """rsLoRA's factor."""
+    """Draw a question about rsLoRA's scale, alpha / √rank."""
     alpha, rank = dice.choice(ALPHAS), dice.choice((4, 16, 64, 256))
     root = isqrt(rank)
     scale = computed("rslora_scaling", alpha=alpha, rank=rank)
@@ -108,7 +108,7 @@ def draw_root_scale(dice: Random) -> Drawn:
 
 
 def draw_kept_scale(dice: Random) -> Drawn:
-    """The alpha that a new rank needs."""
+    """Draw a question about the alpha that keeps the scale at a new rank."""
     alpha, (rank, other) = dice.choice((8, 16, 32, 64)), dice.sample((8, 16, 32, 64), 2)
     new_alpha = alpha * other // rank
     before = computed("lora_scaling", alpha=alpha, rank=rank)
@@ -166,7 +166,7 @@ def draw_kept_scale(dice: Random) -> Drawn:
 
 
 def draw_scale_after_rank(dice: Random) -> Drawn:
-    """What a new rank does to the factor if alpha is left alone."""
+    """Draw a question about the scale at a new rank with the same alpha."""
     alpha, (rank, other) = dice.choice(ALPHAS), dice.sample(RANKS, 2)
     before = computed("lora_scaling", alpha=alpha, rank=rank)
     after = computed("lora_scaling", alpha=alpha, rank=other)

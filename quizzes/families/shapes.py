@@ -1,4 +1,4 @@
-"""Families about shapes: of A and B, of their product, and of what merging leaves."""
+"""Families about shapes: A and B, their product, and a layer after merging."""
 
 from random import Random
 
@@ -12,7 +12,7 @@ _APART = 1_000_000  # more than any side here
 
 
 def _shape(rows: int, columns: int) -> float:
-    """A shape as one number, so that shapes can be compared as other answers are."""
+    """Encode a shape as one number, so shapes compare like other answers."""
     return float(rows * _APART + columns)
 
 
@@ -22,7 +22,7 @@ def _written(value: float) -> str:
 
 
 def draw_factor_shape(dice: Random) -> Drawn:
-    """Rows and columns of A or B."""
+    """Draw a question about the shape of A or B."""
     (d_in, d_out), rank, factor = dice.sample(WIDTHS, 2), dice.choice(RANKS), dice.choice("AB")
     shape_a, shape_b = _shape(rank, d_in), _shape(d_out, rank)
     asked, other = (shape_a, shape_b) if factor == "A" else (shape_b, shape_a)
@@ -77,7 +77,7 @@ def draw_factor_shape(dice: Random) -> Drawn:
 
 
 def draw_product_shape(dice: Random) -> Drawn:
-    """The product of the two factors."""
+    """Draw a question about the shape of the product B·A."""
     (d_in, d_out), rank = dice.sample(WIDTHS, 2), dice.choice(RANKS)
     right, slips = answers(
         _written,
@@ -131,7 +131,7 @@ def draw_product_shape(dice: Random) -> Drawn:
 
 
 def draw_two_step_cost(dice: Random) -> Drawn:
-    """Why the product is not formed while training."""
+    """Draw a question about the multiplications of A and then B, without forming the product."""
     d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
     cost = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
     right, slips = answers(
@@ -188,7 +188,7 @@ def draw_two_step_cost(dice: Random) -> Drawn:
 
 
 def draw_merged_weights(dice: Random) -> Drawn:
-    """What a layer holds after merging."""
+    """Draw a question about the weights of a layer after merging."""
     d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
     full = computed("linear_parameters", d_in=d_in, d_out=d_out)
     adapter = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank).expect
@@ -233,7 +233,7 @@ def draw_merged_weights(dice: Random) -> Drawn:
 
 
 def draw_merged_entry(dice: Random) -> Drawn:
-    """One entry of W + (alpha / rank) B·A by hand."""
+    """Draw a question about one entry of W + (alpha / rank) B·A."""
     rank, factor = 2, dice.choice((2, 3, 4))
     alpha = rank * factor
     w, b_1, a_1, b_2, a_2 = (dice.choice((-3, -2, -1, 1, 2, 3)) for _ in range(5))

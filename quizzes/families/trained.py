@@ -11,7 +11,7 @@ RANKS = (4, 8, 16, 32, 64)
 
 
 def draw_adam_state(dice: Random) -> Drawn:
-    """Two moments a parameter."""
+    """Draw a question about Adam's two moments per parameter."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
     trained = round(computed("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = computed("adamw_state_bytes", parameters=trained)
@@ -63,7 +63,7 @@ def draw_adam_state(dice: Random) -> Drawn:
 
 
 def draw_trained_state(dice: Random) -> Drawn:
-    """Weight, gradient and moments."""
+    """Draw a question about weights, gradients and moments of an adapter."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
     trained = round(computed("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = computed("trainable_state_bytes", parameters=trained)
@@ -120,7 +120,7 @@ def draw_trained_state(dice: Random) -> Drawn:
 
 
 def draw_eight_bit_moments(dice: Random) -> Drawn:
-    """bitsandbytes' block-wise moments."""
+    """Draw a question about bitsandbytes' block-wise 8-bit moments."""
     width, rank = dice.choice((1024, 2048, 4096, 5120)), dice.choice((8, 16, 32, 64))
     matrices = dice.choice((32, 48, 64, 96, 128))
     count = computed("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=matrices)
@@ -178,7 +178,7 @@ def draw_eight_bit_moments(dice: Random) -> Drawn:
 
 
 def draw_rank_step(dice: Random) -> Drawn:
-    """What a higher rank adds to the trained state."""
+    """Draw a question about what a higher rank adds to the trained state."""
     model, parts = draw_model(dice), dice.choice(TARGETS)
     low, high = dice.choice(((4, 8), (8, 16), (8, 32), (16, 32), (16, 64), (32, 64)))
     each = round(computed("lora_parameters", model=model.id, rank=1, targets=list(parts)).expect)

@@ -14,7 +14,7 @@ BILLIONS = (1, 1.5, 2, 3, 7, 8, 13, 14, 30, 32, 34, 65, 70, 72)
 
 
 def draw_weight_bytes(dice: Random) -> Drawn:
-    """A catalogue model at a flat number of bits."""
+    """Draw a question about the weights of a catalogue model at one number of bits."""
     model, bits = draw_model(dice), dice.choice(BITS)
     base = computed("base_parameters", model=model.id).expect
     stored = computed("weight_bytes", model=model.id, bits=bits)
@@ -71,7 +71,7 @@ def draw_weight_bytes(dice: Random) -> Drawn:
 
 
 def draw_saved_gigabytes(dice: Random) -> Drawn:
-    """bf16 to NF4, with or without double quantization."""
+    """Draw a question about the memory saved from bf16 to NF4, with or without double quantization."""
     billions, doubled = dice.choice(BILLIONS), dice.choice((False, True))
     after = computed("bits_per_param", scheme="nf4-dq" if doubled else "nf4")
     bits, gigabytes = after.expect, billions * (16 - after.expect) / 8
@@ -129,7 +129,7 @@ def draw_saved_gigabytes(dice: Random) -> Drawn:
 
 
 def draw_double_saving(dice: Random) -> Drawn:
-    """What double quantization takes off, in GB."""
+    """Draw a question about the GB that double quantization saves."""
     billions = dice.randrange(2, 145) / 2
     saving = computed("double_quantization_saving_bits")
     gigabytes = billions * saving.expect / 8

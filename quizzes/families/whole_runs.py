@@ -10,7 +10,7 @@ PAPER = "arXiv:2305.14314 section 1"
 
 
 def draw_full_finetuning(dice: Random) -> Drawn:
-    """The paper's 12 bytes a parameter."""
+    """Draw a question about full fine-tuning at the paper's 12 bytes per parameter."""
     billions = dice.randrange(2, 145) / 2
     parameters = round(billions * GB)
     total = computed("full_finetuning_bytes", parameters=parameters)
@@ -67,7 +67,7 @@ def draw_full_finetuning(dice: Random) -> Drawn:
 
 
 def draw_resident(dice: Random) -> Drawn:
-    """What stays in memory in QLoRA between two steps."""
+    """Draw a question about what QLoRA keeps in memory between two steps."""
     billions = dice.choice((1, 3, 7, 8, 13, 14, 30, 32, 65, 70))
     millions = billions * dice.choice((1, 2, 5, 10, 20))
     bits = computed("bits_per_param", scheme="nf4-dq")

@@ -1,1 +1,1 @@
-"""Grades an explanation by concepts: prompts, passages, rules, and the client of the network's process."""
+"""Entailment grader of explanations: prompts, passages, rules, and the client of its worker process."""

@@ -1,4 +1,4 @@
-"""How sure the grader must be of each verdict, set on answers it has not learnt from."""
+"""Calibration of the grader: temperature and thresholds, fitted on answers outside its training set."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ PARTIAL = (0.35, 0.45, 0.55)
 MOST_FALSE_ACCEPTED = 0.075
 MOST_NOISE_ACCEPTED = 0.01
 MOST_UNSURE = 0.12
-"""A little inside 10 %, 2 % and 20 %, the least to be reached: on other answers it does slightly worse."""
+"""Slightly stricter than the goals of 10 %, 2 % and 20 %: on other answers the grader does slightly worse."""
 
 UNSURE_COUNTS = 0.6
-"""An unsure verdict is worth this much of a right one: better than guessing below three in five."""
+"""An unsure verdict counts as this share of a right one: better than a guess that is right less often."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One labelled pair and its likelihoods."""
+    """One labelled (answer, concept) pair and its likelihoods."""
 
     label: Verdict
     scores: Scores
@@ -35,14 +35,14 @@ class Case:
 
 
 def cases(answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]]) -> Iterator[Case]:
-    """Pairs of answers and what was weighed of them."""
+    """Yield one case per answer and concept from the labels and their scores."""
     for answer, row in zip(answers, weighed, strict=True):
         for label, scores in zip(answer.verdicts, row, strict=True):
             yield Case(label=label, scores=scores, noise=answer.kind in NOISE)
 
 
 def fitting_temperature(labelled: Sequence[tuple[Verdict, Scores]]) -> float:
-    """The temperature under which the labels are likeliest."""
+    """Fit the temperature: the one with the lowest negative log-likelihood of the labels."""
     return min(TEMPERATURES, key=lambda temperature: _surprise(labelled, temperature))
 
 
@@ -51,14 +51,15 @@ def _surprise(labelled: Sequence[tuple[Verdict, Scores]], temperature: float) ->
 
 
 def cooled(scores: Scores, temperature: float) -> Scores:
-    """Likelihoods at another temperature than the one they were computed at."""
+    """Rescale likelihoods to another temperature."""
     values = (scores.missing, scores.partial, scores.covered, scores.contradicted)
+    # p = softmax(z) gives softmax(z / T) proportional to p ** (1 / T)
     powers = [max(value, 1e-9) ** (1 / temperature) for value in values]
     return Scores(*(power / sum(powers) for power in powers))
 
 
 def fitting_limits(pairs: Sequence[Case], start: Limits) -> Limits:
-    """The limits with most right verdicts among those that keep a grader's worst mistakes within bounds."""
+    """Grid-search the thresholds with the most right verdicts within the bounds on the worst mistakes."""
     tried = [
         replace(
             start, covered=covered, doubt=doubt, contradicted=contradicted, missing=missing, partial=partial
@@ -71,7 +72,7 @@ def fitting_limits(pairs: Sequence[Case], start: Limits) -> Limits:
 
 
 def _worth(pairs: Sequence[Case], limits: Limits) -> tuple[float, float]:
-    """First how far the bounds are broken, then how much is right."""
+    """Return the sort key of thresholds: minus the excess over the bounds, then how much is right."""
     said = [(pair, decide(pair.scores, limits)[0]) for pair in pairs]
     false = [verdict == "covered" for pair, verdict in said if pair.label == "contradicted"]
     noise = [verdict == "covered" for pair, verdict in said if pair.noise]

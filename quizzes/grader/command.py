@@ -19,7 +19,7 @@ from study.content.concepts import load_concepts
 
 
 def add_grade_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the command's options to a parser."""
     parser.add_argument("--jsonl", action="store_true", help="one JSON object a line in and out")
     parser.add_argument("--prompt", default="", help="id of a prompt; the answer follows")
     parser.add_argument("answer", nargs="?", default="", help="the answer to --prompt")
@@ -28,7 +28,7 @@ def add_grade_options(parser: argparse.ArgumentParser) -> None:
 
 
 def grade_answers(options: argparse.Namespace) -> None:
-    """Grade one answer, or every line of standard input."""
+    """Grade one answer, or every line of standard input. Raises LearnerError when one can't be graded."""
     if options.jsonl == bool(options.prompt):
         raise LearnerError("Give either --jsonl or --prompt ID TEXT.", do_next="See: grade --help")
     prompts = load_prompts(load_concepts())
@@ -44,7 +44,7 @@ def grade_answers(options: argparse.Namespace) -> None:
 
 
 def _grade_lines(desk: GraderDesk, prompts: Mapping[str, Prompt]) -> None:
-    """Each line is answered before the next is read. A bad one is answered with its error and counted."""
+    """Grade each line before the next is read; a bad line is answered with its error and counted."""
     desk.prepare(_tell)
     refused = 0
     for line in iter(sys.stdin.readline, ""):
@@ -63,7 +63,7 @@ def _grade_lines(desk: GraderDesk, prompts: Mapping[str, Prompt]) -> None:
 
 
 def _asked(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
-    """The prompt and answer of one line; a prompt may be given whole in the place of an id."""
+    """Parse the prompt and answer of one line; the prompt is an id or a whole object."""
     try:
         record = json.loads(line)
     except ValueError as error:
@@ -85,7 +85,7 @@ def _known(prompts: Mapping[str, Prompt], prompt_id: object) -> Prompt:
 
 
 def as_json(prompt: Prompt, answer: str, grading: Grading) -> dict[str, Any]:
-    """The answer line of the public contract."""
+    """Return the output record of the public contract."""
     return {
         "prompt": prompt.id,
         "concepts": dict(grading.verdicts),

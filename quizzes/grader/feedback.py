@@ -1,4 +1,4 @@
-"""The sentence a learner reads beside a verdict."""
+"""The feedback sentence next to a verdict."""
 
 from quizzes.grader.prompts import PromptConcept
 from quizzes.grader.verdicts import Verdict
@@ -13,7 +13,7 @@ TEXTS: dict[Verdict, str] = {
 
 
 def reason_for(verdict: Verdict, concept: PromptConcept) -> str:
-    """One sentence: what is missing, or what the marked words go against."""
+    """Return one sentence: what is missing, or what the highlighted words contradict."""
     return TEXTS[verdict].format(
         label=concept.label[:1].lower() + concept.label[1:], definition=concept.definition
     )

@@ -1,4 +1,4 @@
-"""The grader as the app holds it: one worker process, started when it is first needed, asked over pipes."""
+"""Client of the grader: one worker process, started on demand and called over pipes (JSON lines)."""
 
 import contextlib
 import json
@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def quietly(progress: Progress) -> None:
-    """A report to nobody."""
+    """Ignore a progress report."""
 
 
 class GraderDesk:
-    """Grades one answer at a time, from any thread. The app's own process never loads torch."""
+    """A thread-safe client that grades one answer at a time. The app's own process never loads torch."""
 
     def __init__(self, models_dir: Path) -> None:
         self._models_dir = models_dir
@@ -34,23 +34,23 @@ class GraderDesk:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def grade(self, prompt: Prompt, answer: str, *, report: Report = quietly) -> Grading:
-        """What an answer says of each concept. Raises LearnerError when there is no model to ask."""
+        """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
             return grade(prompt, answer, self._score, read_weights().limits)
 
     @property
     def has_files(self) -> bool:
-        """Whether the model is on this machine; without it, grading begins by fetching it."""
+        """Whether the model is on this machine; otherwise grading starts with a download."""
         return is_ready(minilm_folder(self._models_dir))
 
     def prepare(self, report: Report = quietly) -> None:
-        """Load the model before it is needed. Raises LearnerError when it can't be had."""
+        """Load the model before it is needed. Raises LearnerError when it is unavailable."""
         with self._lock:
             self._start(report)
 
     def close(self) -> None:
-        """End the worker, whatever it is doing: it may be fetching its model."""
+        """Kill the worker, even while it downloads its model."""
         worker = self._worker
         if worker is not None:
             worker.kill()
@@ -58,7 +58,7 @@ class GraderDesk:
             self._end()
 
     def _start(self, report: Report) -> None:
-        """With the lock held: a worker that is ready."""
+        """Start a worker and wait until it is ready; the caller holds the lock."""
         if self._worker is not None and self._worker.poll() is None:
             return
         self._end()
@@ -73,7 +73,7 @@ class GraderDesk:
         if not texts:
             return []
         stdin = cast(IO[bytes], cast("subprocess.Popen[bytes]", self._worker).stdin)
-        with contextlib.suppress(BrokenPipeError):  # `_read` says so
+        with contextlib.suppress(BrokenPipeError):  # reading the answer reports it
             stdin.write(json.dumps({"concepts": concepts, "texts": texts}).encode() + b"\n")
             stdin.flush()
         return [[Scores(*row) for row in rows] for rows in self._read()["scores"]]
@@ -90,7 +90,7 @@ class GraderDesk:
         return cast(dict[str, Any], json.loads(line))
 
     def _end(self) -> None:
-        """With the lock held."""
+        """Kill the worker; the caller holds the lock."""
         if self._worker is not None:
             for pipe in (self._worker.stdin, self._worker.stdout):
                 with contextlib.suppress(OSError):

@@ -1,10 +1,10 @@
-"""Grading an explanation: which of a prompt's concepts it states, on what words, and how surely.
+"""Grading of an explanation: which of a prompt's concepts it entails, with evidence and confidence.
 
-Each passage is weighed against each concept by itself. What has nothing to say of a concept is left out; the
-rest is weighed once more together, in an order of its own. So the order of unrelated sentences, their number
-and their case cannot change a verdict, and an answer without its evidence states less.
+Each passage is scored against each concept on its own. Passages that say nothing about a concept are dropped;
+the rest is scored once more as one text, in a canonical order. Therefore the order, number and case of
+unrelated sentences can't change a verdict, and an answer without its evidence states less.
 
-    score(concepts, texts) -> for each text, for each concept, four likelihoods: worker/, or a test's own
+    score(concepts, texts) -> four likelihoods per text and concept: from worker/, or from a test
     grade(prompt, answer, score, limits) -> Grading
 """
 
@@ -21,7 +21,7 @@ from quizzes.grader.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Scores:
-    """How likely each verdict is, in the order of the network's outputs; they add up to one."""
+    """The likelihood of each verdict, in the order of the network's outputs; they sum to one."""
 
     missing: float
     partial: float
@@ -29,30 +29,30 @@ class Scores:
     contradicted: float
 
     def speaks(self, relevant: float) -> bool:
-        """Whether something is said at all."""
+        """Return whether the text says anything about the concept."""
         return 1 - self.missing >= relevant
 
     def turned(self) -> "Scores":
-        """Of a statement that is rejected: what it covers is contradicted, and the other way round."""
+        """Swap covered and contradicted, for a statement that the answer rejects."""
         return replace(self, covered=self.contradicted, contradicted=self.covered)
 
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[Scores]]]
-"""Texts of a prompt's concepts, and of an answer's passages, to a row of scores for each passage."""
+"""Maps a prompt's concept texts and an answer's passages to one row of scores per passage."""
 
 NOTHING_SAID = Scores(1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """From which likelihood on a verdict is given; below all of them it is `unsure`."""
+    """The thresholds: the least likelihood for each verdict; below all of them the verdict is `unsure`."""
 
     relevant: float
-    """A passage says something of a concept unless it is missing with more than 1 - this."""
+    """A passage is relevant to a concept unless `missing` is likelier than 1 - this."""
 
     covered: float
     doubt: float
-    """Covered is not given when contradicted is likelier than this."""
+    """`covered` is withheld when `contradicted` is likelier than this."""
 
     contradicted: float
     missing: float
@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Part of the answer as it was typed: `answer[start:end]`."""
+    """A part of the answer as typed: `answer[start:end]`."""
 
     start: int
     end: int
@@ -69,35 +69,35 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptGrade:
-    """What the answer says of one concept."""
+    """The grade of one concept."""
 
     concept_id: str
     verdict: Verdict
     evidence: tuple[Span, ...]
-    """The passages that the verdict rests on; empty when nothing was said."""
+    """The passages that support the verdict; empty when nothing was said."""
 
     confidence: float
-    """The likelihood of the verdict; of the likeliest one for `unsure`."""
+    """The likelihood of the verdict; for `unsure`, of the likeliest verdict."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grading:
-    """All concepts of a prompt, in its order."""
+    """The grades of all concepts of a prompt, in its order."""
 
     concepts: tuple[ConceptGrade, ...]
     cut: bool = False
-    """Whether the answer was longer than what is read."""
+    """Whether the answer was truncated before grading."""
 
     @property
     def verdicts(self) -> Mapping[str, Verdict]:
-        """Verdict by concept id."""
+        """The verdict by concept id."""
         return {concept.concept_id: concept.verdict for concept in self.concepts}
 
 
 def concept_text(concept: PromptConcept) -> str:
-    """What the network reads of a concept."""
+    """Return the text of a concept that the network reads."""
     if concept.definition.startswith(concept.label):
         return concept.definition
     return f"{concept.label}. {concept.definition}"
@@ -105,14 +105,14 @@ def concept_text(concept: PromptConcept) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Weighed:
-    """What bears on one concept: the passages that say something of it, and how likely each verdict is."""
+    """The passages relevant to one concept, and the likelihood of each verdict."""
 
     passages: tuple[Passage, ...]
     scores: Scores
 
 
 def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits) -> Grading:
-    """Verdict, evidence, confidence and reason for each concept of the prompt."""
+    """Grade an answer: verdict, evidence, confidence and reason for each concept of the prompt."""
     weighed = weigh(prompt, answer, score, relevant=limits.relevant)
     grades = [
         _graded(concept, of_it, limits) for concept, of_it in zip(prompt.concepts, weighed, strict=True)
@@ -121,7 +121,7 @@ def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits) -> Grading
 
 
 def weigh(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
-    """Every passage against every concept; then, for each concept, those that bear on it together."""
+    """Score every passage against every concept, then the relevant passages of each concept together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
     said = _claims(prompt, answer)
     opinions = _opinions(said, texts, score)
@@ -148,12 +148,12 @@ Entries = Sequence[tuple[Passage, Scores]]
 
 
 def _read_together(entries: Entries) -> bool:
-    """Several plain statements are read as one text; a rejection among them would be misread."""
+    """Return whether to score the passages as one text; a rejection among them would be misread."""
     return len(entries) > 1 and not any(rejection_in(passage.text) for passage, _ in entries)
 
 
 def _opinions(said: Sequence[Passage], concepts: Sequence[str], score: Scorer) -> list[list[Scores]]:
-    """For each passage its scores; of a rejected statement they are turned round."""
+    """Score each passage; the scores of a rejected statement are swapped."""
     pieces = [_pieces(passage.text) for passage in said]
     rows = iter(score(concepts, [text for parts in pieces for text, _ in parts]))
     opinions = []
@@ -164,7 +164,7 @@ def _opinions(said: Sequence[Passage], concepts: Sequence[str], score: Scorer) -
 
 
 def _pieces(text: str) -> list[tuple[str, bool]]:
-    """What a passage says, and whether it says so to reject it."""
+    """Split a passage into statements, each with whether the passage rejects it."""
     rejection = rejection_in(text)
     if rejection is None:
         return [(text, False)]
@@ -173,7 +173,7 @@ def _pieces(text: str) -> list[tuple[str, bool]]:
 
 
 def strongest(opinions: Sequence[Scores]) -> Scores:
-    """Of several statements each verdict at its likeliest; missing only where all miss it."""
+    """Merge the scores of statements: the maximum of each verdict but the minimum of missing, normalized."""
     if not opinions:
         return NOTHING_SAID
     values = (
@@ -213,7 +213,7 @@ def _graded(concept: PromptConcept, weighed: Weighed, limits: Limits) -> Concept
 
 
 def decide(scores: Scores, limits: Limits) -> tuple[Verdict, float]:
-    """The verdict that the likelihoods allow, and its likelihood."""
+    """Return the verdict that passes its threshold, and its likelihood."""
     if scores.contradicted >= limits.contradicted:
         return "contradicted", scores.contradicted
     if scores.covered >= limits.covered and scores.contradicted <= limits.doubt:

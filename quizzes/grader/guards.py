@@ -1,6 +1,6 @@
-"""What counts as no claim: the prompt or hint said back, a list of keywords, orders to the grader.
+"""Guards against passages that claim nothing: a copied prompt or hint, keyword lists, prompt injection.
 
-The network learns most of this from answers; these rules hold for prompts it has never met as well.
+The network learns most of this from answers; the rules also hold for prompts that it was not trained on.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Literal
 NoClaim = Literal["repeats-prompt", "keyword-list", "addresses-grader", "no-words"]
 
 COPIED_SHARE = 0.75
-"""Of a passage's three-word runs: from there on it says the prompt or the hint back."""
+"""Share of a passage's word trigrams from which on it counts as a copy of the prompt or the hint."""
 
 COPY_FROM_WORDS = 5
 LIST_FROM_ITEMS = 4
@@ -37,12 +37,12 @@ _NEGATED = re.compile(r"\b(?:not|no|never|nothing|none|n't|cannot)\b|n['’]t\b"
 
 
 def words_of(text: str) -> list[str]:
-    """Words and numbers in lower case."""
+    """Return the words and numbers of a text in lower case."""
     return [word.lower() for word in _WORD.findall(text)]
 
 
 def no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
-    """Why a passage claims nothing, or None. `given` are the texts that the learner was shown."""
+    """Return why a passage claims nothing, or None; `given` are the texts that the learner saw."""
     words = words_of(text)
     if not any(character.isalpha() for character in text):
         return "no-words"
@@ -67,7 +67,7 @@ def _runs(words: list[str]) -> list[tuple[str, ...]]:
 
 
 def _is_list(text: str) -> bool:
-    """Four or more items, two words each on average, and nothing that could be a statement."""
+    """Return whether a text is four or more items of two words on average, with nothing like a statement."""
     items = [item for item in re.split(r"[,;|\n•/]+|\s[-–]\s", text) if item.strip()]
     if len(items) < LIST_FROM_ITEMS or "=" in text or _VERBS.search(text):
         return False

@@ -1,6 +1,7 @@
-"""Labelled answers: what people might write to a prompt, and what each answer says of its four concepts.
+"""Labelled answers: possible answers to a prompt, each with its verdicts on the four concepts.
 
-One tab-separated file a prompt; docs/grader.md says how they were written. They train and measure the grader.
+One tab-separated file per prompt; docs/grader.md says how they were written. They train and evaluate the
+grader.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from study.content.yaml_reader import ContentError, Problem
 
 ANSWERS = Path(__file__).parent / "answers"
 OTHER_WRITER = ANSWERS / "dev"
-"""Answers of a writer who wrote none of the others: limits are set on them."""
+"""Answers of a writer who wrote none of the others: the set that thresholds are fitted on."""
 
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
@@ -33,14 +34,14 @@ NOISE = frozenset(
 """Classes of answers that claim nothing."""
 
 RIGHT_NEGATIONS = frozenset({"correct-with-negation", "rejects-false"})
-"""Classes whose covered concepts are said with a "not"."""
+"""Classes whose covered concepts are stated with a negation."""
 
 Split = Literal["train", "held-out"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledAnswer:
-    """One answer; `verdicts` are in the order of its prompt's concepts."""
+    """One labelled answer; `verdicts` are in the order of its prompt's concepts."""
 
     prompt_id: str
     kind: str
@@ -51,12 +52,12 @@ class LabelledAnswer:
 
     @property
     def group(self) -> str:
-        """What must stay on one side of a split: minimal contrasts stay together, others stand alone."""
+        """The group that a split must not divide: minimal pairs share one, other answers have their own."""
         return f"{self.prompt_id}/{self.pair or self.text}"
 
 
 def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[LabelledAnswer]:
-    """All answers of these prompts, or every problem in their files."""
+    """Read all answers of these prompts. Raises ContentError with every problem in their files."""
     problems: list[Problem] = []
     read = [
         answer

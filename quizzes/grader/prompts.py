@@ -1,4 +1,4 @@
-"""The explain prompts: what to explain, the concepts a good explanation holds, and a model answer."""
+"""The explain prompts: what to explain, the concepts of a good explanation, and a model answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ CONCEPTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class PromptConcept:
-    """One thing a good explanation says."""
+    """One concept that a good explanation states."""
 
     id: str
     label: str
@@ -24,7 +24,7 @@ class PromptConcept:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """Something to explain in one's own words. `links` are the study concepts it is about."""
+    """A prompt to explain in one's own words. `links` are its study concepts."""
 
     id: str
     text: str
@@ -38,7 +38,7 @@ class Prompt:
 
 
 def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[str, Prompt]:
-    """All prompts under their ids, in the order written, or every problem in them."""
+    """Read all prompts by id, in file order. Raises ContentError with every problem in the file."""
     problems: list[Problem] = []
     file = read_mapping(path, kind="prompts", problems=problems)
     entries = file.children("prompts", kind="prompt") if file else []
@@ -50,7 +50,10 @@ def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[
 
 
 def own_prompt(given: Mapping[str, Any]) -> Prompt:
-    """Somebody's own prompt: a text, a hint and four one-line concepts are enough to be graded."""
+    """Parse a learner's own prompt: a text, a hint and four one-line concepts.
+
+    Raises LearnerError when it can't be graded.
+    """
     problems: list[Problem] = []
     written = {name: value for name, value in given.items() if value != ""}
     fields = Fields({"id": "own", **written}, file="own prompt", kind="prompt", problems=problems)

@@ -1,14 +1,14 @@
 """Statements rejected as a whole: "It's a myth that ...", "People say ..., not so", "... is simply wrong".
 
 Rejecting a false statement asserts its opposite. A small network sees the false words and misses the frame
-around them, so the frame is taken off by rule: the network reads the statement alone, its opinion is turned.
+around them, so a rule strips the frame: the network scores the statement alone, and its scores are swapped.
 """
 
 import re
 from dataclasses import dataclass
 
 LONGEST_CHARACTERS = 600
-"""The patterns try many ways to cut a text; this bounds what they cost."""
+"""The patterns backtrack over many splits of a text; this bounds their run time."""
 
 _WRONG = (
     r"(?:(?:simply|just|plainly|plain|completely|totally|all|flat|quite|dead|clearly|really|a|an|the|common|"
@@ -31,7 +31,7 @@ _END = (
     r"(?:\W*$|(?:\s*[.;:!]+\s*|\s+[–—-]+\s+|\s*,\s*(?=(?:it|its|it's|they|they're|theyre|this|that|he|she|you|we|"
     r"the|only|but|instead|all|none|and)\b))(?P<rest>.+)$)"
 )
-"""Nothing more, or what is said instead."""
+"""Matches the end of the text, or what it says instead."""
 
 _FRAMES = [
     re.compile(rf"^\W*{pattern}{_END}", re.IGNORECASE | re.DOTALL)
@@ -63,7 +63,7 @@ class Rejection:
 
 
 def rejection_in(text: str) -> Rejection | None:
-    """What a passage rejects, where all of it is a rejection and what is said instead; or None."""
+    """Return what a passage rejects if all of it is a rejection and its replacement; else None."""
     if len(text) > LONGEST_CHARACTERS:
         return None
     for frame in _FRAMES:

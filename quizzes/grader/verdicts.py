@@ -1,6 +1,6 @@
-"""The seam for judging an explanation: a grader is a function from a prompt and an answer to verdicts.
+"""The grader interface: a function from a prompt and an answer to a verdict per concept.
 
-The learner's own ticks are one such function; a page calls whatever it was given and stores what comes back.
+The learner's own ticks are one implementation; a page calls the one it has and stores the result.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Literal
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
 
-# The words of the public grader contract; `unsure` is for graders only, a learner always decides.
+# The labels of the public grader contract; `unsure` is for graders only, a learner always decides.
 Verdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
 
 Grader = Callable[[Prompt, str], Mapping[str, Verdict]]
@@ -18,12 +18,12 @@ Grader = Callable[[Prompt, str], Mapping[str, Verdict]]
 
 @dataclass(frozen=True, kw_only=True)
 class SelfGrader:
-    """A grader that knows what the learner ticked: a ticked concept is covered, the others are missing."""
+    """A grader from the learner's ticks: a ticked concept is covered, the others are missing."""
 
     ticked: frozenset[str]
 
     def __call__(self, prompt: Prompt, answer: str) -> Mapping[str, Verdict]:
-        """One verdict for each concept of the prompt."""
+        """Return one verdict per concept of the prompt. Raises LearnerError for an unknown tick."""
         known = {concept.id for concept in prompt.concepts}
         if unknown := sorted(self.ticked - known):
             raise LearnerError(
@@ -35,5 +35,5 @@ class SelfGrader:
 
 
 def covered(verdicts: Iterable[str]) -> int:
-    """How many concepts an explanation holds."""
+    """Count the covered concepts."""
     return sum(verdict == "covered" for verdict in verdicts)

@@ -1,4 +1,4 @@
-"""The trained adapter and what belongs to it: the concepts it knows, limits of verdicts, temperature."""
+"""The trained adapters' files and settings: known concepts, thresholds, temperature."""
 
 import json
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ UNCALIBRATED = Limits(relevant=0.5, covered=0.5, doubt=0.4, contradicted=0.5, mi
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What the network's numbers mean."""
+    """The settings stored with the adapters: known concepts, LoRA scale, temperature and thresholds."""
 
     concepts: Mapping[str, str]
-    """Full text of each concept it was trained on, and the words of it that it reads; numbered from 1 on."""
+    """Full text of each trained concept, mapped to the label that the network reads; numbered from 1."""
 
     alpha_over_rank: float
     temperature: float = 1.0
@@ -29,7 +29,7 @@ class Weights:
 
 
 def read_weights(folder: Path = WEIGHTS) -> Weights:
-    """As training and calibration left it."""
+    """Read the settings that training and calibration wrote."""
     stored = json.loads((folder / SETTINGS).read_text("utf-8"))
     return Weights(
         concepts=stored["concepts"],
@@ -40,17 +40,17 @@ def read_weights(folder: Path = WEIGHTS) -> Weights:
 
 
 def adapters(folder: Path = WEIGHTS) -> list[Path]:
-    """The trained networks, one a seed; the grader goes by their mean."""
+    """List the adapter files, one per seed; the grader averages their networks (an ensemble)."""
     return sorted(folder.glob(TENSORS.format(seed="*")))
 
 
 def write_weights(weights: Weights, folder: Path) -> None:
-    """What all networks share."""
+    """Write the settings that all networks share."""
     _write(folder / SETTINGS, asdict(weights))
 
 
 def write_made_of(folder: Path, *, seed: int, **made_of: Any) -> None:
-    """Recipe, number of answers and versions that one network was made of."""
+    """Write how one network was trained: recipe, number of answers and versions."""
     _write(folder / MADE_OF.format(seed=seed), made_of)
 
 

@@ -1,1 +1,1 @@
-"""Questions in the formats of other programs, one module a format."""
+"""Import and export of questions in the formats of other programs, one module per format."""

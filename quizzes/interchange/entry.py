@@ -1,4 +1,4 @@
-"""A question between two formats: the fields that a question file has, whatever its kind."""
+"""A question between two formats: the fields of a question file, whatever the kind."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from study.content.user_files import slug
 from study.io.exchange import Entry
 from study.text.html_import import normal_html
 
-OWN = "your own question"  # where a question comes from if it does not say
+OWN = "your own question"  # the source of a question that names none
 UNSAID = "not said by its author"  # the misconception of a wrong option that names none
 
 Fields = Mapping[str, Any]
@@ -36,35 +36,35 @@ class QuestionEntry:
 
     @property
     def id(self) -> str:
-        """Empty if the format has none."""
+        """The id; empty if the format has none."""
         return str(self.fields.get("id", ""))
 
     @property
     def kind(self) -> str:
-        """As in `quizzes.kinds`."""
+        """The kind, as in `quizzes.kinds`."""
         return str(self.fields.get("kind", "single"))
 
     def text(self, name: str) -> str:
-        """A text field, empty if it is not written."""
+        """Return a text field; empty if it is missing."""
         return str(self.fields.get(name, ""))
 
     def children(self, name: str) -> list[Fields]:
-        """A list of mappings, empty if it is not written."""
+        """Return a list of mappings; empty if it is missing."""
         return [child for child in self.fields.get(name, []) if isinstance(child, Mapping)]
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts, empty if it is not written."""
+        """Return a list of texts; empty if it is missing."""
         return [str(item) for item in self.fields.get(name, [])]
 
     def says(self) -> Any:
-        """What two entries of the same question with the same words share."""
+        """Return the content to compare: normalized fields without check, id and source."""
         shown = {name: value for name, value in self.fields.items() if name not in ("check", "id", "source")}
         return _as_html(shown)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a file holds: questions, what was refused, and what else to say."""
+    """The contents of a file: questions, rejected entries, and notes for the learner."""
 
     entries: tuple[QuestionEntry, ...] = ()
     rejected: tuple[Entry, ...] = ()
@@ -73,19 +73,19 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """A file's text, and the questions that its format has no form for."""
+    """The text of a file, and the questions that its format has no form for."""
 
     text: str
     left_out: tuple[QuestionEntry, ...] = ()
 
 
 def entries_of(bank: Bank) -> list[QuestionEntry]:
-    """All written questions as entries; a family's questions are drawn anew each time."""
+    """Convert all written questions; families are left out, because their questions vary by seed."""
     return [entry_of(question, bank.topics[question.topic]) for question in bank.questions]
 
 
 def entry_of(question: Question, topic: str) -> QuestionEntry:
-    """A question of the app as an entry."""
+    """Convert a question of the app."""
     task = question.task
     stem = _cloze_stem(task) if isinstance(task, Cloze) else question.stem
     fields: dict[str, Any] = {
@@ -108,9 +108,9 @@ def entry_of(question: Question, topic: str) -> QuestionEntry:
 
 
 def named(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
-    """The entries with ids: one that has none is called by its topic and its first words."""
+    """Return the entries with ids; a missing id is made from the topic and the first words."""
     taken: set[str] = set()
-    used: dict[str, int] = {}  # how many have had the same wish
+    used: dict[str, int] = {}  # id -> how many entries wanted it
     result = []
     for entry in entries:
         wanted = entry.id or slug(f"{entry.topic} {entry.text('stem')}", limit=80) or "question"
@@ -124,7 +124,7 @@ def named(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
 
 
 def completed(fields: Fields) -> dict[str, Any]:
-    """A question with what other programs do not ask for: ids, and names of the ideas behind slips."""
+    """Add what other programs do not ask for: ids, and names of the misconceptions behind distractors."""
     whole = {"concepts": [], "level": "beginner", "source": OWN, **fields}
     for name in ("options", "reasons"):
         if isinstance(fields.get(name), Sequence) and not isinstance(fields[name], str):
@@ -252,7 +252,7 @@ def _check(check: Check) -> dict[str, Any]:
 
 
 def _as_html(value: Any) -> Any:
-    """Texts as HTML, which is all that some formats know, and numbers as they compare."""
+    """Convert texts to normalized HTML, because some formats keep only HTML; other values stay."""
     if isinstance(value, str):
         return normal_html(re.sub(r"\s+", " ", value))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Questions in and out: what a file would do to the learner's own questions, and the files of an export."""
+"""Import and export of questions: the dry run of an import, and the files of an export."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ WRITERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionExchange:
-    """Reads and writes questions."""
+    """The import and export of questions; implements `study.io.exchange.Exchange`."""
 
     bank: LiveBank
     concepts: ConceptMap
@@ -43,25 +43,25 @@ class QuestionExchange:
     )
 
     def own_problems(self) -> tuple[str, ...]:
-        """What is wrong with the files in the learner's folder of questions."""
+        """List what is wrong with the files in the learner's folder of questions."""
         return self.bank.shelf.problems
 
     def reads(self, file: File) -> bool:
-        """Whether a file may hold questions."""
+        """Return whether a file may hold questions."""
         return holds_questions(file)
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
-        """All written questions, the app's and the learner's own."""
+        """Export all written questions, the app's and the learner's own."""
         del profile_id, now
         return [self._file(name, self.writing(name))]
 
     def writing(self, name: str) -> Writing:
-        """The text of one format, and what that format has no form for."""
+        """Return the text of one format, and the questions that it has no form for."""
         write, _ = WRITERS[name]
         return write(entries_of(self.bank))
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
-        """What becomes of each question of a file."""
+        """Plan the import of a file: the verdict on each question."""
         del profile_id, now
         reading = read_questions(file)
         judged = self._judged(reading)
@@ -107,7 +107,7 @@ class QuestionExchange:
         return Entry(verdict="changed", item=item)
 
     def _files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:
-        """The imported topics with these questions in them."""
+        """Return the imported topics with these questions merged in."""
         files: dict[str, dict[str, QuestionEntry]] = {}
         titles: dict[str, str] = {}
         for entry in entries:
@@ -122,7 +122,7 @@ class QuestionExchange:
         return {name: write_questions(titles[name], questions.values()) for name, questions in files.items()}
 
     def _key(self, entry: QuestionEntry) -> str:
-        """The topic a question stays in; a new one goes to the topic of that title."""
+        """Return the topic that a question stays in; a new one goes to the topic of that title."""
         here = self.bank.by_id.get(entry.id)
         if here is not None:
             return here.topic
@@ -133,6 +133,6 @@ class QuestionExchange:
 
 
 def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = None) -> QuestionExchange:
-    """The questions of a data folder, read here unless they are given."""
+    """Build the exchange of a data folder; the bank is read here unless it is given."""
     bank = bank or LiveBank(concepts, home / "questions")
     return QuestionExchange(bank=bank, concepts=concepts, home=home)

@@ -1,4 +1,4 @@
-"""Which reader takes which file of questions, for uploads and for files that lie in the data folder."""
+"""The reader of each file format, for uploads and for files in the data folder."""
 
 from quizzes.interchange.entry import Reading
 from quizzes.interchange.gift import read_gift
@@ -16,7 +16,7 @@ READABLE = (
 
 
 def read_questions(file: File) -> Reading:
-    """The questions of a file. Raises LearnerError when it is too large, or none can be read."""
+    """Read the questions of a file. Raises LearnerError when it is too large, or none can be read."""
     check_size(file.name, len(file.content))
     reading = _read(file)
     check_items(file.name, len(reading.entries) + len(reading.rejected))
@@ -39,7 +39,7 @@ def _read(file: File) -> Reading:
 
 
 def holds_questions(file: File) -> bool:
-    """Whether a file looks like one of questions; some endings serve cards as well."""
+    """Return whether a file seems to hold questions; some endings serve cards as well."""
     start = file.content[:4000]
     match file.ending:
         case "xml" | "gift":

@@ -1,4 +1,4 @@
-"""The forms that other programs have for a question, and what of our kinds fits into them.
+"""The forms that other programs have for a question, and which of our kinds fit into them.
 
     form        our kinds                                  in Moodle
     choice      single, multiple, find-the-error           multichoice
@@ -8,8 +8,8 @@
     pairs       matching, ordering (place by place)        matching
     gaps        cloze                                      cloze; in GIFT with one gap only
 
-A chart can't travel, so that a question about one stays here. Our own file of a question goes along beside
-its form: whoever imports it here gets all of it back, unless somebody changed the form meanwhile.
+A chart can't be exported, so a question about one stays here. Our own fields of a question are exported next
+to its form: importing the file here restores all of them, unless the form was changed meanwhile.
 """
 
 import re
@@ -22,7 +22,7 @@ from study.content.user_files import slug
 
 Kind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
 
-# The parts of a point that Moodle knows, by the number of right options.
+# The fractions that Moodle accepts, in percent, by the number of right options.
 SHARES = {
     1: "100", 2: "50", 3: "33.33333", 4: "25", 5: "20",
     6: "16.66667", 7: "14.28571", 8: "12.5", 9: "11.11111", 10: "10",
@@ -38,14 +38,14 @@ class Answer:
     right: bool
     feedback: str = ""
     left: str = ""
-    """Of a pair: what it belongs to; empty for a choice that belongs to nothing."""
+    """The left side of a pair; empty for a choice that belongs to nothing."""
 
     gap: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A question as other programs have it, in our markup."""
+    """A question in the form of other programs, in our markup."""
 
     kind: Kind
     name: str
@@ -57,7 +57,7 @@ class Form:
 
 
 def form_of(entry: QuestionEntry) -> Form | None:
-    """The form of a question; None for one that has none."""
+    """Convert a question to a form; None if its kind has none."""
     match entry.kind:
         case "single" | "multiple":
             return _form(entry, "choice", _options(entry, "options"), several=entry.kind == "multiple")
@@ -89,24 +89,24 @@ def form_of(entry: QuestionEntry) -> Form | None:
 
 
 def fields_of(form: Form) -> dict[str, Any]:
-    """A question of our own from a form that has nothing of ours beside it."""
+    """Convert a form that comes without our own fields to a question of ours."""
     fields: dict[str, Any] = {"stem": form.stem, "keep": form.keep, **_fields_of(form)}
     return {name: value for name, value in fields.items() if value not in ("", [])}
 
 
 def id_of(name: str, given: str = "") -> str:
-    """The id of a question that another program only gives a name."""
+    """Return the id of a question to which another program gives only a name."""
     return given if re.fullmatch(r"[\w.-]{1,100}", given) else slug(name, limit=80)
 
 
 def number_text(value: Any) -> str:
-    """A number as every program reads it: with a point, and without an exponent where that is short."""
+    """Format as every program reads it: with a point, and without an exponent where that is short."""
     number = float(value or 0)
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
 
 
 def shown_stem(entry: QuestionEntry) -> str:
-    """The stem as it must read elsewhere: with the unit that the number is asked in."""
+    """Return the stem for other programs: with the unit that the number is asked in."""
     unit = entry.text("unit")
     return f"{entry.text('stem')} (in {unit})" if entry.kind == "numeric" and unit else entry.text("stem")
 

@@ -1,8 +1,8 @@
-r"""GIFT, Moodle's text format: one question a block, blocks parted by blank lines.
+r"""GIFT, Moodle's text format: one question per block, blocks separated by blank lines.
 
-Escaped by a backslash, everywhere in a text: `~ = # { } :` and the backslash itself; a line break is `\n`.
-Moodle keeps a lone backslash only where no such character (or `n`) follows, so that formulas are always
-escaped whole. Texts are HTML, as `[html]` says. A comment line above each question keeps what has no place.
+A backslash escapes `~ = # { } :` and itself, everywhere in a text; a line break is `\n`. Moodle keeps a lone
+backslash only where no such character (or `n`) follows, so formulas are always escaped as a whole. Texts are
+HTML, as `[html]` says. A comment line above each question has the fields that GIFT lacks.
 """
 
 import json
@@ -33,7 +33,7 @@ _NUMBER = re.compile(
 
 
 class GiftError(ValueError):
-    """What is wrong with one block."""
+    """The problem of one block."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Block:
 
 
 def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
-    """All questions that GIFT has a form for, by topic."""
+    """Write all questions that GIFT has a form for, by topic."""
     by_topic: dict[str, list[str]] = {}
     left_out = []
     for entry in entries:
@@ -59,7 +59,7 @@ def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
 
 
 def read_gift(file: File) -> Reading:
-    """The questions of a file; one that can't be read is refused with its line, and the others are read."""
+    """Read the questions of a file; one that can't be read is rejected with its line, the others are read."""
     text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
     topic = file.stem
     entries: list[QuestionEntry] = []
@@ -115,7 +115,7 @@ def _answers(form: Form) -> str | None:
 
 
 def _fits(form: Form) -> bool:
-    """An arrow in a word would make it a pair, and nothing escapes one."""
+    """Return whether no word has an arrow, which would make it a pair and can't be escaped."""
     return not any("->" in answer.text for answer in form.answers)
 
 
@@ -133,7 +133,7 @@ def _choices(form: Form) -> str | None:
         marks = {True: f"~%{share}%", False: f"~%-{share}%"}
         if share is None:
             return None
-    else:  # with one right answer GIFT knows no other form than this
+    else:  # with one right answer, this is GIFT's only form
         marks = {True: "=", False: "~"}
     return "".join(
         f"{marks[answer.right]}{_option(answer.text)}{_feedback(answer)} " for answer in form.answers
@@ -274,7 +274,7 @@ def _number(inside: str, read: Any) -> Form:
         weight = _WEIGHT.match(part)
         part = part[weight.end() :] if weight else part
         written, _, told = part.partition("#")
-        # A colon is escaped nowhere in a number, but it is hidden like any other escaped one if it is.
+        # Colons in numbers aren't escaped; one that is escaped is hidden like any other.
         found = _NUMBER.fullmatch(written.translate(_BACK))
         if found and (weight is None or weight[1] == "100"):
             return _number_form(found, read(told))
@@ -299,7 +299,7 @@ def _answer(part: str, read: Any, *, right: bool, words: bool = False) -> Answer
 
 
 def _reader(before: str) -> tuple[Any, str]:
-    """How the texts of a question are to be read, and its stem without the word that says so."""
+    """Return the function that reads the texts of a question, and its stem without the format's name."""
     found = _FORMAT.match(before)
     kind = found["format"].lower() if found else "moodle"
     stem = before[found.end() :] if found else before

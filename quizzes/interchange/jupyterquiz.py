@@ -1,4 +1,4 @@
-"""Questions for notebooks, as jupyterquiz reads them: JSON, one way."""
+"""Export of questions for notebooks, as jupyterquiz reads them (JSON)."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ PRECISION = 3  # significant digits, as jupyterquiz counts since 2.8
 
 
 def write_jupyterquiz(entries: Iterable[QuestionEntry]) -> Writing:
-    """All questions that jupyterquiz has a form for: choices, numbers and words."""
+    """Write all questions that jupyterquiz has a form for: choices, numbers and words."""
     made = [(entry, _question(entry)) for entry in entries]
     text = json.dumps([question for _, question in made if question], ensure_ascii=False, indent=1)
     return Writing(text=text + "\n", left_out=tuple(entry for entry, question in made if not question))
@@ -58,7 +58,7 @@ def _numbers(form: Form) -> list[dict[str, Any]]:
     default = {"type": "default", "feedback": "Not quite. Try again."}
     if not form.tolerance:
         return [{"type": "value", "value": value, "correct": True, "feedback": told}, default]
-    # A range leaves its end out, hence the last digit more.
+    # A range excludes its end, so the end is slightly larger.
     ends = [value - form.tolerance, value + form.tolerance * (1 + 1e-9)]
     return [{"type": "range", "range": ends, "correct": True, "feedback": told}, default]
 

@@ -1,6 +1,6 @@
-"""Moodle XML, both ways. `fraction` is in percent, and must be one of the parts that Moodle knows.
+"""Moodle XML, import and export. `fraction` is in percent, and must be one that Moodle accepts.
 
-An element of our own, which Moodle passes over, keeps what the format has no place for.
+An element of our own, which Moodle ignores, has the fields that the format lacks.
 """
 
 import json
@@ -29,11 +29,11 @@ _CLOZE_ANSWERS = re.compile(r"((?:[^}\\]|\\.)*)\}", re.DOTALL)
 
 
 class XmlError(ValueError):
-    """What is wrong with one question."""
+    """The problem of one question."""
 
 
 def write_moodle_xml(entries: Iterable[QuestionEntry]) -> Writing:
-    """All questions that Moodle has a form for, with a category a topic."""
+    """Write all questions that Moodle has a form for, with one category per topic."""
     quiz = ET.Element("quiz")
     left_out = []
     topic = None
@@ -53,7 +53,7 @@ def write_moodle_xml(entries: Iterable[QuestionEntry]) -> Writing:
 
 
 def read_moodle_xml(file: File) -> Reading:
-    """The questions of a file; one that can't be read is refused with its number, and the others are read."""
+    """Read the questions of a file; one that can't be read is rejected with its number, the others stay."""
     try:
         quiz = SafeET.fromstring(file.content, forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError) as error:
@@ -222,7 +222,7 @@ def _kept_entry(element: ET.Element) -> QuestionEntry | None:
 
 
 def _same(element: ET.Element, kept: QuestionEntry) -> bool:
-    """Whether nobody changed the form since it was written from what is kept."""
+    """Return whether the form is still as it was written from the kept fields."""
     made = _question(kept)
     return made is not None and _canonical(made) == _canonical(element)
 
@@ -313,7 +313,7 @@ def _gaps(element: ET.Element) -> Form:
 
 
 def _cloze_gaps(text: str) -> Iterator[tuple[int, str, int]]:
-    """Where each gap begins, its answers, and where it ends; beyond one without an end there is none."""
+    """Yield the start, answers and end of each gap; stop at a gap without an end."""
     end = 0
     while opening := _CLOZE.search(text, end):
         answers = _CLOZE_ANSWERS.match(text, opening.end())
@@ -336,7 +336,7 @@ def _fraction_of(element: ET.Element) -> float:
 
 
 def _content(element: ET.Element | None) -> str:
-    """A text in its format, in our markup."""
+    """Convert a text from its format to our markup."""
     if element is None:
         return ""
     text = element.findtext("text") or ""

@@ -9,13 +9,13 @@ from study.io.exchange import Entry, File
 
 
 def write_questions(topic: str, entries: Iterable[QuestionEntry]) -> str:
-    """A question file as imports write it: JSON, which YAML readers read as well, and much faster."""
+    """Format a question file as imports write it: JSON, which is valid YAML and loads much faster."""
     questions = [dict(entry.fields) for entry in entries]
     return json.dumps({"topic": topic, "questions": questions}, ensure_ascii=False, indent=1)
 
 
 def read_schema(file: File) -> Reading:
-    """The questions of a file as they stand; the bank's reader judges their fields."""
+    """Read the questions of a file unchecked; the bank's reader validates their fields."""
     problems: list[Problem] = []
     found = parse_content(file.name, file.content, problems)
     entries = []
@@ -35,7 +35,7 @@ def read_schema(file: File) -> Reading:
 
 
 def as_placed(fields: Mapping[str, object], line: int) -> Placed:
-    """A question as the bank's reader takes it."""
+    """Convert a question to the mapping with a line number that the bank's reader takes."""
     placed = Placed(fields)
     placed.line = line
     return placed

@@ -1,7 +1,7 @@
-"""Questions as a table: one row each. Choices and words stand in cells; what has no cell, in the last one.
+"""Questions as a table: one row each. Choices and words have cells; the last cell has all other fields.
 
-A cell that a spreadsheet would take for a formula begins with an apostrophe, which spreadsheets do not show;
-in our own tables it is taken away again.
+A cell that a spreadsheet would evaluate as a formula begins with an apostrophe, which spreadsheets don't
+show; reading one of our own tables removes it.
 """
 
 import csv
@@ -37,7 +37,7 @@ _FORMULA = re.compile(r"['=+\-@\t\r]")
 
 
 def write_table(entries: Iterable[QuestionEntry]) -> Writing:
-    """All questions; a BOM lets a spreadsheet read UTF-8."""
+    """Write all questions; a BOM lets a spreadsheet read UTF-8."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -49,7 +49,7 @@ def write_table(entries: Iterable[QuestionEntry]) -> Writing:
 
 
 def read_table(file: File) -> Reading:
-    """The questions of a table; a row that can't be read is refused with its line, and the others stay."""
+    """Read the questions of a table; a row that can't be read is rejected with its line, the others stay."""
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

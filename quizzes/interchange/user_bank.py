@@ -1,4 +1,4 @@
-"""The app's questions with the learner's own beside them; a file that can't be used is reported."""
+"""The app's questions plus the learner's own; a file that can't be used is reported."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ LONGEST_ID = 100
 
 @dataclass(frozen=True)
 class Shelf:
-    """Questions of both kinds, and what is wrong with the own ones, in sentences."""
+    """The app's and the learner's questions, and the problems of the learner's files, in sentences."""
 
     bank: Bank
     problems: tuple[str, ...]
     by_hand: Mapping[str, str]
-    """The own questions that the learner wrote into a file, and its name; imports leave them alone."""
+    """The questions in files that the learner wrote by hand, with the file's name; imports skip them."""
 
 
 class LiveBank(Bank):
-    """The questions as the files are at this moment; pages keep one from start to end."""
+    """The questions as the files are now; pages keep one instance from start to end."""
 
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
-        app = load_bank(concepts)  # once, and loudly: what the app brings must be right
+        app = load_bank(concepts)  # read once, and raise on any problem in the app's own questions
 
         def read() -> Shelf:
             return read_shelf(app, concepts, folder)
 
         live = Watched(read, folder)
-        # A frozen dataclass: set as it would set its own fields.
+        # The dataclass is frozen: set the fields as its own __init__ does.
         object.__setattr__(self, "app", app)
         object.__setattr__(self, "_live", live)
 
@@ -51,32 +51,32 @@ class LiveBank(Bank):
 
     @property
     def shelf(self) -> Shelf:
-        """The questions now, with the problems of the own files."""
+        """The current questions, with the problems of the learner's files."""
         return self._live.now
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """All written questions, now."""
+        """All current written questions."""
         return self.shelf.bank.questions
 
     @property
     def topics(self) -> Mapping[str, str]:
-        """All topics, now."""
+        """The titles of all current topics."""
         return self.shelf.bank.topics
 
     @property
     def families(self) -> Mapping[str, Family]:
-        """The app's families; nobody brings one in a file."""
+        """The app's families; the learner's files can't add any."""
         return self.app.families
 
     @property
     def by_id(self) -> Mapping[str, Question]:
-        """Each question under its id, now."""
+        """Each current question by its id."""
         return self.shelf.bank.by_id
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each question is about, whenever that is asked."""
+        """The concepts of each question, looked up in the current bank at each access."""
         return LiveMapping(self._concepts_now)
 
     def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
@@ -84,7 +84,7 @@ class LiveBank(Bank):
 
 
 def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
-    """The app's questions and a folder of own ones."""
+    """Read the learner's folder of questions and merge it with the app's bank."""
     problems: list[str] = []
     own: dict[str, Question] = {}
     by_hand: dict[str, str] = {}
@@ -106,7 +106,7 @@ def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
 
 
 def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:
-    """An entry as it may be kept, or what is wrong with it. Unknown concepts are only left out."""
+    """Return the entry as it may be kept, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
     named_concepts = entry.fields.get("concepts")
     known = [c for c in named_concepts if c in concepts.by_id] if isinstance(named_concepts, list) else []
@@ -122,7 +122,7 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
 
 
 def _texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
-    """Every text of a question's fields, with the name of its field."""
+    """Yield every text of a question's fields, with the name of its field."""
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, Mapping):
@@ -146,7 +146,7 @@ def _read_file(path: Path, problems: list[str]) -> Reading:
 
 
 def _key(path: Path, reading: Reading, app: Bank) -> str:
-    """A file that names a topic of the app adds to it; any other is a topic of its own."""
+    """Return the topic that a file belongs to: the app's topic of that title, or one of its own."""
     title = reading.entries[0].topic if reading.entries else ""
     return next((key for key, known in app.topics.items() if known == title), key_of(path))
 
@@ -166,7 +166,7 @@ def _questions(
 
 
 def _read(fields: Fields, key: str, concepts: ConceptMap) -> Question | None:
-    """A question, or None where a field is of so wrong a form that reading can't go on."""
+    """Read a question; None if the type of a field is too wrong to go on."""
     try:
         return read_question(fields, key, concepts)
     except (TypeError, AttributeError, StopIteration) as error:

@@ -1,4 +1,4 @@
-"""The kinds of question: one class a kind, each reads its YAML, an answer from a form, and grades it."""
+"""The kinds of question, one class per kind; each reads its YAML and an answer from a form, and grades it."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -41,7 +41,7 @@ Task = (
 
 
 def read_task(fields: Fields, kind: Kind, *, stem: str, checks: tuple[Check, ...]) -> tuple[str, Task]:
-    """What a question's kind is about, and its stem as it is shown (a cloze writes its answers into it)."""
+    """Read the task of a question's kind, and the stem as shown (a cloze's stem holds its answers)."""
     match kind:
         case "cloze":
             return read_cloze(fields, stem)

@@ -1,4 +1,4 @@
-"""Questions answered by arranging: match pairs, or put items in order. Both are done with plain selects."""
+"""Questions answered by arranging: match pairs, or put items in order. Both use plain selects."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -10,7 +10,7 @@ from study.content.yaml_reader import Fields
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """Something to match with or to put in its place."""
+    """A choice to match, or an item to put in its place."""
 
     id: str
     text: str
@@ -19,7 +19,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What is asked about, and the id of the choice that belongs to it."""
+    """A left side, and the id of the choice that belongs to it."""
 
     id: str
     left: str
@@ -28,7 +28,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """Each left side has one choice; a choice may belong to none."""
+    """A matching task. Each left side has one choice; a choice may belong to none."""
 
     kind: ClassVar[Literal["matching"]] = "matching"
     pairs: tuple[Pair, ...]
@@ -36,7 +36,7 @@ class Matching:
 
     @property
     def rule(self) -> str:
-        """How points are given."""
+        """The scoring rule, as the learner reads it."""
         return f"Each right pair counts 1/{len(self.pairs)}."
 
     @property
@@ -46,15 +46,15 @@ class Matching:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return (*(p.left for p in self.pairs), *(f"{c.text} {c.feedback}" for c in self.choices))
 
     def offered(self, salt: str) -> Offered:
-        """The choices under their letters."""
+        """Return the choices with their letters."""
         return lettered(self.choices, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """Which choice was given to each left side; one may be left open, not all."""
+        """Parse the choice of each left side. Raises LearnerError when all are open; some may be."""
         ids = {letter: choice.id for letter, choice in offered}
         given = {pair.id: ids.get(_first(form, f"pair-{pair.id}"), "") for pair in self.pairs}
         if not any(given.values()):
@@ -62,7 +62,7 @@ class Matching:
         return {"pairs": {pair: choice for pair, choice in given.items() if choice}}
 
     def grade(self, response: Response) -> Grade:
-        """The share of pairs that are right."""
+        """Grade by the share of pairs that are right."""
         given = response.get("pairs", {})
         named = {choice.id: choice for choice in self.choices}
         owned = {pair.choice for pair in self.pairs}
@@ -71,7 +71,7 @@ class Matching:
             right = named[pair.choice]
             wrong = named.get(given.get(pair.id, ""))
             if wrong is not None and wrong.id != right.id:
-                # Why it belongs elsewhere is said there; of one that belongs nowhere, here.
+                # The choice's own pair says why it belongs there; a choice without a pair says so here.
                 parts.append(
                     _part(pair, wrong if wrong.id not in owned else replace(wrong, feedback=""), "wrong")
                 )
@@ -82,14 +82,14 @@ class Matching:
 
 @dataclass(frozen=True, kw_only=True)
 class Ordering:
-    """Items in their right order, as written."""
+    """An ordering task: items in their right order, as written."""
 
     kind: ClassVar[Literal["ordering"]] = "ordering"
     items: tuple[Item, ...]
 
     @property
     def rule(self) -> str:
-        """How points are given."""
+        """The scoring rule, as the learner reads it."""
         return f"Each item in its right place counts 1/{len(self.items)}."
 
     @property
@@ -99,15 +99,15 @@ class Ordering:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return tuple(f"{item.text} {item.feedback}" for item in self.items)
 
     def offered(self, salt: str) -> Offered:
-        """The items under letters."""
+        """Return the items with their letters."""
         return lettered(self.items, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """The item at each place; each item stands once."""
+        """Parse the item at each place. Raises LearnerError unless each item has exactly one place."""
         ids = {letter: item.id for letter, item in offered}
         order = [ids.get(_first(form, f"place-{number}"), "") for number in range(1, len(self.items) + 1)]
         if not all(order) or len(set(order)) != len(order):
@@ -119,7 +119,7 @@ class Ordering:
         return {"order": order}
 
     def grade(self, response: Response) -> Grade:
-        """The share of items in their right place."""
+        """Grade by the share of items in their right place."""
         given = list(response.get("order", ()))
         parts = tuple(
             Part(
@@ -136,7 +136,7 @@ class Ordering:
 
 
 def read_matching(fields: Fields) -> Matching:
-    """Pairs, and choices that belong to none."""
+    """Read the pairs, and the choices that belong to none."""
     entries = fields.children("pairs", kind="pair")
     pairs, choices = [], []
     for entry in entries:
@@ -152,7 +152,7 @@ def read_matching(fields: Fields) -> Matching:
 
 
 def read_ordering(fields: Fields) -> Ordering:
-    """Items in the right order."""
+    """Read the items in the right order."""
     items = tuple(_read_item(entry) for entry in fields.children("items", kind="item"))
     if not 3 <= len(items) <= 8:
         fields.note(f"needs 3 to 8 items, got {len(items)}")

@@ -1,4 +1,4 @@
-"""Read the chart: a figure drawn from lab functions, and a question about it answered by choice or number."""
+"""Read the chart: a bar chart of a lab quantity, and a question about it answered by choice or number."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _TICKS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A quantity of the lab by one of its arguments, as bars."""
+    """A bar chart of a quantity of the lab over one of its arguments."""
 
     title: str
     x_label: str
@@ -27,7 +27,7 @@ class Chart:
     vary: str
     over: tuple[Any, ...]
     scale: float
-    """What one of the y axis is worth: 1,000,000 for an axis in millions."""
+    """The value of one unit of the y axis: 1,000,000 for an axis in millions."""
 
     @property
     def points(self) -> list[tuple[str, float]]:
@@ -36,29 +36,29 @@ class Chart:
 
     @property
     def call(self) -> str:
-        """What is computed, as a learner can read it."""
+        """The computed call, as a learner can read it."""
         return self._check(f"{self.over[0]}…{self.over[-1]}").call
 
     @property
     def bars(self) -> list[tuple[str, float, str]]:
-        """Name, share of the axis, and number of each bar."""
+        """The name, share of the axis, and number of each bar."""
         top = self._ticks[-1]
         return [(name, height / top, shown(height)) for name, height in self.points]
 
     @property
     def axis(self) -> list[tuple[float, str]]:
-        """Share of the axis and number of each of its marks."""
+        """The share of the axis and the number of each tick."""
         return [(tick / self._ticks[-1], shown(tick)) for tick in self._ticks]
 
     @property
     def alt(self) -> str:
-        """What is drawn, without the answer; the numbers stand in the table below it."""
+        """The alt text, without the answer; the table below the chart has the numbers."""
         named = f"{self.title}: {self.y_label} by {self.x_label}"
         return f"{named}, {len(self.over)} bars from {self.over[0]} to {self.over[-1]}."
 
     @property
     def _ticks(self) -> list[float]:
-        """Round numbers from nothing to above the highest bar."""
+        """Round numbers from 0 to above the highest bar."""
         top = max(height for _, height in self.points)
         step = _nice_step(top / _TICKS)
         return [step * count for count in range(math.ceil(top / step) + 1)]
@@ -69,7 +69,7 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadChart:
-    """A question whose answer is in the figure."""
+    """A question whose answer is in the chart."""
 
     kind: ClassVar[Literal["read-the-chart"]] = "read-the-chart"
     chart: Chart
@@ -77,7 +77,7 @@ class ReadChart:
 
     @property
     def rule(self) -> str:
-        """How points are given."""
+        """The scoring rule, as the learner reads it."""
         return self.asked.rule
 
     @property
@@ -87,24 +87,24 @@ class ReadChart:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return self.asked.texts
 
     def offered(self, salt: str) -> Offered:
-        """What there is to choose from, if it is a choice."""
+        """Return the choices with their letters, if the answer is a choice."""
         return self.asked.offered(salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """The choice or the number."""
+        """Parse the choice or the number."""
         return self.asked.read(form, offered)
 
     def grade(self, response: Response) -> Grade:
-        """As the choice or the number is graded."""
+        """Grade the choice or the number."""
         return self.asked.grade(response)
 
 
 def read_chart(fields: Fields) -> Chart:
-    """The figure of a question: `chart: {quantity, vary, over, title, x, y, and other arguments}`."""
+    """Read a question's chart: `chart: {quantity, vary, over, title, x, y, and other arguments}`."""
     entry = fields.needed_child("chart", kind="chart")
     over, scale, arguments = entry.raw("over"), entry.raw("scale"), entry.raw("arguments")
     if not isinstance(over, list) or not 2 <= len(over) <= 12:

@@ -9,7 +9,7 @@ from quizzes.kinds.grade import MOST_KEYS, Form, Grade, Offered, Part, Response,
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
 
-RIGHT = "right"  # the right option's id; a wrong one is known by its misconception
+RIGHT = "right"  # the id of the right option; the id of a wrong one is its misconception
 
 _MISCONCEPTION = re.compile(r"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*): (?P<name>.+)")
 _CHOOSE_ONE = "Choose one first, with the key of its letter."
@@ -17,7 +17,7 @@ _CHOOSE_ONE = "Choose one first, with the key of its letter."
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One choice. A wrong one is wrong for a reason, and the reason has a name."""
+    """One option. A wrong one (a distractor) has a named misconception."""
 
     id: str
     text: str
@@ -26,13 +26,13 @@ class Option:
 
     @property
     def correct(self) -> bool:
-        """Whether it is a right one."""
+        """Whether the option is right."""
         return not self.misconception
 
 
 @dataclass(frozen=True, kw_only=True)
 class Single:
-    """Exactly one option is right."""
+    """A task with exactly one right option."""
 
     kind: ClassVar[Literal["single"]] = "single"
     rule: ClassVar[str] = ""
@@ -50,20 +50,20 @@ class Single:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
     def offered(self, salt: str) -> Offered:
-        """The options under their letters."""
+        """Return the options with their letters."""
         return lettered(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """The chosen option's id."""
+        """Parse the id of the chosen option. Raises LearnerError when none is chosen."""
         missing = "No answer is chosen yet."
         return {"option": chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]}
 
     def grade(self, response: Response) -> Grade:
-        """All or nothing."""
+        """Grade all or nothing."""
         given = response.get("option")
         fraction = 1.0 if given == self.right.id else 0.0
         return Grade(fraction=fraction, parts=_parts(self.options, {given}))
@@ -71,14 +71,14 @@ class Single:
 
 @dataclass(frozen=True, kw_only=True)
 class Multiple:
-    """Several options are right; each counts, and a wrong one takes away what a right one gives."""
+    """A task with several right options; a wrong one takes away what a right one gives."""
 
     kind: ClassVar[Literal["multiple"]] = "multiple"
     options: tuple[Option, ...]
 
     @property
     def rule(self) -> str:
-        """How points are given."""
+        """The scoring rule, as the learner reads it."""
         count = sum(option.correct for option in self.options)
         return f"Each right choice counts 1/{count}; each wrong one takes 1/{count} away, down to 0."
 
@@ -89,15 +89,15 @@ class Multiple:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
     def offered(self, salt: str) -> Offered:
-        """The options under their letters."""
+        """Return the options with their letters."""
         return lettered(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """The chosen options' ids, in the author's order."""
+        """Parse the ids of the chosen options, in the author's order. Raises LearnerError for none."""
         missing = "No answer is chosen yet."
         given = chosen(
             form, "option", offered, missing=missing, do_next="Tick all that are right: A, B, C or D."
@@ -105,7 +105,7 @@ class Multiple:
         return {"options": [option.id for option in self.options if option.id in given]}
 
     def grade(self, response: Response) -> Grade:
-        """Right choices less wrong ones, out of the right ones there are."""
+        """Grade by right choices minus wrong ones, divided by the number of right options; at least 0."""
         given = set(response.get("options", ()))
         right = {option.id for option in self.options if option.correct}
         wrong = {option.id for option in self.options if not option.correct}
@@ -115,7 +115,7 @@ class Multiple:
 
 @dataclass(frozen=True, kw_only=True)
 class TrueFalse:
-    """Is the statement true, and why? A right verdict for a wrong reason is half of it."""
+    """A statement: is it true, and why? A right verdict with a wrong reason scores half."""
 
     kind: ClassVar[Literal["true-false"]] = "true-false"
     rule: ClassVar[str] = "The verdict counts half; its reason counts the other half if the verdict is right."
@@ -131,15 +131,15 @@ class TrueFalse:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return (self.feedback, *(f"{option.text} {option.feedback}" for option in self.options))
 
     def offered(self, salt: str) -> Offered:
-        """The reasons under their letters."""
+        """Return the reasons with their letters."""
         return lettered(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """The verdict and the reason."""
+        """Parse the verdict and the reason. Raises LearnerError when one is missing."""
         verdict = next(iter(form.get("verdict", ())), "")
         if verdict not in ("true", "false"):
             raise LearnerError("True or false is not chosen yet.", do_next="Choose one: press T or F.")
@@ -148,7 +148,7 @@ class TrueFalse:
         return {"verdict": verdict == "true", "option": reason}
 
     def grade(self, response: Response) -> Grade:
-        """Verdict first, then the reason."""
+        """Grade the verdict, then the reason."""
         agreed = response.get("verdict") is self.truth
         reasons = _parts(self.options, {response.get("option")})
         sound = agreed and any(part.state == "right" for part in reasons)
@@ -164,7 +164,7 @@ class TrueFalse:
 
 
 def read_single(fields: Fields) -> Single:
-    """A question with one right option."""
+    """Read a question with one right option."""
     options = read_options(fields, "options")
     if not fields.own and not 3 <= len(options) <= 4:
         fields.note(f"needs 3 or 4 options, got {len(options)}")
@@ -175,7 +175,7 @@ def read_single(fields: Fields) -> Single:
 
 
 def read_multiple(fields: Fields) -> Multiple:
-    """A question with several right options, each of which has a written id."""
+    """Read a question with several right options, each of which has a written id."""
     options = read_options(fields, "options", several=True)
     right = sum(option.correct for option in options)
     if not 3 <= len(options) <= MOST_KEYS:
@@ -186,7 +186,7 @@ def read_multiple(fields: Fields) -> Multiple:
 
 
 def read_true_false(fields: Fields) -> TrueFalse:
-    """A statement with its verdict and reasons."""
+    """Read a statement with its verdict and reasons."""
     reasons = read_options(fields, "reasons")
     if not 2 <= len(reasons) <= 4:
         fields.note(f"needs 2 to 4 reasons, got {len(reasons)}")
@@ -198,7 +198,7 @@ def read_true_false(fields: Fields) -> TrueFalse:
 
 
 def read_options(fields: Fields, name: str, *, several: bool = False) -> tuple[Option, ...]:
-    """A list of options, each of which can be told apart in the log and on the page."""
+    """Read a list of options, each unique in the log and on the page."""
     options = tuple(_read_option(entry, several=several) for entry in fields.children(name, kind="option"))
     if len({option.id for option in options}) != len(options):
         fields.note("two options share a misconception or id, so answers could not be told apart")
@@ -208,7 +208,7 @@ def read_options(fields: Fields, name: str, *, several: bool = False) -> tuple[O
 
 
 def read_misconception(fields: Fields, *, what: str) -> tuple[str, str]:
-    """Slug and name of the idea that leads to a wrong answer."""
+    """Read the slug and the name of the misconception behind a wrong answer."""
     written = fields.text("misconception", default="")
     named = _MISCONCEPTION.fullmatch(written)
     if named is None:

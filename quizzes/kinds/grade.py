@@ -1,4 +1,4 @@
-"""What grading gives back: a fraction of the full points, and the parts of an answer with their reasons."""
+"""The result of grading: a fraction of the full points, and the parts of an answer with their reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ Form = Mapping[str, Sequence[str]]
 """A submitted form: the values of each field."""
 
 Response = Mapping[str, Any]
-"""An answer as the log keeps it, in JSON: ids and the learner's own words, never letters or positions."""
+"""An answer as the log stores it, in JSON: ids and the learner's own words, never letters or positions."""
 
 
 class Choice(Protocol):
-    """Something to choose: known by its id, shown by its text."""
+    """Something to choose: it has an id and a text."""
 
     @property
     def id(self) -> str:
-        """Stable, written by the author."""
+        """The stable id, written by the author."""
 
     @property
     def text(self) -> str:
-        """What the learner reads."""
+        """The text that the learner reads."""
 
 
 C = TypeVar("C", bound=Choice)
 Offered = Sequence[tuple[str, Choice]]
-"""Choices under their letters, in the order one quiz shows them; none for a kind that is typed."""
+"""Choices with their letters, in the order one quiz shows them; none for a kind that is typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One thing an answer said or left out. `about` names it where the answer has several."""
+    """One part of an answer, given or left out. `about` names it if the answer has several."""
 
     id: str
     text: str
@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Grade:
-    """How much of an answer is right, from 0 to 1, and why."""
+    """The fraction of an answer that is right, from 0 to 1, and its parts."""
 
     fraction: float
     parts: tuple[Part, ...]
@@ -63,14 +63,14 @@ class Grade:
 
 
 def lettered(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
-    """The choices under letters, shuffled alike in every process that is given the same salt."""
+    """Shuffle the choices and give them letters; the same salt gives the same order in every process."""
     shuffled = list(choices)
-    Random(salt).shuffle(shuffled)  # a text seeds alike in every process, unlike hash()
+    Random(salt).shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
     return list(zip(LETTERS, shuffled, strict=False))
 
 
 def chosen(form: Form, field: str, offered: Offered, *, missing: str, do_next: str) -> list[str]:
-    """The ids behind the letters that a form sent; none is an answer that is not complete."""
+    """Return the ids of the letters in a form. Raises LearnerError when there are none or one is unknown."""
     ids = {letter: choice.id for letter, choice in offered}
     letters = [letter for letter in form.get(field, ()) if letter]
     if not letters:

@@ -1,4 +1,4 @@
-"""Find the error: one line of a config, or of what a program printed, cannot be right."""
+"""Find the error: one line of a config, or of a program's output, can't be right."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class FindTheError:
-    """Choose the wrong line. Lines keep their order."""
+    """A task to choose the wrong line. Lines keep their order."""
 
     kind: ClassVar[Literal["find-the-error"]] = "find-the-error"
     rule: ClassVar[str] = ""
@@ -28,7 +28,7 @@ class FindTheError:
 
     @property
     def wrong(self) -> Line:
-        """The line that cannot be right."""
+        """The line that can't be right."""
         return next(line for line in self.lines if line.error)
 
     @property
@@ -38,28 +38,28 @@ class FindTheError:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return tuple(f"{line.text} {line.fix} {line.feedback}" for line in self.lines)
 
     def offered(self, _salt: str) -> Offered:
-        """The lines under letters, from the top."""
+        """Return the lines with their letters, from the top."""
         return list(zip(LETTERS, self.lines, strict=False))
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """The chosen line's id."""
+        """Parse the id of the chosen line. Raises LearnerError when none is chosen."""
         missing = "No line is chosen yet."
         do_next = "Choose the one that cannot be right: press its letter."
         return {"line": chosen(form, "option", offered, missing=missing, do_next=do_next)[0]}
 
     def grade(self, response: Response) -> Grade:
-        """All or nothing."""
+        """Grade all or nothing."""
         given = response.get("line")
         parts = tuple(_part(line, chosen=line.id == given) for line in self.lines)
         return Grade(fraction=1.0 if given == self.wrong.id else 0.0, parts=parts)
 
 
 def read_find_the_error(fields: Fields) -> FindTheError:
-    """The lines, one of them with `fix:`, how it should read."""
+    """Read the lines; one of them has `fix:`, how it should read."""
     lines = tuple(_read_line(entry) for entry in fields.children("lines", kind="line"))
     if not 3 <= len(lines) <= MOST_KEYS:
         fields.note(f"needs 3 to {MOST_KEYS} lines, got {len(lines)}")

@@ -1,16 +1,16 @@
-"""A matrix with its adapter, drawn from its numbers: W frozen, A wide and flat, B tall and thin."""
+"""A matrix with its adapter, drawn to scale: W frozen, A wide and flat, B tall and thin."""
 
 from dataclasses import dataclass
 
 from study.content.yaml_reader import Fields
 
-LONGEST = 130.0  # of a drawn side; the other sides follow in proportion
-THINNEST = 5.0  # a rank of 2 beside a width of 4,096 would not be seen
+LONGEST = 130.0  # of the longest drawn side; the other sides are in proportion
+THINNEST = 5.0  # a rank of 2 next to a width of 4,096 would be invisible
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a question about a shape is about."""
+    """The sides of the matrices of a question: W is d_out x d_in, A is rank x d_in, B is d_out x rank."""
 
     d_in: int
     d_out: int
@@ -18,22 +18,22 @@ class Shape:
 
     @property
     def width(self) -> float:
-        """Of W and A, as drawn."""
+        """The drawn width of W and A."""
         return self._drawn(self.d_in)
 
     @property
     def height(self) -> float:
-        """Of W and B, as drawn."""
+        """The drawn height of W and B."""
         return self._drawn(self.d_out)
 
     @property
     def thickness(self) -> float:
-        """Of A and B, as drawn: the rank, or as little as can be seen."""
+        """The drawn thickness of A and B: the rank, or the least that can be seen."""
         return self._drawn(self.rank)
 
     @property
     def alt(self) -> str:
-        """What is drawn, in words."""
+        """The alt text."""
         return (
             f"W has {self.d_out:,} rows and {self.d_in:,} columns and is frozen. A is wide and flat with "
             f"{self.rank} rows, B is tall and thin with {self.rank} columns."
@@ -44,7 +44,7 @@ class Shape:
 
 
 def read_shape(fields: Fields) -> Shape | None:
-    """A question's `shape: {d_in: 768, d_out: 768, rank: 8}`, if it has one."""
+    """Read a question's `shape: {d_in: 768, d_out: 768, rank: 8}`, if it has one."""
     if not fields.has("shape"):
         return None
     entry = fields.needed_child("shape", kind="shape")

@@ -1,4 +1,4 @@
-"""Numbers as learners type them: `1.2e6`, `1,200,000`, `1.2 million`, `412 MB`."""
+"""Parsing of numbers as learners type them: `1.2e6`, `1,200,000`, `1.2 million`, `412 MB`."""
 
 import math
 import re
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from study.base.errors import LearnerError
 
-# What each unit is worth in the smallest of its kind, under every spelling that is accepted. Someone who is
-# asked for bits per weight and writes `4.5 bits` is understood.
+# The size of each unit in the smallest of its kind, under every accepted spelling. A question that asks for
+# bits per weight accepts `4.5 bits`.
 _BYTES: dict[tuple[str, ...], float] = {
     ("B", "byte", "bytes"): 1.0,
     ("bytes per parameter", "bytes/parameter", "bytes/param", "bytes per weight", "bytes/weight"): 1.0,
@@ -53,24 +53,24 @@ _SPACES = re.compile(r"[ _'\u00a0\u202f]")
 
 @dataclass(frozen=True)
 class Typed:
-    """A number as it was typed, and the unit as it is spelled in the table; none if none was typed."""
+    """A number as it was typed, and its unit as the table spells it; empty if none was typed."""
 
     value: float
     unit: str
 
 
 def known(unit: str) -> bool:
-    """Whether a question may ask for this unit; no unit at all is fine."""
+    """Return whether a question may ask for this unit; an empty unit is fine."""
     return unit == "" or unit in _WORTH
 
 
 def worth(unit: str) -> float:
-    """What one of a unit is in the smallest of its kind: 1,000,000 for MB, 1 for what has no multiples."""
+    """Return a unit's size in the smallest of its kind: 1,000,000 for MB, 1 for a unit without multiples."""
     return _WORTH[unit][1] if unit in _WORTH else 1.0
 
 
 def read_number(text: str) -> Typed:
-    """The number in a text, or a learner's error that shows how to write one."""
+    """Parse the number in a text. Raises LearnerError, with advice on how to write one, when it can't."""
     found = _NUMBER.fullmatch(text.strip())
     value = _value(found["digits"]) if found else None
     if found is None or value is None:
@@ -87,7 +87,7 @@ def read_number(text: str) -> Typed:
 
 
 def in_unit(text: str, unit: str) -> float:
-    """What was typed, in the unit that a question asks for; a number alone is taken to be in it."""
+    """Parse a number into the unit that a question asks for; a bare number is taken to be in it."""
     typed = read_number(text)
     if not typed.unit:
         return typed.value
@@ -102,12 +102,12 @@ def in_unit(text: str, unit: str) -> float:
 
 
 def within(value: float, expected: float, *, tolerance: float) -> bool:
-    """Whether a value is the expected one; equality leaves room for float rounding only."""
+    """Return whether a value is the expected one; without tolerance it may differ by float rounding only."""
     return math.isclose(value, expected, rel_tol=1e-9, abs_tol=tolerance)
 
 
 def shown(value: float) -> str:
-    """`1,179,648`, `4.127`: as many digits as there are, at most seven of them behind the point."""
+    """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`."""
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,.7f}".rstrip("0") if abs(value) >= 1e-3 else f"{value:.6g}"
@@ -117,7 +117,7 @@ def _value(digits: str) -> float | None:
     plain = _SPACES.sub("", digits).rstrip(",")
     if "," in plain:
         whole, _, decimals = plain.partition(",")
-        # One comma that does not part thousands is a decimal comma: 0,5.
+        # One comma that does not separate thousands is a decimal comma: 0,5.
         if _GROUPED.fullmatch(plain):
             plain = plain.replace(",", "")
         elif decimals.isdecimal() and (whole.isdecimal() or not whole):
@@ -129,7 +129,7 @@ def _value(digits: str) -> float | None:
 
 
 def _scale_and_unit(rest: str) -> tuple[float, str]:
-    """What stands behind the digits: a unit, `million`, or both."""
+    """Parse what follows the digits: a unit, `million`, or both."""
     if not rest or (unit := _unit(rest)):
         return 1.0, unit if rest else ""
     word, _, after = rest.partition(" ")
@@ -143,5 +143,5 @@ def _scale_and_unit(rest: str) -> tuple[float, str]:
 
 
 def _unit(written: str) -> str:
-    """The unit in the table's spelling; case counts only where the table has both."""
+    """Return the unit in the table's spelling; case matters only where the table has both."""
     return written if written in _WORTH else _CASELESS.get(written.lower(), "")

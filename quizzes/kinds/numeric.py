@@ -1,4 +1,4 @@
-"""A question answered by a number with a unit. The right number is the question's check, written once."""
+"""A question answered by a number with a unit. The right number comes from the question's check."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -23,7 +23,7 @@ class KnownSlip:
 
 @dataclass(frozen=True, kw_only=True)
 class Numeric:
-    """A number within a tolerance. Another spelling of the unit is fine, and so is a multiple of it."""
+    """A number within a tolerance. Other spellings and multiples of the unit are accepted."""
 
     kind: ClassVar[Literal["numeric"]] = "numeric"
     value: float
@@ -34,7 +34,7 @@ class Numeric:
 
     @property
     def rule(self) -> str:
-        """How near is near enough."""
+        """The tolerance, as the learner reads it."""
         if not self.tolerance:
             return ""
         return f"Within {shown(self.tolerance)} {self.unit}".strip() + " counts as right."
@@ -51,21 +51,21 @@ class Numeric:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return (self.text, self.feedback, *(f"{shown(slip.value)} {slip.feedback}" for slip in self.slips))
 
     def offered(self, _salt: str) -> Offered:
-        """Nothing to choose from."""
+        """Return nothing: the answer is typed."""
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
-        """The typed text, if there is a number in it that can be compared."""
+        """Parse the typed text. Raises LearnerError when it has no number in a matching unit."""
         text = " ".join(next(iter(form.get("number", ())), "").split())
         in_unit(text, self.unit)
         return {"text": text}
 
     def grade(self, response: Response) -> Grade:
-        """Right within the tolerance; a number that a known slip leads to is explained by it."""
+        """Grade by the tolerance; a number that a known distractor leads to is explained by it."""
         text = str(response.get("text", ""))
         try:
             value = in_unit(text, self.unit)
@@ -88,7 +88,7 @@ class Numeric:
 
 
 def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
-    """Unit, tolerance and known slips; the number is that of the first check."""
+    """Read unit, tolerance and known distractors; the number is that of the first check."""
     unit = fields.text("unit", default="")
     if not known(unit):
         fields.note(f"the unit {unit!r} is not known to quizzes/kinds/numbers.py")

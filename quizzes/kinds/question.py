@@ -1,4 +1,4 @@
-"""A question: what is asked, how it is answered, and why the answer may be believed."""
+"""A question: what it asks, how it is answered, and the evidence for its answer."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from study.content.yaml_reader import Level
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question. Its task is what its kind is about: options, a number, pairs to match."""
+    """One question. Its task has what its kind needs: options, a number, pairs to match."""
 
     id: str
     topic: str
@@ -26,22 +26,22 @@ class Question:
     """Worked arithmetic, line by line."""
 
     shape: Shape | None = None
-    """The matrix it is about, to be drawn."""
+    """The matrix to draw, if the question is about one."""
 
     @property
     def kind(self) -> Kind:
-        """What it is: single, numeric, matching ..."""
+        """The kind: single, numeric, matching ..."""
         return self.task.kind
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The options, of a kind that has them."""
+        """The options; empty for a kind without them."""
         options: tuple[Option, ...] = getattr(self.task, "options", ())
         return options
 
     @property
     def right(self) -> Option:
-        """The right option of a question with exactly one."""
+        """The right option of a single-choice question. Raises TypeError for other kinds."""
         if not isinstance(self.task, Single):
             raise TypeError(f"{self.id} is {self.kind}; only a single-choice question has one right option")
         return self.task.right

@@ -1,4 +1,4 @@
-"""Questions answered in a word or two: a short text, or blanks in a sentence, read with tolerance."""
+"""Questions answered in a word or two: a short text, or blanks in a sentence, graded with tolerance."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ _BLANK = re.compile(r"\{\{(.+?)\}\}")
 
 @dataclass(frozen=True, kw_only=True)
 class KnownMistake:
-    """A wrong answer that is recognized, under all its spellings."""
+    """A recognized wrong answer (a distractor), with all its spellings."""
 
     id: str
     texts: tuple[str, ...]
@@ -34,12 +34,12 @@ class KnownMistake:
 
 @dataclass(frozen=True, kw_only=True)
 class ShortText:
-    """A word or two."""
+    """A task answered by a word or two."""
 
     kind: ClassVar[Literal["short-text"]] = "short-text"
     rule: ClassVar[str] = SPELLING
     accept: tuple[str, ...]
-    """All that is right; the first is shown as the answer."""
+    """All accepted answers; the first is shown as the answer."""
 
     feedback: str
     mistakes: tuple[KnownMistake, ...] = ()
@@ -51,22 +51,22 @@ class ShortText:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return (self.accept[0], self.feedback, *(mistake.feedback for mistake in self.mistakes))
 
     def offered(self, _salt: str) -> Offered:
-        """Nothing to choose from."""
+        """Return nothing: the answer is typed."""
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
-        """The typed text."""
+        """Parse the typed text. Raises LearnerError when it is empty."""
         text = _typed(form, "text")
         if not text:
             raise LearnerError("Nothing is typed yet.", do_next="Write a word or two first.")
         return {"text": text}
 
     def grade(self, response: Response) -> Grade:
-        """All or nothing; a known mistake is explained."""
+        """Grade all or nothing; a known mistake is explained."""
         given = str(response.get("text", ""))
         mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
         if mistake is None and _one_of(given, self.accept):
@@ -94,17 +94,17 @@ class Blank:
 
 @dataclass(frozen=True, kw_only=True)
 class Cloze:
-    """A text with blanks; each counts alike."""
+    """A text with blanks, all of the same weight."""
 
     kind: ClassVar[Literal["cloze"]] = "cloze"
     segments: tuple[str, ...]
-    """The text around the blanks: one more than there are of them."""
+    """The text around the blanks: one more than there are blanks."""
 
     blanks: tuple[Blank, ...]
 
     @property
     def rule(self) -> str:
-        """How points are given."""
+        """The scoring rule, as the learner reads it."""
         each = f"Each blank counts 1/{len(self.blanks)}. " if len(self.blanks) > 1 else ""
         return each + SPELLING
 
@@ -115,22 +115,22 @@ class Cloze:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner can read, for checks."""
+        """All texts that a learner can read, for checks."""
         return (*self.segments, *(f"{blank.accept[0]} {blank.feedback}" for blank in self.blanks))
 
     def offered(self, _salt: str) -> Offered:
-        """Nothing to choose from."""
+        """Return nothing: the answer is typed."""
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
-        """What stands in each blank; one may be left empty, not all."""
+        """Parse the text of each blank. Raises LearnerError when all are empty; some may be."""
         given = [_typed(form, f"blank-{number}") for number in range(1, len(self.blanks) + 1)]
         if not any(given):
             raise LearnerError("No blank is filled in yet.", do_next="Fill in those you know.")
         return {"blanks": given}
 
     def grade(self, response: Response) -> Grade:
-        """The share of blanks that are right."""
+        """Grade by the share of blanks that are right."""
         given = [*response.get("blanks", ()), *("" for _ in self.blanks)]
         parts = [
             part
@@ -142,11 +142,11 @@ class Cloze:
 
 
 def matches(given: str, accepted: str) -> bool:
-    """Whether two texts are the same by the rule that learners are told."""
+    """Return whether two texts are the same by the rule that learners read (`SPELLING`)."""
     try:
         return within(read_number(given).value, read_number(accepted).value, tolerance=0.0)
     except LearnerError:
-        pass  # not both are numbers
+        pass  # at least one of them isn't a number
     mine, right = _plain(given), _plain(accepted)
     if mine.replace(" ", "") == right.replace(" ", ""):
         return bool(right)
@@ -155,7 +155,7 @@ def matches(given: str, accepted: str) -> bool:
 
 
 def read_short_text(fields: Fields) -> ShortText:
-    """What is accepted, and the mistakes that are known."""
+    """Read the accepted answers, and the known mistakes."""
     entries = fields.children("mistakes", kind="mistake") if fields.has("mistakes") else []
     task = ShortText(
         accept=fields.texts("accept") or ("",),
@@ -169,7 +169,7 @@ def read_short_text(fields: Fields) -> ShortText:
 
 
 def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
-    """The blanks of a stem such as `Stores {{64|sixty-four}} weights`, and the stem without the answers."""
+    """Read the blanks of a stem such as `Stores {{64|sixty-four}} weights`, and the stem without answers."""
     accepted = [tuple(part.strip() for part in inside.split("|")) for inside in _BLANK.findall(stem)]
     feedback = fields.texts("feedback")
     if not accepted:
@@ -179,7 +179,7 @@ def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
     blanks = tuple(
         Blank(accept=variants, feedback=why) for variants, why in zip(accepted, feedback, strict=False)
     )
-    # re.split gives the groups as well: every second piece is the text around the blanks.
+    # re.split returns the groups as well: every second piece is the text around the blanks.
     return _BLANK.sub("…", stem), Cloze(segments=tuple(_BLANK.split(stem)[::2]), blanks=blanks)
 
 
@@ -213,7 +213,7 @@ def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bo
 
 
 def _plain(text: str) -> str:
-    """Small letters without accents; a point stays only inside a number."""
+    """Return small letters without accents; a point stays only inside a number."""
     bare = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(c for c in bare if not unicodedata.combining(c))
     bare = re.sub(r"(?<!\d)\.|\.(?!\d)|[^\w.%/+]|_", " ", bare)
@@ -229,7 +229,7 @@ def _same_word(given: str, right: str) -> bool:
 
 
 def _one_slip_apart(one: str, other: str) -> bool:
-    """One letter too many, missing or changed, or two neighbours swapped."""
+    """Return whether one letter was inserted, deleted or changed, or two neighbours swapped."""
     while one and other and one[0] == other[0]:
         one, other = one[1:], other[1:]
     while one and other and one[-1] == other[-1]:

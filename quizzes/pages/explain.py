@@ -1,4 +1,4 @@
-"""The Explain page: choose a prompt, write, see what was read in it, write again; prompts of one's own."""
+"""The Explain page: choose a prompt, write, see what the grader read in it, write again; own prompts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,13 +31,13 @@ def build(app: gr.Blocks, context: Context, exercise: ExplainExercise) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainPage:
-    """Handlers of the Explain page: the list; `?prompt=explain-lora`, with `&attempt=3`; `?own=new`."""
+    """Event handlers of the Explain page: the list; `?prompt=explain-lora`, `&attempt=3`; `?own=new`."""
 
     context: Context
     exercise: ExplainExercise
 
     def load(self, request: gr.Request) -> str:
-        """The list, or what the address names."""
+        """Render the list, or what the URL names."""
         visit = frame.visit_of(self.context, request)
         if own := visit.query.get("own", ""):
             return self._own(visit, own)
@@ -49,7 +49,7 @@ class ExplainPage:
         return self._wrap(visit, prompt, self._opened(visit, prompt), notice=notice).get("html", "")
 
     def _opened(self, visit: Visit, prompt: Prompt) -> Piece:
-        """An unfinished text first, then what the address names, then what is not judged yet."""
+        """Render an unfinished text first, then what the URL names, then what isn't graded yet."""
         attempts = self._attempts(visit, prompt)
         if self.context.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
             return self.exercise.box(visit, prompt)
@@ -61,7 +61,7 @@ class ExplainPage:
         return self.exercise.box(visit, prompt)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press."""
+        """Handle one press."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "own-save":
@@ -117,7 +117,7 @@ class ExplainPage:
         return render("quizzes/prompts.html", groups=groups, best=best, drafts=drafts)
 
     def _own(self, visit: Visit, prompt_id: str) -> str:
-        """The form for a new prompt, or for changing one."""
+        """Render the form for a new prompt, or for changing one."""
         own = self.exercise.own.of(visit.profile.id)
         if prompt_id != NEW and prompt_id not in own:
             raise LearnerError("That prompt is not in this profile.", do_next="Choose one from the list.")

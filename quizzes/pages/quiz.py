@@ -23,7 +23,7 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 LENGTHS = (5, 10, 20)
-CALLS_OUT = (300, 60, 10)  # seconds left that a screen reader is told of
+CALLS_OUT = (300, 60, 10)  # seconds left at which a screen reader announces the time
 
 
 def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
@@ -35,17 +35,17 @@ def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class QuizPage:
-    """Handlers of the Quiz page.
+    """The event handlers of the Quiz page.
 
-    The address holds the choice and the seed, so it can be shared; the log holds the answers. Opening an
-    address goes on with the newest quiz that was drawn by it, or offers to start one.
+    The URL has the choice and the seed, so it can be shared; the log has the answers. Opening a URL continues
+    the newest quiz that was drawn by it, or offers to start one.
     """
 
     context: Context
     exercise: QuizExercise
 
     def load(self, request: gr.Request) -> str:
-        """Wherever the address leads."""
+        """Render what the URL names: a quiz, or the form to choose one."""
         visit = frame.visit_of(self.context, request)
         choice = _choice_of(visit.query)
         if choice is None:
@@ -56,7 +56,7 @@ class QuizPage:
         return self._onward(visit, record, choice).get("html", "")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press, or a look at the clock."""
+        """Handle one press, or a poll of the clock."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":
@@ -88,7 +88,7 @@ class QuizPage:
         return self._onward(visit, record, choice) if record else {"goto": address_of(choice)}
 
     def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
-        """The clock, or the end once it has run out."""
+        """Render the clock, or the summary once time has run out."""
         choice = _named(visit)
         record = self.exercise.sittings.newest(visit.profile.id, choice)
         limit = ends_at(record) if record else None
@@ -203,7 +203,7 @@ def _named(visit: Visit) -> QuizChoice:
 
 
 def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
-    """The quiz that an address names; one without a seed names none."""
+    """Parse the quiz that a URL names; a URL without a seed names none."""
     if not query.get("seed", "").isdecimal():
         return None
     mode = _mode(query.get("mode", ""))
@@ -231,7 +231,7 @@ def _clock(seconds: float) -> str:
 
 
 def _words(seconds: float) -> str:
-    """Minutes until the last one, then seconds: a figure that changes all the time only distracts."""
+    """Format minutes until the last one, then seconds, because a figure that always changes distracts."""
     if seconds > 60:
         return f"{math.ceil(seconds / 60)} minutes"
     return f"{math.ceil(seconds)} second{'' if math.ceil(seconds) == 1 else 's'}"

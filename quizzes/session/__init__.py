@@ -1,1 +1,1 @@
-"""A quiz from start to summary: modes, attempts, feedback, spaced retry."""
+"""A quiz from start to summary: modes, attempts, feedback, spaced retry of confident errors."""

@@ -1,4 +1,4 @@
-"""The timed challenge of one concept, as the concept's page offers it."""
+"""The timed challenge of one concept, as the concept's page links to it."""
 
 from dataclasses import dataclass
 from random import Random
@@ -16,13 +16,13 @@ RULES_OF_IT = RULES["challenge"]
 
 @dataclass(frozen=True, kw_only=True)
 class Challenges:
-    """Challenges by concept, drawn anew each time."""
+    """Timed challenges by concept, with new questions each time."""
 
     sittings: Sittings
     dice: Random
 
     def door(self, visit: Visit, concept_id: str) -> ChallengeDoor:
-        """A fresh challenge, and how the learner's best one went."""
+        """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
             mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)
         )
@@ -39,7 +39,7 @@ class Challenges:
         )
 
     def _ended(self, visit: Visit, concept_id: str) -> list[Position]:
-        """Challenges of this concept that were gone through or ran out of time, with something answered."""
+        """List the challenges of this concept that were finished or timed out, with at least one answer."""
         records = self.sittings.store.quizzes.latest(visit.profile.id, limit=LOOK_BACK)
         about = [
             record

@@ -1,4 +1,4 @@
-"""What is said about an answer: a mark in words for each part of it, and one sentence to read out."""
+"""Feedback on an answer: a mark in words for each part of it, and a text for screen readers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,14 +40,14 @@ class Row:
 
     @property
     def look(self) -> str:
-        """The class of its colours; the mark says the same in words."""
+        """The CSS class of the row's colours; the mark says the same in words."""
         if self.part.state == "left":
             return ""
         return "wrong" if self.mark.startswith("✗") else "right"
 
 
 def rows(question: Question, grade: Grade, offered: Offered) -> list[Row]:
-    """The parts in the order the question showed them; what was arranged keeps the author's order."""
+    """Return the parts in the order the question showed them; arranged answers keep the author's order."""
     letters = {choice.id: letter for letter, choice in offered}
     order = list(letters)
     parts = list(grade.parts)
@@ -61,7 +61,7 @@ def rows(question: Question, grade: Grade, offered: Offered) -> list[Row]:
 
 
 def verdict(answer: QuizAnswer, grade: Grade) -> str:
-    """Right, partly right or not right, and what it counts where that is not plain."""
+    """Say right, partly right or not right, and the score where that isn't obvious."""
     if grade.correct:
         return "Right." if answer.score == 1 else f"Right. It counts {answer.score:.2f}."
     if grade.fraction:
@@ -70,7 +70,7 @@ def verdict(answer: QuizAnswer, grade: Grade) -> str:
 
 
 def spoken(answer: QuizAnswer, grade: Grade, listed: Sequence[Row]) -> str:
-    """The same for a screen reader's live region."""
+    """Format the feedback for a screen reader's live region."""
     if grade.correct:
         own = [row.part.feedback for row in listed if row.part.state == "right" and row.part.feedback]
         return " ".join([verdict(answer, grade), *(to_plain(text) for text in own[:1])])

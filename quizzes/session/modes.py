@@ -1,4 +1,4 @@
-"""The ways to take a quiz, and the rules of each: feedback, attempts, hints, time."""
+"""The quiz modes and the rules of each: feedback, attempts, hints, time."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,13 +6,13 @@ from typing import Literal, get_args
 Mode = Literal["practice", "check", "challenge", "exam", "weak", "again"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-SECOND_ATTEMPT = 2 / 3  # of the points: Moodle's usual penalty of 0.3333333 a try
+SECOND_ATTEMPT = 2 / 3  # of the points: Moodle's usual penalty is 0.3333333 per try
 SECOND_ATTEMPT_RULE = "A second attempt counts two thirds. A hint costs nothing."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a quiz of one mode goes."""
+    """The rules of one quiz mode."""
 
     title: str
     about: str
@@ -20,10 +20,10 @@ class Rules:
     hints: bool = False
     feedback_at_once: bool = True
     seconds_each: int = 0
-    """What the time limit allows a question; 0 is no limit."""
+    """The time limit in seconds per question; 0 is no limit."""
 
     length: int = 0
-    """How many questions it always has; 0 leaves it to the learner."""
+    """The fixed number of questions; 0 lets the learner choose."""
 
 
 RULES: dict[Mode, Rules] = {

@@ -1,4 +1,4 @@
-"""The verbs of quizzes on the store: start, where am I, answer. Page and command line both call these."""
+"""Quiz operations on the store: start, position, answer. Page and command line both call these."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -22,21 +22,21 @@ from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
 __all__ = ["QuizChoice", "Sittings", "new_seed"]
 
 MAX_DURATION = timedelta(minutes=10)
-LOOK_BACK = 100  # quizzes; an address older than that starts its quiz anew
+LOOK_BACK = 100  # quizzes; the URL of an older one starts a new quiz
 TIME_IS_UP = "The time of this quiz is over; that answer came too late to count."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sittings:
-    """Quizzes of one app: its bank and its store."""
+    """The quiz operations of one app on its bank and its store."""
 
     store: Store
     bank: Bank
     subjects: Subjects = field(default_factory=Subjects)
-    """What is weak shows in cards, explanations and predictions as well."""
+    """Weak concepts also show in cards, explanations and predictions."""
 
     def start(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> QuizRecord:
-        """Draw the questions and record the session."""
+        """Draw the questions and record the quiz. Raises LearnerError when no question matches."""
         drawn = self.drawn(profile_id, choice, now=now)
         if not drawn:
             raise _nothing_fits(choice)
@@ -46,7 +46,7 @@ class Sittings:
         )
 
     def drawn(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> tuple[Question, ...]:
-        """The questions that a quiz started now would ask."""
+        """Draw the questions that a quiz started now would ask."""
         pool = self.bank.pool(
             seed=choice.seed, topic=choice.topic, level=choice.level, concept=choice.concept
         )
@@ -64,12 +64,12 @@ class Sittings:
         return self._easy_first_while_new(profile_id, draw(pool, seed=choice.seed, length=choice.count))
 
     def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
-        """The last quiz that was drawn by this choice and seed."""
+        """Return the last quiz that was drawn by this choice and seed."""
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
         return next((record for record in records if choice_of(record) == choice), None)
 
     def unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
-        """The last quiz of this profile, if it was begun and not ended."""
+        """Return the last quiz of this profile, if it was begun and not ended."""
         for record in self.store.quizzes.latest(profile_id, limit=1):
             choice, where = choice_of(record), self.position(record, now=now)
             if choice and where.question is not None and (where.begun or ends_at(record)):
@@ -77,14 +77,14 @@ class Sittings:
         return None
 
     def record(self, profile_id: str, session_id: str) -> QuizRecord:
-        """A quiz of this profile."""
+        """Read a quiz of this profile. Raises LearnerError when the profile doesn't have it."""
         record = self.store.quizzes.session(profile_id, session_id)
         if record is None:
             raise LearnerError("That quiz is not in this profile.", do_next="Start a new one.")
         return record
 
     def position(self, record: QuizRecord, *, now: datetime) -> Position:
-        """Where the learner stands in it."""
+        """Compute the learner's position in a quiz from its answers."""
         limit = ends_at(record)
         return position(
             self.bank,
@@ -105,7 +105,7 @@ class Sittings:
         confidence: Confidence | None = None,
         attempt: int = 1,
     ) -> QuizAnswer:
-        """Grade an answer and append it."""
+        """Grade an answer and append it to the log."""
         question = self._asked(record, question_id, attempt=attempt, now=now)
         grade = question.task.grade(response)
         taken = min(max(now - shown_at, timedelta()), MAX_DURATION)
@@ -125,11 +125,11 @@ class Sittings:
         return answer
 
     def give_up(self, record: QuizRecord, question_id: str, *, now: datetime) -> QuizAnswer:
-        """See the answer instead of trying again."""
+        """Record an empty second attempt, so the answer can be shown."""
         return self.answer(record, question_id, {}, shown_at=now, now=now, attempt=2)
 
     def hint(self, record: QuizRecord, question_id: str, *, now: datetime) -> str:
-        """A question's hint; that it was shown is kept with the answer."""
+        """Return a question's hint, and record that it was shown."""
         question = self.bank.by_id.get(question_id)
         if question is None or question_id not in record.question_ids or not rules_of(record).hints:
             raise LearnerError("There is no hint here.", do_next="Answer with what you know.")
@@ -137,36 +137,36 @@ class Sittings:
         return question.hint
 
     def missed(self, profile_id: str) -> list[Question]:
-        """What this learner last got wrong, oldest first."""
+        """List the questions that this learner last got wrong, oldest first."""
         return missed(self.bank, self.store.quizzes.history(profile_id))
 
     def returning(self, profile_id: str) -> list[Returning]:
-        """What was missed by this learner in spite of being sure, and when it is asked again."""
+        """List this learner's confident errors, and when each is asked again (spaced retrieval)."""
         found = returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
         return [each for each in found if each.question_id in self.bank.by_id]
 
     def due(self, profile_id: str, *, now: datetime) -> list[Question]:
-        """Confident errors whose day has come."""
+        """List the confident errors whose day has come."""
         come = due(self.returning(profile_id), now=now, days=self._days(profile_id))
         return [self.bank.by_id[each.question_id] for each in come]
 
     def again(self, profile_id: str, *, now: datetime) -> list[Question]:
-        """What to ask again: confident errors whose day has come, then what was last missed in other ways."""
+        """List what to ask again: confident errors whose day has come, then what else was last missed."""
         waiting = {each.question_id for each in self.returning(profile_id)}
         others = [question for question in self.missed(profile_id) if question.id not in waiting]
         return [*self.due(profile_id, now=now), *others]
 
     def weak_concepts(self, profile_id: str) -> list[str]:
-        """The concepts that need work most, by the rule of mastery."""
+        """List the concepts that need the most work, by the rule of mastery."""
         return [concept for concept, _ in weakest(self._mastery(profile_id))]
 
     def _mastery(self, profile_id: str) -> dict[str, Mastery]:
         return mastery(self.store, profile_id, replace(self.subjects, of_question=self.bank.concepts_of))
 
     def _easy_first_while_new(self, profile_id: str, drawn: tuple[Question, ...]) -> tuple[Question, ...]:
-        """Who has met less than half of what a quiz is about does not begin with its hardest question.
+        """Sort easy questions first for a learner who has met less than half of the quiz's concepts.
 
-        The questions stay those of the address, so that a class has the same ones.
+        The set of questions stays that of the URL, so a class has the same ones.
         """
         about = {concept for question in drawn for concept in question.concepts}
         if 2 * len(about & self._mastery(profile_id).keys()) >= len(about):
@@ -174,14 +174,14 @@ class Sittings:
         return tuple(sorted(drawn, key=_level))
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
-        """How many timed challenges had all answers right."""
+        """Count the timed challenges that had all answers right."""
         return sum(
             self.has_badge(record, now=now)
             for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
         )
 
     def has_badge(self, record: QuizRecord, *, now: datetime) -> bool:
-        """Whether this was a challenge and all of it came out right."""
+        """Return whether this was a challenge with all answers right."""
         choice = choice_of(record)
         if choice is None or choice.mode != "challenge":
             return False
@@ -192,7 +192,7 @@ class Sittings:
         return self.store.notes.preferences(profile_id).days
 
     def _asked(self, record: QuizRecord, question_id: str, *, attempt: int, now: datetime) -> Question:
-        """The question, if it is open in this quiz for this attempt."""
+        """Return the question, if it is open for this attempt. Raises LearnerError or StaleError if not."""
         question = self.bank.by_id.get(question_id)
         if question is None or question_id not in record.question_ids:
             raise LearnerError(
@@ -211,7 +211,7 @@ class Sittings:
 
 
 def new_seed(dice: Random) -> int:
-    """A seed for a quiz that nobody asked to repeat."""
+    """Draw a seed for a quiz that isn't a repetition."""
     return dice.randrange(SEEDS)
 
 

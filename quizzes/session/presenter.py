@@ -1,4 +1,4 @@
-"""A question as it is shown: what to answer, then feedback. What an answer does to the log."""
+"""The view of a question: what to answer, then feedback; and what an answer appends to the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SURE: tuple[tuple[Confidence, str], ...] = (("guess", "Guess"), ("think", "Think
 
 @dataclass(frozen=True, kw_only=True)
 class QuizExercise:
-    """Asks questions and gives feedback; the Quiz page and the five-minute review are built on it."""
+    """The quiz exercise (ask, grade, explain) on which the Quiz page and the five-minute review are built."""
 
     sittings: Sittings
     concepts: ConceptMap
@@ -42,11 +42,11 @@ class QuizExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """Which concepts each question is about."""
+        """The concepts of each question, by question id."""
         return self.sittings.bank.concepts_of
 
     def question(self, visit: Visit, record: QuizRecord, position: Position) -> Piece:
-        """The open question; nothing in this HTML tells what is right."""
+        """Render the open question; its HTML doesn't reveal what is right."""
         question = position.question
         if question is None:
             raise LearnerError("All questions are answered.", do_next="Reload the page to go on.")
@@ -70,7 +70,7 @@ class QuizExercise:
         return Piece(html=Markup(html), say=where, focus=_first_field(question))
 
     def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece:
-        """Store an answer, make cards due after a miss, and show what there is to learn from it."""
+        """Record an answer, make cards due after a miss, and render the feedback."""
         record, question = self._asked(visit, event)
         response = question.task.read(form_event.form(event), offered(question, seed=record.seed))
         given = self.sittings.answer(
@@ -85,7 +85,7 @@ class QuizExercise:
         return self._after(visit, record, question, given, alone=alone)
 
     def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
-        """Show the answer instead of a second attempt."""
+        """Render the answer instead of a second attempt."""
         record, question = self._asked(visit, event)
         self.sittings.give_up(record, question.id, now=visit.now)
         made = self.sittings.store.quizzes.answers(record.id)
@@ -93,7 +93,7 @@ class QuizExercise:
         return self._feedback(visit, record, question, first, alone=True)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        """The place of the hint, with the hint in it."""
+        """Render the place of the hint, with the hint in it."""
         record, question = self._asked(visit, event)
         self.sittings.hint(record, question.id, now=visit.now)
         return self._hint(record, question, shown=True)
@@ -101,7 +101,7 @@ class QuizExercise:
     def explained(
         self, record: QuizRecord, question: Question, given: QuizAnswer, *, titled: bool = True
     ) -> Markup:
-        """An answer with the reasons for each part of it."""
+        """Render an answer with the reasons for each part of it."""
         grade = question.task.grade(given.given)
         html = render(
             "quizzes/explained.html",
@@ -134,7 +134,7 @@ class QuizExercise:
     def _not_yet(
         self, record: QuizRecord, question: Question, given: QuizAnswer, position: Position, *, asked_for: int
     ) -> Piece:
-        """What was wrong with a first attempt, without the answer."""
+        """Render what was wrong with a first attempt, without the answer."""
         grade = question.task.grade(given.given)
         listed = rows(question, grade, offered(question, seed=record.seed))
         wrong = [row for row in listed if row.part.state == "wrong"]
@@ -185,19 +185,19 @@ class QuizExercise:
         html = render("quizzes/hint.html", question=question, session=record.id, shown=shown)
         return Markup(html)
 
-    # ---- as a station of the five-minute review ----
+    # ---- activity of the five-minute review ----
 
     def seconds_each(self, visit: Visit) -> float:
-        """What a question takes this learner."""
+        """Estimate the seconds that this learner takes per question."""
         history = self.sittings.store.quizzes.history(visit.profile.id)
         return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
     def returning(self, visit: Visit) -> int:
-        """How many confident errors come back today."""
+        """Count the confident errors that come back today."""
         return len(self.sittings.due(visit.profile.id, now=visit.now))
 
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
-        """What comes back today, missed, new and other questions, in this order; the seed shuffles each."""
+        """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each."""
         history = self.sittings.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
         due = self.sittings.due(visit.profile.id, now=visit.now)
@@ -212,21 +212,21 @@ class QuizExercise:
         return tuple(question.id for question in ordered[:length])
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """Answered questions of the run's quiz."""
+        """Count the answered questions of the review's quiz."""
         position = self._position(visit, run)
         return Steps(done=len(position.answered), total=position.total)
 
     def show(self, visit: Visit, run: ReviewRun) -> Piece:
-        """The next question."""
+        """Render the next question."""
         record = self.sittings.record(visit.profile.id, run.quiz_session_id)
         return self.question(visit, record, self.sittings.position(record, now=visit.now))
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
-        """Answer, or go on to the next."""
+        """Handle an answer, or go on to the next question."""
         return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
 
     def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """How the questions of a run went."""
+        """Summarize how the questions of a five-minute review went."""
         position = self._position(visit, run)
         return f"{position.right} of {len(position.answered)} questions right."
 
@@ -243,7 +243,7 @@ def quiz_exercise(
     bank: LiveBank | None = None,
     figure_about: FigureAbout = no_figure,
 ) -> QuizExercise:
-    """The questions of an app and the learner's own, read here unless they are given, on its store."""
+    """Build the questions of an app on its store; the bank is read here unless it is given."""
     sittings = Sittings(
         store=context.store,
         bank=bank or LiveBank(context.concepts, context.settings.questions_dir),

@@ -1,4 +1,4 @@
-"""What a quiz is drawn from: mode, topic, level, concept, length, seed. Equal choices draw equal quizzes."""
+"""The options of a quiz: mode, topic, level, concept, length, seed. Equal options draw equal quizzes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from study.store.quizzes import QuizRecord
 
 @dataclass(frozen=True, kw_only=True)
 class QuizChoice:
-    """A choice from the Quiz page or from an address.
+    """A choice from the Quiz page or from a URL. Raises LearnerError unless `length` is 1 to 50.
 
-    In the modes `weak` and `again`, what is drawn also depends on what the learner missed.
+    In the modes `weak` and `again`, the questions also depend on what the learner missed.
     """
 
     mode: Mode = "practice"
@@ -25,7 +25,7 @@ class QuizChoice:
     concept: str = ""
     length: int = USUAL_LENGTH
     seconds_each: int | None = None
-    """Of an exam; None is the usual pace."""
+    """The seconds per question of an exam; None is the usual pace."""
 
     seed: int = 0
 
@@ -38,16 +38,16 @@ class QuizChoice:
 
     @property
     def rules(self) -> Rules:
-        """How a quiz of this mode goes."""
+        """The rules of a quiz of this mode."""
         return RULES[self.mode]
 
     @property
     def count(self) -> int:
-        """How many questions it asks for."""
+        """The number of questions."""
         return self.rules.length or self.length
 
     def to_json(self) -> dict[str, Any]:
-        """All but the seed, as it is stored with the quiz."""
+        """Return all but the seed, as the log stores it with the quiz."""
         return {
             "mode": self.mode,
             "topic": self.topic,
@@ -59,7 +59,7 @@ class QuizChoice:
 
 
 def choice_of(record: QuizRecord) -> QuizChoice | None:
-    """What a quiz was drawn from; None for that of a five-minute review."""
+    """Parse the choice that a quiz was drawn from; None for the quiz of a five-minute review."""
     if not record.choice:
         return None
     written: Mapping[str, Any] = record.choice
@@ -76,13 +76,13 @@ def choice_of(record: QuizRecord) -> QuizChoice | None:
 
 
 def rules_of(record: QuizRecord) -> Rules:
-    """How this quiz goes."""
+    """Return the rules of this quiz."""
     choice = choice_of(record)
     return choice.rules if choice else REVIEW
 
 
 def ends_at(record: QuizRecord) -> datetime | None:
-    """When its time is over; None without a limit. It runs on while the page is closed."""
+    """Return when the quiz's time is over; None without a limit. The clock runs while the page is closed."""
     choice = choice_of(record)
     if choice is None or not choice.rules.seconds_each:
         return None
@@ -93,7 +93,7 @@ def ends_at(record: QuizRecord) -> datetime | None:
 
 
 def address_of(choice: QuizChoice) -> str:
-    """The Quiz page with this quiz."""
+    """Return the URL of the Quiz page with this quiz."""
     named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
     named = {"mode": "" if choice.mode == "practice" else choice.mode, **named}
     chosen: dict[str, str | int] = {name: value for name, value in named.items() if value}

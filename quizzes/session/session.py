@@ -1,4 +1,4 @@
-"""A quiz as pure functions: what a seed draws, and where a learner stands by the answers in the log."""
+"""A quiz as pure functions: the questions that a seed draws, and the position by the answers in the log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SEEDS = 10_000  # short enough to read out in a classroom
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptScore:
-    """How a concept went in one quiz."""
+    """The score of a concept in one quiz."""
 
     concept: str
     right: int
@@ -27,13 +27,13 @@ class ConceptScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where a learner stands in a quiz. `question` is None when all are answered, or the time is over."""
+    """A learner's position in a quiz. `question` is None when all are answered, or the time is over."""
 
     number: int
     total: int
     question: Question | None
     answered: Mapping[str, QuizAnswer]
-    """The last attempt at each question that is done with."""
+    """The last attempt at each finished question."""
 
     points: float
     tried: QuizAnswer | None = None
@@ -41,7 +41,7 @@ class Position:
 
     @property
     def right(self) -> int:
-        """Right answers so far."""
+        """The number of right answers so far."""
         return sum(answer.correct for answer in self.answered.values())
 
     @property
@@ -51,12 +51,12 @@ class Position:
 
 
 def draw(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
-    """The questions of a quiz: the same seed and bank always draw the same ones in the same order."""
+    """Draw the questions of a quiz: the same seed and bank always give the same ones in the same order."""
     return tuple(_shuffled(questions, seed=seed, salt="questions")[:length])
 
 
 def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, ...]:
-    """So many of each level, easy ones first."""
+    """Draw a fixed number of questions of each level, easy ones first."""
     return tuple(
         question
         for level, count in CHECK_LEVELS
@@ -65,20 +65,20 @@ def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, .
 
 
 def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
-    """What has to be worked out comes before what can be recognized."""
+    """Draw questions, those to work out before those to recognize."""
     shuffled = draw(questions, seed=seed, length=len(questions))
     return tuple(sorted(shuffled, key=_is_recognized)[:length])
 
 
 def offered(question: Question, *, seed: int) -> Offered:
-    """What there is to choose from under its letters, in the order this quiz shows it."""
+    """Return the choices with their letters, in the order this quiz shows them."""
     return question.task.offered(f"{seed}/{question.id}")
 
 
 def position(
     bank: Bank, record: QuizRecord, answers: Iterable[QuizAnswer], *, attempts: int = 1, over: bool = False
 ) -> Position:
-    """The first question that is not done with; one that has left the bank meanwhile is passed over."""
+    """Compute the position: the first unfinished question; one that has left the bank is skipped."""
     asked = [bank.by_id[question_id] for question_id in record.question_ids if question_id in bank.by_id]
     made: dict[str, list[QuizAnswer]] = {}
     for answer in answers:
@@ -102,7 +102,7 @@ def position(
 
 
 def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
-    """The score of each concept that was asked about, weakest first."""
+    """Return the score of each concept that was asked about, weakest first."""
     results: dict[str, list[bool]] = {}
     for answer in answers:
         for concept in bank.concepts_of.get(answer.question_id, ()):
@@ -112,7 +112,7 @@ def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
 
 
 def missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
-    """The questions whose newest answer was wrong, oldest miss first."""
+    """Return the questions whose newest answer was wrong, oldest miss first."""
     newest: dict[str, bool] = {}
     for answer in answers:
         newest.pop(answer.question_id, None)
@@ -124,7 +124,7 @@ def missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
 
 def _shuffled(items: Sequence[T], *, seed: int, salt: str) -> list[T]:
     shuffled = list(items)
-    Random(f"{seed}/{salt}").shuffle(shuffled)  # a text seeds alike in every process, unlike hash()
+    Random(f"{seed}/{salt}").shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
     return shuffled
 
 

@@ -1,4 +1,4 @@
-"""Confident errors come back after a day and after a week, as feedback alone does not hold (Butler 2011)."""
+"""Spaced retrieval of confident errors after 1 and 7 days, because feedback alone fades (Butler 2011)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ STAGES = (timedelta(days=1), timedelta(days=7))
 
 @dataclass(frozen=True, kw_only=True)
 class Returning:
-    """A question that was missed by someone sure of the answer, and the day it is asked again."""
+    """A question missed by a learner who was sure of the answer, and the day it is asked again."""
 
     question_id: str
     missed_on: date
@@ -21,7 +21,7 @@ class Returning:
 
 
 def returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Returning]:
-    """What is to come back, soonest first. Being right on both days ends it; being wrong begins it anew."""
+    """Return what to ask again, soonest first. Right on both days ends a retry; wrong starts it again."""
     waiting: dict[str, Returning] = {}
     for answer in answers:
         before = waiting.get(answer.question_id)
@@ -34,7 +34,7 @@ def returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Returni
 
 
 def due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) -> list[Returning]:
-    """Those whose day has come."""
+    """Return the retries whose day has come."""
     today = days.day(now)
     return [each for each in waiting if each.due_on <= today]
 
@@ -46,7 +46,7 @@ def _after(before: Returning | None, answer: QuizAnswer, day: date) -> Returning
         return before
     if before.stage + 1 == len(STAGES):
         return None
-    # Days apart count from this answer where it came late, or the second would be due at once.
+    # The gap counts from this answer if it came late; otherwise the second retry would be due at once.
     due_on = max(before.missed_on + STAGES[1], day + (STAGES[1] - STAGES[0]))
     return Returning(question_id=answer.question_id, missed_on=before.missed_on, due_on=due_on, stage=1)
 

@@ -1,1 +1,1 @@
-"""What the answers say: calibration, item analysis, progress."""
+"""Statistics of the answers: calibration, item analysis, progress."""

@@ -1,4 +1,4 @@
-"""Whether a learner is as right as they say they are: confidence beside results, and the Brier score."""
+"""Calibration: a learner's confidence compared with their results, and the Brier score."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from study.store.quizzes import CONFIDENCES, Confidence
 NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
 
 # Certainty-based marking (Moodle: +1/+2/+3 when right, 0/-2/-6 when wrong) pays best at "guess" below 67 %,
-# at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap stands for the middle of its range, where
-# the lowest begins at 1/3, a blind guess among three options.
+# at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap maps to the middle of its range; the
+# lowest range begins at 1/3, a blind guess among three options.
 STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
 WEEKS = 12
-COIN = 0.25  # the Brier score of saying 50 % to everything
+COIN = 0.25  # the Brier score of 50 % on every answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +31,18 @@ class Said:
 
 
 def by_confidence(said: Sequence[Said]) -> dict[Confidence, Share]:
-    """The share that was right, for each confidence that was ever tapped."""
+    """Return the share that was right, for each confidence that was ever tapped."""
     shares = {name: share_of([s.correct for s in said if s.confidence == name]) for name in CONFIDENCES}
     return {name: share for name, share in shares.items() if share is not None}
 
 
 def brier(said: Sequence[Said]) -> float:
-    """Mean squared distance between what was said and what happened: 0 is perfect, 1 the worst."""
+    """Return the mean squared distance between confidence and result: 0 is perfect, 1 the worst."""
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
 
 def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> dict[date, tuple[float, int]]:
-    """Brier score and number of answers of each of the last weeks that has one, by the week's last day."""
+    """Return Brier score and number of answers of each of the last weeks with any, by the week's last day."""
     today = days.day(now)
     found: dict[date, list[Said]] = {}
     for each in said:
@@ -53,7 +53,7 @@ def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> di
 
 
 def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
-    """Calibration, and the Brier score over time; nothing before an answer had a confidence."""
+    """Yield calibration, and the Brier score over time; nothing before an answer had a confidence."""
     if said:
         yield _calibration(said)
         yield _brier_over_time(said, now, days)
@@ -114,7 +114,7 @@ def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Pl
 
 
 class _Trials:
-    """Sorts confidences by how often they were tapped."""
+    """A sort key: how often a confidence was tapped."""
 
     def __init__(self, shares: dict[Confidence, Share]) -> None:
         self._shares = shares

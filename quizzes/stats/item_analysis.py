@@ -1,4 +1,4 @@
-"""How well questions do their work, for whoever writes them: facility, discrimination, dead options. Pure."""
+"""Item analysis for the authors of questions: facility, discrimination, dead distractors. Pure functions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,29 +8,29 @@ from statistics import StatisticsError, correlation
 from study.base.confidence_intervals import Share
 from study.store.quizzes import QuizAnswer
 
-ANSWERS_NEEDED = 10  # below it chance decides
-DEAD_BELOW = 0.05  # a wrong option chosen by fewer works for nobody (Tarrant 2009, BMC Med Educ 9:40)
+ANSWERS_NEEDED = 10  # with fewer, chance decides
+DEAD_BELOW = 0.05  # a distractor chosen by fewer does no work (Tarrant 2009, BMC Med Educ 9:40)
 FACILITY_LOW, FACILITY_HIGH = 0.3, 0.9
 DISCRIMINATION_LOW = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class ItemStatistics:
-    """One question over all first answers of all learners."""
+    """The statistics of one question over all first answers of all learners."""
 
     question_id: str
     facility: Share
     """The share of right answers."""
 
     discrimination: float | None
-    """Correlation between this question and the rest of its quiz; None where either never varies."""
+    """Correlation between this question and the rest of its quiz; None if either never varies."""
 
     dead: tuple[str, ...]
-    """Wrong options that fewer than 5 % chose."""
+    """Distractors that fewer than 5 % chose."""
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to look at, in words; empty when nothing stands out."""
+        """Advice to the author, in words; empty when nothing stands out."""
         found = []
         if self.facility.value > FACILITY_HIGH:
             found.append("easy: nearly everyone gets it right")
@@ -46,7 +46,7 @@ class ItemStatistics:
 def item_statistics(
     sittings: Iterable[Sequence[QuizAnswer]], options: Mapping[str, Sequence[str]]
 ) -> list[ItemStatistics]:
-    """Every question with enough answers, hardest first. `options`: the ids of each one's wrong options."""
+    """Return each question with enough answers, hardest first. `options`: the ids of its wrong options."""
     answers: dict[str, list[tuple[QuizAnswer, float | None]]] = {}
     for sitting in sittings:
         for answer in sitting:
@@ -72,7 +72,7 @@ def _statistics(
 
 
 def _rest(answer: QuizAnswer, sitting: Sequence[QuizAnswer]) -> float | None:
-    """The share right of the other questions of the same quiz."""
+    """Return the share right of the other questions of the same quiz."""
     others = [other.correct for other in sitting if other.question_id != answer.question_id]
     return sum(others) / len(others) if others else None
 

@@ -1,4 +1,4 @@
-"""Questions on the Progress page: calibration and Brier score, and for authors how the questions do."""
+"""The questions' section of the Progress page: calibration, Brier score, and item analysis for authors."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,14 +22,14 @@ from study.text.templates import render
 
 @dataclass(frozen=True, kw_only=True)
 class QuizSection:
-    """See `study.ports.sections.Section`."""
+    """The questions' section; implements `study.ports.activities.Section`."""
 
     store: Store
     bank: Bank
     name: str = "questions"
 
     def html(self, visit: Visit) -> Markup:
-        """Nothing before the first answer."""
+        """Render the section; empty before the first answer."""
         answers = self.store.quizzes.history(visit.profile.id)
         share = share_of([answer.correct for answer in answers])
         if share is None:
@@ -45,11 +45,11 @@ class QuizSection:
         return Markup(shown)
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
-        """Calibration and Brier score, once a confidence was tapped."""
+        """Yield calibration and Brier score, once a confidence was tapped."""
         yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
-        """Nothing to press."""
+        """Return None: the section has nothing to press."""
         return None
 
     def _said(self, visit: Visit) -> list[Said]:
@@ -62,7 +62,7 @@ class QuizSection:
 
 
 def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
-    """Every question with enough answers, of all learners on this machine; a family counts as one."""
+    """Return each question with enough answers of all learners on this machine; a family counts as one."""
     wrong = {
         question.id: [option.id for option in question.task.options if not option.correct]
         for question in bank.questions
@@ -73,13 +73,13 @@ def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
 
 
 def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
-    """An answer to a drawn question as one to its family: each seed has numbers of its own."""
+    """Return an answer to a generated question as one to its family, because each seed has other numbers."""
     family = family_of(answer.question_id, bank.families)
     return replace(answer, question_id=family.id) if family else answer
 
 
 def _title(item_id: str, bank: Bank) -> str:
-    """What an item is called; empty when it has left the bank."""
+    """Return the title of an item; empty when it has left the bank."""
     if item_id in bank.families:
         return bank.families[item_id].title
     question = bank.by_id.get(item_id)

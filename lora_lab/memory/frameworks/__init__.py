@@ -1,1 +1,1 @@
-"""Predicted bytes of a step in other frameworks on a GPU, for the memory contract and "Will it fit?"."""
+"""Memory estimates for a step in other frameworks on a GPU, for the memory contract and "Will it fit?"."""

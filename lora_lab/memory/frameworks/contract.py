@@ -1,4 +1,4 @@
-"""A line of the memory contract, read into a setting; or the reason why it has no answer."""
+"""Parsing of a memory contract record into a step setting, or into the reason why it has no answer."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     ("fms", "unprepared"),
     ("trainer", "trainer"),
 )
-"""What a framework's name may contain, and which of the modelled ones that is; the first that fits counts."""
+"""Substrings of a framework's name, and the modelled framework each one means; the first match counts."""
 
 ATTENTIONS: dict[str | None, Attention] = {
     None: "sdpa",
@@ -63,7 +63,10 @@ FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up"
 
 
 def setting_of(record: Record, shape: ModelShape) -> Setting:
-    """Raises UnsupportedCase with the reason, or LearnerError on a value that means nothing."""
+    """Parse a record into a step setting.
+
+    Raises UnsupportedCase with the reason, and LearnerError on an invalid value.
+    """
     if record.get("gpus") not in (None, 1):
         raise UnsupportedCase(
             "what each of several GPUs holds depends on how they share the work, which no field says"
@@ -105,13 +108,13 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
 
 
 def framework_named(written: Any) -> Framework:
-    """The modelled framework that a free text names; a loop with peft where it names none."""
+    """Find the modelled framework that a free text names; a plain loop with peft where it names none."""
     text = str(written or "").lower()
     return next((framework for part, framework in FRAMEWORKS if part in text), "loop")
 
 
 def _is_compiled(record: Record, framework: Framework) -> bool:
-    """torchtune offers `compile` before the chunked loss, and its published rows with one have both."""
+    """Return whether the step is compiled; torchtune's published rows with a chunked loss are."""
     if framework != "torchtune":
         return False
     return "compile" in str(record.get("framework")).lower() or LOSSES.get(record.get("loss")) == "chunked"
@@ -139,7 +142,7 @@ def _bits(record: Record, base_type: NumberType, method: str, framework: Framewo
 
 
 def _chosen(shape: ModelShape, written: Any) -> tuple[Linear, ...]:
-    """The adapted matrices. A role of a fused matrix adapts the whole of it, as peft would."""
+    """Select the adapted matrices. A role of a fused matrix adapts the whole matrix, as in peft."""
     if written is None or isinstance(written, str):
         return () if written == "head" else shape.select(written)
     names: list[str] = []
@@ -162,8 +165,8 @@ def _names_head(written: Any) -> bool:
 
 
 def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
-    """The model with experts as matrices and as many key heads as its matrices show; with `separate`, also
-    with q, k, v and gate, up apart, as litgpt and torchtune have them.
+    """Return the model with experts as matrices and as many key heads as its matrices show; with `separate`,
+    also with q, k, v and gate, up as separate matrices, as litgpt and torchtune store them.
 
     Raises UnsupportedCase on an unknown family.
     """

@@ -1,4 +1,4 @@
-"""How the decoder layers of each model family are built, as far as memory can tell."""
+"""How the decoder layers of each model family are built, as far as it matters for memory."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,30 +6,30 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Norms, activation and order of one family's decoder layer in transformers."""
+    """The norms, activation and operator order of one family's decoder layer in transformers."""
 
     norm: Literal["rms", "gemma", "layer"] = "rms"
     activation: Literal["silu", "gelu", "gelu_new", "relu"] = "silu"
     gated: bool = True
     parallel: bool = False
-    """Attention and MLP read the same residual, and both are added to it."""
+    """Whether attention and MLP read the same residual, and both are added to it."""
 
     norms: int = 2
-    """Separate norms a layer; 1 where attention and MLP share one; 4 where their results are normed too."""
+    """Separate norms per layer; 1 where attention and MLP share one; 4 where their results are normed too."""
 
     rotary: bool = True
     rotates_all: bool = True
     """Whether every number of a head is rotated."""
 
     head_norms: bool = False
-    """Queries and keys are normed head by head."""
+    """Whether queries and keys are normed per head."""
 
     writes_attention: bool = False
     """Whether transformers has no fused attention for it, or calls it in a way that PyTorch can't fuse."""
 
     softcap: bool = False
     dropout: bool = False
-    """Whether its configuration drops out residuals and attention while training."""
+    """Whether its configuration applies dropout to residuals and attention during training."""
 
     experts_used: int = 1
 

@@ -1,8 +1,8 @@
-"""The peak of a training step of a published framework, by component.
+"""Peak memory of a training step of a published framework, per component.
 
-What stays between steps is added up exactly. The step itself is played through with symbolic tensors
-(transformers.py, litgpt.py, torchtune.py beside this file), so that the peak is the worst of its moments: the
-turn of the loss, a layer's backward pass, the optimizer's step. Derivation and limits: docs/guide/memory.md.
+Everything that stays between steps is added up exactly. The step itself is simulated with symbolic tensors
+(transformers.py, litgpt.py and torchtune.py in this folder), so the peak is the largest of its moments: the
+loss, a layer's backward pass, or the optimizer's step. Derivation and limits: docs/guide/memory.md.
 """
 
 import math
@@ -24,27 +24,29 @@ CODE_BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "nf4-dq": 
 SMALL_TENSOR = 4096
 """bitsandbytes keeps fp32 moments for tensors with fewer numbers than this."""
 
-EIGHT_BIT_BLOCK = 256  # numbers that share one fp32 constant in an 8-bit moment
+EIGHT_BIT_BLOCK = 256  # numbers per fp32 constant of an 8-bit moment
 
 RESERVED_SHARE = 0.014
-"""What the allocator holds beyond the tensors at the peak, as a share of them: the mean over the five adapter
-rows of peft's method comparison, each of which reports the most that was reserved (published_memory.yaml)."""
+"""Memory that the allocator reserves beyond the tensors at the peak, as a share of them: the mean over the
+five adapter rows of peft's method comparison, each of which reports the maximum reserved
+(published_memory.yaml).
+"""
 
 CONTEXT_BYTES = 0
-"""A CUDA context is in no counter of torch's; only the driver sees it."""
+"""A CUDA context isn't in torch's counters; only the driver sees it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """How many bytes an optimizer keeps for each trained number, and what its step needs for a moment."""
+    """The bytes that an optimizer keeps per trained number, and what its step needs temporarily."""
 
     copies: int
-    """Moments of the parameter's own type."""
+    """Moments in the parameter's own type."""
 
     fp32_copies: int = 0
     eight_bit: bool = False
     temporary_copies: int = 0
-    """Of the trained parameters, during the step: torch's foreach loops write all denominators at once."""
+    """Copies of the trained parameters during the step: torch's foreach writes all denominators at once."""
 
 
 OPTIMIZERS: dict[str, Moments] = {
@@ -61,7 +63,7 @@ OPTIMIZERS: dict[str, Moments] = {
 
 
 def forecast(setting: Setting) -> Ledger:
-    """Peak bytes of one step by component, for the measure that the setting names."""
+    """Estimate the peak bytes of one step per component, for the measure that the setting names."""
     match setting.phase:
         case "load":
             resident = _at_rest(setting)
@@ -76,9 +78,9 @@ def forecast(setting: Setting) -> Ledger:
 
 
 def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> int:
-    """The most sequences in a step whose peak is below the limit; 0 if not even one is.
+    """Find the most sequences per step whose peak is below the limit; 0 if even one is too large.
 
-    Every moment of a step is a straight line in the batch, so two plays of it tell all of them.
+    Every moment of a step is linear in the batch, so two simulations determine all moments.
     """
     lines = _moments_by_batch(replace(setting, measure="allocated"))
     room_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure == "reserved" else 0))
@@ -92,13 +94,14 @@ def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> in
 
 
 def _moments_by_batch(setting: Setting) -> list[tuple[int, int]]:
-    """(bytes at batch 0, bytes for each sequence) of every moment that may be the worst."""
+    """Return (bytes at batch 0, bytes per sequence) of every moment that may be the peak."""
     resident = _at_rest(setting)
     base = resident.weights + resident.constants + resident.adapters + resident.optimizer + resident.gradients
     # How constants are stored changes no tensor of the step.
     plain = replace(setting, batch=1, bits="nf4") if setting.bits == "nf4-dq" else replace(setting, batch=1)
     lines = [(base + start, slope) for start, slope in _played_lines(plain)]
     one, two = (_optimizer_moment(replace(setting, batch=batch), resident).total_bytes for batch in (1, 2))
+    # A line through (1, one) and (2, two) has slope two - one and intercept 2 one - two.
     return [*lines, (2 * one - two, two - one)]
 
 
@@ -114,7 +117,7 @@ def _slope_then_start(line: tuple[int, int]) -> tuple[int, int]:
 
 
 def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Drop every line that is nowhere above one that starts higher and rises at least as fast."""
+    """Drop every line that is never above a line that starts higher and rises at least as fast."""
     kept: list[tuple[int, int]] = []
     for start, slope in reversed(lines):
         if not kept or start > kept[-1][0]:
@@ -126,7 +129,7 @@ def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _at_rest(setting: Setting) -> Ledger:
-    """Weights, constants, adapters and moments, as stored."""
+    """Return the bytes that stay between steps: weights, constants, adapters and moments, as stored."""
     trained = _trained_tensors(setting)
     numbers = sum(count * size for count, size in trained)
     full = setting.trains_everything
@@ -144,12 +147,12 @@ def _at_rest(setting: Setting) -> Ledger:
 
 
 def _kept_gradients(setting: Setting) -> int:
-    """litgpt's are still there when the next micro-batch comes: its recipes gather several for a step."""
+    """Return gradient bytes that stay between micro-batches: litgpt's recipes accumulate gradients."""
     if setting.framework != "litgpt" or setting.phase != "train":
         return 0
     if setting.trains_everything:
         return setting.shape.total_parameters * setting.width
-    # StableEmbedding's table is made after the others were frozen: its gradient is never cleared.
+    # StableEmbedding's table is created after the others are frozen: its gradient is never cleared.
     return setting.shape.embedding_parameters * setting.width if setting.quantized else 0
 
 
@@ -176,7 +179,7 @@ def _constant_bytes(setting: Setting) -> int:
 
 
 def _trained_tensors(setting: Setting) -> list[tuple[int, int]]:
-    """(how many, numbers in each) of every kind of trained tensor."""
+    """Return (count, numbers per tensor) for every kind of trained tensor."""
     shape, rank = setting.shape, setting.rank
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
@@ -194,7 +197,7 @@ def _trained_tensors(setting: Setting) -> list[tuple[int, int]]:
 
 
 def optimizer_named(name: str) -> Moments:
-    """Raises LearnerError on an optimizer whose states are not known."""
+    """Find the moments of an optimizer. Raises LearnerError on an optimizer whose states are not known."""
     plain = name.lower().replace("torch", "").replace("bnb", "").replace("-", "_")
     bare = plain.replace("_", "").removesuffix("32bit")
     kind = next((one for one in ("adamw", "adam", "lion", "sgd", "adafactor") if one in bare), "")
@@ -243,12 +246,12 @@ def _training(setting: Setting) -> Ledger:
 
 
 def play(setting: Setting, *, keep_history: bool = False) -> Tape:
-    """The tape of one step."""
+    """Simulate one step and return its tape."""
     return STEPS.get(setting.framework, TransformersStep)(setting, keep_history=keep_history).play()
 
 
 def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
-    """Gradients of everything, what the update writes first, and the outputs that a plain loop keeps."""
+    """Return the optimizer's step: all gradients, the update's temporaries, and a plain loop's outputs."""
     trained = _trained_tensors(setting)
     width = setting.width if setting.trains_everything else WIDTHS[setting.adapter_type]
     gradients = width * sum(count * size for count, size in trained)
@@ -262,7 +265,7 @@ def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
 
 
 def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
-    """On a CPU tensor by tensor, with three of the largest at a time; fused in torchtune."""
+    """Return temporary bytes: on a CPU three of the largest tensor; fused, and so none, in torchtune."""
     copies = optimizer_named(setting.optimizer).temporary_copies
     if not setting.on_gpu:
         return 3 * largest_bytes * min(1, copies)
@@ -270,7 +273,7 @@ def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
 
 
 def _generating(setting: Setting) -> Ledger:
-    """Weights, the cache of keys and values, and the largest matrix decoded, and once more as it is moved."""
+    """Return weights, the KV cache, and the largest matrix decoded, plus one more copy while it is moved."""
     shape = setting.shape
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * setting.tokens * setting.width
     largest = max((linear.d_in * linear.d_out for linear in shape.linears), default=0)

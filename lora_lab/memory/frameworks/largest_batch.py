@@ -1,4 +1,4 @@
-"""What fits: the largest batch of each model and bit width on one GPU, and the memory a preset needs."""
+"""The largest batch of each model and bit width on one GPU, and the memory that a preset needs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +14,9 @@ from lora_lab.spec import Bits, RunSpec
 from study.base.units import GB
 
 CONTEXT_BYTES = round(1.4 * GB)
-"""What the driver's context and libraries take beside the tensors: Unsloth's fixed share, measured by them
-on an RTX 5070 Ti (studio/backend/utils/hardware/VRAM_ESTIMATION.md)."""
+"""What the driver's context and libraries take in addition to the tensors: Unsloth's fixed share, measured by
+them on an RTX 5070 Ti (studio/backend/utils/hardware/VRAM_ESTIMATION.md).
+"""
 
 BITS_SHOWN: tuple[Bits, ...] = ("nf4-dq", "nf4", "int8", "bf16")
 GPU_SIZES_GB = (6, 8, 12, 16, 24, 32, 48, 80, 141)
@@ -26,7 +27,7 @@ PRESET_SIZES_GB = (0.25, 0.5, 1, 2, 4, 8, 16, 24, 32, 48, 80)
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """One model in one bit width: how many sequences fit into a step."""
+    """The largest batch of one model in one bit width."""
 
     model: str
     parameters: int
@@ -34,11 +35,11 @@ class Fit:
     rank: int
     seq_len: int
     batch: int
-    """0: not even one."""
+    """Sequences per step; 0 when even one is too large."""
 
 
 def usual_recipe(shape: ModelShape, bits: Bits, *, rank: int, seq_len: int) -> Setting:
-    """What most people run: Trainer and peft on all linear layers, layers checkpointed, AdamW."""
+    """Build the most common setting: Trainer and peft on all linear layers, layers checkpointed, AdamW."""
     shape = as_stored(shape, separate=False)
     return Setting(
         shape=shape,
@@ -55,7 +56,7 @@ def usual_recipe(shape: ModelShape, bits: Bits, *, rank: int, seq_len: int) -> S
 def what_fits(
     memory_bytes: int, *, ranks: Sequence[int], lengths: Sequence[int], models: Iterable[str] | None = None
 ) -> list[Fit]:
-    """Every model whose layers are known, in every width, rank and length, smallest model first."""
+    """List the largest batch per known model, bit width, rank and length, smallest model first."""
     names = (
         [name for name, shape in catalogue().items() if _is_trainable(shape)] if models is None else models
     )
@@ -88,7 +89,7 @@ def _fit(name: str, bits: Bits, rank: int, seq_len: int, memory_bytes: int) -> F
 
 
 def preset_size_gb(spec: RunSpec, shape: ModelShape) -> float:
-    """The smallest usual memory that holds a run of the lab's own loop, whichever type it computes in."""
+    """Find the smallest usual memory, in GB, that holds a run of the lab's own loop in any compute type."""
     needed = max(
         ledger.predict(
             shape, replace(spec, compute_dtype=compute), ledger.upper_bound(spec), compute

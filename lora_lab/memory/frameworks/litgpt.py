@@ -6,25 +6,26 @@ from lora_lab.memory.frameworks.tape import Tape, Tensor
 
 CHUNK_TOKENS = 128  # lm_head_chunk_size in litgpt/finetune/lora.py
 ROUND_LENGTH = 64
-"""A multiple of it is taken for the length that batches are cut to, so that the batch before was as long; any
-other length for a data set's longest example, which the batch before hardly is."""
+"""A multiple of this is taken for the length that batches are cut to, so the batch before was as long; any
+other length is taken for a data set's longest example, and the batch before is shorter.
+"""
 
 
 class LitgptStep(NativeStep):
-    """litgpt/model.py, litgpt/lora.py and litgpt/finetune/lora.py."""
+    """The step in litgpt/model.py, litgpt/lora.py and litgpt/finetune/lora.py."""
 
     saves_quantized_input = True
-    """bitsandbytes 0.42, which litgpt asks for, saves a quantized product's input; later versions don't."""
+    """bitsandbytes 0.42, which litgpt requires, saves a quantized product's input; later versions don't."""
 
     def play(self) -> Tape:
-        """With what the micro-batch before left, until `logits` and `loss` are assigned again."""
+        """Simulate the step with the previous micro-batch's `logits` and `loss`, until they are replaced."""
         before = 0 if self.setting.seq_len % ROUND_LENGTH else self.rows
         self.old_logits = self.tape.new(before * self.shape.vocab, FP32, "logits")
         self.old_graph = self.tape.new(before * self._kept_by_graph(), self.width, "activations")
         return super().play()
 
     def _kept_by_graph(self) -> int:
-        """Numbers a token that a graph holds although its backward pass is over: the input of each quantized
+        """Count numbers per token that a graph holds after its backward pass: the input of each quantized
         product, which MatMul4Bit of bitsandbytes 0.42 keeps as an attribute instead of a saved tensor.
         """
         if not self.setting.quantized:
@@ -34,7 +35,7 @@ class LitgptStep(NativeStep):
         return self.shape.layers * layer + self.shape.hidden
 
     def embed(self) -> Tensor:
-        """Quantized, a StableEmbedding: fp32, normed, and trained by oversight, so gradients reach it."""
+        """Embed; quantized, with a StableEmbedding: fp32, normed, trained by mistake, so with gradients."""
         x = super().embed()
         if not self.setting.quantized:
             return x
@@ -46,7 +47,7 @@ class LitgptStep(NativeStep):
     # ---- attention
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Three views of one matrix's result."""
+        """Return q, k and v as three views of one matrix's result."""
         a, kv, rows = self.attention_width, self.key_width, self.rows
         joint = self.base(x, self.shape.hidden, a + 2 * kv)
         widths = {"q": a, "k": kv, "v": kv}
@@ -58,7 +59,7 @@ class LitgptStep(NativeStep):
         return q, k, v
 
     def joint_update(self, x: Tensor, widths: list[int]) -> Tensor:
-        """One A for the chosen parts together, a grouped convolution as B, zeros for the other parts."""
+        """Return the update of the chosen parts: one A, a grouped convolution as B, zeros for other parts."""
         ops, rank, rows = self.ops, self.setting.rank, self.rows
         if self.setting.dropout:
             x = ops.dropout(x)
@@ -73,18 +74,18 @@ class LitgptStep(NativeStep):
         return ops.scale(update)
 
     def rotate(self, x: Tensor) -> Tensor:
-        """The rotated part and the rest are joined in a new tensor."""
+        """Rotate x; the rotated part and the rest are joined in a new tensor."""
         rotated = super().rotate(x)
         return self.ops.copy(rotated) if self.family.rotates_all else rotated
 
     def writes_attention(self) -> bool:
-        """litgpt calls PyTorch's attention for every family, unless scores are capped."""
+        """Return whether scores are capped: otherwise litgpt calls PyTorch's attention for every family."""
         return self.family.softcap
 
     # ---- the MLP
 
     def mlp(self, x: Tensor) -> Tensor:
-        """Gate and up are two matrices in litgpt, whatever the original has."""
+        """Run the MLP with gate and up as two matrices, as litgpt always stores them."""
         if not self.has("gate_up"):
             return super().mlp(x)
         d, f = self.shape.hidden, self.shape.intermediate
@@ -92,13 +93,13 @@ class LitgptStep(NativeStep):
         return self.linear("down", self.ops.multiply(gate, self.linear("gate_up", x, d, f)), f, d)
 
     def activate(self, x: Tensor) -> Tensor:
-        """torch's own gelu and silu."""
+        """Apply torch's own gelu or silu."""
         return self.ops.unary(x)
 
     # ---- linear layers
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
-        """result + (dropout(x) Aᵀ Bᵀ) · scale, all in the base's type."""
+        """Return result + (dropout(x) Aᵀ Bᵀ) · scale, all in the base's type."""
         ops, rank = self.ops, self.setting.rank
         rows = x.numbers // d_in
         down = self.parameter(rank * d_in, self.adapter_width, trained=True)
@@ -111,7 +112,7 @@ class LitgptStep(NativeStep):
     # ---- the loss
 
     def loss(self, x: Tensor) -> Tensor:
-        """Chunks of logits, all turned to fp32 by Fabric; the list of them lives until the step is over."""
+        """Compute the loss from chunks of logits, cast to fp32 by Fabric; the chunks live until the end."""
         x = self.norm(x)
         if self.setting.trains_everything:
             logits = self.ops.cast(self.head(x), FP32, "logits")
@@ -134,7 +135,7 @@ class LitgptStep(NativeStep):
         return loss
 
     def head(self, x: Tensor) -> Tensor:
-        """Quantized like every other matrix."""
+        """Compute logits with a head that is quantized like every other matrix."""
         d, vocab = self.shape.hidden, self.shape.vocab
         if self.setting.quantized:
             rows = x.numbers // d

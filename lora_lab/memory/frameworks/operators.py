@@ -1,4 +1,4 @@
-"""PyTorch's operators as a tape sees them: what each allocates, saves, and needs to go backward.
+"""PyTorch's operators on a tape: what each allocates, saves, and needs for its backward pass.
 
 PyTorch's derivatives.yaml says which tensors an operator saves; test_real_steps.py compares whole steps with
 real ones.
@@ -12,7 +12,7 @@ FP32, HALF = 4, 2
 
 
 class Operators:
-    """Operators on one tape. `on_gpu`: CUDA kernels fuse what the CPU composes of several."""
+    """The operators on one tape. `on_gpu`: CUDA kernels fuse what the CPU composes of several operators."""
 
     def __init__(self, tape: Tape, *, on_gpu: bool) -> None:
         self.tape = tape
@@ -23,7 +23,7 @@ class Operators:
     def fresh_gradients(
         self, inputs: Sequence[Tensor], *, temporary_bytes: int = 0, passes: bool = False
     ) -> Backward:
-        """A backward that makes a gradient for each input; with `passes` its own goes on where it fits."""
+        """Return a backward that allocates a gradient per input, or with `passes` reuses the incoming one."""
         needs = [(t.needs_gradient, t.numbers, t.width, t.storage.part == "logits") for t in inputs]
         tape = self.tape
 
@@ -54,7 +54,11 @@ class Operators:
         backward_bytes: int = 0,
         part: Part = "scratch",
     ) -> Tensor:
-        """An operator that writes a new tensor."""
+        """Apply an operator that writes a new tensor.
+
+        `saved` and, with `save_result`, the result are kept for the backward pass; `temporary_bytes` and
+        `backward_bytes` are alive only while the forward or backward kernel runs.
+        """
         temporary = self.tape.new(temporary_bytes, 1) if temporary_bytes else None
         out = self.tape.new(numbers, width, part)
         del temporary
@@ -65,26 +69,26 @@ class Operators:
     # ---- shape and type
 
     def view(self, x: Tensor, numbers: int | None = None) -> Tensor:
-        """The same storage under another shape, or a part of it, whose gradient is padded to the whole."""
+        """Return the same storage in another shape, or a part of it ; its gradient is padded to the whole."""
         out = Tensor(numbers or x.numbers, x.width, x.storage)
         passes = out.numbers == x.numbers
         return self.tape.record(out, [x], saved=(), backward=self.fresh_gradients([x], passes=passes))
 
     def split(self, x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-        """Views of parts of the last axis; their gradients are joined in one new tensor."""
+        """Return views of parts of the last axis; their gradients are joined in one new tensor."""
         joint = self.view(x)
         return [self.view(joint, size) for size in sizes]
 
     def cast(self, x: Tensor, width: int, part: Part = "scratch") -> Tensor:
-        """x.to(dtype): the tensor itself where it has that type."""
+        """Apply x.to(dtype): return the tensor itself where it already has that type."""
         return x if x.width == width else self.apply(x.numbers, width, x, part=part)
 
     def copy(self, x: Tensor) -> Tensor:
-        """clone() or contiguous()."""
+        """Apply clone() or contiguous()."""
         return self.apply(x.numbers, x.width, x, passes=True)
 
     def repeat(self, x: Tensor, times: int) -> Tensor:
-        """Key or value heads written out for each of their query heads."""
+        """Repeat key or value heads for each of their query heads."""
         return x if times == 1 else self.apply(x.numbers * times, x.width, x)
 
     # ---- arithmetic
@@ -93,11 +97,11 @@ class Operators:
         return self.apply(max(a.numbers, b.numbers), max(a.width, b.width), a, b, passes=True)
 
     def scale(self, x: Tensor) -> Tensor:
-        """x times a Python number."""
+        """Multiply x by a Python number."""
         return self.apply(x.numbers, x.width, x)
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
-        """Each factor is saved if the other needs a gradient; a broadcast one sums up a full gradient."""
+        """Multiply; a factor is saved if the other needs a gradient; a broadcast one sums a full gradient."""
         numbers, width = max(a.numbers, b.numbers), max(a.width, b.width)
         saved = _factors(a, b)
         broadcast = any(x.needs_gradient and x.numbers < numbers for x in (a, b))
@@ -106,12 +110,12 @@ class Operators:
         )
 
     def unary(self, x: Tensor, *, saves_result: bool = False) -> Tensor:
-        """An elementwise function that saves its input (silu, gelu) or its result (relu, tanh, rsqrt)."""
+        """Apply an elementwise function that saves its input (silu, gelu) or result (relu, tanh, rsqrt)."""
         saved = () if saves_result else (x,)
         return self.apply(x.numbers, x.width, x, saved=saved, save_result=saves_result)
 
     def dropout(self, x: Tensor) -> Tensor:
-        """CUDA saves a mask of one byte a number; the CPU multiplies by noise of the input's type."""
+        """Apply dropout: CUDA saves one mask byte per number; the CPU multiplies by noise of x's type."""
         if self.on_gpu:
             mask = self.tape.new(x.numbers, 1)
             return self.apply(x.numbers, x.width, x, saved=(mask,))
@@ -121,7 +125,7 @@ class Operators:
     # ---- norms
 
     def rms_norm(self, x: Tensor, weight: Tensor, *, rows: int, in_fp32: bool = False) -> Tensor:
-        """Llama's weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies first."""
+        """Apply Llama's weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies first."""
         width = x.width
         x = self.cast(x, FP32)
         squares = self.apply(x.numbers, FP32, x, saved=(x,), backward_bytes=2 * x.numbers * FP32)
@@ -136,22 +140,23 @@ class Operators:
         return self.multiply(weight, self.cast(x, width))
 
     def layer_norm(self, x: Tensor, weight: Tensor, bias: Tensor, *, rows: int) -> Tensor:
-        """Fused: saves its input and two statistics a row."""
+        """Apply a fused layer norm, which saves its input and two statistics per row."""
         statistics = self.tape.new(2 * rows, FP32)
         return self.apply(x.numbers, x.width, x, weight, bias, saved=(x, statistics))
 
     # ---- matrices
 
     def matmul(self, x: Tensor, weight: Tensor, *, rows: int, d_out: int, part: Part = "scratch") -> Tensor:
-        """x Wᵀ: saves x if W is trained, and W if x needs a gradient (free, unless W is a copy)."""
+        """Compute x Wᵀ: saves x if W is trained, and W if x needs a gradient (free, unless W is a copy)."""
         return self.apply(rows * d_out, x.width, x, weight, saved=_factors(x, weight), part=part)
 
     # ---- attention
 
     def fused_attention(self, q: Tensor, k: Tensor, v: Tensor, *, rows: int, heads: int) -> Tensor:
-        """Flash or memory-efficient: saves q, k, v, the result and a log-sum-exp for each row and head.
+        """Apply flash or memory-efficient attention: saves q, k, v, the result and a log-sum-exp per row and
+        head.
 
-        Backward on a GPU sums the queries' gradients in fp32 and keeps one more number a row and head.
+        Backward on a GPU sums the queries' gradients in fp32 and keeps one more number per row and head.
         """
         statistics = self.tape.new(rows * heads, FP32)
         summed = q.numbers * FP32 if self.on_gpu and q.width < FP32 else 0
@@ -169,7 +174,7 @@ class Operators:
     def written_attention(
         self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, softcap: bool = False
     ) -> Tensor:
-        """softmax(q kᵀ) v with every pair of every head written out, as `eager` does; softmax in fp32."""
+        """Compute softmax(q kᵀ) v, storing every pair of every head, like `eager`; softmax in fp32."""
         scores = self.apply(pairs, q.width, q, k, saved=_factors(q, k))
         scores = self.scale(scores)
         if softcap:
@@ -187,11 +192,11 @@ class Operators:
     # ---- loss
 
     def cross_entropy(self, logits: Tensor, *, rows: int) -> Tensor:
-        """Saves the log-softmax; backward makes one gradient for it and one for the logits."""
+        """Compute the loss: saves the log-softmax; backward allocates its gradient and the logits' one."""
         logp = self.apply(logits.numbers, logits.width, logits, save_result=True, part="logits")
         return self.apply(rows, logits.width, logp, saved=(logp,))
 
 
 def _factors(a: Tensor, b: Tensor) -> list[Tensor]:
-    """What a product saves: each factor, if the other one needs a gradient."""
+    """Return what a product saves: each factor, if the other one needs a gradient."""
     return [one for one, other in ((a, b), (b, a)) if other.needs_gradient]

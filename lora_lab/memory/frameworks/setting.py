@@ -1,4 +1,4 @@
-"""One setting whose memory is asked for: a model, how it is trained, and what is measured."""
+"""The setting of one memory question: a model, how it is trained, and what is measured."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,10 @@ from lora_lab.spec import Bits
 NumberType = Literal["fp32", "bf16", "fp16"]
 WIDTHS: dict[NumberType, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 Framework = Literal["loop", "trainer", "trl", "unprepared", "litgpt", "torchtune", "unsloth"]
-"""`loop`: peft in a loop of one's own; `trainer`: transformers' Trainer, which computes under autocast;
+"""`loop`: a hand-written loop with peft; `trainer`: transformers' Trainer, which computes under autocast;
 `trl`: the same, with embeddings and head back in 16 bits (trl, artidoro/qlora); `unprepared`: a Trainer whose
-quantized base is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms)."""
+quantized base is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms).
+"""
 
 Attention = Literal["eager", "sdpa", "flash"]
 Loss = Literal["full", "chunked", "answers"]
@@ -25,7 +26,7 @@ class Setting:
 
     shape: ModelShape
     adapted: tuple[Linear, ...] = ()
-    """Empty, and `adapts_head` false: every weight is trained."""
+    """Empty, with `adapts_head` false: every weight is trained."""
 
     adapts_head: bool = False
     rank: int = 8
@@ -45,24 +46,24 @@ class Setting:
     measure: Measure = "allocated"
     on_gpu: bool = True
     offloads: bool = False
-    """Checkpointed layer inputs wait in main memory."""
+    """Whether checkpointed layer inputs are offloaded to main memory."""
 
     compiled: bool = False
-    """Its layers pass through torch.compile; modelled for torchtune."""
+    """Whether its layers pass through torch.compile; modelled for torchtune."""
 
     @property
     def trains_everything(self) -> bool:
-        """Full fine-tuning."""
+        """Whether this is full fine-tuning."""
         return not self.adapted and not self.adapts_head
 
     @property
     def tokens(self) -> int:
-        """In one micro-batch."""
+        """Tokens per micro-batch."""
         return self.batch * self.seq_len
 
     @property
     def width(self) -> int:
-        """Bytes of the base's number type."""
+        """Bytes per number of the base's type."""
         return WIDTHS[self.base_type]
 
     @property
@@ -72,7 +73,7 @@ class Setting:
 
     @property
     def prepared(self) -> bool:
-        """Whether prepare_model_for_kbit_training has made norms, embeddings and head fp32.
+        """Whether prepare_model_for_kbit_training has cast norms, embeddings and head to fp32.
 
         The usual recipes of peft and trl call it on a quantized base, and only there (docs/traps.md 3).
         """
@@ -80,7 +81,7 @@ class Setting:
 
     @property
     def outer_width(self) -> int:
-        """Bytes of embeddings and head."""
+        """Bytes per number of embeddings and head."""
         return 4 if self.prepared and self.framework != "trl" else self.width
 
     @property

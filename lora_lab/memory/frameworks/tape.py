@@ -1,9 +1,9 @@
-"""Tensors without numbers, and the graph that autograd would build of them.
+"""Symbolic tensors, which have a size but no values, and the graph that autograd would build of them.
 
 A tensor here is a size and a storage. A storage counts as alive from its allocation until Python's reference
-count drops it, which is the rule PyTorch itself follows, so code that reads like a model's forward pass has
-that model's memory. What an operator saves for the backward pass its node holds; nodes run in the order of
-autograd's engine, the latest made first, and drop what they saved once they have run.
+count drops it, which is PyTorch's own rule, so code that reads like a model's forward pass has that model's
+memory. A node holds what its operator saves for the backward pass; nodes run in the order of autograd's
+engine, the latest created first, and drop what they saved once they have run.
 """
 
 import heapq
@@ -16,7 +16,7 @@ PARTS: tuple[Part, ...] = ("activations", "logits", "scratch", "adapters", "grad
 
 
 class Storage:
-    """Allocated bytes; freed when nothing refers to them any more."""
+    """Allocated bytes; freed when the last reference is gone."""
 
     __slots__ = ("part", "size_bytes", "tape")
 
@@ -29,7 +29,7 @@ class Storage:
         self.tape.live_bytes -= self.size_bytes
 
     def move(self, part: Part) -> None:
-        """Count these bytes under another component."""
+        """Count these bytes under another component; only scratch bytes move."""
         if self.part == "scratch":
             self.tape.live[self.part] -= self.size_bytes
             self.tape.live[part] += self.size_bytes
@@ -37,7 +37,7 @@ class Storage:
 
 
 class Node:
-    """One operator in the graph: where its gradients go, what it saved, how it computes them."""
+    """An operator in the graph: where its gradients go, what it saved, how it computes them."""
 
     __slots__ = ("backward", "number", "saved", "targets")
 
@@ -52,7 +52,7 @@ class Node:
 
 
 class Leaf:
-    """A trained parameter's place for its gradient."""
+    """The gradient slot of a trained parameter."""
 
     __slots__ = ("gradient",)
 
@@ -91,7 +91,7 @@ Backward = Callable[[Tensor], "Sequence[Tensor | None]"]
 
 
 class Tape:
-    """Counts what is alive while operators are played, and keeps the components of the worst moment."""
+    """A counter of live bytes while operators are simulated; it keeps the components of the peak."""
 
     def __init__(self, *, keep_history: bool = False) -> None:
         self.live: dict[Part, int] = dict.fromkeys(PARTS, 0)
@@ -103,7 +103,7 @@ class Tape:
         self._made = 0
 
     def grow(self, part: Part, size_bytes: int) -> None:
-        """Called by a storage that is made."""
+        """Count an allocation; a new storage calls this."""
         self.live[part] += size_bytes
         self.live_bytes += size_bytes
         if self.history is not None:
@@ -113,13 +113,13 @@ class Tape:
             self.peak = dict(self.live)
 
     def new(self, numbers: int, width: int, part: Part = "scratch") -> Tensor:
-        """A fresh tensor that no gradient goes through."""
+        """Allocate a tensor without a gradient."""
         return Tensor(numbers, width, Storage(self, numbers * width, part))
 
     def record(
         self, out: Tensor, inputs: Sequence[Tensor], *, saved: Iterable[Tensor], backward: Backward
     ) -> Tensor:
-        """Hang a node on `out`, if the graph is being recorded and any input needs a gradient."""
+        """Attach a node to `out`, if the graph is recorded and any input needs a gradient."""
         if not self.recording or not any(tensor.needs_gradient for tensor in inputs):
             return out
         self._made += 1
@@ -131,13 +131,13 @@ class Tape:
 
     @contextmanager
     def without_graph(self) -> Iterator[None]:
-        """Operators played inside save nothing."""
+        """Save nothing for operators inside this context."""
         before, self.recording = self.recording, False
         yield
         self.recording = before
 
     def run_backward(self, root: Node | None, gradient: Tensor) -> Tensor | None:
-        """Play the backward pass from `root`. What reaches STOP is returned."""
+        """Simulate the backward pass from `root`. Return the gradient that reaches STOP."""
         waiting: dict[Node, Tensor] = {}
         queue: list[tuple[int, Node]] = []
         arrived: Tensor | None = None
@@ -153,7 +153,7 @@ class Tape:
                     sent.storage.move("gradients")
                     target.gradient = sent.storage
             elif target in waiting:
-                # Summed in place, as the engine does with a buffer that nobody else holds.
+                # Summed in place, as the engine does with a buffer that it alone holds.
                 waiting[target] = max(waiting[target], sent, key=_width)
             else:
                 waiting[target] = sent
@@ -173,7 +173,7 @@ class Tape:
 
 
 STOP = Leaf()
-"""Where a checkpointed layer's own backward pass ends: its input, whose gradient goes on from there."""
+"""Where a checkpointed layer's own backward pass ends: its input, whose gradient continues from there."""
 
 
 def _width(tensor: Tensor) -> int:

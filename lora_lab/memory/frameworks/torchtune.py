@@ -1,7 +1,7 @@
 """A training step of torchtune: everything in 16 bits, adapters share their input, loss in eight chunks.
 
-Compiled, a layer saves what PyTorch's partitioner leaves: pointwise chains between two products are computed
-again (tests/lora_lab/worker/training/test_compiled_layer.py compiles one and finds the same bytes).
+A compiled layer saves what PyTorch's partitioner leaves: pointwise chains between two products are recomputed
+(tests/lora_lab/worker/training/test_compiled_layer.py compiles one and finds the same bytes).
 """
 
 from lora_lab.memory.frameworks.native import NativeStep
@@ -12,12 +12,12 @@ LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
 
 
 class TorchtuneStep(NativeStep):
-    """torchtune/modules and its single-device recipes."""
+    """The step in torchtune/modules and its single-device recipes."""
 
     saves_quantized_input = False
 
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
-        """Compiled, one kernel: its input and a number a row are saved, nothing in fp32."""
+        """Apply a norm; compiled, it is one kernel that saves its input and a number per row."""
         if not self.setting.compiled:
             return super().norm(x, size=size)
         length = size or self.shape.hidden
@@ -26,11 +26,11 @@ class TorchtuneStep(NativeStep):
         return self.ops.apply(x.numbers, x.width, x, weight, saved=(x, scales))
 
     def rotate(self, x: Tensor) -> Tensor:
-        """Compiled, one kernel that saves nothing."""
+        """Rotate x. When compiled it is one kernel that saves nothing."""
         return self.ops.apply(x.numbers, x.width, x) if self.setting.compiled else super().rotate(x)
 
     def mlp(self, x: Tensor) -> Tensor:
-        """Compiled, silu(gate) · up is one kernel, computed from the two again when it goes backward."""
+        """Run the MLP; compiled, silu(gate) · up is one kernel, recomputed from both in the backward pass."""
         if not (self.setting.compiled and self.family.gated):
             return super().mlp(x)
         d, f = self.shape.hidden, self.shape.intermediate
@@ -38,11 +38,11 @@ class TorchtuneStep(NativeStep):
         return self.linear("down", self.ops.apply(gate.numbers, gate.width, gate, up, saved=(gate, up)), f, d)
 
     def writes_attention(self) -> bool:
-        """torchtune calls PyTorch's attention for every family."""
+        """Return False: torchtune calls PyTorch's attention for every family."""
         return False
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
-        """result + scale · B(A(dropout(x))), all in the base's type."""
+        """Return result + scale · B(A(dropout(x))), all in the base's type."""
         ops, rank = self.ops, self.setting.rank
         rows = x.numbers // d_in
         down = self.parameter(rank * d_in, self.adapter_width, trained=True)
@@ -55,7 +55,7 @@ class TorchtuneStep(NativeStep):
         return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
 
     def loss(self, x: Tensor) -> Tensor:
-        """The recipe drops the logits before it goes backward."""
+        """Compute the loss; the recipe drops the logits before the backward pass."""
         x = self.norm(x)
         count = LOSS_CHUNKS if self.setting.loss == "chunked" else 1
         sizes = [self.rows // count * self.shape.hidden] * (count - 1)
@@ -65,7 +65,7 @@ class TorchtuneStep(NativeStep):
         return self.ops.apply(self.rows, FP32, *[self.loss_of(piece) for piece in pieces])
 
     def loss_of(self, logits: Tensor) -> Tensor:
-        """Cross-entropy in fp32; chunked, it is compiled, and keeps the 16-bit logits it computes it from."""
+        """Compute cross-entropy in fp32; chunked, it is compiled and keeps its 16-bit logits."""
         rows = logits.numbers // self.shape.vocab
         if self.setting.loss == "chunked":
             return self.ops.apply(rows, FP32, logits, saved=(logits,))
@@ -73,10 +73,10 @@ class TorchtuneStep(NativeStep):
 
 
 class UnslothStep(TorchtuneStep):
-    """Unsloth: the loss's gradient overwrites the logits."""
+    """Unsloth's step: the loss's gradient overwrites the logits."""
 
     def loss(self, x: Tensor) -> Tensor:
-        """One tensor of logits, in place."""
+        """Compute the loss from one tensor of logits, in place."""
         x = self.norm(x)
         if self.setting.loss == "chunked":
             return self.fused_loss(x)

@@ -1,4 +1,7 @@
-"""A training step of transformers with peft and bitsandbytes, as symbolic tensors."""
+"""A training step of transformers with peft and bitsandbytes, as symbolic tensors.
+
+Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = hidden, f = intermediate width.
+"""
 
 from lora_lab.memory.frameworks.families import FAMILIES, Family
 from lora_lab.memory.frameworks.operators import FP32, HALF, Operators
@@ -7,11 +10,11 @@ from lora_lab.memory.frameworks.tape import STOP, Leaf, Part, Storage, Tape, Ten
 
 BLOCK_SIZE = 64
 LAYERS_PLAYED = 4
-"""First, last and two in between; the others are like the second, and are counted by it."""
+"""First, last and two in between; the other layers are like the second, which counts for them."""
 
 
 class TransformersStep:
-    """Forward, loss and backward of one micro-batch. Subclasses say what another framework does otherwise."""
+    """Forward, loss and backward of one micro-batch. Subclasses override where another framework differs."""
 
     saves_quantized_input = False
 
@@ -24,13 +27,13 @@ class TransformersStep:
         self.rows = setting.tokens
         self.width = setting.width
         self.wide = FP32 if setting.prepared else setting.width
-        """Bytes of the residual stream, norms and embeddings."""
+        """Bytes per number of the residual stream, norms and embeddings."""
 
         self.outer = setting.outer_width
         self.offloads = setting.offloads or setting.framework == "unsloth"
         self.autocast = setting.autocast
         self.keeps_outputs = setting.framework == "loop"
-        """A loop of one's own keeps the model's outputs, logits among them, until after the backward pass."""
+        """A hand-written loop keeps the model's outputs, logits among them, until after the backward pass."""
 
         self.adapter_width = WIDTHS[setting.adapter_type]
         self.roles = {linear.role: linear for linear in setting.adapted}
@@ -43,10 +46,10 @@ class TransformersStep:
         if self.shape.head_parameters:
             self.head_weight = self.parameter(self.shape.head_parameters, self.outer, trained=trained)
 
-    # ---- playing it
+    # ---- simulation
 
     def play(self) -> Tape:
-        """One step from the first to the last operator; what is resident is counted elsewhere."""
+        """Simulate one step from the first to the last operator; what is resident is counted elsewhere."""
         x = self.embed()
         self.position_tables()
         played = min(self.shape.layers, LAYERS_PLAYED)
@@ -64,7 +67,7 @@ class TransformersStep:
         return self.tape
 
     def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
-        """Stands for more layers like the last: what they save and, once they are done, their gradients."""
+        """Stand in for more layers like the last: what they save and, once they are done, their gradients."""
         ghosts = [self.tape.new(times * saved_bytes, 1)]
         ghosts[0].storage.move("activations")
 
@@ -77,7 +80,7 @@ class TransformersStep:
         return self.tape.record(out, [x], saved=(), backward=backward)
 
     def parameter(self, numbers: int, width: int, *, trained: bool) -> Tensor:
-        """A weight: resident, counted elsewhere; if trained, its gradient stays until the step."""
+        """Add a weight, resident and counted elsewhere; if trained, its gradient stays until the update."""
         leaf = Leaf() if trained else None
         tensor = Tensor(numbers, width, Storage(self.tape, 0, "fixed"), leaf=leaf)
         if trained:
@@ -87,7 +90,7 @@ class TransformersStep:
     # ---- the model
 
     def embed(self) -> Tensor:
-        """Token embeddings; in checkpointing their output is made to need a gradient."""
+        """Embed the tokens; with checkpointing, the output requires a gradient."""
         numbers = self.rows * self.shape.hidden
         x = self.ops.apply(numbers, self.outer, self.table)
         if self.setting.checkpointing and not x.needs_gradient:
@@ -95,18 +98,18 @@ class TransformersStep:
         return x
 
     def position_tables(self) -> None:
-        """Cosines and sines, alive for the whole forward pass and saved by every rotation."""
+        """Allocate cosines and sines, alive for the whole forward pass and saved by every rotation."""
         if self.family.rotary:
             numbers = self.setting.seq_len * self.shape.head_dim
             self.tables = [self.tape.new(numbers, self.wide, "activations") for _ in range(2)]
 
     def checkpointed(self, x: Tensor) -> Tensor:
-        """A layer that keeps its input, and is played again with its graph when the backward pass comes."""
+        """Run a layer that keeps only its input and is run again with its graph in the backward pass."""
         with self.tape.without_graph():
             out = self.layer(Tensor(x.numbers, x.width, x.storage))
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
-            # Recomputing stops before the layer's result, which nobody needs again.
+            # Recomputing stops before the layer's result, which isn't needed again.
             came_back = kept or self.tape.new(numbers, width)
             return [self.tape.run_backward(self.layer(self.entering(came_back)).node, gradient)]
 
@@ -115,11 +118,11 @@ class TransformersStep:
         return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
 
     def entering(self, x: Tensor) -> Tensor:
-        """A layer's input on which a backward pass of its own ends."""
+        """Return a layer's input at which the layer's own backward pass ends."""
         return Tensor(x.numbers, x.width, x.storage, leaf=STOP)
 
     def layer(self, x: Tensor) -> Tensor:
-        """One decoder layer."""
+        """Run one decoder layer."""
         ops, family = self.ops, self.family
         residual = x
         x = self.norm(residual)
@@ -140,11 +143,11 @@ class TransformersStep:
         return ops.add(residual, self.drop(x))
 
     def drop(self, x: Tensor) -> Tensor:
-        """The family's own dropout, where its configuration has any."""
+        """Apply the family's own dropout, where its configuration has one."""
         return self.ops.dropout(x) if self.family.dropout else x
 
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
-        """Over the hidden axis, or over each head of `size` numbers."""
+        """Apply a norm over the hidden axis, or over each head of `size` numbers."""
         trained = self.setting.trains_everything
         length = size or self.shape.hidden
         weight = self.parameter(length, self.wide, trained=trained)
@@ -157,7 +160,7 @@ class TransformersStep:
     # ---- attention
 
     def attention(self, x: Tensor) -> Tensor:
-        """Projections, rotation, attention, output projection."""
+        """Run projections, rotation, attention and output projection."""
         q, k, v = self.projections(x)
         del x
         if self.family.head_norms:
@@ -179,7 +182,7 @@ class TransformersStep:
         return self.shape.kv_heads * self.shape.head_dim
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values; views of one tensor where one matrix makes them."""
+        """Return queries, keys and values; views of one tensor where one matrix makes them."""
         a, kv, rows = self.attention_width, self.key_width, self.rows
         if self.has("qkv"):
             joint = self.linear("qkv", x, self.shape.hidden, a + 2 * kv)
@@ -189,11 +192,11 @@ class TransformersStep:
         return self.linear("q", x, d, a), self.linear("k", x, d, kv), self.linear("v", x, d, kv)
 
     def has(self, role: str) -> bool:
-        """Whether the model has a matrix of that role."""
+        """Return whether the model has a matrix of that role."""
         return any(linear.role == role for linear in self.shape.linears)
 
     def rotate(self, x: Tensor) -> Tensor:
-        """x · cos + turned(x) · sin."""
+        """Return x · cos + rotate_half(x) · sin."""
         ops = self.ops
         cos, sin = self.tables
         whole = x
@@ -208,7 +211,7 @@ class TransformersStep:
         return x
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The attention kernel that the setting names."""
+        """Run the attention kernel that the setting names."""
         if self.autocast:
             q, k, v = (self.ops.cast(one, HALF) for one in (q, k, v))
         heads, groups = self.shape.heads, self.shape.heads // self.shape.kv_heads
@@ -217,11 +220,11 @@ class TransformersStep:
             pairs = self.setting.batch * heads * self.setting.seq_len**2
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
         out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
-        # In two bytes, the CPU's kernel writes head by head, and its result is put in order.
+        # In 16 bits, the CPU's kernel writes head by head, and its result is made contiguous.
         return out if self.setting.on_gpu or out.width == FP32 else self.ops.copy(out)
 
     def writes_attention(self) -> bool:
-        """Whether all pairs are written out; attention with dropout is only fused on a GPU."""
+        """Return whether all pairs are stored (unfused); attention with dropout is only fused on a GPU."""
         family, setting = self.family, self.setting
         unfused = family.writes_attention or (family.dropout and not setting.on_gpu)
         return setting.attention == "eager" or unfused
@@ -229,7 +232,7 @@ class TransformersStep:
     # ---- the MLP
 
     def mlp(self, x: Tensor) -> Tensor:
-        """Gated or plain; a mixture computes as many experts for each token as it uses."""
+        """Run the MLP, gated or plain; a mixture of experts computes as many experts per token as it uses."""
         ops, d = self.ops, self.shape.hidden
         f = self.shape.intermediate * self.family.experts_used
         if not self.family.gated:
@@ -245,7 +248,7 @@ class TransformersStep:
         return self.linear("down", x, f, d)
 
     def activate(self, x: Tensor) -> Tensor:
-        """gelu_new is written out in transformers, everything else is one operator."""
+        """Apply the activation. transformers writes gelu_new out; every other one is one operator."""
         ops = self.ops
         match self.family.activation:
             case "relu":
@@ -263,13 +266,13 @@ class TransformersStep:
     # ---- linear layers
 
     def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
-        """A frozen matrix with its adapter, if it has one."""
+        """Apply a frozen matrix with its adapter, if it has one."""
         result = self.base(x, d_in, d_out)
         linear = self.roles.get(role)  # type: ignore[call-overload]
         return self.adapted(x, result, d_in, d_out) if linear is not None else result
 
     def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
-        """The base matrix: plain, or decoded to the compute type for this product."""
+        """Apply the base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
             weight = self.parameter(d_in * d_out, self.width, trained=self.setting.trains_everything)
             return self.product(x, weight, d_in, d_out)
@@ -283,7 +286,7 @@ class TransformersStep:
         return self.ops.cast(out, HALF if self.autocast and self.setting.bits == "int8" else entered)
 
     def product(self, x: Tensor, weight: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
-        """x Wᵀ; under autocast both are cast to two bytes first, a trained weight once a step."""
+        """Compute x Wᵀ; under autocast both are cast to 16 bits first, a trained weight once per step."""
         rows = x.numbers // d_in
         if self.autocast:
             x, weight = self.ops.cast(x, HALF), self.cast_once(weight)
@@ -292,7 +295,7 @@ class TransformersStep:
         return self.ops.matmul(x, weight, rows=rows, d_out=d_out, part=part)
 
     def cast_once(self, weight: Tensor) -> Tensor:
-        """Autocast's cache: copies of trained weights live as long as its context."""
+        """Cast a weight through autocast's cache: copies of trained weights live as long as its context."""
         if weight.width == HALF:
             return weight
         if not weight.needs_gradient:
@@ -300,7 +303,7 @@ class TransformersStep:
         return self._casts.setdefault(id(weight), self.ops.cast(weight, HALF))
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
-        """result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
+        """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
         ops, rank, a = self.ops, self.setting.rank, self.adapter_width
         expected = result.width
         four_bit = self.setting.quantized and self.setting.bits != "int8"
@@ -322,7 +325,7 @@ class TransformersStep:
         return ops.cast(result, expected)
 
     def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
-        """DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm needs the matrix a few times over."""
+        """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
         ops, rank = self.ops, self.setting.rank
         matrix = d_in * d_out * x.width
         spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
@@ -336,7 +339,7 @@ class TransformersStep:
     # ---- the loss
 
     def loss(self, x: Tensor) -> Tensor:
-        """Final norm, head and cross-entropy."""
+        """Compute final norm, head and cross-entropy."""
         x = self.norm(x)
         if self.setting.loss == "chunked":
             return self.fused_loss(x)
@@ -346,13 +349,13 @@ class TransformersStep:
         return self.upcast_loss(logits)
 
     def head(self, x: Tensor) -> Tensor:
-        """Logits; the head is never quantized here."""
+        """Compute the logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
         logits = self.product(x, self.head_weight, d, vocab, part="logits")
         return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
-        """The loss function's fp32 copy; the Trainers of the published rows shift it into another one."""
+        """Compute the loss from an fp32 copy of the logits; the published Trainers also shift a copy."""
         upcast = self.ops.cast(logits, FP32, "logits")
         if self.keeps_outputs:
             return self.ops.cross_entropy(upcast, rows=self.rows)
@@ -360,7 +363,7 @@ class TransformersStep:
         return self.ops.cross_entropy(shifted, rows=self.rows)
 
     def fused_loss(self, x: Tensor) -> Tensor:
-        """Liger's: logits of one chunk at a time, whose gradient is computed in the forward pass."""
+        """Compute Liger's loss: logits of one chunk at a time, with their gradient in the forward pass."""
         chunks = -(-self.shape.vocab // self.shape.hidden)
         numbers = -(-self.rows // chunks) * self.shape.vocab
         kept = self.tape.new(x.numbers, x.width, "logits")

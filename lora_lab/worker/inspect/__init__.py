@@ -1,1 +1,1 @@
-"""Looks into weights and adapters: rounding, losses, singular values, subspaces."""
+"""Inspections of weights and adapters: rounding, losses, singular values, subspaces."""

@@ -1,6 +1,6 @@
-"""A worker's side of the job queue (engine/job_queue.py): orders come as lines of JSON, one after the other.
+"""A JSON-lines server, the worker's side of the job queue (engine/job_queue.py): one order per line.
 
-On standard input `{"job": "7", ...}` for a job and `{"stop": "7"}` to end it; on standard output lines that
+Standard input has `{"job": "7", ...}` for a job and `{"stop": "7"}` to end it; standard output has lines that
 name the job, the last of them `{"job", "end": "done" | "stopped"}` or `{"job", "end": "failed", "what",
 "do_next"}`.
 """
@@ -18,15 +18,15 @@ from study.base.errors import LearnerError
 Say = Callable[..., None]
 End = Literal["done", "stopped"]
 Do = Callable[[dict[str, Any], Say, Callable[[], bool]], End]
-"""Does one order, says what there is on the way, and looks now and then whether it was stopped."""
+"""Does one order, passes interim results to Say, and polls now and then whether it was stopped."""
 
 
 def serve(do: Do, sorry: str, *, do_next: str) -> None:
-    """Do what standard input asks for until it closes. `sorry` and `do_next` tell of what no code foresaw."""
+    """Do orders from standard input until it closes. `sorry` and `do_next` describe unexpected errors."""
     orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
     stopped: set[str] = set()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # a library's output must not mix with the answers
     threading.Thread(target=_read, args=(orders, stopped), daemon=True).start()
     while (order := orders.get()) is not None:
         number = order["job"]
@@ -40,7 +40,7 @@ def serve(do: Do, sorry: str, *, do_next: str) -> None:
         except LearnerError as error:
             say(end="failed", what=error.what, do_next=error.do_next)
         except Exception as error:
-            # The outermost frame: whatever a library raises ends this job, not the process.
+            # The outermost frame: any exception of a library ends this job, not the process.
             say(end="failed", what=f"{sorry} ({str(error) or type(error).__name__}).", do_next=do_next)
 
 

@@ -1,7 +1,7 @@
 """The learnt update of each matrix, read from an adapter's files: scale · left · right, never multiplied out.
 
-LoRA has left = B and right = A. AdaLoRA puts its E onto A's rows, VeRA its two vectors onto A's and B's rows;
-IA3 has no update of low rank at all. What PEFT's own layers make of the same files is the tests' oracle.
+LoRA has left = B and right = A. AdaLoRA scales A's rows by its E, VeRA scales A's and B's rows by its two
+vectors; IA3 has no low-rank update. The tests compare with what PEFT's own layers make of the same files.
 """
 
 import json
@@ -19,35 +19,35 @@ from torch import Tensor
 
 from study.base.errors import LearnerError
 
-WRAPPED = "base_model.model."  # what PEFT puts before the names of modules
+WRAPPED = "base_model.model."  # PEFT's prefix of module names
 PART = re.compile(
     r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_E|lora_magnitude_vector|vera_lambda_b|vera_lambda_d)(?:\.weight)?"
 )
-ADALORA_EPSILON = 1e-5  # PEFT adds it to the rank that it divides by
+ADALORA_EPSILON = 1e-5  # PEFT adds it to the rank in the denominator
 DAMAGED = "Start the run again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What was added to one weight (d_out, d_in): scale · left · right."""
+    """The update of one weight (d_out, d_in): scale · left · right."""
 
     name: str
-    """The module in the base model."""
+    """The module's name in the base model."""
 
     left: Tensor  # (d_out, rank)
     right: Tensor  # (rank, d_in)
     scale: float
-    magnitude: Tensor | None = None  # (d_out,) DoRA's; the whole update is then not of low rank
+    magnitude: Tensor | None = None  # (d_out,) DoRA's; the whole update then isn't low-rank
     shared: bool = False
-    """VeRA's: all layers use the first columns of one `right`, which is as wide as the widest needs."""
+    """VeRA's: all layers use the first columns of one `right`, which is as wide as the widest layer."""
 
     @property
     def rank(self) -> int:
-        """The rank it may have."""
+        """The largest rank that the update can have."""
         return self.right.shape[0]
 
     def narrowed(self, d_out: int, d_in: int) -> "Update":
-        """For a weight of this shape. Raises LearnerError when it belongs to another one."""
+        """Narrow the update to a weight's shape. Raises LearnerError when it belongs to another shape."""
         right = self.right[:, :d_in] if self.shared else self.right
         if (len(self.left), right.shape[1]) != (d_out, d_in):
             raise LearnerError(
@@ -63,15 +63,15 @@ class Adapter:
     """All updates of an adapter, in the order of layers."""
 
     method: str
-    """`LORA`, as PEFT calls it."""
+    """PEFT's name of the method, such as `LORA`."""
 
     updates: tuple[Update, ...]
     beside: tuple[str, ...]
-    """What it trains besides: copies of whole modules, biases, embeddings."""
+    """What else it trains: copies of whole modules, biases, embeddings."""
 
 
 def read_adapter(folder: Path) -> Adapter:
-    """Files as PEFT saves them. Raises LearnerError when they are damaged, or hold no such updates."""
+    """Read the files that PEFT saves. Raises LearnerError on damage, or without low-rank updates."""
     config, tensors = _files(folder)
     method = str(config.get("peft_type", "LORA"))
     if method == "IA3":
@@ -109,7 +109,7 @@ def _damaged(why: str) -> LearnerError:
 
 
 def _sorted_out(tensors: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """By module in the order of layers: which tensor is which part; and all that is none."""
+    """Sort tensors by module in the order of layers, and list those that are not part of an update."""
     parts: dict[str, dict[str, str]] = {}
     beside = []
     for key in sorted(tensors, key=_in_order):
@@ -123,7 +123,7 @@ def _sorted_out(tensors: Iterable[str]) -> tuple[dict[str, dict[str, str]], list
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
-    """Layer 2 before layer 10."""
+    """Return a sort key that puts layer 2 before layer 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
@@ -160,7 +160,7 @@ def _update(
 
 
 def _shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    """VeRA's frozen matrices, one pair for all layers."""
+    """Return one of VeRA's frozen matrices, which all layers share."""
     found = tensors.get(f"base_model.{name}")
     if found is None:
         raise ValueError("VeRA's shared matrices were not saved with it")
@@ -168,7 +168,7 @@ def _shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 def _scale(name: str, rank: int, config: Mapping[str, Any]) -> float:
-    """alpha / r, or alpha / sqrt(r) for rsLoRA; a module may have an alpha of its own."""
+    """Compute alpha / r, or alpha / sqrt(r) for rsLoRA; a module may have its own alpha."""
     patterns = config.get("alpha_pattern") or {}
     alpha = float(patterns.get(get_pattern_key(list(patterns), name), config["lora_alpha"]))
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)

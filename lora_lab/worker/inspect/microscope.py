@@ -33,12 +33,12 @@ BINS = 96
 LARGEST = 8
 COLUMNS = 5
 SEARCHED_WEIGHTS = 2**17
-"""HQQ searches its zero points, 40 times in the table of errors: on this many weights it takes seconds."""
+"""HQQ searches its zero points, 40 times in the table of errors: on this many weights that takes seconds."""
 
 
 @torch.no_grad()
 def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
-    """See above. Raises LearnerError on a model, layer or matrix that there is not."""
+    """Inspect one matrix as described above. Raises LearnerError on an unknown model, layer or matrix."""
     session = _session(order["model"], models_dir, report)
     name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
     weight = plain_weight(layer)
@@ -59,17 +59,17 @@ def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "
     try:
         Losses(session, examples, report, models_dir).measure(layer, weight, decoded, schemes)
     except BaseException:
-        _kept.clear()  # some of its weights may be rounded
+        _kept.clear()  # some weights may still be rounded
         raise
     return {}
 
 
 _kept: dict[tuple[str, Path], Session] = {}
-"""The last model, for the next look: its weights are always put back."""
+"""A cache of the last model: its original weights are always restored."""
 
 
 def _session(model: str, models_dir: Path, report: "Report") -> Session:
-    """The model in fp32."""
+    """Load the model in fp32."""
     if (model, models_dir) not in _kept:
         _kept.clear()  # freed before the next one is loaded
 
@@ -83,7 +83,7 @@ def _session(model: str, models_dir: Path, report: "Report") -> Session:
 
 
 def _layer_of(session: Session, number: int, matrix: str) -> tuple[str, nn.Module]:
-    """The linear layer named `matrix` in layer `number`, with its whole name."""
+    """Find the linear layer named `matrix` in layer `number`, with its whole name."""
     linears = dict(linears_of(session))
     inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
     if matrix not in inside:
@@ -111,7 +111,7 @@ def _matrix(name: str, weight: Tensor) -> dict[str, Any]:
 
 
 def _side(weight: Tensor, one: Rounded) -> dict[str, Any]:
-    """What is shown of one scheme alone."""
+    """Describe one scheme alone: levels, histogram, error, error map."""
     low, high = one.levels[0], one.levels[-1]
     beyond = (high - low) * 0.05
     counts = torch.histc(one.scaled.clamp(low - beyond, high + beyond), BINS, low - beyond, high + beyond)
@@ -127,13 +127,13 @@ def _side(weight: Tensor, one: Rounded) -> dict[str, Any]:
 
 
 def relative_error(weight: Tensor, decoded: Tensor) -> float:
-    """||W - decoded|| / ||W||."""
+    """Compute ||W - decoded|| / ||W||."""
     true = weight.double()
     return _short((true - decoded.double()).norm() / true.norm())
 
 
 def error_map(missed: Tensor) -> Tensor:
-    """Means over cells of equal size, at most 48 along each side; the last ones may hold less."""
+    """Compute means over cells of equal size, at most 48 along each side; the last cells may be smaller."""
     sizes = [-(-length // MAP_CELLS) for length in missed.shape]
     for axis, size in enumerate(sizes):
         missed = torch.stack([piece.mean(axis) for piece in missed.split(size, axis)], axis)
@@ -141,7 +141,7 @@ def error_map(missed: Tensor) -> Tensor:
 
 
 def _outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, Any]:
-    """Weights far out, where they are, and how much of the error lies in their blocks."""
+    """Find the outlier weights, their positions, and their blocks' share of the error."""
     stds = weight.abs() / weight.std()
     far = stds > OUTLIER_STDS
     largest = stds.flatten().topk(min(LARGEST, stds.numel())).indices.tolist()
@@ -168,7 +168,7 @@ def _outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, Any]:
 
 
 def _in_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
-    """How many blocks hold an outlier, and their share of the squared error."""
+    """Count the blocks that hold an outlier, and compute their share of the squared error."""
     numbers = torch.arange(far.numel()) // block
     blocks = int(numbers[-1]) + 1
     hit = torch.zeros(blocks).index_add_(0, numbers, far.flatten().float()) > 0
@@ -182,13 +182,13 @@ def _in_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
 
 
 def _nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
-    """The block size that double quantization is shown at: a chosen one, or the usual."""
+    """Return the block size at which double quantization is shown: a chosen one, or the default."""
     chosen = [each["block"] for each in schemes.values() if each["bits"].startswith(("nf4", "fp4"))]
     return int(chosen[0]) if chosen else BLOCK_SIZE
 
 
 def _double(weight: Tensor, block: int) -> dict[str, Any]:
-    """What double quantization changes in NF4: the constants, and through them the weights."""
+    """Measure what double quantization changes in NF4: the constants, and through them the weights."""
     found = double_quantized(weight, block)
     plain, double = rounded(weight, "nf4", block).decoded, rounded(weight, "nf4-dq", block).decoded
     off = (found.constants - found.decoded).abs()
@@ -205,7 +205,7 @@ def _double(weight: Tensor, block: int) -> dict[str, Any]:
 
 
 def _errors(weight: Tensor, schemes: Sequence[Bits]) -> Iterator[tuple[str, dict[str, float]]]:
-    """By scheme and block size; without the sizes that a scheme has no form for."""
+    """Yield errors by scheme and block size, without the sizes that a scheme doesn't support."""
     for bits in schemes:
         sizes = BLOCK_SIZES if has_blocks(bits) else (weight.shape[1],)
         yield (
@@ -219,7 +219,7 @@ def _errors(weight: Tensor, schemes: Sequence[Bits]) -> Iterator[tuple[str, dict
 
 
 def _sample(weight: Tensor) -> Tensor:
-    """The first rows, so many that they are whole blocks of any size where the matrix is."""
+    """Return the first rows, as many as make whole blocks of any size where the matrix allows it."""
     most = max(1, SEARCHED_WEIGHTS // weight.shape[1])
     if weight.shape[0] <= most:
         return weight
@@ -239,7 +239,7 @@ def _output(
     sides: Mapping[Side, Rounded],
     examples: Sequence[Encoded],
 ) -> dict[str, Any]:
-    """How far x·Wᵀ moves on what really enters the layer: hidden states of the first held-out examples."""
+    """Measure how far x·Wᵀ moves on real inputs: hidden states of the first held-out examples."""
     some = examples[:EVALUATION_BATCH]
     x = _entering(session, layer, some)  # (tokens, d_in)
     expected = x @ weight.t()  # (tokens, d_out)

@@ -1,6 +1,6 @@
 """The microscope's held-out losses: a model as it is, with one matrix rounded, with every matrix rounded.
 
-Only weights are rounded. The model computes in fp32 throughout, so that nothing but the scheme differs.
+Only weights are rounded. The model computes in fp32 throughout, so nothing but the scheme differs.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from lora_lab.worker.inspect.serve import Report  # which imports this module
 
 ARMS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
-"""What the loss is measured with: as it is, this matrix in a scheme, every matrix in a scheme."""
+"""The variants whose loss is measured: the base, this matrix in a scheme, every matrix in a scheme."""
 
 
 def linears_of(session: Session) -> Iterator[tuple[str, nn.Module]]:
-    """What a scheme stores in few bits: every linear layer except the head."""
+    """Yield the layers that a scheme quantizes: every linear layer except the head."""
     head = session.base.get_output_embeddings()
     for name, module in session.base.named_modules():
         if isinstance(module, FROZEN_LINEARS) and module is not head:
@@ -38,19 +38,19 @@ def linears_of(session: Session) -> Iterator[tuple[str, nn.Module]]:
 
 
 def plain_weight(layer: nn.Module) -> Tensor:
-    """(d_out, d_in) in fp32 on the CPU, apart from the layer's own."""
+    """Copy a layer's weight (d_out, d_in) in fp32 to the CPU."""
     return dense_weight(layer, torch.float32).cpu().contiguous().clone()
 
 
 def put_weight(layer: nn.Module, weight: Tensor) -> None:
-    """Give a layer this weight (d_out, d_in)."""
+    """Set a layer's weight (d_out, d_in)."""
     own = layer.weight
     assert isinstance(own, Tensor)
     own.copy_(weight if isinstance(layer, nn.Linear) else weight.t())
 
 
 class Losses:
-    """Held-out losses of five arms, with what is done said after each batch."""
+    """A measurement of five arms' held-out losses that reports progress after each batch."""
 
     def __init__(
         self, session: Session, examples: Sequence[Encoded], report: "Report", models_dir: Path
@@ -68,7 +68,7 @@ class Losses:
         decoded: Mapping[Side, Tensor],
         schemes: Mapping[Side, Mapping[str, Any]],
     ) -> None:
-        """Say each arm's loss as soon as it is there; the model is as before in the end."""
+        """Report each arm's loss as soon as it is measured; the model's weights are restored at the end."""
         self._arm("base", "as it is")
         for side in SIDES:
             put_weight(layer, decoded[side])
@@ -104,7 +104,7 @@ class Losses:
         self._report(doing, done=self._done, total=total, found={"losses": about | self._found})
 
     def _why_not(self, scheme: Mapping[str, Any]) -> str:
-        """A matrix that the scheme has no form for, in words; empty when there is none."""
+        """Describe a matrix that the scheme can't hold; return an empty string when it can hold all."""
         for name, layer in linears_of(self._session):
             if isinstance(layer, Conv1D) and scheme["bits"] in HQQ_BITS:
                 return f"HQQ has no form for transposed layers such as {name}"
@@ -114,7 +114,7 @@ class Losses:
         return ""
 
     def _replace_all(self, scheme: Mapping[str, Any]) -> Iterator[tuple[nn.Module, Tensor]]:
-        """Round every linear layer in place; each comes with what it was, in 16 bits where these suffice."""
+        """Round every linear layer in place; yield it and its original weight, in 16 bits where exact."""
         layers = list(linears_of(self._session))
         decoded_of = self._decoder(scheme)
         for number, (name, layer) in enumerate(layers, start=1):
@@ -126,7 +126,7 @@ class Losses:
             yield layer, short if torch.equal(short.float(), original) else original
 
     def _decoder(self, scheme: Mapping[str, Any]) -> Callable[[str, Tensor], Tensor]:
-        """HQQ's search over a model takes minutes; the lab keeps what it found, in its own block size."""
+        """Return a rounding function. HQQ's search takes minutes, so its cached result is used if it fits."""
         bits, block = scheme["bits"], scheme["block"]
         if bits in HQQ_BITS and block == BLOCK_SIZE:
             self._say("Loading the model as HQQ keeps it; the first time, its search takes minutes")

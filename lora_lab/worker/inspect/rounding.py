@@ -1,7 +1,7 @@
-"""One weight matrix in one scheme: what it is rounded to, and on which scale its levels are evenly named.
+"""One weight matrix in one scheme: its rounded values, and the scale on which its levels are evenly defined.
 
-The libraries' own functions do the rounding, so that the numbers are those of a loaded model
-(tests/lora_lab/worker/inspect/test_rounding.py compares them), with any number of weights a block.
+The libraries' own functions do the rounding, so the numbers are those of a loaded model
+(tests/lora_lab/worker/inspect/test_rounding.py compares them), with any number of weights per block.
 """
 
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from lora_lab.spec import HQQ_BITS, Bits
 from lora_lab.worker.model.hqq_layers import CONSTANTS_DTYPE, config_of
 
 INT8_STEPS = 127
-SMALLEST = 1e-12  # a block of zeros has no largest weight to divide by
+SMALLEST = 1e-12  # avoids division by zero in a block of zeros
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rounded:
-    """A matrix (d_out, d_in) as a scheme keeps it."""
+    """A matrix (d_out, d_in) as a scheme stores it."""
 
     decoded: Tensor  # (d_out, d_in)
-    scaled: Tensor  # (d_out * d_in,) each weight on the scale of its block, on which the levels stand
+    scaled: Tensor  # (d_out * d_in,) each weight on the scale of its block, the scale of the levels
     levels: tuple[float, ...]
     block: int
     """Weights that share constants."""
 
 
 def rounded(weight: Tensor, bits: Bits, block: int) -> Rounded:
-    """`weight` in fp32 on the CPU; int8 takes a row as its block, whatever `block` says."""
+    """Round `weight`, fp32 on the CPU; int8 uses a row as its block, whatever `block` is."""
     if bits == "int8":
         return _int8(weight)
     if bits in HQQ_BITS:
@@ -40,7 +40,7 @@ def rounded(weight: Tensor, bits: Bits, block: int) -> Rounded:
     blocks = in_blocks(weight, block)
     scaled = blocks / absmax_of(blocks)[:, None].clamp_min(SMALLEST)
     kind = bits.removesuffix("-dq")
-    # A block a row: on a CPU, bitsandbytes 0.50.2 decodes a matrix wrongly whose rows are no whole blocks.
+    # One block per row: on a CPU, bitsandbytes 0.50.2 misdecodes a matrix whose rows aren't whole blocks.
     codes, state = bnb.quantize_4bit(
         blocks, blocksize=block, quant_type=kind, compress_statistics=bits.endswith("-dq")
     )
@@ -53,7 +53,7 @@ def rounded(weight: Tensor, bits: Bits, block: int) -> Rounded:
 
 
 def _int8(weight: Tensor) -> Rounded:
-    """As bitsandbytes' Int8Params does it: fp16 first, then 127ths of the row's largest."""
+    """Round as bitsandbytes' Int8Params does: fp16 first, then 127ths of the row's largest magnitude."""
     codes, largest, _ = bnb.int8_vectorwise_quant(weight.half())
     scales = largest[:, None] / INT8_STEPS
     return Rounded(
@@ -65,7 +65,7 @@ def _int8(weight: Tensor) -> Rounded:
 
 
 def _hqq(weight: Tensor, bits: Bits, block: int) -> Rounded:
-    """Codes 0 to 2^bits - 1 beside the library's scale and zero point; what lies beyond is cut off."""
+    """Round to codes 0 to 2^bits - 1 with the library's scale and zero point; values beyond are clipped."""
     options = config_of(bits, block)["weight_quant_params"]
     codes, meta = Quantizer.quantize(
         weight, device="cpu", compute_dtype=CONSTANTS_DTYPE, bitpack=False, **options
@@ -80,31 +80,31 @@ def _hqq(weight: Tensor, bits: Bits, block: int) -> Rounded:
 
 
 def in_blocks(weight: Tensor, block: int) -> Tensor:
-    """(blocks, block), row after row of the matrix; the last block is filled up with zeros."""
+    """Split a matrix row by row into (blocks, block); the last block is padded with zeros."""
     flat = weight.flatten()
     return torch.nn.functional.pad(flat, (0, -len(flat) % block)).reshape(-1, block)
 
 
 def absmax_of(blocks: Tensor) -> Tensor:
-    """(blocks,) the constants: each block's largest magnitude."""
+    """Compute the constants (blocks,): each block's largest magnitude."""
     return blocks.abs().amax(dim=1)
 
 
 def as_matrix(blocks: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `in_blocks`."""
+    """Join blocks back into a matrix with the shape of `like`, without the padding."""
     return blocks.flatten()[: like.numel()].reshape(like.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoubleQuantized:
-    """Block constants in 32 bits, and what is left of them after their own quantization."""
+    """Block constants in 32 bits, and their values after their own quantization."""
 
     constants: Tensor  # (blocks,)
     decoded: Tensor  # (blocks,)
 
 
 def double_quantized(weight: Tensor, block: int) -> DoubleQuantized:
-    """The library's computation: their mean off, then 8-bit codes of blocks of 256 with fp32 constants."""
+    """Quantize the constants like the library: minus their mean, 8-bit codes, an fp32 constant per 256."""
     blocks = in_blocks(weight, block)
     _, state = bnb.quantize_4bit(blocks, blocksize=block, quant_type="nf4", compress_statistics=True)
     assert state.state2.blocksize == NESTED_BLOCK_SIZE

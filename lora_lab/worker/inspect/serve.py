@@ -1,7 +1,7 @@
-"""Looking into weights and adapters: one kind of inspection is one function, its results said as they come.
+"""The inspection server: one kind of inspection is one function, and results are reported as they come.
 
-An order is a line as json_lines.py reads it: `{"job", "kind", "order": {...}}`. On the way come
-`{"job", "doing", "done", "total", "found"}`, each where there is something new; what was found adds up.
+An order is a line as json_lines.py reads it: `{"job", "kind", "order": {...}}`. Interim messages are `{"job",
+"doing", "done", "total", "found"}`, sent when something is new; the results in `found` accumulate.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,25 +14,25 @@ from lora_lab.worker.inspect.json_lines import End, Say, serve
 
 
 class Report(Protocol):
-    """How an inspection says how far it is."""
+    """A callback by which an inspection reports progress."""
 
     def __call__(
         self, doing: str = "", *, done: int = 0, total: int = 0, found: Mapping[str, Any] | None = None
     ) -> None:
-        """What is being done, its place on a progress bar, and what is new among the results."""
+        """Report the current activity, its position on a progress bar, and new results."""
 
 
 Inspect = Callable[[Mapping[str, Any], Path, LabHome, Report], dict[str, Any]]
-"""An order, the models' folder and the lab's home; gives the results that were not reported yet.
+"""Takes an order, the models' folder and the lab's folder; returns the results that were not reported yet.
 
-Raises LearnerError on an order that can't be done. Stopping ends the process, so nothing need look for it.
+Raises LearnerError on an invalid order. Stopping ends the process, so an inspection doesn't poll for a stop.
 """
 
 KINDS: dict[str, Inspect] = {"weights": microscope.inspect, "adapter": xray.inspect}
 
 
 def serve_inspections(models_dir: Path, home: LabHome) -> None:
-    """Inspect until standard input closes."""
+    """Do inspections until standard input closes."""
 
     def inspect(job: dict[str, Any], say: Say, is_stopped: Callable[[], bool]) -> End:
         def report(

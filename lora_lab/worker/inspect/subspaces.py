@@ -1,7 +1,7 @@
-"""What an update's factors say, never multiplied out: singular values, subspaces, and what W has in them.
+"""An update's singular values, subspaces, and W's share in them, from its factors, never multiplied out.
 
 dW = s B A with B = Qb Rb and Aᵀ = Qa Ra is s Qb (Rb Raᵀ) Qaᵀ, and the core in the middle is only r x r: its
-singular values are dW's, exactly, and Qb and Qa carry its singular vectors into both spaces.
+singular values times s are dW's, exactly, and Qb and Qa carry its singular vectors into both spaces.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from lora_lab.worker.inspect.lora_update import Update
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
-    """Singular value decomposition of an update, the largest first."""
+    """The singular value decomposition of an update, the largest first."""
 
     outputs: Tensor  # (d_out, k) left singular vectors
     values: Tensor  # (k,)
@@ -23,7 +23,7 @@ class Directions:
 
 
 def decompose(update: Update) -> Directions:
-    """Of scale · left · right, exactly; k is the rank, or the shorter side of the weight."""
+    """Decompose scale · left · right exactly; k is the rank, or the shorter side of the weight."""
     left, left_core = torch.linalg.qr(update.left)  # (d_out, k), (k, rank)
     right, right_core = torch.linalg.qr(update.right.T)  # (d_in, k), (k, rank)
     u, values, vh = torch.linalg.svd(left_core @ right_core.T, full_matrices=False)
@@ -31,14 +31,14 @@ def decompose(update: Update) -> Directions:
 
 
 def row_directions(matrix: Tensor) -> Tensor:
-    """Right singular vectors (columns) of a wide matrix (rank, columns), those of its zeros left out."""
+    """Return right singular vectors (columns, k) of a wide matrix (rank, columns) for nonzero values."""
     _, values, vh = torch.linalg.svd(matrix, full_matrices=False)
     rows: Tensor = vh[: solid(values, max(matrix.shape))].T
     return rows
 
 
 def solid(values: Tensor, longest_side: int) -> int:
-    """How many singular values differ from zero by more than rounding (numpy's rule for a matrix's rank)."""
+    """Count the singular values that exceed rounding error (numpy's rule for a matrix's rank)."""
     if not len(values) or float(values[0]) == 0:
         return 0
     least = float(values[0]) * longest_side * torch.finfo(torch.float32).eps  # factors are saved in fp32
@@ -46,7 +46,7 @@ def solid(values: Tensor, longest_side: int) -> int:
 
 
 def bases(update: Update) -> dict[str, Tensor]:
-    """Orthonormal columns of each side, the strongest first: of A, of B, of dW's inputs and outputs."""
+    """Return orthonormal columns per side, the strongest first: for A, B, dW's inputs and dW's outputs."""
     found = decompose(update)
     kept = solid(found.values, max(len(found.outputs), len(found.inputs)))
     return {
@@ -60,9 +60,9 @@ def bases(update: Update) -> dict[str, Tensor]:
 def overlap(
     one: Tensor, other: Tensor, firsts: Sequence[int], seconds: Sequence[int]
 ) -> list[list[float | None]]:
-    """phi(i, j) = ||U_iᵀ U_j||² / min(i, j), LoRA section 7.2 equation 4 (arXiv:2106.09685).
+    """Compute phi(i, j) = ||U_iᵀ U_j||² / min(i, j), LoRA section 7.2 equation 4 (arXiv:2106.09685).
 
-    `one` (d, k) and `other` (d, l) have orthonormal columns; None where there are fewer than i or j of them.
+    `one` (d, k) and `other` (d, l) have orthonormal columns; None where they have fewer than i or j columns.
     """
     squares = (one.T @ other) ** 2  # (k, l)
     sums = squares.cumsum(0).cumsum(1)
@@ -76,23 +76,23 @@ def overlap(
 
 
 def random_directions(size: int, count: int, dice: torch.Generator) -> Tensor:
-    """Orthonormal columns (size, count) of a random subspace: Gaussian matrices prefer no direction."""
+    """Sample orthonormal columns (size, count) of a random subspace; Gaussians prefer no direction."""
     drawn = torch.randn(size, min(size, count), generator=dice, dtype=torch.float64)
     basis: Tensor = torch.linalg.qr(drawn)[0]
     return basis
 
 
 def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
-    """||Uᵀ W V||: what of W (d_out, d_in) lies in directions U (d_out, k) and V (d_in, k)."""
+    """Compute ||Uᵀ W V||, the part of W (d_out, d_in) in the directions U (d_out, k) and V (d_in, k)."""
     kind = weight.dtype
     return float(torch.linalg.norm(outputs.to(kind).T @ (weight @ inputs.to(kind))))
 
 
 def spectrum(matrix: Tensor) -> Tensor:
-    """All singular values of a dense matrix, the largest first.
+    """Compute all singular values of a dense matrix, the largest first.
 
-    Through the product with its transpose, many times faster than a decomposition; it squares rounding, so
-    that values below a thousandth of the largest are not to be trusted singly. Sums of squares are.
+    The product with its transpose is many times faster than a decomposition; it squares rounding errors, so
+    values below a thousandth of the largest are not reliable individually. Sums of squares are.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)  # the smallest first
@@ -100,7 +100,7 @@ def spectrum(matrix: Tensor) -> Tensor:
 
 
 def whole_change(update: Update, weight: Tensor) -> Tensor:
-    """What DoRA adds to a weight (d_out, d_in): m (W + dW) / ||W + dW|| - W, by rows (arXiv:2402.09353)."""
+    """Compute DoRA's change of W (d_out, d_in): m (W + dW) / ||W + dW|| - W, by rows (arXiv:2402.09353)."""
     assert update.magnitude is not None
     kind = weight.dtype
     moved = weight + (update.scale * update.left @ update.right).to(kind)

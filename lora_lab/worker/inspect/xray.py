@@ -1,6 +1,6 @@
-"""Looking into a finished run's adapter: its updates beside their weights, or two runs' directions.
+"""X-ray of a finished run's adapter: its updates compared with their weights, or two runs' directions.
 
-The base is loaded in the run's own bits and decoded one matrix at a time, so that W is what was trained on.
+The base is loaded in the run's own bits and decoded one matrix at a time, so W is what the run trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,15 +34,15 @@ if TYPE_CHECKING:  # it names this module's function in its list
     from lora_lab.worker.inspect.serve import Report
 
 DICE = 0
-"""Seed of the drawn baselines, so that an X-ray made again shows the same."""
+"""Seed of the random baselines, so repeating an X-ray gives the same numbers."""
 
 DIGITS = 6
-"""Kept of an overlap."""
+"""Decimal digits of an overlap."""
 
 
 @torch.no_grad()
 def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
-    """{"run"} looks into one run, {"run", "beside"} compares two; both are folders.
+    """Inspect one run with {"run"}, or compare two with {"run", "beside"}; both are folders.
 
     Raises LearnerError on an adapter that is missing, damaged, of another kind, or does not fit its base.
     """
@@ -86,7 +86,7 @@ def _alone(run: RunFolder, models_dir: Path, report: "Report") -> dict[str, Any]
 
 
 def _module(update: Update, weight: Tensor, dice: torch.Generator) -> dict[str, Any]:
-    """One update beside its weight (d_out, d_in)."""
+    """Inspect one update and its weight (d_out, d_in)."""
     d_out, d_in = weight.shape
     narrow = update.narrowed(d_out, d_in)
     found = decompose(narrow)
@@ -120,7 +120,7 @@ def _whole(update: Update, weight: Tensor) -> dict[str, Any]:
 
 
 def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]:
-    """No weights are needed: only the adapters are read."""
+    """Compare two runs. Only the adapters are read, not the weights."""
     if run.spec.model != beside.spec.model:
         raise LearnerError(
             "The two runs adapt different models, whose directions can't be compared.",
@@ -154,7 +154,7 @@ def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]
 
 
 def _drawn(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
-    """The overlap of two independent random subspaces of `size` dimensions, of as many directions."""
+    """Compute the overlap of two independent random subspaces of `size` dimensions."""
     dice = torch.Generator().manual_seed(DICE)
     one, other = (random_directions(size, most, dice) for most in (firsts[-1], seconds[-1]))
     return _rounded(overlap(one, other, firsts, seconds))

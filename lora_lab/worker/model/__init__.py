@@ -1,1 +1,1 @@
-"""Loading: shapes, module trees, quantized weights."""
+"""Model loading: shapes, module trees, quantized weights."""

@@ -1,8 +1,8 @@
 """HQQ: weights in 8 to 1 bits, each group of 64 with its own scale and zero point.
 
-Half-quadratic quantization searches the zero points that make the error of the weights sparse and needs no
-data (https://mobiusml.github.io/hqq_blog/). transformers 5.24 can't load it on the fly (docs/traps.md 7), so
-the library's own layer takes the place of each linear layer here.
+Half-quadratic quantization searches the zero points that make the weights' error sparse and needs no data
+(https://mobiusml.github.io/hqq_blog/). transformers 5.24 can't load it on the fly (docs/traps.md 7), so the
+library's own layer replaces each linear layer here.
 """
 
 from collections.abc import Iterator
@@ -29,25 +29,25 @@ VERSION = f"hqq-{hqq.__version__}"
 
 
 def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -> None:
-    """Replace every linear layer except the head. Raises LearnerError where HQQ has no form for one."""
+    """Replace every linear layer except the head. Raises LearnerError where HQQ can't quantize one."""
     refuse_what_hqq_lacks(model, bits)
     for name, layer in list(_linears(model)):
         _replace(model, name, quantized_linear(layer, bits, device))
 
 
 def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
-    """One layer in `bits`; the given one loses its weight."""
+    """Quantize one layer to `bits`; the given layer loses its weight."""
     return HQQLinear(layer, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
 
 
 def config_of(bits: Bits, group_size: int = BLOCK_SIZE) -> dict[str, Any]:
-    """The library's settings: groups along a row, zero points searched."""
+    """Build the library's settings: groups along a row, zero points searched."""
     config: dict[str, Any] = BaseQuantizeConfig(nbits=HQQ_BITS[bits], group_size=group_size, axis=1)
     return config
 
 
 def refuse_what_hqq_lacks(model: PreTrainedModel, bits: Bits) -> None:
-    """HQQ packs whole groups of 64, several of them side by side in one byte."""
+    """Check the layers: HQQ packs whole groups of 64, several per byte. Raises LearnerError otherwise."""
     together = BLOCK_SIZE * (1 if bits == "hqq3" else 8 // HQQ_BITS[bits])
     for name, layer in model.named_modules():
         if isinstance(layer, Conv1D):
@@ -64,7 +64,7 @@ def refuse_what_hqq_lacks(model: PreTrainedModel, bits: Bits) -> None:
 
 
 def save_linears(model: PreTrainedModel, folder: Path) -> None:
-    """Codes and constants of every quantized layer in one safetensors file."""
+    """Write codes and constants of every quantized layer to one safetensors file."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     for name, layer in model.named_modules():
@@ -75,9 +75,9 @@ def save_linears(model: PreTrainedModel, folder: Path) -> None:
 
 
 def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch.device) -> None:
-    """The inverse of `save_linears`, on the unquantized model.
+    """Load the layers that `write_linears` wrote into the unquantized model.
 
-    What is not a tensor is filled in here: the library's own format would pass it through `eval`.
+    Metadata that is not a tensor is set here, because the library's own format would pass it through `eval`.
     """
     tensors = load_file(folder / FILE)
     packing = Quantizer.bit_to_packing[HQQ_BITS[bits]]
@@ -96,7 +96,7 @@ def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch
 
 
 def dense_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:
-    """(code - zero) x scale, in place where the library would hold three fp32 copies."""
+    """Decode (code - zero) x scale, in place, where the library would hold three fp32 copies."""
     meta = layer.meta
     codes = Quantizer.unpack[meta["packing"]](layer.W_q, dtype=CONSTANTS_DTYPE)  # (groups, 64), 3-bit padded
     groups = codes[: len(meta["scale"])].sub_(meta["zero"]).mul_(meta["scale"])
@@ -105,7 +105,7 @@ def dense_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:
 
 
 def hqq_constants(layer: HQQLinear) -> Iterator[Tensor]:
-    """Scales and zero points; not the codes."""
+    """Yield scales and zero points, without the codes."""
     yield layer.meta["scale"]
     yield layer.meta["zero"]
 

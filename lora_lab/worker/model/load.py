@@ -1,6 +1,6 @@
-"""Models and tokenizers: the embedded one, a tiny random one, a local folder, or a hub id.
+"""Loading of models and tokenizers: the embedded one, a tiny random one, a local folder, or a hub id.
 
-Only safetensors and GGUF files are opened, never pickles, and no code that comes with a model is run.
+Only safetensors and GGUF files are opened, never pickles, and code that comes with a model is never run.
 """
 
 import logging
@@ -47,14 +47,14 @@ STORED_DTYPE: dict[Bits, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.f
 
 
 def quiet_libraries() -> None:
-    """Keep progress bars and optional-kernel notices of the libraries out of the run's log."""
+    """Keep the libraries' progress bars and optional-kernel notices out of the run's log."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def load_tokenizer(model: str, models_dir: Path, report: Report) -> Any:
-    """A tokenizer with an end-of-text and a padding token."""
+    """Load a tokenizer with end-of-text and padding tokens. Raises LearnerError when it can't be loaded."""
     if model == TINY_MODEL:
         return tiny_tokenizer()
     source = resolve(model, models_dir, report)
@@ -77,9 +77,9 @@ def load_model(
     models_dir: Path,
     report: Report,
 ) -> PreTrainedModel:
-    """The frozen base model, its linear layers stored in `bits`, everything else in the compute type.
+    """Load the frozen base model, its linear layers stored in `bits`, everything else in the compute type.
 
-    Raises LearnerError when there is no such model or it holds no safetensors or GGUF file.
+    Raises LearnerError when the model doesn't exist or has no safetensors or GGUF file.
     """
     stored = STORED_DTYPE.get(bits, compute_dtype)
     options: dict[str, Any] = {"dtype": stored, "attn_implementation": "sdpa"}
@@ -103,9 +103,9 @@ def load_model(
 
 
 def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
-    """The embedded model in `bits`, kept as the library saves it: quantizing takes seconds, loading a moment.
+    """Load the embedded model in `bits`, cached as the library saves it, because quantizing takes seconds.
 
-    The folder's name holds what its bytes depend on, so a new library version quantizes anew.
+    The folder's name includes what its bytes depend on, so a new library version quantizes again.
     """
     version = f"bitsandbytes-{bitsandbytes.__version__}"
     number_type = str(options["dtype"]).removeprefix("torch.")
@@ -124,7 +124,7 @@ def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, repor
 def _into_hqq(
     model: PreTrainedModel, bits: Bits, device: torch.device, models_dir: Path | None, report: Report
 ) -> None:
-    """Quantize in place; with a folder for it the result is kept, because the search takes a while."""
+    """Quantize in place; with `models_dir` the result is cached, because the search takes a while."""
     folder = models_dir and models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{hqq_layers.VERSION}"
     if folder and embedded_model.is_ready(folder):
         hqq_layers.load_linears(model, bits, folder, device)
@@ -151,7 +151,7 @@ def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: R
 
 
 def resolve(model: str, models_dir: Path, report: Report) -> str:
-    """A folder or hub id that transformers can open."""
+    """Return a folder or hub id that transformers can open. Raises LearnerError on an unusable folder."""
     if model == EMBEDDED_MODEL:
         return str(prepare_embedded(models_dir, report))
     folder = Path(model).expanduser()
@@ -171,7 +171,7 @@ def resolve(model: str, models_dir: Path, report: Report) -> str:
 
 
 def prepare_embedded(models_dir: Path, report: Report) -> Path:
-    """The embedded model as safetensors, fetched and converted once; damage is noticed and repaired."""
+    """Fetch and convert the embedded model to safetensors once; a damaged copy is detected and repaired."""
     folder = embedded_model.model_folder(models_dir)
     if embedded_model.is_ready(folder):
         return folder
@@ -216,7 +216,7 @@ def _unusable(model: str, error: Exception) -> LearnerError:
 
 
 def config_of(model: str) -> dict[str, Any]:
-    """The configuration of a local folder or hub id. Raises LearnerError when there is none."""
+    """Load the configuration of a local folder or hub id. Raises LearnerError when it can't be read."""
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(model, trust_remote_code=False).to_dict()
     except (OSError, ValueError) as error:
@@ -225,7 +225,7 @@ def config_of(model: str) -> dict[str, Any]:
 
 
 def tiny_folder(models_dir: Path) -> str:
-    """A seeded, untrained two-layer model, written once."""
+    """Return the folder of a seeded, untrained two-layer model, written once."""
     folder = models_dir / TINY_MODEL
     if not embedded_model.is_ready(folder):
         with torch.random.fork_rng(devices=[]):
@@ -241,7 +241,7 @@ def tiny_folder(models_dir: Path) -> str:
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, so that it needs no files."""
+    """Build a tokenizer with one token per byte, which needs no files."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {character: number for number, character in enumerate(alphabet)} | {
         "<end>": 256,

@@ -23,9 +23,9 @@ FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
 
 
 def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    """bitsandbytes' settings for a scheme; None for 16 and 32 bits, and for HQQ (hqq_layers.py).
+    """Build bitsandbytes' settings for a scheme; None for 16 and 32 bits, and for HQQ (hqq_layers.py).
 
-    All three 4-bit settings are spelled out: the defaults are FP4, float32 and no double quantization
+    All three 4-bit settings are explicit: the defaults are FP4, float32 and no double quantization
     (docs/traps.md 2).
     """
     if bits == "int8":
@@ -43,8 +43,8 @@ def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesC
 def keep_trainable_layout(model: nn.Module) -> None:
     """Stop bitsandbytes from repacking 4-bit weights for inference.
 
-    bitsandbytes 0.50.2 on AVX512-BF16 CPUs repacks every Linear4bit in one eval() forward under no_grad and
-    never back; later gradients are silently wrong (docs/traps.md 1, and the test of the same name).
+    bitsandbytes 0.50.2 on AVX512-BF16 CPUs repacks every Linear4bit in an eval() forward under no_grad and
+    never restores it; later gradients are silently wrong (docs/traps.md 1, and the test of the same name).
     """
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
@@ -52,10 +52,10 @@ def keep_trainable_layout(model: nn.Module) -> None:
 
 
 def keep_row_scales(model: nn.Module) -> None:
-    """Let PEFT's own DoRA forward work on int8 layers on a CPU.
+    """Make PEFT's own DoRA forward work on int8 layers on a CPU.
 
     It copies a layer's weight after each forward, and bitsandbytes 0.50.2 copies an int8 weight without the
-    row scales, which its first forward has moved away: the next forward fails.
+    row scales, because its first forward has moved them away: the next forward fails.
     """
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear8bitLt):
@@ -72,7 +72,7 @@ def _putting_back(scales: Tensor | None) -> Callable[[nn.Module, Any], None]:
 
 
 def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
-    """A frozen layer's weight (d_out, d_in), decoded to `dtype`."""
+    """Decode a frozen layer's weight (d_out, d_in) to `dtype`."""
     if isinstance(layer, HQQLinear):
         return dense_hqq(layer, dtype)
     weight = layer.weight
@@ -98,7 +98,7 @@ def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype)
 
 
 def constants_of(layer: nn.Module) -> Iterator[Tensor]:
-    """The tensors that a quantized layer stores besides its codes."""
+    """Yield the tensors that a quantized layer stores in addition to its codes."""
     if isinstance(layer, HQQLinear):
         yield from hqq_constants(layer)
         return
@@ -119,14 +119,14 @@ def constants_of(layer: nn.Module) -> Iterator[Tensor]:
 
 
 def resident_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Every tensor that a loaded model keeps alive: parameters, buffers, quantization constants."""
+    """Yield every tensor that a loaded model keeps alive: parameters, buffers, quantization constants."""
     for module in model.modules():
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None:
                 yield tensor
         if isinstance(module, HQQLinear):
             yield from constants_of(module)
-            if module.bias is not None:  # a plain attribute there
+            if module.bias is not None:  # a plain attribute in HQQLinear
                 yield module.bias
         elif isinstance(getattr(module, "weight", None), bnb.nn.Params4bit | bnb.nn.Int8Params):
             yield from constants_of(module)

@@ -1,4 +1,4 @@
-"""Read a model's shape from its own code on the meta device: no weights, no memory, any architecture."""
+"""Reads a model's shape from its own code on the meta device: without weights, for any architecture."""
 
 import json
 import re
@@ -29,7 +29,7 @@ from transformers.pytorch_utils import Conv1D
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 from lora_lab.worker.model.read_tree import tree_of_model
 
-# Names that published architectures give to one role; a name not listed is an honest "other".
+# Names that published architectures give to one role; an unlisted name is "other".
 ROLES: dict[str, Role] = {
     "q_proj": "q", "query": "q", "q_lin": "q", "q": "q", "query_proj": "q",
     "k_proj": "k", "key": "k", "k_lin": "k", "k": "k", "key_proj": "k",
@@ -56,16 +56,16 @@ BUILDERS: dict[str, tuple[Any, ...]] = {
     "tokencls": (AutoModelForTokenClassification,),
     "qa": (AutoModelForQuestionAnswering,),
 }
-"""The classes that build a kind of model; the first one that knows the type is taken."""
+"""The classes that build a kind of model; the first one that knows the type is used."""
 
 RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
-"""What a config.json may hold that decides no shape and needs packages or remote code."""
+"""Fields of a config.json that don't affect shapes and need packages or remote code."""
 
 
 def build(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
-    """The model that `config` (with `model_type`) describes, on the meta device.
+    """Build the model that `config` (with `model_type`) describes, on the meta device.
 
-    Raises ValueError or KeyError from transformers on a config it does not know.
+    Raises ValueError or KeyError from transformers on an unknown config.
     """
     values = {name: value for name, value in config.items() if name not in RUNTIME_FIELDS}
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
@@ -82,13 +82,13 @@ def _builder(kind: str, config: PretrainedConfig) -> Any:
 def shape_of_config(
     config: dict[str, Any], *, name: str, kind: str | None = None, hub_id: str = "", licence: str = ""
 ) -> ModelShape:
-    """The shape of the model that `config` (with `model_type`) describes.
+    """Read the shape of the model that `config` (with `model_type`) describes.
 
-    Raises ValueError or KeyError from transformers on a config it does not know.
+    Raises ValueError or KeyError from transformers on an unknown config.
     """
     model = build(config, kind)
     head = model.get_output_embeddings()
-    # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have their own.
+    # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have an untied head.
     own_head = (
         config.get("tie_word_embeddings") is False
         and head is not None
@@ -99,7 +99,7 @@ def shape_of_config(
 
 
 def serve_shapes() -> None:
-    """Read one JSON request a line, `{"config": ..., "kind": ...}`; answer each with a shape or an error."""
+    """Read one JSON request per line, `{"config": ..., "kind": ...}`; answer with a shape or an error."""
     for line in sys.stdin:
         request = json.loads(line)
         name = str(request["config"].get("_name_or_path") or "this model")
@@ -107,7 +107,7 @@ def serve_shapes() -> None:
             shape = shape_of_config(request["config"], name=name, kind=request["kind"])
             answer = {"shape": shape.to_json()}
         except Exception as error:
-            # Any architecture's own code runs here; whatever it raises is an answer about this one config.
+            # Any architecture's own code runs here; any exception is an answer about this one config.
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
@@ -116,7 +116,7 @@ def serve_shapes() -> None:
 def shape_of_model(
     model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "", own_head: bool = False
 ) -> ModelShape:
-    """The shape of a model that is already built, on any device and unquantized."""
+    """Read the shape of a built model, on any device and unquantized."""
     text: Any = model.config.get_text_config()
     head = model.get_output_embeddings()
     embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
@@ -167,7 +167,7 @@ def _linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ..
 
 
 def _role(path: str) -> Role:
-    """The longest listed ending of the path decides."""
+    """Find a path's role by its longest listed suffix."""
     parts = path.split(".")
     for length in (3, 2, 1):
         role = ROLES.get(".".join(parts[-length:]))
@@ -184,9 +184,9 @@ def _intermediate(text: Any) -> int:
 
 
 def _number(text: Any, name: str) -> int:
-    """A field of a configuration; 0 where its layers have none (Mamba's heads) or one each (Swin's).
+    """Return a field of a configuration; 0 where it is missing (Mamba's heads) or per layer (Swin's).
 
-    Counts need only the modules; memory is predicted for families that have all of them.
+    Counts need only the modules; memory is estimated for families that have all fields.
     """
     value = getattr(text, name, None)
     return value if isinstance(value, int) else 0

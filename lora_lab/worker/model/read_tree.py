@@ -1,4 +1,4 @@
-"""Read a built model's modules into a `ModuleTree`: once, on the meta device, for any architecture."""
+"""Reads a built model's modules into a `ModuleTree`: once, on the meta device, for any architecture."""
 
 import itertools
 import math
@@ -35,9 +35,9 @@ MAMBA_TYPES = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotr
 
 
 def tree_of_model(model: PreTrainedModel, *, own_head: bool) -> ModuleTree:
-    """The modules of a model that is built on any device and not quantized.
+    """Read the modules of a model that is built on any device and not quantized.
 
-    `own_head` counts an output head that transformers ties although the released weights have one.
+    `own_head` counts an output head that transformers ties although the released weights have an untied one.
     """
     model_type = model.config.model_type
     return ModuleTree(
@@ -59,7 +59,7 @@ def _defaults(model_type: str) -> dict[str, Names]:
 
 
 def _renamed(model_type: str) -> dict[str, str]:
-    """As PEFT's own conversion of older target names decides it."""
+    """Find renamed layers as PEFT's own conversion of older target names does."""
     if get_checkpoint_conversion_mapping(model_type) is None:
         return {}
     base = _MODEL_TO_CONVERSION_PATTERN.get(model_type)
@@ -98,7 +98,8 @@ def _modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
 
 
 def _unquantized(model: PreTrainedModel) -> str:
-    """bitsandbytes keeps the last module of a model without output embeddings, unless it is a bare encoder.
+    """Find the module that bitsandbytes keeps: the last one without output embeddings; none in a bare
+    encoder.
 
     Source: transformers/quantizers/base.py, get_keys_to_not_convert.
     """
@@ -155,7 +156,7 @@ def _ownership(name: str, module: nn.Module, owners: dict[int, str]) -> dict[str
 
 
 def _grouped(modules: Iterable[_Named]) -> Iterator[ModuleGroup]:
-    """Groups in the order of their first module."""
+    """Yield groups in the order of their first module."""
     found: dict[ModuleGroup, list[tuple[int, ...]]] = {}
     for each in modules:
         found.setdefault(each.group, []).append(each.numbers)
@@ -165,7 +166,7 @@ def _grouped(modules: Iterable[_Named]) -> Iterator[ModuleGroup]:
 
 
 def _blocks(members: list[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Members as full products of numbers, split by their first number where they are none."""
+    """Yield members as full products of numbers, split by their first number where they aren't one."""
     axes = tuple(tuple(sorted(set(axis))) for axis in zip(*members, strict=True))
     if math.prod(len(axis) for axis in axes) == len(members):
         yield axes

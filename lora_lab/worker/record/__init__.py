@@ -1,1 +1,1 @@
-"""Records the measurements that live figures show."""
+"""Recording of the measurements that live figures show."""

@@ -31,7 +31,7 @@ from study.base.settings import load_settings
 
 
 def tokens(models_dir: Path, machine: Machine) -> dict[str, Any]:
-    """As the lab shows data sets (worker/training/tokenize.py)."""
+    """Tokenize the example as the lab shows data sets (worker/training/tokenize.py)."""
     del machine
     tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir, report=_silent)
     found = encode(tokenizer, Example(prompt=PROMPT, answer=ANSWER))

@@ -1,5 +1,6 @@
-"""One adapter merged three ways, after several numbers of steps: error of the weights, the logits, the "
-"loss."""
+"""One adapter merged three ways, after several numbers of steps: errors of the weights and the logits, and
+the loss.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,11 +24,11 @@ from lora_lab.worker.training.session import Machine, attach, meter_for, open_se
 SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
 HELD_OUT = 12  # examples
 Matrices = dict[str, Tensor]
-"""By the name of the layer."""
+"""Matrices by the name of the layer."""
 
 
 def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
-    """Train once, then merge every snapshot every way into the dequantized base."""
+    """Train once, then merge every snapshot in every way into the dequantized base."""
     updates, held_out = _trained(models_dir, machine)
     plain = dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_silent).eval()
     layers = dict(linears(plain))
@@ -44,7 +45,7 @@ def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
 
 def _trained(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
-    """B·A times its scale after each number of steps, and the examples kept back."""
+    """Return B·A times its scale after each number of steps, and the held-out examples."""
     session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir, report=_silent)
     dataset = own_dataset()
     examples, kept = (
@@ -74,7 +75,7 @@ def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
-    """Every linear layer but the head."""
+    """Yield every linear layer except the head."""
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and ".layers." in name:
             yield name, layer
@@ -93,7 +94,7 @@ def _in_nf4(merged: Tensor) -> Tensor:
 
 
 WAYS: dict[str, Callable[[Tensor], Tensor]] = {"fp32": _as_is, "bf16": _in_bf16, "nf4": _in_nf4}
-"""How the sum is stored, after the base was dequantized."""
+"""How the sum is stored after the base was dequantized."""
 
 
 class Trial:
@@ -105,7 +106,7 @@ class Trial:
         self._plain, self._layers, self._base, self._held_out = plain, layers, base, held_out
 
     def of(self, update: Matrices) -> dict[str, Any]:
-        """Size of the update, its loss while unmerged, and each way's errors."""
+        """Measure the size of the update, its loss while unmerged, and each way's errors."""
         unmerged_loss, wanted = self._unmerged(update)
         norm = _norm(update.values())
         return {
@@ -116,7 +117,7 @@ class Trial:
 
     @torch.no_grad()
     def _unmerged(self, update: Matrices) -> tuple[float, Tensor]:
-        """The adapter beside the base: W x + (B·A) x."""
+        """Measure the adapter in addition to the base: W x + (B·A) x."""
         hooks = []
         for name, layer in self._layers.items():
             layer.weight.copy_(self._base[name])
@@ -142,7 +143,7 @@ class Trial:
 
 
 class Branch:
-    """Adds an update's product to a layer's output."""
+    """A forward hook that adds an update's product to a layer's output."""
 
     def __init__(self, update: Tensor) -> None:
         self._update = update
@@ -153,7 +154,7 @@ class Branch:
 
 @torch.no_grad()
 def _asked(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[float, Tensor]:
-    """Mean loss over all answer tokens, and the logits (answers, vocab) they come from."""
+    """Return the mean loss over all answer tokens, and the logits (answers, vocab) it is computed from."""
     logits, targets = [], []
     for example in held_out:
         ids = torch.tensor([example.ids])
@@ -166,7 +167,7 @@ def _asked(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[float, Tensor
 
 
 def _norm(matrices: Any) -> float:
-    """Of all of them together."""
+    """Compute the norm of all matrices together."""
     return float(sum(float(matrix.detach().double().pow(2).sum()) for matrix in matrices) ** 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Memory of real steps for the figures: inside one step, and over steps of which one has a long row."""
+"""Memory of real steps for the figures: inside one step, and over steps one of which has a long row."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -20,16 +20,16 @@ from lora_lab.worker.training.packing import Encoded, Row, encode, pack
 from lora_lab.worker.training.session import Machine, Session, attach, open_session
 
 BATCH = 2
-MEASURED_STEP = 2  # the first comes before there are gradients and moments
+MEASURED_STEP = 2  # the first step runs before gradients and moments exist
 TIMED_STEPS = 4
-"""The fastest counts, in processor time: other programs on the machine disturb it least."""
+"""The fastest counts, in processor time, because other programs disturb that least."""
 POINTS = 240
 SHORT_TOKENS, LONG_TOKENS, LONG_STEP, STEPS = 48, 512, 8, 12
 SPIKE_RANK = 64
 
 
 class Timeline(LiveStorages):
-    """Live bytes after every operator."""
+    """A meter that records live bytes after every operator."""
 
     def __init__(self, resident: Iterable[Tensor]) -> None:
         super().__init__(resident)
@@ -44,7 +44,7 @@ class Timeline(LiveStorages):
 
 
 def training(models_dir: Path, machine: Machine) -> dict[str, Any]:
-    """Both measurements, on the embedded model."""
+    """Measure memory inside a step and over steps, on the embedded model."""
     session = open_session(
         EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir, report=lambda progress: None
     )
@@ -69,7 +69,7 @@ def training(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
 
 def _tokens(session: Session) -> list[int]:
-    """Of the app's own cards, one after another."""
+    """Return tokens of the app's own cards, one after another."""
     found: list[int] = []
     for example in own_dataset().train:
         found += encode(session.tokenizer, example).ids
@@ -79,14 +79,13 @@ def _tokens(session: Session) -> list[int]:
 
 
 def _row(tokens: Sequence[int], *, examples: int, length: int, machine: Machine) -> Row:
-    """Examples of equal length, half of each an answer."""
+    """Build a row of examples of equal length, half of each an answer."""
     parts = [tuple(tokens[at * length : (at + 1) * length]) for at in range(examples)]
     return pack([Encoded(ids=ids, answer_tokens=length // 2) for ids in parts], machine.device)
 
 
 class Stepper:
-    """A model with a fresh adapter and its optimizer, stepped as the lab's loop steps "
-    "(worker/training/loop.py)."""
+    """A model with a fresh adapter and its optimizer, stepped like the loop in worker/training/loop.py."""
 
     def __init__(self, session: Session, spec: RunSpec) -> None:
         self.machine = session.machine
@@ -96,7 +95,7 @@ class Stepper:
         self.model.train()
 
     def step(self, row: Row) -> int | None:
-        """One step; how many samples a timeline had at its turn, if one watches."""
+        """Do one step; return the timeline's number of samples at the start of backward, if one is active."""
         loss = answer_loss(self.model, row, self.machine.autocast())
         turn = len(self.watch.samples) if self.watch else None
         loss.backward()
@@ -108,7 +107,7 @@ class Stepper:
     watch: Timeline | None = None
 
     def watched_step(self, row: Row) -> tuple[Timeline, int]:
-        """One step with a timeline, and where the backward pass begins in it."""
+        """Do one step with a timeline; return it and the index at which the backward pass starts."""
         state = [p.grad for p in self.parameters if p.grad is not None] + self.moments()
         self.watch = Timeline([*resident_tensors(self.model), *state])
         with self.watch:
@@ -118,7 +117,7 @@ class Stepper:
         return watch, turn
 
     def moments(self) -> list[Tensor]:
-        """What the optimizer keeps."""
+        """List the tensors that the optimizer keeps."""
         states = (self.optimizer.state[p] for p in self.parameters)
         return [item for state in states for item in state.values() if isinstance(item, Tensor)]
 
@@ -149,7 +148,7 @@ def _one_setting(session: Session, tokens: Sequence[int], length: int, checkpoin
 
 
 def _thinned(samples: Sequence[int]) -> list[int]:
-    """The highest of each stretch, so that no peak is lost."""
+    """Return the maximum of each interval, which keeps every peak."""
     edges = [round(at * len(samples) / POINTS) for at in range(POINTS + 1)]
     return [max(samples[low:high]) for low, high in pairwise(edges)]
 

@@ -16,14 +16,14 @@ from lora_lab.worker.training.session import Machine
 
 LAYERS = (0, 14, 29)
 ROLES = {"q": "self_attn.q_proj", "v": "self_attn.v_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"}
-BLOCKS = 4  # of each matrix that shows some
+BLOCKS = 4  # per matrix
 BINS = 80
 UNIFORM_STEPS = {"int4": 7, "int8": 127}
 """Levels on each side of zero, evenly spaced."""
 
 
 def weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
-    """All that the figures show of weights."""
+    """Measure everything that the figures show of weights."""
     model = load_model(
         EMBEDDED_MODEL, "fp32", compute_dtype=torch.float32, device=machine.device, models_dir=models_dir,
         report=lambda progress: None,
@@ -58,19 +58,19 @@ def _matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
 
 
 def _scaled(weight: Tensor, block_size: int) -> Tensor:
-    """Each block divided by its largest magnitude."""
+    """Divide each block by its largest magnitude."""
     blocks = weight.reshape(-1, block_size)
     return (blocks / blocks.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)).flatten()
 
 
 def _error(weight: Tensor, scheme: str, block_size: int) -> float:
-    """||W - decoded|| / ||W||."""
+    """Compute ||W - decoded|| / ||W||."""
     decoded = rounded(weight, scheme, block_size)
     return float(f"{((weight - decoded).norm() / weight.norm()).item():.5g}")
 
 
 def rounded(weight: Tensor, scheme: str, block_size: int) -> Tensor:
-    """Coded and decoded: 4 bits by bitsandbytes; evenly spaced levels, which it has not, by rounding."""
+    """Encode and decode: 4 bits by bitsandbytes; evenly spaced levels, which it doesn't have, by rounding."""
     steps = UNIFORM_STEPS.get(scheme)
     if steps is None:
         return rounding.rounded(weight, cast(Bits, scheme), block_size).decoded
@@ -80,7 +80,7 @@ def rounded(weight: Tensor, scheme: str, block_size: int) -> Tensor:
 
 
 def _blocks(weight: Tensor) -> Iterator[dict[str, Any]]:
-    """The first block, the one with the largest weight, and others; with what bitsandbytes makes of each."""
+    """Yield the first block, the one with the largest weight, and others; with bitsandbytes' codes."""
     blocks = weight.reshape(-1, BLOCK_SIZE)
     picked = dict.fromkeys(
         [0, int(blocks.abs().amax(dim=1).argmax()), len(blocks) // 3, 2 * len(blocks) // 3]

@@ -1,1 +1,1 @@
-"""The training loop, one run or a group side by side, and what it measures."""
+"""The training loop, for one run or a group side by side, and its measurements."""

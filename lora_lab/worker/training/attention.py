@@ -1,11 +1,13 @@
 """Attention of packed rows, one example after another.
 
 A packed row holds several examples that must not see each other. With a block mask over the whole row,
-attention computes all T x T pairs and throws most away; here each example attends to itself alone.
+attention computes all T x T pairs and discards most; here each example attends to itself alone.
 
-For short examples on a CPU the products are written out: PyTorch's fused kernel spends twice the time on
-them, most of it in its backward (docs/performance.md). Long examples and GPUs take the fused kernel, which
-keeps no L x L part.
+For short examples on a CPU the products are unfused: PyTorch's fused kernel takes twice the time on them,
+most of it in its backward (docs/performance.md). Long examples and GPUs take the fused kernel, which stores
+no L x L tensor.
+
+T tokens in the row, L tokens in one example (`seq` in shapes).
 """
 
 from collections.abc import Sequence
@@ -27,14 +29,14 @@ PLAIN_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "granite"})
 
 
 class ShortAttention(torch.autograd.Function):
-    """softmax(scale · q kᵀ) v of one example, causal. Keeps q, k, v and the softmax p for the backward."""
+    """softmax(scale · q kᵀ) v of one example, causal. Saves q, k, v and the softmax p for the backward."""
 
     @staticmethod
     @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]  # it would narrow the scores
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        """q (kv_heads, group · seq, head), k and v (kv_heads, seq, head) -> like q."""
+        """Compute q (kv_heads, group · seq, head), k and v (kv_heads, seq, head) -> like q."""
         seq = k.shape[1]
-        # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+        # In fp32: a score of 10 is off by up to 0.03 in bf16, a 3 % error after the softmax.
         scores = torch.bmm(q.float(), k.float().transpose(1, 2)).mul_(scale)  # (kv_heads, group · seq, seq)
         hidden = scores.new_full((seq, seq), float("-inf")).triu_(1)
         p = scores.view(len(k), -1, seq, seq).add_(hidden).softmax(-1).to(q.dtype).view_as(scores)
@@ -44,11 +46,12 @@ class ShortAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """grad like q -> gradients of q, k and v."""
+        """Compute grad (like q) -> gradients of q, k and v."""
         (grad,) = grads
         q, k, v, p = ctx.saved_tensors
         grad_p = torch.bmm(grad.float(), v.float().transpose(1, 2))
-        mean = (grad_p * p).sum(-1, keepdim=True)  # the softmax passes on differences only
+        # Gradient of the softmax: grad_s = p (grad_p - sum(grad_p p)), then times the scores' scale.
+        mean = (grad_p * p).sum(-1, keepdim=True)
         grad_s = (grad_p.sub_(mean).mul_(p).mul_(ctx.scale)).to(q.dtype)
         return (
             torch.bmm(grad_s, k),
@@ -68,10 +71,10 @@ def packed_attention(
     example_lengths: Sequence[int] | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """query (1, heads, seq, head), key and value (1, kv_heads, seq, head) -> (1, seq, heads, head).
+    """Compute query (1, heads, seq, head), key and value (1, kv_heads, seq, head) -> (1, seq, heads, head).
 
-    `example_lengths` comes with the model's call and sums to seq. Without it, as when answers are generated,
-    this is the library's own attention with its mask.
+    `example_lengths` comes with the model's call and sums to seq. Without it, as in generation, this is the
+    library's own attention with its mask.
     """
     window = options.get("sliding_window")
     if example_lengths is None or (window is not None and max(example_lengths) > window):
@@ -87,7 +90,7 @@ def packed_attention(
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """One example: q (1, heads, seq, head), k and v (1, kv_heads, seq, head) -> (1, seq, heads, head)."""
+    """Map q (1, heads, seq, head), k, v (1, kv_heads, seq, head) of one example -> (1, seq, heads, head)."""
     _, heads, seq, head = q.shape
     if q.device.type != "cpu" or seq > SHORT_EXAMPLE_TOKENS:
         fused = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)
@@ -99,7 +102,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 
 def attend_by_example(model: PreTrainedModel) -> None:
-    """Let a plain model that was loaded with the library's scaled dot-product attention use this one."""
+    """Make a plain model, loaded with the library's scaled dot-product attention, use this attention."""
     if model.config.model_type not in PLAIN_TYPES:
         return
     ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)

@@ -1,4 +1,4 @@
-"""Answers before and after: the same prompts, greedily, with the adapter off and on."""
+"""Answers before and after training: the same prompts, greedily, with the adapter off and on."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +16,7 @@ NEW_TOKENS = 48
 def answers(
     model: nn.Module, tokenizer: Any, prompts: Sequence[str], autocast: AbstractContextManager[Any]
 ) -> list[str]:
-    """One greedy answer of at most 48 tokens for each prompt, in one left-padded batch."""
+    """Generate one greedy answer of at most 48 tokens per prompt, in one left-padded batch."""
     device = next(model.parameters()).device
     texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
     batch = tokenizer(
@@ -42,8 +42,8 @@ def answers(
 
 @contextmanager
 def _head_reads_rows(model: nn.Module) -> Iterator[None]:
-    """Give the head its inputs as one matrix. After the prompt it gets a part of a batch, which PyTorch 2.13
-    multiplies row by row: with a copy of the whole head for each, 57 MB a row on the embedded model.
+    """Give the head its inputs as one contiguous matrix. After the prompt it gets a part of a batch, which
+    PyTorch 2.13 multiplies row by row: with a copy of the whole head per row, 57 MB on the embedded model.
     """
     head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
     hook = head.register_forward_pre_hook(_contiguous)

@@ -4,7 +4,7 @@
             W of layer 2 decoded   cell 1, cell 2, ... through layer 2      ... and back the same way
 
 Every cell has its own rows, its own A and B, its own loss, clipping, learning rate and optimizer state; cells
-share the frozen weights and what it costs to decode them. A cell that ends leaves the others as they are.
+share the frozen weights and the cost of decoding them. A cell that ends does not affect the others.
 """
 
 import math
@@ -40,13 +40,13 @@ from lora_lab.worker.training.packing import Encoded, Row, pack, shared_beginnin
 from lora_lab.worker.training.session import Session, adapter_config
 
 TRIAL_TOLERANCE = 0.02
-"""Of a loss: rounding stays below it in any number type, another formula does not."""
+"""Tolerance of a loss: rounding stays below it in any number type, a different formula does not."""
 
 
 class Cell:
-    """One adapter: all its numbers in one fp32 buffer, every A and then every B, which is kept transposed.
+    """A cell's adapter: all parameters in one fp32 buffer, every A and then every B, stored transposed.
 
-    PEFT's own parameters are views of the buffer, so what PEFT saves is what was trained.
+    PEFT's own parameters are views of the buffer, so PEFT saves what was trained.
     """
 
     def __init__(self, spec: RunSpec, name: str, layers: Sequence[Any], dtype: torch.dtype) -> None:
@@ -66,25 +66,25 @@ class Cell:
 
     @property
     def kept(self) -> tuple[Tensor, ...]:
-        """What stays of it between two steps, moments apart."""
+        """The tensors that stay between two steps, without moments."""
         return self.flat.data, self.grad, self._narrow
 
     def narrow(self) -> None:
-        """Bring A and the scaled B up to date in the compute type."""
+        """Update the copies of A and the scaled B in the compute type."""
         a, b = self.flat.data[: self._a_numbers], self.flat.data[self._a_numbers :]
         self._narrow[: self._a_numbers].copy_(a)
         torch.mul(b, self.spec.scaling, out=self._narrow[self._a_numbers :])
 
     def clip(self) -> float:
-        """The gradient's norm, before it is cut to the usual bound; not finite when a number is not."""
-        self.grad[self._a_numbers :].mul_(self.spec.scaling)  # so far it was that of the scaled B
+        """Clip the gradient and return its norm before clipping; not finite when a number is not."""
+        self.grad[self._a_numbers :].mul_(self.spec.scaling)  # from the gradient of s B to that of B
         norm = float(self.grad.norm())
         if norm > CLIP_NORM:
-            self.grad.mul_(CLIP_NORM / (norm + 1e-6))  # as torch's clip_grad_norm_
+            self.grad.mul_(CLIP_NORM / (norm + 1e-6))  # like torch's clip_grad_norm_
         return norm
 
     def _place(self, read: Sequence[tuple[nn.Parameter, nn.Parameter] | None], d_in: int) -> Factors:
-        """Move one input's A and B into the buffer, A's one below the other."""
+        """Move one input's A and B into the buffer, with the A matrices stacked."""
         start, columns = self._a_end, 0
         parts: list[Part | None] = []
         for pair in read:
@@ -113,7 +113,7 @@ class Cell:
         )
 
     def _adopt(self, parameter: nn.Parameter, start: int, size: tuple[int, int]) -> int:
-        """Make a parameter a view of the buffer, its values kept; where it ends there."""
+        """Make a parameter a view of the buffer with the same values; return the end of the view."""
         view = self.flat.data[start : start + parameter.numel()].view(size)
         view.copy_(parameter.data)
         parameter.data = view
@@ -132,7 +132,7 @@ def _d_in(layer: Any, names: Sequence[str]) -> int:
 
 
 class Strand:
-    """One cell's row on its way through the layers and back."""
+    """One cell's row on its way through the layers and back, with its activations."""
 
     def __init__(self, cell: Cell | None, row: Row, embedded: Tensor, positions: Positions) -> None:
         self.row, self.state = row, embedded
@@ -143,14 +143,14 @@ class Strand:
         self._tape: list[Tensor | Saved] = []
 
     def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
-        """Through one layer; with `keep`, there is a way back."""
+        """Run one layer forward; with `keep`, save what its backward pass needs."""
         x = self.state
         self.state, saved = layer.forward(x, self._factors(layer, number), self._positions)
         if keep:
             self._tape.append(x if self._checkpointing else saved)
 
     def backward(self, layer: GroupedLayer, number: int) -> None:
-        """Back through the layer that came last."""
+        """Run the most recent layer backward."""
         factors, saved = self._factors(layer, number), self._tape.pop()
         if isinstance(saved, Tensor):
             _, saved = layer.forward(saved, factors, self._positions)
@@ -162,16 +162,16 @@ class Strand:
 
 
 def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
-    """Tokens of a common beginning, such as a system prompt, that a row computes once.
+    """Count the tokens of a shared prefix, such as a system prompt, that a row computes once.
 
-    None where the fused kernel attends, which can't: for a long example, and on GPUs.
+    0 where the fused kernel attends, which doesn't support it: for a long example, and on GPUs.
     """
     longest = max(len(item.ids) for item in examples)
     return shared_beginning(examples) if written_out(device, longest) else 0
 
 
 class Group:
-    """A session's frozen model with one fresh adapter for each cell."""
+    """A loaded model with one fresh adapter per cell."""
 
     def __init__(self, session: Session, specs: Sequence[RunSpec], shape: ModelShape) -> None:
         self._session = session
@@ -192,7 +192,7 @@ class Group:
             parameter.requires_grad_(False)  # gradients go straight into the cells' buffers
 
     def agrees_with_library(self, examples: Sequence[Encoded]) -> bool:
-        """Whether the layer written here is this model's: tried on one row, without adapters."""
+        """Return whether the layer implemented here matches this model's, on one row without adapters."""
         row = pack(examples, self._session.machine.device)
         with torch.no_grad():
             theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
@@ -200,7 +200,7 @@ class Group:
 
     @torch.no_grad()
     def gradients(self, cells: Sequence[Cell], rows: Sequence[Row]) -> list[float]:
-        """Each cell's loss on its own row; its gradient is then in its buffer, if the loss is a number."""
+        """Compute each cell's loss on its own row; its gradient is in its buffer if the loss is finite."""
         for cell in cells:
             cell.narrow()
         strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]
@@ -216,7 +216,7 @@ class Group:
 
     @torch.no_grad()
     def held_out_losses(self, cells: Sequence[Cell | None], examples: Sequence[Encoded]) -> list[float]:
-        """Mean loss over all answer tokens of `examples` for each cell; None is the base model itself."""
+        """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model."""
         for cell in cells:
             if cell is not None:
                 cell.narrow()
@@ -233,7 +233,7 @@ class Group:
         return [total / count for total in totals]
 
     def answers(self, cells: Sequence[Cell], prompts: Sequence[str]) -> list[list[str]]:
-        """Each cell's greedy answers, all asked in one batch; the base model's when there is no cell."""
+        """Generate each cell's greedy answers in one batch; the base model's when `cells` is empty."""
         for layer in self.model.modules() if cells else ():
             if isinstance(layer, LoraLayer):
                 self._asked[layer] = _stacked(layer, cells, self._dtype)
@@ -244,7 +244,7 @@ class Group:
         return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
 
     def save(self, cell: Cell, folder: Path) -> None:
-        """A cell's adapter as PEFT writes it, in a folder that is not there yet."""
+        """Write a cell's adapter as PEFT does, to a folder that doesn't exist yet."""
         inside = folder.with_name(folder.name + ".cells")
         own = {n: p.contiguous() for n, p in self.model.state_dict().items() if f".{cell.name}." in n}
         self.model.save_pretrained(inside, selected_adapters=[cell.name], state_dict=own)
@@ -274,13 +274,17 @@ class Group:
                     strand.forward(layer, number, keep=keep)
 
     def _turn(self, strand: Strand) -> None:
-        """Loss and its gradient by the last layer's output. One cell after another: logits exist once."""
+        """Compute the loss and its gradient with respect to the last layer's output.
+
+        Cells are processed one after another, so only one cell's logits exist at a time.
+        """
         x = strand.state[strand.row.keep]  # (answers, hidden)
         normed, scale = self._norm.forward(x)
         logits = normed @ self._head_weight.t()  # (answers, vocab)
         strand.loss = float(answer_losses(logits, strand.row.targets).mean())
         if math.isfinite(strand.loss):
-            grad = self._norm.backward(logits @ self._head_weight, x, scale)  # logits are their own gradient
+            # compute_answer_losses has replaced the logits by their gradient.
+            grad = self._norm.backward(logits @ self._head_weight, x, scale)
             strand.grad = torch.zeros_like(strand.state).index_copy_(0, strand.row.keep, grad)
 
     @property
@@ -288,7 +292,7 @@ class Group:
         return self._head.weight.detach().to(self._dtype)  # type: ignore[no-any-return]
 
     def _routed(self, layer: Any, decoder: Decoder) -> Callable[[Tensor], Tensor]:
-        """A forward without gradients that gives each asked cell its share of the batch."""
+        """Make a gradient-free forward that applies each asked cell's adapter to its share of the batch."""
         base = layer.get_base_layer()
 
         def forward(x: Tensor) -> Tensor:
@@ -304,7 +308,7 @@ class Group:
 
 
 def _stacked(layer: Any, cells: Sequence[Cell], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out) in the compute type, zeros beyond a rank."""
+    """Return Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out), compute type, zeros beyond a rank."""
     widest = max(cell.spec.rank for cell in cells)
     pairs = []
     for cell in cells:
@@ -317,7 +321,7 @@ def _stacked(layer: Any, cells: Sequence[Cell], dtype: torch.dtype) -> tuple[Ten
 def _with_adapters(
     session: Session, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
 ) -> PeftModel:
-    """Every adapter starts from its own seed, as it does in a run of its own."""
+    """Add the adapters, each initialized from its own seed, as in a run that is alone."""
     model: PeftModel | None = None
     for spec, name in zip(specs, names, strict=True):
         torch.manual_seed(spec.seed)

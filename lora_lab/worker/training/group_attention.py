@@ -1,6 +1,8 @@
-"""Attention of one adapter's packed row, forward and backward written out (worker/training/group_layer.py).
+"""Attention of one adapter's packed row, with explicit forward and backward (worker/training/group_layer.py).
 
-Each example attends alone, behind what all of them begin with, if that is in the row once.
+Each example attends alone, after the prefix that all examples share, if that is in the row once.
+
+Shapes: head = head size, seq = tokens of one example, group = query heads per key-value head.
 """
 
 from collections.abc import Iterable
@@ -15,19 +17,19 @@ from lora_lab.worker.training.attention import attend
 
 @dataclass(frozen=True)
 class Positions:
-    """Where the tokens of one packed row stand in their examples.
+    """The positions of a packed row's tokens in their examples.
 
-    With `shared`, the first of the parts is what all examples begin with, and the others see it, too.
+    With `shared`, the first part is the prefix that all examples share, and the other parts see it too.
     """
 
     turns: tuple[tuple[Tensor, Tensor], ...]
-    """Cosines and sines (tokens, heads · head) of queries, which carry the scores' scale, and of keys; fp32,
-    one for each number that is turned, sines of first halves with a minus.
+    """Cosines and sines (tokens, heads · head) of queries, which include the scores' scale, and of keys;
+    fp32, one per rotated number, with sines of first halves negated.
     """
 
     lengths: tuple[int, ...]
     masks: tuple[Tensor, ...]
-    """Of each part, where attention is written out: minus infinity where a token would see a later one; fp32
+    """A mask per part, where attention is unfused: minus infinity where a token would see a later one; fp32
     (part, keys).
     """
 
@@ -36,18 +38,18 @@ class Positions:
 
     @property
     def parts(self) -> Iterable[tuple[int, slice]]:
-        """Length and place of each."""
+        """Length and slice of each part."""
         ends = [sum(self.lengths[: number + 1]) for number in range(len(self.lengths))]
         return [(length, slice(end - length, end)) for length, end in zip(self.lengths, ends, strict=True)]
 
     def seen(self, x: Tensor, part: slice, dim: int) -> Tensor:
-        """What the tokens of a part see of x, which has all tokens in `dim`."""
+        """Return what the tokens of a part can see of x, which has all tokens in `dim`."""
         own = x.narrow(dim, part.start, part.stop - part.start)
         return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
 
 
 def written_out(device: torch.device, longest: int) -> bool:
-    """Whether attention is, for examples of up to so many tokens."""
+    """Return whether attention is unfused for examples of up to `longest` tokens."""
     return device.type == "cpu" and longest <= SHORT_EXAMPLE_TOKENS
 
 
@@ -61,9 +63,9 @@ def positions_of(
     scale: float,
     shared: int = 0,
 ) -> Positions:
-    """cos and sin (tokens, head) of a packed row; `scale` is that of the attention's scores.
+    """Build positions from cos and sin (tokens, head) of a packed row; `scale` is that of the scores.
 
-    A row with a shared beginning must be one whose attention is written out.
+    The attention of a row with a shared prefix must be unfused.
     """
     counts = ((heads, scale), (kv_heads, 1.0))
     written = written_out(cos.device, shared + max(lengths))
@@ -82,20 +84,21 @@ def positions_of(
 
 
 def turned(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: bool = False) -> Tensor:
-    """Rotary positions (arXiv:2104.09864) on x (tokens, heads · head), computed in fp32; `back` is for a
-    gradient. The first half of each head is the real part of complex numbers.
+    """Apply rotary positions (arXiv:2104.09864) to x (tokens, heads · head), computed in fp32; `back` is for
+    a gradient. The first half of each head is the real part of complex numbers.
     """
     cos, sin = turn
     wide = x.float()
     halves = wide.view(len(x), -1, 2, head // 2)
+    # x cos + swapped(x) sin, where sin is negated for first halves; the inverse rotation subtracts.
     other = torch.cat([halves[:, :, 1:], halves[:, :, :1]], 2).view_as(wide).mul_(sin)
     return (wide * cos).add_(other, alpha=-1 if back else 1).to(x.dtype)
 
 
 @dataclass(frozen=True)
 class Attended:
-    """What attention keeps for its backward: queries, keys and values as its products read them, and either
-    the softmax of every example or, from the fused kernel, its output with a graph.
+    """What attention saves for its backward pass: queries, keys and values as its products read them, and
+    either the softmax of every example or, from the fused kernel, its output with a graph.
     """
 
     q: Tensor
@@ -106,8 +109,8 @@ class Attended:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
-    """q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example alone
-    behind what they share.
+    """Compute q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example
+    alone after the shared prefix.
     """
     for_queries, for_keys = positions.turns
     q, k = turned(q, for_queries, positions.head), turned(k, for_keys, positions.head)
@@ -116,7 +119,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Te
         return _fused(q, k, v, positions)
     output = torch.empty_like(q)
     q, k, v = (part.transpose(0, 1).contiguous() for part in (q, k, v))
-    # In fp32: a score of 10 is off by up to 0.03 in bf16, which the softmax passes on as 3 %.
+    # In fp32: a score of 10 is off by up to 0.03 in bf16, a 3 % error after the softmax.
     keys = k.float().transpose(1, 2)
     softmaxes = []
     for (seq, part), mask in zip(positions.parts, positions.masks, strict=True):
@@ -131,7 +134,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Te
 def attention_backward(
     grad: Tensor, output: Tensor, saved: Attended, positions: Positions
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """grad and output like q -> gradients of q, k and v."""
+    """Compute grad and output (like q) -> gradients of q, k and v."""
     if saved.fused is not None:
         grads = torch.autograd.grad(saved.fused, (saved.q, saved.k, saved.v), grad.view_as(saved.fused))
     else:
@@ -147,7 +150,7 @@ def _short_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     q, k, v = saved.q, saved.k, saved.v
     heads, tokens, head = q.shape
-    # The softmax passes on differences from a mean gradient, which is the output's gradient by the output.
+    # Gradient of the softmax: grad_s = p (grad_p - mean), mean = sum(grad_p p) = sum(grad output) per head.
     means = (grad.float() * output.float()).view(tokens, heads, head).sum(-1).t()  # (heads, tokens)
     incoming = grad.view(tokens, heads, head).transpose(0, 1).contiguous()
     values = v.float().transpose(1, 2)
@@ -156,7 +159,7 @@ def _short_backward(
         queries, given = (x[:, part].reshape(len(k), -1, head) for x in (q, incoming))
         grad_p = torch.bmm(given.float(), positions.seen(values, part, 2))
         grad_p.view(heads, seq, -1).sub_(means[:, part, None])
-        grad_s = grad_p.mul_(p.float()).to(q.dtype)  # a product of two number types takes ten times as long
+        grad_s = grad_p.mul_(p.float()).to(q.dtype)  # a product of mixed number types is ten times slower
         grad_q[part] = torch.bmm(grad_s, positions.seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
         for grads, found in (
             (grad_k, torch.bmm(grad_s.transpose(1, 2), queries).transpose(0, 1)),
@@ -169,7 +172,7 @@ def _short_backward(
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
-    """Long examples, and GPUs: the library's kernel, which keeps no (seq, seq) part."""
+    """Use the library's kernel, for long examples and on GPUs; it stores no (seq, seq) tensor."""
     with torch.enable_grad():
         q, k, v = (part.detach().requires_grad_() for part in (q, k, v))
         parts = (x.transpose(0, 1)[None].split(positions.lengths, 2) for x in (q, k, v))

@@ -3,13 +3,15 @@
     x ── norm ── q k v ── attention ── o ──(+)── norm ── gate up ── silu · ── down ──(+)──
     └──────────────────────────────────────┘ └──────────────────────────────────────────┘
 
-The same mathematics as the library's layer with the lab's products (lora_matmul.py), forward and backward
-written out, so that nothing is done twice and no graph is built. Each call works on one adapter's
-rows: 350 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters'
-rows at once. Forward, every operator rounds as in a run of its own; only then are bf16 losses and gradients
-those of that run (docs/performance.md).
+The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
+and backward, so nothing is computed twice and no graph is built. Each call works on one adapter's rows: 350
+rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters' rows at
+once. In the forward pass, every operator rounds as in a run that is alone; this makes bf16 losses and
+gradients equal to that run's (docs/performance.md).
 
 Number types are explicit, so nothing here runs under autocast.
+
+Symbols: tokens = tokens of the row, h = x Aᵀ (tokens, sum of ranks), s = alpha / rank.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +28,7 @@ READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), 
 """Matrices that read the same input, in the order of a layer."""
 
 CACHED_LOGITS = 2**18
-"""Of one block: 1 MB in fp32."""
+"""Logits per block: 1 MB in fp32."""
 
 Decode = Callable[[nn.Module], Tensor]
 
@@ -39,7 +41,7 @@ class Part:
     """One adapter's B of one matrix."""
 
     columns: slice
-    """Its share of h = x Aᵀ."""
+    """Its columns of h = x Aᵀ."""
 
     b: Tensor  # (rank, d_out): Bᵀ, scaled, in the compute type
     grad_b: Tensor  # (rank, d_out), fp32, of the scaled Bᵀ
@@ -55,19 +57,19 @@ class Factors:
 
     @property
     def adapts(self) -> bool:
-        """Whether any of the matrices."""
+        """Whether it adapts any of the matrices."""
         return len(self.a) > 0
 
 
 @dataclass(frozen=True)
 class Products:
-    """y = x Wᵀ + (x Aᵀ)(s B)ᵀ for each matrix that reads x; arXiv:2106.09685, equation 3."""
+    """The products y = x Wᵀ + (x Aᵀ)(s B)ᵀ of each matrix that reads x; arXiv:2106.09685, equation 3."""
 
     frozen: tuple[Any, ...]
     decode: Decode
 
     def forward(self, x: Tensor, factors: Factors) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-        """x (tokens, d_in) -> one (tokens, d_out) for each matrix, and what the backward needs."""
+        """Compute x (tokens, d_in) -> one (tokens, d_out) per matrix, and what the backward pass needs."""
         h = x @ factors.a.t()  # (tokens, d_in) -> (tokens, sum of ranks)
         outputs = []
         for matrix, part in zip(self.frozen, factors.parts, strict=True):
@@ -78,7 +80,7 @@ class Products:
         return outputs, (x if factors.adapts else h, h)
 
     def backward(self, grads: Sequence[Tensor], saved: tuple[Tensor, Tensor], factors: Factors) -> Tensor:
-        """One gradient (tokens, d_out) for each matrix -> that of x. Those of A and B go to their places."""
+        """Compute one gradient (tokens, d_out) per matrix -> that of x. Gradients of A and B go in place."""
         x, h = saved
         grad_h = torch.empty_like(h)
         for grad, part in zip(grads, factors.parts, strict=True):
@@ -93,7 +95,7 @@ class Products:
         return grad_x
 
     def unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
-        """For the base model itself."""
+        """Build empty factors for the base model itself."""
         none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
         return Factors(a=none, grad_a=none, parts=(None,) * len(self.frozen))
 
@@ -103,26 +105,27 @@ class Products:
 
 @dataclass(frozen=True)
 class Norm:
-    """weight · x / rms(x), from the fp32 residual to the compute type."""
+    """RMS norm: weight · x / rms(x), from the fp32 residual to the compute type."""
 
     weight: Tensor  # (hidden,), fp32
     eps: float
     dtype: torch.dtype
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (tokens, hidden) fp32 -> alike in the compute type, and each token's scale."""
+        """Compute x (tokens, hidden) fp32 -> the same shape in the compute type, and each token's scale."""
         scale = x.pow(2).mean(-1, keepdim=True).add_(self.eps).rsqrt_()
         return (x * scale).mul_(self.weight).to(self.dtype), scale
 
     def backward(self, grad: Tensor, x: Tensor, scale: Tensor) -> Tensor:
-        """grad like the output -> fp32 gradient of x."""
+        """Compute grad (like the output) -> fp32 gradient of x."""
         weighted = grad * self.weight if grad.dtype == torch.float32 else grad.float().mul_(self.weight)
+        # With g = grad · weight, r = scale, h = hidden width: grad_x = r g - x r³ sum(g x) / h.
         along = (weighted * x).sum(-1, keepdim=True).mul_(scale.pow(3)).div_(-x.shape[-1])
         return weighted.mul_(scale).addcmul_(x, along)
 
 
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """Of silu(gate) · up, in the memory of `grad` and `gate`; silu is computed again rather than kept."""
+    """Compute gradients of silu(gate) · up, in the memory of `grad` and `gate`; silu is recomputed."""
     grad_up = F.silu(gate).mul_(grad)
     torch.ops.aten.silu_backward(grad.mul_(up), gate, grad_input=gate)
     return gate, grad_up
@@ -132,7 +135,7 @@ def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tens
 
 
 def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy (answers,) in fp32; `logits` (answers, vocab) become the gradient of its mean.
+    """Compute cross-entropy (answers,) in fp32; `logits` (answers, vocab) become the gradient of its mean.
 
     A few rows at a time stay in a core's cache: a quarter of the time, and no fp32 copy of all logits.
     """
@@ -145,7 +148,7 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
         highest = wide.amax(-1, keepdim=True)
         total = wide.sub_(highest).exp_().sum(-1, keepdim=True)
         losses[part] = (total.log() + highest - chosen)[:, 0]
-        # The softmax, less one at the target, over the number of answers.
+        # Gradient of the mean loss: (softmax - onehot(target)) / number of answers.
         wide.div_(total.mul_(len(logits)))
         logits[part] = wide.scatter_add_(1, at_target, torch.full_like(chosen, -1 / len(logits)))
     return losses
@@ -156,7 +159,7 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What one layer keeps for one adapter's backward."""
+    """What one layer saves for one adapter's backward pass."""
 
     x: Tensor
     middle: Tensor  # the residual between attention and MLP
@@ -169,7 +172,7 @@ class Saved:
 
 
 class GroupedLayer:
-    """A decoder layer's frozen parts, used by one adapter after the other."""
+    """The frozen parts of a decoder layer, used by one adapter after the other."""
 
     def __init__(self, layer: Any, decode: Decode, dtype: torch.dtype) -> None:
         self._norms = tuple(
@@ -184,7 +187,7 @@ class GroupedLayer:
         self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
 
     def forward(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> tuple[Tensor, Saved]:
-        """The fp32 residual stream (tokens, hidden) of one adapter -> the same after this layer."""
+        """Compute the fp32 residual stream (tokens, hidden) of one adapter -> the same after this layer."""
         first, second = self._norms
         qkv, o, gate_up, down = self._products
         normed, scale = first.forward(x)
@@ -210,12 +213,12 @@ class GroupedLayer:
     def backward(
         self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
     ) -> Tensor:
-        """fp32 gradient of the layer's output -> that of its input, in the same memory."""
+        """Compute the fp32 gradient of the layer's output -> that of its input, in the same memory."""
         first, second = self._norms
         qkv, o, gate_up, down = self._products
         grad_unit = down.backward([grad.to(self._dtype)], saved.reads[3], factors[3])
         grads: Sequence[Tensor] = gated_backward(grad_unit, saved.gate, saved.up)
-        del grad_unit  # what is done with gives its memory to what comes next
+        del grad_unit  # frees its memory for the next tensors
         grad_normed = gate_up.backward(grads, saved.reads[2], factors[2])
         del grads
         grad += second.backward(grad_normed, saved.middle, saved.scales[1])
@@ -228,16 +231,16 @@ class GroupedLayer:
 
 
 def _sum(x: Tensor, added: Tensor) -> Tensor:
-    """fp32 and narrow -> fp32, in the widened copy's memory where there is one."""
+    """Add fp32 and narrow -> fp32, in the widened copy's memory if one is made."""
     return x + added if added.dtype == x.dtype else added.float().add_(x)
 
 
 def matrix_of(layer: Any, name: str) -> Any:
-    """A linear layer of a decoder layer by its last name."""
+    """Return a linear layer of a decoder layer by its last name."""
     return getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
 
 
 def base_of(matrix: Any) -> nn.Module:
-    """Without PEFT's wrapper."""
+    """Return the layer without PEFT's wrapper."""
     base: nn.Module = matrix.get_base_layer() if hasattr(matrix, "get_base_layer") else matrix
     return base

@@ -1,4 +1,4 @@
-"""The training loop of a group: every cell takes its step, then the next step begins."""
+"""The training loop of a group: every cell does a step before the next step begins."""
 
 import math
 import time
@@ -18,9 +18,9 @@ from lora_lab.worker.training.packing import Encoded, Row, pack
 
 @dataclass(frozen=True, kw_only=True)
 class SharedStep:
-    """What one optimizer step measured for one of the cells that took it together.
+    """The measurements of one optimizer step for one of the cells that took it together.
 
-    There is no peak of the cell alone: `group_peak_bytes` is that of all of them.
+    A cell alone has no measured peak: `group_peak_bytes` is that of all cells.
     """
 
     step: int
@@ -29,7 +29,7 @@ class SharedStep:
     grad_norm: float
     tokens: int
     seconds: float
-    """The cell's share: the shared step's wall time over the cells in it."""
+    """The cell's share: the shared step's wall time divided by the number of cells in it."""
 
     shared_seconds: float
     shared_by: int
@@ -46,9 +46,9 @@ def train_group(
     should_stop: Callable[[Cell], bool],
     on_end: Callable[[Cell, NonFiniteLoss | None], None],
 ) -> list[Cell]:
-    """All steps for every cell; those that reach the end.
+    """Train every cell; return those that reach the last step.
 
-    A cell that is asked to stop, or whose loss is no longer a number, goes to `on_end` and the others go on.
+    A cell that is asked to stop, or whose loss is not finite, is passed to `on_end`, and the others continue.
     """
     going = list(group.cells)
     spec = going[0].spec
@@ -109,8 +109,9 @@ def train_group(
 
 
 def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:
-    """Counting every operator doubles the time of a shared step, so only two are measured: the first, for a
-    learner who is watching, and of the others the one with the most tokens, which has the peak.
+    """Select the steps to measure. Counting every operator doubles the time of a shared step, so only two are
+    measured: the first, for a learner who is watching, and of the others the one with the most tokens, which
+    has the peak.
     """
     tokens = [
         sum(len(examples[i].ids) for picked in together for i in picked)
@@ -122,7 +123,7 @@ def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequen
 def _gradients(
     group: Group, cells: Sequence[Cell], rows: Sequence[Row], width: int
 ) -> tuple[list[float], int]:
-    """Losses, `width` cells at a time; half as many where memory runs out, and the width that fitted."""
+    """Compute losses, `width` cells at a time, halved when memory runs out; return the width that fitted."""
     losses: list[float] = []
     while len(losses) < len(cells):
         part = slice(len(losses), len(losses) + width)
@@ -136,14 +137,14 @@ def _gradients(
 
 
 def _leave(cell: Cell, going: list[Cell], optimizer: torch.optim.Optimizer) -> None:
-    """Its parameters keep their last values; its gradient and moments go."""
+    """Remove a cell: its parameters keep their last values; its gradient and moments are freed."""
     going.remove(cell)
     cell.flat.grad = None
     optimizer.state.pop(cell.flat, None)
 
 
 def _with_copies(meter: Meter, group: Group) -> Meter:
-    """Adapters in the compute type outlive a step, too."""
+    """Return a meter that also counts adapters in the compute type, which outlive a step."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
         return meter((*training_state, *(tensor for cell in group.cells for tensor in cell.kept)))

@@ -1,4 +1,4 @@
-"""Several runs in one job: those that may share the frozen base side by side, the others one by one.
+"""Several runs in one job: those that can share the frozen base side by side, the others one by one.
 
 Every run keeps its own folder and its own events, in the form of a run that is alone.
 """
@@ -51,7 +51,7 @@ def execute_group(
     bench: Workbench | None = None,
     app_is_gone: Callable[[], bool],
 ) -> bool:
-    """Do the runs; every way each can end is an event. True unless one of them failed."""
+    """Do the runs; every way each can end is an event. Return True unless one of them failed."""
     bench = bench or Workbench(models_dir)
     well = True
     for places in grouping.sets([run.spec for run in runs]):
@@ -73,7 +73,7 @@ class Together:
         self._well = True
 
     def execute(self, bench: Workbench) -> bool:
-        """Do the runs. What goes wrong in one ends that one; what goes wrong in all ends all that go on."""
+        """Do the runs. An error in one run ends that run; an error in the group ends all that still train."""
         try:
             self._do(bench)
         except FAILURES as error:
@@ -99,7 +99,7 @@ class Together:
     def _side_by_side(
         self, session: Session, bench: Workbench, chunk: Sequence[Work], material: "Material"
     ) -> bool:
-        """Whether it could be done."""
+        """Train a chunk side by side; return whether that was possible."""
         group = Group(session, [work.spec for work in chunk], material.shape)
         agrees = group.agrees_with_library(material.examples[:TRIAL_EXAMPLES])
         if agrees:
@@ -108,7 +108,7 @@ class Together:
         return agrees
 
     def _alone(self, work: Work, bench: Workbench) -> None:
-        work.ended = True  # by whoever does it now
+        work.ended = True  # `execute` writes the terminal event
         self._well &= execute(
             work.run, self._home, bench.models_dir, bench=bench, app_is_gone=self._app_is_gone
         )
@@ -142,7 +142,7 @@ class Together:
     def _leave(
         self, group: Group, cell: Cell, work: Work, material: "Material", error: NonFiniteLoss | None
     ) -> None:
-        """One cell ends before the others."""
+        """End one cell before the others."""
         if error is not None:
             self._fail(work, error)
             return
@@ -153,7 +153,7 @@ class Together:
             self._finish(group, {cell: work}, material)
 
     def _finish(self, group: Group, works: dict[Cell, Work], material: "Material") -> None:
-        """Compare with the base and ask both, for several cells at once."""
+        """Compare with the base and ask both models, for several cells at once."""
         cells = list(works)
         if not cells:
             return
@@ -182,7 +182,7 @@ class Together:
 
 
 class Material:
-    """What all cells share: the data, and what the base model makes of it."""
+    """What all cells share: the data, and the base model's loss and answers."""
 
     def __init__(self, session: Session, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
         self.machine = session.machine
@@ -199,23 +199,23 @@ class Material:
         self._base_answers: list[str] | None = None
 
     def base_loss(self, group: Group) -> float:
-        """Held-out loss of the base model, found once."""
+        """Compute the held-out loss of the base model, once."""
         if self._base_loss is None:
             (self._base_loss,) = group.held_out_losses([None], self.held_out)
         return self._base_loss
 
     def base_answers(self, group: Group) -> list[str]:
-        """The base model's answers, asked once."""
+        """Generate the base model's answers, once."""
         if self._base_answers is None:
             (self._base_answers,) = group.answers([], self.prompts)
         return self._base_answers
 
     def announcement(self, work: Work) -> dict[str, Any]:
-        """What a run's `started` event says of it as if it were alone."""
+        """Build a run's `started` event as if it were alone."""
         return announcement(work.spec, self.shape, self._everything, self.examples, self.machine)
 
     def predicted_bytes(self, works: Sequence[Work]) -> int:
-        """Peak of these side by side."""
+        """Estimate the peak of these runs side by side."""
         cells = [
             (work.spec, [self._in_group(row) for row in rows_of(work.spec, self._everything, self.machine)])
             for work in works
@@ -223,7 +223,7 @@ class Material:
         return peak_bytes(self.shape, cells, self.machine.compute_name)
 
     def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
-        """As many side by side as the free memory allows."""
+        """Split the runs into chunks that fit into the free memory side by side."""
         found = grouping.chunks(
             [self._bytes(work) for work in works], free_bytes=_free_bytes(self.machine.device)
         )
@@ -235,7 +235,7 @@ class Material:
         return cell_bytes(self.shape, work.spec, self._in_group(row), compute)
 
     def _in_group(self, row: RowSize) -> RowSize:
-        """As a group packs it."""
+        """Return the row's size as a group packs it."""
         return replace(row, shared=self._shared)
 
 

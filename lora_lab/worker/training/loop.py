@@ -1,4 +1,4 @@
-"""The training loop: one story from first batch to saved adapter."""
+"""The training loop of one run, from the first batch to the last step."""
 
 import math
 import time
@@ -24,7 +24,7 @@ EVALUATION_BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What one optimizer step measured."""
+    """The measurements of one optimizer step."""
 
     step: int
     loss: float
@@ -37,7 +37,7 @@ class StepResult:
 
 
 class NonFiniteLoss(Exception):
-    """The loss or its gradient is not a number; the adapter keeps its last good values."""
+    """The error when the loss or its gradient is not a number; the adapter keeps its last good values."""
 
     def __init__(self, step: int, loss: float, grad_norm: float) -> None:
         super().__init__(f"loss {loss}, gradient norm {grad_norm} at step {step}")
@@ -45,7 +45,7 @@ class NonFiniteLoss(Exception):
 
 
 def learning_rate_at(step: int, *, steps: int, peak: float) -> float:
-    """Linear warm-up over the first tenth, then linear decay; the last step still learns."""
+    """Compute linear warm-up over the first tenth, then linear decay; the last step still learns."""
     warmup = max(1, round(WARMUP_SHARE * steps))
     if step <= warmup:
         return peak * step / warmup
@@ -53,10 +53,10 @@ def learning_rate_at(step: int, *, steps: int, peak: float) -> float:
 
 
 def answer_loss(model: nn.Module, row: Row, autocast: AbstractContextManager[Any]) -> Tensor:
-    """Mean next-token loss over the answers in a packed row; the head runs on those positions only.
+    """Compute mean next-token loss over the answers in a packed row; the head runs on those positions only.
 
-    `use_cache=False` is what makes transformers see the packed examples; with a cache they would attend to
-    each other without a warning (docs/traps.md 10).
+    `use_cache=False` makes transformers detect the packed examples; with a cache they would attend to each
+    other without a warning (docs/traps.md 10).
     """
     with autocast:
         logits = model(
@@ -106,7 +106,7 @@ def train(
             if not (math.isfinite(loss.item()) and math.isfinite(grad_norm.item())):
                 raise NonFiniteLoss(step, loss.item(), grad_norm.item())
             optimizer.step()
-            # Zeroed in place: gradients stay allocated, so a step's peak is the plain sum of its parts.
+            # Zeroed in place: gradients stay allocated, so a step's peak is the sum of its parts.
             optimizer.zero_grad(set_to_none=False)
 
         on_step(
@@ -124,10 +124,11 @@ def train(
 
 
 def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
-    """AdamW without weight decay, its moments in 32 bits or, in tensors of 4,096 numbers and more, in 8.
+    """Build AdamW without weight decay, with moments in 32 bits, or in 8 for tensors of at least 4,096
+    numbers.
 
-    Paged moments may move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). On a CPU
-    there is no other memory to move to: bitsandbytes would keep them like any tensor and warn.
+    Paged moments can move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). A CPU has no
+    other memory to move to: bitsandbytes would keep them like any tensor and warn.
     """
     if spec.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0, fused=True)
@@ -139,11 +140,11 @@ def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.opt
 
 
 class PeakWatch:
-    """Measures the steps that can set a new peak: the first two, and every row longer than any since.
+    """A meter of the steps that can set a new peak: the first two, and every row longer than earlier ones.
 
     Counting every operator costs a sixth of a step on a CPU; a step that is no longer than a measured one
-    cannot need more memory, because the same operators run on fewer tokens. The first step is not such a
-    one: it comes before there are gradients and moments.
+    cannot need more memory, because the same operators run on fewer tokens. The first step doesn't count for
+    this, because it runs before gradients and moments exist.
     """
 
     def __init__(self, meter: Meter, optimizer: torch.optim.Optimizer) -> None:
@@ -155,7 +156,7 @@ class PeakWatch:
         self.peak_bytes = 0
 
     def of_step(self, step: int, row: Row) -> "PeakWatch":
-        """Enter the result around the step's work."""
+        """Prepare the context manager for one step's work."""
         size = (row.input_ids.numel(), row.targets.numel())
         longer = size[0] > self._longest[0] or size[1] > self._longest[1]
         if step > 1:
@@ -176,7 +177,7 @@ class PeakWatch:
 
 
 def _training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    """Gradients and optimizer moments, which outlive a step."""
+    """Yield gradients and optimizer moments, which outlive a step."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
@@ -188,7 +189,7 @@ def _training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
 def held_out_loss(
     model: nn.Module, examples: Sequence[Encoded], autocast: Callable[[], AbstractContextManager[Any]]
 ) -> float:
-    """Mean loss over all answer tokens of `examples`, adapter as it is set."""
+    """Compute the mean loss over all answer tokens of `examples`, with the adapter on or off as it is set."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()

@@ -8,12 +8,12 @@
                  \\              /  B (d_out, rank)
                  y (tokens, d_out)
 
-In bf16 the order of the sum matters. Added to an already rounded x Wᵀ, 90 % of a young adapter's output is
+In bf16 the order of the sum matters. Added to an already rounded x Wᵀ, 90 % of a fresh adapter's output is
 lost below the last bit (docs/traps.md 12). `addmm` starts from the small term and accumulates the large
 product onto it in fp32, so the sum is rounded once.
 W is decoded for the forward and again for the backward, so no dense copy of it stays.
 
-DoRA (arXiv:2402.09353) gives each output a trained magnitude m and lets A and B turn the direction alone:
+DoRA (arXiv:2402.09353) trains a magnitude m per output, and A and B change only the direction:
 
     y = m / ‖W + s B A‖ · (x Wᵀ + s (x Aᵀ) Bᵀ)     norms over each row, constant in the backward (section 4.3)
 """
@@ -37,13 +37,13 @@ Forward = Callable[..., Tensor]
 
 
 class LoRAMatmul(torch.autograd.Function):
-    """Gradients for x, A and B; none for W, which is frozen."""
+    """The adapted product with gradients for x, A and B, but not for W, which is frozen."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, lora_a: Tensor, lora_b: Tensor, decode: Decode, scaling: float
     ) -> Tensor:
-        """x (tokens, d_in) in the compute type; lora_a (rank, d_in), lora_b (d_out, rank) fp32 masters."""
+        """Compute y; x (tokens, d_in), compute type; lora_a (rank, d_in), lora_b (d_out, rank), fp32."""
         a = lora_a.to(x.dtype)
         b = (lora_b * scaling).to(x.dtype)
         h = x @ a.t()  # (tokens, d_in) -> (tokens, rank)
@@ -53,13 +53,13 @@ class LoRAMatmul(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
-        """grad (tokens, d_out) -> gradients of x (tokens, d_in), A (rank, d_in) and B (d_out, rank)."""
+        """From grad (tokens, d_out), compute gradients of x (tokens, d_in), A (rank, d_in) and B."""
         x, h, a, b = ctx.saved_tensors
         return (*_product_gradients(ctx, grads[0], x, h, a, b), None, None)
 
 
 class DoRAMatmul(torch.autograd.Function):
-    """LoRAMatmul with a trained magnitude a row; the direction's norm needs no second matrix of W's size.
+    """LoRAMatmul with a trained magnitude per row; the direction's norm needs no second matrix of W's size.
 
     ‖W + s B A‖² = ‖W‖² + 2 s Σ B ⊙ (W Aᵀ) + s² Σ B ⊙ (B A Aᵀ), summed over the rank.
     """
@@ -75,7 +75,7 @@ class DoRAMatmul(torch.autograd.Function):
         decode: Decode,
         scaling: float,
     ) -> Tensor:
-        """As LoRAMatmul; magnitude and frozen_norm (d_out,) in fp32, the second being ‖W‖ by row."""
+        """Compute y like LoRAMatmul; magnitude and frozen_norm (d_out,) in fp32, the latter ‖W‖ by row."""
         a = lora_a.to(x.dtype)
         b = (lora_b * scaling).to(x.dtype)
         h = x @ a.t()
@@ -89,14 +89,14 @@ class DoRAMatmul(torch.autograd.Function):
         ctx.decode, ctx.scaling = decode, scaling
         if x.dtype != torch.bfloat16:
             return product * (magnitude / norm)
-        # A young magnitude's factor differs from 1 by less than bf16 can tell: `product * 1.001` rounds back
-        # to `product`. What it adds is small, and summed before the rounding, as an adapter's output is
+        # A fresh magnitude's factor differs from 1 by less than bf16 resolves: `product * 1.001` rounds back
+        # to `product`. Its contribution is small, and summed before the rounding, like an adapter's output
         # (docs/traps.md 12): one more product.
         return torch.addmm(update.add_(product * (magnitude / norm - 1)), x, weight.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None, None, None]:
-        """grad (tokens, d_out) -> gradients of x, A, B and the magnitude (d_out,)."""
+        """Compute grad (tokens, d_out) -> gradients of x, A, B and the magnitude (d_out,)."""
         (grad,) = grads
         x, h, a, b, product, magnitude, norm = ctx.saved_tensors
         grad_magnitude = (grad.float() * product).sum(0).div_(norm)
@@ -107,7 +107,7 @@ class DoRAMatmul(torch.autograd.Function):
 def _product_gradients(
     ctx: Any, grad: Tensor, x: Tensor, h: Tensor, a: Tensor, b: Tensor
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Of x, A and B, from that of x Wᵀ + h bᵀ."""
+    """Compute gradients of x, A and B from that of x Wᵀ + h bᵀ, where b = s B and h = x Aᵀ."""
     grad_h = grad @ b  # (tokens, rank), already scaled
     grad_x = None
     if ctx.needs_input_grad[0]:
@@ -118,29 +118,29 @@ def _product_gradients(
 
 
 class FrozenMatmul(torch.autograd.Function):
-    """y = x Wᵀ with a gradient for x only; nothing but the packed weight is kept for it."""
+    """y = x Wᵀ with a gradient for x only; it saves nothing but a reference to the packed weight."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, decode: Decode) -> Tensor:
-        """x (tokens, d_in) -> (tokens, d_out), both in the compute type."""
+        """Compute x (tokens, d_in) -> (tokens, d_out), both in the compute type."""
         ctx.decode = decode
         return x @ decode().t()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """grad (tokens, d_out) -> (tokens, d_in)."""
+        """Compute grad (tokens, d_out) -> (tokens, d_in)."""
         return grads[0] @ ctx.decode(), None
 
 
 class Decoder:
-    """Decodes frozen weights to the compute type: anew for every product, or once while `kept()`."""
+    """A decoder of frozen weights to the compute type: per product, or once while they are cached."""
 
     def __init__(self, compute_dtype: torch.dtype) -> None:
         self.compute_dtype = compute_dtype
         self._kept: dict[nn.Module, Tensor] | None = None
 
     def weight(self, layer: nn.Module) -> Tensor:
-        """Weight (d_out, d_in) of a frozen layer."""
+        """Decode the weight (d_out, d_in) of a frozen layer."""
         if self._kept is None:
             return dense_weight(layer, self.compute_dtype)
         if layer not in self._kept:
@@ -149,7 +149,7 @@ class Decoder:
 
     @contextmanager
     def kept_if_it_fits(self, model: nn.Module) -> Iterator[None]:
-        """Like `kept`, unless the dense copy would take more than a quarter of the free memory."""
+        """Cache decoded weights, unless the dense copy would take more than a quarter of the free memory."""
         device = next(model.parameters()).device
         free_bytes = (
             torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available
@@ -164,7 +164,7 @@ class Decoder:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Hold every decoded weight until the end: faster answers for a dense copy of the model."""
+        """Cache every decoded weight until the end: faster answers for a dense copy of the model."""
         self._kept = {}
         try:
             yield
@@ -177,8 +177,9 @@ def install(
 ) -> None:
     """Give every adapted and every other frozen linear layer of a PEFT model the forward above.
 
-    PEFT keeps attaching, saving and loading; only the arithmetic of `forward` is ours. No dropout and no bias
-    training: the lab does not offer them. `adapted` makes another forward for adapted layers.
+    PEFT still attaches, saves and loads; only the arithmetic of `forward` is replaced. Dropout and bias
+    training are not supported, because the lab does not offer them. `adapted` makes another forward for
+    adapted layers.
     """
     head = model.get_output_embeddings()  # type: ignore[operator]
     for module in list(model.modules()):
@@ -189,7 +190,7 @@ def install(
 
 
 def start_unchanged(model: nn.Module) -> None:
-    """Set fresh DoRA magnitudes to the norms that `install` found, so that they cancel to the last bit.
+    """Set fresh DoRA magnitudes to the norms of `install_forwards`, so they cancel to the last bit.
 
     PEFT takes them from its own decoding, which may round differently.
     """
@@ -249,7 +250,7 @@ def _adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
 
 
 def unflatten(rows: Any, x: Tensor, layer: nn.Module) -> Tensor:
-    """(tokens, d_out) -> x's leading axes and d_out, plus the frozen layer's bias where it has one."""
+    """Reshape (tokens, d_out) to x's leading axes and d_out, plus the frozen layer's bias if it has one."""
     output: Tensor = rows.view(*x.shape[:-1], rows.shape[-1])
     bias = getattr(layer, "bias", None)
     return output if bias is None else output + bias.to(output.dtype)

@@ -1,8 +1,8 @@
 """Memory as bytes of live tensors on a CPU, and as the allocator's own counters on a GPU.
 
-Process RSS is no measure: it is noisy and does not fall when tensors die (docs/traps.md 5). On a CPU every
-operator's result passes a dispatch mode that counts each storage once and forgets it when it is freed, so two
-equal runs report equal peaks to the byte.
+Process RSS is not a usable measure: it is noisy and does not fall when tensors are freed (docs/traps.md 5).
+On a CPU every operator's result passes a dispatch mode that counts each storage once and forgets it when it
+is freed, so two equal runs report equal peaks to the byte.
 """
 
 import weakref
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class MemoryMeter(Protocol):
-    """Counts while it is entered; `live_bytes` and `peak_bytes` may be read at any time."""
+    """A meter that counts while it is entered; `live_bytes` and `peak_bytes` can be read at any time."""
 
     live_bytes: int
     peak_bytes: int
@@ -25,11 +25,11 @@ class MemoryMeter(Protocol):
 
 
 Meter = Callable[[Iterable[torch.Tensor]], MemoryMeter]
-"""Makes a meter that knows the tensors it is given as already alive."""
+"""Builds a meter that counts the given tensors as already alive."""
 
 
 class LiveStorages(TorchDispatchMode):
-    """Bytes of CPU storages that are alive: those given at the start, and all made while it is entered."""
+    """A meter of live CPU storages: those given at the start, and all created while it is entered."""
 
     def __init__(self, resident: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -68,7 +68,7 @@ class LiveStorages(TorchDispatchMode):
 
 
 class CudaAllocator:
-    """The CUDA allocator's own counters: tensors, not the driver's view, which adds cache and context."""
+    """A meter with the CUDA allocator's counters: tensors, not the driver's view with cache and context."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -87,5 +87,5 @@ class CudaAllocator:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator refused, on CPU or GPU."""
+    """Return whether an allocation failed, on CPU or GPU."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

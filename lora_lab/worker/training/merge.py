@@ -1,4 +1,4 @@
-"""Base and adapter as one plain model: dequantize, then merge, in fp32.
+"""Merging of base and adapter into one plain model: dequantize, then merge, in fp32.
 
 Merged into the 4-bit weights themselves, the update would be rounded to 16 levels (docs/traps.md 6); saved in
 bf16, most of a small update would fall below the last bit.
@@ -25,7 +25,7 @@ from study.base.errors import LearnerError
 
 
 def merge(run: RunFolder, models_dir: Path) -> bool:
-    """Write a run's merged model; `merged.json` says how it goes. True when it is there."""
+    """Write a run's merged model, with progress in `merged.json`. Return True when it is written."""
     merged = Merged(run)
 
     def report(progress: Progress) -> None:
@@ -34,7 +34,7 @@ def merge(run: RunFolder, models_dir: Path) -> bool:
     try:
         _write(run, models_dir, merged, report)
     except (LearnerError, OSError, MemoryError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(merged.partial, ignore_errors=True)  # first: a full disk then has room for the reason
+        shutil.rmtree(merged.partial, ignore_errors=True)  # first, to free disk space for the error message
         write_json(merged.state_path, {"state": "failed", "text": _said(error)})
         return False
     write_json(merged.state_path, {"state": "done", "text": ""})
@@ -65,7 +65,7 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
 
 
 def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> PreTrainedModel:
-    """The model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
+    """Load the model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
     cpu = torch.device("cpu")
     plain, stored = (
         load_model(model, kind, compute_dtype=torch.float32, device=cpu, models_dir=models_dir, report=report)

@@ -1,4 +1,4 @@
-"""Workbench: the one base model a worker process keeps loaded, changed when a job wants another."""
+"""A cache of the one base model that a worker process keeps loaded, replaced when a job needs another."""
 
 import gc
 from pathlib import Path
@@ -12,7 +12,7 @@ from lora_lab.worker.training.session import Machine, Session, find_machine, ope
 
 
 class Workbench:
-    """Hands out a loaded base and takes it back without its adapter, so that the next job finds it as new."""
+    """A cache that lends a loaded base and takes it back without its adapter, unchanged for the next job."""
 
     def __init__(self, models_dir: Path, ready: Session | None = None) -> None:
         self.models_dir = models_dir
@@ -20,9 +20,9 @@ class Workbench:
         self._fastest: Machine | None = ready.machine if ready else None
 
     def session_for(self, spec: RunSpec, report: Report) -> Session:
-        """The loaded base where `spec` wants that one, else the one it wants in its place.
+        """Return the loaded base if it fits `spec`; otherwise load the one that `spec` needs.
 
-        Raises LearnerError when it cannot be had.
+        Raises LearnerError when it cannot be loaded.
         """
         if self._session is None or not self._session.fits(spec):
             self.clear()
@@ -32,20 +32,20 @@ class Workbench:
         return self._session
 
     def take_back(self, model: PeftModel) -> None:
-        """Strip the adapter off again. Only of a job that ended in order; after anything else, `clear`."""
+        """Remove the adapter again, only after a job that ended normally; after anything else, `clear`."""
         if self._session is not None:
             self._session.base = model.unload()
         gc.collect()  # modules and their forwards refer to each other
 
     def clear(self) -> None:
-        """Let the base go, whatever state it is in."""
+        """Free the base, whatever its state."""
         self._session = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def _machine(self, spec: RunSpec) -> Machine:
-        """`auto` is decided once a process, so that all cells of a grid compute in one number type."""
+        """Find the machine; `auto` is decided once per process, so a grid's cells use one number type."""
         if spec.compute_dtype != "auto":
             return find_machine(spec.compute_dtype)
         self._fastest = self._fastest or find_machine()

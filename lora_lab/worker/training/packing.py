@@ -1,4 +1,4 @@
-"""Text to token rows: chat template, answer mask, truncation, packing."""
+"""Tokenization and packing of examples: chat template, answer mask, truncation, packed rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,43 +13,43 @@ from lora_lab.data.datasets import Example
 from study.base.errors import LearnerError
 
 IGNORED = -100
-"""Label of a token the loss leaves out, as PyTorch's cross-entropy has it."""
+"""The label of a token that the loss ignores, as in PyTorch's cross-entropy."""
 
 PLAIN_PROMPT = "Question: {prompt}\nAnswer: "
-"""For models without a chat template."""
+"""The prompt template for models without a chat template."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One example as tokens; the last `answer_tokens` of them are trained on."""
+    """An example as tokens; the last `answer_tokens` of them are trained on."""
 
     ids: tuple[int, ...]
     answer_tokens: int
 
     @property
     def length(self) -> Length:
-        """What batching and memory need to know."""
+        """The length that batching and memory estimates use."""
         return Length(tokens=len(self.ids), answer_tokens=self.answer_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Several examples in one row without padding; positions restart at each, which keeps them apart.
+    """Several examples in one row without padding; positions restart at each, which separates the examples.
 
-    With `shared`, the row begins with that many tokens which all examples begin with, and goes on with the
-    rest of each.
+    With `shared`, the row begins with a prefix of that many tokens, which all examples share, followed by the
+    rest of each example.
     """
 
     input_ids: Tensor  # (1, seq)
     position_ids: Tensor  # (1, seq)
     keep: Tensor  # (answers,) positions whose next token is trained on
     targets: Tensor  # (answers,)
-    example_lengths: tuple[int, ...]  # of the shared beginning, if any, and of the rests; sums to seq
+    example_lengths: tuple[int, ...]  # of the shared prefix, if any, and of the rests; sums to seq
     shared: int = 0
 
 
 def prompt_text(tokenizer: Any, prompt: str) -> str:
-    """The prompt as the model is asked it, up to where its answer begins."""
+    """Format the prompt as the model's input, up to the start of its answer."""
     if not tokenizer.chat_template:
         return PLAIN_PROMPT.format(prompt=prompt)
     text: str = tokenizer.apply_chat_template(
@@ -59,7 +59,7 @@ def prompt_text(tokenizer: Any, prompt: str) -> str:
 
 
 def encode(tokenizer: Any, example: Example) -> Encoded:
-    """Tokens of the prompt, then of the answer and the end-of-turn token."""
+    """Encode the prompt, then the answer and the end-of-turn token."""
     special = not tokenizer.chat_template
     prompt = tokenizer(prompt_text(tokenizer, example.prompt), add_special_tokens=special)["input_ids"]
     answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
@@ -67,7 +67,7 @@ def encode(tokenizer: Any, example: Example) -> Encoded:
 
 
 def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int) -> list[Encoded]:
-    """Examples cut at their end; those that keep no answer token are left out.
+    """Truncate examples at their end; those that keep no answer token are left out.
 
     Raises LearnerError when nothing is left to train on.
     """
@@ -86,16 +86,16 @@ def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int) -> list[Encoded]:
 
 
 def shared_beginning(examples: Sequence[Encoded]) -> int:
-    """How many tokens all examples begin with, whose next tokens are in no example trained on."""
+    """Count the tokens of a prefix shared by all examples whose next tokens are not trained on in any."""
     first, last = min(item.ids for item in examples), max(item.ids for item in examples)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     return min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples))
 
 
 def pack(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) -> Row:
-    """One row of all examples. Labels are shifted within each example, so no target crosses a border.
+    """Pack all examples into one row. Labels are shifted within each example, so no target crosses a border.
 
-    The first `shared` tokens, which must be the same in all (`shared_beginning`), are in the row once.
+    The first `shared` tokens, which must be the same in all examples, are in the row once.
     """
     shared = shared if len(examples) > 1 else 0
     ids, positions = list(examples[0].ids[:shared]), list(range(shared))

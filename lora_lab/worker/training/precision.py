@@ -1,8 +1,8 @@
-"""Mixed precision that keeps gradients right: fp32 residual stream and norms, compute-type matrix products.
+"""Mixed precision with correct gradients: fp32 residual stream and norms, compute-type matrix products.
 
-A bf16 residual stream fails the gradient gate (cosine 0.9988 against fp32, docs/traps.md 11). Here the
-embedding's output is widened to fp32, so the running sum through the layers stays fp32, and norms emit the
-compute type, so the products that read the same input share one narrow copy of it.
+A bf16 residual stream fails the gradient test (cosine 0.9988 against fp32, docs/traps.md 11). Here the
+embedding's output is cast to fp32, so the residual stream stays fp32, and norms emit the compute type, so the
+products that read the same input share one narrow copy of it.
 """
 
 import time
@@ -17,14 +17,14 @@ PROBE_RUNS = 3
 
 
 def faster_compute_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the machine has instructions for it, else fp32, then 16 x faster (docs/traps.md 9)."""
+    """Find the faster type: bf16 where supported, otherwise fp32, then 16 x faster (docs/traps.md 9)."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return min((torch.float32, torch.bfloat16), key=_probe_seconds)
 
 
 def _probe_seconds(dtype: torch.dtype) -> float:
-    """Seconds of one forward-layout and one gradient-layout product; emulated bf16 is worst on the second."""
+    """Measure a forward-layout and a gradient-layout product; emulated bf16 is worst on the second."""
     x, w = torch.randn(256, 576, dtype=dtype), torch.randn(1536, 576, dtype=dtype)
     grad = torch.randn(256, 1536, dtype=dtype)
     best = float("inf")
@@ -38,7 +38,7 @@ def _probe_seconds(dtype: torch.dtype) -> float:
 
 
 def keep_residual_in_fp32(model: nn.Module, compute_dtype: torch.dtype) -> None:
-    """Widen norms and the residual stream of a frozen model in place; see the module's first lines."""
+    """Widen norms and the residual stream of a frozen model in place; see the module docstring."""
     for parameter in model.parameters():
         if parameter.ndim == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.float()
@@ -54,9 +54,9 @@ def _widen_output(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
 
 
 def fuse_rms_norm(norm: nn.Module, compute_dtype: torch.dtype) -> None:
-    """Replace a norm's own arithmetic by PyTorch's fused one, if on trial both give the same numbers.
+    """Replace a norm's own arithmetic by PyTorch's fused one, if a trial gives the same numbers for both.
 
-    Families differ in detail (some scale by 1 + weight); a norm that does not agree is left as it is.
+    Families differ in detail (some scale by 1 + weight); a norm with other numbers is left as it is.
     """
     weight, eps = getattr(norm, "weight", None), getattr(norm, "variance_epsilon", None)
     if not isinstance(weight, Tensor) or eps is None:

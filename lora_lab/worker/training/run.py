@@ -1,4 +1,4 @@
-"""One run from its folder to its last event."""
+"""Execution of one run, from its folder to its last event."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ from study.base.errors import LearnerError
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
 FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, SafetensorError)
-"""What can go wrong in a run without a mistake of ours; `failure_of` sorts them."""
+"""Errors that a run can raise without a bug in the lab; `describe_failure` classifies them."""
 
 
 def execute(
@@ -54,9 +54,9 @@ def execute(
     bench: Workbench | None = None,
     app_is_gone: Callable[[], bool],
 ) -> bool:
-    """Do the run; every way it can end is an event. True unless it failed.
+    """Do the run; every way it can end is an event. Return True unless it failed.
 
-    With a workbench, its loaded base is used where it is the one, and is ready for the next run afterwards.
+    With a model cache, its loaded base is used if it fits, and stays loaded for the next run.
     """
     bench = bench or Workbench(models_dir)
     work = Work(run, run.spec, home, app_is_gone)
@@ -65,7 +65,7 @@ def execute(
         work.end("failed", **asdict(failure))
     model = work.put_down()
     if failure is not None and failure.cause == "out-of-memory":
-        del model  # refused in the middle of anything: what is left of the base is not to be trusted
+        del model  # an allocation failed at an unknown point: the base may be damaged
         bench.clear()
     elif model is not None:
         bench.take_back(model)
@@ -73,7 +73,7 @@ def execute(
 
 
 def _failure_of(work: "Work", bench: Workbench) -> Failure | None:
-    """Do the work; what went wrong in it, if anything did."""
+    """Do the work; return its failure, or None."""
     try:
         work.do(bench)
     except FAILURES as error:
@@ -82,7 +82,7 @@ def _failure_of(work: "Work", bench: Workbench) -> Failure | None:
 
 
 def failure_of(error: Exception, work: "Work") -> Failure:
-    """What to tell a learner; an error that is nobody's but ours is raised again."""
+    """Describe an error for a learner; raise it again when it is a bug in the lab."""
     if isinstance(error, LearnerError):
         return Failure(cause="settings", what=error.what, do_next=error.do_next)
     if isinstance(error, NonFiniteLoss):
@@ -90,7 +90,7 @@ def failure_of(error: Exception, work: "Work") -> Failure:
         return failures.non_finite(work.spec, step=error.step)
     if is_out_of_memory(error):
         return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
-    if isinstance(error, OSError | SafetensorError):  # the second is what writing to a full disk raises
+    if isinstance(error, OSError | SafetensorError):  # safetensors raises the second on a full disk
         return Failure(
             cause="disk",
             what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
@@ -100,14 +100,14 @@ def failure_of(error: Exception, work: "Work") -> Failure:
 
 
 class Work:
-    """What one run is in the middle of."""
+    """The execution of one run: its settings, state and callbacks."""
 
     def __init__(self, run: RunFolder, spec: RunSpec, home: LabHome, app_is_gone: Callable[[], bool]) -> None:
         self.run, self.spec, self.home = run, spec, home
         self._app_is_gone = app_is_gone
         self._adapted: Adapted | None = None
         self.writer: Callable[[Path], None] | None = None
-        """Saves the adapter in a folder that is not there yet, once there is one."""
+        """Saves the adapter to a folder that doesn't exist yet; None before the adapter exists."""
 
         self.step = 0
         self.ended = False
@@ -122,7 +122,7 @@ class Work:
         shape = shape_for(self.spec.model, self.home)
         keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
         examples = cut_to(everything, self.spec.seq_len_tokens)
-        # Both before training: data that this length leaves nothing of is refused at once.
+        # Both before training: raises at once if nothing of the data is left at this length.
         encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
         kept = cut_to(encoded, self.spec.seq_len_tokens)
         self._adapted = adapted = attach(session, self.spec, shape)
@@ -157,32 +157,32 @@ class Work:
         self.end("stopped" if stopped else "finished")
 
     def end(self, kind: str, **values: Any) -> None:
-        """The last event."""
+        """Write the terminal event."""
         self.ended = True
         self.run.emit(kind, step=self.step, **values)
 
     def end_cut_off(self) -> None:
-        """The app is gone; unless the learner had stopped the run just before, another may take its place."""
+        """End a run whose app is gone; another may replace it, unless the learner had just stopped it."""
         self.end("stopped", cut_off=not self.run.stop_path.exists())
 
     def should_stop(self) -> bool:
-        """The learner asked, or the app that started this process is gone."""
+        """Return whether the learner asked to stop, or the app that started this process is gone."""
         return self.run.stop_path.exists() or self._app_is_gone()
 
     def report(self, progress: Progress) -> None:
-        """Progress before and after training."""
+        """Report progress before and after training."""
         values = asdict(progress)
         self.run.emit("status", text=values.pop("step"), **values)
 
     def save(self, step: int) -> None:
-        """Write the adapter beside the old one, then swap them, so there is always a whole one."""
+        """Write the adapter next to the old one, then swap them, so a whole adapter always exists."""
         if self.writer is None or step < 1:
             return
         fresh = self.run.path / "adapter.partial"
         try:
             self.writer(fresh)
         except (OSError, SafetensorError):
-            shutil.rmtree(fresh, ignore_errors=True)  # leaves room to write down what happened
+            shutil.rmtree(fresh, ignore_errors=True)  # frees disk space for the failure event
             raise
         if self.run.adapter_path.exists():
             shutil.rmtree(self.run.adapter_path)
@@ -191,12 +191,12 @@ class Work:
         self.run.emit("saved", step=step)
 
     def put_down(self) -> PeftModel | None:
-        """The model with its adapter, which this work then no longer holds; None before there was one."""
+        """Release the model with its adapter and return it; None before the adapter was attached."""
         adapted, self._adapted, self.writer = self._adapted, None, None
         return adapted.model if adapted else None
 
     def on_step(self, result: StepResult | SharedStep) -> None:
-        """Write a step down, and the adapter now and then."""
+        """Record a step, and save the adapter now and then."""
         self.step = result.step
         self.run.emit("step", **asdict(result))
         interval = SAVE_EVERY_SECONDS * (result.shared_by if isinstance(result, SharedStep) else 1)
@@ -221,7 +221,7 @@ def announcement(
     examples: Sequence[Encoded],
     machine: Machine,
 ) -> dict[str, Any]:
-    """What is known before the first step."""
+    """Build the fields of the `started` event, which are known before the first step."""
     rows = rows_of(spec, everything, machine)
     row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
     ledger = memory.predict(shape, spec, row, machine.compute_name)
@@ -238,7 +238,7 @@ def announcement(
 
 
 def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
-    """The packed row of every step."""
+    """Compute the packed row of every step."""
     return row_sizes(
         [item.length for item in everything],
         batch=spec.batch,
@@ -250,14 +250,14 @@ def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> l
 
 
 def shortest(held_out: Sequence[Example]) -> list[Example]:
-    """Those that both models are asked: short prompts are the readable ones."""
+    """Select the examples that both models are asked: short prompts are easy to read."""
     return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
 
 
 def write_samples(
     run: RunFolder, examples: Sequence[Example], base: Sequence[str], tuned: Sequence[str]
 ) -> None:
-    """What both models answered, beside what the data says."""
+    """Write both models' answers and the data's reference answer."""
     samples = [
         {"prompt": example.prompt, "reference": example.answer, "base": before, "tuned": after}
         for example, before, after in zip(examples, base, tuned, strict=True)
@@ -270,7 +270,7 @@ def _prompt_length(example: Example) -> int:
 
 
 def shape_for(model: str, home: LabHome) -> ModelShape:
-    """The model's shape from the catalogue or the data folder; read from its configuration the first time."""
+    """Find the model's shape in catalogue or data folder; read it from its configuration the first time."""
     try:
         return home.shape(model)
     except LearnerError:
@@ -280,7 +280,7 @@ def shape_for(model: str, home: LabHome) -> ModelShape:
 
 
 def versions() -> dict[str, str]:
-    """Library versions that every result names."""
+    """List the library versions that every result names."""
     return {
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -1,4 +1,4 @@
-"""A loaded base model, ready for an adapter: the state a warm worker keeps."""
+"""A loaded base model, ready for an adapter: the state that a warm worker keeps."""
 
 import os
 import platform
@@ -28,12 +28,13 @@ from lora_lab.worker.training.precision import faster_compute_dtype, keep_residu
 from study.base.errors import LearnerError
 
 KEEPS_ROWS_APART = frozenset({"llama"})
-"""Model types that need no trial: the tests hold packed and single rows equal for them."""
+"""Model types without a trial: the tests compare packed and single rows for them."""
 
 MIXED_ROWS_SHARE = 1e-4
 ROUNDED_ROWS_SHARE = 0.05
-"""Of the logits' spread. In fp32 rounding comes to 4e-7; in bf16, and where bitsandbytes' int8 product rounds
-activations as well, to 0.3 % and 1.3 %. Rows that see each other differ by half of it (OPT, MPT).
+"""Tolerance as a share of the logits' standard deviation. In fp32 rounding is 4e-7; in bf16, and where
+bitsandbytes' int8 product also rounds activations, 0.3 % and 1.3 %. Rows that see each other differ by half
+of it (OPT, MPT).
 """
 
 CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
@@ -44,14 +45,14 @@ DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where this process computes, and how."""
+    """The device and the number type with which this process computes."""
 
     device: torch.device
     compute_dtype: torch.dtype
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """For the page and for every result: device, its memory, number type."""
+        """Device, its memory and number type, for the page and for every result."""
         if self.device.type == "cuda":
             properties = torch.cuda.get_device_properties(self.device)
             name, memory_bytes = properties.name, properties.total_memory
@@ -69,29 +70,29 @@ class Machine:
 
     @property
     def compute_name(self) -> Literal["fp32", "bf16"]:
-        """As RunSpec spells it."""
+        """The number type in RunSpec's spelling."""
         return "bf16" if self.compute_dtype == torch.bfloat16 else "fp32"
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 products under bf16; nothing under fp32."""
+        """Return a context with bf16 products under bf16; a null context under fp32."""
         if self.compute_dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.compute_dtype)
 
 
 def find_machine(wanted: ComputeType = "auto") -> Machine:
-    """The GPU where there is one, else the CPU; the faster number type unless one is asked for."""
+    """Find the GPU if any, otherwise the CPU; the faster number type unless `wanted` names one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = faster_compute_dtype(device) if wanted == "auto" else DTYPES[wanted]
     return Machine(device=device, compute_dtype=dtype)
 
 
 def set_threads(hidden_size: int, compute_dtype: torch.dtype) -> None:
-    """All cores, or one fewer where a step is thousands of operators too short to share.
+    """Use all cores, or one fewer where a step is thousands of operators too short to parallelize.
 
     Measured on two cores with the embedded model (docs/performance.md): in bf16 a step takes 1.03 s of wall
     time with one thread and 1.25 s with two; in fp32, where products dominate, 1.76 s and 1.46 s.
-    OMP_NUM_THREADS has the last word.
+    OMP_NUM_THREADS takes precedence.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         short = compute_dtype == torch.bfloat16 and hidden_size <= SHORT_OPERATORS_HIDDEN
@@ -109,7 +110,7 @@ class Session:
     tokenizer: Any
 
     def fits(self, spec: RunSpec) -> bool:
-        """Whether this loaded base is the one `spec` wants."""
+        """Return whether this loaded base is the one that `spec` needs."""
         compute = spec.compute_dtype
         same_compute = compute in ("auto", self.machine.compute_name)
         return (self.model_name, self.bits) == (spec.model, spec.bits) and same_compute
@@ -118,7 +119,7 @@ class Session:
 def open_session(
     model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report
 ) -> Session:
-    """Load tokenizer and model. Raises LearnerError when they cannot be had."""
+    """Load tokenizer and model. Raises LearnerError when they cannot be loaded."""
     base = load_model(
         model_name,
         bits,
@@ -138,10 +139,10 @@ def open_session(
 
 @torch.no_grad()
 def refuse_if_rows_mix(model: PreTrainedModel, machine: Machine) -> None:
-    """Training packs several examples into one row; a model that lets them see each other is refused.
+    """Check that a model keeps packed examples apart, because training packs several examples into one row.
 
     That depends on how its code builds the attention mask, so it is tried: the second of two packed examples
-    must get the answer it gets alone. Raises LearnerError.
+    must get the same logits as alone. Raises LearnerError otherwise.
     """
     model.eval()
     ids = torch.arange(16, 32, device=machine.device)[None] % model.config.get_text_config().vocab_size
@@ -162,18 +163,18 @@ def refuse_if_rows_mix(model: PreTrainedModel, machine: Machine) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """A session's model with a fresh adapter on it."""
+    """A loaded model with a fresh adapter on it."""
 
     model: PeftModel
     decoder: Decoder
 
     def trainable_parameters(self) -> int:
-        """As PEFT counts them."""
+        """Count trainable parameters as PEFT does."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
 def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
-    """A seeded fresh adapter: A random, B zero, so that the model starts out unchanged."""
+    """Attach a seeded fresh adapter: A random, B zero, so the model starts out unchanged."""
     torch.manual_seed(spec.seed)
     session.base.config._name_or_path = shape.hub_id or session.model_name
     model = get_peft_model(session.base, adapter_config(spec, shape))
@@ -181,7 +182,7 @@ def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
     install(model, decoder)
     start_unchanged(model)
     if spec.checkpointing:
-        # Nothing is drawn at random in a layer, so there is no generator's state to keep for it.
+        # A layer samples nothing at random, so checkpointing doesn't have to restore a random state.
         options = {"use_reentrant": False, "preserve_rng_state": False}
         session.base.activation_checkpointing_enable(options)
         # transformers also asks for a gradient of the embeddings, which only the older, reentrant form needs.
@@ -192,7 +193,7 @@ def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
 
 
 def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:
-    """What PEFT is told."""
+    """Build PEFT's configuration."""
     return LoraConfig(
         r=spec.rank,
         lora_alpha=cast(int, spec.alpha),
@@ -206,7 +207,7 @@ def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:
 
 
 def meter_for(model: PeftModel, machine: Machine) -> Meter:
-    """Makes a fresh memory meter, which on a CPU starts from what model, gradients and optimizer hold."""
+    """Build a factory of memory meters; on a CPU they start from model, gradients and optimizer."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
         if machine.device.type == "cuda":

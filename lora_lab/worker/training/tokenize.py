@@ -1,4 +1,4 @@
-"""What a data set is to a model: token lengths of all its examples, and the pieces of the first ones."""
+"""Tokenization of a data set for a model: token lengths of all examples, and the first ones' pieces."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ SHOWN_EXAMPLES = 5
 
 
 def read(model: str, data: str, home: LabHome, models_dir: Path) -> None:
-    """Tokenize a data set of the app and keep what the page shows of it, or the reason why it can't be."""
+    """Tokenize a data set of the app and write what the page shows of it, or the reason why that failed."""
     dataset = Uploads(home.folder / "lab" / "data").find(data)
     try:
         tokenizer = load_tokenizer(model, models_dir, lambda progress: None)
@@ -29,7 +29,7 @@ def read(model: str, data: str, home: LabHome, models_dir: Path) -> None:
 def keep_read(
     home: LabHome, model: str, dataset: Dataset, tokenizer: Any, encoded: Sequence[Encoded]
 ) -> None:
-    """Once for each model and data set: the page that shows it has no tokenizer."""
+    """Write lengths and first examples, once per model and data set, because the page has no tokenizer."""
     if home.lengths(model, dataset.digest) and home.read_examples(model, dataset.digest):
         return
     shown = [

@@ -2,11 +2,11 @@
 
     python -m quizzes.grader.worker --models-dir M [--threads 2]
 
-First it answers `{"ready": true}`, or `{"what": ..., "do_next": ...}` when the model can't be had, and ends;
-before that, `{"doing": ...}` lines while the model is fetched. Then one line in, one line out:
+It first answers `{"ready": true}`, or `{"what": ..., "do_next": ...}` when no model is available, and exits;
+before that, `{"doing": ...}` lines report the download. After that, one line in, one line out:
 
     {"concepts": [four texts], "texts": [...]}
-    {"scores": for each text, for each concept [missing, partial, covered, contradicted]}
+    {"scores": per text and concept [missing, partial, covered, contradicted]}
 """
 
 import argparse
@@ -26,7 +26,7 @@ from study.base.model_files import Progress
 
 
 def main() -> int:
-    """Exit status: 0 when the app closed standard input, 1 when there is no model."""
+    """Run the worker; return 0 when the app closes standard input, 1 when the model is unavailable."""
     parser = argparse.ArgumentParser(prog="python -m quizzes.grader.worker")
     parser.add_argument("--models-dir", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
@@ -55,7 +55,7 @@ def _serve(reader: Reader, out: TextIO) -> None:
 
 
 def _own_output() -> TextIO:
-    """Standard output for answers alone: what a library prints goes where standard error goes."""
+    """Reserve standard output for answers; whatever a library prints goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out

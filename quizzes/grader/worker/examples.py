@@ -1,6 +1,6 @@
-"""Training examples from labelled answers: answers as written, several in one, slips of the keyboard.
+"""Training examples from labelled answers: as written, several joined, or with typos (augmentation).
 
-Everything is drawn from `dice`, so that one seed gives one order of examples.
+All randomness comes from `dice`, so one seed gives one order of examples.
 """
 
 import re
@@ -13,28 +13,28 @@ from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
 from quizzes.grader.verdicts import Verdict
 
 STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted")
-"""What wins where one text says two things about a concept; also the order of the network's outputs."""
+"""Precedence when a text says two things about a concept, weakest first; also the network's output order."""
 
 PARTS = 10
 SHORT_WORDS = 45
 JOINED_SHARE = 0.2
 MISTYPED_SHARE = 0.15
 LEAST_LETTERS = 6
-"""Short words carry a sentence's meaning (not, no, all, only, 4): a slip in one may change the label."""
+"""Short words carry a sentence's meaning (not, no, all, only, 4): a typo in one may change the label."""
 
 
 def held_out(answer: LabelledAnswer, *, part: int) -> bool:
-    """Whether an answer is in this tenth of the groups; minimal contrasts are all in or all out."""
+    """Return whether an answer's group is in the held-out tenth `part`; minimal pairs stay together."""
     return int(sha256(answer.group.encode()).hexdigest(), 16) % PARTS == part
 
 
 def joined(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
-    """What several answers say together: contradicted wins over covered, covered over partial."""
+    """Merge the verdicts of several answers: contradicted wins over covered, covered over partial."""
     return tuple(max(said, key=STRENGTH.index) for said in zip(*verdicts, strict=True))
 
 
 def epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:
-    """One epoch in batches of about `rows`: of like length, with minimal contrasts side by side."""
+    """Split one epoch into batches of about `rows` answers of similar length; minimal pairs share a batch."""
     groups: dict[str, list[LabelledAnswer]] = {}
     for answer in answers:
         groups.setdefault(answer.group, []).append(answer)
@@ -50,7 +50,7 @@ def epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list
 
 
 def _joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[LabelledAnswer]:
-    """Two or three short answers to one prompt in one, in any order; noise may be among them."""
+    """Yield joined examples: two or three short answers to one prompt in random order, noise included."""
     short: dict[str, list[LabelledAnswer]] = {}
     for answer in answers:
         if len(answer.text.split()) <= SHORT_WORDS and answer.kind != "other-language":
@@ -69,12 +69,12 @@ def _joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[Labelle
 
 
 def closed(text: str) -> str:
-    """A sentence with its full stop."""
+    """Return the sentence with its full stop."""
     return text if text[-1] in ".!?" else f"{text}."
 
 
 def mistyped(text: str, dice: Random) -> str:
-    """Now and then two letters are swapped or one is lost, or the punctuation is."""
+    """Sometimes swap two letters of a word, drop one, or drop the punctuation."""
     if dice.random() >= MISTYPED_SHARE:
         return text
     words = (re.sub(r"[,.;:]", "", text) if dice.random() < 0.4 else text).split() or [text]

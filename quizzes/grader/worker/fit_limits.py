@@ -1,4 +1,4 @@
-"""Sets temperature and limits of freshly trained weights on answers they have not learnt from."""
+"""Calibration of newly trained weights: temperature and thresholds, on answers outside the training set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from quizzes.grader.worker.reader import Reader
 
 
 def scorer(reader: Reader) -> Scorer:
-    """A reader in this process, as the grading asks for it."""
+    """Wrap an in-process reader as the scorer that grading needs."""
 
     def score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
         return [[Scores(*row) for row in rows] for rows in reader.score(concepts, texts)] if texts else []
@@ -24,9 +24,10 @@ def scorer(reader: Reader) -> Scorer:
 def calibrated(
     reader: Reader, weights: Weights, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
 ) -> tuple[Weights, list[Judged]]:
-    """The weights with the temperature and limits that suit these answers.
+    """Fit temperature and thresholds to these answers.
 
-    And the verdicts on each half of the prompts under limits that suit the other half, to measure by.
+    Return the calibrated weights, and verdicts for evaluation: those on each half of the prompts under
+    thresholds fitted to the other half.
     """
     score = scorer(reader)
     labelled = []
@@ -49,7 +50,7 @@ def calibrated(
 def crossed(
     answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], start: Limits
 ) -> list[Judged]:
-    """Verdicts under limits that were set on the other half of the prompts."""
+    """Return the verdicts under thresholds fitted to the other half of the prompts (cross-validation)."""
     ids = sorted({answer.prompt_id for answer in answers})
     judged = []
     for half in (ids[::2], ids[1::2]):

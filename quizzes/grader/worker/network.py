@@ -1,12 +1,12 @@
-"""The network that reads a text beside a prompt's concepts and says what it states of each.
+"""The entailment network: classifies what a text states about each of a prompt's four concepts.
 
-One row holds all four concepts and the text, so that MiniLM compares every word with every concept at once:
+One row holds all four concepts and the text, so MiniLM compares every word with every concept at once:
 
     [CLS] concept 1 [SEP] concept 2 [SEP] concept 3 [SEP] concept 4 [SEP] text [SEP]
 
-What the words of a concept came to, beside the mean of the text's words, goes through one head that all
-concepts share and a small one of the concept's own. A concept that training has met also has an embedding of
-its own, added to its words; any other concept is read by its words alone.
+The mean vector of a concept's tokens, concatenated with that of the text's, goes through one head shared by
+all concepts and a small head per concept. A concept from training also has its own embedding, added to its
+token embeddings; any other concept is represented by its words alone.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from quizzes.grader.prompts import CONCEPTS
 
 VERDICTS = 4
 LONGEST_TEXT_TOKENS = 220
-"""About 150 words; what is longer comes in passages (passages.py)."""
+"""About 150 words; longer texts are split into passages (passages.py)."""
 
 LONGEST_CONCEPT_TOKENS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A text and the four concepts to look for: their words, and their numbers (0: never met)."""
+    """A text and its four concepts: their words and their numbers (0: not in training)."""
 
     concepts: tuple[str, ...]
     numbers: tuple[int, ...]
@@ -40,9 +40,9 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Padded rows, all (rows, seq) but `numbers` (rows, concepts).
+    """Padded rows, all of shape (rows, seq) except `numbers` (rows, concepts).
 
-    `slots` says to which concept a token belongs (1 to 4, 0 none), `own` which embedding is added to it.
+    `slots` is the concept that a token belongs to (1 to 4, 0 for none), `own` the embedding added to it.
     """
 
     ids: Tensor
@@ -54,7 +54,7 @@ class Batch:
 
 
 class AnswerReader(nn.Module):
-    """Logits (rows, concepts, verdicts)."""
+    """MiniLM with one shared head and one head per concept; logits of shape (rows, concepts, verdicts)."""
 
     def __init__(self, encoder: nn.Module, hidden: int, *, known_concepts: int) -> None:
         super().__init__()
@@ -68,16 +68,17 @@ class AnswerReader(nn.Module):
 
     @property
     def embeddings(self) -> nn.Module:
-        """Of MiniLM's words."""
+        """MiniLM's word embeddings."""
         return cast(nn.Module, cast(Any, self.encoder).get_input_embeddings())
 
     def forward(self, batch: Batch) -> Tensor:
-        """Read a batch of rows."""
+        """Compute the logits (rows, concepts, verdicts) of a batch."""
         words = self.embeddings(batch.ids) + self.own(batch.own)
         read = self.encoder(
             inputs_embeds=words, attention_mask=batch.mask, token_type_ids=batch.types
         ).last_hidden_state.float()  # (rows, seq, hidden)
         slots = functional.one_hot(batch.slots, CONCEPTS + 1)[..., 1:].float()  # (rows, seq, concepts)
+        # axes: r rows, s seq, c concepts, h hidden, v verdicts
         concepts = torch.einsum("rsc,rsh->rch", slots, read) / slots.sum(1).clamp(min=1).unsqueeze(-1)
         said = (batch.types * batch.mask).unsqueeze(-1)
         text = (read * said).sum(1) / said.sum(1).clamp(min=1)  # (rows, hidden)
@@ -92,10 +93,10 @@ class AnswerReader(nn.Module):
 
 
 def build(base: Path, *, known_concepts: int, training: bool = False) -> tuple[AnswerReader, Any]:
-    """An untrained reader on MiniLM, and its tokenizer.
+    """Build an untrained network on MiniLM, and its tokenizer.
 
-    Training takes plain attention: the backward pass of PyTorch's fused CPU attention costs half of a step
-    (torch 2.13, heads 32 wide: 1.2 s against 0.7 s for 64 rows of 64 tokens).
+    Training uses eager attention because the backward pass of PyTorch's fused CPU attention costs half of a
+    step (torch 2.13, heads 32 wide: 1.2 s against 0.7 s for 64 rows of 64 tokens).
     """
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
     encoder = AutoModel.from_pretrained(
@@ -111,7 +112,7 @@ def build(base: Path, *, known_concepts: int, training: bool = False) -> tuple[A
 
 
 def collate(tokenizer: Any, rows: Sequence[Row]) -> Batch:
-    """Rows as padded tensors."""
+    """Tokenize rows into padded tensors."""
     built = [_tokens(tokenizer, row) for row in rows]
     longest = max(len(ids) for ids, _, _, _ in built)
     shape = (len(rows), longest)
@@ -129,7 +130,7 @@ def collate(tokenizer: Any, rows: Sequence[Row]) -> Batch:
 
 
 def _tokens(tokenizer: Any, row: Row) -> tuple[list[int], list[int], list[int], int]:
-    """Token ids, slots, concept numbers, and where the text begins."""
+    """Return token ids, slots, concept numbers, and the index of the text's first token."""
     ids, slots, own = [tokenizer.cls_token_id], [0], [0]
     for slot, (concept, number) in enumerate(zip(row.concepts, row.numbers, strict=True), start=1):
         words = tokenizer.encode(concept, add_special_tokens=False)[:LONGEST_CONCEPT_TOKENS]
@@ -144,7 +145,7 @@ def _tokens(tokenizer: Any, row: Row) -> tuple[list[int], list[int], list[int], 
 
 
 def save_tensors(network: AnswerReader, path: Path) -> None:
-    """What training changed, in 16 bits: the encoder's adapter and norms, and the concepts' own parts."""
+    """Write the trained tensors in fp16: the encoder's adapter and norms, heads, concept embeddings."""
     changed = {
         name.replace("base_model.model.", "").replace(".default", ""): parameter.detach().half().contiguous()
         for name, parameter in network.named_parameters()
@@ -154,7 +155,7 @@ def save_tensors(network: AnswerReader, path: Path) -> None:
 
 
 def load_tensors(network: AnswerReader, path: Path, *, alpha_over_rank: float) -> None:
-    """Put what training changed into a fresh reader; the adapter is merged: W' = W + (alpha/r) B A."""
+    """Load the trained tensors into a fresh network and merge the adapter: W' = W + (alpha/r) B A."""
     stored = {name: tensor.float() for name, tensor in load_file(path).items()}
     own = dict(network.named_parameters())
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The trained network as it is used: concepts and texts in, likelihoods out."""
+"""Inference with the trained networks: concepts and texts in, likelihoods out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ BATCH_ROWS = 16
 
 
 class Reader:
-    """Weighs texts against the four concepts of a prompt: the mean of what its networks say."""
+    """An ensemble of networks that scores texts against a prompt's four concepts by their mean likelihood."""
 
     def __init__(self, networks: Sequence[AnswerReader], tokenizer: Any, weights: Weights) -> None:
         self._networks = [network.eval() for network in networks]
@@ -24,7 +24,7 @@ class Reader:
 
     @torch.inference_mode()
     def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[list[float]]]:
-        """For each text, for each concept: likelihoods of missing, partial, covered, contradicted."""
+        """Return the likelihoods of missing, partial, covered and contradicted, per text and concept."""
         words, numbers = zip(*(self.known.get(concept, (concept, 0)) for concept in concepts), strict=True)
         rows = [Row(concepts=words, numbers=numbers, text=text) for text in texts]
         order = sorted(range(len(rows)), key=[len(text) for text in texts].__getitem__)
@@ -38,7 +38,7 @@ class Reader:
 
 
 def load_reader(base: Path, folder: Path) -> Reader:
-    """MiniLM from `base` with each trained adapter from `folder` added into its weights."""
+    """Load MiniLM from `base` once per adapter in `folder`, with the adapter merged into its weights."""
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     weights = read_weights(folder)

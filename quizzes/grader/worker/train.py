@@ -2,11 +2,11 @@
 
     python -m quizzes.grader.worker.train [--seed 0] [--out FOLDER] [--threads 2]
 
-Each seed makes one network; the grader goes by the mean of those that lie in the folder.
+Each seed trains one network; the grader averages all networks in the folder.
 
-Writes the adapter, its limits and what it was made of. A tenth of the groups of answers is held out, to
-measure on. Temperature and limits are set on answers of another writer (fit_limits.py), and what comes of
-limits that were set on half of the prompts is measured on the other half.
+Writes the adapter, its thresholds and its training record. A tenth of the answer groups is held out for
+evaluation. Temperature and thresholds are fitted on answers of another writer (fit_limits.py); thresholds
+fitted on half of the prompts are measured on the other half.
 """
 
 import argparse
@@ -50,7 +50,7 @@ COVERED, CONTRADICTED = STRENGTH.index("covered"), STRENGTH.index("contradicted"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What decides a training; equal recipes on one machine give equal weights."""
+    """The hyperparameters of a training; equal recipes on one machine give equal weights."""
 
     seed: int = 0
     epochs: int = 4
@@ -58,17 +58,17 @@ class Recipe:
     rank: int = 24
     learning_rate: float = 1e-3
     contrast: float = 0.3
-    """Weight of the contrast loss: a right statement must score higher than its false twin."""
+    """Weight of the contrast loss, which ranks a right statement above its false minimal pair."""
 
     known: float = 0.85
-    """Share of rows that may use the concepts' own embeddings and heads; the rest must read the words."""
+    """Share of rows that use the concepts' own embeddings and heads; the rest have the words alone."""
 
     part: int = 0
     """The tenth of the groups that is held out; -1 for none."""
 
 
 def main() -> int:
-    """Train, calibrate, write."""
+    """Train, calibrate and write the weights; return exit status 0."""
     options = _options()
     torch.set_num_threads(options.threads)
     logging.set_verbosity_error()
@@ -105,14 +105,14 @@ def main() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of what computed the weights."""
+    """Return the versions of the libraries that compute the weights."""
     return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
 def train(
     recipe: Recipe, base: Path, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
 ) -> AnswerReader:
-    """The whole training, one loop."""
+    """Train a network: all epochs in one loop."""
     torch.manual_seed(recipe.seed)
     dice = Random(recipe.seed)
     network, tokenizer = build(base, known_concepts=len(prompts) * CONCEPTS, training=True)
@@ -144,7 +144,7 @@ def train(
 
 
 def adapt(network: AnswerReader, recipe: Recipe) -> None:
-    """Freeze MiniLM but for its norms, and put an adapter on every linear layer."""
+    """Freeze MiniLM except its norms, and add a LoRA adapter to every linear layer."""
     config = LoraConfig(r=recipe.rank, lora_alpha=ALPHA_OVER_RANK * recipe.rank, target_modules=LAYERS)
     network.encoder = get_peft_model(network.encoder, config)
     for name, parameter in network.encoder.named_parameters():
@@ -153,7 +153,7 @@ def adapt(network: AnswerReader, recipe: Recipe) -> None:
 
 
 def _trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What is trained inside the encoder, and on top of it."""
+    """Return the trainable parameters of the encoder, and those of the heads."""
     found: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -162,7 +162,7 @@ def _trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.Param
 
 
 def contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer]) -> Tensor:
-    """How little the right statements of minimal pairs stand above their false twins."""
+    """Return the mean of softplus(MARGIN - gap) over minimal pairs; gap = right minus false rightness."""
     rightness = logits[..., COVERED] - logits[..., CONTRADICTED]  # (rows, concepts)
     groups = torch.tensor([_place(answer, batch) for answer in batch])
     same = groups.unsqueeze(0) == groups.unsqueeze(1)  # (rows, rows)
@@ -179,7 +179,7 @@ def _place(answer: LabelledAnswer, batch: Sequence[LabelledAnswer]) -> int:
 
 
 def _row(answer: LabelledAnswer, prompts: Mapping[str, Prompt], recipe: Recipe, dice: Random) -> Row:
-    """The answer, mistyped now and then, beside its concepts, now and then without their own parts."""
+    """Build a row: the answer, sometimes with typos, and its concepts, sometimes without their numbers."""
     concepts = prompts[answer.prompt_id].concepts
     first = list(prompts).index(answer.prompt_id) * CONCEPTS + 1
     known = dice.random() < recipe.known
