@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.card_operations import Verb, record
+from study.store.card_operations import Verb, VerbLog, record
 from study.store.database import Database, remembered
 from study.store.read_cache import Amend
 
@@ -224,14 +224,14 @@ class _Rating:
     def amend(self) -> dict[str, Amend]:
         """By reading method; they are called when the rating is committed and has its ids."""
         return {
-            "CardLog.latest": lambda _, found: found | {self.card_id: self._latest(found)},
-            "CardLog.history": self._history,
-            "CardLog.count": lambda _, found: found + 1,
-            "CardLog.last_durations_ms": self._durations,
-            "CardLog.lapses": self._lapses,
-            "VerbLog.last": lambda *_: self._verb(),
-            "VerbLog.just_undone": lambda *_: None,
-            "VerbLog._live": self._live_verbs,
+            CardLog.latest.__qualname__: lambda _, found: found | {self.card_id: self._latest(found)},
+            CardLog.history.__qualname__: self._history,
+            CardLog.count.__qualname__: lambda _, found: found + 1,
+            CardLog.last_durations_ms.__qualname__: self._durations,
+            CardLog.lapses.__qualname__: self._lapses,
+            VerbLog.last.__qualname__: lambda *_: self._verb(),
+            VerbLog.just_undone.__qualname__: lambda *_: None,
+            VerbLog._live.__qualname__: self._live_verbs,
         }
 
     def _latest(self, found: dict[str, LatestReview]) -> LatestReview:
