@@ -29,9 +29,9 @@ def build_app(
     worker: bool = True,
     say: Callable[[str], object] = str,
 ) -> Any:
-    """All pages behind one door, as an ASGI app. `say` hears what is being got ready."""
+    """Build all pages into one ASGI app. `say` receives each start-up step as text."""
     engine = LocalEngine(settings, warm=worker)
-    engine.start()  # first: it gets ready on one core while this process imports on the other
+    engine.start()  # first: the worker warms up on one core while this process imports on the other
     if worker:
         announce(engine.home, _say)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
@@ -45,7 +45,7 @@ def build_app(
 
     say("Opening your progress and building the pages")
     core = build_core(settings, menu=MENU)
-    # In this order: each uses what those before it provide.
+    # The order matters: each part uses what the parts before it provide.
     parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
     return build_site(core, parts, hosts=hosts, projector=projector)
 

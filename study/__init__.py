@@ -1,1 +1,1 @@
-"""What every part shares: concept map, content, store, progress, page frame."""
+"""Shared code of all packages: concept map, content, store, progress, page frame."""

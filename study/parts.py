@@ -1,10 +1,10 @@
-"""How the app is put together: what all parts share, what a part brings, and the site made of them.
+"""The composition of the app: what all parts share, what a part provides, and the site made of them.
 
-A part is a package beside `study` whose `parts.py` has
+A part is a package next to `study` whose `parts.py` has
 
-    def build(core: Core) -> Part
+    def build(core: Core) -> AppPart
 
-It builds what the package needs, sets in `core.ports` what it does for the others, and returns its pages,
+It builds what the package needs, sets in `core.ports` what it provides for the others, and returns its pages,
 routes and files. `build_site` makes one site of all parts; pages come last, when every port is set.
 """
 
@@ -45,31 +45,31 @@ class Core:
 
     @property
     def settings(self) -> Settings:
-        """Where the app keeps its things."""
+        """The app's folders and addresses."""
         return self.context.settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What a package brings to the site."""
+    """What a package adds to the site."""
 
     pages: Sequence[Callable[[gr.Blocks], None]] = ()
-    """Each adds one page, or several."""
+    """Functions that add one page or several."""
 
     routes: Sequence[Callable[[FastAPI], None]] = ()
-    """Each adds routes, which stand before the pages."""
+    """Functions that add routes, which come before the pages."""
 
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)
-    """What it imports and exports, by the name in addresses."""
+    """Import and export, by the name in URLs."""
 
     sections: Sequence[Section] = ()
-    """What it shows on Progress."""
+    """Its sections on Progress."""
 
     styles: Sequence[Path] = ()
-    """Style sheets, for every page."""
+    """Style sheets for every page."""
 
     closers: Sequence[Callable[[], None]] = ()
-    """What to end with the app, the last one first."""
+    """Shutdown functions, called in reverse order."""
 
 
 def build_core(settings: Settings, *, menu: tuple[tuple[str, str], ...]) -> Core:
@@ -87,7 +87,7 @@ def build_core(settings: Settings, *, menu: tuple[tuple[str, str], ...]) -> Core
 
 
 def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], projector: bool) -> FastAPI:
-    """One site of all parts, as an ASGI app; `site.state.close` ends what works for it."""
+    """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work."""
     shared = _build_shared(core, parts)
     all_parts = (shared, *parts)
     with frame.building_pages():
@@ -104,14 +104,14 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
-    site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third, in about 2 ms
+    site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, styles=styles, projector=projector)
 
 
 def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
-    """The pages that show something of every part."""
+    """Build the pages that show something of every part."""
     context, ports = core.context, core.ports
     home = core.settings.home
     exchanges: dict[str, Exchange] = {

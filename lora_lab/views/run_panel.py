@@ -123,6 +123,7 @@ class RunPanel:
         values = {
             "run": run,
             "state": state,
+            "spec": spec,
             "settings": run_view.settings_of(spec),
             "stopping": run.stop_path.exists(),
             "samples": run.samples() if state.ended else [],

@@ -1,1 +1,1 @@
-"""What everything rests on: errors, units, settings, study days, intervals, checkable quantities."""
+"""The lowest layer: errors, units, settings, study days, intervals, checkable quantities."""

@@ -19,39 +19,42 @@ _NUMBER = re.compile(rf"((?:(?<![\w.])[-−])?\d[\d,]*(?:\.\d+)?)(?:\s*({_UNITS}
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """Something the lab can compute: a registered function and its arguments."""
+    """A number that the lab can compute: a registered function and its arguments."""
 
     quantity: str
     arguments: Mapping[str, Any]
 
     @property
     def call(self) -> str:
-        """What is computed, as a learner can read it: `lora_parameters(model=gpt3-175b, rank=8)`."""
+        """The call as a learner reads it: `lora_parameters(model=gpt3-175b, rank=8)`."""
         arguments = ", ".join(f"{name}={_as_word(value)}" for name, value in self.arguments.items())
         return f"{self.quantity}({arguments})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Quantity):
-    """A claim the test suite evaluates: `quantity(**arguments)` is `expect`, give or take `tolerance`."""
+    """A claim that the test suite evaluates: `quantity(**arguments)` equals `expect` within `tolerance`."""
 
     expect: float
     tolerance: float = 0.0
 
 
 def register(name: str, function: Callable[..., float]) -> None:
-    """Let content name this function. Nothing but registered functions is ever called."""
+    """Let content name this function. Only registered functions are ever called.
+
+    Raises ValueError when another function has this name already.
+    """
     if _QUANTITIES.setdefault(name, function) is not function:
         raise ValueError(f"two quantities are registered as {name!r}")
 
 
 def registered() -> tuple[str, ...]:
-    """The names that content may use."""
+    """Return the names that content may use, sorted."""
     return tuple(sorted(_QUANTITIES))
 
 
 def evaluate(asked: Quantity) -> float:
-    """The quantity's value, computed now."""
+    """Compute the quantity's value now. Raises LearnerError when no such quantity is registered."""
     function = _QUANTITIES.get(asked.quantity)
     if function is None:
         known = ", ".join(registered()) or "none"
@@ -60,22 +63,22 @@ def evaluate(asked: Quantity) -> float:
 
 
 def holds(check: Check) -> bool:
-    """Whether the computed value is the expected one. Equality leaves room for float rounding only."""
+    """Return whether the computed value is the expected one. Equality allows for float rounding only."""
     return math.isclose(evaluate(check), check.expect, rel_tol=1e-12, abs_tol=check.tolerance)
 
 
 def prints(text: str, check: Check) -> bool:
-    """Whether a text shows the expected number, in full or rounded to what it prints (37.7M, 780 GB)."""
+    """Return whether a text shows the expected number, in full or rounded as printed (37.7M, 780 GB)."""
     return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
 
 
 def read_number(written: str) -> float | None:
-    """The first number of a text, its unit taken in: `37.7M`, `3,5`, `1,024`, `1e-4`, `-2 GB`; or None."""
+    """Parse a text's first number with its unit: `37.7M`, `3,5`, `1,024`, `1e-4`, `-2 GB`; or None."""
     try:
         return float(written)
     except ValueError:
         pass
-    # A comma before three digits groups them, unless a lone 0 is before it; any other is a decimal comma.
+    # A comma before three digits groups thousands, unless a lone 0 precedes it; any other is a decimal comma.
     spelt = re.sub(r"(?<![\d,])0,(?=\d)", "0.", written.replace("−", "-").replace("\u00a0", " "))
     spelt = re.sub(r",(?!\d{3}(?!\d))", ".", spelt)
     found = _NUMBER.search(re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", spelt))
@@ -85,20 +88,20 @@ def read_number(written: str) -> float | None:
 
 
 def has_unit(written: str) -> bool:
-    """Whether a number was written with a unit that is known here."""
+    """Return whether a number is written with a known unit."""
     found = _NUMBER.search(written)
     return bool(found and found[2])
 
 
 def scale_of(unit: str) -> float | None:
-    """What one of a unit is: 10^9 for GB; None for a word that is no such unit."""
+    """Return the value of one unit: 10^9 for GB; None for an unknown unit."""
     return _SCALES.get(unit)
 
 
 def _is_printed_as(check: Check, digits: str, unit: str) -> bool:
     scale = _SCALES.get(unit, 1.0)
     decimals = len(digits.partition(".")[2])
-    # A whole number without a unit is meant exactly; the last digit of any other may have been rounded.
+    # A whole number without a unit is exact; the last digit of any other number may be rounded.
     rounding = 0.5 * scale * 10.0**-decimals * (1 + 1e-9) if decimals or unit else 0.0
     difference = abs(float(digits.replace(",", "").replace("−", "-")) * scale - check.expect)
     return difference <= max(rounding, check.tolerance, 1e-12 * abs(check.expect))

@@ -1,26 +1,30 @@
-"""How sure a share is: Wilson's 95 % interval, which behaves with few trials and near 0 and 1."""
+"""Confidence interval of a share: Wilson's 95 % interval, accurate with few trials and near 0 and 1."""
 
 import math
 from dataclasses import dataclass
 
-Z = 1.959964  # the normal distribution holds 95 % within so many standard deviations
+Z = 1.959964  # 95 % of a normal distribution lie within this many standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """Hits among trials; there is at least one trial."""
+    """Hits among trials; needs at least one trial."""
 
     hits: int
     trials: int
 
     @property
     def value(self) -> float:
-        """The share itself."""
+        """The share itself, from 0 to 1."""
         return self.hits / self.trials
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's score interval (Wilson 1927; Brown, Cai and DasGupta 2001, Statistical Science 16:101)."""
+        """Wilson's score interval, both bounds from 0 to 1.
+
+        Sources: Wilson 1927; Brown, Cai and DasGupta 2001, Statistical Science 16:101. n trials, share p:
+        middle = (p + Z²/2n) / (1 + Z²/n), half width = Z / (1 + Z²/n) · √(p(1 - p)/n + Z²/4n²).
+        """
         n, share = self.trials, self.value
         middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
         half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
@@ -28,7 +32,7 @@ class Share:
 
     @property
     def cells(self) -> tuple[int, int, float, float, float]:
-        """As a table shows it: hits, trials, then the share and its interval in percent."""
+        """A table row: hits, trials, then the share and its interval in percent."""
         low, high = self.interval
         return self.hits, self.trials, 100 * self.value, 100 * low, 100 * high
 
@@ -38,10 +42,10 @@ class Share:
 
 
 def share_of(outcomes: list[bool]) -> Share | None:
-    """The share of true outcomes; None without any."""
+    """Return the share of true outcomes; None without any outcome."""
     return Share(hits=sum(outcomes), trials=len(outcomes)) if outcomes else None
 
 
 def percent(share: float) -> str:
-    """`87 %`, never broken between lines: whole percents are as much as a few hundred trials can tell."""
+    """Format a share as `87 %` with a no-break space: a few hundred trials resolve whole percents only."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

@@ -1,4 +1,4 @@
-"""Study days: they begin at four in the morning unless chosen otherwise; a late evening counts as one day."""
+"""Study days: they begin at 4 a.m. by default, so a late evening counts as one day."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -7,45 +7,45 @@ DAY_BEGINS = timedelta(hours=4)  # as Anki's default: few people study at four
 
 
 def study_day(moment: datetime, *, zone: tzinfo | None = None, begins: timedelta = DAY_BEGINS) -> date:
-    """The day a moment belongs to, in the machine's time zone unless another is given."""
+    """Return the study day of a moment, in the machine's time zone unless `zone` is given."""
     return (moment.astimezone(zone) - begins).date()
 
 
 def day_start(moment: datetime, *, zone: tzinfo | None = None, begins: timedelta = DAY_BEGINS) -> datetime:
-    """When the study day of a moment began."""
+    """Return when the study day of a moment began, in the moment's own time zone."""
     local = moment.astimezone(zone)
     day = study_day(moment, zone=zone, begins=begins)
     return (datetime.combine(day, time(), tzinfo=local.tzinfo) + begins).astimezone(moment.tzinfo)
 
 
 def day_end(moment: datetime, *, zone: tzinfo | None = None, begins: timedelta = DAY_BEGINS) -> datetime:
-    """When the study day of a moment ends and the next begins."""
-    # 30 hours on is within the next study day even where the clocks change, and so is its start well defined.
+    """Return when the study day of a moment ends and the next one begins."""
+    # 30 hours later is in the next study day even across a clock change, so its start is well defined.
     later = day_start(moment, zone=zone, begins=begins) + timedelta(hours=30)
     return day_start(later, zone=zone, begins=begins)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyDays:
-    """How one learner counts days: their time zone (the machine's if None), and when a day begins."""
+    """One learner's day boundaries: the time zone (the machine's if None), and the time when a day begins."""
 
     zone: tzinfo | None = None
     begins: timedelta = DAY_BEGINS
 
     def day(self, moment: datetime) -> date:
-        """The day a moment belongs to."""
+        """Return the study day of a moment."""
         return study_day(moment, zone=self.zone, begins=self.begins)
 
     def start(self, moment: datetime) -> datetime:
-        """When that day began."""
+        """Return when the study day of a moment began."""
         return day_start(moment, zone=self.zone, begins=self.begins)
 
     def end(self, moment: datetime) -> datetime:
-        """When that day ends."""
+        """Return when the study day of a moment ends."""
         return day_end(moment, zone=self.zone, begins=self.begins)
 
     def between(self, earlier: datetime, later: datetime) -> int:
-        """How many days lie between two moments; 0 within one day."""
+        """Count the study days from one moment to another; 0 within one day."""
         return (self.day(later) - self.day(earlier)).days
 
 

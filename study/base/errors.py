@@ -1,12 +1,12 @@
-"""The one error a learner sees: what happened, and what to do next."""
+"""The only error that learners see: what happened, and what to do next."""
 
 
 class LearnerError(Exception):
-    """A problem the learner can act on; everything else that raises is a bug.
+    """A problem that the learner can act on; any other exception is a bug.
 
         raise LearnerError("Rank must be at least 1, got 0.", do_next="Pick 1 to 256; 8 is a good first try.")
 
-    Shown the same way on a page and on the command line: `str(error)` is both sentences.
+    Pages and command lines show it the same way: `str(error)` joins both sentences.
     """
 
     def __init__(self, what: str, *, do_next: str) -> None:
@@ -16,4 +16,4 @@ class LearnerError(Exception):
 
 
 class StaleError(LearnerError):
-    """Another window changed meanwhile what the page shows. Nothing was stored; show what is true now."""
+    """Another window has changed what this page shows. Nothing was stored; show the current state."""

@@ -1,4 +1,4 @@
-"""How much an imported file may hold: generous for a course, far too little to stop the server."""
+"""Size limits of an imported file: generous for a course, far too small to stop the server."""
 
 from collections.abc import Iterable
 
@@ -6,25 +6,25 @@ from study.base.errors import LearnerError
 
 FILE_BYTES = 20_000_000
 PACKAGE_BYTES = 64_000_000
-"""Of an archive, whose pictures and sounds are passed over."""
+"""For an archive, whose pictures and sounds are skipped."""
 
 ITEMS = 20_000
-"""Cards or questions in one file."""
+"""Cards or questions per file."""
 
 TEXT_CHARACTERS = 20_000
-"""Of one field of one item."""
+"""Per field of an item."""
 
 HTML_CHARACTERS = 200_000
-"""The same before its tags are taken out; pictures may stand in it as data."""
+"""Per field before its tags are removed; pictures may be embedded as data."""
 
 HTML_TAGS = 3_000
-"""Of one text; the reader of the standard library takes time by the square of stray ones."""
+"""Per text, because the standard library's parser takes quadratic time on stray tags."""
 
 _SPLIT = "Split it into smaller files."
 
 
 def check_size(name: str, size_bytes: int, *, package: bool = False) -> None:
-    """Raise LearnerError when a file is too large."""
+    """Raise LearnerError when a file of `size_bytes` is too large."""
     limit_bytes = PACKAGE_BYTES if package else FILE_BYTES
     if size_bytes > limit_bytes:
         raise LearnerError(f"{name} has more than {limit_bytes // 10**6} MB, the limit.", do_next=_SPLIT)
@@ -37,7 +37,7 @@ def check_items(name: str, count: int) -> None:
 
 
 def check_html(html: str) -> None:
-    """Raise LearnerError when one text is longer than anything that a card or question can be about."""
+    """Raise LearnerError when one text is longer than any card or question."""
     if len(html) > HTML_CHARACTERS:
         raise LearnerError(
             f"One text has {len(html):,} characters; {HTML_CHARACTERS:,} with its markup are the limit.",
@@ -51,7 +51,7 @@ def check_html(html: str) -> None:
 
 
 def length_problems(texts: Iterable[tuple[str, str]]) -> list[str]:
-    """What is too long to be kept, of named texts, each as a sentence without its full stop."""
+    """Return one phrase, without a full stop, for each named text that is too long to store."""
     return [
         f"its {name} has {len(text):,} characters; {TEXT_CHARACTERS:,} are the limit"
         for name, text in texts

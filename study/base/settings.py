@@ -1,4 +1,4 @@
-"""Where this machine keeps what a learner typed, trained and downloaded."""
+"""Where this machine stores what a learner typed, trained and downloaded."""
 
 import os
 from dataclasses import dataclass
@@ -11,47 +11,48 @@ from study.base.errors import LearnerError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Folders and addresses, decided once at start-up and handed down."""
+    """Folders and addresses, set once at start-up and passed down."""
 
     home: Path
-    """Data folder: the store, runs, models."""
+    """Data folder: database, runs, models."""
 
     database_url: str
     """Any SQLAlchemy URL; a SQLite file in the data folder by default."""
 
     models_dir: Path
-    """Where model files are stored; kept apart so that several data folders can share them."""
+    """Model files; separate, so that several data folders can share them."""
 
     @property
     def runs_dir(self) -> Path:
-        """One folder per lab run."""
+        """One folder per training run."""
         return self.home / "runs"
 
     @property
     def sweeps_dir(self) -> Path:
-        """One folder per sweep; its runs are in `runs_dir` as all others."""
+        """One folder per sweep; its runs are in `runs_dir` like all others."""
         return self.home / "sweeps"
 
     @property
     def imports_dir(self) -> Path:
-        """Uploaded files that wait to be imported."""
+        """Uploaded files that are not imported yet."""
         return self.home / "imports"
 
     @property
     def decks_dir(self) -> Path:
-        """The learner's own decks, beside the app's."""
+        """The learner's own decks, in addition to the app's."""
         return self.home / "decks"
 
     @property
     def questions_dir(self) -> Path:
-        """The learner's own questions, beside the app's."""
+        """The learner's own questions, in addition to the app's."""
         return self.home / "questions"
 
 
 def load_settings(*, home: Path | None = None) -> Settings:
-    """Settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.
+    """Read the settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.
 
-    `DATABASE_URL` and `LORA_STUDY_MODELS` override the two parts that are often shared.
+    `DATABASE_URL` and `LORA_STUDY_MODELS` override the two parts that are often shared. Raises LearnerError
+    when the data folder can't be created.
     """
     chosen = home or os.environ.get("LORA_STUDY_HOME") or platformdirs.user_data_dir("lora-study", False)
     folder = Path(chosen).expanduser().resolve()

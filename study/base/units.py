@@ -1,4 +1,4 @@
-"""Numbers as a learner reads them. MB is 10^6 bytes and GB 10^9, here and on every page."""
+"""Numbers as learners read them. MB is 10^6 bytes and GB 10^9, here and on every page."""
 
 import math
 
@@ -7,7 +7,7 @@ GB = 10**9
 
 
 def as_bytes(size_bytes: float) -> str:
-    """`412 MB`, `3.87 GB`, `48.2 kB`: three significant digits, decimal units."""
+    """Format bytes as `412 MB`, `3.87 GB`, `48.2 kB`: three significant digits, decimal units."""
     for unit, scale in (("GB", GB), ("MB", MB), ("kB", 1000)):
         if abs(size_bytes) >= scale:
             return f"{_three_digits(size_bytes / scale)} {unit}"
@@ -15,12 +15,12 @@ def as_bytes(size_bytes: float) -> str:
 
 
 def as_count(number: int) -> str:
-    """`2,442,240`: exact, because exactness is the point of a parameter count."""
+    """Format a count as `2,442,240`: exact, because exactness is the point of a parameter count."""
     return f"{number:,}"
 
 
 def as_short(number: float) -> str:
-    """`2.44M`, `37.7M`, `4.5`: three significant digits, for the label of a bar."""
+    """Format a number as `2.44M`, `37.7M`, `4.5`: three significant digits, for the label of a bar."""
     for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(number) >= scale:
             return f"{_three_digits(number / scale)}{unit}"
@@ -28,24 +28,24 @@ def as_short(number: float) -> str:
 
 
 def as_three_digits(number: float) -> str:
-    """`0.907`, `2.10`, `164`, `1.20e-05`: three significant digits, last zeros kept for a column of them."""
+    """Format as `0.907`, `2.10`, `164`, `1.20e-05`: three significant digits, trailing zeros kept."""
     return f"{number:#.3g}".removesuffix(".") if number else "0"
 
 
 def as_two_digits(number: float) -> str:
-    """`0.30`, `1.2`, `13`, `1.2e-05`: two significant digits, a last zero kept for a column of them."""
+    """Format as `0.30`, `1.2`, `13`, `1.2e-05`: two significant digits, a trailing zero kept."""
     if not 1e-3 <= abs(number) < 1e6:
         return f"{number:.1e}" if number else "0"
     return f"{number:.{max(0, 1 - math.floor(math.log10(abs(number))))}f}"
 
 
 def as_percent(percent: float) -> str:
-    """`1.78 %`: three significant digits."""
+    """Format a percentage as `1.78 %`: three significant digits."""
     return f"{_three_digits(percent)} %"
 
 
 def as_duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h`, `8 d`, `4 mo`, `2 y`: one unit, rounded."""
+    """Format seconds as `45 s`, `12 min`, `3 h`, `8 d`, `4 mo`, `2 y`: one unit, rounded."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     for unit, scale, limit in (("min", 60, 3600), ("h", 3600, 86_400), ("d", 86_400, 60 * 86_400)):

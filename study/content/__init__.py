@@ -1,1 +1,1 @@
-"""Content as data: YAML to validated objects, the concept map, evidence, files of the learner."""
+"""Content as data: YAML to validated objects, the concept map, evidence, the learner's own files."""

@@ -1,4 +1,4 @@
-"""Where each concept stands on the map: areas are columns, a concept is beside or below what it builds on."""
+"""Graph layout of the concept map: areas are columns, and a concept is next to or below its prerequisites."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from statistics import mean
 from study.content.concepts import Concept, ConceptMap
 
 CELL = 100.0
-"""A column is that wide and a row that high, in units of the drawing."""
+"""Column width and row height, in units of the drawing."""
 
-NODE_WIDTH, NODE_HEIGHT = 80.0, 72.0  # the rest of a cell is for lines
+NODE_WIDTH, NODE_HEIGHT = 80.0, 72.0  # the rest of a cell is left to edges
 MARGIN_X, MARGIN_Y = (CELL - NODE_WIDTH) / 2, (CELL - NODE_HEIGHT) / 2
-LANE = 5.0  # between two long lines in one gap
-SIDESTEP = MARGIN_X * 0.9  # how far a line inside a column bends around the nodes between its ends
+LANE = 5.0  # between two long edges in one gap
+SIDESTEP = MARGIN_X * 0.9  # how far an edge inside a column bends around the nodes between its ends
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A concept and its cell."""
+    """A concept and its grid cell."""
 
     concept: Concept
     column: int
@@ -25,17 +25,17 @@ class Node:
 
 
 Pair = tuple[Node, Node]
-"""What comes before, and what builds on it."""
+"""A prerequisite, and the concept that builds on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """A line from what comes before to what builds on it."""
+    """A line from a prerequisite to the concept that builds on it."""
 
     before: str
     after: str
     path: str
-    """As SVG draws it."""
+    """SVG path data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +43,14 @@ class Graph:
     """The whole map."""
 
     columns: tuple[tuple[str, tuple[Node, ...]], ...]
-    """Names of areas with their concepts, in the order of study."""
+    """Area names with their concepts, in study order."""
 
     edges: tuple[Edge, ...]
     rows: int
 
 
 def graph_of(concepts: ConceptMap) -> Graph:
-    """The map of these concepts."""
+    """Lay out the map of these concepts."""
     areas = concepts.areas()
     rows = max((len(found) for _, found in areas), default=0)
     placed: dict[str, Node] = {}
@@ -70,24 +70,24 @@ def graph_of(concepts: ConceptMap) -> Graph:
 
 
 def builds_on(concepts: ConceptMap, concept_id: str) -> list[Concept]:
-    """What comes right after a concept."""
+    """Return the concepts that build directly on this one."""
     return [concept for concept in concepts.by_id.values() if concept_id in concept.prerequisites]
 
 
 def _column(found: list[Concept], column: int, rows: int, placed: Mapping[str, Node]) -> list[Node]:
-    """In the order of study, each beside what it builds on as far as there is room."""
+    """Place one area's concepts in study order, each next to its prerequisites as far as rows are free."""
     nodes: list[Node] = []
     for index, concept in enumerate(found):
         above = nodes[-1].row + 1 if nodes else 0
         wanted = [placed[before].row for before in concept.prerequisites if before in placed]
-        lowest = rows - (len(found) - index)  # those that follow need a row each
+        lowest = rows - (len(found) - index)  # each later concept needs a row of its own
         row = min(max(above, round(mean(wanted)) if wanted else above), lowest)
         nodes.append(Node(concept=concept, column=column, row=row))
     return nodes
 
 
 def _lanes(pairs: list[Pair]) -> dict[Pair, float]:
-    """The height at which each long line crosses the columns between: in a gap between rows."""
+    """Assign the height at which a long edge crosses the columns between its ends: in a gap between rows."""
     gaps: dict[int, list[Pair]] = {}
     for before, after in pairs:
         if abs(after.column - before.column) > 1:
@@ -100,7 +100,7 @@ def _lanes(pairs: list[Pair]) -> dict[Pair, float]:
 
 
 def _gap(before: Node, after: Node) -> int:
-    """The gap above a row has the row's number. A line that comes from below stays below until its end."""
+    """Return the gap to cross: gap n is above row n. An edge from below stays below until its end."""
     return after.row + 1 if before.row > after.row else after.row
 
 

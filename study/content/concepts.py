@@ -1,4 +1,4 @@
-"""The concept map: what there is to learn, in which area and level, and what comes before what."""
+"""The concept map: the concepts to learn, their areas and levels, and their prerequisites."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ AREA_NAMES: dict[Area, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Concept:
-    """One idea that cards, questions and prompts point at."""
+    """One idea that cards, questions and prompts refer to."""
 
     id: str
     name: str
@@ -46,33 +46,33 @@ class Concept:
     summary: str
     source: str
     terms: tuple[str, ...] = ()
-    """What texts call it besides its name."""
+    """Synonyms that texts use for its name."""
 
 
 @dataclass(frozen=True)
 class ConceptMap:
-    """All concepts by id, in the order they are written."""
+    """All concepts by id, in the order of the file."""
 
     by_id: Mapping[str, Concept]
 
     def name(self, concept_id: str) -> str:
-        """The name a learner reads; the id itself if content names a concept that is gone."""
+        """Return the name that learners read; the id itself when the concept no longer exists."""
         concept = self.by_id.get(concept_id)
         return concept.name if concept else concept_id
 
     def areas(self) -> list[tuple[str, list[Concept]]]:
-        """The concepts of each area, in the order of study."""
+        """Return each area's name and concepts, in study order."""
         grouped = [(AREA_NAMES[area], [c for c in self.by_id.values() if c.area == area]) for area in AREAS]
         return [(name, concepts) for name, concepts in grouped if concepts]
 
 
 def concept_address(concept_id: str, mode: str = "") -> str:
-    """The page of a concept, in one of its study modes or in the one that was open last."""
+    """Return the URL of a concept's page, in one study mode or in the last opened one."""
     return f"{CONCEPT_PAGE}?{urlencode({'id': concept_id} | ({'mode': mode} if mode else {}))}"
 
 
 def load_concepts(path: Path = CONCEPTS_FILE) -> ConceptMap:
-    """Read and check the concept map, or raise with every problem in it."""
+    """Read and check the concept map. Raises ContentError with every problem in it."""
     problems: list[Problem] = []
     entries = read_list(path, kind="concept", problems=problems)
     concepts = [(_read_concept(fields), fields) for fields in entries]
@@ -89,7 +89,7 @@ def load_concepts(path: Path = CONCEPTS_FILE) -> ConceptMap:
 
 
 def note_unknown_concepts(fields: Fields, concept_ids: Iterable[str], concepts: ConceptMap) -> None:
-    """Report concepts that an item names and the map does not have."""
+    """Note each concept that an item names and the map lacks."""
     for missing in sorted(set(concept_ids) - concepts.by_id.keys()):
         fields.note(f"unknown concept {missing!r}")
 

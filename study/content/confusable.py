@@ -1,4 +1,4 @@
-"""Concepts that are easily mixed up: pairs written in `confusable.yaml`, read into who resembles whom."""
+"""Concepts that are easily confused: pairs from `confusable.yaml`, read into a symmetric mapping."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ Lookalikes = Mapping[str, frozenset[str]]
 
 
 def load_confusable(concepts: ConceptMap, path: Path = CONFUSABLE_FILE) -> Lookalikes:
-    """For each concept those it is mixed up with; raises with every problem of the file."""
+    """Read, per concept, those it is confused with. Raises ContentError with every problem in the file."""
     problems: list[Problem] = []
     found: dict[str, set[str]] = {}
     for fields in read_list(path, kind="pair", problems=problems):

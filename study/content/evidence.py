@@ -1,4 +1,4 @@
-"""Why a learner may believe an item: a source to look up, a number computed here, or both."""
+"""Evidence for an item: a source to look up, a number computed here, or both."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from study.content.yaml_reader import Fields
 
 
 def read_quantity(fields: Fields, *, besides: tuple[str, ...] = ()) -> Quantity | None:
-    """A mapping that names a quantity; all its fields but `besides` are the arguments."""
+    """Read a mapping that names a quantity; all other fields except `besides` are its arguments."""
     name = fields.text("quantity")
     arguments = fields.rest(besides=("quantity", *besides))
     return Quantity(quantity=name, arguments=arguments) if name else None
 
 
 def read_checks(fields: Fields) -> tuple[Check, ...]:
-    """An item's `check:`, one or a list of them; malformed ones are noted."""
+    """Read an item's `check:`, one or a list of them; malformed ones are noted."""
     written = fields.raw("check")
     entries = written if isinstance(written, list) else [written] if written is not None else []
     return tuple(check for entry in entries if (check := _read_check(entry, fields)) is not None)
@@ -39,16 +39,16 @@ def _read_check(entry: object, fields: Fields) -> Check | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Where a claim comes from."""
+    """The sources and checks of a claim."""
 
     source: str
     checks: tuple[Check, ...]
 
 
 def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Evidence:
-    """An item's source and checks; notes a claim with neither, and a check whose number no text shows.
+    """Read an item's source and checks; note an item without either, and a check whose number no text prints.
 
-    A `computed` item shows a number that is never written, so that it needs neither.
+    A `computed` item shows a number that is never written, so it needs neither.
     """
     return evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
 
@@ -56,7 +56,7 @@ def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Ev
 def evidence_of(
     fields: Fields, checks: tuple[Check, ...], *, printed: str, computed: bool = False
 ) -> Evidence:
-    """The same, for an item that needed its checks before its texts were known."""
+    """Do the same for an item whose checks were needed before its texts were known."""
     source = fields.text("source", default="")
     if not source and not checks and not computed:
         fields.note("no source and no check")
@@ -67,7 +67,7 @@ def evidence_of(
 
 
 def broken_claims(items: Iterable[tuple[str, Evidence]]) -> list[str]:
-    """One line for each claim that the computation does not bear out."""
+    """Return one line per claim that differs from the computed value."""
     return [
         f"{item}: {check.call} is {evaluate(check):,}, the text says {check.expect:,}"
         for item, evidence in items

@@ -8,7 +8,7 @@ from pathlib import Path
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
 
 _GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
-# The packages beside this one keep their content in folders of these names.
+# The other packages store their content in folders with these names.
 _ROOT = Path(__file__).parents[2]
 DECKS = sorted(_ROOT.glob("[a-z]*/decks"))
 QUESTIONS = sorted(_ROOT.glob("[a-z]*/questions"))
@@ -16,7 +16,7 @@ QUESTIONS = sorted(_ROOT.glob("[a-z]*/questions"))
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Something a learner is asked, and the answer. `source_id` names the card or question it comes from."""
+    """A prompt and its answer. `source_id` names the card or question it comes from."""
 
     prompt: str
     answer: str
@@ -24,7 +24,10 @@ class Pair:
 
 
 def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[Pair]:
-    """Front and back of all cards but computed ones; stem, right option and idea of single choices."""
+    """Read front and back of all cards except computed ones; stem, right option and idea of single choices.
+
+    Raises ContentError with every problem in the files.
+    """
     problems: list[Problem] = []
     pairs = [pair for folder in decks for pair in _card_pairs(folder, problems)]
     pairs += [pair for folder in questions for pair in _question_pairs(folder, problems)]
@@ -39,14 +42,14 @@ def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
         if kind == "cloze":
             text = card.text("text")
             yield Pair(prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id"))
-        elif kind != "numeric":  # its number is computed when it is shown, and stands nowhere
+        elif kind != "numeric":  # its number is computed when it is shown, so it isn't in the file
             yield Pair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
 
 
 def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
     for question in _items(folder, "questions", kind="question", problems=problems):
         if question.raw("kind") not in (None, "single"):
-            continue  # what is arranged or picked from a figure makes no text to train on
+            continue  # arranging, or picking from a figure, gives no text to train on
         right = [
             option.text("text")
             for option in question.children("options", kind="option")

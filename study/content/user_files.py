@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 FOLDERS = ("decks", "questions")
-IMPORTED = ".imported.json"  # written by imports; what a learner writes by hand is never overwritten by cards
+IMPORTED = ".imported.json"  # written by imports; a file written by hand is never overwritten by cards
 
 _SAFE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w][\w .+-]{{0,150}}")
 
 
 class Watched(Generic[T]):
-    """Something made from a folder's files, made anew when a file was added, changed or removed.
+    """A value built from a folder's files, rebuilt when a file was added, changed or removed.
 
     The command line, another window and a text editor all change these files while the app runs.
     """
@@ -29,7 +29,7 @@ class Watched(Generic[T]):
 
     @property
     def now(self) -> T:
-        """The thing as the files are now."""
+        """The value built from the current files."""
         state = _state(self._folder)
         made = self._made
         if made is None or state != self._seen:
@@ -39,7 +39,7 @@ class Watched(Generic[T]):
 
 
 class LiveMapping(Mapping[str, T]):
-    """A mapping that is asked for anew each time, for pages that keep it from start to end."""
+    """A mapping that calls its source on every access, for pages that hold it for their whole life."""
 
     def __init__(self, source: Callable[[], Mapping[str, T]]) -> None:
         self._source = source
@@ -55,21 +55,21 @@ class LiveMapping(Mapping[str, T]):
 
 
 def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
-    """The files of a folder that may be read; what imports wrote comes after what was written by hand."""
+    """List the readable files of a folder; imported files come after those written by hand."""
     files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
     usable = [path for path in files if path.suffix.lower().removeprefix(".") in endings]
     return sorted(usable, key=_by_hand_first)
 
 
 def read_own_files(home: Path) -> dict[str, str]:
-    """All own files as texts; bytes that are no text are kept as surrogates, so that they survive JSON."""
+    """Read all own files as texts; bytes that aren't text become surrogates, so that they survive JSON."""
     paths = [path for folder in FOLDERS for path in sorted((home / folder).glob("*")) if path.is_file()]
     named = ((f"{path.parent.name}/{path.name}", path) for path in paths)
     return {name: as_text(path.read_bytes()) for name, path in named if is_safe(name)}
 
 
 def read_own_file(home: Path, name: str) -> str | None:
-    """One own file, or None if it is not there."""
+    """Read one own file; None if it doesn't exist."""
     try:
         return as_text((home / name).read_bytes())
     except FileNotFoundError:
@@ -77,7 +77,10 @@ def read_own_file(home: Path, name: str) -> str | None:
 
 
 def write_own_file(home: Path, name: str, text: str | None) -> None:
-    """Replace a file whole, or remove it (None); whoever reads it meanwhile sees the old or the new one."""
+    """Replace a file atomically, or remove it (None); concurrent readers see the old or the new file.
+
+    Raises ValueError when the name isn't safe.
+    """
     if not is_safe(name):
         raise ValueError(f"not a name for an own file: {name!r}")
     path = home / name
@@ -91,32 +94,32 @@ def write_own_file(home: Path, name: str, text: str | None) -> None:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name stays in the two folders and hides nothing."""
+    """Return whether a name stays inside the two folders and isn't hidden."""
     return _SAFE.fullmatch(name) is not None and ".." not in name
 
 
 def digest(text: str | None) -> str:
-    """To tell whether a file is still as an import left it; empty for a file that is not there."""
+    """Return a SHA-256 that shows whether a file is unchanged since an import; empty for a missing file."""
     return "" if text is None else hashlib.sha256(as_bytes(text)).hexdigest()
 
 
 def as_text(content: bytes) -> str:
-    """Bytes as a text that gives the same bytes back."""
+    """Decode bytes to a text that encodes to the same bytes."""
     return content.decode("utf-8", "surrogateescape")
 
 
 def as_bytes(text: str) -> bytes:
-    """Back from `as_text`."""
+    """Encode what `decode_text` returned."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def key_of(path: Path) -> str:
-    """The deck or topic that a file belongs to: `lora.imported.json` and `lora.yaml` are both of `lora`."""
+    """Return the deck or topic of a file: `lora.imported.json` and `lora.yaml` both belong to `lora`."""
     return path.name.partition(".")[0]
 
 
 def slug(text: str, *, limit: int = 60) -> str:
-    """A readable id: `What is rank?` becomes `what-is-rank`."""
+    """Return a readable id: `What is rank?` becomes `what-is-rank`."""
     words = re.sub(r"[^\w]+", "-", text.lower().replace("_", "-")).strip("-")
     return words[:limit].strip("-")
 

@@ -1,4 +1,4 @@
-"""YAML content, read with its line numbers, so that every problem is reported at once and can be found."""
+"""YAML content with line numbers, so that all problems are reported at once and can be found."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from study.text.markup import formula_problems
 
 try:
     from yaml import CSafeLoader as SafeLoader
-except ImportError:  # a PyYAML built without libyaml reads the same, six times slower
+except ImportError:  # PyYAML without libyaml reads the same, six times slower
     from yaml import SafeLoader  # type: ignore[assignment]
 
 Level = Literal["beginner", "intermediate", "advanced"]
@@ -21,12 +21,12 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 
 T = TypeVar("T", bound=str)
 
-YAML_LIMIT_BYTES = 2_000_000  # the reader in pure Python takes seconds for a megabyte
+YAML_LIMIT_BYTES = 2_000_000  # the pure Python parser takes seconds per megabyte
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing wrong in one content file."""
+    """One problem in a content file."""
 
     file: str
     line: int
@@ -38,7 +38,7 @@ class Problem:
 
 
 class ContentError(LearnerError):
-    """All problems of a load, together: whoever edits content fixes them in one go."""
+    """All problems of a load together, so that an editor fixes them in one go."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -51,13 +51,13 @@ class ContentError(LearnerError):
 
 
 class Placed(dict[str, Any]):
-    """A YAML mapping that remembers the line it began on."""
+    """A YAML mapping that remembers its first line."""
 
     line: int = 0
 
 
 class _PlacedLoader(SafeLoader):
-    """Builds `Placed` mappings and refuses a key that is written twice."""
+    """A YAML loader that builds `LocatedMapping` objects and rejects a repeated key."""
 
     def construct_placed(self, node: yaml.MappingNode) -> Placed:
         placed = Placed()
@@ -72,11 +72,11 @@ class _PlacedLoader(SafeLoader):
         return placed
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
-        """Not `1:30` to the base of 60, which nobody means and which takes minutes where it is long."""
+        """Construct an integer, but not `1:30` in base 60, which nobody means and which is slow when long."""
         return node.value if ":" in node.value else super().construct_yaml_int(node)
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
-        """The same for `1:30.5`."""
+        """Construct a float, but not `1:30.5` in base 60."""
         return node.value if ":" in node.value else super().construct_yaml_float(node)
 
 
@@ -86,7 +86,7 @@ _PlacedLoader.add_constructor("tag:yaml.org,2002:float", _PlacedLoader.construct
 
 
 class Fields:
-    """One YAML mapping read field by field: a problem is noted and reading goes on."""
+    """One YAML mapping read field by field: a problem is noted and reading continues."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Fields:
     ) -> None:
         self._placed = placed
         self._file = file
-        self._optional = optional  # texts that a learner's own content may leave out
+        self._optional = optional  # texts that a learner's own content may omit
         self._seen: set[str] = set()
         self._problems = problems
         self.line = getattr(placed, "line", 0)
@@ -109,28 +109,28 @@ class Fields:
 
     @property
     def own(self) -> bool:
-        """Whether a learner brought it: what the app asks of its own content is then not asked."""
+        """Whether a learner brought it: it's exempt from some requirements on the app's own content."""
         return bool(self._optional)
 
     def note(self, text: str) -> None:
-        """Report a problem of this item."""
+        """Note a problem of this item."""
         self._problems.append(Problem(file=self._file, line=self.line, item=self.item, text=text))
 
     def text(self, name: str, *, default: str | None = None) -> str:
-        """A text; required unless a default is given."""
+        """Read a text; required unless a default is given."""
         value = self._take(name)
         if value is None and (default is not None or name in self._optional):
             return default or ""
         if not isinstance(value, str) or not value.strip():
             self.note(f"`{name}` must be a text, got {value!r}")
             return ""
-        if not self.own:  # a learner's are checked as they are shown, when they are imported or edited
+        if not self.own:  # a learner's texts are checked as they are shown, on import and on edit
             for problem in formula_problems(value):
                 self.note(f"`{name}`: {problem}")
         return " ".join(value.split()) if "\n" not in value.strip() else value.strip()
 
     def texts(self, name: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """A list of texts."""
+        """Read a list of texts."""
         value = self._take(name)
         if value is None and default is not None:
             return default
@@ -140,7 +140,7 @@ class Fields:
         return tuple(value)
 
     def choice(self, name: str, allowed: tuple[T, ...]) -> T:
-        """One of a closed set of words."""
+        """Read one of a closed set of words."""
         value = self._take(name)
         if value not in allowed:
             self.note(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}")
@@ -148,14 +148,14 @@ class Fields:
         return next(word for word in allowed if word == value)
 
     def flag(self, name: str) -> bool:
-        """True or false; false when not written."""
+        """Read true or false; false when absent."""
         value = self._take(name)
         if value is not None and not isinstance(value, bool):
             self.note(f"`{name}` must be true or false, got {value!r}")
         return value is True
 
     def children(self, name: str, *, kind: str) -> list["Fields"]:
-        """A list of mappings, each to be read in turn."""
+        """Read a list of mappings."""
         value = self._take(name)
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             self.note(f"`{name}` must be a list of mappings, got {value!r}"[:200])
@@ -163,7 +163,7 @@ class Fields:
         return [self._inner(entry, kind) for entry in value]
 
     def child(self, name: str, *, kind: str) -> "Fields | None":
-        """One mapping, if it is written."""
+        """Read one mapping; None when absent."""
         value = self._take(name)
         if isinstance(value, dict):
             return self._inner(value, kind)
@@ -172,7 +172,7 @@ class Fields:
         return None
 
     def needed_child(self, name: str, *, kind: str) -> "Fields":
-        """One mapping; an empty one after noting that there is none."""
+        """Read one mapping; note a problem and return an empty one when it is missing."""
         value = self._take(name)
         if not isinstance(value, dict):
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
@@ -181,11 +181,11 @@ class Fields:
         return self._inner(placed, kind)
 
     def has(self, name: str) -> bool:
-        """Whether a field is written at all."""
+        """Return whether a field is present."""
         return name in self._placed
 
     def rest(self, *, besides: tuple[str, ...]) -> dict[str, Any]:
-        """All fields but some, for a reader that hands them on by name."""
+        """Read all fields except `besides`, for a reader that passes them on by name."""
         names = [name for name in self._placed if name not in besides]
         return {name: self._take(name) for name in names}
 
@@ -200,15 +200,15 @@ class Fields:
         )
 
     def peek(self, name: str) -> Any:
-        """The value as it stands, without counting as read."""
+        """Return the raw value without marking it as read."""
         return self._placed.get(name)
 
     def raw(self, name: str) -> Any:
-        """The value as it stands, for a reader that checks it itself."""
+        """Return the raw value, for a reader that checks it itself."""
         return self._take(name)
 
     def close(self) -> None:
-        """Report fields that nobody asked for: mostly misspelt names."""
+        """Note the fields that weren't read: mostly misspelt names."""
         for name in self._placed:
             if name not in self._seen:
                 self.note(f"unknown field `{name}`")
@@ -219,7 +219,7 @@ class Fields:
 
 
 def read_yaml(path: Path, problems: list[Problem]) -> Any:
-    """The file's content with lines kept, or None after noting why it can't be read."""
+    """Read a file and keep its line numbers; return None after noting why it can't be read."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_PlacedLoader)
     except yaml.MarkedYAMLError as error:
@@ -231,7 +231,7 @@ def read_yaml(path: Path, problems: list[Problem]) -> Any:
 
 
 def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
-    """YAML (with its lines kept) or JSON that a learner brought; None after noting what is wrong."""
+    """Parse a learner's YAML (with line numbers) or JSON; return None after noting what is wrong."""
     try:
         text = content.decode("utf-8-sig")
         if name.endswith(".json"):
@@ -253,7 +253,7 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
 
 
 def _first_alias(text: str) -> int | None:
-    """Its line. By aliases a few lines can stand for gigabytes, and nobody needs them in a deck."""
+    """Return the line of the first alias: a few aliases can expand to gigabytes, and no deck needs them."""
     for event in yaml.parse(text, Loader=SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             return event.start_mark.line + 1 if event.start_mark else 1
@@ -261,7 +261,7 @@ def _first_alias(text: str) -> int | None:
 
 
 def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | None:
-    """A file whose top level is one mapping."""
+    """Read a file whose top level is one mapping."""
     content = read_yaml(path, problems)
     if isinstance(content, Placed):
         return Fields(content, file=path.name, kind=kind, problems=problems)
@@ -271,7 +271,7 @@ def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | 
 
 
 def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]:
-    """A file whose top level is a list of mappings."""
+    """Read a file whose top level is a list of mappings."""
     content = read_yaml(path, problems)
     if isinstance(content, list) and all(isinstance(entry, Placed) for entry in content):
         return [Fields(entry, file=path.name, kind=kind, problems=problems) for entry in content]
@@ -283,7 +283,7 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
 
 
 def note_repeated_ids(items: Iterable[tuple[str, Fields]]) -> None:
-    """Report every id that an earlier item, in any file, already has."""
+    """Note every id that an earlier item, in any file, already has."""
     seen: set[str] = set()
     for item_id, fields in items:
         if item_id and item_id in seen:

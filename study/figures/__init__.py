@@ -1,1 +1,1 @@
-"""Live figures: what every one of them has, and the controls that move it."""
+"""Live figures: the base of all figures, and the controls that set their parameters."""

@@ -1,11 +1,11 @@
-"""What a learner can move on a figure: sliders, choices and a text, each with its limits and its default.
+"""Controls of a figure: sliders, choices and a text, each with its limits and its default.
 
-A figure's settings are a frozen dataclass whose fields are made by `slider`, `choice` and `text`; the
-controls on the page and the reading of an address both come from there.
+A figure's settings are a frozen dataclass whose fields are made by `slider_field`, `choice_field` and
+`text_field`; the controls on the page and the parsing of a URL's query both derive from it.
 
     @dataclass(frozen=True, kw_only=True)
-    class Settings:
-        rank: int = slider("Rank r", 1, 64, default=8)
+    class RankSettings:
+        rank: int = slider_field("Rank r", 1, 64, default=8)
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 from study.base.errors import LearnerError
 
 Options = Sequence[tuple[str, str]]
-"""Value and what a learner reads."""
+"""Pairs of a value and its label."""
 
 S = TypeVar("S")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slider:
-    """A whole number between two limits; `stops` are the places where the slider halts."""
+    """A whole number between two limits; `stops` are the positions where the slider halts."""
 
     label: str
     low: int
@@ -35,7 +35,7 @@ class Slider:
     kind = "slider"
 
     def read(self, typed: str) -> int:
-        """Raises LearnerError on what is no whole number within the limits."""
+        """Parse a whole number. Raises LearnerError when it is none or outside the limits."""
         allowed = self.allowed
         try:
             value = int(typed)
@@ -49,17 +49,17 @@ class Slider:
 
     @property
     def allowed(self) -> str:
-        """What to pick instead."""
+        """Advice on the allowed values."""
         if self.only_stops:
             return f"Pick one of {', '.join(map(str, self.stops))}."
         return f"Pick {self.low:,} to {self.high:,}."
 
     def shown(self, value: int) -> str:
-        """The value with its unit."""
+        """Format the value with its unit."""
         return f"{value:,} {self.unit}".rstrip()
 
     def position(self, value: int) -> int:
-        """Where the handle stands: the number of the nearest stop, or the value itself."""
+        """Return the handle's position: the number of the nearest stop, or the value itself."""
         if not self.stops:
             return value
         return min(range(len(self.stops)), key=lambda at: abs(self.stops[at] - value))
@@ -76,7 +76,7 @@ class Choice:
     kind = "choice"
 
     def read(self, typed: str) -> str:
-        """Raises LearnerError on a value that is not among the options."""
+        """Return the value. Raises LearnerError when it isn't among the options."""
         known = dict(self.listed)
         if typed not in known:
             few = ", ".join(list(known)[:12])
@@ -85,13 +85,13 @@ class Choice:
 
     @property
     def listed(self) -> Options:
-        """The options; a long list is made when it is first asked for."""
+        """The options; a long list is built on first use."""
         return self.options() if callable(self.options) else self.options
 
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A learner's own words, up to a length."""
+    """A free text up to `most` characters."""
 
     label: str
     default: str
@@ -100,7 +100,7 @@ class Text:
     kind = "text"
 
     def read(self, typed: str) -> str:
-        """Raises LearnerError on an empty or a very long text."""
+        """Return the text. Raises LearnerError when it is empty or too long."""
         if not typed.strip():
             raise LearnerError(f"{self.label} is empty.", do_next="Type a sentence.")
         if len(typed) > self.most:
@@ -123,7 +123,7 @@ def slider(
     only_stops: bool = False,
     unit: str = "",
 ) -> Any:
-    """A field for a whole number."""
+    """Define a dataclass field for a whole number."""
     control = Slider(
         label=label, low=low, high=high, default=default, stops=tuple(stops), only_stops=only_stops, unit=unit
     )
@@ -131,23 +131,24 @@ def slider(
 
 
 def choice(label: str, options: Options | Callable[[], Options], *, default: str) -> Any:
-    """A field for one of a few values."""
+    """Define a dataclass field for one of a few values."""
     return field(default=default, metadata={"control": Choice(label=label, options=options, default=default)})
 
 
 def text(label: str, *, default: str, most: int) -> Any:
-    """A field for a learner's own words."""
+    """Define a dataclass field for a free text."""
     return field(default=default, metadata={"control": Text(label=label, default=default, most=most)})
 
 
 def controls_of(settings: type[Any]) -> Iterator[tuple[str, Control]]:
-    """Field names and controls, in their order."""
+    """Yield field names and controls, in order."""
     return ((each.name, each.metadata["control"]) for each in fields(settings))
 
 
 def settings_from(settings: type[S], query: Mapping[str, str]) -> S:
-    """Settings as an address gives them; what it does not name is at its default, what it names besides is
-    somebody else's. Raises LearnerError on a value outside its limits.
+    """Parse settings from a URL's query. A missing parameter gets its default; an unknown one is ignored.
+
+    Raises LearnerError on a value outside its limits.
     """
     given = {name: control.read(query[name]) for name, control in controls_of(settings) if name in query}
     return settings(**given)

@@ -1,9 +1,9 @@
-"""A live figure: what can be moved, and what is shown for a setting. Used by pages, cards and questions.
+"""A live figure: its controls, and its view at one setting. Pages, cards and questions use it.
 
     figure = FIGURES["lora-to-scale"]
-    figure.fragment({"rank": "16"})       the whole figure, to stand in a page
-    figure.answer({"rank": "17"})         what changes with it: `GET /figure/lora-to-scale?rank=17`
-    about(FIGURES)(["lora-rank"])         a line below an answer that unfolds to the figure of a concept
+    figure.render_figure({"rank": "16"})      the whole figure, inside a page
+    figure.render_view({"rank": "17"})        the part that changes: `GET /figure/lora-to-scale?rank=17`
+    build_figure_lookup(FIGURES)(["lora-rank"])   a line below an answer that unfolds to a concept's figure
 
 The browser's side is `static/figures.js`.
 """
@@ -24,14 +24,14 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where numbers come from: a formula, a measurement with its conditions, or a paper."""
+    """The origin of numbers: a formula, a measurement with its conditions, or a paper."""
 
     kind: Literal["computed", "measured", "published"]
     text: str
     """Device, versions and steps; or the source."""
 
     formula: str = ""
-    """One click away."""
+    """Shown on one click."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,12 @@ class Shown:
     """A figure at one setting."""
 
     finding: str
-    """One or two sentences with the numbers that matter; also what a screen reader announces."""
+    """One or two sentences with the key numbers; a screen reader announces them too."""
 
     numbers: tuple[tuple[str, str], ...]
     picture: Markup
     alt: str
-    """What the picture shows, with its numbers."""
+    """A description of the picture with its numbers."""
 
     origins: tuple[Origin, ...]
     table: Table | None = None
@@ -69,10 +69,10 @@ class Figure(Generic[S]):
     settings: type[S]
     show: Callable[[S], Shown]
     further: tuple[str, str] | None = None
-    """Where to go on with this by oneself: words and address."""
+    """A link to continue alone: words and address."""
 
     def fragment(self, query: Mapping[str, str]) -> Markup:
-        """Controls, picture and numbers. A setting outside its limits is named, and the default shown."""
+        """Render controls, picture and numbers; name a setting outside its limits and show the default."""
         try:
             settings, problem = settings_from(self.settings, query), ""
         except LearnerError as error:
@@ -88,7 +88,7 @@ class Figure(Generic[S]):
         )
 
     def answer(self, query: Mapping[str, str]) -> Markup:
-        """Only what changes with the setting. Raises LearnerError on one outside its limits."""
+        """Render only the part that changes. Raises LearnerError on a setting outside its limits."""
         shown = self.show(settings_from(self.settings, query))
         return Markup(render("study/figure_shown.html", shown=shown))
 
@@ -99,16 +99,16 @@ class Figure(Generic[S]):
 Figures = Mapping[str, Figure[Any]]
 
 FigureAbout = Callable[[Iterable[str]], Markup]
-"""From the concepts of a card or a question to the figure that shows one of them."""
+"""A function from the concepts of a card or question to the figure that shows one of them."""
 
 
 def about(figures: Figures) -> FigureAbout:
-    """The figure of the first of the concepts that has one, fetched when it is unfolded."""
+    """Return a function that renders a line which loads the first matching concept's figure when unfolded."""
 
     def unfolding(concepts: Iterable[str]) -> Markup:
         for concept in concepts:
             showing = [figure for figure in figures.values() if concept in figure.concepts]
-            if showing:  # a figure names first what it is mostly about
+            if showing:  # a figure names its main concept first
                 nearest = min(showing, key=lambda figure: figure.concepts.index(concept))
                 return Markup(render("study/figure_unfolds.html", figure=nearest))
         return Markup("")
@@ -117,5 +117,5 @@ def about(figures: Figures) -> FigureAbout:
 
 
 def no_figure(concepts: Iterable[str]) -> Markup:
-    """Where there are no figures."""
+    """Render nothing: the default without figures."""
     return Markup("")

@@ -1,1 +1,1 @@
-"""In and out: export, import with preview and undo, backups."""
+"""Import and export: downloads, import with dry run and undo, backups."""

@@ -1,4 +1,4 @@
-"""Applying an import and taking it back: files of the data folder and rows of the log, all or nothing."""
+"""Applying an import and undoing it: files of the data folder and rows of the log, all or nothing."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ from study.store.merge import Found, add, compare, take_back
 
 @dataclass(frozen=True, kw_only=True)
 class Imports:
-    """The imports of one app. One import is one record, and one undo."""
+    """The imports of one app. One import is one record and one undo."""
 
     store: Store
     home: Path
 
     def report(self, profile_id: str, plan: Plan) -> Report:
-        """What a plan would do now."""
+        """Return what a plan would do now (a dry run)."""
         with self.store.database.read() as connection:
             return _report(plan, compare(connection, profile_id, plan.tables))
 
     def apply(self, profile_id: str, plan: Plan, *, file_name: str, now: datetime) -> Report:
-        """Do what a plan says, in one transaction, and record it."""
+        """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
         written: dict[str, str | None] = {}
         try:
             with self.store.database.write(profile_id) as connection:
@@ -51,7 +51,10 @@ class Imports:
         return report
 
     def undo(self, profile_id: str, import_id: int, *, now: datetime) -> ImportRecord:
-        """Take one import back: everything is as it was before it."""
+        """Undo one import: everything is as it was before it.
+
+        Raises LearnerError when it was undone already, or when a file was changed after it.
+        """
         record = next((r for r in self.standing(profile_id) if r.id == import_id), None)
         if record is None:
             raise LearnerError("That import was taken back already.", do_next="Reload the page.")
@@ -65,7 +68,7 @@ class Imports:
         return record
 
     def standing(self, profile_id: str) -> list[ImportRecord]:
-        """The imports that can be taken back, newest first."""
+        """Read the imports that can be undone, newest first."""
         return self.store.imports.standing(profile_id)
 
 
@@ -79,7 +82,7 @@ def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
 
 
 def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | None]) -> dict[str, Any]:
-    """Write the files; `written` holds what they were, for the case that a later one fails."""
+    """Write the files; `written` receives their former texts, for a rollback when a later one fails."""
     kept = {}
     for name, text in files.items():
         before = read_own_file(home, name)

@@ -1,4 +1,4 @@
-"""Everything of one profile as one JSON file, and back: logs, drafts, preferences and the own files."""
+"""Export and restore of a whole profile as one JSON file: logs, drafts, preferences and own files."""
 
 import gzip
 import json
@@ -19,15 +19,15 @@ from study.store.rows import owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
 NAME = "lora-study-backup"
-STEP = 8  # of the tables in it; raise it with a change that an older app can't restore
+STEP = 8  # version of the tables in it; raise it with a change that an older app can't restore
 
 RowProblem = Callable[[str, Mapping[str, Any]], str]
-"""What is wrong with a row of a table that only its owner can judge; empty if nothing is."""
+"""A function that returns what is wrong with a row that only its owner can check; empty if it is valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupExchange:
-    """Writes and reads backups."""
+    """The exchange that writes and reads backups."""
 
     store: Store
     home: Path
@@ -43,20 +43,20 @@ class BackupExchange:
     )
 
     def own_problems(self) -> tuple[str, ...]:
-        """A backup is no file that the app goes on reading."""
+        """Return no problems, because the app doesn't read a backup again after the import."""
         return ()
 
     def reads(self, file: File) -> bool:
-        """Whether a file is a backup."""
+        """Return whether a file is a backup."""
         return file.ending in ("json", "gz") and FORMAT.encode() in _unpacked(file)[:2000]
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
-        """The backup."""
+        """Return the backup as one file."""
         text = json.dumps(document(self.store, self.home, profile_id, now=now), ensure_ascii=True, indent=0)
         return [File(name=f"{NAME}-{now:%Y-%m-%d}.{name}", content=text.encode())]
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
-        """What restoring it would do: nothing that is here is lost."""
+        """Plan the restore; existing data is never lost."""
         found = _read(file)
         entries = [self._entry(name, text) for name, text in found["files"].items()]
         wanted = {entry.item for entry in entries if entry.verdict in ("new", "changed")}
@@ -75,7 +75,7 @@ class BackupExchange:
         return Entry(verdict="same" if here == text else "new" if here is None else "changed", item=name)
 
     def _problem(self, name: str, row: Mapping[str, Any]) -> str:
-        if name == "preferences":  # every page reads them, so one that does not fit would close them all
+        if name == "preferences":  # every page reads them, so an invalid one would break all pages
             return preference_problem(row.get("name"), row.get("value"))
         return self.row_problem(name, row)
 
@@ -96,7 +96,7 @@ class BackupExchange:
 
 
 def document(store: Store, home: Path, profile_id: str, *, now: datetime) -> dict[str, Any]:
-    """The backup of a profile as JSON."""
+    """Return the backup of a profile as JSON data."""
     with store.database.read() as connection:
         tables = read_rows(connection, profile_id)
     profile = next(profile for profile in store.profiles.all() if profile.id == profile_id)

@@ -1,4 +1,4 @@
-"""What the command lines share: the data folder, the profile, and errors in the learner's words."""
+"""Shared code of the command lines: data folder, profile, and errors in the learner's words."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from study.store.profiles import Profile
 
 
 def exit_status(command: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
-    """Run a command: 0 when it went well, 1 after saying what is wrong."""
+    """Run a command; return 0 on success, or 1 after printing what is wrong."""
     try:
         command(options)
     except LearnerError as error:
@@ -24,13 +24,13 @@ def exit_status(command: Callable[[argparse.Namespace], None], options: argparse
 
 
 def add_learner_options(parser: argparse.ArgumentParser) -> None:
-    """Whose data, and where it is."""
+    """Add the options for the profile and the data folder."""
     parser.add_argument("--profile", help="name of the learner; needed where there are several")
     parser.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
 
 
 def open_or_welcome(options: argparse.Namespace, *, now: datetime) -> tuple[Store, Profile]:
-    """The learner that the options name; where nobody has studied yet, a new one."""
+    """Open the learner that the options name; create one when no profile exists."""
     store = open_store(load_settings(home=options.data_folder).database_url)
     if not store.profiles.all():
         made = store.profiles.of_browser(f"command line {uuid.uuid4().hex}", now=now)
@@ -41,7 +41,10 @@ def open_or_welcome(options: argparse.Namespace, *, now: datetime) -> tuple[Stor
 
 
 def open_learner(options: argparse.Namespace) -> tuple[Store, Profile]:
-    """The store, and the learner that the options name."""
+    """Open the store and find the learner that the options name.
+
+    Raises LearnerError when no profile matches, or when several do.
+    """
     store = open_store(load_settings(home=options.data_folder).database_url)
     profiles = store.profiles.all()
     wanted = [profile for profile in profiles if options.profile in (None, profile.name)]

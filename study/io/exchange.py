@@ -1,4 +1,4 @@
-"""What goes in and out, whatever its format: files, what an import would do, and who reads and writes."""
+"""Import and export in any format: files, the plan of an import, and the protocol of readers and writers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,25 +15,25 @@ VERDICTS: tuple[Verdict, ...] = ("new", "changed", "same", "rejected")
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file as it comes in or goes out."""
+    """A file on its way in or out."""
 
     name: str
     content: bytes
 
     @property
     def ending(self) -> str:
-        """`csv`, in lower case; empty where there is none."""
+        """The extension in lower case, such as `csv`; empty if it has none."""
         return PurePosixPath(self.name.replace("\\", "/")).suffix.lower().removeprefix(".")
 
     @property
     def stem(self) -> str:
-        """The name without folders and ending."""
+        """The name without folders and extension."""
         return PurePosixPath(self.name.replace("\\", "/")).stem
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing in a file, and what becomes of it."""
+    """One item in a file, and what the import does with it."""
 
     verdict: Verdict
     item: str
@@ -42,20 +42,20 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Things of one kind: the cards of a file, or its ratings."""
+    """Items of one kind: the cards of a file, or its ratings."""
 
     title: str
     entries: tuple[Entry, ...]
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """How many are new, changed, same and rejected."""
+        """How many items are new, changed, same and rejected."""
         found = Counter(entry.verdict for entry in self.entries)
         return {verdict: found[verdict] for verdict in VERDICTS}
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
-        """Why some are rejected, the most frequent reason first."""
+        """Why items are rejected, the most frequent reason first."""
         return Counter(entry.why for entry in self.entries if entry.verdict == "rejected").most_common()
 
 
@@ -65,7 +65,7 @@ class Plan:
 
     groups: tuple[Group, ...] = ()
     notes: tuple[str, ...] = ()
-    """What was mapped, and what could not be, in sentences."""
+    """Sentences on what was mapped and what could not be."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of the data folder with the text they would have."""
@@ -83,18 +83,18 @@ class Report:
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """Everything together."""
+        """The counts of all groups together."""
         return {verdict: sum(group.counts[verdict] for group in self.groups) for verdict in VERDICTS}
 
     @property
     def does_something(self) -> bool:
-        """Whether there is anything to apply."""
+        """Whether the import would change anything."""
         return bool(self.counts["new"] or self.counts["changed"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """One format that can be downloaded."""
+    """One format for download."""
 
     name: str
     label: str
@@ -102,40 +102,40 @@ class Format:
 
 
 class Exchange(Protocol):
-    """Reads and writes one kind of thing: cards, questions, or everything of a profile."""
+    """A reader and writer of one kind of data: cards, questions, or everything of a profile."""
 
     @property
     def title(self) -> str:
-        """What it is called on the page."""
+        """Its title on the page."""
 
     @property
     def formats(self) -> Sequence[Format]:
-        """What it writes."""
+        """The formats that it writes."""
 
     @property
     def readable(self) -> str:
-        """The formats it reads, as a sentence lists them."""
+        """The formats that it reads, as words for a list in a sentence."""
 
     def own_problems(self) -> tuple[str, ...]:
-        """What is wrong with the learner's own files of this kind."""
+        """Return the problems in the learner's own files of this kind."""
 
     def reads(self, file: File) -> bool:
-        """Whether a file looks like one of its own."""
+        """Return whether this exchange recognizes the file."""
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
-        """What importing the file would do."""
+        """Plan the import of a file (a dry run)."""
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
-        """The files of one format."""
+        """Return the files of one format."""
 
 
 def shorten(text: str, *, limit: int = 90) -> str:
-    """One line to recognize a thing by."""
+    """Return one line that identifies an item."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def gathered(title: str, entries: Iterable[Entry]) -> tuple[Group, ...]:
-    """A group, or none where there is nothing to say."""
+    """Return one group, or none when it has no entries."""
     listed = tuple(entries)
     return (Group(title=title, entries=listed),) if listed else ()

@@ -1,4 +1,4 @@
-"""`export` and `import` of the command lines: the same exchanges as the page, in readable lines."""
+"""The `export` and `import` commands: the same exchanges as on the page, with text output."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "
 def add_exchange_commands(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *, formats: Sequence[str], what: str
 ) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """The two commands; whoever adds them says what they do."""
+    """Add the two commands and return their parsers; the caller sets their descriptions."""
     out = commands.add_parser("export", help=f"write {what} to files")
     out.add_argument("--format", default=",".join(formats), help=f"one or more of {','.join(formats)}")
     out.add_argument("--out", type=Path, default=Path(), help="folder to write to (default: this one)")
@@ -31,7 +31,10 @@ def add_exchange_commands(
 def export_files(
     exchanges: Sequence[Exchange], profile_id: str, *, formats: str, folder: Path, now: datetime
 ) -> Iterator[str]:
-    """Write the formats, and yield the path of each file."""
+    """Write the formats, and yield the path of each file.
+
+    Raises LearnerError on an unknown format, or when the folder can't be written.
+    """
     by_format = {offered.name: exchange for exchange in exchanges for offered in exchange.formats}
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in by_format]
@@ -61,7 +64,7 @@ def import_file(
     dry_run: bool,
     now: datetime,
 ) -> Iterator[str]:
-    """Import a file, and yield the report line by line."""
+    """Import a file, and yield the report line by line. Raises LearnerError when it can't be read."""
     try:
         file = File(name=path.name, content=path.read_bytes())
     except OSError as error:
@@ -74,7 +77,7 @@ def import_file(
 
 
 def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
-    """The first exchange that reads a file."""
+    """Return the first exchange that reads a file. Raises LearnerError when none does."""
     for exchange in exchanges:
         if exchange.reads(file):
             return exchange
@@ -83,7 +86,7 @@ def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
 
 
 def lines_of(report: Report) -> Iterator[str]:
-    """A report as text: totals first, then what was skipped and why."""
+    """Format a report as lines: totals first, then what was skipped and why."""
     for group in report.groups:
         totals = ", ".join(f"{group.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
         yield f"{group.title}: {totals}"

@@ -1,4 +1,4 @@
-"""The file a learner has uploaded and not yet imported or put away: one a profile, kept until then."""
+"""The file that a learner has uploaded and not yet imported or dropped: one per profile."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from study.io.exchange import File
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """The uploaded file, and the digest that says it is still the same one."""
+    """The uploaded file, and a digest that identifies its content."""
 
     file: File
     digest: str
@@ -20,12 +20,12 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Pending:
-    """Where uploads wait. A profile's id is a name that we made, so it is safe as a file's name."""
+    """The folder of pending uploads. The app generates profile ids, so they are safe as file names."""
 
     folder: Path
 
     async def receive(self, profile_id: str, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """Take a file in, piece by piece; one that is too large is not kept."""
+        """Store a file chunk by chunk. Raises LearnerError when it is too large, and then stores nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self._path(profile_id, "part")
         size = 0
@@ -41,7 +41,7 @@ class Pending:
             part.unlink(missing_ok=True)
 
     def of(self, profile_id: str) -> Waiting | None:
-        """The file that waits, if one does."""
+        """Read the pending file; None without one."""
         try:
             content = self._path(profile_id, "file").read_bytes()
             name = json.loads(self._path(profile_id, "name").read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ class Pending:
         )
 
     def drop(self, profile_id: str) -> None:
-        """Forget the file."""
+        """Delete the pending file."""
         for kind in ("file", "name"):
             self._path(profile_id, kind).unlink(missing_ok=True)
 

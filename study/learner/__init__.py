@@ -1,1 +1,1 @@
-"""What a learner knows and what is due: progress, mastery, study modes, the day's work."""
+"""The learner's state, derived from the logs: progress, mastery, study modes, next steps."""

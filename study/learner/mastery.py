@@ -1,4 +1,4 @@
-"""How well a learner knows each concept, from all four logs, and what to do next about it and why."""
+"""Mastery of each concept from all four logs, and the next steps with their reasons."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from study.ports.activities import Subjects
 from study.store import Store
 from study.store.quizzes import QuizRecord
 
-MIXED_CONCEPTS = 3  # a quiz about fewer is practice of these, not a mixed set
+MIXED_CONCEPTS = 3  # a quiz about fewer concepts is practice, not a mixed set
 STEPS = 4
 
 Sourced = Iterator[tuple[tuple[str, ...], Outcome]]
@@ -25,7 +25,7 @@ Sourced = Iterator[tuple[tuple[str, ...], Outcome]]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing to do next."""
+    """One suggested next step."""
 
     concept: str
     do: str
@@ -34,7 +34,7 @@ class Step:
 
 
 def mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mastery]:
-    """Mastery of every concept that this learner has met in a card, question, explanation or prediction."""
+    """Compute mastery of every concept met in a card, question, explanation or prediction."""
     return mastery_by_concept(
         store.cards.history(profile_id),
         of_card=subjects.of_card,
@@ -47,7 +47,7 @@ def mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mast
 
 
 def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[Step]:
-    """What helps most, in order: repair what was missed, prove what is proficient, then learn what is new."""
+    """Suggest steps, best first: repair what was missed, prove what is proficient, then learn the next."""
     repairs = [_repair(concept, found, subjects) for concept, found in weakest(known, limit=STEPS - 1)]
     proven = [_prove(concept) for concept, found in known.items() if found.level == "Proficient"][:1]
     fresh = next_to_learn(concepts, known)

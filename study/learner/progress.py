@@ -1,4 +1,4 @@
-"""What the log says about a learner: mastery, streak, recall. Pure functions; nothing here is ever stored."""
+"""Progress derived from the log: mastery, streak, recall. Pure functions; their results are never stored."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from study.base.days import MACHINE_DAYS, StudyDays
 from study.content.concepts import Concept, ConceptMap
 from study.store.cards import CardReview
 
-REMEMBERED = 2  # Hard, Good and Easy all mean: I remembered it
+REMEMBERED = 2  # Hard, Good and Easy all count as remembered
 MASTERY_WINDOW = 10
 MASTERY_LEAST = 3
 NEWER_COUNTS = 0.8  # each older answer counts four fifths of the one after it
@@ -35,7 +35,7 @@ LEVEL_RULE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One answer, seen from a concept; `mixed` when it was given among questions about other concepts."""
+    """One answer from one concept's view; `mixed` if it was given among questions about other concepts."""
 
     at: datetime
     right: bool
@@ -44,7 +44,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Mastery:
-    """How well a concept is known, by the rule the page prints; `share` is None with too few answers."""
+    """Mastery of a concept, by the rule that the page prints; `share` is None with too few answers."""
 
     share: float | None
     answers: int
@@ -55,7 +55,7 @@ class Mastery:
 
     @property
     def level(self) -> Level:
-        """One of four, by the rule the page prints."""
+        """One of four levels, by the rule that the page prints."""
         if self.share is None or self.share < FAMILIAR_FROM:
             return "Attempted"
         if self.misses:
@@ -74,7 +74,7 @@ def mastery_by_concept(
     of_card: Mapping[str, tuple[str, ...]],
     others: Iterable[tuple[tuple[str, ...], Outcome]] = (),
 ) -> dict[str, Mastery]:
-    """Mastery of each concept that was answered at least once; `others` are concepts with an outcome."""
+    """Compute mastery of each concept with at least one answer; `others` are concepts with an outcome."""
     outcomes: dict[str, list[Outcome]] = {}
     for concepts, outcome in others:
         for concept in concepts:
@@ -87,13 +87,13 @@ def mastery_by_concept(
 
 
 def weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str, Mastery]]:
-    """The concepts that need work most: with a miss among the last answers, lowest mastery first."""
+    """Find the concepts that need work most: with a miss among the last answers, lowest mastery first."""
     missed = [(concept, known) for concept, known in mastery.items() if known.misses]
     return sorted(missed, key=_need)[:limit]
 
 
 def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Concept | None:
-    """The first concept never answered whose prerequisites all were."""
+    """Find the first unanswered concept whose prerequisites are all answered."""
     ready = (
         concept
         for concept in concepts.by_id.values()
@@ -103,7 +103,7 @@ def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Conce
 
 
 def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:
-    """Study days in a row up to today; a day that is not over yet does not break the row."""
+    """Count consecutive study days up to today; an unfinished day without study doesn't break the streak."""
     studied = {days.day(moment) for moment in moments}
     newest = today if today in studied else today - timedelta(days=1)
     run = takewhile(studied.__contains__, (newest - timedelta(days=back) for back in range(len(studied) + 1)))
@@ -111,13 +111,13 @@ def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = M
 
 
 def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
-    """Remembered and asked, among cards seen before: a first look at a card is no test of memory."""
+    """Count remembered and asked cards, except new ones: a first view of a card doesn't test memory."""
     ratings = [review.rating for review in reviews if not review.new]
     return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
 
 
 def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:
-    """What one item takes this learner: the median, or a plain guess while there are too few to tell."""
+    """Return the median seconds per item, or `until_known` with fewer than `least` durations."""
     known = list(durations_ms)
     return median(known) / 1000 if len(known) >= least else until_known
 

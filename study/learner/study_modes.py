@@ -1,4 +1,4 @@
-"""The nine ways to study a concept, and how far a learner is with each; derived from the logs."""
+"""The nine ways to study a concept, and the learner's state in each; derived from the logs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ ABOUT: dict[StudyMode, str] = {
     "project": "a guided experiment",
 }
 READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
-"""Texts: done with one is having read it."""
+"""Texts: reading one completes the mode."""
 
 TOLD: frozenset[StudyMode] = READ | {"visualize", "try"}
-"""Where the learner says that they are done; the other three show it by what was answered or written."""
+"""Modes that the learner marks as done; answers or texts in the logs complete the other three."""
 
 CARD_SECONDS, QUESTION_SECONDS, PROMPT_SECONDS = 10, 30, 90
 CHALLENGE_MINUTES = 10  # five problems, two minutes each: quizzes/session/modes.py
@@ -54,29 +54,29 @@ class ModeState:
 
     @property
     def title(self) -> str:
-        """Its name."""
+        """The mode's name."""
         return TITLES[self.mode]
 
     @property
     def about(self) -> str:
-        """What is in it, in two or three words."""
+        """Its content, in two or three words."""
         return ABOUT[self.mode]
 
     @property
     def finished(self) -> bool:
-        """Read or done."""
+        """Whether it is read or done."""
         return self.standing in ("read", "done")
 
 
 def mode_of(written: str) -> StudyMode | None:
-    """The mode that an address names, if there is one."""
+    """Parse the mode from a URL; None when it names no mode."""
     return next((mode for mode in STUDY_MODES if mode == written), None)
 
 
 def states(
     marks: Iterable[ModeMark], *, minutes: Mapping[StudyMode, int], shown_done: Iterable[StudyMode]
 ) -> list[ModeState]:
-    """How far each mode is, in the order of the row. `shown_done` are those that other logs prove."""
+    """Return each mode's state, in row order. `shown_done` are the modes that other logs prove done."""
     known: set[tuple[str, str]] = {(mark.mode, mark.mark) for mark in marks}
     proven = set(shown_done)
     return [
@@ -87,7 +87,7 @@ def states(
 
 
 def minutes_of(lesson: Lesson | None, *, cards: int, questions: int, prompts: int) -> dict[StudyMode, int]:
-    """The stated time of each mode; a concept without a lesson has two modes only."""
+    """Return the stated minutes per mode; a concept without a lesson has only two modes."""
     seconds = cards * CARD_SECONDS + questions * QUESTION_SECONDS + prompts * PROMPT_SECONDS
     own: dict[StudyMode, int] = {"challenge": CHALLENGE_MINUTES, "review": max(1, round(seconds / 60))}
     if lesson is None:
@@ -104,20 +104,20 @@ def minutes_of(lesson: Lesson | None, *, cards: int, questions: int, prompts: in
 
 
 def last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
-    """The mode that was opened last."""
+    """Return the last opened mode."""
     opened = [mark for mark in marks if mark.mark == "opened"]
     return mode_of(opened[-1].mode) if opened else None
 
 
 def next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:
-    """The one that stands after it."""
+    """Return the mode after this one in the row."""
     order = list(row)
     places = [place for place, state in enumerate(order) if state.mode == mode]
     return order[places[0] + 1] if places and places[0] + 1 < len(order) else None
 
 
 def told(marks: Iterable[ModeMark]) -> dict[str, int]:
-    """How many modes of each concept the learner said to be done with."""
+    """Count, per concept, the modes that the learner marked as done."""
     found: dict[str, set[str]] = {}
     for mark in marks:
         if mark.mark == "done":

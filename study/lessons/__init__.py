@@ -1,1 +1,1 @@
-"""Lessons of the concepts, one YAML file each, and the rules that all content keeps."""
+"""Lessons, one YAML file per concept, and the lint rules of all content."""

@@ -1,8 +1,8 @@
-"""What the app's content must hold as a whole, beyond what each file is checked for when it is read.
+"""Lint rules for the app's content as a whole, in addition to the checks of each file on load.
 
-Reading a file already refuses a wrong schema, an id used twice, an item without a source or a check, and a
-check whose number no text prints. These rules look at the items together: is every concept covered, is the
-right option given away, is anything there twice, can it be read.
+Loading a file already rejects a wrong schema, a repeated id, an item without a source or a check, and a check
+whose number no text prints. These rules look at all items together: is every concept covered, does a cue give
+the right option away, is an item duplicated, is the text readable.
 """
 
 import re
@@ -16,14 +16,14 @@ from study.base.errors import LearnerError
 from study.content.yaml_reader import Level
 from study.text.readability import grade
 
-MAX_GRADE = 11.0  # school years, as `study.text.readability.grade` counts them
+MAX_GRADE = 11.0  # school years, as `study.text.readability.compute_grade` counts them
 MAX_ALIKE = (
-    0.5  # of all 5-letter pieces of two texts; the most alike items of the app's own content share 0.4
+    0.5  # Jaccard similarity of 5-letter shingles; the most similar items of the app's own content reach 0.4
 )
-LENGTH_RATIO = (0.9, 1.1)  # the right options' mean length, over that of the wrong ones
-MAX_LONGEST = 1 / 3  # of questions whose right option is the longest; 1/4 is chance with four options
-MAX_UNEVEN = 0.1  # how far a place's share of right options may be from an even share
-ENOUGH_TO_SPREAD = 20  # questions; with fewer, places are uneven by chance
+LENGTH_RATIO = (0.9, 1.1)  # mean length of right options divided by that of wrong ones
+MAX_LONGEST = 1 / 3  # share of questions whose right option is the longest; chance is 1/4 with four options
+MAX_UNEVEN = 0.1  # how far a position's share of right options may be from an even share
+ENOUGH_TO_SPREAD = 20  # questions; with fewer, positions are uneven by chance
 BANNED = ("all of the above", "none of the above", "learning style")
 
 _PIECE = 5
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A card or a question, as far as these rules read it."""
+    """The parts of a card or question that these rules read."""
 
     id: str
     concepts: tuple[str, ...]
@@ -48,35 +48,35 @@ class Item:
     asks: str
     answers: str
     explains: tuple[str, ...]
-    """All that is said besides."""
+    """All further texts."""
 
     choices: tuple[Choice, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that a learner reads."""
+        """All texts that a learner reads."""
         return (self.asks, self.answers, *self.explains, *(choice.text for choice in self.choices))
 
     @property
     def prose(self) -> str:
-        """The sentences; options are often mere numbers."""
+        """The sentences, without options, which are often mere numbers."""
         return " ".join((self.asks, self.answers, *self.explains))
 
     @property
     def written_as(self) -> str:
-        """The entry it was written as: an entry may make several items, `<id>--<part>` each."""
+        """The id of its entry: an entry may make several items, `<id>--<part>` each."""
         return self.id.partition("--")[0]
 
     @property
     def right_place(self) -> int | None:
-        """The place of the one right option; None where there is not exactly one."""
+        """The index of the right option; None unless exactly one is right."""
         places = [place for place, choice in enumerate(self.choices) if choice.correct]
         return places[0] if len(places) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that is not as it must be."""
+    """One violation of a rule."""
 
     item: str
     text: str
@@ -89,21 +89,21 @@ Rule = Callable[[Sequence[Item]], Iterator[Finding]]
 
 
 def ids_are_plain(items: Sequence[Item]) -> Iterator[Finding]:
-    """Ids go into addresses, logs and exports."""
+    """Find ids that are unsafe in URLs, logs and exports."""
     for item in items:
         if not re.fullmatch(r"[a-z0-9]+(--?[a-z0-9]+)*", item.id):
             yield Finding(item=item.id, text="an id is small letters, digits and hyphens")
 
 
 def concepts_are_named(items: Sequence[Item]) -> Iterator[Finding]:
-    """An item about nothing counts nowhere, and one about everything says little about any of it."""
+    """Find items with no concept, which count nowhere, or too many, which say little about each."""
     for item in items:
         if not 1 <= len(set(item.concepts)) <= 4:
             yield Finding(item=item.id, text=f"names {len(set(item.concepts))} concepts, not 1 to 4")
 
 
 def nothing_is_banned(items: Sequence[Item]) -> Iterator[Finding]:
-    """Phrases that make bad options or bad science."""
+    """Find phrases that make bad options or bad science."""
     for item in items:
         said = " ".join(" ".join(item.texts).lower().split())
         for phrase in BANNED:
@@ -112,14 +112,14 @@ def nothing_is_banned(items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def text_is_readable(items: Sequence[Item]) -> Iterator[Finding]:
-    """Long words in long sentences hide the one idea."""
+    """Find texts above the maximum grade: long words in long sentences hide the idea."""
     for item in items:
         if (found := grade(item.prose)) > MAX_GRADE:
             yield Finding(item=item.id, text=f"reads at grade {found:.1f}, more than {MAX_GRADE:.0f}")
 
 
 def nothing_is_there_twice(items: Sequence[Item]) -> Iterator[Finding]:
-    """Two items alike are one item with two schedules. What is asked counts, alone and with its answer."""
+    """Find similar pairs, by the prompt alone and with its answer: they are one item with two schedules."""
     asked = [(item, _pieces(item.asks), _pieces(f"{item.asks} {item.answers}")) for item in items]
     for (one, one_asks, one_all), (other, other_asks, other_all) in combinations(asked, 2):
         shared = max(_alike(one_asks, other_asks), _alike(one_all, other_all))
@@ -128,14 +128,14 @@ def nothing_is_there_twice(items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def options_have_their_own_feedback(items: Sequence[Item]) -> Iterator[Finding]:
-    """One sentence for all wrong options answers none of the ideas behind them."""
+    """Find options that share a feedback, because one sentence can't answer several misconceptions."""
     for item in items:
         if len({choice.feedback for choice in item.choices}) < len(item.choices):
             yield Finding(item=item.id, text="two options share a feedback")
 
 
 def length_gives_nothing_away(items: Sequence[Item]) -> Iterator[Finding]:
-    """The best-known flaw of multiple choice: careful authors make the right option the longest."""
+    """Find the best-known flaw of multiple choice: careful authors make the right option the longest."""
     right, wrong, longest = [], [], 0
     for item in items:
         if (place := item.right_place) is None:
@@ -156,7 +156,7 @@ def length_gives_nothing_away(items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def places_are_spread(items: Sequence[Item]) -> Iterator[Finding]:
-    """Pages shuffle, exports do not: the first place must be right as often as any other."""
+    """Find positions that are right too often or too rarely: pages shuffle options, exports don't."""
     places: dict[int, Counter[int]] = defaultdict(Counter)
     for item in items:
         if (place := item.right_place) is not None:
@@ -172,7 +172,7 @@ def places_are_spread(items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def coverage(items: Sequence[Item], concepts: Iterable[str], *, least: int) -> Iterator[Finding]:
-    """A concept needs several items, of at least two levels."""
+    """Find concepts with fewer than `least` items, or with items of one level only."""
     for concept in concepts:
         levels = [item.level for item in items if concept in item.concepts]
         if len(levels) < least:
@@ -194,13 +194,13 @@ RULES: tuple[Rule, ...] = (
 
 
 def lint(items: Sequence[Item], concepts: Collection[str], *, least: int) -> list[Finding]:
-    """All findings of all rules; `least` is how many items a concept needs."""
+    """Apply all rules; `least` is the number of items that a concept needs."""
     found = [finding for rule in RULES for finding in rule(items)]
     return [*found, *coverage(items, concepts, least=least)]
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Say all that was found, if anything was."""
+    """Raise LearnerError with all findings, if there are any."""
     if findings:
         listing = "\n".join(map(str, findings))
         raise LearnerError(f"{listing}\n", do_next="The rules are in study/lessons/content_lint.py.")
@@ -212,5 +212,5 @@ def _pieces(text: str) -> set[str]:
 
 
 def _alike(one: set[str], other: set[str]) -> float:
-    """Shared pieces over all pieces (Jaccard), as for finding near-copies of web pages (Broder, 1997)."""
+    """Return the Jaccard similarity of two shingle sets, as for near-duplicate web pages (Broder, 1997)."""
     return len(one & other) / len(one | other)

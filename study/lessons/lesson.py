@@ -1,4 +1,4 @@
-"""What a concept's study modes say: one YAML file a concept in `lessons/`, read when first asked for."""
+"""The texts of a concept's study modes: one YAML file per concept in `lessons/`, read on first use."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -29,10 +29,10 @@ PARAGRAPHS = (4, 8)
 MEASURES = (2, 4)
 
 Preset = Mapping[str, Any]
-"""Settings of a lab run, by name; the lab says whether it is one."""
+"""Settings of a training run, by name; the lab checks whether they are valid."""
 
 CheckPreset = Callable[[Preset], object]
-"""Raises LearnerError on a preset that is no run."""
+"""A function that raises LearnerError on a preset that isn't a valid run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Learn:
     paragraphs: tuple[str, ...]
     picture: str
     breaks: str
-    """Where the picture stops being true."""
+    """Where the analogy stops being true."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Why:
-    """What it is for."""
+    """The purpose of the concept."""
 
     minutes: int
     problem: str
@@ -69,7 +69,7 @@ class Why:
 
 @dataclass(frozen=True, kw_only=True)
 class Derivation:
-    """One step of the derivation, with the shapes of what is in it."""
+    """One step of the derivation, with the shapes of its symbols."""
 
     text: str
     formula: str
@@ -87,7 +87,7 @@ class Deep:
 
 @dataclass(frozen=True, kw_only=True)
 class Visualize:
-    """A live figure, what to move and what to see."""
+    """A live figure, what to move and what to notice."""
 
     minutes: int
     figure: str
@@ -97,7 +97,7 @@ class Visualize:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """Something to measure, and how to read it."""
+    """A quantity to measure, and how to read it."""
 
     what: str
     good: str
@@ -107,17 +107,17 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What to measure."""
+    """The quantities to measure."""
 
     minutes: int
     measures: tuple[Measure, ...]
     run: str
-    """What a real run showed."""
+    """What a real training run showed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Try:
-    """A lab run that shows the concept."""
+    """A training run that shows the concept."""
 
     minutes: int
     preset: Preset
@@ -126,7 +126,7 @@ class Try:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectPart:
-    """What this concept asks in a project."""
+    """This concept's question in a project."""
 
     minutes: int
     project: ProjectId
@@ -150,7 +150,7 @@ class Lesson:
 
 @dataclass
 class Lessons:
-    """All lessons, each read and checked when its page is first opened: reading all takes seconds."""
+    """All lessons, each read and checked when its page is first opened, because reading all takes seconds."""
 
     concepts: ConceptMap
     check_preset: CheckPreset
@@ -159,7 +159,7 @@ class Lessons:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, concept_id: str) -> Lesson | None:
-        """The lesson of a concept; None where none is written. Raises ContentError with all its problems."""
+        """Return the lesson of a concept; None without one. Raises ContentError with all its problems."""
         with self._lock:
             if concept_id not in self._read:
                 path = self.folder / f"{concept_id}.yaml"
@@ -169,7 +169,7 @@ class Lessons:
 
 
 def read_lesson(path: Path, check_preset: CheckPreset) -> Lesson:
-    """Read one file, or raise with every problem in it, numbers that can't be computed among them."""
+    """Read one file. Raises ContentError with every problem, including numbers that can't be computed."""
     problems: list[Problem] = []
     fields = read_mapping(path, kind="lesson", problems=problems)
     lesson = _lesson(fields, path.stem, check_preset) if fields else None

@@ -1,6 +1,6 @@
-"""What each concept's texts rest on, and what reading them again changed: `docs/lesson-sources.md`.
+"""The sources of each concept's texts, and the corrections of each review: `docs/lesson-sources.md`.
 
-python -m study.lessons.lesson_sources      writes the file anew; a test holds it against lessons and readings
+python -m study.lessons.lesson_sources      rewrites the file; a test compares it with lessons and reviews
 """
 
 import re
@@ -26,7 +26,7 @@ _ROW = re.compile(
 
 
 def listing(concepts: ConceptMap, readings: str) -> str:
-    """The whole document: every concept on the map, its sources, and what the readings changed."""
+    """Return the whole document: every concept on the map, its sources and its corrections."""
     corrected = _corrections(readings)
     parts = [_HEAD]
     for concept in concepts.by_id.values():

@@ -1,4 +1,4 @@
-"""Lesson texts as HTML: formulas, code, numbers that say how they were computed, terms that lead on."""
+"""Lesson texts as HTML: formulas, code, computed numbers with their call, terms that link to concepts."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ from study.text.templates import render
 
 @dataclass(frozen=True)
 class Terms:
-    """What concepts are called in texts, longest first, so that `QLoRA` is not taken for `LoRA`."""
+    """The names of concepts in texts, longest first, so that `QLoRA` doesn't match as `LoRA`."""
 
     pattern: re.Pattern[str]
     concept_of: dict[str, str]
 
 
 def terms_of(concepts: ConceptMap) -> Terms:
-    """The names of all concepts, and what else each is called."""
+    """Collect the names of all concepts and their synonyms."""
     concept_of = {
         term.lower(): concept.id
         for concept in concepts.by_id.values()
@@ -34,18 +34,18 @@ def terms_of(concepts: ConceptMap) -> Terms:
 
 @dataclass
 class LessonText:
-    """One page's texts: a term becomes a link where it comes first, and never on its own concept's page."""
+    """One page's texts: a term links on its first use, and never on its own concept's page."""
 
     terms: Terms
     concept: str
     _linked: set[str] = field(default_factory=set)
 
     def rich(self, text: str) -> Markup:
-        """Prose."""
+        """Render prose."""
         return Markup("").join(self._pieces(text))
 
     def code(self, line: str) -> Markup:
-        """A line of code or numbers: nothing in it is markup but its computed numbers."""
+        """Render a line of code or numbers: only computed numbers in it are markup."""
         return Markup("").join(_with_numbers(line, escape))
 
     def _pieces(self, text: str) -> Iterator[Markup]:
@@ -57,7 +57,7 @@ class LessonText:
         yield from _with_numbers(text[end:], self._with_links)
 
     def _with_links(self, text: str) -> Markup:
-        """Terms lead to their concept, documents of this repository open."""
+        """Render terms as links to their concepts, and names of this repository's documents as links."""
         made, end = Markup(""), 0
         for document in DOCUMENT.finditer(text):
             made += self._with_terms(text[end : document.start()]) + cited(document[0])

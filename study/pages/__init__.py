@@ -1,1 +1,1 @@
-"""The pages that belong to no kind of exercise: Today, the five-minute review, Learn and Settings."""
+"""The pages that belong to no kind of exercise, such as Today, the five-minute review, Learn and Settings."""

@@ -1,4 +1,4 @@
-"""A concept: its place on the map and its nine study modes, one of them open. `/concept?id=nf4&mode=why`."""
+"""A concept's page: its place on the map and its nine study modes. `/concept?id=nf4&mode=why`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,14 +54,14 @@ def build(
 
 @dataclass(frozen=True, kw_only=True)
 class Materials:
-    """What there is to review about a concept."""
+    """The cards, questions and prompts about a concept, by id."""
 
     cards: tuple[str, ...]
     questions: tuple[str, ...]
     prompts: tuple[str, ...]
 
     def reviewed(self, met: set[str]) -> bool:
-        """Whether every card was met, a question answered, and a prompt, if there is one, explained."""
+        """Return whether every card was seen, and one question and one prompt, if any, was answered."""
         some = (part for part in (self.questions, self.prompts) if part)
         return met.issuperset(self.cards) and all(met.intersection(part) for part in some)
 
@@ -78,13 +78,13 @@ class ConceptPage:
     doors: Doors
 
     def load(self, request: gr.Request) -> str:
-        """The mode that the address names, else the one that was open last, else the explanation."""
+        """Render the mode in the URL, else the last opened one, else the explanation."""
         visit = frame.visit_of(self.context, request)
         concept = self._concept(visit.query.get("id", ""))
         return self._opened(visit, concept, mode_of(visit.query.get("mode", "")))[0]
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Open a mode, be done with one, or keep where reading stopped."""
+        """Open a mode, mark one as done, or store the reading place."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "here":
             return self._back(visit)
@@ -106,7 +106,7 @@ class ConceptPage:
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _back(self, visit: Visit) -> Reply:
-        """Back or Forward of the browser: the address says what to show."""
+        """Handle Back or Forward of the browser: the URL says what to show."""
         concept = self._concept(visit.query.get("id", ""))
         html, shown = self._opened(visit, concept, mode_of(visit.query.get("mode", "")))
         return {"html": html, "say": _said(shown), "focus": "#mode"}
@@ -156,7 +156,7 @@ class ConceptPage:
     def _inside(
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
     ) -> dict[str, Any]:
-        """What a mode shows besides the lesson's texts."""
+        """Return the template values of a mode in addition to the lesson's texts."""
         inside: dict[str, Any] = {"figure": None, "door": None, "materials": None}
         if mode == "challenge":
             inside["door"] = self.doors.challenge(visit, concept.id)
@@ -201,7 +201,7 @@ class ConceptPage:
         )
 
     def _met(self, visit: Visit) -> set[str]:
-        """Every card, question and prompt that this learner has answered."""
+        """Read the ids of every card, question and prompt that this learner has answered."""
         store, profile_id = self.context.store, visit.profile.id
         return (
             {review.card_id for review in store.cards.history(profile_id)}

@@ -1,4 +1,4 @@
-"""Figures: all live figures on one page, or one by its address, for a class or a link."""
+"""Figures: all live figures on one page, or one by its URL, for a class or a link."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ class FiguresPage:
     figures: Figures
 
     def load(self, request: gr.Request) -> str:
-        """`?figure=lora-to-scale&rank=16` shows that one alone, at that setting."""
+        """Render all figures; `?figure=lora-to-scale&rank=16` renders only that one, at that setting."""
         query = frame.visit_of(self.context, request).query
         chosen = query.get("figure", "")
         if chosen and chosen not in self.figures:
@@ -45,5 +45,5 @@ class FiguresPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """The figures answer their own controls."""
+        """Reject every event, because the figures handle their own controls."""
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")

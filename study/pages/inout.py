@@ -1,4 +1,4 @@
-"""In and out: downloads of everything, and imports that show what they would do before they do it."""
+"""In and out: downloads of everything, and imports with a preview."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 PATH = "/io"
-SHOWN_AT_MOST = 200  # entries of a preview; the counts are always of all
+SHOWN_AT_MOST = 200  # entries of a preview; the counts always include all
 WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
 
 
@@ -31,20 +31,20 @@ def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class InOutPage:
-    """Handlers of In and out. A file that waits is shown again whenever the page opens."""
+    """Handlers of In and out. A pending file is shown again whenever the page opens."""
 
     context: Context
     exchanges: Mapping[str, Exchange]
     pending: Pending
     _previews: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
-    """What the waiting file of a profile would do, as it was when it came. `_apply` looks again."""
+    """A profile's preview of its pending file, as of its upload. `_apply_upload` plans it again."""
 
     def load(self, request: gr.Request) -> str:
-        """The page, with the file that waits if there is one."""
+        """Render the page, with the pending file if one exists."""
         return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press."""
+        """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "uploaded":
@@ -129,7 +129,7 @@ class InOutPage:
             return known
         try:
             return self._planned(visit, waiting)
-        except LearnerError:  # it was said when the file came
+        except LearnerError:  # the upload has already reported it
             self.pending.drop(visit.profile.id)
             return None
 

@@ -1,4 +1,4 @@
-"""Learn: the concept map with how well each concept is known, and a search in it."""
+"""Learn: the concept map with the mastery of each concept, and a search."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,11 +45,11 @@ class LearnPage:
 
     @cached_property
     def graph(self) -> Graph:
-        """Concepts don't change while the app runs."""
+        """The layout, computed once because concepts don't change while the app runs."""
         return graph_of(self.context.concepts)
 
     def load(self, request: gr.Request) -> str:
-        """The map with this learner's mastery."""
+        """Render the map with this learner's mastery."""
         visit = frame.visit_of(self.context, request)
         graph, known = self.graph, mastery(self.context.store, visit.profile.id, self.subjects)
         wanted = visit.query.get("q", "")
@@ -69,7 +69,7 @@ class LearnPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """A search, while it is typed."""
+        """Search while the learner types."""
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
@@ -79,7 +79,7 @@ class LearnPage:
         return {"parts": {"found": render("study/learn_found.html", wanted=wanted, found=found)}, "say": said}
 
     def found(self, wanted: str) -> list[Concept]:
-        """Concepts whose name, summary or other names hold every word that is typed; names first."""
+        """Find concepts whose name, summary or terms contain every typed word; names come first."""
         asked = wanted.lower().split()
         if not asked:
             return []
@@ -88,7 +88,7 @@ class LearnPage:
         return sorted(hits, key=lambda concept: not all(word in concept.name.lower() for word in asked))
 
     def _last(self, visit: Visit) -> tuple[Concept, str, str] | None:
-        """Where the learner was last."""
+        """Return the concept and mode that the learner opened last."""
         marks = self.context.store.lessons.marks(visit.profile.id)
         for mark in reversed(marks):
             concept, mode = self.context.concepts.by_id.get(mark.concept_id), mode_of(mark.mode)

@@ -1,4 +1,4 @@
-"""Progress: mastery, what to do next, and the sections of each kind of study; charts are drawn afterwards."""
+"""Progress: mastery, next steps, and the sections of each kind of study; charts are drawn afterwards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ class ProgressPage:
     sections: Sequence[Section]
 
     def load(self, request: gr.Request) -> str:
-        """All but the charts."""
+        """Render everything except the charts."""
         return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Draw the charts, or hand a press to the section it belongs to."""
+        """Draw the charts, or pass an event to the section it belongs to."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "draw":
             return {"parts": self._drawn(visit, narrow=form_event.field(event, "narrow") == "yes")}

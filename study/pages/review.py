@@ -1,4 +1,4 @@
-"""The five-minute review: cards, three questions, one explanation; it can be left at any point."""
+"""The five-minute review: cards, three questions, one explanation; a learner can stop at any point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,19 +27,19 @@ def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a review that starts now would hold."""
+    """The content of a review that starts now."""
 
     cards: int
     questions: int
     minutes: int
 
     returning: int = 0
-    """Questions missed with confidence that come back today."""
+    """Due retries: questions missed with confidence that come back today."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
-    """Handlers of the review. Where a run stands is read from the logs of its three stations."""
+    """Handlers of the review. Its progress is read from the logs of its three activities."""
 
     context: Context
     cards: CardStation
@@ -48,11 +48,11 @@ class ReviewPage:
 
     @property
     def stations(self) -> Sequence[Station]:
-        """In the order of a run."""
+        """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
     def load(self, request: gr.Request) -> str:
-        """The next exercise of the run in the address; without one, an offer to start."""
+        """Render the next exercise of the review in the URL; without one, an offer to start."""
         visit = frame.visit_of(self.context, request)
         run = self._run(visit)
         if run is None:
@@ -60,7 +60,7 @@ class ReviewPage:
         return self._next(visit, run).get("html", "")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press: most belong to the station whose exercise is shown."""
+        """Handle one event: most belong to the activity whose exercise is shown."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "start":
             return {"goto": self.start(visit)}
@@ -82,7 +82,7 @@ class ReviewPage:
         return self._next(visit, run) if piece is None else self._wrap(visit, run, station, piece)
 
     def plan(self, visit: Visit) -> Plan:
-        """What fits into five minutes for this learner."""
+        """Plan what fits into five minutes for this learner."""
         cards = self.cards.planned(visit, seconds=CARD_SECONDS)
         seconds = cards * self.cards.seconds_each(visit) + self.explain.seconds_each(visit)
         seconds += QUESTIONS * self.quiz.seconds_each(visit)
@@ -94,7 +94,7 @@ class ReviewPage:
         )
 
     def start(self, visit: Visit) -> str:
-        """Record a new run and return its address."""
+        """Record a new review and return its URL."""
         seed = self.context.dice.randrange(SEEDS)
         run = self.context.store.runs.start(
             visit.profile.id,
@@ -133,7 +133,7 @@ class ReviewPage:
         }
 
     def _undo(self, visit: Visit, run: ReviewRun) -> int | None:
-        """The last rating can be taken back until the first question is answered."""
+        """Return the id of the last rating, which can be undone until the first question is answered."""
         if self.quiz.steps(visit, run).done:
             return None
         return self.cards.undoable(visit, since=run.started_at)

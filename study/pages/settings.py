@@ -1,4 +1,4 @@
-"""Settings: profiles, keyboard shortcuts, how cards are studied, and where the data is."""
+"""Settings: profiles, keyboard shortcuts, card preferences, and the data folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,11 +41,11 @@ class SettingsPage:
     context: Context
 
     def load(self, request: gr.Request) -> str:
-        """The settings of this profile, and the other profiles."""
+        """Render the settings of this profile, and the other profiles."""
         return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """One press."""
+        """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
         profiles = self.context.store.profiles
         match event.get("act"):

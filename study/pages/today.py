@@ -1,4 +1,4 @@
-"""Today: what is due, one button for the five-minute review, and below it how things stand."""
+"""Today: what is due, one button for the five-minute review, and a summary of progress below."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True)
 class Corners:
-    """What other packages put on Today: HTML of theirs, or nothing."""
+    """HTML that other packages add to Today."""
 
     first_chart: Callable[[], str] = str
     """One computed chart for a newcomer."""
 
     last_run: Callable[[], str | None] = str
-    """One line about the last run of the lab."""
+    """One line about the lab's last training run; None or empty without one."""
 
 
 def build(
@@ -61,11 +61,11 @@ class TodayPage:
     corners: Corners
 
     def load(self, request: gr.Request) -> str:
-        """A newcomer's page, or a learner's."""
+        """Render a newcomer's page, or a learner's."""
         return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Start the review, or walk through the tour."""
+        """Start the review, or go through the tour."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":

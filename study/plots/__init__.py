@@ -1,1 +1,1 @@
-"""Charts as values: what every package draws on, and the forms that several of them share."""
+"""Charts as values: the drawing surface of all packages, and the chart types that several of them share."""

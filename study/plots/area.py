@@ -1,4 +1,4 @@
-"""A plotting area with two linear scales, drawn on a sheet in points."""
+"""A plot area with two linear scales, drawn on a sheet in points."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ Span = tuple[float, float]
 
 
 class Area:
-    """`box` is left, top, right and bottom in points; the spans are what its edges mean."""
+    """A plot area. `box` is left, top, right, bottom in points; the spans are the data at its edges."""
 
     def __init__(
         self, sheet: Sheet, box: tuple[float, float, float, float], *, across: Span, upwards: Span
@@ -18,17 +18,17 @@ class Area:
         self.left, self.top, self.right, self.bottom = box
 
     def x(self, value: float) -> float:
-        """Points from the left edge of the sheet."""
+        """Map a data value to points from the sheet's left edge."""
         low, high = self.across
         return self.left + (value - low) / (high - low) * (self.right - self.left)
 
     def y(self, value: float) -> float:
-        """Points from the top edge of the sheet."""
+        """Map a data value to points from the sheet's top edge."""
         low, high = self.upwards
         return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
     def levels(self, labels: dict[float, str]) -> None:
-        """A grid line and its label for each value, and the ground line."""
+        """Draw a grid line with its label for each value, and the base line."""
         for value, label in labels.items():
             y = self.y(value)
             self.sheet.text(self.left - 6, y + 4, label, align="right", soft=True)
@@ -36,7 +36,7 @@ class Area:
         self.sheet.line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
 
     def below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
-        """Labels under the ground line, as many as fit beside each other, none over the sheet's edge."""
+        """Draw labels below the base line, as many as fit side by side, none beyond the sheet's edge."""
         widths = [text_width(label) for _, label in labels]
         places = [
             min(self.x(value), self.sheet.width - EDGE - width / 2)
@@ -47,15 +47,15 @@ class Area:
             self.sheet.text(places[index], y, labels[index][1], align="center", soft=True)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
-        """Through data points."""
+        """Draw a line through data points."""
         self.sheet.line([self.x(x) for x in xs], [self.y(y) for y in ys], **style)
 
     def dot(self, x: float, y: float, *, colour: str, size: float, **style: Any) -> None:
-        """A filled mark, because it was measured, with a halo that keeps it apart from what is under it."""
+        """Draw a filled mark, because it was measured, with a halo that separates it from what is below."""
         look = {"marker": "o", "ms": size, "mfc": colour, "mec": PAPER, "mew": 1.2, "zorder": 6} | style
         self.sheet.line([self.x(x)], [self.y(y)], **look)
 
     def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], **look: Any) -> None:
-        """The area between two lines."""
+        """Draw the area between two lines."""
         edge = [*zip(xs, lows, strict=True), *reversed(list(zip(xs, highs, strict=True)))]
         self.sheet.shape([(self.x(x), self.y(y)) for x, y in edge], **look)

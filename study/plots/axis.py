@@ -1,15 +1,15 @@
-"""Where ticks and labels go on a chart's axis. Pure arithmetic, shared by still plots and live curves."""
+"""Positions of ticks and labels on an axis. Pure arithmetic, shared by static plots and live charts."""
 
 import math
 from collections.abc import Sequence
 
-NICE_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # multiples of a power of ten that people read without effort
+NICE_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # multiples of a power of ten that people read easily
 
-SMALLEST_SPAN = 1e-200  # below it floating point has no round numbers left
+SMALLEST_SPAN = 1e-200  # below it, floating point has no round numbers
 
 
 def nice_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
-    """Round numbers inside `low` to `high`, about as many as asked for."""
+    """Return about `about` round numbers from `low` to `high`."""
     low, high = _with_room(low, high)
     step = _nice_step((high - low) / max(1, about))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -18,14 +18,14 @@ def nice_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
 
 
 def nice_span(low: float, high: float, *, about: int) -> tuple[float, float]:
-    """The range widened to whole ticks."""
+    """Widen the range to whole ticks."""
     low, high = _with_room(low, high)
     step = _nice_step((high - low) / max(1, about))
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 
 
 def _with_room(low: float, high: float) -> tuple[float, float]:
-    """A range that is one value, as far as a picture can tell, gets room on both sides."""
+    """Widen a range that is visually one value on both sides."""
     if high - low > max(abs(low), abs(high)) * 1e-6 and high - low > SMALLEST_SPAN:
         return low, high
     room = abs(low) / 2 if abs(low) > SMALLEST_SPAN else 1.0
@@ -34,20 +34,20 @@ def _with_room(low: float, high: float) -> tuple[float, float]:
 
 def _nice_step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
-    # A step a quarter finer than asked for is better than one twice as coarse.
+    # A step that is a quarter finer than requested is better than one that is twice as coarse.
     return power * next(nice for nice in NICE_STEPS if nice * power >= 0.75 * rough)
 
 
 def spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
-    """Positions in the order of `wanted`, at least `gap` apart and inside `low` to `high`, moved little.
+    """Return positions in the order of `wanted`, at least `gap` apart, from `low` to `high`, moved little.
 
-    When they don't all fit they are spaced evenly over the whole range.
+    When they don't all fit, they are spaced evenly over the whole range.
     """
     if not wanted:
         return []
     gap = min(gap, (high - low) / max(1, len(wanted) - 1))
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
-    groups: list[list[float]] = []  # each [its members' mean wanted start, members]
+    groups: list[list[float]] = []  # each [mean wanted start of its members, number of members]
     for index in order:
         groups.append([wanted[index], 1])
         while len(groups) > 1 and groups[-1][0] - groups[-2][0] < groups[-2][1] * gap:
@@ -57,7 +57,7 @@ def spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> l
 
 
 def _merge(groups: list[list[float]], gap: float) -> None:
-    """Join the last two groups at the start that moves their members least."""
+    """Merge the last two groups at the start that moves their members least."""
     start, members = groups.pop()
     before, count = groups[-1]
     total = count + members

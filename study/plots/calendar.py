@@ -1,4 +1,4 @@
-"""A calendar: one square a day, a column a week, darker for more; the last day is marked."""
+"""A calendar heat map: one square per day, one column per week, darker for more; the last day is marked."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from study.plots.points import BLUE
 from study.plots.sheet import EDGE, FAINT, INK, NARROW_BELOW_POINTS, TEXT_LEADING, Sheet, text_width
 
-SHADES = (0.3, 0.5, 0.75, 1.0)  # opacities of one hue: order survives colour blindness and the dark page
+SHADES = (0.3, 0.5, 0.75, 1.0)  # opacities of one hue: ordered for colour-blind eyes and in the dark
 DAYS = ("Mon", "", "Wed", "", "Fri", "", "Sun")
 GAP = 2.0
 MONTHS = TEXT_LEADING + 4
@@ -25,12 +25,12 @@ class Calendar:
     unit: str
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
+        """Return the height in points (see Drawing)."""
         key = KEY if width >= NARROW_BELOW_POINTS else KEY + TEXT_LEADING
         return MONTHS + 7 * self._pitch(width) + key + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
+        """Draw the chart (see Drawing)."""
         pitch, left = self._pitch(sheet.width), self._left()
         steps, counts = self._steps(), dict(self.counts)
         for row, name in enumerate(DAYS):
@@ -58,7 +58,7 @@ class Calendar:
             yield ahead // 7, monday + timedelta(days=ahead)
 
     def _steps(self) -> list[int]:
-        """The smallest count of each shade: quarters of the busiest day."""
+        """Return the smallest count of each shade: quarters of the busiest day."""
         busiest = max((count for _, count in self.counts), default=1)
         return sorted({max(1, round(busiest * part / 4)) for part in range(4)})
 

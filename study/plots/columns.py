@@ -1,4 +1,4 @@
-"""Columns: one number for each place on the horizontal axis, drawn from zero, with the number above it."""
+"""A column chart: one number per position on the horizontal axis, drawn from zero, labelled above."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ from study.plots.sheet import (
 )
 
 BODY = 200.0
-ABOVE = TEXT_LEADING + 18  # the name of the vertical axis, and the number on the tallest column
-BELOW = TEXT_LEADING + 18  # tick labels and the name of the horizontal axis
-FILLED = 0.72  # share of its place that a column takes
+ABOVE = TEXT_LEADING + 18  # the label of the vertical axis, and the number above the tallest column
+BELOW = TEXT_LEADING + 18  # tick labels and the label of the horizontal axis
+FILLED = 0.72  # share of a position's width that its column fills
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +27,18 @@ class Columns:
     labels: tuple[str, ...]
     values: tuple[float, ...]
     numbers: tuple[str, ...]
-    """What stands above each column; empty for none."""
+    """The text above each column; empty for none."""
 
     x_label: str
     y_label: str
     footnote: str = ""
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
+        """Return the height in points (see Drawing)."""
         return ABOVE + BODY + BELOW + self._foot_height(width) + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
+        """Draw the chart (see Drawing)."""
         _, highest = nice_span(0.0, max(max(self.values), 1e-9), about=4)
         ticks = {tick: f"{tick:g}" for tick in nice_ticks(0.0, highest, about=4)}
         left = EDGE + max(text_width(label) for label in ticks.values()) + 8
@@ -65,7 +65,7 @@ class Columns:
             area.sheet.shape(corners, fc=BLUE, lw=0)
 
     def _words(self, area: Area) -> None:
-        """Labels below; above, every number where each fits over its column, else the largest one."""
+        """Draw labels below; above, every number if each fits over its column, else only the largest."""
         middles = [place + 0.5 for place in range(len(self.values))]
         area.below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
         room = area.x(1.0) - area.x(0.0)

@@ -1,4 +1,4 @@
-"""A plot as a value: what it says, the numbers it says it with, and how it is drawn."""
+"""A plot as a value: its message, its numbers, and its drawing."""
 
 import csv
 import io
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 Cell = str | int | float
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run (OWASP, "CSV injection")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # run as formulas by spreadsheets (OWASP, "CSV injection")
 
 
 class Drawing(Protocol):
     """The part of a plot below its title."""
 
     def body_height(self, width: float) -> float:
-        """Points it takes on a sheet of `width` points."""
+        """Return its height in points on a sheet of `width` points."""
 
     def draw(self, sheet: Sheet, top: float) -> None:
         """Draw from `top` to the lower edge of the sheet."""
@@ -37,20 +37,20 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """One chart. Equal settings give equal plots, so that pictures of them can be kept."""
+    """One chart. Equal settings give equal plots, so that rendered pictures can be cached."""
 
     name: str
-    """Safe in an address and in a file name."""
+    """Safe in a URL and in a file name."""
 
     title: str
-    """What the chart shows, as a sentence with this setting's numbers."""
+    """The chart's message as a sentence with this setting's numbers."""
 
     subtitle: str
-    """The conditions under which that is true."""
+    """The conditions of that message."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    """Exactly what is drawn; the units stand in the header."""
+    """The exact data of the drawing; the header has the units."""
 
     alt: str
     drawing: Drawing
@@ -61,11 +61,11 @@ class Plot:
         return tuple(tuple(shown(cell) for cell in row) for row in self.rows)
 
     def height(self, width: float, *, titled: bool = True) -> float:
-        """Points the whole chart takes at `width` points."""
+        """Return the height in points of the whole chart at `width` points."""
         return self.drawing.body_height(width) + (self._header_height(width) if titled else EDGE)
 
     def draw(self, figure: "Figure", *, titled: bool = True) -> None:
-        """Draw onto an empty figure as large as `height` says."""
+        """Draw onto an empty figure of the size that `compute_height` returns."""
         with drawing_style():
             sheet = Sheet(figure)
             if titled:
@@ -76,7 +76,7 @@ class Plot:
             self.drawing.draw(sheet, self._header_height(sheet.width) if titled else EDGE)
 
     def _header_height(self, width: float) -> float:
-        """Room for title and subtitle, the same for most settings: nothing jumps while a slider moves."""
+        """Return the height of title and subtitle: the same for most settings, so a slider shifts nothing."""
         room = width - 2 * EDGE
         reserved = 2 if width >= NARROW_BELOW_POINTS else 3
         titles = max(reserved, len(wrapped(self.title, room, size=TITLE_SIZE, bold=True)))
@@ -85,7 +85,7 @@ class Plot:
 
 
 def shown(cell: Cell) -> str:
-    """One cell as text."""
+    """Format one cell as text."""
     if isinstance(cell, str):
         return cell
     if isinstance(cell, int):
@@ -96,7 +96,7 @@ def shown(cell: Cell) -> str:
 
 
 def to_csv(plot: Plot) -> str:
-    """The table with its exact numbers. Texts that a spreadsheet would run get an apostrophe in front."""
+    """Return the table with exact numbers. Texts that a spreadsheet would run get an apostrophe in front."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(plot.header)

@@ -1,4 +1,4 @@
-"""Measured points with their intervals, and computed curves, on two linear scales."""
+"""Measured points with their confidence intervals, and computed curves, on two linear scales."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ ABOVE = TEXT_LEADING + 8
 BELOW = TEXT_LEADING + 18
 KEY_GAP = 18.0
 DASHES = (0, (5, 3))
-CAP = 3.5  # half the width of an interval's ends, in points
+CAP = 3.5  # half width of an error bar's cap, in points
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One measured value; `low` and `high` bound its 95 % interval."""
+    """One measured value; `low` and `high` bound its 95 % confidence interval."""
 
     x: float
     y: float
@@ -28,14 +28,14 @@ class Point:
 
 
 def point_of(x: float, share: Share) -> Point:
-    """A measured share as a point."""
+    """Build a point from a measured share."""
     low, high = share.interval
     return Point(x=x, y=share.value, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A computed line; a target is one that is level."""
+    """A computed line; a target is a level one."""
 
     xs: tuple[float, ...]
     ys: tuple[float, ...]
@@ -43,15 +43,15 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """Points and curves; filled and joined is measured, dashed is computed."""
+    """Points and curves; filled and joined means measured, dashed means computed."""
 
     points: tuple[Point, ...]
     measured: str
-    """What the points are, for the key."""
+    """The points' text in the legend."""
 
     curves: tuple[Curve, ...]
     computed: str
-    """What the dashed lines are, for the key; empty when there are none."""
+    """The dashed lines' text in the legend; empty without any."""
 
     x_label: str
     y_label: str
@@ -62,11 +62,11 @@ class Points:
     joined: bool = False
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
+        """Return the height in points (see Drawing)."""
         return ABOVE + BODY + BELOW + KEY_GAP + len(self._key(width)) * TEXT_LEADING + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
+        """Draw the chart (see Drawing)."""
         upwards = self._upwards()
         levels = {tick: self._level(tick) for tick in nice_ticks(*upwards, about=4)}
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
@@ -117,7 +117,7 @@ class Points:
         area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
 
     def _key(self, width: float) -> list[tuple[str, bool]]:
-        """Lines of the key, and whether each starts an entry of what was measured."""
+        """Return the lines of the legend, and whether each belongs to the measured points."""
         entries = [(self.measured, True)] if self.points else []
         entries += [(self.computed, False)] if self.curves else []
         return [

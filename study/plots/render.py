@@ -1,4 +1,4 @@
-"""A plot as the bytes of a picture: PNG or SVG to keep, or an SVG that becomes part of a page."""
+"""Rendering of a plot to bytes: PNG or SVG for download, or an SVG that becomes part of a page."""
 
 import io
 import re
@@ -21,11 +21,11 @@ NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 ElementTree.register_namespace("", SVG)
 
 
-@lru_cache(maxsize=256)  # a slider passes the same settings again and again; a picture has some 20 kB
+@lru_cache(maxsize=256)  # a slider repeats the same settings; a picture has about 20 kB
 def render(
     plot: Plot, format: Format, *, on_page: bool, width_inches: float = WIDE_INCHES, titled: bool = True
 ) -> bytes:
-    """The picture. `on_page` makes an SVG to stand in a page, with the page's colours, background and width.
+    """Render the picture. `on_page` makes an SVG for a page, with the page's colours, background and width.
 
     `titled=False` leaves title and subtitle to the page.
     """
@@ -49,7 +49,7 @@ def render(
 
 
 def _tidy(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
-    """Ids that no other picture has, no rule that reaches beyond this picture, and what it shows in words."""
+    """Make ids unique, remove rules that reach beyond this picture, and add its description."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
@@ -58,7 +58,7 @@ def _tidy(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
             parent.set("href", parent.attrib.pop(f"{{{XLINK}}}href"))
         for name, value in parent.attrib.items():
             parent.set(name, _renamed(name, value, prefix))
-    # matplotlib 3.11 fades a hatch twice: in its pattern, and in the shape that is filled with it
+    # matplotlib 3.11 applies a hatch's opacity twice: in its pattern, and in the shape filled with it
     for hatch in root.iterfind(f".//{{{SVG}}}pattern/{{{SVG}}}path"):
         hatch.set("style", re.sub(r"; stroke-opacity: [\d.]+", "", hatch.attrib["style"]))
     root.attrib.update(
@@ -86,7 +86,7 @@ def _renamed(name: str, value: str, prefix: str) -> str:
 
 
 def _join_page(root: ElementTree.Element) -> None:
-    """The page decides size and colours."""
+    """Let the page set size and colours."""
     root.attrib.pop("height", None)
     root.set("width", "100%")
     for element in root.iter():

@@ -1,4 +1,4 @@
-"""One line a name: a share with its interval, or an amount as a bar; its number on the right."""
+"""A row chart, one line per name: a share with its confidence interval, or an amount as a bar."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ from study.plots.sheet import (
 ROW = 22.0
 ABOVE = 10.0
 BELOW = TEXT_LEADING + 18
-NAMES_AT_MOST = 0.42  # of the sheet's width
+NAMES_AT_MOST = 0.42  # as a share of the sheet's width
 FOOT_GAP = 18.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One name. Without an interval the value is drawn as a bar from zero."""
+    """One name. A value without an interval is drawn as a bar from zero."""
 
     name: str
     value: float
@@ -44,12 +44,12 @@ class Rows:
     target: float | None = None
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
+        """Return the height in points (see Drawing)."""
         foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + ROW * len(self.rows) + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
+        """Draw the chart (see Drawing)."""
         names = min(max(text_width(row.name) for row in self.rows), NAMES_AT_MOST * sheet.width)
         numbers = max(text_width(row.number) for row in self.rows)
         bottom = top + ABOVE + ROW * len(self.rows)

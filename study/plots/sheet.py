@@ -1,7 +1,7 @@
-"""The paper a chart is drawn on: a matplotlib figure addressed in points from its top left corner.
+"""The drawing surface of a chart: a matplotlib figure addressed in points from its top left corner.
 
-One point is one unit of the SVG, so 12-point text is 12/504 of a 7-inch chart's width wherever it is shown.
-Margins are fixed numbers: matplotlib's layout engines cost more time than all the drawing.
+One point is one SVG unit, so 12-point text is 12/504 of a 7-inch chart's width wherever it is shown.
+Margins are fixed because matplotlib's layout engines cost more time than all the drawing.
 """
 
 import re
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-# matplotlib takes a second to import, so the functions that draw import it: the app starts without it.
+# matplotlib takes a second to import, so only the functions that draw import it, not the start-up.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS_PER_INCH = 72
 WIDE_INCHES = 7.0
-NARROW_INCHES = 4.2  # a phone shows its 302 points at 390 px, so that 12-point text is 14 px there
+NARROW_INCHES = 4.2  # a phone shows its 302 points at 390 px, so 12-point text is 14 px there
 NARROW_BELOW_POINTS = 400.0
 
 INK = "#1d2329"  # replaced by `currentColor` on a page
@@ -27,11 +27,11 @@ FAINT = 0.16  # opacity of grid lines
 
 TITLE_SIZE, TEXT_SIZE = 14.0, 12.0
 TITLE_LEADING, TEXT_LEADING = 18.0, 15.0
-EDGE = 6.0  # margin all around
+EDGE = 6.0  # margin on all sides
 LABEL_GAP = 5.0  # between two labels in a row
 
 RC_PARAMS: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: selectable, scalable, small
+    "svg.fonttype": "none",  # text remains text: selectable, scalable, small
     "svg.hashsalt": "lora-study",  # equal charts have equal bytes; render.py makes ids unique on a page
     "font.family": "sans-serif",
     "hatch.linewidth": 0.6,
@@ -39,10 +39,10 @@ RC_PARAMS: dict[str, Any] = {
     "axes.unicode_minus": True,
 }
 
-# matplotlib's settings and its font cache belong to the process, and pages are answered by many threads.
+# matplotlib's settings and font cache are per process, and many threads serve pages.
 _ONE_AT_A_TIME = threading.RLock()
 
-# Spaces at which a line may break: "rank 8", "381 tokens" and "1.78 %" stay whole.
+# Spaces at which a line may break: "rank 8", "381 tokens" and "1.78 %" are not split.
 _BREAK = re.compile(
     r"(?<!\b[Rr]ank)(?<!\bbatch)(?<!\brow)(?<!\bto) "
     r"(?!(?:%|B|kB|MB|GB|s|ms|tokens|times|steps|seeds|threads)(?:\W|$))"
@@ -53,7 +53,7 @@ Align = Literal["left", "center", "right"]
 
 @contextmanager
 def drawing_style() -> Iterator[None]:
-    """The settings that charts are drawn and saved under; one thread at a time."""
+    """Apply the settings under which charts are drawn and saved; one thread at a time."""
     import matplotlib
 
     with _ONE_AT_A_TIME, matplotlib.rc_context(RC_PARAMS):
@@ -61,7 +61,7 @@ def drawing_style() -> Iterator[None]:
 
 
 class Sheet:
-    """A figure addressed in points, y downwards as in SVG."""
+    """A figure addressed in points, with y downwards as in SVG."""
 
     def __init__(self, figure: "Figure") -> None:
         self.figure = figure
@@ -69,7 +69,7 @@ class Sheet:
 
     @property
     def narrow(self) -> bool:
-        """Whether there is no room beside the plot."""
+        """Whether the space next to the plot is too narrow for labels."""
         return self.width < NARROW_BELOW_POINTS
 
     def text(
@@ -84,7 +84,7 @@ class Sheet:
         soft: bool = False,
         colour: str = INK,
     ) -> None:
-        """One line whose baseline is at `y`. Never a formula: a model's name may hold a dollar sign."""
+        """Draw one line with its baseline at `y`. No math mode: a model's name may contain a dollar sign."""
         self.figure.text(
             x / self.width,
             1 - y / self.height,
@@ -99,21 +99,21 @@ class Sheet:
         )
 
     def paragraph(self, y: float, words: str, *, size: float, leading: float, bold: bool = False) -> float:
-        """Wrapped lines from `y` down, over the whole width; returns where the next line would stand."""
+        """Draw wrapped lines from `y` down over the whole width; return the baseline of the next line."""
         for line in wrapped(words, self.width - 2 * EDGE, size=size, bold=bold):
             self.text(EDGE, y, line, size=size, bold=bold, soft=not bold)
             y += leading
         return y
 
     def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
-        """A line, or with `marker=` a mark, anywhere on the sheet."""
+        """Draw a line, or with `marker=` a mark, anywhere on the sheet."""
         from matplotlib.lines import Line2D
 
         across, down = [x / self.width for x in xs], [1 - y / self.height for y in ys]
         self.figure.add_artist(Line2D(across, down, transform=self.figure.transFigure, **style))
 
     def shape(self, corners: Sequence[tuple[float, float]], **look: Any) -> None:
-        """A closed shape anywhere on the sheet."""
+        """Draw a closed shape anywhere on the sheet."""
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
 
@@ -122,7 +122,7 @@ class Sheet:
         self.figure.add_artist(PathPatch(outline, transform=self.figure.transFigure, **look))
 
     def axes(self, *, left: float, top: float, right: float, bottom: float) -> Any:
-        """A bare plotting area between these edges: no frame, no ticks, nothing that costs time unasked."""
+        """Add a bare plot area between these edges: no frame and no ticks, which cost time."""
         box = (
             left / self.width,
             1 - bottom / self.height,
@@ -135,7 +135,7 @@ class Sheet:
 
 
 def text_width(words: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
-    """Points that a line takes in the downloaded picture; a browser's own font is a little narrower."""
+    """Return a line's width in points in the downloaded picture; a browser's font is a little narrower."""
     return _width_of_one_point(words, bold) * size
 
 
@@ -152,7 +152,7 @@ def _width_of_one_point(words: str, bold: bool) -> float:
 
 
 def wrapped(words: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> list[str]:
-    """As few lines as fit into `width`, then as even as they can be; a number stays with its unit."""
+    """Wrap into as few lines as `width` allows, then as evenly as possible; a number stays with its unit."""
     chunks = _BREAK.split(words)
     widths = [text_width(chunk, size=size, bold=bold) for chunk in chunks]
     space = text_width(" ", size=size, bold=bold)
@@ -166,7 +166,7 @@ def wrapped(words: str, width: float, *, size: float = TEXT_SIZE, bold: bool = F
 
 
 def _filled(chunks: Sequence[str], widths: Sequence[float], space: float, room: float) -> list[str]:
-    """Greedy lines no wider than `room`; a chunk wider than that stands alone."""
+    """Fill lines greedily up to `room`; a wider chunk gets a line of its own."""
     lines, taken = [chunks[0]], widths[0]
     for chunk, width in zip(chunks[1:], widths[1:], strict=True):
         if taken + space + width <= room:
@@ -179,7 +179,7 @@ def _filled(chunks: Sequence[str], widths: Sequence[float], space: float, room: 
 
 
 def shortened(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
-    """The words, or their beginning and an ellipsis when they are wider than `width`."""
+    """Return the words, or their beginning and an ellipsis when they are wider than `width`."""
     if text_width(words, size=size) <= width:
         return words
     kept = words
@@ -189,7 +189,7 @@ def shortened(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
 
 
 def fitting(positions: Sequence[float], widths: Sequence[float], *, first: Sequence[int]) -> list[int]:
-    """Which centred labels can stand in a row without touching: those in `first`, then from the right."""
+    """Return the centred labels that fit in a row without touching: those in `first`, then from the right."""
     kept: list[int] = []
     for index in (*first, *reversed(range(len(positions)))):
         clear = (

@@ -1,1 +1,1 @@
-"""What the shared pages ask of each package, so that they need not know the packages behind them."""
+"""Protocols that packages implement for the shared pages, which therefore need not import the packages."""

@@ -1,4 +1,4 @@
-"""What the shared pages ask of each kind of study, so that they need not know the packages behind it."""
+"""Protocols that each kind of study implements for the shared pages, and the values that they exchange."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,33 +16,33 @@ from study.store.five_minute_reviews import ReviewRun
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """Something to show inside a page, what to announce, and what to put the focus on."""
+    """An HTML fragment for a page, with its announcement and its focus target."""
 
     html: Markup
     say: str = ""
     focus: str = ""
     key: str = ""
-    """Which of its kind it is, where an address can name it."""
+    """The exercise's id, if a URL can name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """How far a learner is with one kind of exercise."""
+    """Progress in one kind of exercise."""
 
     done: int
     total: int
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of it is left."""
+        """Whether nothing is left."""
         return self.done >= self.total
 
 
 class AskForCards(Protocol):
-    """Makes the cards about something missed due; the flashcards know which these are."""
+    """A function that makes the cards about something missed due; the flashcards find these cards."""
 
     def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-        """How many cards were asked for."""
+        """Make the cards due and return their number."""
 
 
 class Station(Protocol):
@@ -50,42 +50,42 @@ class Station(Protocol):
 
     @property
     def label(self) -> str:
-        """What the exercises are called."""
+        """The name of the exercises."""
 
     def seconds_each(self, visit: Visit) -> float:
-        """What one of them takes this learner, roughly."""
+        """Estimate this learner's seconds per exercise."""
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """How far the learner is, read from the log."""
+        """Read the learner's progress from the log."""
 
     def show(self, visit: Visit, run: ReviewRun) -> Piece:
-        """The next exercise."""
+        """Render the next exercise."""
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
-        """What a press did: something to show first, or None to go on. The log has it either way."""
+        """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
     def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """One sentence on how it went."""
+        """Return one sentence on the result."""
 
 
 class CardStation(Station, Protocol):
-    """Cards: a run holds as many as fit its time."""
+    """Cards: a review holds as many as fit its time."""
 
     def planned(self, visit: Visit, *, seconds: float) -> int:
-        """How many ratings fit."""
+        """Count the ratings that fit."""
 
     def undoable(self, visit: Visit, *, since: datetime) -> int | None:
-        """The id of the rating that undo would take back."""
+        """Return the id of the rating that undo would take back."""
 
 
 class QuizStation(Station, Protocol):
-    """Questions: a run holds a short quiz."""
+    """Questions: a review holds a short quiz."""
 
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
-        """The ids of the questions."""
+        """Draw questions and return their ids."""
 
     def returning(self, visit: Visit) -> int:
-        """How many questions that were missed with confidence come back today."""
+        """Count the questions missed with confidence that come back today."""
 
 
 class ExplainStation(Station, Protocol):
@@ -93,10 +93,10 @@ class ExplainStation(Station, Protocol):
 
     @property
     def acts(self) -> frozenset[str]:
-        """The presses that its pieces send."""
+        """The events that its fragments send."""
 
     def chosen(self, visit: Visit) -> str:
-        """The id of the prompt."""
+        """Choose a prompt and return its id."""
 
 
 # ---- Learn
@@ -104,15 +104,15 @@ class ExplainStation(Station, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ChallengeDoor:
-    """The timed challenge of a concept."""
+    """A link to the timed challenge of a concept."""
 
     address: str
-    """Of a fresh one, drawn for this learner; the clock starts there, on a press."""
+    """The URL of a new challenge, drawn for this learner; its page starts the clock on a press."""
 
     problems: int
     rules: str
     best: str
-    """How the best one went; empty before the first."""
+    """The best result; empty before the first one."""
 
     done: bool
     badge: bool
@@ -120,20 +120,20 @@ class ChallengeDoor:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectDoor:
-    """A guided experiment."""
+    """A link to a guided experiment."""
 
     name: str
     address: str
     question: str
     standing: str
-    """Where this learner is in it, in words."""
+    """This learner's progress in it, in words."""
 
     done: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabDoor:
-    """A lab run, filled in."""
+    """A link to a prepared training run."""
 
     address: str
     settings: tuple[tuple[str, str], ...]
@@ -142,7 +142,7 @@ class LabDoor:
 
 @dataclass(frozen=True, kw_only=True)
 class Doors:
-    """One function a mode that leads elsewhere."""
+    """One function per mode that leads elsewhere."""
 
     lab: Callable[[Mapping[str, Any]], LabDoor]
     challenge: Callable[[Visit, str], ChallengeDoor]
@@ -153,24 +153,24 @@ class Doors:
 
 
 class Section(Protocol):
-    """One part of the Progress page."""
+    """One section of the Progress page."""
 
     @property
     def name(self) -> str:
-        """Safe in an address and in an `id`."""
+        """Its name, safe in a URL and in an `id`."""
 
     def html(self, visit: Visit) -> Markup:
-        """What is shown at once; empty for nothing."""
+        """Render the part that is shown at once; empty for nothing."""
 
     def figures(self, visit: Visit) -> Iterable[Plot]:
-        """Its charts, drawn when the page is there."""
+        """Build its charts, which are drawn after the page has loaded."""
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
-        """The reply to a press of this section, as `static/island.js` reads it; None if it is not its own."""
+        """Reply to this section's own events, as `static/island.js` expects; None for any other event."""
 
 
 def find_figure(sections: Iterable[Section], visit: Visit, name: str) -> Plot | None:
-    """A chart of any section, by its name."""
+    """Find a chart of any section by its name."""
     return next((plot for part in sections for plot in part.figures(visit) if plot.name == name), None)
 
 
@@ -179,42 +179,43 @@ def find_figure(sections: Iterable[Section], visit: Visit, name: str) -> Plot | 
 
 @dataclass(frozen=True, kw_only=True)
 class CardsDue:
-    """The flashcards waiting for a learner."""
+    """A learner's due flashcards."""
 
     due: int
     """Learning, requested and due cards."""
 
     new: int
-    """New cards that today's limit still allows."""
+    """New cards within today's limit."""
 
     coming: tuple[int, ...]
-    """Cards due on each of the coming days, today first; what is overdue, or asked for by a missed
-    question, counts for today."""
+    """Cards due on each of the next days, today first. Overdue cards, and those requested by a missed
+    question, count for today.
+    """
 
     @property
     def left(self) -> int:
-        """All cards a learner would see today."""
+        """All cards that a learner would see today."""
         return self.due + self.new
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subjects:
-    """Which concepts each card, question, prompt and prediction is about."""
+    """The concepts of each card, question, prompt and prediction."""
 
     of_card: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_question: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_prompt: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
-    """What each prompt asks, by its id."""
+    """The text of each prompt, by its id."""
 
     of_idea: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """By prompt, and by what a good explanation of it says."""
+    """By prompt, and by an idea of a good explanation."""
 
     of_prediction: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the quantity that was guessed."""
+    """By the guessed quantity."""
 
     def counts(self, concept_id: str) -> tuple[int, int]:
-        """How many cards and how many questions are about a concept."""
+        """Count the cards and the questions about a concept."""
         cards = sum(concept_id in concepts for concepts in self.of_card.values())
         questions = sum(concept_id in concepts for concepts in self.of_question.values())
         return cards, questions

@@ -1,4 +1,4 @@
-"""What every page is given: the store, the concept map, the clock, the settings and the menu."""
+"""The context of every page: the store, the concept map, the clock, the settings and the menu."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from study.store.profiles import Profile
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The app's parts that all pages share. Clock and dice are here so that tests can hold them still."""
+    """What all pages share. Tests replace the clock and the random generator."""
 
     settings: Settings
     store: Store
@@ -26,13 +26,13 @@ class Context:
     """Titles and paths of the pages in the menu, in order."""
 
     def has_page(self, path: str) -> bool:
-        """Whether the menu leads there; a page that is not there is not promised."""
+        """Return whether the menu has this page, so that no link leads to a missing page."""
         return any(path == entry for _, entry in self.menu)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """One request for a page or one press on it: who, when, and what the address says."""
+    """One page request or event: who, when, and the URL's query."""
 
     browser_id: str
     profile: Profile
@@ -42,12 +42,12 @@ class Visit:
 
     @property
     def days(self) -> StudyDays:
-        """How this learner counts days."""
+        """This learner's day boundaries."""
         return self.preferences.days
 
 
 def visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -> Visit:
-    """Recognize the learner behind a browser's id; a first visit makes a guest profile."""
+    """Find the learner of a browser's id; a first request creates a guest profile."""
     now = context.clock()
     profile = context.store.profiles.of_browser(browser_id, now=now)
     return Visit(

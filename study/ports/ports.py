@@ -1,4 +1,4 @@
-"""What the parts of the app do for one another, so that none of them imports another."""
+"""Functions that the parts of the app provide for each other, so that they don't import each other."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ from study.ports.context import Visit
 
 
 def no_row_problem(table: str, row: Mapping[str, Any]) -> str:
-    """Where no part judges the rows of a backup."""
+    """Accept every row of a backup: the default when no part checks rows."""
     return ""
 
 
 @dataclass
 class Ports:
-    """A part sets what it provides while it is built; pages, which come last, read what others have set."""
+    """What each part provides, set while it is built; pages are built last and read it."""
 
     subjects: Subjects = field(default_factory=Subjects)
     figures: Figures = field(default_factory=dict)

@@ -45,7 +45,7 @@ def train(run: RunFolder, *, steps: int = 3) -> None:
         device=DEVICE,
         versions=VERSIONS,
         train_examples=140,
-        cut_examples=0,
+        cut_examples=3,
     )
     for number in range(1, steps + 1):
         run.emit(

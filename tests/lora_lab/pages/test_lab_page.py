@@ -465,7 +465,15 @@ def test_a_finished_run_shows_answers_losses_and_downloads(ana: Visitor, lab: La
     run = run_builders.finished(lab.settings.runs_dir)
     html = ana.opens(f"/lab?run={run.run_id}")
     shown = words(html)
-    for text in ("Finished", "What is W?", "Frozen.", "The frozen weight.", "5.50 → 2.25", "peft"):
+    for text in (
+        "Finished",
+        "What is W?",
+        "Frozen.",
+        "The frozen weight.",
+        "5.50 → 2.25",
+        "3 cut to",
+        "peft",
+    ):
         assert text in shown
     assert "&lt;b&gt;W&lt;/b&gt;" in html
     for file in ("adapter.zip", "run.json", "run.py", "steps.csv"):
