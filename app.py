@@ -8,16 +8,26 @@ from typing import Any
 from lora_lab.cli.startup_status import announce
 from lora_lab.engine.local import LocalEngine
 from study.base.settings import Settings
+from study.ports.places import Place
 from study.web.server import run
 
-MENU = (
-    ("Today", "/"),
-    ("Learn", "/learn"),
-    ("Cards", "/cards"),
-    ("Quiz", "/quiz"),
-    ("Explain", "/explain"),
-    ("Lab", "/lab"),
-    ("Progress", "/progress"),
+PLACES = (
+    Place("Today", "/"),
+    Place(
+        "Learn", "/learn", (("Path and map", "/learn"), ("Figures", "/figures"), ("Projects", "/projects"))
+    ),
+    Place(
+        "Practise",
+        "/practise",
+        (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain")),
+        shortcuts=True,
+    ),
+    Place("Lab", "/lab"),
+    Place(
+        "You",
+        "/progress",
+        (("Progress", "/progress"), ("Settings", "/settings"), ("Import and export", "/io")),
+    ),
 )
 
 
@@ -44,7 +54,7 @@ def build_app(
     from study.parts import build_core, build_site
 
     say("Opening your progress and building the pages")
-    core = build_core(settings, menu=MENU)
+    core = build_core(settings, places=PLACES)
     # The order matters: each part uses what the parts before it provide.
     parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
     return build_site(core, parts, hosts=hosts, projector=projector)

@@ -24,6 +24,7 @@ from lora_lab.figures import (
     singular_values,
     trained_tokens,
     training_memory,
+    whole_model,
 )
 from study.figures.figure import Figures
 
@@ -45,6 +46,9 @@ def figures(models_dir: Path | None = None) -> Figures:
         checkpointing.FIGURE,
         merging.FIGURE,
         trained_tokens.figure(models_dir),
+        whole_model.glance(),
+        whole_model.FULL,
+        whole_model.WHOLE,
     )
     return {figure.id: figure for figure in every}
 

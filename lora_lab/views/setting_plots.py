@@ -7,10 +7,8 @@ from markupsafe import Markup
 from lora_lab.charts.memory import memory_by_bits, memory_by_rank
 from lora_lab.charts.parameters import parameters_by_rank
 from lora_lab.lab import Lab
-from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.predicted_vs_measured import comparable
-from lora_lab.spec import RunSpec
 from study.plots.plot import Plot
 from study.plots.render import render
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
@@ -31,14 +29,3 @@ def drawn(plot: Plot, *, narrow: bool) -> Markup:
     """Render a plot for a page, without its title, because the page shows the title itself."""
     width = NARROW_INCHES if narrow else WIDE_INCHES
     return Markup(render(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
-
-
-def first_chart() -> str:
-    """Render what a newcomer sees before anything has run: exact counts of the embedded model."""
-    spec = RunSpec()
-    plot = parameters_by_rank(find_shape(spec.model), spec)
-    wide, narrow = (
-        render(plot, "svg", on_page=True, width_inches=inches).decode()
-        for inches in (WIDE_INCHES, NARROW_INCHES)
-    )
-    return f'<div class="on-wide">{wide}</div><div class="on-narrow">{narrow}</div>'

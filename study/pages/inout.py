@@ -1,4 +1,4 @@
-"""In and out: downloads of everything, and imports with a preview."""
+"""Import and export: downloads of everything, and imports with a preview."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "le
 
 def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="In and out", path=PATH, under="/cards"):
-        frame.island(page.act, page.load, "inout", waiting=frame.waiting("In and out"))
+    with frame.page(app, context, title="Import and export", path=PATH):
+        frame.island(page.act, page.load, "inout", waiting=frame.waiting("Import and export"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class InOutPage:
-    """Handlers of In and out. A pending file is shown again whenever the page opens."""
+    """Handlers of Import and export. A pending file is shown again whenever the page opens."""
 
     context: Context
     exchanges: Mapping[str, Exchange]

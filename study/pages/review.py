@@ -21,7 +21,7 @@ SEEDS = 10_000
 
 def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="Review", path="/review"):
+    with frame.page(app, context, title="Review", path="/review", under="/practise"):
         frame.island(page.act, page.load, "review", waiting=frame.waiting("Five-minute review"))
 
 

@@ -149,6 +149,39 @@ class Doors:
     project: Callable[[Visit, str], ProjectDoor]
 
 
+# ---- the introduction
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRunView:
+    """A learner's first training run as it is now."""
+
+    html: Markup
+    ended: bool
+    loss_before: float | None
+    """The loss on examples that aren't trained on, before the run; None until it was measured."""
+
+    loss_after: float | None
+    outcome: str
+    """`falls`, `stays` or `rises`; empty until both losses were measured."""
+
+    again: str
+    """The URL of the same run at rank 1, filled in but not started."""
+
+
+class FirstRuns(Protocol):
+    """Starts and shows the training run at the end of the introduction."""
+
+    def start(self, visit: Visit) -> str:
+        """Start the run and return its id."""
+
+    def show(self, run_id: str) -> FirstRunView:
+        """Render the run as it is now. Raises LearnerError when there is no such run."""
+
+    def duration(self) -> str:
+        """Estimate how long the run takes here; empty when nothing is known."""
+
+
 # ---- Progress
 
 

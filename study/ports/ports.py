@@ -11,6 +11,7 @@ from study.ports.activities import (
     CardStation,
     ChallengeDoor,
     ExplainStation,
+    FirstRuns,
     LabDoor,
     ProjectDoor,
     QuizStation,
@@ -41,5 +42,5 @@ class Ports:
     lab_door: Callable[[Mapping[str, Any]], LabDoor] = field(init=False)
     challenge_door: Callable[[Visit, str], ChallengeDoor] = field(init=False)
     project_door: Callable[[Visit, str], ProjectDoor] = field(init=False)
-    first_chart: Callable[[], str] = str
+    first_run: FirstRuns = field(init=False)
     last_run: Callable[[], str | None] = str

@@ -24,6 +24,7 @@ from starlette.responses import Response
 
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit, visit
+from study.ports.places import find_place
 from study.store.database import one_view
 from study.text.templates import render
 from study.web import middleware
@@ -95,13 +96,19 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
     """One page with its own address, title, menu and live region; its content goes inside.
 
-    A page that has no entry in the menu names the one that it is `under`.
+    A page that no place of the menu holds names the one that it is `under`.
     """
     with app if path == "/" else app.route(title, path, show_in_navbar=False):
         blocks = _current_blocks()
         with gr.Row(elem_id="site"):
             gr.HTML(
-                render("study/menu.html", menu=context.menu, path=path, under=under),
+                render(
+                    "study/menu.html",
+                    places=context.places,
+                    here=find_place(context.places, path, under),
+                    path=path,
+                    under=under,
+                ),
                 elem_id="menu",
                 js_on_load=_script("menu.js"),
                 apply_default_css=False,
@@ -171,7 +178,7 @@ def head(*styles: Path, projector: bool = False) -> str:
     """
     sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    scripts = _script("head.js") + _script("figures.js")
+    scripts = _script("head.js") + _script("site.js") + _script("figures.js")
     return f"<style>{sheets}</style><script>{view}{scripts}</script>"
 
 

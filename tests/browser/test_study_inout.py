@@ -1,4 +1,4 @@
-"""In and out in a real browser: look before importing, import, study, take back, download everything."""
+"""Import and export in a real browser: look first, import, study, take back, download everything."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The In and out page as functions: a preview before anything changes, import, undo, and downloads."""
+"""The Import and export page as functions: a preview before anything changes, import, undo, and downloads."""
 
 import asyncio
 import json

@@ -6,11 +6,12 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
 from flashcards.review.presenter import CardExercise, card_exercise
+from lora_lab.figures import whole_model
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
-from study.pages.today import Corners, TodayPage
+from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer
@@ -43,12 +44,9 @@ def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: S
         review=review,
         cards_due=cards.due,
         subjects=subjects,
-        corners=Corners(first_chart=chart),
+        figures={GLANCE: whole_model.glance()},
+        last_run=str,
     )
-
-
-def chart() -> str:
-    return "<figure>one computed chart</figure>"
 
 
 def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
@@ -61,26 +59,21 @@ def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> s
 # ---- Today ----
 
 
-def test_a_newcomer_sees_one_sentence_a_chart_and_two_ways_in(today: TodayPage) -> None:
+def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -> None:
     html = today.load(opened("b1"))
-    assert "one computed chart" in words(html)
-    assert 'href="/cards?new=5"' in html
-    assert 'href="/lab"' in html
-    assert "Weakest" not in words(html)
+    shown = words(html)
+    assert "training two thin matrices beside each frozen one" in shown
+    assert "1.78 %" in shown
+    assert 'data-setting="rank"' in html
+    assert 'class="button primary" href="/start"' in html
+    assert "Weakest" not in shown
 
 
-def test_the_tour_has_four_steps_and_ends_in_the_lab(today: TodayPage) -> None:
-    html = today.load(opened("b1"))
-    for step in range(1, 5):
-        html = today.act(press(html, "tour"), opened("b1"))["html"]
-        assert f"{step} of 4" in words(html)
-    assert 'class="button primary" href="/lab"' in html
-
-
-def test_a_tour_that_was_closed_is_not_offered_again(today: TodayPage) -> None:
-    html = today.load(opened("b1"))
-    today.act(press(html, "tour-end"), opened("b1"))
-    assert "tour" not in words(today.load(opened("b1")))
+def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
+    html = today.act(press(today.load(opened("b1")), "know"), opened("b1"))["html"]
+    for page in (html, today.load(opened("b1"))):
+        assert "Start the 5-minute review" in words(page)
+        assert "two thin matrices" not in words(page)
 
 
 def test_a_learner_sees_what_is_due_and_what_is_weak(
