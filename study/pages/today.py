@@ -16,7 +16,7 @@ from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 GLANCE = "lora-at-a-glance"
@@ -63,11 +63,15 @@ class TodayPage:
         return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Start the review, or leave the newcomer's page."""
+        """Start the review, or leave the newcomer's page, perhaps as a learner who was here before."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
+            case "switch":
+                profile_id = form_event.text(event, "profile")
+                self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
+                return {"goto": "/"}
             case "know":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
@@ -83,7 +87,11 @@ class TodayPage:
         moments.extend(attempt.submitted_at for attempt in attempts)
         if not moments and not visit.preferences.tour_seen:
             figure = self.figures.get(GLANCE)
-            return render("study/newcomer.html", figure=figure.fragment({}) if figure else "")
+            return render(
+                "study/newcomer.html",
+                figure=figure.fragment({}) if figure else "",
+                others=[profile for profile in store.profiles.all() if profile.named],
+            )
         return render(
             "study/today.html",
             greeting=_greeting(visit),

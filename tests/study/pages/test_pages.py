@@ -69,6 +69,15 @@ def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -
     assert "Weakest" not in shown
 
 
+def test_a_fresh_browser_is_asked_once_who_it_is(today: TodayPage, now: datetime) -> None:
+    ana = today.context.store.profiles.add("b1", "Ana", now=now)
+    html = today.load(opened("b2"))
+    assert "Who are you? Ana" in words(html)
+    assert today.act(press(html, "switch"), opened("b2")) == {"goto": "/"}
+    assert today.context.store.profiles.of_browser("b2", now=now).id == ana.id
+    assert "Guest" not in {profile.name for profile in today.context.store.profiles.all()}
+
+
 def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
     html = today.act(press(today.load(opened("b1")), "know"), opened("b1"))["html"]
     for page in (html, today.load(opened("b1"))):
