@@ -115,7 +115,7 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str 
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
         blocks.load(
-            _Greeter(context, path).load,
+            _Greeter(context).load,
             None,
             who,
             queue=False,
@@ -131,9 +131,8 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str 
 class _Greeter:
     """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
 
-    def __init__(self, context: Context, path: str) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._path = path
 
     def load(self, request: gr.Request) -> str:
         try:
@@ -141,7 +140,7 @@ class _Greeter:
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
             return ""
-        return render("study/who.html", visit=visitor, path=self._path)
+        return render("study/who.html", visit=visitor)
 
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
