@@ -7,9 +7,11 @@ from markupsafe import Markup
 
 from lora_lab.claims.claim import QUANTISATIONS, Claim
 from lora_lab.claims.service import LONGEST_TEXT, Checked, ClaimDesk, examples
+from lora_lab.pages import form_fields
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
 from lora_lab.parameters.shapes import catalogue
-from lora_lab.settings.urls import CLAIMS, LAB, sections
+from lora_lab.settings.urls import CLAIMS, LAB
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.templates import render
@@ -35,12 +37,13 @@ class ClaimsPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the page; an example that the address names is checked already."""
-        wanted = dict(request.query_params).get("example")
+        query = form_fields.query_of(request)
+        wanted = query.get("example")
         chosen = next((example for example in examples() if example.id == wanted), None)
         verdict = "" if chosen is None else _verdict(self._desk.check_text(chosen.text))
         return render(
             "lora_lab/claims.html",
-            sections=sections(CLAIMS),
+            tabs=tabs(CLAIMS, "Claims", query),
             examples=examples(),
             text="" if chosen is None else chosen.text,
             verdict=Markup(verdict),

@@ -22,11 +22,12 @@ from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
 from lora_lab.settings.run_form import OTHER, typed
-from lora_lab.settings.urls import GRID, LAB, sections
+from lora_lab.settings.urls import GRID, LAB, origin_fields, with_origin
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots, sweep_view
 from lora_lab.views.options import model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, Choice
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from study.ports.context import Context
@@ -54,6 +55,7 @@ class Shown:
     sweep: Sweep | None
     choice: Choice
     plane: int
+    query: Mapping[str, str]
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -67,8 +69,8 @@ class Shown:
             more["plane"] = str(self.plane)
         address = address_of_grid(grid, **more)
         if self.sweep and not grid_form.query_of_grid(grid) and grid != grid_form.settled(self.sweep.grid):
-            return f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
-        return address
+            address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
+        return with_origin(address, self.query)
 
 
 class GridPage:
@@ -80,7 +82,7 @@ class GridPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the page for the grid and sweep that the address names."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        query = form_fields.query_of(request)
         shown = self._shown(query)
         return self._page(_grid_of(query, shown), shown)
 
@@ -95,7 +97,7 @@ class GridPage:
             case "poll":
                 return self._polled(event, query)
             case "start":
-                return self._started(event)
+                return self._started(event, query)
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
             case "upload":
@@ -148,7 +150,7 @@ class GridPage:
 
     # ---- the queue
 
-    def _started(self, event: Mapping[str, Any]) -> Reply:
+    def _started(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         grid = grid_of_form(form_fields.form_of(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
@@ -159,7 +161,7 @@ class GridPage:
                 do_next="Make it smaller, or press Start anyway: that cell will fail, the others go on.",
             )
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock())
-        shown = self._shown({"sweep": sweep.sweep_id})
+        shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
         return {
             "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
             "url": shown.address(grid),
@@ -265,6 +267,7 @@ class GridPage:
             sweep=self._sweep_of(query),
             choice=Choice.of(query),
             plane=int(plane) if plane.isdecimal() else 0,
+            query=query,
         )
 
     def _sweep_of(self, query: Mapping[str, str]) -> Sweep | None:
@@ -284,7 +287,7 @@ class GridPage:
             cost = problem_part(error)
         return render(
             "lora_lab/grid.html",
-            sections=sections(GRID),
+            tabs=tabs(GRID, "Grid", shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,

@@ -21,9 +21,10 @@ from lora_lab.papers.published_memory import published_memory
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.measured_cells import measured_cells
-from lora_lab.settings.urls import LAB, MEMORY, sections
+from lora_lab.settings.urls import LAB, MEMORY, with_origin
 from lora_lab.spec import BITS_LABELS
 from lora_lab.views import memory_form
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.units import GB
 from study.ports.context import Context
@@ -47,7 +48,7 @@ class MemoryPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the page for the setting in the address."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        query = form_fields.query_of(request)
         try:
             fields = memory_form.fields_of(query)
         except LearnerError:  # the address may be typed by hand
@@ -55,7 +56,7 @@ class MemoryPage:
         measured = [(run, title_of(run.spec)) for run in self._lab.measured()]
         return render(
             "lora_lab/memory.html",
-            sections=sections(MEMORY),
+            tabs=tabs(MEMORY, "Will it fit?", query),
             fields=fields,
             models=memory_form.models(),
             choices=memory_form.CHOICES,
@@ -81,7 +82,9 @@ class MemoryPage:
         changed = {name: value for name, value in fields.items() if value != memory_form.DEFAULTS[name]}
         return {
             "parts": {"ledger": _ledger_part(fields)},
-            "url": f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY,
+            "url": with_origin(
+                f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY, frame.query_of(event)
+            ),
             "then": "draw",
         }
 
