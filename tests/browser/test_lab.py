@@ -402,7 +402,7 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     page.get_by_role("button", name="Keep my guess and show the figures").click()
     expect(page.locator("#kept-guess")).to_contain_text("the lower held-out loss in the earlier run")
     expect(page.locator("#plot-memory-by-rank svg")).to_be_visible()
-    page.get_by_role("button", name="Start training").click()
+    start(page)
     wait_for(page, "Finished")
     expect(page.locator("#run .prediction")).to_contain_text("you said the earlier run")
     page.get_by_role("link", name="Change the settings").click()
