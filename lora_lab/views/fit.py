@@ -134,20 +134,21 @@ def changes(fields: Fields, gpu_bytes: int) -> list[Change]:
 
 def together(fields: Fields, gpu_bytes: int) -> Change | None:
     """Return the first changes that make it fit together, where none does alone; None if all don't."""
-    changed, said, needed = dict(fields), [], needed_bytes(fields)
+    changed, needed = dict(fields), needed_bytes(fields)
+    said: dict[str, str] = {}  # by the field that is changed: a later change of it replaces the earlier
     for text, change in _lossless(fields):
         following = {**changed, **change}
         if (smaller := needed_bytes(following)) < needed:
             changed, needed = following, smaller
-            said.append(text)
+            said |= dict.fromkeys(change, text)
         if needed <= gpu_bytes:
-            return Change(text=", ".join(said), fields=changed, needed_bytes=needed)
+            return Change(text=", ".join(said.values()), fields=changed, needed_bytes=needed)
     tokens = longest_context(changed, gpu_bytes)
     if tokens < SHORTEST:
         return None
     changed["seq_len"] = str(_rounded(tokens))
-    said.append(f"at most {as_count(_rounded(tokens))} tokens")
-    return Change(text=", ".join(said), fields=changed, needed_bytes=needed_bytes(changed))
+    said["seq_len"] = f"at most {as_count(_rounded(tokens))} tokens"
+    return Change(text=", ".join(said.values()), fields=changed, needed_bytes=needed_bytes(changed))
 
 
 def smallest_gpu_gb(fields: Fields) -> int | None:
@@ -186,14 +187,11 @@ def _free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
     offers: tuple[tuple[str, str, str, Callable[[Fields], bool]], ...] = (
         ("attention", "sdpa", "fused attention", _always),
         ("checkpointing", "yes", "checkpointing, which computes each layer twice", _always),
-        (
-            "loss",
-            "chunked cross-entropy",
-            "the loss in chunks, which kernels such as Liger and Unsloth's compute",
-            _always,
-        ),
+        ("framework", "trl SFTTrainer", "trl, which keeps embeddings and head in 16 bits", _casts_outer),
+        ("loss", "chunked cross-entropy", "the loss in chunks, as Liger's kernels compute it", _always),
         ("bits", "nf4-dq", "double quantization", _is_nf4),
         ("optimizer", "paged_adamw8bit", "a paged 8-bit optimizer", _has_wide_moments),
+        ("framework", "unsloth", "Unsloth", _is_quantized),
     )
     for name, value, text, applies in offers:
         if fields[name] != value and applies(fields):
@@ -202,6 +200,14 @@ def _free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _always(fields: Fields) -> bool:
     return True
+
+
+def _is_quantized(fields: Fields) -> bool:
+    return fields["bits"] not in ("bf16", "fp32")
+
+
+def _casts_outer(fields: Fields) -> bool:
+    return _is_quantized(fields) and fields["framework"] in ("transformers Trainer", "peft")
 
 
 def _is_nf4(fields: Fields) -> bool:

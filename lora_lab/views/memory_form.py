@@ -67,7 +67,7 @@ SIZES: tuple[tuple[str, float, float], ...] = (
 """Groups of models by parameters, those that people ask for first."""
 
 GPU_NAMES = {
-    8: "RTX 4060", 12: "RTX 3060, 4070", 16: "T4, RTX 4080", 24: "RTX 3090, 4090, L4", 32: "RTX 5090",
+    8: "RTX 4060", 12: "RTX 3060, 4070", 16: "T4, RTX 4080", 24: "RTX 3090, 4090", 32: "RTX 5090",
     48: "A6000, L40S", 80: "A100, H100", 141: "H200",
 }  # fmt: skip
 """Cards with that memory, for people who know their card and not its size."""

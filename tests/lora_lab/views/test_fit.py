@@ -16,7 +16,7 @@ def test_the_usual_question_has_a_one_sentence_answer() -> None:
     verdict = fit.verdict_of(LLAMA, 24 * GB)
     assert verdict.fits
     assert (
-        fit.in_words(verdict) == "Fits in 24 GB with 10.6 GB left, 41,943,040 trainable parameters (0.520 %)."
+        fit.in_words(verdict) == "Fits in 24 GB with 10.6 GB left, 41,943,040 trainable parameters (0.52 %)."
     )
 
 
