@@ -17,6 +17,7 @@ from lora_lab.grids.results import Cell, arms_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
+from lora_lab.runs.durations import seconds_of
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -160,7 +161,7 @@ class GridPage:
                 f"{as_bytes(found.machine_bytes)}.",
                 do_next="Make it smaller, or press Start anyway: that cell will fail, the others go on.",
             )
-        sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock())
+        sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
         shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
         return {
             "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
@@ -280,6 +281,13 @@ class GridPage:
 
     # ---- parts of the page
 
+    def _seconds_of(self, grid: Grid) -> float | None:
+        """Estimate the time of a grid from similar runs; None without one for each cell."""
+        paces = self._lab.paces.newest_first()
+        cells = [seconds_of(spec, paces) for spec in grid.specs()]
+        known = [seconds for seconds in cells if seconds is not None]
+        return sum(known) if len(known) == len(cells) else None
+
     def _page(self, grid: Grid, shown: Shown) -> str:
         try:
             cost = self._cost_part(grid)
@@ -293,7 +301,7 @@ class GridPage:
             base=grid.base,
             typed=typed,
             listed=listed,
-            presets=grid_presets(),
+            presets=[(preset, self._seconds_of(preset.grid)) for preset in grid_presets()],
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,
@@ -315,12 +323,12 @@ class GridPage:
             return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
-        waiting = engine.waiting()
+        waiting, model = engine.waiting(), sweep.grid.base.model
         going = not all(cell.ended for cell in cells)
         values = {
             "sweep": sweep,
             "grid": sweep.grid,
-            "title": sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model)),
+            "title": sweep_view.title_of(sweep.grid, model_name(model)),
             "ended": sum(cell.ended for cell in cells),
             "failed": sum(cell.status == "failed" for cell in cells),
             "going": going,
@@ -332,6 +340,7 @@ class GridPage:
             "planes": planes(arms),
             "plane": shown.plane,
             "findings": findings(arms),
+            "known": sweep_view.known_before(sweep.grid, self._lab.shape(model)) if going else "",
             "one_rate": variants_share_one_rate(arms),
             "edge": at_the_edge(arms),
             "choices": sweep_view.choices(cells),

@@ -6,6 +6,7 @@ from functools import cache
 
 from markupsafe import Markup
 
+import lora_lab.quantities  # noqa: F401 - what the numbers in a lesson are checked against
 from lora_lab.settings.urls import COMPARE, LAB_PAGES, ORIGIN, WATCH, XRAY
 from lora_lab.views.lesson_link import lab_door
 from study.content.concepts import concept_address, load_concepts
