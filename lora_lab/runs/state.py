@@ -31,6 +31,9 @@ class RunState:
     sweep: str = ""
     """Id of the sweep that it is a cell of."""
 
+    alone: bool = False
+    """Whether it is a cell that is not trained side by side with others, so that its own peak is measured."""
+
     held_by: str = ""
     """`host:process` that runs it, unless that is the app (runs/owner.py)."""
 
@@ -110,6 +113,7 @@ def _after(state: RunState, event: Event) -> RunState:
                 state,
                 queued_at=event["at"],
                 sweep=event.get("sweep", ""),
+                alone=event.get("alone", False),
                 held_by=event.get("held_by", ""),
             )
         case "status":
