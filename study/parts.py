@@ -159,4 +159,5 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
             lambda site: progress_files.register(site, context, sections),
             lambda site: transfer_routes.register(site, context, exchanges, pending),
         ),
+        closers=(context.store.close,),
     )

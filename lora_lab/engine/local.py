@@ -197,16 +197,23 @@ class LocalEngine:
                     self._worker.kill()
                 self._start_worker()
 
-    def close(self) -> None:
-        """Let a run save its adapter and end; never leaves a process behind."""
+    def close(self, *, grace_seconds: float = CLOSE_GRACE_SECONDS) -> None:
+        """Let a run save its adapter and end.
+
+        A worker in the middle of a longer step is left to it: its standard input is closed, so it saves the
+        adapter after that step and ends by itself. Every other worker is killed after the grace period.
+        """
         with self._changed:
             self._closing = True
-            worker, busy = self._worker, bool(self._current)
+            worker, current = self._worker, self._current
             self._changed.notify_all()
         if worker is not None:
-            worker.finish(CLOSE_GRACE_SECONDS if busy else 0)
-        if self._thread.is_alive():
-            self._thread.join(CLOSE_GRACE_SECONDS)
+            worker.ask_to_end()
+            has_ended = worker.wait(grace_seconds if current else 0)
+            if not has_ended and not any(run.state().steps for run in current):
+                worker.kill()
+        if self._thread.is_alive() and (worker is None or not worker.is_alive):
+            self._thread.join(grace_seconds)
 
     def _enqueue(self, runs: Sequence[RunFolder], sweep_id: str = "", *, first: bool = False) -> None:
         marks = {"sweep": sweep_id} if sweep_id else {}

@@ -48,12 +48,21 @@ class WorkerProcess:
 
     def finish(self, grace_seconds: float) -> None:
         """Ask the worker to end: it saves its run after the step. Kill it after the grace period."""
+        self.ask_to_end()
+        self.wait(grace_seconds)
+        self.kill()
+
+    def ask_to_end(self) -> None:
+        """Close the worker's standard input: it takes no further job, and stops its run after the step."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the worker's end; return whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(grace_seconds)
-        self.kill()
+            self._process.wait(seconds)
+        return not self.is_alive
 
     def kill(self) -> None:
         """Kill the worker and the download that it may have started, unless it has ended."""

@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
 
 from study.store.read_cache import MISSING, Amend, ReadCache
@@ -102,8 +103,19 @@ class Database:
                 view.positions[name] = position
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections. A SQLite file is whole by itself then: a copy of it holds everything."""
+        if self.engine.dialect.name == "sqlite":
+            with suppress(DatabaseError):  # the file can't be written: its log stays beside it
+                self.checkpoint()
         self.engine.dispose()
+
+    def checkpoint(self) -> None:
+        """Move what SQLite's write-ahead log holds into the database file."""
+        connection = self.engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
 
 def see(profile_id: str, position: int) -> None:

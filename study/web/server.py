@@ -1,10 +1,14 @@
 """Serving the app: the address is taken before anything slow happens, and announced when it answers."""
 
 import argparse
+import contextlib
 import gc
+import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,15 @@ from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.web.startup_page import StartupPage
 
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # Ctrl-C, a service manager, a closed terminal
+    if hasattr(signal, name)
+)
+FINISH_ANSWERS_SECONDS = 1
+CLOSE_SECONDS = 4.5
+"""From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
+
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
     """Read the command line, build the app, serve it until interrupted. Returns the exit status."""
@@ -22,7 +35,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder)
-        with StartupPage(listening) as page, _objects_that_stay():
+        with StartupPage(listening) as page, _objects_that_stay(), _interrupted_by_any_signal():
             app = build_app(
                 settings,
                 hosts=(options.host,),
@@ -31,16 +44,44 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
                 say=page.say,
             )
     except LearnerError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
+        _say(str(error), sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        _say("Stopped before it was ready.")
+        return 0
     address = f"http://{options.host}:{listening.getsockname()[1]}"
-    # An open event stream would hold up the end for ever, hence the two seconds.
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    # An open event stream would delay the end for ever, hence a limit.
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
     try:
         _AnnouncingServer(config, address).run(sockets=[listening])
     finally:
         app.state.close()
+        _say(f"Stopped. Everything is saved in {settings.home}.")
     return 0
+
+
+def _say(line: str, stream: Any = None) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the terminal is closed
+        print(line, file=stream, flush=True)
+
+
+def _respected_signals() -> list[signal.Signals]:
+    """Return the signals that stop the app, without those that its starter ignores, such as `nohup`."""
+    return [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextmanager
+def _interrupted_by_any_signal() -> Iterator[None]:
+    """Raise KeyboardInterrupt on every stop signal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _respected_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -78,7 +119,7 @@ def take_port(host: str, port: int) -> socket.socket:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says where the app is as soon as it answers, not before."""
+    """Prints the address once the app answers, and ends normally on every stop signal."""
 
     def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
@@ -87,7 +128,33 @@ class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"Ready: {self._address}", flush=True)  # noqa: T201 - the line a person waits for
+            _say(f"Ready: {self._address}")
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take the stop signals until the process ends.
+
+        uvicorn raises a signal again after its own shutdown, which would end the process before the app has
+        closed.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in _respected_signals():
+                signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop serving; from now on the process has CLOSE_SECONDS left. A second signal ends it at once."""
+        if self.should_exit:
+            os._exit(1)
+        _end_after(CLOSE_SECONDS)
+        super().handle_exit(sig, frame)
+
+
+def _end_after(seconds: float) -> None:
+    """End the process even if a thread hangs, such as one in the middle of an import."""
+    watchdog = threading.Timer(seconds, os._exit, (0,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
