@@ -79,9 +79,13 @@ class LocalEngine:
             left = [(run, run.state()) for run in list_runs(self.settings.runs_dir)][::-1]
             self._queue.take_up(run for run, state in left if is_waiting(state))
             self._left_over = [run for run, state in left if is_left_over(state)]
-        if self._warm:
-            self._start_worker()
+        self.warm_up()
         self._thread.start()
+
+    def warm_up(self) -> None:
+        """Start the warm worker, where one is wanted and none is there."""
+        if self._warm and self._worker is None:
+            self._start_worker()
 
     def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
         """Queue a run. It exists on disk when this returns."""
@@ -314,7 +318,8 @@ class LocalEngine:
 
     def _start_worker(self, *extra: str) -> None:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""
-        self.home.write_worker_state(state="preparing", text="Starting the training worker")
+        with suppress(OSError):  # a full disk: only the status on the page stays behind
+            self.home.write_worker_state(state="preparing", text="Starting the training worker")
         self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
     def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:

@@ -89,12 +89,7 @@ def start_worker(
     command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
     if memory_limit_bytes:
         command += ["--memory-limit-bytes", str(memory_limit_bytes)]
-    settings.home.mkdir(parents=True, exist_ok=True)
-    output = (
-        log
-        if log is not None
-        else os.open(settings.home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    )
+    output = log if log is not None else _open_log(settings.home)
     try:
         return subprocess.Popen(
             command,
@@ -108,6 +103,15 @@ def start_worker(
     finally:
         if log is None:
             os.close(output)
+
+
+def _open_log(home: Path) -> int:
+    """Open worker.log afresh; where it can't be written, the worker runs without one."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return os.open(home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 HUGE_PAGES = ":".join(

@@ -1,6 +1,8 @@
 """One database behind any SQLAlchemy URL: reads of one press share a transaction, writes wait in line."""
 
 import functools
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -14,7 +16,8 @@ from sqlalchemy.sql.visitors import iterate
 from study.store.read_cache import MISSING, Amend, ReadCache
 from study.store.schema import profiles
 
-BUSY_SECONDS = 30  # how long a write waits for another process's write before it gives up
+BUSY_SECONDS = float(os.environ.get("LORA_STUDY_BUSY_SECONDS", "30"))
+"""How long a write waits for the write of another process before it gives up."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +104,26 @@ class Database:
             self.cache.advance(name, position, touched, amend or {})
             if view is not None:
                 view.positions[name] = position
+
+    def forget_all(self) -> None:
+        """Forget everything that was read, after the whole database was replaced."""
+        self.cache.clear()
+
+    def check(self) -> None:
+        """Raise DatabaseError when a SQLite file is damaged."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                if found != "ok":
+                    raise DatabaseError(None, None, sqlite3.DatabaseError(f"malformed: {found}"))
+
+    def check_writing(self) -> None:
+        """Raise DatabaseError when nothing could be written; nothing is changed."""
+        if self.engine.dialect.name == "sqlite":
+            with self._writer.connect() as connection:
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+                connection.commit()
 
     def close(self) -> None:
         """Close all connections. A SQLite file is whole by itself then: a copy of it holds everything."""

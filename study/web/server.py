@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import gc
+import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -15,8 +17,8 @@ from typing import Any
 
 import uvicorn
 
-from study.base.errors import LearnerError
-from study.base.settings import load_settings
+from study.base.errors import LearnerError, StorageError
+from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
 
 STOP_SIGNALS = tuple(
@@ -35,29 +37,110 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder)
-        with StartupPage(listening) as page, _objects_that_stay(), _interrupted_by_any_signal():
-            app = build_app(
-                settings,
-                hosts=(options.host,),
-                projector=options.projector,
-                worker=options.worker,
-                say=page.say,
-            )
+        address = address_of(options.host, listening.getsockname()[1])
+        app = None
+        while app is None:
+            try:
+                app = _built(build_app, listening, settings, options)
+            except StorageError as trouble:
+                _say(str(trouble), sys.stderr)
+                if not _offer_ways_out(listening.dup(), settings, trouble, options.host, address):
+                    return 1
     except LearnerError as error:
         _say(str(error), sys.stderr)
         return 1
     except KeyboardInterrupt:
         _say("Stopped before it was ready.")
         return 0
-    address = f"http://{options.host}:{listening.getsockname()[1]}"
-    # An open event stream would delay the end for ever, hence a limit.
-    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
+    if not is_loopback(options.host):
+        _say(network_notice(options.host, listening.getsockname()[1]))
     try:
-        _AnnouncingServer(config, address).run(sockets=[listening])
+        _serve(app, address, listening)
     finally:
         app.state.close()
         _say(f"Stopped. Everything is saved in {settings.home}.")
     return 0
+
+
+def _built(
+    build_app: Callable[..., Any], listening: socket.socket, settings: Settings, options: argparse.Namespace
+) -> Any:
+    with StartupPage(listening) as page, _objects_that_stay(), _interrupted_by_any_signal():
+        return build_app(
+            settings,
+            hosts=(options.host,),
+            projector=options.projector,
+            worker=options.worker,
+            say=page.say,
+        )
+
+
+def _offer_ways_out(
+    listening: socket.socket, settings: Settings, trouble: StorageError, host: str, address: str
+) -> bool:
+    """Serve the rescue page; return whether the app should be started again."""
+    from study.web.rescue import Rescue
+
+    chosen = threading.Event()
+    server: _AnnouncingServer | None = None
+
+    def leave() -> None:
+        chosen.set()
+        if server is not None:
+            server.should_exit = True
+
+    site = Rescue(settings, trouble, leave).site(hosts=(host,))
+    server = _AnnouncingServer(_config(site), address, "What can be done is shown at")
+    server.run(sockets=[listening])
+    return chosen.is_set()
+
+
+def _config(app: Any) -> uvicorn.Config:
+    # An open event stream would delay the end for ever, hence a limit.
+    return uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
+
+
+def _serve(app: Any, address: str, listening: socket.socket) -> None:
+    _AnnouncingServer(_config(app), address).run(sockets=[listening])
+
+
+def address_of(host: str, port: int) -> str:
+    """Return an address that works in a browser on this machine."""
+    if host in ("0.0.0.0", "::", ""):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def network_notice(host: str, port: int) -> str:
+    """Return what a start that others can reach opens, and the addresses that work for them."""
+    everywhere = host in ("0.0.0.0", "::", "")
+    names = [*_addresses(), f"{socket.gethostname().lower().removesuffix('.local')}.local"]
+    shown = [address_of(name, port) for name in names] if everywhere else [address_of(host, port)]
+    return "\n".join(
+        (
+            "Everyone who can reach this machine can open the app, without a password or encryption:",
+            *(f"  {address}" for address in shown),
+            "They study under profiles of their own. Profiles of others, and backups, are open at this"
+            " machine only.",
+        )
+    )
+
+
+def _addresses() -> list[str]:
+    """Return the IPv4 addresses of this machine in its networks."""
+    import psutil
+
+    found = (part for parts in psutil.net_if_addrs().values() for part in parts)
+    numbers = {part.address for part in found if part.family == socket.AF_INET}
+    return sorted(number for number in numbers if not is_loopback(number))
 
 
 def _say(line: str, stream: Any = None) -> None:
@@ -121,18 +204,18 @@ def take_port(host: str, port: int) -> socket.socket:
 class _AnnouncingServer(uvicorn.Server):
     """Prints the address once the app answers, and ends normally on every stop signal."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, ready: str = "Ready:") -> None:
         super().__init__(config)
-        self._address = address
+        self._ready = f"{ready} {address}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            _say(f"Ready: {self._address}")
+            _say(self._ready)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take the stop signals until the process ends.
+        """Take the stop signals until the process ends, or until the app is built again.
 
         uvicorn raises a signal again after its own shutdown, which would end the process before the app has
         closed.
@@ -147,6 +230,9 @@ class _AnnouncingServer(uvicorn.Server):
         if self.should_exit:
             os._exit(1)
         _end_after(CLOSE_SECONDS)
+        logging.getLogger("uvicorn.error").setLevel(
+            logging.CRITICAL
+        )  # answers that are cut off now are no news
         super().handle_exit(sig, frame)
 
 
