@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from lora_lab.cli.startup_status import announce
@@ -41,7 +42,23 @@ def build_app(
 ) -> Any:
     """Build all pages into one ASGI app. `say` receives each start-up step as text."""
     engine = LocalEngine(settings, warm=worker)
-    engine.start()  # first: the worker warms up on one core while this process imports on the other
+    with ExitStack() as unless_built:
+        unless_built.callback(engine.close, grace_seconds=0)
+        site = _build_site(engine, settings, hosts=hosts, projector=projector, worker=worker, say=say)
+        unless_built.pop_all()
+    return site
+
+
+def _build_site(
+    engine: LocalEngine,
+    settings: Settings,
+    *,
+    hosts: Sequence[str],
+    projector: bool,
+    worker: bool,
+    say: Callable[[str], object],
+) -> Any:
+    engine.warm_up()  # first: the worker loads on one core while this process imports on the other
     if worker:
         announce(engine.home, _say)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
@@ -55,6 +72,7 @@ def build_app(
 
     say("Opening your progress and building the pages")
     core = build_core(settings, places=PLACES)
+    engine.start()  # only now: data that can't be opened must not cost a waiting run
     # The order matters: each part uses what the parts before it provide.
     parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
     return build_site(core, parts, hosts=hosts, projector=projector)

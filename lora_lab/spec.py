@@ -132,7 +132,7 @@ class RunSpec:
         """Parse a spec from JSON. Raises LearnerError on anything that is not a spec."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise LearnerError(f"That is not JSON: {error}.", do_next="Check the file.") from error
         if not isinstance(values, dict):
             raise LearnerError("A run is a JSON object.", do_next="Export a run to see its form.")

@@ -33,6 +33,7 @@ from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
 from study.store import open_store
+from study.store.snapshots import DailyBackups, snapshots_of
 from study.web import (
     documents,
     figure_route,
@@ -40,6 +41,7 @@ from study.web import (
     middleware,
     progress_files,
     search_route,
+    storage_troubles,
     transfer_routes,
 )
 
@@ -110,6 +112,7 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
                 add_page(blocks)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    storage_troubles.register(site)
     closing = ExitStack()
     for part in all_parts:
         for add_routes in part.routes:
@@ -134,6 +137,8 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
         exchanges |= part.exchanges
     sections = [section for part in parts for section in part.sections]
     pending = Pending(folder=core.settings.imports_dir)
+    snapshots = snapshots_of(core.settings.database_url, home)
+    daily = (DailyBackups(snapshots).close,) if snapshots else ()
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
 
     def add_today(app: gr.Blocks) -> None:
@@ -176,7 +181,9 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
             lambda app: settings.build(app, context),
             lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),
             lambda app: inout.build(
-                app, context, inout.InOutPage(context=context, exchanges=exchanges, pending=pending)
+                app,
+                context,
+                inout.InOutPage(context=context, exchanges=exchanges, pending=pending, snapshots=snapshots),
             ),
         ),
         routes=(
@@ -192,4 +199,5 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
                 ],
             ),
         ),
+        closers=(context.store.close, *daily),
     )

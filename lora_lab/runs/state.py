@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from lora_lab.runs.event_fields import is_usable
 from lora_lab.runs.events import Event
 
 Status = Literal["queued", "starting", "training", "finishing", "finished", "stopped", "failed"]
@@ -99,10 +100,11 @@ def _wall_seconds(step: Event) -> float:
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """Fold `events` into a state, starting from `state`."""
+    """Fold `events` into a state, starting from `state`; damaged events are passed over."""
     current = state or RunState()
     for event in events:
-        current = _after(current, event)
+        if is_usable(event):
+            current = _after(current, event)
     return current
 
 

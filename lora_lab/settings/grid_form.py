@@ -73,11 +73,17 @@ def settled(grid: Grid) -> Grid:
     grid = replace(
         grid,
         bits=tuple(sorted(grid.bits, key=BITS.index)),
-        targets=tuple(sorted(grid.targets, key=TARGET_SETS.index)),
+        targets=tuple(sorted(grid.targets, key=_place_of_targets)),
         variants=tuple(sorted(grid.variants, key=VARIANTS.index)),
     )
     first = {field: getattr(grid, axis)[0] for axis, field in AXES.items()}
     return replace(grid, base=replace(grid.base, **first))
+
+
+def _place_of_targets(targets: str) -> tuple[int, str]:
+    """Order named sets as in the form; a pattern of the learner's own comes after them."""
+    names: tuple[str, ...] = TARGET_SETS
+    return (names.index(targets) if targets in names else len(names)), targets
 
 
 def grid_of_address(query: Mapping[str, str]) -> Grid:

@@ -14,6 +14,7 @@ from study.io.exchange import VERDICTS, Exchange, Plan, Report
 from study.io.exchange_commands import exchange_for
 from study.io.pending_upload import Pending, Waiting
 from study.ports.context import Context, Visit
+from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -36,12 +37,15 @@ class InOutPage:
     context: Context
     exchanges: Mapping[str, Exchange]
     pending: Pending
+    snapshots: Snapshots | None = None
+    """The automatic backups; None for a database that has backup tools of its own."""
+
     _previews: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     """A profile's preview of its pending file, as of its upload. `_apply_upload` plans it again."""
 
     def load(self, request: gr.Request) -> str:
         """Render the page, with the pending file if one exists."""
-        return self._page(frame.visit_of(self.context, request))
+        return self._page(frame.visit_of(self.context, request), is_here=frame.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event."""
@@ -60,6 +64,8 @@ class InOutPage:
                 )
                 said = f"The import of {record.file_name} is taken back."
                 return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+            case "restore":
+                return self._restore(visit, event, request)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     @property
@@ -87,11 +93,22 @@ class InOutPage:
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._planned(visit, waiting)
             return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
+        if self.snapshots is not None and planned.counts["changed"]:
+            self.snapshots.make("import", now=visit.now)
         report = self._imports.apply(visit.profile.id, plan, file_name=waiting.file.name, now=visit.now)
         self.pending.drop(visit.profile.id)
         counts = report.counts
         said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
         return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+
+    def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
+        if self.snapshots is None or not frame.is_here(request):
+            raise LearnerError(
+                "Backups are restored at the machine that runs the app.", do_next="Ask the person there."
+            )
+        snapshot = self.snapshots.restore(form_event.text(event, "backup"), now=visit.now)
+        self.context.store.database.forget_all()
+        return {"goto": PATH, "say": f"The backup of {snapshot.made} is restored."}
 
     def _waiting(self, visit: Visit) -> Waiting:
         waiting = self.pending.of(visit.profile.id)
@@ -103,7 +120,14 @@ class InOutPage:
         exchange = exchange_for(waiting.file, list(self.exchanges.values()))
         return exchange.plan(visit.profile.id, waiting.file, now=visit.now)
 
-    def _page(self, visit: Visit, *, said: str = "", preview: dict[str, Any] | None = None) -> str:
+    def _page(
+        self,
+        visit: Visit,
+        *,
+        said: str = "",
+        preview: dict[str, Any] | None = None,
+        is_here: bool = False,
+    ) -> str:
         return render(
             "study/inout.html",
             said=said,
@@ -118,6 +142,7 @@ class InOutPage:
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
+            snapshots=self.snapshots.listed() if self.snapshots is not None and is_here else [],
         )
 
     def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context, Visit, visit
 from study.ports.places import find_place
 from study.store.database import one_view
+from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware
 from study.web.theme import THEME
@@ -64,14 +65,14 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
-            with one_view():
+            with in_words(), one_view():
                 return act(event, request)
         except LearnerError as error:
             return {"error": str(error)}
 
     def guarded_load(request: gr.Request) -> str:
         try:
-            with one_view():
+            with in_words(), one_view():
                 return load(request)
         except LearnerError as error:
             return render("study/trouble.html", error=error)
@@ -136,7 +137,7 @@ class _Greeter:
 
     def load(self, request: gr.Request) -> str:
         try:
-            with one_view():
+            with in_words(), one_view():
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
             return ""
@@ -154,6 +155,12 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
             do_next="Reload the page to go on with that one.",
         )
     return found
+
+
+def is_here(request: gr.Request) -> bool:
+    """Return whether a browser runs on the machine that runs the app."""
+    client = getattr(request, "client", None)
+    return client is not None and middleware.is_this_machine(client.host, dict(request.headers))
 
 
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:
