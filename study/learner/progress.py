@@ -1,5 +1,6 @@
 """Progress derived from the log: mastery, streak, recall. Pure functions; their results are never stored."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -114,6 +115,12 @@ def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
     """Count remembered and asked cards, except new ones: a first view of a card doesn't test memory."""
     ratings = [review.rating for review in reviews if not review.new]
     return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
+
+
+def most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
+    """Return the concept that most exercises are about; the first one on a tie, empty for no exercise."""
+    counts = Counter(concept for concepts in concepts_of_each for concept in concepts)
+    return next((concept for concept, _ in counts.most_common(1)), "")
 
 
 def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:

@@ -38,6 +38,27 @@ class Steps:
         return self.done >= self.total
 
 
+@dataclass(frozen=True, kw_only=True)
+class Missed:
+    """One exercise that the learner got wrong."""
+
+    name: Markup
+    returns: str
+    """When it comes back: `comes back tomorrow`."""
+
+    concepts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """The result of one kind of exercise at the end of a session."""
+
+    summary: str
+    missed: tuple[Missed, ...] = ()
+    next_due: str = ""
+    """A sentence on when the next exercise is due; empty where nothing is scheduled."""
+
+
 class AskForCards(Protocol):
     """A function that makes the cards about something missed due; the flashcards find these cards."""
 
@@ -64,8 +85,8 @@ class Station(Protocol):
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
         """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
-    def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """Return one sentence on the result."""
+    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+        """Return the result, what was missed, and when it comes back."""
 
 
 class CardStation(Station, Protocol):

@@ -274,7 +274,13 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     assert "Go on Enter" in words(piece.html)
     assert "Contradicted" in idea(piece.html, 2)
     assert exercise.steps(visit, run).finished
-    assert exercise.summary(visit, run) == "1 of 4 concepts explained."
+    ending = exercise.ending(visit, run)
+    assert ending.summary == "1 of 4 concepts explained."
+    wrong = ending.missed[0]
+    assert (str(wrong.name), wrong.returns) == (
+        "Low-rank update",
+        "explained wrongly; cards about it are due now",
+    )
     press_of_ours = press(piece.html, "claim")
     assert press_of_ours["act"] in exercise.acts
     assert exercise.act(press_of_ours, visit, run) is not None
