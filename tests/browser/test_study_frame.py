@@ -20,7 +20,7 @@ PAGES = {
     "/review": "Review",
     "/progress": "Progress",
     "/settings": "Settings",
-    "/io": "In and out",
+    "/io": "Import and export",
     "/grid": "Grid",
     "/compare": "Compare",
     "/xray": "X-ray",
