@@ -17,7 +17,7 @@ from quizzes.explain.judgements import Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import Measured, limits_sentence, read_measured
+from quizzes.grader.limits import Measured, limits_sentence, read_measured, trust_sentence
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import SelfGrader, covered
 from study.base.errors import LearnerError
@@ -87,11 +87,15 @@ class ExplainExercise:
                 return attempt
         raise LearnerError("That explanation is not in this profile.", do_next="Reload the page.")
 
+    def prepare(self) -> None:
+        """Start to load the grader, so that it is ready when the first answer is submitted."""
+        self.room.prepare()
+
     # ---- rendering
 
     def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
         """Render the prompt with a text box that holds the draft; the grader loads meanwhile."""
-        self.room.prepare()
+        self.prepare()
         return views.box(
             prompt,
             draft=self.store.notes.draft(visit.profile.id, draft_key(prompt.id)),
@@ -143,6 +147,7 @@ class ExplainExercise:
             attempt,
             standings(prompt, attempt, before=before, advices=self.advices),
             agreement=agreement(attempts),
+            trust=trust_sentence(self.measured, own=prompt.own),
             limits=limits_sentence(self.measured, own=prompt.own),
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,

@@ -56,6 +56,7 @@ class ReviewPage:
         """Render the next exercise of the review in the URL; without one, an offer to start."""
         visit = frame.visit_of(self.context, request)
         run = self._run(visit)
+        self.explain.prepare()  # it loads while the cards are reviewed
         if run is None:
             return render("study/review_start.html", plan=self.plan(visit))
         return self._next(visit, run).get("html", "")

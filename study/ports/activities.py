@@ -119,6 +119,9 @@ class ExplainStation(Station, Protocol):
     def chosen(self, visit: Visit) -> str:
         """Choose a prompt and return its id."""
 
+    def prepare(self) -> None:
+        """Start to load what grading needs, in the background."""
+
 
 # ---- Learn
 
