@@ -82,8 +82,8 @@ class ConceptGrade:
 
     reason: str
     words: tuple[Span, ...] = ()
-    """The words that carry the verdict, inside the evidence; all of it where the grader can't tell. Empty if
-    they were not looked for.
+    """The words that carry the verdict, inside the evidence; all of it where the grader can't tell.
+    Empty for `missing` and `unsure`, and if they were not looked for.
     """
 
 
@@ -244,7 +244,8 @@ def _with_words(
     for at, (grade, passages_of_it) in enumerate(zip(grades, dividable, strict=True)):
         carrying = [p for p in passages_of_it if likely.of(p.text, at, grade.verdict) >= LEAST_LIKELY]
         spans = tuple(_carrying(p, clauses[p], text, at, grade.verdict, likely) for p in carrying)
-        found.append(replace(grade, words=spans or grade.evidence))
+        carried = spans or (grade.evidence if grade.verdict in MOST_WORDS else ())
+        found.append(replace(grade, words=carried))
     return found
 
 

@@ -1,6 +1,6 @@
 """Protocols that each kind of study implements for the shared pages, and the values that they exchange."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -186,8 +186,12 @@ class Section(Protocol):
     def html(self, visit: Visit) -> Markup:
         """Render the part that is shown at once; empty for nothing."""
 
+    @property
+    def leading(self) -> Sequence[str]:
+        """The names of the charts to show first; the others are folded."""
+
     def figures(self, visit: Visit) -> Iterable[Plot]:
-        """Build its charts, which are drawn after the page has loaded."""
+        """Build its charts, which are drawn after the page has loaded; none before they mean something."""
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
         """Reply to this section's own events, as `static/island.js` expects; None for any other event."""
