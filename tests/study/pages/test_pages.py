@@ -15,9 +15,10 @@ from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer
+from study.text.markup import to_html
 from tests.flashcards.review.test_reviews import shown
-from tests.quizzes.answering import right_fields
-from tests.visits import opened, press, query_of, words
+from tests.quizzes.answering import right_fields, wrong_fields
+from tests.visits import opened, press, primary, query_of, words
 
 
 @pytest.fixture
@@ -160,7 +161,68 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     result = review.act(event, opened("b1"))["html"]
     done = review.act(press(result, "next", query=query), opened("b1"))["html"]
     assert "9 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
+    assert "Few trainable parameters not explained; cards about it are due now" in words(done)
     assert words(review.load(opened("b1", query[1:]))) == words(done)
+
+
+def reviewed(review: ReviewPage, *, first_rating: int = 4, wrong: int = 0) -> tuple[str, str, str]:
+    """A review with `wrong` missed questions: its query, the question texts' page, and its last page."""
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    html = review.load(opened("b1", query[1:]))
+    for number in range(9):
+        back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+        rating = first_rating if number == 0 else 4
+        html = review.act(press(back, "rate", nth=rating - 1, query=query), opened("b1"))["html"]
+    questions = html
+    for number in range(3):
+        fields = wrong_answer(review, html) if number < wrong else right_answer(review, html)
+        feedback = review.act(press(html, "answer", query=query, fields=fields), opened("b1"))["html"]
+        html = review.act(press(feedback, "next", query=query), opened("b1"))["html"]
+    submit = press(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
+    rubric = review.act(submit, opened("b1"))["html"]
+    ticked = ["frozen-base", "low-rank-update", "few-trainable-params", "less-training-memory"]
+    result = review.act(press(rubric, "judge", query=query, fields={"concept": ticked}), opened("b1"))["html"]
+    done = review.act(press(result, "next", query=query), opened("b1"))["html"]
+    return query, questions, done
+
+
+def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step(review: ReviewPage) -> None:
+    _, questions, done = reviewed(review, first_rating=1, wrong=1)
+    [profile] = review.context.store.profiles.all()
+    forgotten = next(r for r in review.context.store.cards.history(profile.id) if r.rating == 1)
+    card = card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
+    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings.bank
+    question = bank.by_id[press(questions, "answer")["question"]]
+    shown = words(done)
+    assert f"Missed {words(to_html(card.front))} comes back" in shown
+    assert f"{words(to_html(question.stem))} asked again in a later review" in shown
+    assert "The next card comes back in" in shown
+    [button] = primary(done)
+    known = {f"Read about {review.context.concepts.name(c)}" for c in (*card.concepts, *question.concepts)}
+    assert button in known
+
+
+def test_a_review_without_a_miss_says_no_miss_and_has_one_next_step(review: ReviewPage) -> None:
+    _, _, done = reviewed(review)
+    assert "Missed" not in words(done)
+    assert primary(done) == ["Go on with 1 card"]
+
+
+def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: ReviewPage) -> None:
+    query, _, done = reviewed(review)
+    undone = review.act(press(done, "undo", query=query), opened("b1"))["html"]
+    assert "cards 8/9 questions 3/3 explanation 1/1" in words(undone)
+    back = review.act(press(undone, "flip", query=query), opened("b1"))["html"]
+    again = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    assert "Done for now." in words(again)
+
+
+def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
+    event = press(html, "answer")
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    [profile] = review.context.store.profiles.all()
+    record = quiz.record(profile.id, event["session"])
+    return wrong_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 
 def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
