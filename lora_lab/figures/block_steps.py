@@ -21,8 +21,10 @@ MIDDLE, REACH, LINE_AT = 96.0, 66.0, 214.0
 BITSANDBYTES = "the six steps and the code, as in bitsandbytes"
 STEPS_OF = {
     "nf4": BITSANDBYTES,
-    "fp4": f"{BITSANDBYTES}; FP4's bits are sign, exponent and fraction, so its codes don't rise with the level",
-    "int4": "the six steps with 15 evenly spaced levels, numbered from the lowest; bitsandbytes can't store these",
+    "fp4": f"{BITSANDBYTES}; FP4's bits are sign, exponent and fraction, so its codes don't rise with the "
+    "level",
+    "int4": "the six steps with 15 evenly spaced levels, numbered from the lowest; bitsandbytes can't "
+    "store these",
 }
 
 

@@ -83,8 +83,8 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
 def test_a_concept_opens_with_its_place_on_the_map_and_nine_modes(ana_reads: Reader) -> None:
     html = ana_reads.opens()
     said = words(html)
-    assert "Before LoRA update" in said
-    assert "After Counting trainable parameters , Alpha and scaling" in said
+    assert "Builds on LoRA update" in said
+    assert "Leads to Counting trainable parameters , Alpha and scaling" in said
     assert html.count('data-act="mode" data-concept="lora-rank" data-mode=') == len(STUDY_MODES) == 9
     assert "A pair holds 65,536 computed here: lora_parameters_matrix(d_in=4096" in said
     assert "Where it breaks Numbers are no water." in said
