@@ -110,7 +110,7 @@ def texts(root: Path = HERE) -> Iterator[tuple[str, str]]:
         for path in sorted((root / folder).glob("*.py")):
             for text in _literals(path.read_text("utf-8")):
                 yield str(path.relative_to(root)), text
-    for path in sorted((root / "docs" / "guide").glob("*.md")):
+    for path in [*sorted((root / "docs" / "guide").glob("*.md")), root / "docs" / "traps.md"]:
         plain = re.sub(r"(?ms)^```.*?^```$", "", path.read_text("utf-8"))
         for text in re.split(r"\n\s*\n|\n(?=[-|#]|\d+\. )", plain):
             yield str(path.relative_to(root)), " ".join(text.split())
