@@ -53,6 +53,11 @@ def rank_loss_gap() -> float:
     return max(means) - min(means)
 
 
+def rank_seed_range(rank: int) -> float:
+    """Return how far apart the losses of a rank's seeds are."""
+    return rank_loss(rank, "highest") - rank_loss(rank, "lowest")
+
+
 def rank_seed_noise() -> float:
     """Return how far apart seeds alone can put two ranks, as the sweep's findings say."""
     return float(max(finding["noise"] for finding in _sweep()["findings"]))

@@ -158,6 +158,7 @@ for quantity in (
     measurements.rank_loss_before,
     measurements.rank_loss_gap,
     measurements.rank_seed_noise,
+    measurements.rank_seed_range,
     measurements.rank_peak_bytes,
     measurements.rank_peak_difference_bytes,
     measurements.rank_trained,

@@ -33,6 +33,24 @@ GOOD = (
 )
 
 
+WORST = (
+    "while on small sets very low ranks do", "To this come", "trains something else", "learning rate is none",
+    "the more so the larger n", "only that tells learning from memorizing", "goes on training a model",
+    "into its order", "What shape has", "optimizer steps has an epoch", "header left out",
+    "copies are no real",
+    "What speaks for", "pull the same rope", "many a little instead of few", "the usual start is not made",
+    "no fair judge", "a 32-bit constant a block", "attention aside", "is there for nothing else",
+    "What becomes of the number", "The constant is a size", "largest size, whatever the sign",
+    "Whoever chooses this", "are missed by", "The title adds",
+)  # fmt: skip
+"""Phrases of the sentences that a reader found worst."""
+
+
+def test_the_worst_sentences_are_gone() -> None:
+    everything = " ".join(text for _, text in texts())
+    assert [phrase for phrase in WORST if phrase in everything] == []
+
+
 def test_no_text_has_a_phrase_of_the_list() -> None:
     assert [str(finding) for finding in findings()] == []
 
