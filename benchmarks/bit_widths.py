@@ -65,7 +65,7 @@ class Row:
 
 
 HEAD = (
-    "| weights | stored bits each | all weights | peak, measured (against computed) | CPU-seconds a step "
+    "| weights | stored bits each | all weights | peak, measured (against computed) | CPU-seconds per step "
     "| held-out loss before | after |\n|---|---|---|---|---|---|---|"
 )
 

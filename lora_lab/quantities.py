@@ -8,6 +8,7 @@ The function names are part of the content format, so renaming a function breaks
 from collections.abc import Sequence
 from typing import Literal
 
+from lora_lab import measurements
 from lora_lab.memory import ledger
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
 from lora_lab.parameters import counts
@@ -150,5 +151,16 @@ for quantity in (
     nf4_level,
     quantization_levels,
     logits_bytes,
+    measurements.bits_loss,
+    measurements.bits_loss_above,
+    measurements.bits_cpu_seconds,
+    measurements.rank_loss,
+    measurements.rank_loss_before,
+    measurements.rank_loss_gap,
+    measurements.rank_seed_noise,
+    measurements.rank_seed_range,
+    measurements.rank_peak_bytes,
+    measurements.rank_peak_difference_bytes,
+    measurements.rank_trained,
 ):
     register(quantity.__name__, quantity)

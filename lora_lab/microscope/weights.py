@@ -103,7 +103,7 @@ def map_panel(question: Question, found: Found) -> Panel:
         id="map",
         title="Where the error is",
         shown=Shown(
-            finding=f"In percent of a standard deviation, cells of {cell} are missed by {said}.",
+            finding=f"In percent of a standard deviation, cells of {cell} are off by {said}.",
             numbers=(),
             picture=pictures.pair(*drawn) + pictures.heat_legend(heat),
             alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "

@@ -113,9 +113,7 @@ class QuizExercise:
         record = self.sittings.record(visit.profile.id, form_event.text(event, "session"))
         question = self.sittings.bank.by_id.get(form_event.text(event, "question"))
         if question is None:
-            raise LearnerError(
-                "That question is not in the bank any more.", do_next="Reload the page to go on."
-            )
+            raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
         return record, question
 
     def _after(

@@ -11,7 +11,9 @@ from quizzes.families import family_of
 from quizzes.kinds.choices import Single
 from quizzes.stats.calibration import CHARTS_FROM, Said, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
+from quizzes.stats.recurring_misses import latest_misses
 from study.base.confidence_intervals import share_of
+from study.content.concepts import concept_address
 from study.plots.plot import Plot
 from study.ports.context import Visit
 from study.store import Store
@@ -41,6 +43,8 @@ class QuizSection:
             share=share,
             said=len(self._said(visit)),
             charts_from=CHARTS_FROM,
+            misses=latest_misses(answers, self.bank),
+            address=concept_address,
             items=[(item, _title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
