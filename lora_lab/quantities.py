@@ -6,18 +6,21 @@ The function names are part of the content format, so renaming a function breaks
 """
 
 import math
+import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 from lora_lab.memory import kv_cache, ledger, sharding
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
-from lora_lab.parameters import counts
+from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits
 from study.base.checks import register
 
 Targets = str | Sequence[str]
+Schedule = Literal["constant", "linear", "cosine"]
 
 
 def lora_parameters(model: str, rank: int, targets: Targets) -> int:
@@ -156,12 +159,11 @@ def effective_batch(examples: int, accumulation: int, gpus: int = 1) -> int:
     return examples * accumulation * gpus
 
 
-def scheduled_rate(
-    schedule: Literal["constant", "linear", "cosine"], peak: float, step: int, steps: int, warmup: int = 0
-) -> float:
+def scheduled_rate(schedule: Schedule, peak: float, step: int, steps: int, warmup: int = 0) -> float:
     """Compute the learning rate at a step: a linear warm-up to `peak`, then the schedule down to 0.
 
-    The formulas are those of Transformers' `get_scheduler`.
+    The formulas are those of Transformers' `get_scheduler`, where a constant rate with a warm-up is called
+    `constant_with_warmup`; plain `constant` ignores the warm-up.
     """
     if step < warmup:
         return peak * step / warmup
@@ -205,6 +207,23 @@ def share_of_matrix_percent(d_in: int, d_out: int, rank: int) -> float:
 def block_bits(code_bits: int, block_size: int, extra_bits: int) -> float:
     """Compute stored bits per weight when a block of weights shares `extra_bits` of scales and offsets."""
     return code_bits + extra_bits / block_size
+
+
+def format_bits(format: str) -> float:
+    """Return the stored bits per weight of nf4, mxfp4 or nvfp4."""
+    return block_formats.FORMATS[format].bits
+
+
+@cache
+def format_error_percent(format: str) -> float:
+    """Compute ||W - decoded|| / ||W|| in percent for nf4, mxfp4 or nvfp4 on 16,384 normal random numbers.
+
+    The numbers come from Python's generator with seed 0, so everybody gets the same.
+    """
+    generator = random.Random(0)
+    weights = [generator.gauss(0, 1) for _ in range(16_384)]
+    decoded = block_formats.FORMATS[format].decode(weights)
+    return 100 * block_formats.relative_error(weights, decoded)
 
 
 def largest_float(exponent_bits: int, mantissa_bits: int, finite_only: bool = False) -> float:
@@ -284,6 +303,8 @@ for quantity in (
     vera_parameters,
     share_of_matrix_percent,
     block_bits,
+    format_bits,
+    format_error_percent,
     largest_float,
     concatenated_rank,
     dare_rescale,

@@ -14,8 +14,8 @@ OPTIMIZER_BYTES = 12  # per parameter: fp32 copy of the weight, momentum and var
 STAGES = (0, 1, 2, 3)
 
 
-def zero_bytes_per_gpu(*, parameters: int, gpus: int, stage: int) -> float:
-    """Return the bytes of weights, gradients and optimizer state on each GPU.
+def parts_per_gpu(*, parameters: int, gpus: int, stage: int) -> dict[str, float]:
+    """Return the bytes of weights, gradients and optimizer state on each GPU, by name.
 
     Stage 0 copies all three, 1 splits the optimizer state, 2 the gradients too, 3 the weights as well.
     Raises LearnerError on another stage or on fewer than one GPU.
@@ -25,8 +25,16 @@ def zero_bytes_per_gpu(*, parameters: int, gpus: int, stage: int) -> float:
             f"Stage {stage} on {gpus} GPUs can't be computed.",
             do_next="Pick a stage of 0 to 3 and 1 GPU or more.",
         )
-    parts = (OPTIMIZER_BYTES, GRADIENT_BYTES, WEIGHT_BYTES)
-    return parameters * sum(size / gpus if place < stage else size for place, size in enumerate(parts))
+    sizes = {"optimizer": OPTIMIZER_BYTES, "gradients": GRADIENT_BYTES, "weights": WEIGHT_BYTES}
+    return {
+        name: parameters * size / (gpus if place < stage else 1)
+        for place, (name, size) in enumerate(sizes.items())
+    }
+
+
+def zero_bytes_per_gpu(*, parameters: int, gpus: int, stage: int) -> float:
+    """Return the bytes on each GPU of all three together."""
+    return sum(parts_per_gpu(parameters=parameters, gpus=gpus, stage=stage).values())
 
 
 def base_bytes_per_gpu(shape: ModelShape, *, bits: Bits, gpus: int) -> float:
