@@ -85,7 +85,9 @@ def _picture(found: dict[str, int]) -> Markup:
             box(across.start, y + 18, across(count) - across.start, BAR, "w" if name == FULL else "good")
         )
     bottom = 8 + GAP * len(found)
-    drawn.append(words(200, bottom + 12, "logarithmic: equal distances are equal factors", anchor="middle", soft=True))
+    drawn.append(
+        words(200, bottom + 12, "logarithmic: equal distances are equal factors", anchor="middle", soft=True)
+    )
     return drawing(bottom + 20, *drawn)
 
 
