@@ -13,6 +13,7 @@ from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectDesk
+from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.lesson_link import lab_door
 from lora_lab.views.run_panel import last_run
 from lora_lab.views.setting_plots import first_chart
@@ -34,6 +35,7 @@ def build(core: Core, engine: LocalEngine) -> Part:
     ports.lab_door = lab_door
     ports.project_door = guided.door
     ports.first_chart = first_chart
+    ports.class_runs = LabClassRuns(lab=lab)
     ports.last_run = partial(last_run, lab)
     return Part(
         pages=(

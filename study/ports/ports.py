@@ -16,6 +16,7 @@ from study.ports.activities import (
     QuizStation,
     Subjects,
 )
+from study.ports.classes import ClassRuns, FindClassQuestion
 from study.ports.context import Visit
 
 
@@ -41,5 +42,7 @@ class Ports:
     lab_door: Callable[[Mapping[str, Any]], LabDoor] = field(init=False)
     challenge_door: Callable[[Visit, str], ChallengeDoor] = field(init=False)
     project_door: Callable[[Visit, str], ProjectDoor] = field(init=False)
+    class_question: FindClassQuestion = field(init=False)
+    class_runs: ClassRuns = field(init=False)
     first_chart: Callable[[], str] = str
     last_run: Callable[[], str | None] = str

@@ -8,6 +8,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from study.base.errors import LearnerError
 from study.store.card_operations import VerbLog
 from study.store.cards import CardLog
+from study.store.classes import ClassLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.fits import FitLog
@@ -41,6 +42,7 @@ class Store:
     imports: ImportLog
     lessons: LessonLog
     projects: ProjectLog
+    classes: ClassLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -76,6 +78,7 @@ def open_store(database_url: str) -> Store:
         imports=ImportLog(database),
         lessons=LessonLog(database),
         projects=ProjectLog(database),
+        classes=ClassLog(database),
     )
 
 
