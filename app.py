@@ -8,7 +8,7 @@ from typing import Any
 from lora_lab.cli.startup_status import announce
 from lora_lab.engine.local import LocalEngine
 from study.base.settings import Settings
-from study.web.server import run
+from study.web.server import is_loopback, run
 
 MENU = (
     ("Today", "/"),
@@ -17,6 +17,7 @@ MENU = (
     ("Quiz", "/quiz"),
     ("Explain", "/explain"),
     ("Lab", "/lab"),
+    ("Class", "/class"),
     ("Progress", "/progress"),
 )
 
@@ -27,6 +28,7 @@ def build_app(
     hosts: Sequence[str] = (),
     projector: bool = False,
     worker: bool = True,
+    only_class: bool = False,
     say: Callable[[str], object] = str,
 ) -> Any:
     """Build all pages into one ASGI app. `say` receives each start-up step as text."""
@@ -38,6 +40,7 @@ def build_app(
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 
     say("Importing Gradio")
+    from classroom import parts as classroom
     from flashcards import parts as flashcards
     from lora_lab import parts as lora_lab
     from quizzes import parts as quizzes
@@ -46,7 +49,12 @@ def build_app(
     say("Opening your progress and building the pages")
     core = build_core(settings, menu=MENU)
     # The order matters: each part uses what the parts before it provide.
-    parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
+    parts = [
+        lora_lab.build(core, engine),
+        flashcards.build(core),
+        quizzes.build(core, grader=worker),
+        classroom.build(core, only_class=only_class, reachable=any(not is_loopback(host) for host in hosts)),
+    ]
     return build_site(core, parts, hosts=hosts, projector=projector)
 
 

@@ -20,7 +20,7 @@ class Event(Protocol):
 
     @property
     def kind(self) -> str:
-        """step, lock, names, kick, readmit, run or end."""
+        """step, lock, names, kick, readmit, run, measured or end."""
 
     @property
     def value(self) -> Mapping[str, Any]:
@@ -41,6 +41,9 @@ class Room:
     kicked: frozenset[str] = frozenset()
     runs: Mapping[int, str] = field(default_factory=dict)
     """The lab's run of each prediction, by position."""
+
+    measured: Mapping[int, float] = field(default_factory=dict)
+    """What those runs measured, by position."""
 
     last: int = 0
     """The number of the last event."""
@@ -75,6 +78,8 @@ def _after(room: Room, event: Event) -> Room:
             return replace(room, kicked=room.kicked - {value["student"]})
         case "run":
             return replace(room, runs={**room.runs, value["position"]: value["run"]})
+        case "measured":
+            return replace(room, measured={**room.measured, value["position"]: value["value"]})
         case "end":
             return replace(room, phase=None, ended=True)
     return room

@@ -102,18 +102,24 @@ class ClassTransaction:
         ]
         self._connection.execute(insert(t.class_activities), rows)
 
+    def set_options(self, room_id: str, options: Mapping[str, Any]) -> None:
+        """Replace the choices of a room."""
+        rooms = t.class_rooms
+        self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
+
     def append(
-        self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int, at: datetime
+        self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int | None, at: datetime
     ) -> ClassEvent:
         """Append an event after the one that the teacher saw last, so that two presses make one step.
 
-        Raises LearnerError when the room has gone on meanwhile, or is deleted.
+        None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
+        deleted.
         """
         events, rooms = t.class_events.c, t.class_rooms.c
         if self._connection.scalar(select(rooms.id).where(rooms.id == room_id)) is None:
             raise LearnerError("This class is deleted.", do_next="Start another one at /class.")
         last = self._connection.scalar(select(func.max(events.number)).where(events.room_id == room_id)) or 0
-        if last != after:
+        if after is not None and last != after:
             raise LearnerError(
                 "The class has gone on meanwhile.", do_next="Look at where it is now, then choose again."
             )

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import ipaddress
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ import uvicorn
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.web.startup_page import StartupPage
+
+EVERY_ADDRESS = "0.0.0.0"
 
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
@@ -28,16 +31,19 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
                 hosts=(options.host,),
                 projector=options.projector,
                 worker=options.worker,
+                only_class=options.only_class,
                 say=page.say,
             )
     except LearnerError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
         return 1
-    address = f"http://{options.host}:{listening.getsockname()[1]}"
+    shown = "127.0.0.1" if options.host == EVERY_ADDRESS else options.host
+    address = f"http://{shown}:{listening.getsockname()[1]}"
+    places = [f"Ready: {address}", *([f"Class: {address}/class"] if options.only_class else [])]
     # An open event stream would hold up the end for ever, hence the two seconds.
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     try:
-        _AnnouncingServer(config, address).run(sockets=[listening])
+        _AnnouncingServer(config, places).run(sockets=[listening])
     finally:
         app.state.close()
     return 0
@@ -80,14 +86,14 @@ def take_port(host: str, port: int) -> socket.socket:
 class _AnnouncingServer(uvicorn.Server):
     """Says where the app is as soon as it answers, not before."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, places: Sequence[str]) -> None:
         super().__init__(config)
-        self._address = address
+        self._places = places
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"Ready: {self._address}", flush=True)  # noqa: T201 - the line a person waits for
+            print(*self._places, sep="\n", flush=True)  # noqa: T201 - the line a person waits for
 
 
 def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -95,7 +101,13 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+        "--host", help="address to listen on (default: this machine only; with --class every address)"
+    )
+    parser.add_argument(
+        "--class",
+        dest="only_class",
+        action="store_true",
+        help="teach a class: other devices reach the class's student pages and nothing else",
     )
     parser.add_argument(
         "--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)"
@@ -107,7 +119,17 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")
+    return options
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens on this host is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _another(port: int) -> int:
