@@ -1,5 +1,6 @@
 """What students' devices may ask: the page, joining, answering, a name, and the state of the class."""
 
+import re
 from functools import partial
 from http import HTTPStatus
 
@@ -52,7 +53,7 @@ class StudentRoutes:
 
     async def type_code(self, code: str = "") -> Response:
         """For those who can't scan."""
-        if code.isdecimal() and len(code) == 6:
+        if re.fullmatch("[0-9]{6}", code):
             return RedirectResponse(f"/class/{code}", HTTPStatus.SEE_OTHER)
         error = "A code has six digits." if code else ""
         return documents.page("join", title="Join a class", error=error, given="")
