@@ -197,7 +197,8 @@ class Hub:
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
         position = step["position"]
-        if step["phase"] == "run" and position not in live.state.runs:
+        failed = live.run is not None and bool(live.run.error)
+        if step["phase"] == "run" and (position not in live.state.runs or failed):
             guessed = live.plan[position].guessed
             assert guessed is not None
             run_id = await asyncio.to_thread(self.runs.start, guessed.setting)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -25,9 +26,9 @@ class Classroom:
     contexts: list[BrowserContext] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def browser(self, *, width: int = 1280, height: int = 900, **options: object) -> Page:
+    def browser(self, *, width: int = 1280, height: int = 900, **options: Any) -> Page:
         """A browser of its own."""
-        context = self.chromium.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
+        context = self.chromium.new_context(viewport={"width": width, "height": height}, **options)
         self.contexts.append(context)
         return self.watched(context.new_page())
 
@@ -48,7 +49,7 @@ class Classroom:
         self.code = teacher.url.split("/")[-2]
         return teacher
 
-    def phone(self, **options: object) -> Page:
+    def phone(self, **options: Any) -> Page:
         """A student who has opened the link."""
         page = self.browser(**PHONE, has_touch=True, **options)
         page.goto(f"{self.address}/class/{self.code}")
