@@ -77,6 +77,8 @@ class Hub:
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."
                 )
             live = self._live.setdefault(code, LiveRoom(record))
+        if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
+            await self.forget_names()
         self._follow_run(live)
         return live
 
@@ -84,6 +86,7 @@ class Hub:
         """Delete a class as a whole."""
         await self.writer.do(lambda t: t.delete_room(live.room.id), lambda _: None)
         self._live.pop(live.room.code, None)
+        live.state = replace(live.state, phase=None, ended=True)  # what is still open says so
         live.ring()
 
     async def forget_names(self, live: LiveRoom | None = None) -> int:

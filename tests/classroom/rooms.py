@@ -16,6 +16,7 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plan, Plans
@@ -47,6 +48,7 @@ class School:
         plans = Plans(find_question=find_question, runs=self.runs, folder=Path(__file__).parent / "plans")
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         TeacherRoutes(self.context, self.hub, plans, self.keys, reachable=True).register(self.site)
+        ReportRoutes(self.context, self.hub, self.keys).register(self.site)
         StudentRoutes(self.hub).register(self.site)
         self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
         self.site.add_middleware(Doorkeeper)

@@ -1,7 +1,9 @@
 """Joining, answering and the streams of a class: nothing lost, nothing doubled, the late are told."""
 
 import asyncio
+import threading
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from classroom.access.rates import Rates
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.live.name_keeper import NameKeeper
 from classroom.pages import streams
 from study.ports.context import Context
 from study.store.classes import ClassLog
@@ -480,5 +483,42 @@ def test_names_are_deleted_when_their_time_is_over(school: School, context: Cont
             assert await late.forget_names() == 1
             await school.lead(live, "forget-names")
             assert [student.name for student in live.students.values()] == [""]
+
+    played(play)
+
+
+def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
+    async def play() -> LiveRoom:
+        live = await school.start(keep_names_days=1)
+        async with phone(school, live, "ana"):
+            return live
+
+    live = played(play)
+    looks = threading.Semaphore(0)
+    moments = iter([live.room.opened_at])
+
+    def clock() -> datetime:
+        looks.release()
+        return next(moments, live.room.names_until)
+
+    keeper = NameKeeper(context.store.classes, clock, look_again_seconds=0.01)
+    for _ in range(3):
+        assert looks.acquire(timeout=10)
+    keeper.close()
+    record = context.store.classes.record(live.room.code)
+    assert record is not None
+    assert [student.name for student in record.students] == [""]
+
+
+def test_a_room_in_memory_forgets_names_when_it_is_next_opened(context: Context) -> None:
+    now = [context.clock()]
+    school = School(replace(context, clock=lambda: now[0]))
+
+    async def play() -> None:
+        live = await school.start(keep_names_days=1)
+        async with phone(school, live, "ana") as ana:
+            assert (await ana.state())["name"] != "Student 1"
+            now[0] = live.room.names_until
+            assert (await ana.state())["name"] == "Student 1"
 
     played(play)
