@@ -70,6 +70,8 @@ class Client:
                 raise ConnectionError(str(error)) from error
 
     async def _exchange(self, method: str, path: str, body: bytes, form: bool) -> tuple[int, Any]:
+        if self._connection is not None and self._connection[0].at_eof():
+            self.close()  # the server ends idle connections after 5 s
         if self._connection is None:
             self._connection = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._connection

@@ -91,6 +91,7 @@ class ClassTransaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._steps: dict[str, Any] = {}
 
     def open_room(self, room: ClassRoom, activities: Sequence[Mapping[str, Any]]) -> None:
         """Add a room with its activities. The caller draws a code that is free."""
@@ -123,6 +124,7 @@ class ClassTransaction:
             raise LearnerError(
                 "The class has gone on meanwhile.", do_next="Look at where it is now, then choose again."
             )
+        self._steps.pop(room_id, None)
         event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)
         row = {"room_id": room_id, "number": event.number, "kind": kind, "value": dict(value), "at": at}
         self._connection.execute(insert(t.class_events).values(**row))
@@ -162,27 +164,21 @@ class ClassTransaction:
         `open_at` gives the (position, round) that a room's last step opens. The step is read in the same
         transaction: a vote that the teacher closed a moment ago is late, whatever this process remembers.
         """
-        answers, events = t.class_answers.c, t.class_events.c
-        same_id = self._connection.execute(select(t.class_answers).where(answers.id == answer.id)).first()
+        answers = t.class_answers.c
+        earlier = (answers.student_id == answer.student_id) & (answers.position == answer.position)
+        found = self._connection.execute(
+            select(t.class_answers).where(
+                (answers.id == answer.id) | (earlier & (answers.round == answer.round))
+            )
+        ).all()
+        same_id = next((row for row in found if row.id == answer.id), None)
         if same_id is not None:
             if same_id.student_id != answer.student_id:
                 raise LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
             return Recorded(outcome="repeated", answer=_answer(same_id))
-        earlier = self._connection.execute(
-            select(t.class_answers).where(
-                answers.student_id == answer.student_id,
-                answers.position == answer.position,
-                answers.round == answer.round,
-            )
-        ).first()
-        if earlier is not None:
-            return Recorded(outcome="answered", answer=_answer(earlier))
-        step = self._connection.scalar(
-            select(t.class_events.c.value)
-            .where(events.room_id == room_id, events.kind.in_(("step", "end")))
-            .order_by(events.number.desc())
-            .limit(1)
-        )
+        if found:
+            return Recorded(outcome="answered", answer=_answer(found[0]))
+        step = self._step(room_id)
         if open_at(step) != (answer.position, answer.round):
             return Recorded(outcome="late", answer=None)
         names = ("id", "student_id", "position", "round", "confidence", "at")
@@ -191,6 +187,18 @@ class ClassTransaction:
             insert(t.class_answers).values(room_id=room_id, value=dict(answer.value), **row)
         )
         return Recorded(outcome="stored", answer=answer)
+
+    def _step(self, room_id: str) -> Any:
+        """The value of a room's last step, or of its end; read once for all answers of this transaction."""
+        if room_id not in self._steps:
+            events = t.class_events.c
+            self._steps[room_id] = self._connection.scalar(
+                select(events.value)
+                .where(events.room_id == room_id, events.kind.in_(("step", "end")))
+                .order_by(events.number.desc())
+                .limit(1)
+            )
+        return self._steps[room_id]
 
     def add_key(self, room_id: str, key_hash: str, *, at: datetime) -> None:
         """Let the holder of a key in."""

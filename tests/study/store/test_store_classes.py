@@ -244,3 +244,17 @@ def test_a_room_needs_a_code_of_its_own(store: Store, room: ClassRoom, now: date
     fill(store, room, now)
     with store.database.write() as connection, pytest.raises(Exception, match="UNIQUE"):
         connection.execute(insert(class_rooms).values(**{**vars(room), "id": "x"}))
+
+
+def test_a_step_between_two_answers_of_one_commit_closes_the_round_for_the_second(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    results = do(
+        store,
+        lambda t: t.answer("room", answer(student, now), open_at=open_round),
+        lambda t: t.append("room", "step", {"position": 0, "phase": "advice"}, after=1, at=now),
+        lambda t: t.answer("room", answer(second.id, now, answer_id="a2"), open_at=open_round),
+    )
+    assert [results[0].outcome, results[2].outcome] == ["stored", "late"]
