@@ -17,6 +17,7 @@ from lora_lab.parameters.shapes import catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectDesk
 from lora_lab.settings.urls import MEMORY
+from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, step_bytes
 from lora_lab.views.lesson_link import lab_door
 from lora_lab.views.run_panel import last_run
@@ -42,6 +43,7 @@ def build(core: Core, engine: LocalEngine) -> Part:
     ports.lab_door = lab_door
     ports.project_door = guided.door
     ports.first_run = FirstRun(lab)
+    ports.class_runs = LabClassRuns(lab=lab)
     ports.last_run = partial(last_run, lab)
     return Part(
         pages=(

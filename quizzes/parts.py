@@ -1,6 +1,7 @@
 """The quizzes and explanations part of the app. It is built after the flashcards, which a miss requests."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages import explain as explain_page
 from quizzes.pages import quiz as quiz_page
 from quizzes.session.challenge import Challenges
+from quizzes.session.class_questions import class_question
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from study.content.search import SearchEntry
@@ -41,6 +43,7 @@ def build(core: Core, *, grader: bool) -> Part:
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
+    ports.class_question = partial(class_question, bank.by_id)
     return Part(
         pages=(
             lambda app: quiz_page.build(app, context, quiz),

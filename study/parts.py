@@ -18,8 +18,9 @@ from random import SystemRandom
 import gradio as gr
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 
-from study.base.settings import Settings
+from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
@@ -83,6 +84,9 @@ class Part:
     styles: Sequence[Path] = ()
     """Style sheets for every page."""
 
+    gates: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
+    """Middleware that refuses requests, behind the check of host names."""
+
     closers: Sequence[Callable[[], None]] = ()
     """Shutdown functions, called in reverse order."""
 
@@ -106,7 +110,7 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
     shared = _build_shared(core, parts)
     all_parts = (shared, *parts)
     with frame.building_pages():
-        blocks = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
+        blocks = gr.Blocks(title=APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
         for part in all_parts:
             for add_page in part.pages:
                 add_page(blocks)
@@ -121,6 +125,9 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
             closing.callback(close)
     site.state.close = closing.close
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
+    for part in all_parts:
+        for gate in part.gates:
+            site.add_middleware(gate)
     site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, styles=styles, projector=projector)

@@ -17,6 +17,7 @@ from study.ports.activities import (
     QuizStation,
     Subjects,
 )
+from study.ports.classes import ClassRuns, FindClassQuestion
 from study.ports.context import Visit
 
 
@@ -43,4 +44,6 @@ class Ports:
     challenge_door: Callable[[Visit, str], ChallengeDoor] = field(init=False)
     project_door: Callable[[Visit, str], ProjectDoor] = field(init=False)
     first_run: FirstRuns = field(init=False)
+    class_question: FindClassQuestion = field(init=False)
+    class_runs: ClassRuns = field(init=False)
     last_run: Callable[[], str | None] = str

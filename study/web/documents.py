@@ -15,7 +15,7 @@ from study.web.downloads import missing
 
 DOCS = Path(__file__).parents[2] / "docs"
 PLAIN = frozenset({".json", ".tsv"})
-_STYLE = Path(__file__).parents[1] / "static" / "page.css"
+PAGE_STYLE = Path(__file__).parents[1] / "static" / "page.css"
 # Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.
 _TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table">{}</div>'
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -53,5 +53,5 @@ def _page(path: str, text: str) -> str:
         title=title[1] if title else path,
         path=path,
         text=Markup(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
-        style=Markup(_STYLE.read_text("utf-8")),
+        style=Markup(PAGE_STYLE.read_text("utf-8")),
     )

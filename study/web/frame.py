@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.base.errors import LearnerError
+from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, visit
 from study.ports.places import find_place
 from study.store.database import one_view
@@ -32,8 +33,6 @@ from study.web import middleware
 from study.web.theme import THEME
 
 _STATIC = Path(__file__).parents[1] / "static"
-
-APP_NAME = "LoRA study"
 
 
 class Reply(TypedDict, total=False):
