@@ -16,7 +16,13 @@ from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_ra
 from lora_lab.grids.results import Cell, arms_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
+from lora_lab.pages.shared_parts import (
+    data_part,
+    number_type_chosen,
+    problem_part,
+    uploaded,
+    worker_part,
+)
 from lora_lab.runs.durations import seconds_of
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
@@ -105,6 +111,8 @@ class GridPage:
                 return uploaded(self._lab, event)
             case "rates":
                 return self._swept_rates(event, query)
+            case "number-type":
+                return number_type_chosen(self._lab, event)
             case "delete":
                 return self._deleted(event, query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:

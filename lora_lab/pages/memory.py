@@ -10,6 +10,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import title_of
+from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast
@@ -93,8 +94,8 @@ class MemoryPage:
 
     def _found_bytes(self) -> int:
         """Return the memory of this machine's GPU in bytes; 0 without a GPU."""
-        device = self._lab.home.worker_state()["device"] or {}
-        return int(device.get("memory_bytes", 0)) if device.get("type") == "cuda" else 0
+        device = self._lab.home.device()
+        return int(device.get("memory_bytes", 0)) if is_gpu(device) else 0
 
     def _gpu_bytes(self, fields: Mapping[str, str]) -> int:
         found = self._found_bytes()

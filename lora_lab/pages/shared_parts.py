@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_lab.charts.run_view import title_of
+from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.settings.urls import LAB
 from lora_lab.views.options import data_choices
 from study.base.errors import LearnerError
 from study.text.templates import render
+from study.web import form_event
 from study.web.frame import Reply
 
 
@@ -28,8 +30,30 @@ def data_part(lab: Lab, chosen: str) -> str:
 
 
 def worker_part(lab: Lab) -> str:
-    """Render the device, or the worker's progress at starting."""
-    return render("lora_lab/worker.html", state=lab.home.worker_state(), warm=lab.engine.is_warm)
+    """Render the device and its number type, or the worker's progress at starting."""
+    return render(
+        "lora_lab/worker.html",
+        state=lab.home.worker_state(),
+        device=lab.home.device(),
+        kept=lab.home.number_type(),
+        types=COMPUTE_TYPES,
+        warm=lab.engine.is_warm,
+    )
+
+
+def number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
+    """Keep the number type that the learner chose for this machine, and compute the costs anew."""
+    chosen = form_event.text(event, "type")
+    if chosen not in COMPUTE_TYPES:
+        raise LearnerError(
+            f"There is no number type {chosen}.", do_next=f"Choose {', '.join(COMPUTE_TYPES)}."
+        )
+    kept = lab.home.choose_number_type(chosen)
+    return {
+        "parts": {"worker": worker_part(lab)},
+        "say": f"Runs compute in {kept.compute} from now on.",
+        "then": "change",
+    }
 
 
 def problem_part(error: LearnerError) -> str:

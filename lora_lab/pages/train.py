@@ -16,7 +16,7 @@ from lora_lab.memory.frameworks.largest_batch import preset_size_gb
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
+from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, uploaded, worker_part
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.cost_preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import delete_run
@@ -117,6 +117,8 @@ class LabPage:
             case "retry-model":
                 self._lab.engine.retry_model()
                 return {"say": "Trying again.", "parts": {"worker": worker_part(self._lab)}}
+            case "number-type":
+                return number_type_chosen(self._lab, event)
             case "compare":
                 return {"goto": compare_address(form_event.fields(event, "runs"))}
             case "delete":

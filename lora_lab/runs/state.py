@@ -42,6 +42,9 @@ class RunState:
     """Whether it ended only because the process that ran it went away."""
 
     ended_at: float | None = None
+    gpu_memory: Event | None = None
+    """A GPU's figures at the peak: requested, allocated, reserved, in use on the device; None on a CPU."""
+
     worker_pid: int = 0
 
     @property
@@ -124,6 +127,8 @@ def _after(state: RunState, event: Event) -> RunState:
             return replace(state, started=event, status="training", doing="Training")
         case "step":
             return replace(state, steps=(*state.steps, event), status="training", doing="Training")
+        case "gpu_memory":
+            return replace(state, gpu_memory=event)
         case "saved":
             return replace(state, saved_step=event["step"])
         case "evaluated":

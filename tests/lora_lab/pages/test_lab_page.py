@@ -17,6 +17,7 @@ from starlette.datastructures import QueryParams
 from lora_lab.data.batches import Length
 from lora_lab.data.datasets import MAX_FILE_BYTES, load_saved, own_dataset
 from lora_lab.data.lab_folder import ReadExample
+from lora_lab.data.machine import NumberType
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
@@ -686,13 +687,41 @@ WORKER_STATES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"state": "no-model", "text": "It could not be downloaded.", "do_next": "Connect to the network."},
-        "It could not be downloaded. Connect to the network. Download again",
+        "It could not be downloaded. Connect to the network. Try again",
     ),
     (
         {"state": "ready", "device": run_builders.DEVICE},
-        "CPU, 2 threads, 8.00 GB · computing in fp32, the faster type here · no GPU found, none needed",
+        "CPU, 2 threads, 8.00 GB · computing in fp32 · no GPU found, none needed",
     ),
 ]
+
+
+def test_a_card_that_is_not_used_is_named_with_the_line_that_mends_it(ana: Visitor, lab: Lab) -> None:
+    notice = {"what": "The driver of the NVIDIA H100 is too old.", "do_next": "Update the driver."}
+    lab.home.write_worker_state(state="ready", device={**run_builders.DEVICE, "notice": notice})
+    shown = part(ana.sends("poll"), "worker")
+    assert "The driver of the NVIDIA H100 is too old. The lab computes on the processor. Update" in shown
+    assert "no GPU found" not in shown
+
+
+def test_the_learner_changes_the_machines_number_type(ana: Visitor, lab: Lab) -> None:
+    device = {**run_builders.DEVICE, "processor": "x86_64", "compute_dtype": "bf16"}
+    lab.home.write_worker_state(state="ready", device=device)
+    lab.home.save_number_type(NumberType(device="x86_64", decided="bf16", why="it has AMX instructions"))
+    assert "computing in bf16, because it has AMX instructions" in part(ana.sends("poll"), "worker")
+
+    reply = ana.sends("number-type", type="fp32")
+
+    assert "computing in fp32, because you chose it for this machine" in part(reply, "worker")
+    assert reply["then"] == "change"
+    with pytest.raises(LearnerError, match="no number type int8"):
+        ana.sends("number-type", type="int8")
+
+
+def test_fits_uses_what_a_gpu_has_free(ana: Visitor, lab: Lab) -> None:
+    device = {**run_builders.DEVICE, "type": "cuda", "memory_bytes": 8 * 10**9, "free_bytes": 10**6}
+    lab.home.write_worker_state(state="ready", device=device)
+    assert "and this GPU has 1.00 MB free" in part(ana.sends("change"), "cost")
 
 
 @pytest.mark.parametrize(("state", "shown"), WORKER_STATES)
