@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         with StartupPage(listening) as page, _objects_that_stay():
             app = build_app(
                 settings,
-                hosts=(options.host,),
+                hosts=(options.host, *options.public_name),
                 projector=options.projector,
                 worker=options.worker,
                 say=page.say,
@@ -94,11 +95,24 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
     )
+    # A host of Gradio apps starts `python app.py` and says in these variables where it looks for it.
+    given = os.environ.get
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+        "--host",
+        default=given("GRADIO_SERVER_NAME") or "127.0.0.1",
+        help="address to listen on (default: GRADIO_SERVER_NAME, otherwise this machine only)",
     )
     parser.add_argument(
-        "--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)"
+        "--port",
+        type=int,
+        default=given("GRADIO_SERVER_PORT") or 7860,
+        help="port to listen on (default: GRADIO_SERVER_PORT, otherwise 7860; 0: any free one)",
+    )
+    parser.add_argument(
+        "--public-name",
+        action="append",
+        default=[given("SPACE_HOST")] if given("SPACE_HOST") else [],
+        help="a name that browsers reach it by, such as study.example.org (default: SPACE_HOST)",
     )
     parser.add_argument("--data-folder", type=Path, help="where progress, runs and models are kept")
     parser.add_argument(
