@@ -53,8 +53,7 @@ screenshots: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 gpu-check: $(VENV)/.dev-installed
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m gpu
-	$(CACHED_MODELS) $(BIN)/python -m benchmarks.gpu_check
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.gpu_check $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

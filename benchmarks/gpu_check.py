@@ -1,20 +1,24 @@
-"""The lab's end-to-end run on a CUDA device, for several bit widths and ranks, and a report of it.
+"""The lab end to end on a GPU: whole runs, groups, chat, merging, scripts and workers, and a report of it.
 
-    python -m benchmarks.gpu_check
+    python -m benchmarks.gpu_check [--only NAME ...] [--skip NAME ...]
 
 Each row of the report is a whole run as the page does it: load, train, save, evaluate, answer. Its peak is
-the CUDA allocator's `max_memory_allocated` less what the process held before (cuBLAS keeps a workspace),
-next to the prediction made before the run started.
+what tensors ask for, without cuBLAS' workspaces, beside the prediction made before the run started; the
+allocator's and the driver's figures stand next to it. The report is written after every check, whatever
+fails, and the exit status is 0 only when nothing did.
 """
 
 import argparse
-import gc
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,72 +26,127 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from lora_lab.data.datasets import own_dataset
-from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.folder import create_run
-from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.runs.state import RunState, fold
-from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, Bits, RunSpec
+from benchmarks.gpu_checks import (
+    CHECKS,
+    LARGE,
+    LIMIT_PERCENT,
+    RANK_OF_WIDTHS,
+    Place,
+    Row,
+    missed,
+    one_run,
+    run_specs,
+)
+from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.device.machine import Machine, find_machine, first_line
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.run import versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 
-LIMIT_PERCENT = 15
-WIDTHS: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16")
-RANKS = (1, 8, 64)
-RANK_OF_WIDTHS = 8
+RUNS = "runs"
 COLUMNS = (
-    "weights", "rank", "trainable", "predicted peak", "measured peak", "error", "tokens/s", "held-out loss"
+    "weights", "setting", "rank", "trainable", "predicted", "measured", "error", "allocated", "reserved",
+    "on the device", "tokens/s", "held-out loss",
 )  # fmt: skip
 REPORT = Path("docs") / "gpu-report.md"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One finished run and the bytes held before it."""
+class Outcome:
+    """The result of one check."""
 
+    name: str
+    says: str
+    failed: bool
+    seconds: float
+
+
+@dataclass
+class Report:
+    """Everything found so far."""
+
+    machine: Machine
     spec: RunSpec
-    state: RunState
-    held_before_bytes: int
+    path: Path
+    rows: list[Row] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @property
-    def started(self) -> dict[str, Any]:
-        """The run's start event: device, versions, prediction."""
-        assert self.state.started is not None
-        return self.state.started
+    def failed(self) -> list[Outcome]:
+        """The checks that failed."""
+        return [outcome for outcome in self.outcomes if outcome.failed]
 
-    @property
-    def measured_bytes(self) -> int:
-        """The run's own peak."""
-        return self.state.peak_bytes - self.held_before_bytes
+    def add(self, outcome: Outcome) -> None:
+        """Add an outcome, print it, and write the report anew."""
+        self.outcomes.append(outcome)
+        mark = "FAILED" if outcome.failed else "ok"
+        print(f"{mark}  {outcome.name}: {outcome.says} ({outcome.seconds:.0f} s)", flush=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(self.text(now=datetime.now(UTC)), "utf-8")
 
-    @property
-    def error_percent(self) -> float:
-        """How far the measured peak is above (+) or below (-) the prediction."""
-        return percent_above(self.measured_bytes, self.started["predicted_bytes"])
+    def text(self, *, now: datetime) -> str:
+        """Render the report page: device, versions, a table with every run, a line for every other check."""
+        device, spec = self.machine.description, self.spec
+        failed = "; ".join(f"{outcome.name} ({outcome.says})" for outcome in self.failed)
+        lines = [
+            f"# The lab on {'a GPU' if self.machine.on_gpu else 'a CPU'}: {device['name']}",
+            "",
+            f"Device: {device['name']}, {as_bytes(device['memory_bytes'])}, computing in "
+            f"{device['compute_dtype']}, because {device['because']}.",
+            f"{_software()} Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
+            f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples a run.",
+            "",
+            f"**Failed:** {failed}." if failed else f"All {len(self.outcomes)} checks passed.",
+            "",
+        ]
+        if self.rows:
+            worst = max(self.rows, key=_miss)
+            lines += [
+                f"Largest miss of a predicted peak: {worst.error_percent:+.2f} % (limit {LIMIT_PERCENT} %), "
+                f"for {BITS_LABELS[worst.spec.bits]} at rank {worst.spec.rank}.",
+                "",
+                f"| {' | '.join(COLUMNS)} |",
+                "|---" * len(COLUMNS) + "|",
+                *map(_cells, self.rows),
+                "",
+            ]
+        others = [outcome for outcome in self.outcomes if not outcome.name.startswith(RUNS)]
+        if others:
+            lines += ["| check | result | seconds |", "|---|---|---|"]
+            lines += [
+                f"| {each.name} | {'**failed**: ' if each.failed else ''}{each.says} | {each.seconds:.0f} |"
+                for each in others
+            ]
+        return "\n".join([*lines, ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check all runs; return 0 if all are within the limit, 1 without CUDA or a result, 2 on a miss."""
+    """Do all checks; return 0 if all passed, 1 without a GPU, 2 if one failed."""
     options = _options(arguments)
-    if not torch.cuda.is_available() and not options.allow_cpu:
-        print(
-            "No CUDA device was found, so there is nothing to check: this needs a machine with an NVIDIA GPU."
-        )
+    machine = find_machine()
+    if not machine.on_gpu and not options.allow_cpu:
+        why = f" {machine.notice.what} {machine.notice.do_next}" if machine.notice else ""
+        print(f"No GPU was found, so there is nothing to check.{why}")
         return 1
     quiet_libraries()
-    rows, models_dir = [], load_settings().models_dir
-    for spec in grid(options.model, options.steps):
-        row = one_run(spec, models_dir)
-        if row is None:
-            return 1
-        print(_cells(row), flush=True)
-        rows.append(row)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(report(rows, now=datetime.now(UTC)), "utf-8")
-    print(f"Written: {options.out}")
-    return 0 if all(abs(row.error_percent) <= LIMIT_PERCENT for row in rows) else 2
+    spec = RunSpec(model=options.model, steps=options.steps, rank=RANK_OF_WIDTHS)
+    report = Report(machine, spec, options.out)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(
+            machine=machine,
+            models_dir=load_settings().models_dir,
+            folder=Path(folder),
+            spec=spec,
+            large=LARGE | dict(options.large),
+        )
+        if _is_asked(RUNS, options):
+            _do_runs(place, report)
+        for name, check in CHECKS.items():
+            if _is_asked(name, options):
+                report.add(_outcome(name, partial(check, place)))
+    print(f"Written: {options.out}; {len(report.failed)} of {len(report.outcomes)} checks failed.")
+    return 2 if report.failed else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -96,90 +155,94 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=REPORT)
     parser.add_argument("--allow-cpu", action="store_true", help="run on a CPU where there is no GPU")
+    parser.add_argument("--only", nargs="+", default=[], choices=[RUNS, *CHECKS], help="do these checks only")
+    parser.add_argument("--skip", nargs="+", default=[], choices=[RUNS, *CHECKS], help="leave these out")
+    parser.add_argument("--large", nargs="+", default=[], type=_setting, metavar="NAME=NUMBER", help="sizes")
     return parser.parse_args(arguments)
 
 
-def grid(model: str, steps: int) -> Iterator[RunSpec]:
-    """Yield every bit width at one rank, then every other rank at the default bit width."""
-    spec = RunSpec(model=model, steps=steps, rank=RANK_OF_WIDTHS)
-    for bits in WIDTHS:
-        yield replace(spec, bits=bits)
-    for rank in RANKS:
-        if rank != RANK_OF_WIDTHS:
-            yield replace(spec, rank=rank, alpha=2.0 * rank)
+def _setting(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    return name, int(number)
 
 
-def one_run(spec: RunSpec, models_dir: Path) -> Row | None:
-    """Execute a run in its own data folder; print the failure and return None when it failed."""
-    held_before_bytes = held_bytes()
-    with tempfile.TemporaryDirectory() as folder:
-        run = create_run(Path(folder) / "runs", spec, own_dataset(), now=datetime.now(UTC))
-        execute(run, LabHome(Path(folder)), models_dir, app_is_gone=_never)
-        state = fold(run.events())
-    if state.failure is not None:
-        print(f"{spec.bits}, rank {spec.rank}: {state.failure['what']} {state.failure['do_next']}")
-        return None
-    return Row(spec=spec, state=state, held_before_bytes=held_before_bytes)
+def _is_asked(name: str, options: argparse.Namespace) -> bool:
+    return name not in options.skip and (not options.only or name in options.only)
 
 
-def held_bytes() -> int:
-    """Return the allocator's bytes before a run: cuBLAS' workspace, nothing of the previous run."""
+def _do_runs(place: Place, report: Report) -> None:
+    for spec in run_specs(report.spec):
+
+        def check(spec: RunSpec = spec) -> str:
+            row = one_run(place, spec)
+            report.rows.append(row)
+            if problem := missed(row):
+                raise RuntimeError(problem)
+            return f"{row.error_percent:+.2f} %"
+
+        report.add(
+            _outcome(f"{RUNS}: {BITS_LABELS[spec.bits]}, {_setting_of(spec)}, rank {spec.rank}", check)
+        )
+
+
+def _outcome(name: str, check: Any) -> Outcome:
+    began = time.perf_counter()
+    try:
+        says, failed = check(), False
+    except Exception as error:
+        # The outermost frame of a check: whatever it raises is its result, and the next check goes on.
+        traceback.print_exc()
+        says, failed = first_line(error), True
+    return Outcome(name=name, says=says, failed=failed, seconds=time.perf_counter() - began)
+
+
+def _software() -> str:
+    """Name the versions, the driver, and the kernels of attention."""
+    named = ", ".join(f"{name} {version}" for name, version in versions().items())
     if not torch.cuda.is_available():
-        return 0
-    gc.collect()
-    x = torch.ones(64, 64, device="cuda", dtype=torch.bfloat16)
-    torch.mm(x, x)
-    del x
-    torch.cuda.synchronize()
-    return torch.cuda.memory_allocated()
-
-
-def report(rows: Sequence[Row], *, now: datetime) -> str:
-    """Render the report page: device, versions, and a table with every run."""
-    first = rows[0].started
-    device, versions = first["device"], ", ".join(f"{name} {v}" for name, v in first["versions"].items())
-    memory, spec = as_bytes(device["memory_bytes"]), rows[0].spec
-    worst = max(rows, key=_miss)
-    return "\n".join(
-        [
-            f"# The lab's runs on a {'GPU' if device['type'] == 'cuda' else 'CPU'}",
-            "",
-            f"Device: {device['name']}, {memory}, computing in {device['compute_dtype']}.",
-            f"Versions: {versions}. Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
-            f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples a run.",
-            "",
-            f"Largest miss of a prediction: {worst.error_percent:+.1f} % (limit {LIMIT_PERCENT} %), for "
-            f"{BITS_LABELS[worst.spec.bits]} at rank {worst.spec.rank}.",
-            "",
-            f"| {' | '.join(COLUMNS)} |",
-            "|---" * len(COLUMNS) + "|",
-            *map(_cells, rows),
-            "",
-        ]
-    )
+        return f"Versions: {named}."
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        driver = "unknown"
+    kernels = {
+        "flash": torch.backends.cuda.flash_sdp_enabled(),
+        "memory-efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
+        "cuDNN": torch.backends.cuda.cudnn_sdp_enabled(),
+    }
+    allowed = ", ".join(name for name, is_on in kernels.items() if is_on)
+    return f"Driver {driver}, CUDA {torch.version.cuda}, attention: {allowed}. Versions: {named}."
 
 
 def _miss(row: Row) -> float:
     return abs(row.error_percent)
 
 
+def _setting_of(spec: RunSpec) -> str:
+    usual = RunSpec()
+    named: list[str] = [spec.variant] if spec.variant != usual.variant else []
+    named += [spec.optimizer] if spec.optimizer != usual.optimizer else []
+    named += ["checkpointing"] if spec.checkpointing else []
+    named += [f"in {spec.compute_dtype}"] if spec.compute_dtype != "auto" else []
+    return ", ".join(named) or "usual"
+
+
 def _cells(row: Row) -> str:
-    state, started = row.state, row.started
+    state, started, gpu = row.state, row.started, row.state.gpu_memory or {}
     cells = (
         BITS_LABELS[row.spec.bits],
+        _setting_of(row.spec),
         row.spec.rank,
         as_count(started["trainable"]),
         as_bytes(started["predicted_bytes"]),
         as_bytes(row.measured_bytes),
-        f"{row.error_percent:+.1f} %",
+        f"{row.error_percent:+.2f} %",
+        *(as_bytes(gpu[name]) if gpu else "" for name in ("allocated", "reserved", "device")),
         f"{state.tokens_per_second:.0f}",
         f"{state.loss_before:.3f} → {state.loss_after:.3f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _never() -> bool:
-    return False
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--adapter", type=Path, required=True)
+    parser.add_argument("--gpu", action="store_true", help="train on the GPU")
     options = parser.parse_args()
     spec = RunSpec(rank=options.rank, learning_rate=options.learning_rate, steps=options.steps)
     folder = model_folder(load_settings().models_dir)
@@ -80,17 +81,25 @@ def main() -> None:
     )
     model = get_peft_model(base, config)
     examples = [encode(tokenizer, example) for example in own_dataset().train]
-    timed = with_trainer(model, examples, spec, pad_to=None, bf16=options.compute == "bf16")
+    timed = with_trainer(
+        model, examples, spec, pad_to=None, bf16=options.compute == "bf16", use_cpu=not options.gpu
+    )
     model.save_pretrained(options.adapter)
     before = time.process_time()
     held_out = [encode(tokenizer, example) for example in own_dataset().held_out]
-    loss = held_out_loss(model, held_out, bf16=options.compute == "bf16")
+    loss = held_out_loss(model, held_out, bf16=options.compute == "bf16", use_cpu=not options.gpu)
     spent = {"held_out_loss": loss, "cpu_seconds_of_held_out_loss": time.process_time() - before}
     print(json.dumps(asdict(timed) | spent))
 
 
 def with_trainer(
-    model: nn.Module, examples: Sequence[Encoded], spec: RunSpec, *, pad_to: int | None, bf16: bool
+    model: nn.Module,
+    examples: Sequence[Encoded],
+    spec: RunSpec,
+    *,
+    pad_to: int | None,
+    bf16: bool,
+    use_cpu: bool = True,
 ) -> Timed:
     """Train all steps with Trainer's defaults, on the lab's batches; building the Trainer is not timed."""
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
@@ -104,7 +113,7 @@ def with_trainer(
             learning_rate=spec.learning_rate,
             weight_decay=0.0,
             bf16=bf16,
-            use_cpu=True,
+            use_cpu=use_cpu,
             logging_steps=1,
             save_strategy="no",
             report_to="none",
@@ -126,14 +135,16 @@ def with_trainer(
     return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
 
 
-def held_out_loss(model: nn.Module, examples: Sequence[Encoded], *, bf16: bool) -> float:
+def held_out_loss(
+    model: nn.Module, examples: Sequence[Encoded], *, bf16: bool, use_cpu: bool = True
+) -> float:
     """Compute the held-out loss as Trainer does: the mean of its batches' means."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
             per_device_eval_batch_size=EVALUATION_BATCH,
             bf16=bf16,
-            use_cpu=True,
+            use_cpu=use_cpu,
             report_to="none",
             disable_tqdm=True,
             remove_unused_columns=False,

@@ -12,9 +12,13 @@ from lora_lab.claims.verdict import Verdict
 from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, setting_of, whole
 from lora_lab.parameters.legacy_module_names import older_tree
+from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
 from study.base.errors import LearnerError
+
+LAYOUT = "layout"
+"""The kind of a model of which nothing is known but its layout."""
 
 OLDER = re.compile(
     r"<\s*=?\s*v?[45]|old|pre|legacy|un-?fused|v?4\.|v4|block_sparse|per.?expert|separate|w1|modulelist"
@@ -52,8 +56,12 @@ def readable(record: Mapping[str, Any]) -> dict[str, Any]:
 def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     """Build a claim from a record. Raises LearnerError naming the wrong field."""
     model, lora = _object(record, "model"), _object(record, "lora")
+    described = is_layout(model.get("module_layout"))
     shape = _shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
+    saved = _size(model, "saved_head_params")
+    if described:  # its head is no module of the layout: saved_head_params counts what is trained of it
+        setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
     return Claim(
         shape=shape,
         setting=setting,
@@ -61,9 +69,9 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
         targets_are_known=lora.get("target_modules") != UNKNOWN,
         quantisation=record.get("quantisation") or "none",
         printed=printed_of(_object(record, "printed")),
-        layouts=layouts(shape, model.get("module_layout")),
+        layouts=(shape.modules,) if described else layouts(shape, model.get("module_layout")),
         base_parameters=_size(model, "base_total"),
-        saved_parameters=_size(model, "saved_head_params"),
+        saved_parameters=saved,
     )
 
 
@@ -88,6 +96,14 @@ def _object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
 
 
 def _shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
+    """Find the shape by layout, config or name. A layout wins: it is the code that printed the line."""
+    if not is_layout(model.get("module_layout")):
+        return _built(model, lora, reader)
+    known = model.get("kind") != LAYOUT and isinstance(model.get("config"), Mapping)
+    return shape_of_layout(model, _built(model, lora, reader) if known else None)
+
+
+def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
     config, name = model.get("config"), model.get("name")
     kind = model.get("kind")
     if kind is None and "base_total" not in model:

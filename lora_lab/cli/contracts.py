@@ -17,6 +17,7 @@ from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.json_fields import adapter_of, flag, one_of, setting_of, whole
+from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
 from study.base.errors import LearnerError
@@ -58,7 +59,7 @@ def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
-    if record.get("kind") not in (None, "causal"):
+    if record.get("kind") not in (None, "causal") and contract.phase_of(record) != "load":
         raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     for field in ("gradient_checkpointing", "double_quant"):
         flag(record, field)
@@ -163,6 +164,9 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
 
     A task that trains its own head needs a model with that head.
     """
+    if is_layout(record.get("module_layout")):
+        built = reader.read(record["config"]) if isinstance(record.get("config"), dict) else None
+        return shape_of_layout(record, built)
     config, name = record.get("config"), record.get("model")
     kind = record.get("kind") or KIND_OF_TASK.get(str(record.get("task_type")))
     if isinstance(config, dict):

@@ -71,7 +71,7 @@ def _built(
     with StartupPage(listening) as page, _objects_that_stay(), _interrupted_by_any_signal():
         return build_app(
             settings,
-            hosts=(options.host,),
+            hosts=(options.host, *options.public_name),
             projector=options.projector,
             worker=options.worker,
             only_class=options.only_class,
@@ -251,8 +251,13 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
     )
+    # A host of Gradio apps starts `python app.py` and says in these variables where it looks for it.
+    given = os.environ.get
     parser.add_argument(
-        "--host", help="address to listen on (default: this machine only; with --class every address)"
+        "--host",
+        default=given("GRADIO_SERVER_NAME"),
+        help="address to listen on (default: GRADIO_SERVER_NAME, otherwise this machine only; with --class "
+        "every address)",
     )
     parser.add_argument(
         "--class",
@@ -261,7 +266,16 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="teach a class: other devices reach the class's student pages and nothing else",
     )
     parser.add_argument(
-        "--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)"
+        "--port",
+        type=int,
+        default=given("GRADIO_SERVER_PORT") or 7860,
+        help="port to listen on (default: GRADIO_SERVER_PORT, otherwise 7860; 0: any free one)",
+    )
+    parser.add_argument(
+        "--public-name",
+        action="append",
+        default=[given("SPACE_HOST")] if given("SPACE_HOST") else [],
+        help="a name that browsers reach it by, such as study.example.org (default: SPACE_HOST)",
     )
     parser.add_argument("--data-folder", type=Path, help="where progress, runs and models are kept")
     parser.add_argument(

@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from benchmarks.gpu_check import LIMIT_PERCENT, held_bytes
+from benchmarks.gpu_checks import LIMIT_PERCENT, held_bytes
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import heaviest_row, predict
@@ -71,7 +71,7 @@ def lab_on_cuda(spec: RunSpec, models_dir: Path) -> Lab:
 
 
 def test_the_gpu_is_found_and_named() -> None:
-    """CPU: test_a_run_may_ask_for_a_number_type_and_auto_takes_a_measured_one."""
+    """CPU: test_a_run_may_ask_for_a_number_type_and_auto_takes_the_decided_one."""
     description = find_machine().description
     assert description["type"] == "cuda"
     assert description["name"] == torch.cuda.get_device_properties(0).name
@@ -110,7 +110,7 @@ def test_two_equal_runs_report_equal_peaks(models_dir: Path) -> None:
     spec = RunSpec(model=TINY_MODEL, bits="nf4-dq", steps=4)
     told = []
     for _ in range(2):
-        before = held_bytes()
+        before = held_bytes(find_machine())
         lab = lab_on_cuda(spec, models_dir)
         told.append([result.peak_bytes - before for result in lab.train()])
         del lab
@@ -128,7 +128,7 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(bits: Bits, model
         held_out_loss(lab.model, batch, autocast)
         answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
     after = gradient(lab.model.train(), partial(lab.loss, batch))
-    assert cosine(before, after) > 0.9999999
+    assert cosine(before, after) > 0.9999  # FlashAttention sums in any order; the trap gives 0.12 to 0.39
     layers = [module for module in lab.model.modules() if isinstance(module, bnb.nn.Linear4bit)]
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
@@ -159,9 +159,9 @@ def test_the_embedded_models_gradients_pass_the_gate(embedded_dir: Path) -> None
 
 @pytest.mark.parametrize("rank", [1, 8, 64])
 @pytest.mark.parametrize("bits", ["nf4-dq", "int8", "bf16"])
-def test_the_peak_is_predicted_within_15_percent(bits: Bits, rank: int, embedded_dir: Path) -> None:
+def test_the_peak_is_predicted_within_2_percent(bits: Bits, rank: int, embedded_dir: Path) -> None:
     """CPU: test_the_embedded_models_peak_is_predicted_to_the_byte. cuBLAS' workspace is not the run's."""
-    held_before_bytes = held_bytes()
+    held_before_bytes = held_bytes(find_machine())
     spec = replace(EMBEDDED, bits=bits, rank=rank, steps=2)
     lab = with_a_heavy_last_row(lab_on_cuda(spec, embedded_dir))
     shape = find_shape(EMBEDDED_MODEL)

@@ -49,14 +49,23 @@ MEASURES: dict[str | None, Measure] = {
     None: "allocated",
     "max allocated": "allocated",
     "max reserved": "reserved",
+    "max reserved at load": "reserved",
+    "allocated at load": "allocated",
+    "device": "device",
     "live storage": "live",
 }
 PHASES: tuple[Phase, ...] = ("train", "load", "generate")
 DEVICES = ("cuda", "cpu")
-METHODS = ("full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora")
-VARIANTS = ("lora", "rslora", "dora")
+METHODS = (
+    "full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora", "ia3", "layernorm-tuning", "lora-load",
+    "qlora-load",
+)  # fmt: skip
+VARIANTS = ("lora", "rslora", "dora", "ia3")
 NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")
 QUANTS = (None, "nf4", "fp4", "int8")
+IA3_ROLES: tuple[Role, ...] = ("k", "v", "qkv", "down")
+"""PEFT's default for IA3: keys, values and the last product of the MLP."""
+
 DEFAULT_TOKENS = 512
 MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
 FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
@@ -75,19 +84,23 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
     method = one_of(record, "method", METHODS, default="lora")
     adapter = adapter_of(record)
     native = framework in ("litgpt", "torchtune")
-    shape = as_stored(shape, separate=native)
-    phase = one_of(record, "phase", PHASES, default="train")
+    phase = phase_of(record)
+    if phase != "load" or native:
+        shape = as_stored(shape, separate=native)
+    variant = _variant(method, adapter)
     full = method == "full" or (phase != "train" and not record.get("lora"))
     targets = adapter.get("targets") or (["q", "v"] if native else None)
+    if variant == "ia3" and targets is None:
+        targets = [role for role in IA3_ROLES if shape.has(role)]
     base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
     return Setting(
         shape=shape,
-        adapted=() if full else _chosen(shape, targets),
-        adapts_head=not full and _names_head(targets),
+        adapted=() if full or variant == "norms" else _chosen(shape, targets),
+        adapts_head=not full and variant != "norms" and _names_head(targets),
         rank=whole(adapter, "r", LORA_RANK),
-        variant=_variant(method, adapter),
+        variant=variant,
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,
         bits=_bits(record, base_type, method, framework),
@@ -107,6 +120,13 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
     )
 
 
+def phase_of(record: Record) -> Phase:
+    """Parse the phase; `lora-load` and the measures "at load" are about a model before its first step."""
+    phase: Phase = one_of(record, "phase", PHASES, default="train")
+    texts = (str(record.get("method") or ""), str(record.get("measure") or ""))
+    return "load" if texts[0].endswith("-load") or texts[1].endswith("at load") else phase
+
+
 def framework_named(written: Any) -> Framework:
     """Find the modelled framework that a free text names; a plain loop with peft where it names none."""
     text = str(written or "").lower()
@@ -121,7 +141,9 @@ def _is_compiled(record: Record, framework: Framework) -> bool:
 
 
 def _variant(method: str, adapter: Record) -> Any:
-    variant = "dora" if "dora" in method else "rslora" if method == "rslora" else "lora"
+    if method == "layernorm-tuning":
+        return "norms"
+    variant = "dora" if "dora" in method else method if method in ("rslora", "ia3") else "lora"
     named = adapter.get("variant")
     if named not in (None, *VARIANTS):
         raise UnsupportedCase(f"variant {named!r} saves other tensors than LoRA does and is not modelled")
@@ -130,7 +152,7 @@ def _variant(method: str, adapter: Record) -> Any:
 
 def _bits(record: Record, base_type: NumberType, method: str, framework: Framework) -> Any:
     quant = one_of(record, "quant", QUANTS, default=None)
-    if quant is None and method in ("qlora", "qdora", "qlora+dora"):
+    if quant is None and method in ("qlora", "qdora", "qlora+dora", "qlora-load"):
         quant = "nf4"
     if quant in ("nf4", "fp4"):
         # torchao's NF4 always quantizes its constants a second time.

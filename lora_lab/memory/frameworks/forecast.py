@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.litgpt import LitgptStep
 from lora_lab.memory.frameworks.setting import WIDTHS, Setting
 from lora_lab.memory.frameworks.tape import Tape
@@ -32,8 +33,10 @@ five adapter rows of peft's method comparison, each of which reports the maximum
 (published_memory.yaml).
 """
 
-CONTEXT_BYTES = 0
-"""A CUDA context isn't in torch's counters; only the driver sees it."""
+CONTEXT_BYTES = 500_000_000
+"""A CUDA context with PyTorch's kernels, which only the driver sees: 0.3 to 0.6 GB, by card and driver.
+`make gpu-check` writes down what a card takes.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +74,10 @@ def forecast(setting: Setting) -> Ledger:
             resident = _generating(setting)
         case _:
             resident = _training(setting)
-    if setting.measure == "reserved":
+    if setting.measure in ("reserved", "device"):
         unused = round(RESERVED_SHARE * resident.total_bytes)
-        resident = replace(resident, fixed=resident.fixed + unused)
+        context = CONTEXT_BYTES if setting.measure == "device" else 0
+        resident = replace(resident, fixed=resident.fixed + unused + context)
     return resident
 
 
@@ -83,7 +87,8 @@ def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> in
     Every moment of a step is linear in the batch, so two simulations determine all moments.
     """
     lines = _moments_by_batch(replace(setting, measure="allocated"))
-    room_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure == "reserved" else 0))
+    limit_bytes -= CONTEXT_BYTES if setting.measure == "device" else 0
+    room_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
     best = most
     for start, slope in lines:
         if slope:
@@ -186,6 +191,11 @@ def _trained_tensors(setting: Setting) -> list[tuple[int, int]]:
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
         small = [(shape.other_parameters // shape.hidden, shape.hidden)]  # norms, one tensor each
         return [kind for kind in [*kinds, *outer, *small] if kind[1]]
+    if setting.variant == "norms":
+        family = FAMILIES[shape.model_type]
+        return [((shape.layers * family.norms + 1) * (2 if family.norm == "layer" else 1), shape.hidden)]
+    if setting.variant == "ia3":
+        return [(one.count, one.d_in if one.role == "down" else one.d_out) for one in setting.adapted]
     kinds = []
     for linear in setting.adapted:
         kinds += [(linear.count, rank * linear.d_in), (linear.count, rank * linear.d_out)]

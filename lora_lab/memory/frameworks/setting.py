@@ -17,7 +17,8 @@ quantized base is not passed through prepare_model_for_kbit_training (axolotl, L
 Attention = Literal["eager", "sdpa", "flash"]
 Loss = Literal["full", "chunked", "answers"]
 Phase = Literal["train", "load", "generate"]
-Measure = Literal["allocated", "reserved", "live"]
+Measure = Literal["allocated", "reserved", "device", "live"]
+"""`device` is what the driver shows: what the allocator reserves, and the CUDA context."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,9 @@ class Setting:
 
     adapts_head: bool = False
     rank: int = 8
-    variant: Literal["lora", "rslora", "dora"] = "lora"
+    variant: Literal["lora", "rslora", "dora", "ia3", "norms"] = "lora"
+    """`norms`: copies of the norms are trained and nothing else (LN tuning, arXiv:2312.11420)."""
+
     dropout: bool = False
     base_type: NumberType = "bf16"
     bits: Bits | Literal["fp4-dq", "fp16"] = "bf16"
@@ -54,7 +57,12 @@ class Setting:
     @property
     def trains_everything(self) -> bool:
         """Whether this is full fine-tuning."""
-        return not self.adapted and not self.adapts_head
+        return not self.adapted and not self.adapts_head and self.variant != "norms"
+
+    @property
+    def trains_norms(self) -> bool:
+        """Whether the norms' weights get gradients."""
+        return self.trains_everything or self.variant == "norms"
 
     @property
     def tokens(self) -> int:

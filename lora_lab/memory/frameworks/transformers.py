@@ -148,12 +148,14 @@ class TransformersStep:
 
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
         """Apply a norm over the hidden axis, or over each head of `size` numbers."""
-        trained = self.setting.trains_everything
+        # LN tuning trains copies of the norms over the hidden axis, in the adapter's type.
+        tuned = self.setting.variant == "norms" and size is None
+        trained, width = self.setting.trains_everything or tuned, self.adapter_width if tuned else self.wide
         length = size or self.shape.hidden
-        weight = self.parameter(length, self.wide, trained=trained)
+        weight = self.parameter(length, width, trained=trained)
         rows = x.numbers // length
         if self.family.norm == "layer":
-            bias = self.parameter(length, self.wide, trained=trained)
+            bias = self.parameter(length, width, trained=trained)
             return self.ops.layer_norm(x, weight, bias, rows=rows)
         return self.ops.rms_norm(x, weight, rows=rows, in_fp32=self.family.norm == "gemma")
 
@@ -267,9 +269,23 @@ class TransformersStep:
 
     def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply a frozen matrix with its adapter, if it has one."""
-        result = self.base(x, d_in, d_out)
         linear = self.roles.get(role)  # type: ignore[call-overload]
+        if self.setting.variant == "ia3" and linear is not None:
+            return self.rescaled(role, x, d_in, d_out)
+        result = self.base(x, d_in, d_out)
         return self.adapted(x, result, d_in, d_out) if linear is not None else result
+
+    def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
+        """Apply IA3 (arXiv:2205.05638): a trained factor per output, per input in the feed-forward's last."""
+        ops, a = self.ops, self.adapter_width
+        feeds = role == "down"
+        factors = self.parameter(d_in if feeds else d_out, a, trained=True)
+        factors = ops.scale(factors)  # peft multiplies all adapters' factors first, from 1
+        if feeds:
+            entered = x.width
+            return self.base(ops.cast(ops.multiply(ops.cast(x, a), factors), entered), d_in, d_out)
+        result = self.base(x, d_in, d_out)
+        return ops.cast(ops.multiply(result, factors), result.width)
 
     def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""

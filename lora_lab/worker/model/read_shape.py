@@ -50,6 +50,9 @@ ENCODERS = frozenset({"bert", "roberta"})
 BUILDERS: dict[str, tuple[Any, ...]] = {
     "causal": (AutoModelForCausalLM, AutoModelForImageTextToText),
     "encoder": (AutoModel,),
+    "base": (AutoModel,),
+    "vlm": (AutoModelForImageTextToText, AutoModelForCausalLM),
+    "imgcls": (AutoModelForImageClassification,),
     "seq2seq": (AutoModelForSeq2SeqLM,),
     "asr": (AutoModelForSpeechSeq2Seq, AutoModelForCTC),
     "seqcls": (AutoModelForSequenceClassification, AutoModelForImageClassification),
@@ -69,9 +72,17 @@ def build(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
     """
     values = {name: value for name, value in config.items() if name not in RUNTIME_FIELDS}
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
-    kind = kind or ("encoder" if parsed.model_type in ENCODERS else "causal")
+    kind = kind or _usual_kind(parsed)
     with torch.device("meta"):
         return _builder(kind, parsed).from_config(parsed)
+
+
+def _usual_kind(config: PretrainedConfig) -> str:
+    """Find the kind that a type's name stands for: the first of the text models, otherwise without a head."""
+    if config.model_type in ENCODERS:
+        return "encoder"
+    texts = ("causal", "seq2seq")
+    return next((k for k in texts if any(type(config) in b._model_mapping for b in BUILDERS[k])), "encoder")
 
 
 def _builder(kind: str, config: PretrainedConfig) -> Any:

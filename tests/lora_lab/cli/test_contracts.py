@@ -351,7 +351,7 @@ def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
 
 def test_an_unknown_kind_lists_the_known_ones(reader: ShapeReader) -> None:
     error = counted(reader, config=config_of("llama"), kind="vision")["error"]
-    assert "kind must be one of causal, encoder, seq2seq, asr, seqcls, tokencls, qa, got 'vision'" in error
+    assert "kind must be one of causal, encoder, base, seq2seq, asr, seqcls, imgcls, vlm, " in error
 
 
 @pytest.mark.parametrize("given", [7, "a", None, ["x"], {"a": 1}, 1.5, False])

@@ -57,6 +57,25 @@ def test_an_answer_is_sent_at_once_and_not_held_back_for_a_full_packet() -> None
     assert asyncio.run(no_delay()) == 1
 
 
+def test_a_host_of_gradio_apps_says_where_to_listen_and_under_which_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", str(port))
+    monkeypatch.setenv("SPACE_HOST", "ana-lora.example.org")
+    asked: dict[str, object] = {}
+
+    def built(*_: object, **values: object) -> None:
+        asked.update(values)
+        with socket.create_connection(("127.0.0.1", port)):
+            raise LearnerError("Enough.", do_next="Stop.")
+
+    assert run(built, ["--data-folder", str(tmp_path)]) == 1
+    assert asked["hosts"] == ("0.0.0.0", "ana-lora.example.org")
+
+
 def test_help_is_there_at_once_and_without_gradio() -> None:
     asked = python("-X", "importtime", "app.py", "--help")
     assert asked.returncode == 0

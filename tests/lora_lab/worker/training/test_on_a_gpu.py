@@ -1,6 +1,7 @@
 """The lab on a GPU, simulated: losses are those of the CPU, and no operator meets tensors of two devices."""
 
 import gc
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from hqq.core.quantize import HQQLinear
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import heaviest_row, predict
@@ -23,8 +25,10 @@ from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device import machine as this_machine
 from lora_lab.worker.device.gpu import free_bytes, live_bytes, workspace_bytes
 from lora_lab.worker.inspect import xray
+from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.group import Group
 from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode
 from lora_lab.worker.training.run import execute
 from lora_lab.worker.training.session import meter_for, open_session
@@ -269,3 +273,41 @@ def test_reattached_runs_measure_alike(models_dir: Path) -> None:
     gc.collect()
     peaks.append(with_adapter(session, TINY, small_dataset()).train()[-1].peak_bytes)
     assert peaks[0] == pytest.approx(peaks[1], rel=0.002)
+
+
+def test_paged_moments_count_although_they_lie_outside_the_allocator() -> None:
+    moments = torch.zeros(1000)
+    moments.is_paged = True  # type: ignore[attr-defined]  # as bitsandbytes marks them
+    with GpuAllocator(DEVICE) as without:
+        pass
+    with GpuAllocator(DEVICE, [moments]) as meter:
+        pass
+    assert meter.live_bytes - without.live_bytes == moments.nbytes
+    assert meter.peak_bytes - without.peak_bytes == moments.nbytes
+
+
+def test_hqq_finds_the_same_codes_and_the_dense_model_stays_off_the_gpu(
+    models_dir: Path, gpu: SimulatedGpu
+) -> None:
+    """Merging runs on the CPU: with other codes it would merge into a base that the run did not have."""
+    gc.collect()
+    before = live_bytes(DEVICE)
+    gpu.reset_peak_memory_stats()
+    models = [
+        load_model(
+            TINY_MODEL,
+            "hqq2",
+            compute_dtype=torch.float32,
+            device=device,
+            models_dir=models_dir,
+            report=silent,
+        )
+        for device in (CPU, DEVICE)
+    ]
+    on_cpu, on_gpu = (dict(model.named_modules()) for model in models)
+    coded = [name for name, layer in on_cpu.items() if isinstance(layer, HQQLinear)]
+    assert coded
+    assert all(torch.equal(on_cpu[name].W_q, on_gpu[name].W_q.cpu()) for name in coded)
+    dense = sum(4 * math.prod(on_cpu[name].meta["shape"]) for name in coded)
+    outer = sum(p.nbytes for p in models[0].parameters()) - sum(on_cpu[name].W_q.nbytes for name in coded)
+    assert gpu.memory_stats()["requested_bytes.all.peak"] - before < outer + dense

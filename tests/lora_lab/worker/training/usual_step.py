@@ -7,7 +7,7 @@ from typing import Any
 
 import bitsandbytes as bnb
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import IA3Config, LNTuningConfig, LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -45,6 +45,9 @@ class Cell:
     checkpointing: bool = False
     eager: bool = False
     dora: bool = False
+    variant: str = ""
+    """`ia3` or `norms`, in place of LoRA."""
+
     dropout: float = 0.0
     autocast: bool = False
 
@@ -54,9 +57,9 @@ def setting_of(cell: Cell) -> Setting:
     shape = as_stored(shape_of_config(cell.config, name="tiny"), separate=False)
     return Setting(
         shape=shape,
-        adapted=() if cell.everything else shape.select(list(cell.targets)),
+        adapted=() if cell.everything or cell.variant == "norms" else shape.select(list(cell.targets)),
         rank=RANK,
-        variant="dora" if cell.dora else "lora",
+        variant=cell.variant or ("dora" if cell.dora else "lora"),  # type: ignore[arg-type]
         dropout=cell.dropout > 0,
         base_type=cell.base,  # type: ignore[arg-type]
         bits=cell.quant or cell.base,  # type: ignore[arg-type]
@@ -112,7 +115,15 @@ def _model(cell: Cell) -> Any:
     if cell.checkpointing:
         made.activation_checkpointing_enable()
         made.enable_input_require_grads()
-    if not cell.everything:
+    if cell.variant == "norms":
+        made = get_peft_model(made, LNTuningConfig(task_type="CAUSAL_LM"))
+    elif cell.variant == "ia3":
+        feeds = [name for name in cell.targets if name == "down_proj"]
+        config = IA3Config(
+            target_modules=list(cell.targets), feedforward_modules=feeds, task_type="CAUSAL_LM"
+        )
+        made = get_peft_model(made, config)
+    elif not cell.everything:
         adapter = LoraConfig(
             r=RANK,
             target_modules=list(cell.targets),
