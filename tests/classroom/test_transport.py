@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.live.name_keeper import NameKeeper
 from classroom.pages import streams
+from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
 from study.store.classes import ClassLog
 from tests.classroom.rooms import School, Streaming, phone, played
@@ -256,6 +258,23 @@ def test_a_flood_from_one_phone_leaves_the_others_alone(school: School) -> None:
             flood = await asyncio.gather(*(ana.answer(0, 1, option="right") for _ in range(60)))
             assert {each.status_code for each in flood} == {200, 429}
             assert (await ben.answer(0, 1, option="right")).status_code == 200
+
+    played(play)
+
+
+def test_one_phone_holds_only_a_few_streams(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"), phone(school, live, "ben"):
+            path = f"/class/{live.room.code}/events"
+            async with AsyncExitStack() as open_streams:
+                for _ in range(STREAMS_AT_MOST):
+                    stream = await open_streams.enter_async_context(Streaming(school.site, path, "ana"))
+                    await stream.next()
+                one_more = await open_streams.enter_async_context(Streaming(school.site, path, "ana"))
+                other = await open_streams.enter_async_context(Streaming(school.site, path, "ben"))
+                await other.next()
+                assert (one_more.status, other.status) == (429, 200)
 
     played(play)
 
