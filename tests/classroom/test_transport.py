@@ -469,6 +469,36 @@ def test_a_prediction_is_answered_by_a_run_of_the_lab(school: School) -> None:
     played(play)
 
 
+def test_who_voted_once_sees_that_vote_with_the_answer(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+            await school.lead(live, "go", position=0, phase="vote")
+            await ana.answer(0, 1, option="slip")
+            await school.lead(live, "go", position=0, phase="revote")
+            await ben.answer(0, 2, option="right")
+            await school.lead(live, "go", position=0, phase="reveal")
+            assert "✗ Your answer, not right" in (await ana.state())["html"]
+            assert "✓ Right: your answer" in (await ben.state())["html"]
+
+    played(play)
+
+
+def test_the_teacher_can_hide_names(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            name, address = (await ana.state())["name"], f"/class/{live.room.code}/teach/state"
+            assert name in (await teacher.get(address)).json()["html"]
+            await school.lead(live, "hide-names")
+            hidden = (await teacher.get(address)).json()["html"]
+            assert (name in hidden, "Student 1" in hidden) == (False, True)
+            await school.lead(live, "show-names")
+            assert name in (await teacher.get(address)).json()["html"]
+
+    played(play)
+
+
 def test_an_unknown_code_is_told_so(school: School) -> None:
     async def play() -> None:
         async with school.client(browser="ana") as client:
