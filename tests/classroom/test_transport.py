@@ -287,9 +287,19 @@ def test_rates_come_back_with_time() -> None:
     assert [rates.allows("a"), rates.allows("a")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        OperationalError("INSERT", {}, Exception("database or disk is full")),
+        OSError(28, "No space left on device"),
+    ],
+)
 def test_an_answer_is_acknowledged_only_after_its_commit(
-    context: Context, school: School, monkeypatch: pytest.MonkeyPatch
+    context: Context, school: School, monkeypatch: pytest.MonkeyPatch, refused: Exception
 ) -> None:
+    def disk_is_full(_: object) -> None:
+        raise refused
+
     async def play() -> None:
         live = await school.start()
         async with phone(school, live, "ana") as ana:
@@ -297,7 +307,7 @@ def test_an_answer_is_acknowledged_only_after_its_commit(
             working = ClassLog.transact
 
             def failing(self: ClassLog, jobs: Any) -> Any:
-                working(self, [*jobs, _disk_is_full])
+                working(self, [*jobs, disk_is_full])
 
             monkeypatch.setattr(ClassLog, "transact", failing)
             lost = await ana.answer(0, 1, id="kept-by-the-phone", option="right")
@@ -309,10 +319,6 @@ def test_an_answer_is_acknowledged_only_after_its_commit(
             assert again.json()["outcome"] == "stored"
 
     played(play)
-
-
-def _disk_is_full(_: object) -> None:
-    raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
 
 def test_answers_that_come_together_share_commits(
