@@ -47,6 +47,7 @@ bench: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.pages
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.page_weight
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.grader
+	$(BIN)/python -m benchmarks.classroom
 
 screenshots: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh

@@ -75,6 +75,9 @@ class Guessed:
     setting: Mapping[str, Any] = field(default_factory=dict)
     """The run's setting, for a prediction."""
 
+    described: str = ""
+    """The setting in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -71,7 +72,8 @@ class Hub:
         """The room with this code. Raises LearnerError when there is none."""
         live = self._live.get(code)
         if live is None:
-            record = await asyncio.to_thread(self.context.store.classes.record, code)
+            known = re.fullmatch("[0-9]{6}", code) is not None
+            record = await asyncio.to_thread(self.context.store.classes.record, code) if known else None
             if record is None:
                 raise LearnerError(
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."

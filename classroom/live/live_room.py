@@ -78,6 +78,10 @@ class LiveRoom:
             made[same] = make()
         return made[same]
 
+    def streams_of(self, student_id: str) -> int:
+        """How many screens one student has open."""
+        return sum(watcher == student_id for watcher in self._alarms.values())
+
     # ---- what was committed
 
     def happened(self, event: ClassEvent) -> None:

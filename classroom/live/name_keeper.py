@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from study.base.errors import StorageError
 from study.store.classes import ClassLog
 
 LOOK_AGAIN_SECONDS = 3600.0
@@ -36,6 +37,8 @@ class NameKeeper:
 
     def _serve(self) -> None:
         while not self._closing.is_set():
-            with contextlib.suppress(SQLAlchemyError):  # away for a while: the next look deletes them
+            with contextlib.suppress(
+                SQLAlchemyError, StorageError
+            ):  # away for a while: the next look deletes them
                 self._log.transact([lambda t: t.forget_names(now=self._clock())])
             self._closing.wait(self._look_again_seconds)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StorageError
 from study.store.classes import ClassLog, ClassTransaction
 
 MOST_AT_ONCE = 250
@@ -63,7 +63,7 @@ class Writer:
                 batch.append(self._orders.get_nowait())
             try:
                 results = await asyncio.to_thread(self._log.transact, [order.job for order in batch])
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, StorageError):
                 results = [NotSavedError() for _ in batch]
             except Exception as error:  # a bug in one order must not end the writer of all classes
                 results = [error for _ in batch]

@@ -19,6 +19,9 @@ from study.base.errors import LearnerError
 from study.store.classes import ClassStudent
 from study.web.middleware import browser_of
 
+STREAMS_AT_MOST = 4
+"""Of one student: a phone and a few tabs."""
+
 LATE = "Voting was closed before your answer arrived, so it does not count."
 
 
@@ -30,6 +33,7 @@ class StudentRoutes:
         self._asking = Rates(burst=30, per_second=3)
         # A school's network may show all phones as one address.
         self._joining = Rates(burst=400, per_second=2)
+        self._reading = Rates(burst=60, per_second=4)
 
     def register(self, site: FastAPI) -> None:
         """Add the routes; they stand before the pages."""
@@ -112,6 +116,8 @@ class StudentRoutes:
             live, student = await self._student(code, request)
         except LearnerError as error:
             return trouble(error)
+        if live.streams_of(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
+            return too_often()
         return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
 
     async def state(self, code: str, request: Request) -> Response:
@@ -120,6 +126,8 @@ class StudentRoutes:
             live, student = await self._student(code, request)
         except LearnerError as error:
             return trouble(error)
+        if not self._reading.allows(student.device):
+            return too_often()
         return streams.one_state(partial(self._state, live, student.id))
 
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:

@@ -98,10 +98,15 @@ class Plans:
     def _prediction(self, fields: Fields) -> Guessed:
         quantity = fields.choice("quantity", QUANTITIES)
         setting = dict(_mapping(fields, "run"))
-        if problem := self.runs.problem(setting, quantity):
+        problem = self.runs.problem(setting, quantity)
+        if problem:
             fields.note(problem)
         return Guessed(
-            html=to_html(fields.text("ask")), unit=fields.text("unit"), quantity=quantity, setting=setting
+            html=to_html(fields.text("ask")),
+            unit=fields.text("unit"),
+            quantity=quantity,
+            setting=setting,
+            described="" if problem else self.runs.describe(setting),
         )
 
 

@@ -25,7 +25,10 @@ function follow(streamUrl, stateUrl, show) {
     source.onerror = () => {
       failures += 1;
       lost(true);
-      if (source.readyState === EventSource.CLOSED || failures >= FAILURES_BEFORE_POLLING) { source.close(); poll(); }
+      if (source.readyState !== EventSource.CLOSED && failures < FAILURES_BEFORE_POLLING) return;
+      source.close();
+      clearTimeout(polling);
+      polling = setTimeout(poll, POLL_MS);
     };
   }
 

@@ -28,8 +28,9 @@ async function join() {
     const told = await answer.json();
     if (!answer.ok) {
       trouble(told.error);
-      if (answer.status < 429) { byId('now').innerHTML = ''; return; }
-      throw new Error(told.error);
+      byId('now').innerHTML = '';
+      setTimeout(join, 4000); // a locked room may be unlocked
+      return;
     }
     trouble('');
     byId('rename').hidden = false;

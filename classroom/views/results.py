@@ -10,7 +10,6 @@ from classroom.activities.activity import Asked
 from classroom.activities.distribution import Bins, bins, is_close, votes
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
-from study.base.units import as_percent
 
 LETTERS = "ABCDEFGH"
 
@@ -118,11 +117,6 @@ def true_value(live: LiveRoom) -> float | None:
 def is_shown(live: LiveRoom) -> bool:
     """Whether the class may see results now."""
     return live.state.phase in ("reveal", "twin-reveal", "distribution", "run")
-
-
-def as_share(part: int, whole: int) -> str:
-    """A share in percent; a dash when there is nothing to share."""
-    return as_percent(100 * part / whole) if whole else "–"
 
 
 def context(live: LiveRoom) -> Mapping[str, Any]:

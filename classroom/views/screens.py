@@ -36,8 +36,11 @@ TIMED = ("vote", "discuss", "revote", "twin")
 
 def student_state(live: LiveRoom, student: ClassStudent) -> State:
     """What one phone shows. `key` changes when its form must be drawn anew."""
-    state, given = live.state, live.answer_of(student.id, live.state.round or _last_round(live))
-    first, kicked, shown = live.answer_of(student.id, 1), student.id in state.kicked, results.is_shown(live)
+    state, first = live.state, live.answer_of(student.id, 1)
+    given = live.answer_of(student.id, state.round or _last_round(live))
+    if given is None and state.phase == "reveal":
+        given = first  # who voted once sees that vote
+    kicked, shown = student.id in state.kicked, results.is_shown(live)
 
     def make() -> str:
         return render(
@@ -78,7 +81,11 @@ def teacher_state(live: LiveRoom) -> State:
     online = live.online()
     answers = live.answers(live.state.round) if live.state.round else {}
     found = advice(live)
-    named = {student.id: student.name or f"Student {student.number}" for student in live.students.values()}
+    hidden = live.state.names_hidden
+    named = {
+        student.id: f"Student {student.number}" if hidden or not student.name else student.name
+        for student in live.students.values()
+    }
     discussing = live.state.phase in ("advice", "discuss")
     html = render(
         "classroom/teacher_now.html",
@@ -119,7 +126,6 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "label": PHASE_LABELS.get(state.phase or "", ""),
         "round": state.round,
         "results": results.context(live) if shown else {},
-        "share": results.as_share,
         "letters": results.LETTERS,
         "Markup": Markup,
         "run": live.run,

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.live.name_keeper import NameKeeper
 from classroom.pages import streams
+from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
 from study.store.classes import ClassLog
 from tests.classroom.rooms import School, Streaming, phone, played
@@ -260,6 +262,23 @@ def test_a_flood_from_one_phone_leaves_the_others_alone(school: School) -> None:
     played(play)
 
 
+def test_one_phone_holds_only_a_few_streams(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"), phone(school, live, "ben"):
+            path = f"/class/{live.room.code}/events"
+            async with AsyncExitStack() as open_streams:
+                for _ in range(STREAMS_AT_MOST):
+                    stream = await open_streams.enter_async_context(Streaming(school.site, path, "ana"))
+                    await stream.next()
+                one_more = await open_streams.enter_async_context(Streaming(school.site, path, "ana"))
+                other = await open_streams.enter_async_context(Streaming(school.site, path, "ben"))
+                await other.next()
+                assert (one_more.status, other.status) == (429, 200)
+
+    played(play)
+
+
 def test_rates_come_back_with_time() -> None:
     now = [0.0]
     rates = Rates(burst=2, per_second=1, clock=lambda: now[0])
@@ -268,9 +287,19 @@ def test_rates_come_back_with_time() -> None:
     assert [rates.allows("a"), rates.allows("a")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        OperationalError("INSERT", {}, Exception("database or disk is full")),
+        OSError(28, "No space left on device"),
+    ],
+)
 def test_an_answer_is_acknowledged_only_after_its_commit(
-    context: Context, school: School, monkeypatch: pytest.MonkeyPatch
+    context: Context, school: School, monkeypatch: pytest.MonkeyPatch, refused: Exception
 ) -> None:
+    def disk_is_full(_: object) -> None:
+        raise refused
+
     async def play() -> None:
         live = await school.start()
         async with phone(school, live, "ana") as ana:
@@ -278,7 +307,7 @@ def test_an_answer_is_acknowledged_only_after_its_commit(
             working = ClassLog.transact
 
             def failing(self: ClassLog, jobs: Any) -> Any:
-                working(self, [*jobs, _disk_is_full])
+                working(self, [*jobs, disk_is_full])
 
             monkeypatch.setattr(ClassLog, "transact", failing)
             lost = await ana.answer(0, 1, id="kept-by-the-phone", option="right")
@@ -290,10 +319,6 @@ def test_an_answer_is_acknowledged_only_after_its_commit(
             assert again.json()["outcome"] == "stored"
 
     played(play)
-
-
-def _disk_is_full(_: object) -> None:
-    raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
 
 def test_answers_that_come_together_share_commits(
@@ -446,6 +471,36 @@ def test_a_prediction_is_answered_by_a_run_of_the_lab(school: School) -> None:
             await school.lead(live, "back")
             await school.lead(live, "next")
             assert len(school.runs.started) == 1  # the same run is shown again
+
+    played(play)
+
+
+def test_who_voted_once_sees_that_vote_with_the_answer(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+            await school.lead(live, "go", position=0, phase="vote")
+            await ana.answer(0, 1, option="slip")
+            await school.lead(live, "go", position=0, phase="revote")
+            await ben.answer(0, 2, option="right")
+            await school.lead(live, "go", position=0, phase="reveal")
+            assert "✗ Your answer, not right" in (await ana.state())["html"]
+            assert "✓ Right: your answer" in (await ben.state())["html"]
+
+    played(play)
+
+
+def test_the_teacher_can_hide_names(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            name, address = (await ana.state())["name"], f"/class/{live.room.code}/teach/state"
+            assert name in (await teacher.get(address)).json()["html"]
+            await school.lead(live, "hide-names")
+            hidden = (await teacher.get(address)).json()["html"]
+            assert (name in hidden, "Student 1" in hidden) == (False, True)
+            await school.lead(live, "show-names")
+            assert name in (await teacher.get(address)).json()["html"]
 
     played(play)
 

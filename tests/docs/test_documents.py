@@ -25,7 +25,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "benchmarks")
-TOP = r"(?:app\.py|Makefile|\.ci/|study/|flashcards/|quizzes/|lora_lab/|tests/|docs/|benchmarks/)"
+TOP = r"(?:app\.py|Makefile|\.ci/|study/|flashcards/|quizzes/|lora_lab/|classroom/|tests/|docs/|benchmarks/)"
 CODE_PATH = re.compile(rf"`({TOP}[\w./*<>-]*)`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 MAKE = re.compile(r"(?:`|^|\s)make ([a-z][a-z-]+)", re.MULTILINE)
