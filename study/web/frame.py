@@ -177,9 +177,13 @@ def head(*styles: Path, projector: bool = False) -> str:
     no longer reach what is outside its own content box.
     """
     sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
+    return f"<style>{sheets}</style><script>{head_script(projector=projector)}</script>"
+
+
+def head_script(*, projector: bool = False) -> str:
+    """The script that runs before anything is drawn."""
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    scripts = _script("head.js") + _script("figures.js")
-    return f"<style>{sheets}</style><script>{view}{scripts}</script>"
+    return view + _script("head.js") + _script("figures.js")
 
 
 @contextmanager
