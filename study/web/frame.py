@@ -126,7 +126,7 @@ def _encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
     for name in ("html", "say", "error"):
         if name in reply:
-            reply[name] = reply[name].encode("utf-8", "replace").decode()  # type: ignore[literal-required]
+            reply[name] = reply[name].encode("utf-8", "replace").decode()
     return reply
 
 
