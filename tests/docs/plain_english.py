@@ -48,11 +48,13 @@ SOURCES = {
     "'takes ... for' as a mistake": r"\btakes (?:\w+ ){1,4}for (?:bytes|bits|granted|square|one|the)\b",
     "'a thousand million'": r"\bthousand million\b",
     "'in place of' for 'instead of'": r"\bin place of\b",
-    "absolute ', X left out'": r",(?: [\w'-]+){1,4} (?:aside|left out|(?<!told )apart)(?=[.,;:?)])",
+    "absolute ', X left out'": r",(?: [\w'-]+){1,4} (?:aside|left out|(?<!told )(?<!them )apart)(?=[.,;:?)])",
     "'goes on' for 'continues'": r"\b(?:goes?|went|going) on(?: \w+ing\b|[.,;:]| and\b| until\b| with\b)",
     "'an own'": r"\b(?:an|no) own\b",
     "'Who does' for 'anyone who does'": r"(?:(?<=[.:] )|^)(?:Whoever|Who \w+s)\b[^?]*$",
-    "'how many X has' for 'does ... have'": r"\bhow many \w+(?: \w+)? has\b|\bwhat (?:shape|size|rank) has\b",
+    "'how many X has' for 'does ... have'": (
+        r"\bhow many \w+(?: \w+)? has\b(?! \w+ \w+(?:en|ed)\b)|\bwhat (?:shape|size|rank) has\b"
+    ),
     "'what becomes of', 'come of', 'speaks for'": (
         r"\bwhat becomes of\b|\bcomes? of (?:that|this|the)\b|\bspeaks? for\b"
     ),
