@@ -8,10 +8,10 @@ from lora_lab.charts.drawing import box, drawing, hatched, line, words
 from lora_lab.data.batches import even_row
 from lora_lab.figures.models import RANKS, ROLES, usual_models
 from lora_lab.memory.activations import TrainingPass
-from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Compute, Ledger, predict_adapted
+from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Ledger, predict_adapted
 from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import catalogue, find_shape
-from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS
+from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice, slider
 from study.figures.figure import Figure, Origin, Shown, Table

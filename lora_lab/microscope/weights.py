@@ -39,7 +39,7 @@ def weights_panel(question: Question, found: Found) -> Panel:
         title="Weights against the levels",
         shown=Shown(
             finding=(
-                f"These {matrix['d_out']:,} × {matrix['d_in']:,} weights are off by "
+                f"Rounding moves these {matrix['d_out']:,} × {matrix['d_in']:,} weights by "
                 f"{both(question, {side: percent(errors[side]) for side in SIDES})}."
             ),
             numbers=tuple(
