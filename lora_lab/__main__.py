@@ -172,7 +172,7 @@ def _add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
         help="local: train no cells side by side; slower, and each cell's own peak is measured",
     )
     sweeping.add_argument(
-        "--resume", metavar="SWEEP_ID", help="go on with a sweep that was cut off, as it was"
+        "--resume", metavar="SWEEP_ID", help="continue an interrupted sweep with its settings"
     )
     sweeping.add_argument("--address", help="ray: of a running cluster, such as auto; default: this machine")
     sweeping.add_argument(
@@ -275,7 +275,7 @@ def _export(options: argparse.Namespace) -> int:
     """Print a script or JSON to standard output; write a merged model next to its adapter."""
     settings, run = load_settings(home=options.data_folder), RunFolder(options.run.resolve())
     if not (run.path / "spec.json").is_file():
-        raise LearnerError(f"{options.run} is no run's folder.", do_next="Name one that `train` printed.")
+        raise LearnerError(f"{options.run} isn't a run's folder.", do_next="Name one that `train` printed.")
     if options.format == "json":
         print(run_file(run))
     elif options.format == "script":

@@ -94,10 +94,7 @@ class Finding:
 YAML_FOLDERS = (
     "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain", "lora_lab",
 )  # fmt: skip
-PYTHON_FOLDERS = (
-    "quizzes/families", "quizzes/kinds", "quizzes/explain", "quizzes/session", "lora_lab/figures",
-    "lora_lab/projects", "lora_lab/claims", "lora_lab/views",
-)  # fmt: skip
+PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 QUOTED = frozenset({"source", "references", "id", "concepts", "tags", "lines", "url", "formula", "check"})
 """Fields that hold names, code or formulas instead of sentences."""
 
@@ -108,14 +105,26 @@ def texts(root: Path = HERE) -> Iterator[tuple[str, str]]:
         for path in sorted((root / folder).rglob("*.yaml")):
             for text in _strings(yaml.safe_load(path.read_text("utf-8"))):
                 yield str(path.relative_to(root)), text
-    for folder in PYTHON_FOLDERS:
-        for path in sorted((root / folder).glob("*.py")):
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
             for text in _literals(path.read_text("utf-8")):
+                yield str(path.relative_to(root)), text
+        for path in sorted((root / package).rglob("*.html")):
+            for text in _shown(path.read_text("utf-8")):
                 yield str(path.relative_to(root)), text
     for path in [*sorted((root / "docs" / "guide").glob("*.md")), root / "docs" / "traps.md"]:
         plain = re.sub(r"(?ms)^```.*?^```$", "", path.read_text("utf-8"))
         for text in re.split(r"\n\s*\n|\n(?=[-|#]|\d+\. )", plain):
             yield str(path.relative_to(root)), " ".join(text.split())
+
+
+def _shown(template: str) -> Iterator[str]:
+    """Yield the texts between the tags of a template, with 8 for what it fills in."""
+    plain = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", template, flags=re.DOTALL)
+    filled = re.sub(r"\{\{.*?\}\}", "8", plain, flags=re.DOTALL)
+    for text in re.split(r"<[^>]+>", filled):
+        if text.strip():
+            yield " ".join(text.split())
 
 
 def _strings(value: Any) -> Iterator[str]:
