@@ -14,11 +14,11 @@ from study.web.server import is_loopback, run
 
 PLACES = (
     Place("Today", "/"),
-    Place("Learn", "/learn", (("Path and map", "/learn"), ("Figures", "/figures"), ("Projects", "/projects"))),
-    Place("Practise", "/practise", (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain")), shortcuts=True),
+    Place("Learn", "/learn", (("Path, map", "/learn"), ("Figures", "/figures"), ("Projects", "/projects"))),
+    Place("Practise", "/practise", (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain")), True),
     Place("Lab", "/lab"),
     Place("Class", "/class"),
-    Place("You", "/progress", (("Progress", "/progress"), ("Settings", "/settings"), ("Import and export", "/io"))),
+    Place("You", "/progress", (("Progress", "/progress"), ("Settings", "/settings"), ("Import", "/io"))),
 )  # fmt: skip
 
 

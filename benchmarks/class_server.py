@@ -45,7 +45,7 @@ def main() -> None:
         concepts=load_concepts(),
         clock=lambda: datetime.now(UTC),
         dice=SystemRandom(),
-        menu=(),
+        places=(),
     )
     runs: Any = SimpleNamespace(problem=lambda *_: "")  # this benchmark's plan has no run
     bank = load_bank(context.concepts)

@@ -58,7 +58,7 @@ class TeacherRoutes:
         return documents.page(
             "classes",
             title="Class",
-            menu=self._context.menu,
+            menu=[(place.title, place.path) for place in self._context.places],
             plans=plans,
             rooms=await run_in_threadpool(self._context.store.classes.rooms),
             addresses=lan_addresses(),

@@ -14,6 +14,7 @@ from study.text.templates import render
 from study.web.downloads import missing
 
 DOCS = Path(__file__).parents[2] / "docs"
+FONTS = Path(__file__).parents[1] / "static" / "fonts"
 PLAIN = frozenset({".json", ".tsv"})
 PAGE_STYLE = Path(__file__).parents[1] / "static" / "page.css"
 # Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.
@@ -26,7 +27,7 @@ _NAMED = re.compile(r"<h2>([^<]*\(<code>([\w-]+)</code>\))")
 def register(site: FastAPI) -> None:
     """Add the routes; they stand before the pages."""
     site.get("/docs/{path:path}")(document)
-    site.mount("/fonts", StaticFiles(directory=_STYLE.parent / "fonts"))
+    site.mount("/fonts", StaticFiles(directory=FONTS))
 
 
 def document(path: str) -> Response:

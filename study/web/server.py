@@ -275,13 +275,5 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a server that listens on this host is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _another(port: int) -> int:
     return port + 1 if 0 < port < 65_535 else 7860
