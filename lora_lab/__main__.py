@@ -165,7 +165,9 @@ def _add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
     sweeping.add_argument(
         "--alpha-per-rank", help="set alpha to this times the rank; default: the same alpha"
     )
-    sweeping.add_argument("--engine", choices=("local", "ray"), default="local", help="who runs the cells")
+    sweeping.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="the engine that runs the cells"
+    )
     sweeping.add_argument(
         "--one-by-one",
         action="store_true",

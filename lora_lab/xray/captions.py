@@ -28,8 +28,8 @@ CANNOT_OVERLAP = (
     "of its start."
 )
 CANNOT_FACTOR = (
-    "It can't show that amplified directions help. The factor is large wherever W is weak, as it is in "
-    "random directions, and it mostly grows with the steps."
+    "It can't show that amplified directions help. The factor is large wherever W is weak, "
+    "which includes random directions, and it mostly grows with the steps."
 )
 
 

@@ -74,6 +74,7 @@ ALLOWED = frozenset(
     {
         "The backward pass: who gets a gradient",  # a title that is a question
         "8 has 8 values, 8 to 8 apart",  # a distance
+        "so it is set aside",  # the verb
     }
 )
 """Phrases that a pattern finds and that are plain English where they stand."""
