@@ -217,7 +217,7 @@ REFUSED = [
     ("llama", AdapterSetting(targets=()), "No module of this model is named nothing"),
     ("llama", AdapterSetting(targets="("), "isn't a regular expression"),
     ("llama", AdapterSetting(targets=("q_proj", "mlp")), "mlp isn't a layer that lora can adapt"),
-    ("llama", AdapterSetting(targets=("embed_tokens",), variant="vera"), "no layer that vera can adapt"),
+    ("llama", AdapterSetting(targets=("embed_tokens",), variant="vera"), "isn't a layer that vera can adapt"),
     ("llama", AdapterSetting(targets=("q_proj",), modules_to_save=("q_proj",)), "No module of this model"),
     ("llama", AdapterSetting(targets=("lm_head",), modules_to_save=("layers",)), "is a list of modules"),
     ("phi3", AdapterSetting(targets=None), "no default lora targets"),
