@@ -165,14 +165,16 @@ def _add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
     sweeping.add_argument(
         "--alpha-per-rank", help="set alpha to this times the rank; default: the same alpha"
     )
-    sweeping.add_argument("--engine", choices=("local", "ray"), default="local", help="who runs the cells")
+    sweeping.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="the engine that runs the cells"
+    )
     sweeping.add_argument(
         "--one-by-one",
         action="store_true",
         help="local: train no cells side by side; slower, and each cell's own peak is measured",
     )
     sweeping.add_argument(
-        "--resume", metavar="SWEEP_ID", help="go on with a sweep that was cut off, as it was"
+        "--resume", metavar="SWEEP_ID", help="continue an interrupted sweep with its settings"
     )
     sweeping.add_argument("--address", help="ray: of a running cluster, such as auto; default: this machine")
     sweeping.add_argument(
@@ -275,7 +277,7 @@ def _export(options: argparse.Namespace) -> int:
     """Print a script or JSON to standard output; write a merged model next to its adapter."""
     settings, run = load_settings(home=options.data_folder), RunFolder(options.run.resolve())
     if not (run.path / "spec.json").is_file():
-        raise LearnerError(f"{options.run} is no run's folder.", do_next="Name one that `train` printed.")
+        raise LearnerError(f"{options.run} isn't a run's folder.", do_next="Name one that `train` printed.")
     if options.format == "json":
         print(run_file(run))
     elif options.format == "script":

@@ -272,7 +272,7 @@ def _read_answer(
     answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
     whole = type(position) is int and type(round_number) is int
     if not (isinstance(answer_id, str) and 8 <= len(answer_id) <= LONGEST_ANSWER_ID and whole):
-        raise LearnerError("That is no answer.", do_next="Reload the page and answer again.")
+        raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
     assert isinstance(position, int)
     assert isinstance(round_number, int)
     if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):

@@ -91,7 +91,7 @@ class Plans:
         question_id = fields.text(name)
         found = self.find_question(question_id)
         if found is None:
-            fields.note(f"{question_id!r} is no question with one right option")
+            fields.note(f"{question_id!r} isn't a question with one right option")
             return None
         return asked_of(found)
 

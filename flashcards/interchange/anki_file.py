@@ -197,13 +197,13 @@ def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, l
 def _whole(value: Any) -> int:
     """Check a number; SQLite keeps anything in any column."""
     if not isinstance(value, int) or abs(value) >= 2**60:
-        raise ValueError(f"{str(value)[:40]!r} in place of a number")
+        raise ValueError(f"{str(value)[:40]!r} instead of a number")
     return value
 
 
 def _name(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{str(value)[:40]!r} in place of a name")
+        raise ValueError(f"{str(value)[:40]!r} instead of a name")
     return value
 
 

@@ -18,7 +18,7 @@ def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
     card = desk.decks.by_id.get(card_id)
     note = desk.decks.notes.get(card.note_id) if card else None
     if note is None:
-        raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
+        raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
     last = desk.standing.edits.get(note.id)
     return render(
         "flashcards/edit.html",

@@ -198,7 +198,7 @@ class Reviews:
     ) -> None:
         """Override the deck's text with the learner's. Ids and schedules stay."""
         if note_id not in self.decks.notes:
-            raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
+            raise LearnerError("That card is no longer in the decks.", do_next="Nothing was changed.")
         own = checked_edit(self.decks.notes[note_id], texts)
         self.store.verbs.append(profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id)
 
@@ -258,7 +258,7 @@ class Reviews:
 
     def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
         if card_id not in self.decks.by_id and card_id not in self.desk(profile_id, now=now).decks.by_id:
-            raise LearnerError("That card is not in the decks any more.", do_next="Nothing was changed.")
+            raise LearnerError("That card is no longer in the decks.", do_next="Nothing was changed.")
 
     def _days(self, profile_id: str) -> StudyDays:
         return self.store.notes.preferences(profile_id).days

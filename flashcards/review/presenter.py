@@ -115,7 +115,7 @@ class CardExercise:
         """Return the card of a press. Raises StaleError when another window has rated it since."""
         card = desk.decks.by_id.get(look.card_id)
         if card is None:
-            raise LearnerError("That card is not in the decks any more.", do_next="Reload the page.")
+            raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
         if desk.memory(card.id)[1] != look.review_id:
             raise StaleError(
                 "That card was rated in another window already.", do_next="Here is the next one."
@@ -194,7 +194,7 @@ class CardExercise:
         desk = self.desk(visit)
         card = desk.session().card
         if card is None:
-            raise LearnerError("No card is waiting any more.", do_next="Reload the page to go on.")
+            raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(desk, card)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:

@@ -184,7 +184,7 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     """Build the claim from the flags. Raises LearnerError when the printed line can't be parsed."""
     line = printed_line(options.line)
     if line is None:
-        raise LearnerError(f"{options.line!r} is no printed line.", do_next="Paste the whole line.")
+        raise LearnerError(f"{options.line!r} isn't a printed line.", do_next="Paste the whole line.")
     model: dict[str, Any] = {"name": options.model}
     if options.config is not None:
         model |= {"config": read_config(options.config), "kind": options.kind}

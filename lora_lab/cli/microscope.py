@@ -39,7 +39,8 @@ def _question(options: argparse.Namespace, shape: ModelShape) -> Question:
         read = question_of(fields).side(side)
         if bits not in SCHEMES or (block and str(read.block) != block):
             raise LearnerError(
-                f"{getattr(options, side)} is no scheme.", do_next=f"Schemes: {', '.join(SCHEMES)}; nf4:128."
+                f"{getattr(options, side)} isn't a scheme.",
+                do_next=f"Schemes: {', '.join(SCHEMES)}; nf4:128.",
             )
     asked = question_of(fields)
     question = settled(asked, shape)

@@ -46,7 +46,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
 def _run(path: Path) -> RunFolder:
     run = RunFolder(path.resolve())
     if not (run.path / "spec.json").is_file():
-        raise LearnerError(f"{path} is no run's folder.", do_next="Name one that `train` printed.")
+        raise LearnerError(f"{path} isn't a run's folder.", do_next="Name one that `train` printed.")
     return run
 
 

@@ -104,7 +104,7 @@ def load_saved(folder: Path) -> Dataset:
         return Dataset(label=str(about["label"]), digest=str(about["digest"]), train=train, held_out=held_out)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LearnerError(
-            "The run's data can't be read any more.", do_next="Start a new one with the same settings."
+            "The run's data can no longer be read.", do_next="Start a new one with the same settings."
         ) from error
 
 

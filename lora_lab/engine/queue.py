@@ -70,7 +70,7 @@ class RunQueue:
         run = next((run for run in self._runs if run.run_id == run_id), None)
         if run is None:
             raise LearnerError(
-                "That run does not wait any more.", do_next="Reload the page to see how far it is."
+                "That run is no longer waiting.", do_next="Reload the page to see how far it is."
             )
         self._runs.remove(run)
         self._runs.insert(max(0, position), run)

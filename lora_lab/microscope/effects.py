@@ -96,19 +96,19 @@ def double_panel(question: Question, found: Found) -> Panel:
             finding=f"In blocks of {block:,}, {double['constants']:,} constants in 8 bits instead of 32 are "
             f"off by {percent(double['constants_error'])}. NF4's error goes from "
             f"{finely(double['error_plain'])} to {finely(double['error_double'])}, and "
-            f"{plain - nested:.3g} bits a weight are saved.",
+            f"{plain - nested:.3g} bits per weight are saved.",
             numbers=(
                 ("bits saved a weight", f"{plain - nested:.3g}"),
                 ("farthest constant is off by", percent(double["largest_share_off"])),
                 ("weights move by", percent(double["weights_moved"])),
             ),
             picture=pictures.bars(groups),
-            alt=f"Bits a weight for constants: {plain:.4g} in 32 bits, {nested:.4g} doubly quantized.",
+            alt=f"Bits per weight for constants: {plain:.4g} in 32 bits, {nested:.4g} doubly quantized.",
             origins=(
                 measured(question, found, "Errors of constants and weights, in NF4"),
                 Origin(
                     kind="computed",
-                    text="bits a weight for constants, as arXiv:2305.14314 section 3 has them",
+                    text="bits per weight for constants, as arXiv:2305.14314 section 3 has them",
                     formula=f"32 / {block} becomes 8 / {block} + 32 / ({block} × {NESTED_BLOCK_SIZE}): the "
                     f"mean of the constants is taken off, and blocks of {NESTED_BLOCK_SIZE} get 8-bit codes "
                     "with one fp32 constant",

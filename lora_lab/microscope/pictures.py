@@ -118,7 +118,7 @@ def errors(question: Question, sweep: Mapping[str, Mapping[str, float]], d_in: i
     lowest, highest = min(y for _, y in every), max(y for _, y in every)
     frame = chart(
         x_span=(1, 10.2), y_span=(lowest * 0.7, highest * 1.6), y_log=True, height=300, left=50, right=10,
-        x_label="stored bits a weight", y_label="relative error, % (each line is ten times the one below)",
+        x_label="stored bits per weight", y_label="relative error, % (each line is ten times the one below)",
         x_ticks=[(bits, str(bits)) for bits in range(1, 11)], y_format=lambda value: f"{value:g}",
     )  # fmt: skip
     drawn = [frame.axes()]

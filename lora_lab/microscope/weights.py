@@ -20,7 +20,7 @@ def weights_panel(question: Question, found: Found) -> Panel:
     matrix = found["matrix"]
     errors = {side: found[side]["error"] for side in SIDES}
     rows = [
-        ("stored bits a weight", *(f"{question.side(side).stored_bits:.4g}" for side in SIDES)),
+        ("stored bits per weight", *(f"{question.side(side).stored_bits:.4g}" for side in SIDES)),
         ("values a code can name", *(f"{len(found[side]['levels']):,}" for side in SIDES)),
         ("weights that share a constant", *(f"{found[side]['block']:,}" for side in SIDES)),
         ("relative error", *(percent(errors[side]) for side in SIDES)),
@@ -138,7 +138,7 @@ def errors_panel(question: Question, found: Found) -> Panel:
         id="errors",
         title="Error by scheme and block size",
         shown=Shown(
-            finding=f"With no more than {budget:.4g} bits a weight, {name} misses this matrix least: by "
+            finding=f"With no more than {budget:.4g} bits per weight, {name} misses this matrix least: by "
             f"{percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
             numbers=(),
             picture=pictures.errors(question, sweep, d_in),
@@ -147,7 +147,7 @@ def errors_panel(question: Question, found: Found) -> Panel:
             + ".",
             origins=(measured(question, found, "Relative errors"),),
             table=Table(
-                columns=("scheme", "block", "bits a weight", "relative error"),
+                columns=("scheme", "block", "bits per weight", "relative error"),
                 rows=tuple(
                     (
                         NAMES[bits] + _chosen(question, bits, size),

@@ -148,7 +148,7 @@ def _rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
 def _share_fits(checked: Checked) -> bool | None:
     """Return whether the printed share is the expected one; None when there is none.
 
-    A share of two wrong numbers agrees with them and is wrong all the same.
+    A share of two wrong numbers agrees with them and is still wrong.
     """
     printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
     if printed.percent is None:

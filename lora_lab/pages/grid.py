@@ -184,10 +184,10 @@ class GridPage:
         match what:
             case "pause":
                 engine.pause()
-                said = "The queue is paused; the cell that runs goes on."
+                said = "The queue is paused; the cell that is running continues."
             case "resume":
                 engine.resume()
-                said = "The queue goes on."
+                said = "The queue continues."
             case "stop":
                 engine.stop(form_event.text(event, "run"))
                 said = "Cancelled."
@@ -204,7 +204,7 @@ class GridPage:
     def _moved(self, run_id: str, by: str) -> str:
         waiting = self._lab.engine.waiting()
         if run_id not in waiting:
-            raise LearnerError("That cell does not wait any more.", do_next="It has begun, or was cancelled.")
+            raise LearnerError("That cell is no longer waiting.", do_next="It has begun, or was cancelled.")
         place = max(0, waiting.index(run_id) + (-1 if by == "up" else 1))
         self._lab.engine.move(run_id, place)
         return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."

@@ -323,7 +323,7 @@ class LabPage:
         return {
             "parts": {"confirm": html},
             "focus": "#confirm",
-            "say": "This may not fit. Start all the same?",
+            "say": "This may not fit. Start anyway?",
         }
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:

@@ -67,7 +67,7 @@ class XrayPage:
         query = _asked(event, visit.query)
         standing = self._desk.standing(query)
         if standing is None:
-            raise LearnerError("There is no finished run any more.", do_next="Train one in the lab.")
+            raise LearnerError("There is no finished run now.", do_next="Train one in the lab.")
         match event.get("act"):
             case "draw":
                 return _untouched(self._again(query, visit, narrow=is_narrow(event)))

@@ -142,7 +142,7 @@ class _Rules:
             raise UnsupportedCase(f"{self.setting.variant} on {group.path} is not counted")
         if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):
             raise LearnerError(
-                f"{group.path} is no layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
+                f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
             )
         match variant:
             case "vera":
@@ -321,7 +321,7 @@ def _pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise LearnerError(
-            f"{text!r} is no regular expression ({error}).", do_next="Correct it, or list module names."
+            f"{text!r} isn't a regular expression ({error}).", do_next="Correct it, or list module names."
         ) from error
 
 

@@ -169,7 +169,7 @@ def _single_changes(fields: Fields, gpu_bytes: int) -> Iterator[tuple[str, dict[
         if fields["method"] != "full":
             yield f"weights in {BITS_LABELS[bits]}", {"bits": bits}
     if fields["method"] == "full":
-        yield "LoRA in place of full fine-tuning", {"method": "lora"}
+        yield "LoRA instead of full fine-tuning", {"method": "lora"}
     tokens = _rounded(longest_context(fields, gpu_bytes))
     if SHORTEST <= tokens < int(fields["seq_len"]):
         yield f"at most {as_count(tokens)} tokens a sequence", {"seq_len": str(tokens)}
@@ -224,7 +224,7 @@ def _lossless(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
     if int(fields["batch"]) > 1:
         yield "a batch of 1", {"batch": "1"}
     if fields["method"] == "full":
-        yield "LoRA in place of full fine-tuning", {"method": "lora"}
+        yield "LoRA instead of full fine-tuning", {"method": "lora"}
     if fields["bits"] != "nf4-dq":
         yield f"weights in {BITS_LABELS['nf4-dq']}", {"bits": "nf4-dq"}
 

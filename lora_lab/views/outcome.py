@@ -147,7 +147,7 @@ def _candidates(spec: RunSpec, *, worse: bool) -> list[tuple[RunSpec, str, str]]
         found.append((
             replace(spec, steps=spec.steps * LONGER),
             f"Now {spec.steps * LONGER} steps, same seed",
-            "Four times the steps show whether the held-out loss goes on falling, or turns while the "
+            "Four times the steps show whether the held-out loss keeps falling, or turns while the "
             "training loss falls.",
         ))  # fmt: skip
     return found

@@ -28,8 +28,8 @@ CANNOT_OVERLAP = (
     "of its start."
 )
 CANNOT_FACTOR = (
-    "It can't show that amplified directions help. The factor is large wherever W is weak, as it is in "
-    "random directions, and it mostly grows with the steps."
+    "It can't show that amplified directions help. The factor is large wherever W is weak, "
+    "which includes random directions, and it mostly grows with the steps."
 )
 
 
@@ -132,8 +132,10 @@ def beside_note(xray: Xray) -> str:
         return ""
     few = ", ".join(xray.beside[:3]) + (" and more" if len(xray.beside) > 3 else "")
     if len(xray.beside) == 1:
-        return f"1 more trained tensor is no low-rank update and is left out: {few}."
-    return f"{as_count(len(xray.beside))} more trained tensors are no low-rank updates, and left out: {few}."
+        return f"1 more trained tensor isn't a low-rank update and isn't shown: {few}."
+    return (
+        f"{as_count(len(xray.beside))} more trained tensors aren't low-rank updates and aren't shown: {few}."
+    )
 
 
 def overlap_finding(overlap: Overlap) -> str:

@@ -241,7 +241,7 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
     ours = _overlap_map(
         overlap.phi, overlap, name="xray-overlap", title=title,
         conditions=f"{SIDE_WORDS[overlap.side]}; {conditions}",
-        footnote="Computed. 0 is none, 100 is one subspace inside the other.",
+        footnote="Computed. 0 means no overlap, 100 is one subspace inside the other.",
     )  # fmt: skip
     first, second = overlap.firsts[-1], overlap.seconds[-1]
     random = _overlap_map(

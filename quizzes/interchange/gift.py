@@ -236,7 +236,7 @@ def _form(text: str) -> Form:
 
 def _form_of_answers(inside: str, read: Any) -> Form:
     if not inside:
-        raise GiftError("an essay is no question that this app can mark")
+        raise GiftError("this app can't mark an essay")
     if inside.startswith("#"):
         return _number(inside[1:], read)
     if "~" in inside:

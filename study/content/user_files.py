@@ -82,7 +82,7 @@ def write_own_file(home: Path, name: str, text: str | None) -> None:
     Raises ValueError when the name isn't safe.
     """
     if not is_safe(name):
-        raise ValueError(f"not a name for an own file: {name!r}")
+        raise ValueError(f"not a name for a file of your own: {name!r}")
     path = home / name
     if text is None:
         path.unlink(missing_ok=True)

@@ -70,7 +70,9 @@ class BackupExchange:
 
     def _entry(self, name: str, text: object) -> Entry:
         if not is_safe(name) or not isinstance(text, str):
-            return Entry(verdict="rejected", item=name, why="not a name of an own deck or question file")
+            return Entry(
+                verdict="rejected", item=name, why="not a name for a deck or question file of your own"
+            )
         here = read_own_file(self.home, name)
         return Entry(verdict="same" if here == text else "new" if here is None else "changed", item=name)
 

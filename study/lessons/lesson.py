@@ -295,7 +295,7 @@ def _try(part: Fields, check_preset: CheckPreset) -> Try:
     try:
         check_preset(dict(preset))
     except LearnerError as error:
-        part.note(f"`preset` is no run: {error.what}")
+        part.note(f"`preset` isn't a run: {error.what}")
     made = Try(minutes=_minutes(part), preset=dict(preset), watch=_text(part, "watch"))
     part.close()
     return made

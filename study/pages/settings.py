@@ -105,7 +105,9 @@ class SettingsPage:
 def _whole(event: Mapping[str, Any], name: str) -> int:
     written = form_event.field(event, name)
     if not written.isdecimal():
-        raise LearnerError(f"{written!r} is no number.", do_next="Type digits only, or leave what was there.")
+        raise LearnerError(
+            f"{written!r} isn't a number.", do_next="Type digits only, or leave what was there."
+        )
     return int(written)
 
 

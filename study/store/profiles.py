@@ -76,7 +76,7 @@ class Profiles:
         """Use another profile in this browser. A guest who never did anything is not kept."""
         with self._database.write() as connection:
             if _by_id(connection, profile_id) is None:
-                raise LearnerError("That profile is not there any more.", do_next="Choose another one.")
+                raise LearnerError("That profile no longer exists.", do_next="Choose another one.")
             left = _chosen_by(connection, browser_id)
             _choose(connection, browser_id, profile_id, now)
             if (

@@ -110,7 +110,7 @@ def _moment(name: str, value: Any) -> datetime:
     except (TypeError, ValueError, OverflowError):
         read = None
     if read is None:
-        raise ValueError(f"{name} is no moment with a time zone")
+        raise ValueError(f"{name} isn't a time with a time zone")
     if not 1970 <= read.year <= 2200:  # days are added to and taken from it
         raise ValueError(f"{name} is not between 1970 and 2200")
     return read

@@ -39,7 +39,7 @@ def document(path: str) -> Response:
         return HTMLResponse(_page(path, file.read_text("utf-8")))
     if file.suffix in PLAIN:
         return PlainTextResponse(file.read_text("utf-8"))
-    return missing(f"docs/{path} is no text.")
+    return missing(f"docs/{path} isn't a text document.")
 
 
 @lru_cache(maxsize=32)

@@ -100,7 +100,7 @@ def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (OSError, ValueError, SafetensorError) as error:
         raise _damaged(str(error)) from error
     if not isinstance(config, dict):
-        raise _damaged("its settings are no object")
+        raise _damaged("its settings aren't an object")
     return config, tensors
 
 

@@ -65,7 +65,7 @@ def refuse_what_hqq_lacks(model: PreTrainedModel, bits: Bits) -> None:
     for name, layer in _linears(model):
         if layer.weight.numel() % together:
             raise LearnerError(
-                f"HQQ can't pack {name}: its {layer.weight.numel():,} weights are no multiple of {together}.",
+                f"HQQ can't pack {name}: {layer.weight.numel():,} weights aren't a multiple of {together}.",
                 do_next="Choose a bitsandbytes scheme, such as NF4 or int8.",
             )
 

@@ -81,7 +81,7 @@ def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> Pre
 
 def _said(error: Exception) -> str:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-        return "There was not enough memory: merging holds the whole model in fp32, 4 bytes a parameter."
+        return "There was not enough memory: merging holds the whole model in fp32, 4 bytes per parameter."
     if isinstance(error, OSError | SafetensorError):
         said = getattr(error, "strerror", "") or error
         return f"A file could not be read or written ({said}). Free some disk space."

@@ -308,7 +308,7 @@ def test_a_run_is_printed_as_a_script_or_as_json(
 
 def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
-    assert "is no run's folder" in capsys.readouterr().err
+    assert "isn't a run's folder" in capsys.readouterr().err
 
 
 # ---- xray
@@ -335,7 +335,7 @@ def test_an_xray_is_printed_as_sentences_or_as_one_object(
 
 def test_an_xray_of_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["xray", "--run", str(settings.home)]) == 1
-    assert "is no run's folder" in capsys.readouterr().err
+    assert "isn't a run's folder" in capsys.readouterr().err
 
 
 # ---- under the microscope
@@ -362,8 +362,8 @@ def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--first", "nf5"], "nf5 is no scheme"),
-        (["--first", "nf4:65"], "nf4:65 is no scheme"),
+        (["--first", "nf5"], "nf5 isn't a scheme"),
+        (["--first", "nf4:65"], "nf4:65 isn't a scheme"),
         (["--layer", "2"], "no matrix in layer 2"),
         (["--matrix", "mlp.up"], "no mlp.up in layer 0"),
         (["--second", "nf4"], "Both sides are NF4"),

@@ -79,7 +79,7 @@ def test_a_waiting_cell_can_be_moved(engine: LocalEngine, sweep: Sweep) -> None:
 
 
 def test_a_run_that_does_not_wait_cannot_be_moved(engine: LocalEngine, sweep: Sweep) -> None:
-    with pytest.raises(LearnerError, match="does not wait any more"):
+    with pytest.raises(LearnerError, match="is no longer waiting"):
         engine.move("20260304-100000000-tiny-random-r1-nf4-000000", 0)
 
 
@@ -152,7 +152,7 @@ def test_a_run_outside_of_sweeps_can_be_tried_again(engine: LocalEngine, setting
 def test_a_run_whose_data_is_damaged_is_not_tried_again(engine: LocalEngine, settings: Settings) -> None:
     failed = run_builders.failed(settings.runs_dir)
     (failed.path / "data.json").write_text("{")
-    with pytest.raises(LearnerError, match="data can't be read any more"):
+    with pytest.raises(LearnerError, match="data can no longer be read"):
         engine.retry(failed.run_id, now=LATER)
 
 

@@ -169,7 +169,7 @@ def test_findings_say_the_numbers() -> None:
     assert "Column 5 holds 2 of them" in found["outliers"]
     outliers = next(panel for panel in panels(TINY, FOUND) if panel.id == "outliers").shown
     assert dict(outliers.numbers)["columns with most"] == "5 (2)"
-    assert "from 10 % to 10.04 %, and 0.373 bits a weight are saved" in found["double"]
+    assert "from 10 % to 10.04 %, and 0.373 bits per weight are saved" in found["double"]
     assert "moves by 4.00 % with NF4" in found["output"]
     assert "every matrix: FP4, blocks of 64 +0.4000" in found["losses"]
 

@@ -174,7 +174,7 @@ def test_cells_move_up_and_down_the_queue(ana: Visitor, lab: Lab) -> None:
 
 
 def test_moving_a_cell_that_has_begun_says_so(ana: Visitor) -> None:
-    with pytest.raises(LearnerError, match="does not wait any more"):
+    with pytest.raises(LearnerError, match="is no longer waiting"):
         ana.sends("move", run="20260304-100000000-tiny-random-r2-nf4-abcdef", by="up")
 
 
@@ -277,7 +277,7 @@ def test_findings_are_shown_with_the_rule_behind_them(ana: Visitor, context: Con
 def test_a_finished_race_at_one_rate_offers_the_sweep_of_rates(ana: Visitor, context: Context) -> None:
     sweep = finished_sweep(context.settings, tiny_grid(variants=["lora", "dora"]))
     shown = ana.opens(f"/grid?sweep={sweep.sweep_id}")
-    assert "this is no race between them" in words(shown)
+    assert "this doesn't compare them fairly" in words(shown)
     reply = ana.sends("rates", of="sweep")
     assert grid_of_form(TickForm(reply["html"]).values).learning_rates == (5e-4, 2e-3, 8e-3)
 

@@ -246,9 +246,9 @@ def test_a_failure_says_why_and_offers_another_try(ana: Visitor, lab: Lab, run: 
 def test_a_deleted_run_is_told(ana: Visitor, run: RunFolder) -> None:
     ana.opens()
     delete_run(run)
-    with pytest.raises(LearnerError, match="no finished run any more"):
+    with pytest.raises(LearnerError, match="no finished run now"):
         ana.sends("start")
-    with pytest.raises(LearnerError, match="no finished run any more"):
+    with pytest.raises(LearnerError, match="no finished run now"):
         ana.sends("dance")
 
 

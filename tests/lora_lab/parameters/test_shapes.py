@@ -177,7 +177,7 @@ def test_typed_targets_reach_peft_with_the_same_meaning(targets: str) -> None:
     [
         ("q_proj,w_pack", r"no linear layer named w_pack\. It has: down_proj"),
         (".*w_pack", r"no linear layer named \.\*w_pack\. It has: down_proj"),
-        ("(", "is no regular expression"),
+        ("(", "isn't a regular expression"),
         ("layers.99.mlp.up_proj", r"no linear layer named layers\.99\.mlp\.up_proj"),
     ],
 )

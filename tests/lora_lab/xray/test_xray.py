@@ -180,7 +180,7 @@ def test_every_variant_says_what_is_its_own(method: str, variant: Any, said: str
 
 def test_what_was_trained_besides_is_named() -> None:
     assert beside_note(xray_of()) == ""
-    assert "1 more trained tensor is no low-rank update and is left out: head" in beside_note(
+    assert "1 more trained tensor isn't a low-rank update and isn't shown: head" in beside_note(
         xray_of(beside=["head"])
     )
     assert "4 more trained tensors are" in beside_note(xray_of(beside=["a", "b", "c", "d"]))

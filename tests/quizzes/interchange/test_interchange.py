@@ -150,7 +150,7 @@ Broken {=a
     assert match["pairs"][1] == {"left": "B", "right": "d x r"}
     assert match["others"] == [{"text": "d x d"}]
     assert [entry.why for entry in reading.rejected] == [
-        "other.gift:19  an essay is no question that this app can mark",
+        "other.gift:19  this app can't mark an essay",
         "other.gift:21  a description asks nothing",
         "other.gift:23  the answers have no closing brace",
     ]

@@ -288,10 +288,10 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
         "the state after a rating can't be read",
         "what was done with a card can't be read",
         "new_cards_a_day can't be '-5'",
-        "saved_at is no moment with a time zone",
+        "saved_at isn't a time with a time zone",
         "this app has no colour there",
         "this app keeps no such list",
-        "not a name of an own deck or question file",
+        "not a name for a deck or question file of your own",
         "it belongs to something that is left out",
     }
     assert [path.name for path in tmp_path.rglob("*.yaml")] == []

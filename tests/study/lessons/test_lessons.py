@@ -94,7 +94,7 @@ def test_all_problems_of_a_lesson_are_reported_at_once_with_line_and_field(tmp_p
     assert "`problem`: [[nf4_level index=99]] can't be computed" in said
     assert "`problem`: a `[[` or `]]` has no partner" in said
     assert "`references` must name at least one source" in said
-    assert "`preset` is no run: rank must be 1 to 256, got 0." in said
+    assert "`preset` isn't a run: rank must be 1 to 256, got 0." in said
     assert "`project` must be one of does-rank-matter" in said
     assert "unknown field `extra`" in said
 

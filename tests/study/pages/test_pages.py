@@ -292,7 +292,7 @@ def test_preferences_are_saved_and_checked(context: Context) -> None:
     [profile] = context.store.profiles.all()
     chosen = context.store.notes.preferences(profile.id)
     assert (chosen.shortcuts, chosen.new_cards_a_day) == (False, 4)
-    with pytest.raises(Exception, match="'many' is no number"):
+    with pytest.raises(Exception, match="'many' isn't a number"):
         page.act({"act": "prefer", "fields": {"new_cards_a_day": ["many"]}}, opened("b1"))
 
 

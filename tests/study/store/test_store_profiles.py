@@ -63,7 +63,7 @@ def test_a_name_that_cannot_be_shown_is_refused(store: Store, ana: str, name: st
 
 
 def test_switching_to_a_profile_that_is_gone_changes_nothing(store: Store, now: datetime, ana: str) -> None:
-    with pytest.raises(LearnerError, match="not there any more"):
+    with pytest.raises(LearnerError, match="no longer exists"):
         store.profiles.switch("browser-of-ana", "gone", now=now)
     assert store.profiles.of_browser("browser-of-ana", now=now).id == ana
 

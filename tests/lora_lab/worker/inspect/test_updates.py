@@ -116,7 +116,7 @@ def test_a_damaged_adapter_is_told_in_a_sentence(tmp_path: Path) -> None:
         read_adapter(tmp_path)
     write(tmp_path, a_pair())
     (tmp_path / "adapter_config.json").write_text("[]", "utf-8")
-    with pytest.raises(LearnerError, match="settings are no object"):
+    with pytest.raises(LearnerError, match="settings aren't an object"):
         read_adapter(tmp_path)
 
 

@@ -208,7 +208,7 @@ def test_hqq_says_why_it_cannot_store_gpt_2() -> None:
 def test_hqq_says_which_layer_does_not_fill_its_groups() -> None:
     config = SMALL | {"hidden_size": 40, "intermediate_size": 40}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **config))
-    with pytest.raises(LearnerError, match=r"q_proj: its 1,600 weights are no multiple of 512\."):
+    with pytest.raises(LearnerError, match=r"q_proj: 1,600 weights aren't a multiple of 512\."):
         quantize_linears(model, "hqq1", CPU)
 
 
