@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
+from lora_lab import measurements
 from lora_lab.memory import kv_cache, ledger, sharding
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
 from lora_lab.parameters import block_formats, counts
@@ -292,6 +293,17 @@ for quantity in (
     nf4_level,
     quantization_levels,
     logits_bytes,
+    measurements.bits_loss,
+    measurements.bits_loss_above,
+    measurements.bits_cpu_seconds,
+    measurements.rank_loss,
+    measurements.rank_loss_before,
+    measurements.rank_loss_gap,
+    measurements.rank_seed_noise,
+    measurements.rank_seed_range,
+    measurements.rank_peak_bytes,
+    measurements.rank_peak_difference_bytes,
+    measurements.rank_trained,
     kv_cache_bytes,
     embedding_parameters,
     block_parameters,

@@ -13,6 +13,7 @@ import pytest
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
+from study.ports.places import Place
 from study.store import Store, open_store
 
 # One copy of the embedded model for all tests, kept between runs.
@@ -27,7 +28,7 @@ hypothesis.settings.register_profile("app", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 
-MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
+PLACES = (Place("Today", "/"), Place("Cards", "/cards"), Place("Lab", "/lab"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,4 +86,6 @@ def context(settings: Settings, store: Store, concepts: ConceptMap, now: datetim
     def clock() -> datetime:
         return now
 
-    return Context(settings=settings, store=store, concepts=concepts, clock=clock, dice=Random(1), menu=MENU)
+    return Context(
+        settings=settings, store=store, concepts=concepts, clock=clock, dice=Random(1), places=PLACES
+    )

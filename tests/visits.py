@@ -12,17 +12,26 @@ from study.web.frame import Reply
 from study.web.middleware import COOKIE
 
 
+@dataclass(frozen=True)
+class Client:
+    """Where a request comes from."""
+
+    host: str = "127.0.0.1"
+
+
 @dataclass
 class Request:
-    """The two things that pages read of Gradio's request."""
+    """What pages read of Gradio's request."""
 
     cookies: dict[str, str] = field(default_factory=dict)
     query_params: str = ""
+    client: Client = Client()
+    headers: dict[str, str] = field(default_factory=dict)
 
 
-def opened(browser: str, query: str = "") -> Any:
+def opened(browser: str, query: str = "", *, client: str = "127.0.0.1") -> Any:
     """A page being opened."""
-    return Request(cookies={COOKIE: browser}, query_params=query)
+    return Request(cookies={COOKIE: browser}, query_params=query, client=Client(client))
 
 
 def press(html: str, act: str, *, nth: int = 0, **changed: Any) -> dict[str, Any]:
@@ -35,6 +44,13 @@ def press(html: str, act: str, *, nth: int = 0, **changed: Any) -> dict[str, Any
 def words(html: str) -> str:
     """The text that a person would read."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def primary(html: str) -> list[str]:
+    """The texts of the primary buttons."""
+    return [
+        words(text) for text in re.findall(r"<(?:a|button)[^>]*\bprimary\b[^>]*>(.*?)</(?:a|button)>", html)
+    ]
 
 
 def query_of(url: str) -> str:

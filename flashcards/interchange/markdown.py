@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 
 from flashcards.interchange.entry import CardEntry, Reading
 from study.content.user_files import slug
@@ -16,6 +17,9 @@ from study.io.exchange import Entry, File, shorten
 
 _COMMENT = re.compile(r"<!-- lora-study (?P<json>\{.*\}) -->\s*$")
 _PART = re.compile(r"([QAC]):\s?(.*)")
+PART = re.compile(r"^[QAC]:", re.MULTILINE)
+"""The start of a part of a card; a text without one holds no card."""
+
 _STARTS_PART = re.compile(r"^([QAC])(\\*):", re.MULTILINE)
 _ESCAPED_PART = re.compile(r"^([QAC])\\(\\*):", re.MULTILINE)
 _GAP = re.compile(r"(?<![!\\])\[((?:[^\[\]\\]|\\.)+)\](?!\()")
@@ -155,5 +159,5 @@ def _cloze_out(text: str) -> str:
 
 
 def _cloze_in(text: str) -> str:
-    count = iter(range(1, 100))
-    return re.sub(r"\\([\[\]])", r"\1", _GAP.sub(lambda gap: f"{{{{c{next(count)}::{gap[1]}}}}}", text))
+    numbers = count(1)
+    return re.sub(r"\\([\[\]])", r"\1", _GAP.sub(lambda gap: f"{{{{c{next(numbers)}::{gap[1]}}}}}", text))

@@ -94,13 +94,24 @@ def save(dataset: Dataset, folder: Path) -> None:
 
 
 def load_saved(folder: Path) -> Dataset:
-    """Read a run's data set. Raises OSError, ValueError, KeyError or TypeError on a damaged one."""
-    about = json.loads((folder / "data.json").read_text("utf-8"))
-    train, held_out = (
-        tuple(Example(**json.loads(line)) for line in io.StringIO((folder / name).read_text("utf-8")))
-        for name in ("data-train.jsonl", "data-held_out.jsonl")
-    )
-    return Dataset(label=about["label"], digest=about["digest"], train=train, held_out=held_out)
+    """Read a run's data set. Raises LearnerError on a damaged one."""
+    try:
+        about = json.loads((folder / "data.json").read_text("utf-8"))
+        train, held_out = (
+            tuple(_example(json.loads(line)) for line in io.StringIO((folder / name).read_text("utf-8")))
+            for name in ("data-train.jsonl", "data-held_out.jsonl")
+        )
+        return Dataset(label=str(about["label"]), digest=str(about["digest"]), train=train, held_out=held_out)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LearnerError(
+            "The run's data can't be read any more.", do_next="Start a new one with the same settings."
+        ) from error
+
+
+def _example(values: dict[str, str]) -> Example:
+    if not all(isinstance(text, str) for text in values.values()):
+        raise TypeError("an example consists of texts")
+    return Example(**values)
 
 
 def read_upload(name: str, content: bytes) -> Dataset:

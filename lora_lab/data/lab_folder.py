@@ -6,12 +6,14 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import Length
+from lora_lab.data.machine import NumberType, name_of, number_type_from
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from lora_lab.spec import Compute
 from study.base.errors import LearnerError
 
 NO_WORKER: dict[str, Any] = {
@@ -49,7 +51,43 @@ class LabHome:
 
     def worker_state(self) -> dict[str, Any]:
         """Read the worker's last state; `state` is empty if a worker never wrote one."""
-        return NO_WORKER | read_json(self.worker_state_path)
+        found = read_json(self.worker_state_path)
+        whole = all(_fits(found[name], usual) for name, usual in NO_WORKER.items() if name in found)
+        return NO_WORKER | found if whole else dict(NO_WORKER)
+
+    def device(self) -> dict[str, Any]:
+        """Describe the device of the last worker, with the number type that a run would use now; empty before
+        the first worker.
+        """
+        described: dict[str, Any] = self.worker_state()["device"] or {}
+        kept = self.number_type()
+        if not described or kept is None or kept.device != name_of(described):
+            return described
+        return described | {"compute_dtype": kept.compute, "because": kept.because}
+
+    def number_type(self) -> NumberType | None:
+        """Read the number type that `auto` stands for on this machine; None before it is decided."""
+        return number_type_from(read_json(self._number_type_path))
+
+    def save_number_type(self, kept: NumberType) -> None:
+        """Write the number type, unless it is written already."""
+        if kept != self.number_type():
+            write_json(self._number_type_path, kept.to_json())
+
+    def choose_number_type(self, chosen: Compute | None) -> NumberType:
+        """Keep a learner's choice for this machine; None goes back to the decided type.
+
+        Raises LearnerError before a worker has looked at the machine.
+        """
+        kept = self.number_type()
+        if kept is None:
+            raise LearnerError(
+                "The training worker has not looked at this machine yet.",
+                do_next="Wait until it is ready, or start a run.",
+            )
+        kept = replace(kept, chosen=None if chosen == kept.decided else chosen)
+        self.save_number_type(kept)
+        return kept
 
     def save_lengths(self, model: str, digest: str, lengths: Sequence[Length]) -> None:
         """Write how many tokens a model's tokenizer makes of each example in a data set."""
@@ -57,8 +95,13 @@ class LabHome:
 
     def lengths(self, model: str, digest: str) -> list[Length]:
         """Read token lengths in the order of the training examples; empty when not known yet."""
-        found = read_json(self._lengths_path(model, digest)).get("lengths", [])
-        return [Length(**item) for item in found]
+        found = read_json(self._lengths_path(model, digest)).get("lengths")
+        try:
+            lengths = [Length(**item) for item in found or []]
+        except TypeError:  # a damaged file counts as not written yet
+            return []
+        whole = all(isinstance(value, int) for length in lengths for value in astuple(length))
+        return lengths if whole else []
 
     def save_read_examples(self, model: str, digest: str, examples: "Sequence[ReadExample]") -> None:
         """Write the first training examples as the model's tokens."""
@@ -70,10 +113,14 @@ class LabHome:
 
     def read_examples(self, model: str, digest: str) -> "list[ReadExample]":
         """Read the first training examples as tokens; empty when not known yet."""
-        found = read_json(self._read_path(model, digest)).get("examples", [])
-        return [
-            ReadExample(pieces=tuple(item["pieces"]), answer_tokens=item["answer_tokens"]) for item in found
-        ]
+        found = read_json(self._read_path(model, digest)).get("examples")
+        try:
+            return [
+                ReadExample(pieces=tuple(map(str, item["pieces"])), answer_tokens=int(item["answer_tokens"]))
+                for item in found or []
+            ]
+        except (TypeError, KeyError, ValueError, OverflowError):  # a damaged file counts as not written yet
+            return []
 
     def unreadable(self, model: str, digest: str) -> str:
         """Read why a data set could not be tokenized; empty unless that happened."""
@@ -86,7 +133,7 @@ class LabHome:
     def shapes(self) -> list[ModelShape]:
         """Read the shapes stored in addition to the catalogue, smallest first."""
         files = sorted((self.folder / "lab" / "shapes").glob("*.json"))
-        kept = [shape_from_json(json.dumps(values)) for path in files if (values := read_json(path))]
+        kept = [shape for path in files if (shape := _shape_in(path)) is not None]
         return sorted(kept, key=lambda shape: shape.total_parameters)
 
     def shape(self, model: str) -> ModelShape:
@@ -94,10 +141,14 @@ class LabHome:
         try:
             return find_shape(model)
         except LearnerError:
-            kept = read_json(self._shape_path(model))
-            if not kept:
+            kept = _shape_in(self._shape_path(model))
+            if kept is None:
                 raise
-            return shape_from_json(json.dumps(kept))
+            return kept
+
+    @property
+    def _number_type_path(self) -> Path:
+        return self.folder / "lab" / "number-type.json"
 
     def _lengths_path(self, model: str, digest: str) -> Path:
         return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"
@@ -107,6 +158,23 @@ class LabHome:
 
     def _shape_path(self, model: str) -> Path:
         return self.folder / "lab" / "shapes" / f"{_slug(model)}.json"
+
+
+def _shape_in(path: Path) -> ModelShape | None:
+    """Parse a stored shape; None for a missing or damaged one, which a worker then reads again."""
+    try:
+        shape = shape_from_json(path.read_text("utf-8"))
+        shape.total_parameters  # noqa: B018 - computed from every field
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LearnerError):
+        return None
+    return shape
+
+
+def _fits(value: Any, usual: Any) -> bool:
+    """Return whether a value of the worker's state has the type it usually has; the device may be missing."""
+    if usual is None:
+        return value is None or isinstance(value, dict)
+    return isinstance(value, type(usual)) and not isinstance(value, bool)
 
 
 def _slug(model: str) -> str:
@@ -127,6 +195,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read the file's object; return an empty one when the file is missing or damaged."""
     try:
         values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

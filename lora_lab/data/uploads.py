@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lora_lab.data.datasets import Dataset, Example, own_dataset, read_upload
 from lora_lab.data.lab_folder import read_json, write_json
@@ -44,12 +46,12 @@ class Uploads:
         if data == OWN_DATA:
             return own
         kept = read_json(self.folder / f"{data}.json") if DIGEST.match(data) else {}
-        if not kept:
+        found = _parsed(kept)
+        if found is None:
             raise LearnerError(
                 "That data set is not on this machine.", do_next="Choose your file again, or the app's cards."
             )
-        train, held_out = (tuple(Example(**item) for item in kept[part]) for part in ("train", "held_out"))
-        return Dataset(label=kept["label"], digest=kept["digest"], train=train, held_out=held_out)
+        return found
 
     def labels(self) -> list[tuple[str, str]]:
         """List digest and file name of every stored data set, newest first."""
@@ -59,3 +61,16 @@ class Uploads:
 
 def _changed(path: Path) -> float:
     return path.stat().st_mtime
+
+
+def _parsed(kept: Mapping[str, Any]) -> Dataset | None:
+    """Parse a stored data set; None for a missing or damaged one."""
+    try:
+        train, held_out = (tuple(Example(**item) for item in kept[part]) for part in ("train", "held_out"))
+        label, digest = kept["label"], kept["digest"]
+    except (KeyError, TypeError):
+        return None
+    texts = [label, digest, *(text for item in (*train, *held_out) for text in (item.prompt, item.answer))]
+    if not all(isinstance(text, str) for text in texts) or not train or not held_out:
+        return None
+    return Dataset(label=label, digest=digest, train=train, held_out=held_out)

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import neighbours
+from lora_lab.engine.grouping import neighbours, sets
 from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     another,
@@ -79,9 +79,13 @@ class LocalEngine:
             left = [(run, run.state()) for run in list_runs(self.settings.runs_dir)][::-1]
             self._queue.take_up(run for run, state in left if is_waiting(state))
             self._left_over = [run for run, state in left if is_left_over(state)]
-        if self._warm:
-            self._start_worker()
+        self.warm_up()
         self._thread.start()
+
+    def warm_up(self) -> None:
+        """Start the warm worker, where one is wanted and none is there."""
+        if self._warm and self._worker is None:
+            self._start_worker()
 
     def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
         """Queue a run. It exists on disk when this returns."""
@@ -89,12 +93,17 @@ class LocalEngine:
         self._enqueue([run])
         return run
 
-    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
-        """Queue every cell of a grid, in its order. All of it exists on disk when this returns."""
+    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime, one_alone: bool = False) -> Sweep:
+        """Queue every cell of a grid, in its order. All of it exists on disk when this returns.
+
+        Cells side by side share one measured peak. With `one_alone`, the first cell of each base is trained
+        by itself, so that every bit width has a measured peak beside its computed ones.
+        """
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
-        self._enqueue(
-            [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids], sweep.sweep_id
-        )
+        runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
+        together = sets([run.spec for run in runs]) if one_alone else []
+        alone = {runs[places[0]].run_id for places in together if len(places) > 1}
+        self._enqueue(runs, sweep.sweep_id, alone=alone)
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
@@ -197,22 +206,36 @@ class LocalEngine:
                     self._worker.kill()
                 self._start_worker()
 
-    def close(self) -> None:
-        """Let a run save its adapter and end; never leaves a process behind."""
+    def close(self, *, grace_seconds: float = CLOSE_GRACE_SECONDS) -> None:
+        """Let a run save its adapter and end.
+
+        A worker in the middle of a longer step is left to it: its standard input is closed, so it saves the
+        adapter after that step and ends by itself. Every other worker is killed after the grace period.
+        """
         with self._changed:
             self._closing = True
-            worker, busy = self._worker, bool(self._current)
+            worker, current = self._worker, self._current
             self._changed.notify_all()
         if worker is not None:
-            worker.finish(CLOSE_GRACE_SECONDS if busy else 0)
-        if self._thread.is_alive():
-            self._thread.join(CLOSE_GRACE_SECONDS)
+            worker.ask_to_end()
+            has_ended = worker.wait(grace_seconds if current else 0)
+            if not has_ended and not any(run.state().steps for run in current):
+                worker.kill()
+        if self._thread.is_alive() and (worker is None or not worker.is_alive):
+            self._thread.join(grace_seconds)
 
-    def _enqueue(self, runs: Sequence[RunFolder], sweep_id: str = "", *, first: bool = False) -> None:
+    def _enqueue(
+        self,
+        runs: Sequence[RunFolder],
+        sweep_id: str = "",
+        *,
+        first: bool = False,
+        alone: Collection[str] = (),
+    ) -> None:
         marks = {"sweep": sweep_id} if sweep_id else {}
         marks |= {"held_by": owner.this_process()} if self._own_only else {}
         for run in runs:
-            run.emit("queued", **marks)
+            run.emit("queued", **marks, **({"alone": True} if run.run_id in alone else {}))
         with self._changed:
             self._queue.add(*runs, first=first)
             self._changed.notify_all()
@@ -307,7 +330,8 @@ class LocalEngine:
 
     def _start_worker(self, *extra: str) -> None:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""
-        self.home.write_worker_state(state="preparing", text="Starting the training worker")
+        with suppress(OSError):  # a full disk: only the status on the page stays behind
+            self.home.write_worker_state(state="preparing", text="Starting the training worker")
         self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
     def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:

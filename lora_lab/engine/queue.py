@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lora_lab.data.lab_folder import read_json, write_json
@@ -26,8 +27,9 @@ class RunQueue:
         self._path = path
         self._runs: list[RunFolder] = []
         kept = read_json(path) if path else {}
-        self._order: list[str] = list(kept.get("order", []))
-        self.is_paused = bool(kept.get("paused", False))
+        order = kept.get("order")
+        self._order = [str(run_id) for run_id in order] if isinstance(order, list) else []
+        self.is_paused = kept.get("paused") is True
         self._since = time.time()
 
     def __len__(self) -> int:
@@ -83,7 +85,8 @@ class RunQueue:
         if self._path is not None:
             order = [run.run_id for run in self._runs]
             kept = {"paused": self.is_paused, "order": order, "served_by": owner.this_process()}
-            write_json(self._path, kept | {"since": self._since})
+            with suppress(OSError):  # a full disk: the queue is kept in memory and continues
+                write_json(self._path, kept | {"since": self._since})
 
 
 def queue_path(settings: Settings) -> Path:
@@ -94,4 +97,5 @@ def queue_path(settings: Settings) -> Path:
 def served_by(settings: Settings) -> tuple[str, float]:
     """Read which app wrote the queue last, and since when (seconds since 1970); an empty name if none did."""
     kept = read_json(queue_path(settings))
-    return str(kept.get("served_by", "")), float(kept.get("since", 0.0))
+    since = kept.get("since")
+    return str(kept.get("served_by", "")), float(since) if isinstance(since, int | float) else 0.0

@@ -40,12 +40,7 @@ def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
         raise LearnerError(
             "Another run has taken that one's place in its sweep already.", do_next="Look at that one."
         )
-    try:
-        dataset = datasets.load_saved(run.path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LearnerError(
-            "The run's data can't be read any more.", do_next="Start a new one with the same settings."
-        ) from error
+    dataset = datasets.load_saved(run.path)
     fresh = create_run(settings.runs_dir, run.spec, dataset, now=now)
     if sweep is not None:
         sweep.with_attempt(run.run_id, fresh.run_id).save()

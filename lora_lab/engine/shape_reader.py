@@ -80,6 +80,7 @@ class ShapeReader:
         if worker is not None:
             with contextlib.suppress(BrokenPipeError):
                 worker.stdin.close()
+            worker.kill()  # it stores nothing, and importing torch may take it a while
             worker.wait()
             worker.stdout.close()
 

@@ -48,12 +48,21 @@ class WorkerProcess:
 
     def finish(self, grace_seconds: float) -> None:
         """Ask the worker to end: it saves its run after the step. Kill it after the grace period."""
+        self.ask_to_end()
+        self.wait(grace_seconds)
+        self.kill()
+
+    def ask_to_end(self) -> None:
+        """Close the worker's standard input: it takes no further job, and stops its run after the step."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the worker's end; return whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(grace_seconds)
-        self.kill()
+            self._process.wait(seconds)
+        return not self.is_alive
 
     def kill(self) -> None:
         """Kill the worker and the download that it may have started, unless it has ended."""
@@ -80,12 +89,7 @@ def start_worker(
     command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
     if memory_limit_bytes:
         command += ["--memory-limit-bytes", str(memory_limit_bytes)]
-    settings.home.mkdir(parents=True, exist_ok=True)
-    output = (
-        log
-        if log is not None
-        else os.open(settings.home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    )
+    output = log if log is not None else _open_log(settings.home)
     try:
         return subprocess.Popen(
             command,
@@ -99,6 +103,15 @@ def start_worker(
     finally:
         if log is None:
             os.close(output)
+
+
+def _open_log(home: Path) -> int:
+    """Open worker.log afresh; where it can't be written, the worker runs without one."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return os.open(home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 HUGE_PAGES = ":".join(

@@ -30,6 +30,7 @@ from lora_lab.figures import (
     split_over_gpus,
     trained_tokens,
     training_memory,
+    whole_model,
 )
 from study.figures.figure import Figures
 
@@ -57,6 +58,9 @@ def figures(models_dir: Path | None = None) -> Figures:
         error_bars.FIGURE,
         split_over_gpus.FIGURE,
         trained_tokens.figure(models_dir),
+        whole_model.glance(),
+        whole_model.FULL,
+        whole_model.WHOLE,
     )
     return {figure.id: figure for figure in every}
 

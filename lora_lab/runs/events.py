@@ -46,6 +46,6 @@ def read_events(path: Path, *, offset_bytes: int = 0) -> tuple[list[Event], int]
 def _parsed(line: bytes) -> Event | None:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None

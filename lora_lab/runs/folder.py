@@ -81,9 +81,16 @@ class RunFolder:
         """Read prompt, reference, base and tuned answers; empty until they are written."""
         try:
             kept = json.loads((self.path / "samples.json").read_text("utf-8"))
-            return list(kept["samples"])
-        except (OSError, ValueError, KeyError, TypeError):
+            samples = list(kept["samples"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
+        whole = all(
+            isinstance(sample, dict)
+            and {"prompt", "reference", "base", "tuned"} <= sample.keys()
+            and all(isinstance(text, str) for text in sample.values())
+            for sample in samples
+        )
+        return samples if whole else []
 
 
 @lru_cache(maxsize=4096)  # written once, before the run is known

@@ -152,6 +152,6 @@ def _parsed(path: Path, version: int) -> Sweep | None:
             created_at=float(values["created_at"]),
             attempts=attempts,
         )
-    except (OSError, ValueError, KeyError, TypeError, LearnerError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, LearnerError):
         return None
     return sweep if len(attempts) == grid.count and all(attempts) else None

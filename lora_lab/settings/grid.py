@@ -86,7 +86,7 @@ class Grid:
         """Parse a grid from JSON. Raises LearnerError on anything that is not a grid."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LearnerError(f"That is not JSON: {error}.", do_next="Check the file.") from error
         if not isinstance(values, dict) or not isinstance(values.get("base"), dict):
             raise LearnerError(

@@ -56,7 +56,7 @@ def read_moodle_xml(file: File) -> Reading:
     """Read the questions of a file; one that can't be read is rejected with its number, the others stay."""
     try:
         quiz = SafeET.fromstring(file.content, forbid_dtd=True)
-    except (ET.ParseError, DefusedXmlException, ValueError) as error:
+    except (ET.ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
         raise LearnerError(
             f"{file.name} can't be read as XML: {error}.",
             do_next="Export it from Moodle again as “Moodle XML”.",

@@ -109,7 +109,11 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
     """Return the entry as it may be kept, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
     named_concepts = entry.fields.get("concepts")
-    known = [c for c in named_concepts if c in concepts.by_id] if isinstance(named_concepts, list) else []
+    known = (
+        [c for c in named_concepts if isinstance(c, str) and c in concepts.by_id]
+        if isinstance(named_concepts, list)
+        else []
+    )
     whole = completed({**entry.fields, "concepts": known})
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > LONGEST_ID:

@@ -1,5 +1,7 @@
 """The only error that learners see: what happened, and what to do next."""
 
+from typing import Any, Literal
+
 
 class LearnerError(Exception):
     """A problem that the learner can act on; any other exception is a bug.
@@ -14,6 +16,50 @@ class LearnerError(Exception):
         self.what = what
         self.do_next = do_next
 
+    def __reduce__(self) -> Any:  # pickled between processes with its keyword argument
+        return _rebuild, (type(self), self.what, self.do_next)
+
 
 class StaleError(LearnerError):
     """Another window has changed what this page shows. Nothing was stored; show the current state."""
+
+
+def _rebuild(kind: type[LearnerError], what: str, do_next: str) -> LearnerError:
+    return kind(what, do_next=do_next)
+
+
+StorageKind = Literal["full", "read-only", "locked", "damaged", "unreachable"]
+
+STORAGE_WORDS: dict[StorageKind, tuple[str, str]] = {
+    "full": (
+        "The disk is full, so this was not saved. All that was saved before is safe.",
+        "Free some space on it, for example by deleting runs that you no longer need, then try again.",
+    ),
+    "read-only": (
+        "The data folder can't be written to, so this was not saved.",
+        "Allow writing to it, or start the app with another one: python app.py --data-folder FOLDER",
+    ),
+    "locked": (
+        "Another program holds the database, so this was not saved.",
+        "Close that program, or wait until it is done, then try again.",
+    ),
+    "damaged": (
+        "The database file is damaged, so this can't be read or saved.",
+        "Stop the app and start it again: it then offers to restore the last backup.",
+    ),
+    "unreachable": (
+        "The database server does not answer, so this was not saved.",
+        "Check that it runs and that DATABASE_URL is right, then try again.",
+    ),
+}
+
+
+class StorageError(LearnerError):
+    """The disk or the database refuses. What was acknowledged before is safe."""
+
+    def __init__(self, kind: StorageKind, what: str = "", do_next: str = "") -> None:
+        super().__init__(what or STORAGE_WORDS[kind][0], do_next=do_next or STORAGE_WORDS[kind][1])
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type["StorageError"], tuple[StorageKind, str, str]]:
+        return type(self), (self.kind, self.what, self.do_next)

@@ -41,26 +41,27 @@ class SettingsPage:
     context: Context
 
     def load(self, request: gr.Request) -> str:
-        """Render the settings of this profile, and the other profiles."""
-        return self._page(frame.visit_of(self.context, request))
+        """Render the settings of this profile; the other profiles are shown at this machine only."""
+        return self._page(frame.visit_of(self.context, request), is_here=frame.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
+        is_here = frame.is_here(request)
         profiles = self.context.store.profiles
         match event.get("act"):
             case "rename":
                 profiles.rename(visit.profile.id, form_event.field(event, "name"))
             case "add":
                 profiles.add(visit.browser_id, form_event.field(event, "name"), now=visit.now)
-            case "switch":
+            case "switch" if is_here:
                 profiles.switch(visit.browser_id, form_event.text(event, "profile"), now=visit.now)
             case "prefer":
                 self._prefer(visit, event)
             case "ask-delete":
-                return {"html": self._page(visit, deleting=True), "focus": "#delete"}
+                return {"html": self._page(visit, deleting=True, is_here=is_here), "focus": "#delete"}
             case "keep":
-                return {"html": self._page(visit), "focus": "#ask-delete"}
+                return {"html": self._page(visit, is_here=is_here), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
                 Pending(folder=self.context.settings.imports_dir).drop(visit.profile.id)
@@ -79,12 +80,15 @@ class SettingsPage:
         shortcuts = bool(form_event.field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
-    def _page(self, visit: Visit, *, deleting: bool = False) -> str:
+    def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> str:
         store = self.context.store
         return render(
             "study/settings.html",
             profile=visit.profile,
-            others=[profile for profile in store.profiles.all() if profile.id != visit.profile.id],
+            others=[
+                profile for profile in store.profiles.all() if is_here and profile.id != visit.profile.id
+            ],
+            is_here=is_here,
             preferences=visit.preferences,
             orders=ORDER_NAMES,
             zones=_zones(),

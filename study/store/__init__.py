@@ -1,13 +1,15 @@
 """The store: append-only logs in one database, SQLite by default, any SQLAlchemy URL otherwise."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StorageError, StorageKind
 from study.store.card_operations import VerbLog
 from study.store.cards import CardLog
+from study.store.classes import ClassLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.fits import FitLog
@@ -21,6 +23,8 @@ from study.store.preferences_and_drafts import Notes
 from study.store.profiles import Profiles
 from study.store.projects import ProjectLog
 from study.store.quizzes import QuizLog
+from study.store.snapshots import snapshots_of
+from study.store.storage_errors import kind_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,7 @@ class Store:
     imports: ImportLog
     lessons: LessonLog
     projects: ProjectLog
+    classes: ClassLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -50,13 +55,20 @@ class Store:
 def open_store(database_url: str) -> Store:
     """Open a database, creating or upgrading its tables where needed.
 
-    store = open_store("sqlite:///study.sqlite3")
+        store = open_store("sqlite:///study.sqlite3")
+
+    Raises StorageError when the file is damaged, locked or can't be written, and LearnerError when the URL
+    or the version of the data is wrong.
     """
     try:
         database = open_database(database_url)
-        migrate(database)
+        database.check()
+        migrate(database, before_upgrade=lambda: _back_up(database_url))
+        database.check_writing()
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)
+        if isinstance(error, DBAPIError) and (kind := kind_of(error)):
+            raise _cannot_open(kind, shown) from error
         raise LearnerError(
             f"The study data in {shown} can't be opened: {_first_line(error)}.",
             do_next="Check DATABASE_URL if you set it, or choose another folder with --data-folder.",
@@ -76,7 +88,35 @@ def open_store(database_url: str) -> Store:
         imports=ImportLog(database),
         lessons=LessonLog(database),
         projects=ProjectLog(database),
+        classes=ClassLog(database),
     )
+
+
+def _back_up(database_url: str) -> None:
+    snapshots = snapshots_of(database_url)
+    if snapshots is not None:
+        snapshots.make("upgrade", now=datetime.now(UTC))
+
+
+def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
+    reasons: dict[StorageKind, tuple[str, str]] = {
+        "full": ("the disk is full", "Free some space on it, then try again."),
+        "read-only": (
+            "it can't be written to",
+            "Allow writing to the file and its folder, or choose another folder with --data-folder.",
+        ),
+        "locked": ("another program holds it", "Close that program, then try again."),
+        "damaged": (
+            "it is damaged or is no database",
+            "Restore a backup, or choose another folder with --data-folder.",
+        ),
+        "unreachable": (
+            "the database server does not answer",
+            "Check that it runs and that DATABASE_URL is right, then try again.",
+        ),
+    }
+    reason, do_next = reasons[kind]
+    return StorageError(kind, f"The study data in {shown} can't be opened: {reason}.", do_next)
 
 
 def _without_password(database_url: str) -> str:

@@ -1,19 +1,23 @@
 """One database behind any SQLAlchemy URL: reads of one press share a transaction, writes wait in line."""
 
 import functools
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
 
 from study.store.read_cache import MISSING, Amend, ReadCache
 from study.store.schema import profiles
 
-BUSY_SECONDS = 30  # how long a write waits for another process's write before it gives up
+BUSY_SECONDS = float(os.environ.get("LORA_STUDY_BUSY_SECONDS", "30"))
+"""How long a write waits for the write of another process before it gives up."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,9 +105,40 @@ class Database:
             if view is not None:
                 view.positions[name] = position
 
+    def forget_all(self) -> None:
+        """Forget everything that was read, after the whole database was replaced."""
+        self.cache.clear()
+
+    def check(self) -> None:
+        """Raise DatabaseError when a SQLite file is damaged."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                if found != "ok":
+                    raise DatabaseError(None, None, sqlite3.DatabaseError(f"malformed: {found}"))
+
+    def check_writing(self) -> None:
+        """Raise DatabaseError when nothing could be written; nothing is changed."""
+        if self.engine.dialect.name == "sqlite":
+            with self._writer.connect() as connection:
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+                connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+                connection.commit()
+
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections. A SQLite file is whole by itself then: a copy of it holds everything."""
+        if self.engine.dialect.name == "sqlite":
+            with suppress(DatabaseError):  # the file can't be written: its log stays beside it
+                self.checkpoint()
         self.engine.dispose()
+
+    def checkpoint(self) -> None:
+        """Move what SQLite's write-ahead log holds into the database file."""
+        connection = self.engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
 
 def see(profile_id: str, position: int) -> None:

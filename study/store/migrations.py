@@ -4,6 +4,7 @@ An empty database gets today's tables at once; that the steps lead to the same o
 imported when there is a step to take.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from study.store.schema import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 BASELINE = "0001"
 SCRIPTS = Path(__file__).parent / "alembic"
 STEPS_BEFORE_ALEMBIC = 8
@@ -27,11 +28,17 @@ ADVISORY_LOCK = 7_204_311  # any number that only this app uses
 version_table = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, *, before_upgrade: Callable[[], None] | None = None) -> None:
     """Upgrade the tables in one transaction. Of two processes that do this at once, one waits for the other.
 
-    Raises LearnerError when the data is from a newer app, or from before the versions that can be upgraded.
+    `before_upgrade` is called before older tables are changed, outside the transaction. Raises LearnerError
+    when the data is from a newer app, or from before the versions that can be upgraded.
     """
+    version = _version_now(database)
+    if version == HEAD:
+        return
+    if version is not None and before_upgrade is not None:
+        before_upgrade()
     with database.write() as connection:
         if connection.dialect.name == "postgresql":  # SQLite's write transaction is a lock itself
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
@@ -47,20 +54,32 @@ def migrate(database: Database) -> None:
 
 def read_version(connection: Connection) -> str | None:
     """The revision of the tables, None when there are none. A store from before Alembic gets its revision."""
+    version, is_stamped = _find_version(connection)
+    if version is not None and not is_stamped:
+        connection.execute(text("DROP TABLE schema_steps"))
+        _write_version(connection, version)
+    return version
+
+
+def _version_now(database: Database) -> str | None:
+    with database.read() as connection:
+        return _find_version(connection)[0]
+
+
+def _find_version(connection: Connection) -> tuple[str | None, bool]:
+    """The revision, and whether it is written in Alembic's table."""
     tables = set(inspect(connection).get_table_names())
     if version_table.name in tables:
-        return connection.scalar(select(version_table.c.version_num))
+        return connection.scalar(select(version_table.c.version_num)), True
     if "schema_steps" not in tables:
-        return None
+        return None, False
     step = connection.scalar(text("SELECT max(number) FROM schema_steps"))
     if step != STEPS_BEFORE_ALEMBIC:
         raise LearnerError(
             f"This study data is from a version that was never released (step {step}).",
             do_next="Choose another folder with --data-folder.",
         )
-    connection.execute(text("DROP TABLE schema_steps"))
-    _write_version(connection, BASELINE)
-    return BASELINE
+    return BASELINE, False
 
 
 def _write_version(connection: Connection, version: str) -> None:

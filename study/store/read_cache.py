@@ -43,6 +43,12 @@ class ReadCache:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
+    def clear(self) -> None:
+        """Forget all profiles."""
+        with self._lock:
+            self._known.clear()
+            self._rows = 0
+
     def find(self, profile_id: str, position: int, key: Key) -> Any:
         """The value that was read at this position, or MISSING."""
         with self._lock:

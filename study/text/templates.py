@@ -16,7 +16,7 @@ from study.base.checks import Quantity, evaluate
 from study.text.markup import cited, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
-PACKAGES = ("study", "flashcards", "quizzes", "lora_lab")
+PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
 @cache

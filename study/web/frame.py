@@ -23,15 +23,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.base.errors import LearnerError
+from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, visit
+from study.ports.places import find_place
 from study.store.database import one_view
+from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware
 from study.web.theme import THEME
 
 _STATIC = Path(__file__).parents[1] / "static"
-
-APP_NAME = "LoRA study"
 
 
 class Reply(TypedDict, total=False):
@@ -63,14 +64,14 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
-            with one_view():
+            with in_words(), one_view():
                 return act(event, request)
         except LearnerError as error:
             return {"error": str(error)}
 
     def guarded_load(request: gr.Request) -> str:
         try:
-            with one_view():
+            with in_words(), one_view():
                 return load(request)
         except LearnerError as error:
             return render("study/trouble.html", error=error)
@@ -95,20 +96,26 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
     """One page with its own address, title, menu and live region; its content goes inside.
 
-    A page that has no entry in the menu names the one that it is `under`.
+    A page that no place of the menu holds names the one that it is `under`.
     """
     with app if path == "/" else app.route(title, path, show_in_navbar=False):
         blocks = _current_blocks()
         with gr.Row(elem_id="site"):
             gr.HTML(
-                render("study/menu.html", menu=context.menu, path=path, under=under),
+                render(
+                    "study/menu.html",
+                    places=context.places,
+                    here=find_place(context.places, path, under),
+                    path=path,
+                    under=under,
+                ),
                 elem_id="menu",
                 js_on_load=_script("menu.js"),
                 apply_default_css=False,
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
         blocks.load(
-            _Greeter(context, path).load,
+            _Greeter(context).load,
             None,
             who,
             queue=False,
@@ -124,17 +131,16 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str 
 class _Greeter:
     """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
 
-    def __init__(self, context: Context, path: str) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._path = path
 
     def load(self, request: gr.Request) -> str:
         try:
-            with one_view():
+            with in_words(), one_view():
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
             return ""
-        return render("study/who.html", visit=visitor, path=self._path)
+        return render("study/who.html", visit=visitor)
 
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
@@ -148,6 +154,12 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
             do_next="Reload the page to go on with that one.",
         )
     return found
+
+
+def is_here(request: gr.Request) -> bool:
+    """Return whether a browser runs on the machine that runs the app."""
+    client = getattr(request, "client", None)
+    return client is not None and middleware.is_this_machine(client.host, dict(request.headers))
 
 
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:
@@ -171,7 +183,7 @@ def head(*styles: Path, projector: bool = False) -> str:
     """
     sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    scripts = _script("head.js") + _script("figures.js")
+    scripts = _script("head.js") + _script("site.js") + _script("figures.js")
     return f"<style>{sheets}</style><script>{view}{scripts}</script>"
 
 

@@ -37,6 +37,19 @@ def browser_of(cookies: Mapping[str, str]) -> str:
     return browser_id
 
 
+def is_this_machine(client: str, headers: Iterable[str]) -> bool:
+    """Return whether a request comes from the machine that runs the app.
+
+    `client` is the address it comes from, `headers` are the names of its headers: one that a proxy has passed
+    on comes from elsewhere.
+    """
+    try:
+        near = ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        return False
+    return near and not {"forwarded", "x-forwarded-for"}.intersection(name.lower() for name in headers)
+
+
 class Doorkeeper:
     """ASGI middleware in front of all pages.
 
@@ -53,7 +66,7 @@ class Doorkeeper:
     ) -> None:
         self._app = app
         self._larger = larger or {}
-        self._hosts = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
+        self._hosts = {"localhost", *own_names(), *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,27 +74,48 @@ class Doorkeeper:
             return
         headers = Headers(scope=scope)
         limit_bytes = self._larger.get(scope["path"], BODY_LIMIT_BYTES)
-        refusal = self._refusal(scope["method"], headers, limit_bytes)
+        refusal = self._refusal(scope, headers, limit_bytes)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
         cookie = _new_cookie(scope, headers)
         await self._app(scope, _limited(receive, limit_bytes), _with_headers(send, cookie))
 
-    def _refusal(self, method: str, headers: Headers, limit_bytes: int) -> PlainTextResponse | None:
-        host = headers.get("host", "")
+    def _refusal(self, scope: Scope, headers: Headers, limit_bytes: int) -> PlainTextResponse | None:
+        if "\0" in scope["path"]:  # no file has such a name, and the operating system raises ValueError
+            return PlainTextResponse("There is nothing at that address.", status_code=404)
+        host, method = headers.get("host", ""), scope["method"]
         if not self._is_ours(host):
             return PlainTextResponse("This app does not answer to that host name.", status_code=400)
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
+        if method not in ("GET", "HEAD", "OPTIONS") and origin and _netloc(origin) != host:
             return PlainTextResponse("This request comes from another site.", status_code=403)
-        if int(headers.get("content-length") or 0) > limit_bytes:
+        length = headers.get("content-length") or "0"
+        if not length.isascii() or not length.isdigit():
+            return PlainTextResponse("Content-Length must be a number.", status_code=400)
+        if int(length[:20]) > limit_bytes:
             return PlainTextResponse("That is too large.", status_code=413)
         return None
 
     def _is_ours(self, host: str) -> bool:
-        name = (urlsplit(f"//{host}").hostname or "").lower()
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+        except ValueError:  # such as an address in brackets that never close
+            return False
         return name in self._hosts or _is_address(name)
+
+
+def own_names() -> set[str]:
+    """Return the names by which this machine is known in its network."""
+    name = socket.gethostname().lower().removesuffix(".local")
+    return {name, f"{name}.local"}
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _is_address(name: str) -> bool:

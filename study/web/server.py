@@ -1,19 +1,35 @@
 """Serving the app: the address is taken before anything slow happens, and announced when it answers."""
 
 import argparse
+import contextlib
 import gc
+import ipaddress
+import logging
+import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from study.base.errors import LearnerError
-from study.base.settings import load_settings
+from study.base.errors import LearnerError, StorageError
+from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # Ctrl-C, a service manager, a closed terminal
+    if hasattr(signal, name)
+)
+FINISH_ANSWERS_SECONDS = 1
+CLOSE_SECONDS = 4.5
+"""From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
+EVERY_ADDRESS = "0.0.0.0"
 
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
@@ -22,25 +38,137 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder)
-        with StartupPage(listening) as page, _objects_that_stay():
-            app = build_app(
-                settings,
-                hosts=(options.host,),
-                projector=options.projector,
-                worker=options.worker,
-                say=page.say,
-            )
+        address = address_of(options.host, listening.getsockname()[1])
+        app = None
+        while app is None:
+            try:
+                app = _built(build_app, listening, settings, options)
+            except StorageError as trouble:
+                _say(str(trouble), sys.stderr)
+                if not _offer_ways_out(listening.dup(), settings, trouble, options.host, address):
+                    return 1
     except LearnerError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
+        _say(str(error), sys.stderr)
         return 1
-    address = f"http://{options.host}:{listening.getsockname()[1]}"
-    # An open event stream would hold up the end for ever, hence the two seconds.
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    except KeyboardInterrupt:
+        _say("Stopped before it was ready.")
+        return 0
+    if options.only_class:
+        _say(f"Class: {address}/class")
+    elif not is_loopback(options.host):
+        _say(network_notice(options.host, listening.getsockname()[1]))
     try:
-        _AnnouncingServer(config, address).run(sockets=[listening])
+        _serve(app, address, listening)
     finally:
         app.state.close()
+        _say(f"Stopped. Everything is saved in {settings.home}.")
     return 0
+
+
+def _built(
+    build_app: Callable[..., Any], listening: socket.socket, settings: Settings, options: argparse.Namespace
+) -> Any:
+    with StartupPage(listening) as page, _objects_that_stay(), _interrupted_by_any_signal():
+        return build_app(
+            settings,
+            hosts=(options.host,),
+            projector=options.projector,
+            worker=options.worker,
+            only_class=options.only_class,
+            say=page.say,
+        )
+
+
+def _offer_ways_out(
+    listening: socket.socket, settings: Settings, trouble: StorageError, host: str, address: str
+) -> bool:
+    """Serve the rescue page; return whether the app should be started again."""
+    from study.web.rescue import Rescue
+
+    chosen = threading.Event()
+    server: _AnnouncingServer | None = None
+
+    def leave() -> None:
+        chosen.set()
+        if server is not None:
+            server.should_exit = True
+
+    site = Rescue(settings, trouble, leave).site(hosts=(host,))
+    server = _AnnouncingServer(_config(site), address, "What can be done is shown at")
+    server.run(sockets=[listening])
+    return chosen.is_set()
+
+
+def _config(app: Any) -> uvicorn.Config:
+    # An open event stream would delay the end for ever, hence a limit.
+    return uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
+
+
+def _serve(app: Any, address: str, listening: socket.socket) -> None:
+    _AnnouncingServer(_config(app), address).run(sockets=[listening])
+
+
+def address_of(host: str, port: int) -> str:
+    """Return an address that works in a browser on this machine."""
+    if host in ("0.0.0.0", "::", ""):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def network_notice(host: str, port: int) -> str:
+    """Return what a start that others can reach opens, and the addresses that work for them."""
+    everywhere = host in ("0.0.0.0", "::", "")
+    names = [*_addresses(), f"{socket.gethostname().lower().removesuffix('.local')}.local"]
+    shown = [address_of(name, port) for name in names] if everywhere else [address_of(host, port)]
+    return "\n".join(
+        (
+            "Everyone who can reach this machine can open the app, without a password or encryption:",
+            *(f"  {address}" for address in shown),
+            "They study under profiles of their own. Profiles of others, and backups, are open at this"
+            " machine only.",
+        )
+    )
+
+
+def _addresses() -> list[str]:
+    """Return the IPv4 addresses of this machine in its networks."""
+    import psutil
+
+    found = (part for parts in psutil.net_if_addrs().values() for part in parts)
+    numbers = {part.address for part in found if part.family == socket.AF_INET}
+    return sorted(number for number in numbers if not is_loopback(number))
+
+
+def _say(line: str, stream: Any = None) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the terminal is closed
+        print(line, file=stream, flush=True)
+
+
+def _respected_signals() -> list[signal.Signals]:
+    """Return the signals that stop the app, without those that its starter ignores, such as `nohup`."""
+    return [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextmanager
+def _interrupted_by_any_signal() -> Iterator[None]:
+    """Raise KeyboardInterrupt on every stop signal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _respected_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -78,16 +206,45 @@ def take_port(host: str, port: int) -> socket.socket:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says where the app is as soon as it answers, not before."""
+    """Prints the address once the app answers, and ends normally on every stop signal."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, ready: str = "Ready:") -> None:
         super().__init__(config)
-        self._address = address
+        self._ready = f"{ready} {address}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"Ready: {self._address}", flush=True)  # noqa: T201 - the line a person waits for
+            _say(self._ready)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take the stop signals until the process ends, or until the app is built again.
+
+        uvicorn raises a signal again after its own shutdown, which would end the process before the app has
+        closed.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in _respected_signals():
+                signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop serving; from now on the process has CLOSE_SECONDS left. A second signal ends it at once."""
+        if self.should_exit:
+            os._exit(1)
+        _end_after(CLOSE_SECONDS)
+        logging.getLogger("uvicorn.error").setLevel(
+            logging.CRITICAL
+        )  # answers that are cut off now are no news
+        super().handle_exit(sig, frame)
+
+
+def _end_after(seconds: float) -> None:
+    """End the process even if a thread hangs, such as one in the middle of an import."""
+    watchdog = threading.Timer(seconds, os._exit, (0,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -95,7 +252,13 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+        "--host", help="address to listen on (default: this machine only; with --class every address)"
+    )
+    parser.add_argument(
+        "--class",
+        dest="only_class",
+        action="store_true",
+        help="teach a class: other devices reach the class's student pages and nothing else",
     )
     parser.add_argument(
         "--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)"
@@ -107,7 +270,9 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")
+    return options
 
 
 def _another(port: int) -> int:

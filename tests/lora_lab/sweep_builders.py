@@ -10,7 +10,7 @@ from lora_lab.runs.sweeps import Sweep, create_sweep
 from lora_lab.settings.grid import Grid, grid_from
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
-from tests.lora_lab.run_builders import DEVICE, NOW, VERSIONS
+from tests.lora_lab.run_builders import DEVICE, NOW, PREDICTED, VERSIONS
 
 TINY = RunSpec(model="tiny-random", steps=3)
 AXES: Mapping[str, Any] = {"ranks": [2, 8], "bits": ["nf4", "bf16"], "seeds": [0, 1]}
@@ -43,7 +43,8 @@ def begin(run: RunFolder, *, steps: int = 2) -> None:
         trainable=448,
         total=10_000,
         predicted_bytes=1_000_000,
-        row={"tokens": 40, "answer_tokens": 12, "examples": 4},
+        predicted=PREDICTED,
+        row={"lengths": [10] * 4, "answer_tokens": 12},
         device=DEVICE,
         versions=VERSIONS,
         train_examples=140,

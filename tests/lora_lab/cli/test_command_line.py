@@ -33,6 +33,7 @@ from study.base.settings import Settings
 from study.base.units import as_bytes, as_count, as_percent
 from tests.golden.counts import EMBEDDED
 from tests.lora_lab import run_builders, xrays
+from tests.lora_lab.run_builders import PREDICTED
 from tests.lora_lab.runs.test_run_folder import NOW
 from tests.lora_lab.spec_strategies import any_spec
 
@@ -246,8 +247,11 @@ def run(settings: Settings) -> RunFolder:
         "started",
         trainable=EMBEDDED[0],
         total=EMBEDDED[1],
+        predicted=PREDICTED,
         predicted_bytes=1000,
+        row={"lengths": [10] * 4, "answer_tokens": 12},
         device={"name": "CPU, 2 threads", "compute_dtype": "fp32"},
+        versions={},
     )
     for number, loss in ((1, 3.5), (2, 2.5)):
         made.emit("step", step=number, loss=loss, tokens=300, seconds=2.0, peak_bytes=990, live_bytes=1)
@@ -345,7 +349,7 @@ def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
     asked += ["--data-folder", str(settings.home)]
     assert main(asked) == 0
     first = capsys.readouterr()
-    assert "These 128 × 64 weights are missed by" in first.out
+    assert "Rounding moves these 128 × 64 weights by" in first.out
     assert "every matrix: HQQ 4-bit, blocks of 128" in first.out
     assert "Held-out loss, as it is: batch " in first.err
     found = json.loads(said(capsys, *asked, "--json"))

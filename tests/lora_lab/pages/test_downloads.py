@@ -137,7 +137,7 @@ def test_a_run_whose_loss_is_no_number_is_still_json_for_everyone(
     site: TestClient, settings: Settings
 ) -> None:
     run = run_builders.training(settings.runs_dir)
-    run.emit("step", step=4, loss=float("nan"), grad_norm=float("inf"))
+    run.emit("step", step=4, loss=float("nan"), grad_norm=float("inf"), tokens=1, seconds=1.0)
     text = site.get(f"/lab/runs/{run.run_id}/run.json").text
     last = json.loads(text, parse_constant=refuse)["events"][-1]
     assert (last["loss"], last["grad_norm"]) == ("nan", "inf")

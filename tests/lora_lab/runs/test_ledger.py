@@ -11,6 +11,7 @@ from lora_lab.data.datasets import Dataset, Example, split
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.predicted_vs_measured import Measured, comparable, devices, measured_runs
 from lora_lab.spec import RunSpec
+from tests.lora_lab.run_builders import PREDICTED
 
 ROW = even_row(tokens=40, answer_tokens=12, examples=4)
 SPEC = RunSpec(model="tiny-random", rank=8, steps=3)
@@ -26,6 +27,9 @@ def run(tmp_path: Path, now: datetime) -> RunFolder:
         "started",
         device={"name": "CPU, 2 threads", "compute_dtype": "fp32"},
         row=asdict(ROW),
+        predicted=PREDICTED,
+        versions={},
+        total=10_000,
         predicted_bytes=1000,
         trainable=448,
     )
@@ -33,7 +37,7 @@ def run(tmp_path: Path, now: datetime) -> RunFolder:
 
 
 def step(run: RunFolder, number: int, *, tokens: int, peak_bytes: int) -> None:
-    run.emit("step", step=number, tokens=tokens, peak_bytes=peak_bytes, live_bytes=1, seconds=0.1)
+    run.emit("step", step=number, loss=3.0, tokens=tokens, peak_bytes=peak_bytes, live_bytes=1, seconds=0.1)
 
 
 def measured(spec: RunSpec = SPEC, *, row: RowSize = ROW) -> Measured:

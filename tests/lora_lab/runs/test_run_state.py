@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lora_lab.runs.events import Event
 from lora_lab.runs.state import ENDED, RunState, fold
+from tests.lora_lab.run_builders import DEVICE, PREDICTED, VERSIONS
 
 
 def event(kind: str, **values: Any) -> Event:
@@ -24,7 +25,16 @@ STORY = [
     event("queued"),
     event("status", text="Starting the worker", worker_pid=41),
     event("status", text="Downloading the model", done_bytes=5, total_bytes=9),
-    event("started", trainable=448, predicted_bytes=1000),
+    event(
+        "started",
+        trainable=448,
+        total=10_000,
+        predicted=PREDICTED,
+        predicted_bytes=1000,
+        row={"lengths": [10] * 4, "answer_tokens": 12},
+        device=DEVICE,
+        versions=VERSIONS,
+    ),
     step(1, seconds=9.0),
     step(2),
     event("saved", step=2),
@@ -124,5 +134,5 @@ def test_a_run_knows_its_sweep_its_holder_and_when_somebody_began() -> None:
 
 @pytest.mark.parametrize("kind", ["stopped", "failed"])
 def test_a_run_that_was_cut_off_says_so(kind: str) -> None:
-    assert fold([event(kind, step=2, cut_off=True)]).cut_off
+    assert fold([event(kind, step=2, cut_off=True, what="It stopped.", do_next="Go on.")]).cut_off
     assert not fold([event(kind, step=2)]).cut_off

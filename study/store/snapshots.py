@@ -1,0 +1,221 @@
+"""Automatic backups of everything: the SQLite database and the own files of the data folder, in one zip each.
+
+A snapshot is made once a day, before an upgrade of the tables, before an import that replaces something, and
+before a restore. The newest ten are kept. A database behind another URL has backup tools of its own.
+"""
+
+import shutil
+import sqlite3
+import tempfile
+import threading
+import zipfile
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from study.base.errors import LearnerError, StorageError
+from study.store.storage_errors import kind_of
+
+Reason = Literal["daily", "upgrade", "import", "restore"]
+KEPT = 10
+EVERY = timedelta(days=1)
+LOOK_EVERY_SECONDS = 3600
+OWN_FOLDERS = ("decks", "questions")
+DATABASE = "study.sqlite3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One backup file."""
+
+    path: Path
+    made_at: datetime
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Its file name, by which a page refers to it."""
+        return self.path.name
+
+    @property
+    def made(self) -> str:
+        """When it was made, in UTC, as `4 March, 10:00`."""
+        return f"{self.made_at.day} {self.made_at:%B, %H:%M}"
+
+
+class Snapshots:
+    """The backups of one data folder."""
+
+    def __init__(self, database: Path, home: Path | None = None) -> None:
+        self._database = database
+        self._home = home or database.parent
+        self.folder = self._home / "backups"
+        self._lock = threading.Lock()
+
+    def listed(self) -> list[Snapshot]:
+        """Return all backups, newest first."""
+        found = []
+        for path in sorted(self.folder.glob("*.zip"), reverse=True):
+            stamp, _, reason = path.stem.partition("_")
+            with suppress(ValueError):
+                made_at = datetime.strptime(stamp, "%Y%m%d-%H%M%S-%f").replace(tzinfo=UTC)
+                found.append(Snapshot(path=path, made_at=made_at, reason=reason))
+        return found
+
+    def make(self, reason: Reason, *, now: datetime) -> Snapshot:
+        """Write a backup of what is committed now, then delete the oldest ones.
+
+        Raises StorageError when the disk refuses; then nothing is left of it.
+        """
+        with self._lock:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=self.folder, prefix=".making-") as making:
+                    copy = Path(making) / DATABASE
+                    _copy_database(self._database, copy)
+                    packed = Path(making) / "packed"
+                    self._pack(copy, packed)
+                    path = self.folder / f"{now.astimezone(UTC):%Y%m%d-%H%M%S-%f}_{reason}.zip"
+                    packed.replace(path)
+            except (OSError, sqlite3.Error) as error:
+                raise _told(error) from error
+            for old in self.listed()[KEPT:]:
+                old.path.unlink(missing_ok=True)
+        return Snapshot(path=path, made_at=now, reason=reason)
+
+    def make_if_due(self, *, now: datetime) -> Snapshot | None:
+        """Write the daily backup unless one was made within a day, for whatever reason."""
+        newest = next(iter(self.listed()), None)
+        if newest is not None and now - newest.made_at < EVERY:
+            return None
+        return self.make("daily", now=now)
+
+    def restore(self, name: str, *, now: datetime) -> Snapshot:
+        """Put a backup in place of the current database and own files, which are backed up first.
+
+        The database is replaced in one transaction: readers see the old or the new one. Raises LearnerError
+        when there is no such backup or it can't be read; nothing is changed then.
+        """
+        snapshot = self._find(name)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".restoring-") as folder:
+            self._unpack(snapshot, Path(folder))
+            if self._database.exists():
+                self.make("restore", now=now)
+            with self._lock:
+                try:
+                    _copy_database(Path(folder) / DATABASE, self._database)
+                    self._replace_own_files(Path(folder))
+                except (OSError, sqlite3.Error) as error:
+                    raise _told(error) from error
+        return snapshot
+
+    def set_aside(self, *, now: datetime) -> Path:
+        """Move a database that can't be opened into a folder of its own, and return that folder."""
+        aside = self._home / "set-aside" / f"{now.astimezone(UTC):%Y%m%d-%H%M%S}"
+        aside.mkdir(parents=True, exist_ok=True)
+        for ending in ("", "-wal", "-shm", "-journal"):
+            path = self._database.with_name(self._database.name + ending)
+            if path.exists():
+                path.replace(aside / path.name)
+        return aside
+
+    def _find(self, name: str) -> Snapshot:
+        found = next((snapshot for snapshot in self.listed() if snapshot.name == name), None)
+        if found is None:
+            raise LearnerError("That backup is no longer there.", do_next="Reload the page.")
+        return found
+
+    def _pack(self, copy: Path, packed: Path) -> None:
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(copy, DATABASE)
+            for folder in OWN_FOLDERS:
+                for path in sorted((self._home / folder).glob("*")):
+                    if path.is_file() and not path.name.startswith("."):
+                        archive.write(path, f"{folder}/{path.name}")
+
+    def _unpack(self, snapshot: Snapshot, folder: Path) -> None:
+        try:
+            with zipfile.ZipFile(snapshot.path) as archive:
+                for name in archive.namelist():
+                    parts = PurePosixPath(name).parts
+                    if name == DATABASE or (len(parts) == 2 and parts[0] in OWN_FOLDERS and parts[1] != ".."):
+                        archive.extract(name, folder)
+            if not is_whole(folder / DATABASE):
+                raise zipfile.BadZipFile
+        except (OSError, zipfile.BadZipFile) as error:
+            if isinstance(error, OSError) and (kind := kind_of(error)):
+                raise StorageError(kind) from error
+            raise LearnerError(
+                f"The backup of {snapshot.made} can't be read.", do_next="Choose an older one."
+            ) from error
+
+    def _replace_own_files(self, unpacked: Path) -> None:
+        for folder in OWN_FOLDERS:
+            here, fresh = self._home / folder, unpacked / folder
+            for path in here.glob("*"):
+                if path.is_file() and not path.name.startswith(".") and not (fresh / path.name).exists():
+                    path.unlink()
+            for path in fresh.glob("*"):
+                here.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, here / f".{path.name}.restored")
+                (here / f".{path.name}.restored").replace(here / path.name)
+
+
+def snapshots_of(database_url: str, home: Path | None = None) -> Snapshots | None:
+    """Return the backups of a SQLite file; None for another database or one in memory."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        return None
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return Snapshots(Path(url.database), home)
+
+
+def is_whole(database: Path) -> bool:
+    """Return whether SQLite finds no damage in a file."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            return list(connection.execute("PRAGMA quick_check(1)")) == [("ok",)]
+    except sqlite3.Error:
+        return False
+
+
+class DailyBackups:
+    """A thread that looks every hour whether the daily backup is due."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="daily-backups", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Start no further backup."""
+        self._closing.set()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            with suppress(LearnerError):  # a full disk: the next hour tries again
+                self._snapshots.make_if_due(now=datetime.now(UTC))
+            self._closing.wait(LOOK_EVERY_SECONDS)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
+        reading.backup(writing)
+
+
+def _told(error: Exception) -> LearnerError:
+    kind = kind_of(error)
+    if kind is None and isinstance(error, sqlite3.Error):
+        said = str(error).lower()
+        kind = "full" if "full" in said else "locked" if "locked" in said else "damaged"
+    if kind is None:
+        return LearnerError(f"The backup can't be written: {error}.", do_next="Check the data folder.")
+    return StorageError(kind)

@@ -1,0 +1,58 @@
+"""What the disk and the database refuse, in words: full, read-only, locked, damaged, unreachable."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from study.base.errors import StorageError, StorageKind
+
+_ERRNO: dict[int, StorageKind] = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EFBIG: "full",
+    errno.EROFS: "read-only",
+    errno.EACCES: "read-only",
+    errno.EPERM: "read-only",
+}
+_MESSAGES: tuple[tuple[str, StorageKind], ...] = (
+    ("disk is full", "full"),
+    ("no space left", "full"),
+    ("readonly database", "read-only"),
+    ("unable to open database file", "read-only"),
+    ("permission denied", "read-only"),
+    ("database is locked", "locked"),
+    ("database table is locked", "locked"),
+    ("malformed", "damaged"),
+    ("file is not a database", "damaged"),
+    ("disk i/o error", "damaged"),
+    ("no such table", "damaged"),
+    ("no such column", "damaged"),
+    ("connection refused", "unreachable"),
+    ("connection failed", "unreachable"),
+    ("server closed the connection", "unreachable"),
+    ("terminating connection", "unreachable"),
+)
+
+
+def kind_of(error: BaseException) -> StorageKind | None:
+    """Return what the storage refuses; None for an error that says nothing of it."""
+    if isinstance(error, OSError):
+        return _ERRNO.get(error.errno or 0)
+    if isinstance(error, DBAPIError):
+        said = str(error.orig).lower()
+        return next((kind for words, kind in _MESSAGES if words in said), None)
+    return None
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Raise StorageError in place of what the disk or the database raises; other errors pass."""
+    try:
+        yield
+    except (OSError, DBAPIError) as error:
+        kind = kind_of(error)
+        if kind is None:
+            raise
+        raise StorageError(kind) from error

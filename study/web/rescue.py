@@ -1,0 +1,94 @@
+"""The page that stands in for the app while the study data can't be opened, with the ways out.
+
+It needs no database. Whoever sits at this machine tries again, restores a backup, or sets the damaged file
+aside; others on the network read what is wrong. The app starts as soon as a choice has worked.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from study.base.errors import LearnerError, StorageError
+from study.base.settings import Settings
+from study.store.snapshots import snapshots_of
+from study.store.storage_errors import in_words
+from study.text.templates import render
+from study.web.middleware import Doorkeeper, is_this_machine
+
+CHOICE_BYTES = 2_000
+
+
+class Rescue:
+    """The page and its form. `leave` is called once the app should be started again."""
+
+    def __init__(self, settings: Settings, trouble: StorageError, leave: Callable[[], None]) -> None:
+        self._trouble = trouble
+        self._leave = leave
+        self._snapshots = snapshots_of(settings.database_url, settings.home)
+        self._lock = threading.Lock()
+
+    def site(self, hosts: tuple[str, ...]) -> Starlette:
+        """Return the ASGI app."""
+        return Starlette(
+            routes=[
+                Route("/rescue", self._choose, methods=["POST"]),
+                Route("/{path:path}", self._show, methods=["GET"]),
+            ],
+            middleware=[Middleware(Doorkeeper, hosts=hosts)],
+        )
+
+    def choose(self, choice: str, name: str = "", *, now: datetime) -> None:
+        """Do what was chosen. Raises LearnerError when it did not work."""
+        with self._lock, in_words():
+            if choice == "aside" and self._snapshots and self._trouble.kind == "damaged":
+                self._snapshots.set_aside(now=now)
+            elif choice == "restore" and self._snapshots and self._trouble.kind == "damaged":
+                aside = self._snapshots.set_aside(now=now)
+                try:
+                    self._snapshots.restore(name, now=now)
+                except LearnerError:
+                    for path in aside.iterdir():  # the damaged file is still the only one
+                        path.replace(aside.parents[1] / path.name)
+                    raise
+            elif choice != "again":
+                raise LearnerError("That can't be done here.", do_next="Choose one of the buttons.")
+
+    async def _choose(self, request: Request) -> Response:
+        if not _is_here(request):
+            return self._page(
+                said="Only the person at the machine that runs the app can do this.", status=403
+            )
+        given = parse_qs((await request.body())[:CHOICE_BYTES].decode("utf-8", "replace"))
+        choice, name = given.get("choice", [""])[0], given.get("name", [""])[0]
+        try:
+            await run_in_threadpool(self.choose, choice, name, now=datetime.now(UTC))
+        except LearnerError as error:
+            return self._page(said=str(error), status=409)
+        self._leave()
+        return RedirectResponse("/", 303)
+
+    async def _show(self, request: Request) -> Response:
+        return self._page(can_choose=_is_here(request))
+
+    def _page(self, *, said: str = "", status: int = 503, can_choose: bool = True) -> Response:
+        html = render(
+            "study/rescue.html",
+            trouble=self._trouble,
+            said=said,
+            can_choose=can_choose,
+            snapshots=self._snapshots.listed() if self._snapshots and self._trouble.kind == "damaged" else [],
+            can_set_aside=self._snapshots is not None and self._trouble.kind == "damaged",
+        )
+        return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+
+def _is_here(request: Request) -> bool:
+    return request.client is not None and is_this_machine(request.client.host, request.headers.keys())

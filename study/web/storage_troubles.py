@@ -1,0 +1,26 @@
+"""The answer of a route when the disk or the database refuses: a sentence, and a status of the 500s."""
+
+from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from study.base.errors import StorageError, StorageKind
+from study.store.storage_errors import kind_of
+
+STATUS: dict[StorageKind, int] = {"full": 507}
+UNAVAILABLE = 503
+
+
+def register(site: FastAPI) -> None:
+    """Answer in words on every route; a page answers by itself."""
+    site.add_exception_handler(OSError, _answer)
+    site.add_exception_handler(DBAPIError, _answer)
+    site.add_exception_handler(StorageError, _answer)
+
+
+async def _answer(_request: Request, error: Exception) -> Response:
+    kind = error.kind if isinstance(error, StorageError) else kind_of(error)
+    if kind is None:
+        raise error
+    return PlainTextResponse(str(StorageError(kind)), STATUS.get(kind, UNAVAILABLE))

@@ -1,0 +1,106 @@
+"""Automatic backups: what is in them, how many are kept, and that a restored one is what was there."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from study.base.errors import LearnerError, StorageError
+from study.base.settings import Settings
+from study.store import Store, open_store
+from study.store.snapshots import KEPT, Snapshots, snapshots_of
+
+
+@pytest.fixture
+def snapshots(settings: Settings, store: Store) -> Snapshots:
+    found = snapshots_of(settings.database_url, settings.home)
+    assert found is not None
+    return found
+
+
+def names(store: Store) -> list[str]:
+    return [profile.name for profile in store.profiles.all()]
+
+
+def test_a_restored_backup_is_what_was_there_and_the_present_is_backed_up_first(
+    snapshots: Snapshots, store: Store, settings: Settings, now: datetime
+) -> None:
+    settings.decks_dir.mkdir()
+    (settings.decks_dir / "mine.yaml").write_text("before")
+    store.profiles.add("a", "Ana", now=now)
+    made = snapshots.make("daily", now=now)
+    store.profiles.add("b", "Ben", now=now)
+    (settings.decks_dir / "mine.yaml").write_text("after")
+    (settings.decks_dir / "later.yaml").write_text("later")
+
+    snapshots.restore(made.name, now=now + timedelta(hours=1))
+
+    assert names(store) == ["Ana"], "the open store sees the restored data"
+    assert (settings.decks_dir / "mine.yaml").read_text() == "before"
+    assert not (settings.decks_dir / "later.yaml").exists()
+    newest = snapshots.listed()[0]
+    assert newest.reason == "restore"
+    snapshots.restore(newest.name, now=now + timedelta(hours=2))
+    assert names(store) == ["Ana", "Ben"]
+    assert (settings.decks_dir / "later.yaml").read_text() == "later"
+
+
+def test_a_backup_holds_what_is_still_in_the_write_ahead_log(
+    snapshots: Snapshots, store: Store, now: datetime, tmp_path: Path
+) -> None:
+    store.profiles.add("a", "Ana", now=now)
+    assert (tmp_path / "study.sqlite3-wal").stat().st_size > 0
+    snapshots.restore(snapshots.make("daily", now=now).name, now=now)
+    assert names(store) == ["Ana"]
+
+
+def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now: datetime) -> None:
+    assert snapshots.make_if_due(now=now) is not None
+    assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
+    for day in range(1, 15):
+        assert snapshots.make_if_due(now=now + timedelta(days=day)) is not None
+    kept = snapshots.listed()
+    assert len(kept) == KEPT
+    assert kept[0].made_at == now + timedelta(days=14)
+
+
+def test_a_damaged_backup_is_refused_and_nothing_is_changed(
+    snapshots: Snapshots, store: Store, now: datetime
+) -> None:
+    made = snapshots.make("daily", now=now)
+    store.profiles.add("a", "Ana", now=now)
+    made.path.write_bytes(made.path.read_bytes()[:200])
+    with pytest.raises(LearnerError, match="can't be read"):
+        snapshots.restore(made.name, now=now)
+    with pytest.raises(LearnerError, match="no longer there"):
+        snapshots.restore("../study.sqlite3", now=now)
+    assert names(store) == ["Ana"]
+
+
+def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) -> None:
+    import sqlite3
+
+    old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
+    with sqlite3.connect(tmp_path / "study.sqlite3") as connection:
+        connection.executescript(old)
+    connection.close()
+    open_store(f"sqlite:///{tmp_path / 'study.sqlite3'}").close()
+    assert [made.reason for made in Snapshots(tmp_path / "study.sqlite3").listed()] == ["upgrade"]
+
+
+def test_a_backup_without_room_says_so_and_leaves_nothing(
+    snapshots: Snapshots, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    monkeypatch.setattr(snapshots, "_pack", no_room)
+    with pytest.raises(StorageError, match="disk is full"):
+        snapshots.make("daily", now=now)
+    assert list(snapshots.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "postgresql://localhost/x", "nonsense"])
+def test_other_databases_have_backup_tools_of_their_own(url: str) -> None:
+    assert snapshots_of(url) is None

@@ -1,0 +1,211 @@
+"""A full disk, a folder that can't be written to, a locked or damaged database: in words, with ways out."""
+
+import ctypes
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from study.base.errors import StorageError
+from study.base.settings import Settings
+from study.store import Store, open_store
+from study.store.database import Database
+from study.store.snapshots import Snapshots
+from study.store.storage_errors import in_words
+from study.web import storage_troubles
+
+ROOT = Path(__file__).parents[3]
+
+
+def fill_up(database: Database) -> None:
+    with database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def refuse_writing(database: Database) -> None:
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+
+
+@pytest.mark.parametrize(
+    ("refuse", "words"), [(fill_up, "The disk is full"), (refuse_writing, "can't be written to")]
+)
+def test_what_the_database_refuses_is_said_in_words_and_harms_nothing(
+    refuse: Callable[[Database], None], words: str, store: Store, now: datetime
+) -> None:
+    for number in range(40):
+        store.profiles.add(f"before-{number}", f"Before {number}", now=now)
+    refuse(store.database)
+
+    def write_on() -> None:
+        for number in range(2000):
+            store.profiles.add(f"browser-{number}", f"{number:040}", now=now)
+
+    with pytest.raises(StorageError, match=words), in_words():
+        write_on()
+    assert len(store.profiles.all()) >= 40, "reading goes on"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_route_says_in_words_that_the_disk_is_full() -> None:
+    site = FastAPI()
+    storage_troubles.register(site)
+
+    @site.get("/")
+    def write() -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    answer = TestClient(site).get("/")
+    assert answer.status_code == 507
+    assert answer.text.startswith("The disk is full, so this was not saved.")
+
+
+def test_other_errors_are_left_alone() -> None:
+    with pytest.raises(FileNotFoundError), in_words():
+        Path("/no/such/file").read_bytes()
+
+
+# ---- start
+
+
+def obey_file_rights() -> None:
+    """For root on Linux: lose the right to write into files whatever their rights say."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        drop_from_bounding_set, dac_override = 24, 1
+        if ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override) != 0:
+            os._exit(1)
+
+
+@contextmanager
+def started(home: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The app, and the address that it names once it answers, whatever it answers."""
+    app = subprocess.Popen(
+        [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", str(home)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=obey_file_rights,
+    )
+    assert app.stdout is not None
+    too_late = threading.Timer(90, app.kill)  # a test that waits for a line fails then
+    too_late.start()
+    try:
+        line = next(line for line in app.stdout if "http://" in line)
+        yield app, "http://" + line.split("http://")[1].strip()
+    finally:
+        too_late.cancel()
+        app.kill()
+        app.communicate()
+
+
+def text_of(address: str, **form: str) -> tuple[int, str]:
+    body = urllib.parse.urlencode(form).encode() if form else None
+    request = urllib.request.Request(address, body, {"Origin": address.rpartition("/rescue")[0] or address})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def ready(app: "subprocess.Popen[str]") -> bool:
+    assert app.stdout is not None
+    return any(line.startswith("Ready:") for line in app.stdout)
+
+
+def damage(home: Path) -> None:
+    """Overwrite pages in the middle of the database."""
+    path = home / "study.sqlite3"
+    with path.open("r+b") as file:
+        file.seek(4096 * 2)
+        file.write(os.urandom(4096 * 12))
+
+
+@pytest.fixture
+def home(settings: Settings, now: datetime) -> Path:
+    store = open_store(settings.database_url)
+    for number in range(200):
+        store.profiles.add(f"browser-{number}", f"Learner {number}", now=now)
+    store.close()
+    return settings.home
+
+
+def profiles_in(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM profiles").fetchone()[0])
+
+
+def test_a_damaged_database_starts_the_app_and_its_backup_is_one_press_away(
+    home: Path, now: datetime
+) -> None:
+    backup = Snapshots(home / "study.sqlite3").make("daily", now=now)
+    damage(home)
+    with started(home) as (app, address):
+        status, page = text_of(address)
+        assert status == 503
+        assert "it is damaged or is no database" in page
+        assert "Restore the backup of 4 March, 10:00 UTC" in page
+        text_of(f"{address}/rescue", choice="restore", name=backup.name)
+        assert ready(app)
+        assert text_of(address)[0] == 200
+    assert profiles_in(home / "study.sqlite3") >= 200
+    assert len(list((home / "set-aside").glob("*/study.sqlite3"))) == 1
+
+
+def test_a_damaged_database_without_a_backup_can_be_set_aside(home: Path) -> None:
+    (home / "study.sqlite3").write_bytes(b"not a database at all, but long enough" * 100)
+    with started(home) as (app, address):
+        page = text_of(address)[1]
+        assert "There is no backup yet." in page
+        assert text_of(f"{address}/rescue", choice="restore", name="x.zip")[0] == 409
+        assert (home / "study.sqlite3").read_bytes().startswith(b"not a database")
+        text_of(f"{address}/rescue", choice="aside")
+        assert ready(app)
+        assert text_of(address)[0] == 200
+
+
+def test_a_locked_database_is_opened_once_the_other_program_lets_go(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_STUDY_BUSY_SECONDS", "1")
+    with closing(sqlite3.connect(home / "study.sqlite3", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with started(home) as (app, address):
+            assert "another program holds it" in text_of(address)[1]
+            other.execute("COMMIT")
+            other.close()
+            text_of(f"{address}/rescue", choice="again")
+            assert ready(app)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file rights of Linux and macOS")
+def test_a_folder_that_can_not_be_written_to_is_said_in_words(home: Path) -> None:
+    (home / "study.sqlite3").chmod(0o444)
+    home.chmod(0o555)
+    try:
+        with started(home) as (app, address):
+            status, page = text_of(address)
+            assert status == 503
+            assert "it can&#39;t be written to" in page
+            home.chmod(0o755)
+            (home / "study.sqlite3").chmod(0o644)
+            text_of(f"{address}/rescue", choice="again")
+            assert ready(app)
+    finally:
+        home.chmod(0o755)

@@ -1,0 +1,104 @@
+"""What a start with --host says, and what browsers elsewhere on the network can't see or do."""
+
+import socket
+from datetime import datetime
+
+import pytest
+
+from study.base.errors import LearnerError
+from study.pages.inout import InOutPage
+from study.pages.settings import SettingsPage
+from study.ports.context import Context
+from study.store.snapshots import snapshots_of
+from study.web.middleware import is_this_machine, own_names
+from study.web.server import address_of, is_loopback, network_notice
+from tests.study.web.test_web import ask
+from tests.visits import opened, press
+
+ELSEWHERE = "192.168.1.77"
+
+
+def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_work() -> None:
+    said = network_notice("0.0.0.0", 7860)
+    assert "Everyone who can reach this machine" in said
+    assert "0.0.0.0" not in said
+    assert f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860" in said
+    assert network_notice("192.168.1.5", 7860).splitlines()[1].strip() == "http://192.168.1.5:7860"
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("0.0.0.0", "http://localhost:1"), ("::1", "http://[::1]:1"), ("127.0.0.1", "http://127.0.0.1:1")],
+)
+def test_the_address_can_be_opened_in_a_browser(host: str, address: str) -> None:
+    assert address_of(host, 1) == address
+
+
+def test_only_this_machine_reaches_loopback_addresses() -> None:
+    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.1.5")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_the_names_of_this_machine_are_answered() -> None:
+    for name in own_names():
+        assert ask(host=f"{name}:7860").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[::1", "[", "a]b", ""])
+def test_a_broken_host_name_is_refused_without_an_error(host: str) -> None:
+    assert ask(headers={"host": host}).status_code == 400
+    assert ask("POST", headers={"origin": f"http://{host}x["}).status_code == 403
+
+
+def test_an_address_with_a_zero_byte_does_not_exist() -> None:
+    assert ask(path="/docs/a%00b").status_code == 404
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e9"])
+def test_a_length_that_is_no_number_is_refused(length: str) -> None:
+    assert ask("POST", headers={"content-length": length.encode().decode("latin-1")}).status_code == 400
+
+
+def test_a_request_that_a_proxy_passed_on_comes_from_elsewhere() -> None:
+    assert is_this_machine("127.0.0.1", ["host"])
+    assert is_this_machine("::1", [])
+    assert not is_this_machine("127.0.0.1", ["X-Forwarded-For"])
+    assert not is_this_machine(ELSEWHERE, [])
+    assert not is_this_machine("", [])
+
+
+def test_a_browser_elsewhere_sees_and_chooses_no_other_profile(context: Context, now: datetime) -> None:
+    ana = context.store.profiles.add("browser-of-ana", "Ana", now=now)
+    page = SettingsPage(context=context)
+    here, elsewhere = opened("b"), opened("c", client=ELSEWHERE)
+    assert "Switch to Ana" in page.load(here)
+    assert "Switch to Ana" not in page.load(elsewhere)
+    with pytest.raises(LearnerError):
+        page.act({"act": "switch", "profile": ana.id}, elsewhere)
+    page.act({"act": "switch", "profile": ana.id}, here)
+    assert context.store.profiles.of_browser("c", now=now).id != ana.id
+    assert context.store.profiles.of_browser("b", now=now).id == ana.id
+
+
+def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, now: datetime) -> None:
+    settings, store = context.settings, context.store
+    from study.io.pending_upload import Pending
+
+    snapshots = snapshots_of(settings.database_url, settings.home)
+    assert snapshots is not None
+    store.profiles.add("browser-of-ana", "Ana", now=now)
+    snapshots.make("daily", now=now)
+    store.profiles.add("browser-of-ben", "Ben", now=now)
+    page = InOutPage(
+        context=context, exchanges={}, pending=Pending(folder=settings.imports_dir), snapshots=snapshots
+    )
+    shown = page.load(opened("browser-of-ana"))
+    assert "4 March, 10:00 UTC" in shown
+    elsewhere = opened("browser-of-ana", client=ELSEWHERE)
+    assert "Automatic backups" not in page.load(elsewhere)
+    with pytest.raises(LearnerError, match="at the machine that runs the app"):
+        page.act(press(shown, "restore"), elsewhere)
+    reply = page.act(press(shown, "restore"), opened("browser-of-ana"))
+    assert reply["goto"] == "/io"
+    assert [profile.name for profile in store.profiles.all()] == ["Ana"]

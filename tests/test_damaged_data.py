@@ -1,0 +1,163 @@
+"""A damaged file of a run, a sweep, an upload or the lab harms nothing else: every page still opens."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.uploads import Uploads
+from study.base.settings import Settings
+from tests.lora_lab import run_builders, sweep_builders
+from tests.whole_app import WholeApp, whole_app
+
+PAGES = ("/", "/lab", "/grid", "/compare", "/memory", "/models", "/projects", "/xray")
+"""The pages that read the lab's files."""
+
+JUNK: list[Any] = [None, [], {}, "x", -1, 1e308, True, {"x": [1]}]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a run that ended, one that was compared, a sweep and an upload."""
+    folder = tmp_path_factory.mktemp("home")
+    settings = _settings(folder)
+    run_builders.finished(settings.runs_dir)
+    run_builders.side_by_side(settings.runs_dir)
+    sweep_builders.finished_sweep(settings)
+    uploads = Uploads(folder / "lab" / "data")
+    uploads._kept(own_dataset())
+    return folder
+
+
+def _settings(folder: Path) -> Settings:
+    database = f"sqlite:///{folder / 'study.sqlite3'}"
+    return Settings(home=folder, database_url=database, models_dir=folder / "models")
+
+
+@pytest.fixture(scope="module")
+def app(home: Path) -> Iterator[WholeApp]:
+    with whole_app(_settings(home)) as opened:
+        yield opened
+
+
+def _open_everything(app: WholeApp, home: Path) -> None:
+    runs = [path.name for path in (home / "runs").iterdir() if not path.name.startswith(".")]
+    sweeps = [path.name for path in (home / "sweeps").iterdir()]
+    queries = {
+        "/lab": [{"run": run} for run in runs[:3]],
+        "/grid": [{"sweep": sweep} for sweep in sweeps],
+        "/compare": [{"runs": ",".join(runs[:3])}, {"run": runs[0]}],
+        "/xray": [{"run": run} for run in runs[:1]],
+    }
+    for path in PAGES:
+        for query in ({}, *queries.get(path, ())):
+            app.open(path, **query)
+    with app.client() as client:
+        for run in runs[:2]:
+            for name in ("run.json", "run.py", "steps.csv"):
+                assert client.get(f"/lab/runs/{run}/{name}").status_code in (200, 404, 409, 422), name
+        for sweep in sweeps:
+            for name in ("cells.csv", "sweep.json", "report.html"):
+                assert client.get(f"/lab/sweeps/{sweep}/{name}").status_code in (200, 404, 409, 422), name
+        assert client.get("/lab/memory/measured.csv").status_code == 200
+
+
+def _files(home: Path) -> list[Path]:
+    run = max((home / "runs").iterdir())
+    first = min((home / "runs").iterdir())
+    sweep = next((home / "sweeps").iterdir())
+    lab = [path for path in (home / "lab").rglob("*") if path.is_file()]
+    own = [path for folder in (first, run, sweep) for path in folder.rglob("*") if path.is_file()]
+    return sorted({*own, *lab})
+
+
+def _damages(content: bytes) -> Iterator[bytes | None]:
+    yield None  # deleted
+    yield b""
+    yield content[: len(content) // 2]
+    yield b"\xff\x00" * 50
+    yield b"null\n"
+    yield b"[[[]]]"
+    yield b"[" * 100_000
+    yield from _other_types(content)
+
+
+def _other_types(content: bytes) -> Iterator[bytes]:
+    """Each value of each line, or of the whole file, replaced by values of other types."""
+    try:
+        yield from (_json(changed) for changed in _changed(json.loads(content)))
+    except ValueError:
+        lines = content.splitlines()
+        for number, line in enumerate(lines[:6]):
+            try:
+                parsed = json.loads(line)
+            except ValueError:
+                continue
+            for changed in _changed(parsed):
+                yield b"\n".join([*lines[:number], _json(changed), *lines[number + 1 :]]) + b"\n"
+
+
+def _changed(value: Any) -> Iterator[Any]:
+    """The value with each of its fields in turn missing or of another type; two levels deep."""
+    if isinstance(value, dict):
+        for name, inside in value.items():
+            yield {key: kept for key, kept in value.items() if key != name}
+            for junk in JUNK:
+                yield value | {name: junk}
+            if isinstance(inside, dict):
+                for key in inside:
+                    for junk in JUNK:
+                        yield value | {name: inside | {key: junk}}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, home: Path) -> None:
+    """Every damage of a whole file, and a 29th of the fields with values of other types."""
+    _open_everything(app, home)
+    problems = _harm(app, home, every=29)
+    assert not problems, "\n".join(problems)
+
+
+def _harm(app: WholeApp, home: Path, *, every: int) -> list[str]:
+    problems: list[str] = []
+    number = 0
+    for path in _files(home):
+        content = path.read_bytes()
+        for position, damaged in enumerate(_damages(content)):
+            number += 1
+            if position >= 7 and number % every:
+                continue
+            if damaged is None:
+                path.unlink()
+            else:
+                path.write_bytes(damaged)
+            try:
+                _open_everything(app, home)
+            except Exception as error:
+                shown = (damaged or b"deleted")[:150]
+                where = error.__traceback__
+                while where is not None and where.tb_next is not None:
+                    where = where.tb_next
+                place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
+                problems.append(f"{path.name}: {shown!r}: {error!r} at {place}")
+            path.write_bytes(content)
+    return problems
+
+
+def test_an_app_starts_with_a_damaged_run_and_takes_up_the_others(home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    first, second, *_ = sorted((copy / "runs").iterdir())
+    (first / "events.jsonl").write_text('{"kind": "finished"}\n{"kind": "step", "at": "x"}\nnull\n[]\n')
+    (copy / "lab").mkdir(exist_ok=True)
+    (copy / "lab" / "queue.json").write_text('{"order": 5, "paused": [], "since": "x", "served_by": 3}')
+    with whole_app(_settings(copy)) as opened:
+        assert second.name in opened.open("/lab")
+        _open_everything(opened, copy)

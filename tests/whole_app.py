@@ -1,0 +1,58 @@
+"""The whole app in one process, and every page of it opened by the function that a browser's visit calls."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import FastAPI
+from starlette.datastructures import QueryParams
+from starlette.testclient import TestClient
+
+import app
+from study.base.settings import Settings
+from study.web.middleware import COOKIE
+
+CONCEPTS = ("lora-rank", "nf4")
+
+
+@dataclass(frozen=True)
+class WholeApp:
+    """The app, and its pages' load functions by path."""
+
+    site: FastAPI
+    loads: Mapping[str, Any]
+
+    def open(self, path: str, browser: str = "browser-of-ana", **query: str) -> str:
+        """The HTML of one page. Whatever a page raises, except a LearnerError, reaches the test."""
+        request = SimpleNamespace(cookies={COOKIE: browser}, query_params=QueryParams(query))
+        return str(self.loads[path](request))
+
+    def open_all(
+        self, browser: str = "browser-of-ana", *, queries: Mapping[str, list[dict[str, str]]] | None = None
+    ) -> dict[str, str]:
+        """The HTML of every page; `queries` names addresses of a page besides the bare one."""
+        asked = {"/concept": [{"id": concept} for concept in CONCEPTS]} | dict(queries or {})
+        return {
+            f"{path}?{urlencode(query)}": self.open(path, browser, **query)
+            for path in self.loads
+            for query in ({}, *asked.get(path, ()))
+        }
+
+    def client(self, browser: str = "browser-of-ana") -> TestClient:
+        """A browser for routes."""
+        return TestClient(self.site, cookies={COOKIE: browser}, base_url="http://localhost")
+
+
+@contextmanager
+def whole_app(settings: Settings) -> Iterator[WholeApp]:
+    """The app without workers; closed at the end."""
+    site = app.build_app(settings, worker=False)
+    functions = site.routes[-1].app.get_blocks().fns.values()
+    loads = {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"}
+    try:
+        yield WholeApp(site, loads)
+    finally:
+        site.state.close()
