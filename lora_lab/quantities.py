@@ -152,7 +152,8 @@ def block_parameters(model: str) -> int:
 
 def padding_percent(lengths: Sequence[int]) -> float:
     """Compute the share of padding in a batch whose rows are padded to the longest."""
-    return 100 * (1 - sum(lengths) / (max(lengths) * len(lengths)))
+    places = max(lengths) * len(lengths)
+    return 100 * (places - sum(lengths)) / places
 
 
 def effective_batch(examples: int, accumulation: int, gpus: int = 1) -> int:

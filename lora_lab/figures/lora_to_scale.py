@@ -135,7 +135,14 @@ FIGURE = Figure(
     id="lora-to-scale",
     title="W + B·A, drawn to scale",
     minutes=2,
-    concepts=("lora-update", "low-rank-factorization", "lora-rank", "counting-parameters", "frozen-base"),
+    concepts=(
+        "lora-update",
+        "low-rank-factorization",
+        "lora-rank",
+        "counting-parameters",
+        "frozen-base",
+        "transformer-block",
+    ),
     settings=Settings,
     show=show,
 )

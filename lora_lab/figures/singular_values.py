@@ -120,7 +120,14 @@ FIGURE = Figure(
     id="singular-values",
     title="Singular values of real weights",
     minutes=3,
-    concepts=("svd-truncation", "matrix-rank", "low-rank-factorization", "intrinsic-dimension"),
+    concepts=(
+        "svd-truncation",
+        "matrix-rank",
+        "low-rank-factorization",
+        "intrinsic-dimension",
+        "lora-limits",
+        "combining-adapters",
+    ),
     settings=Settings,
     show=show,
 )

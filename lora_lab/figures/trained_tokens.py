@@ -115,7 +115,7 @@ def figure(models_dir: Path | None) -> Figure[Settings]:
         id="trained-tokens",
         title="Which tokens are trained on",
         minutes=2,
-        concepts=("training-step", "fine-tuning", "held-out-evaluation"),
+        concepts=("training-step", "fine-tuning", "held-out-evaluation", "chat-data"),
         settings=Settings,
         show=Shower(tokenizer).show,
     )

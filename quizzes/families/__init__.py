@@ -22,6 +22,7 @@ from quizzes.families import (
     trained,
     weights,
     whole_runs,
+    wider_field,
 )
 from quizzes.families.drawn import Drawn, Family
 from quizzes.kinds.choices import RIGHT, Option, Single
@@ -47,6 +48,7 @@ _SUBJECTS = (
     whole_runs,
     activations,
     practice,
+    wider_field,
 )
 FAMILIES: Mapping[str, Family] = {family.id: family for subject in _SUBJECTS for family in subject.FAMILIES}
 

@@ -20,6 +20,8 @@ from quizzes import families
 from quizzes.families import FAMILIES
 from quizzes.families.drawn import Drawn
 from quizzes.families.models import MODELS, NAMES, Model
+from quizzes.families.wider_field import MODELS as CACHED
+from quizzes.families.wider_field import Heads
 from quizzes.kinds.choices import Single
 from quizzes.kinds.numbers import known, shown, within, worth
 from quizzes.kinds.numeric import Numeric
@@ -213,3 +215,14 @@ def test_a_model_has_the_sides_that_the_lab_knows(model: Model) -> None:
     sides = {linear.role: (linear.d_in, linear.d_out) for linear in shape.linears}
     assert {part: model.sides(part) for part in NAMES} == {part: sides[part] for part in NAMES}
     assert model.layers == shape.layers
+
+
+@pytest.mark.parametrize("model", CACHED, ids=lambda model: model.id)
+def test_a_models_heads_are_those_of_the_lab(model: Heads) -> None:
+    shape = find_shape(model.id)
+    assert (model.layers, model.heads, model.kv_heads, model.head_dim) == (
+        shape.layers,
+        shape.heads,
+        shape.kv_heads,
+        shape.head_dim,
+    )

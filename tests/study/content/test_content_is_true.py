@@ -23,9 +23,9 @@ def test_every_number_in_the_content_is_what_the_lab_computes(item: str, check: 
 
 
 def test_there_is_enough_to_study(concepts: ConceptMap) -> None:
-    assert len(concepts.by_id) >= 24
-    assert len(CARDS) >= 120
-    assert len(QUESTIONS) >= 150
+    assert len(concepts.by_id) >= 44
+    assert len(CARDS) >= 240
+    assert len(QUESTIONS) >= 260
 
 
 def test_the_twelve_explain_prompts_are_those_of_the_graders_contract(concepts: ConceptMap) -> None:
