@@ -107,7 +107,7 @@ def test_a_question_waits_while_a_run_trains_and_can_be_taken_back(
 def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Visit, address: str) -> None:
     page = visit(address=address).open("/lab?preset=instant&steps=3")
     expect(page.locator("#trainable")).to_be_visible()
-    page.get_by_role("button", name="Guess first").click()
+    page.get_by_role("button", name="Predict first").click()
     expect(page.locator("#guess-percent")).to_be_focused()
     expect(page.locator("#trainable")).to_have_count(0)
     expect(page.locator("figure.plot")).to_have_count(0)
