@@ -10,6 +10,7 @@ import gradio as gr
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
 from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import problem_part
 from lora_lab.parameters.shapes import ModelShape, catalogue
 from lora_lab.settings.urls import LAB, MODELS
 from lora_lab.views.tabs import tabs
@@ -45,9 +46,12 @@ class ModelsPage:
         """Read the pasted configuration and store its shape."""
         if event.get("act") != "add":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        shape = self._read(
-            *(form_event.field(event, name, limit=LONGEST_CONFIG) for name in ("name", "kind", "config"))
-        )
+        try:
+            shape = self._read(
+                *(form_event.field(event, name, limit=LONGEST_CONFIG) for name in ("name", "kind", "config"))
+            )
+        except LearnerError as error:
+            return {"parts": {"add-problem": problem_part(error)}}
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
         return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}

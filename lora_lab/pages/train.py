@@ -153,7 +153,7 @@ class LabPage:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
-            return {"parts": self._cost_parts(spec), "then": "draw"}
+            return {"parts": self._cost_parts(spec), "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._hidden(spec), "focus": "#guess-percent"}
 
     def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, str]:
@@ -168,7 +168,13 @@ class LabPage:
             visit, self._predictions.commit(visit, spec, form_fields.firsts(event)), spec
         )
         cost = self._cost_parts(spec, kept)
-        return {"parts": cost, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
+        return {
+            "parts": cost,
+            "url": self._address(spec, visit),  # without the question that was just answered
+            "then": "draw",
+            "say": "Your guess is kept.",
+            "focus": "#start",
+        }
 
     def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, str]:
         return self._cost_of(spec, self._found(spec), kept)

@@ -134,8 +134,8 @@ def _candidates(spec: RunSpec, *, worse: bool) -> list[tuple[RunSpec, str, str]]
     found.append((
         at_rank(spec, rank),
         f"Now rank {rank}, same seed",
-        f"It trains {share} adapter parameters at the same scale. A loss that hardly differs means that the "
-        "rank was not the limit.",
+        f"Rank {rank} trains {share} adapter parameters at the same scale. A loss that hardly differs "
+        "means that the rank was not the limit.",
     ))  # fmt: skip
     bits: Bits = "nf4-dq" if spec.bits in ("bf16", "fp32") else "bf16"
     found.append((

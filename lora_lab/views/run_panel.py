@@ -142,6 +142,7 @@ class RunPanel:
             "spec": spec,
             "settings": run_view.settings_of(spec),
             "stopping": run.stop_path.exists(),
+            "again": address_of(spec),
             "samples": run.samples() if state.ended else [],
             "has_adapter": run.adapter_path.is_dir(),
             "uncovered": uncovered(spec),

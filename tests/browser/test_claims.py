@@ -84,6 +84,10 @@ def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> Non
     page = visit().open("/models")
     expect(page.get_by_role("row", name=re.compile("llama-3.1-405b"))).to_contain_text("405,853,388,800")
     page.get_by_label("Name or hub id").fill("ana/little")
+    page.get_by_label("config.json").fill("{}")
+    page.get_by_role("button", name="Read and add").click()
+    expect(page.locator("#add").get_by_role("alert")).to_contain_text("That has no model_type")
+    page.get_by_label("Name or hub id").fill("ana/little")
     page.get_by_label("config.json").fill(
         '{"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 100, '
         '"n_positions": 32}'

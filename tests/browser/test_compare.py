@@ -52,6 +52,7 @@ def test_runs_ticked_in_the_lab_are_beside_each_other_and_stay_so(
     visit: Visit, address: str, run_ids: list[str]
 ) -> None:
     page = visit(address=address).open("/lab?preset=instant")
+    page.locator("summary", has_text="Earlier runs").click()
     for run_id in run_ids:
         page.locator(f"#tick-{run_id}").check()
     page.get_by_role("button", name="Compare the ticked runs").click()
@@ -106,8 +107,7 @@ def test_a_question_waits_while_a_run_trains_and_can_be_taken_back(
 def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Visit, address: str) -> None:
     page = visit(address=address).open("/lab?preset=instant&steps=3")
     expect(page.locator("#trainable")).to_be_visible()
-    page.get_by_text("Predict first").click()
-    page.get_by_role("button", name="Hide the figures and guess").click()
+    page.get_by_role("button", name="Predict first").click()
     expect(page.locator("#guess-percent")).to_be_focused()
     expect(page.locator("#trainable")).to_have_count(0)
     expect(page.locator("figure.plot")).to_have_count(0)
@@ -179,6 +179,7 @@ def test_a_tick_stays_while_the_list_of_runs_goes_on_changing(
     visit: Visit, address: str, run_ids: list[str]
 ) -> None:
     page = visit(address=address).open("/lab?preset=instant")
+    page.locator("summary", has_text="Earlier runs").click()
     rows = page.locator("table.runs tbody tr")
     before = rows.count()
     page.locator(f"#tick-{run_ids[0]}").check()

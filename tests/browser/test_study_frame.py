@@ -32,7 +32,7 @@ PAGES = {
     "/claims": "Claims",
     "/models": "Models",
     "/papers": "Published numbers",
-    "/memory": "Memory",
+    "/memory": "Will it fit?",
 }
 
 

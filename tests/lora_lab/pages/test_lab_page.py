@@ -480,7 +480,9 @@ def test_a_run_in_the_address_takes_the_forms_place_and_a_failed_one_stands_abov
 ) -> None:
     assert stage_of(ana.opens("/lab")) == "setup"
     run = run_builders.training(lab.settings.runs_dir)
-    assert stage_of(ana.opens(f"/lab?run={run.run_id}")) == "run"
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert stage_of(html) == "run"
+    assert 'href="/lab?model=tiny-random&amp;steps=20">Set up another</a>' in html
     ended = run_builders.finished(lab.settings.runs_dir, after_seconds=1)
     assert stage_of(ana.opens(f"/lab?run={ended.run_id}")) == "run"
     failed = run_builders.failed(lab.settings.runs_dir, after_seconds=2)
@@ -757,3 +759,10 @@ def test_a_poll_renders_again_only_what_changed(
     assert ana.sends("poll")["parts"] != first
     assert "lora_lab/run_results.html" not in rendered
     assert "lora_lab/run_curves.html" in rendered
+
+
+def test_an_address_of_an_earlier_version_still_opens_its_range_of_steps() -> None:
+    assert (
+        run_panel.window_of({"from": "5", "to": "9"}) == run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
+    )
+    assert run_panel.window_of({"from": "lora-rank"}) is None
