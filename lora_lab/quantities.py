@@ -5,7 +5,7 @@ check: {quantity: lora_parameters, model: gpt3-175b, rank: 8, targets: [q, v], e
 The function names are part of the content format, so renaming a function breaks checks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from lora_lab.memory import ledger
@@ -128,27 +128,29 @@ def logits_bytes(batch: int, tokens: int, vocab: int, bytes_per_value: int) -> i
     return batch * tokens * vocab * bytes_per_value
 
 
-for quantity in (
-    lora_parameters,
-    trainable_percent,
-    lora_parameters_matrix,
-    linear_parameters,
-    base_parameters,
-    bits_per_param,
-    quantization_overhead_bits,
-    double_quantization_saving_bits,
-    weight_bytes,
-    share_bytes,
-    double_quantization_saving_bytes,
-    full_finetuning_bytes,
-    adamw_state_bytes,
-    trainable_state_bytes,
-    adapter_bytes,
-    adapter_file_bytes,
-    lora_scaling,
-    rslora_scaling,
-    nf4_level,
-    quantization_levels,
-    logits_bytes,
-):
-    register(quantity.__name__, quantity)
+FORMULAS: Mapping[Callable[..., float], str] = {
+    lora_parameters: "r · (d_in + d_out), summed over the adapted matrices of all layers",
+    trainable_percent: "100 · trainable parameters / (parameters of the model + trainable parameters)",
+    lora_parameters_matrix: "r · (d_in + d_out) for each matrix",
+    linear_parameters: "d_in · d_out",
+    base_parameters: "all weight matrices, embeddings, norms and biases of the model, added up",
+    bits_per_param: "bits of a code + bits of the constants of a block / weights in a block",
+    quantization_overhead_bits: "32 / 64 bits; with double quantization 8 / 64 + 32 / (64 · 256)",
+    double_quantization_saving_bits: "32 / 64 − (8 / 64 + 32 / (64 · 256)) bits",
+    weight_bytes: "parameters · bits / 8",
+    share_bytes: "parameters · percent / 100 · bits / 8",
+    double_quantization_saving_bytes: "bytes of the constants in NF4 − the same with double quantization",
+    full_finetuning_bytes: "parameters · (2 for the weight + 2 for its gradient + 8 for Adam's two moments)",
+    adamw_state_bytes: "parameters · 8: two moments of 4 bytes",
+    trainable_state_bytes: "parameters · (4 for the weight + 4 for its gradient + 8 for Adam's two moments)",
+    adapter_bytes: "trainable parameters · bits / 8",
+    adapter_file_bytes: "trainable parameters · 4",
+    lora_scaling: "α / r",
+    rslora_scaling: "α / √r",
+    nf4_level: "the level of this index among the 16 of NF4, counted from 0",
+    quantization_levels: "2 to the power of the bits",
+    logits_bytes: "batch · tokens · vocabulary · bytes of a value",
+}
+
+for quantity, written in FORMULAS.items():
+    register(quantity.__name__, quantity, formula=written)

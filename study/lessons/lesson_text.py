@@ -82,6 +82,6 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
     for match in PLACEHOLDER.finditer(text):
         found = computed(match)
         yield words(text[end : match.start()])
-        yield Markup(render("study/computed.html", shown=found.shown, call=found.quantity.call))
+        yield Markup(render("study/computed.html", shown=found.shown, quantity=found.quantity))
         end = match.end()
     yield words(text[end:])
