@@ -120,6 +120,7 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     expect(page.locator("#main")).to_be_focused()
     expect(page.locator(".exam .keep")).to_be_visible()
     expect(page.locator(".exam > li")).to_have_count(1)
+    assert serious_violations(page) == []
 
 
 def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:
