@@ -158,7 +158,7 @@ class CardsPage:
         days = form_event.number(form_event.field(event, "days"), default=2, low=2, high=LONGEST_DAYS)
         wanted = choice_of(visit.query).wanted
         moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
-        return f"{moved} reviews spread over {days} days."
+        return f"{moved} {'review' if moved == 1 else 'reviews'} spread over {days} days."
 
     def _leave(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         if event.get("act") == "search":

@@ -214,11 +214,10 @@ class CardExercise:
         remembered, asked = recalled(reviews)
         cards = {review.card_id for review in reviews}
         rated = f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated"
-        later = [due for due in desk.dues().values() if due > desk.now]
         return Ending(
             summary=f"{rated}, {remembered} of {asked} recalled." if asked else f"{rated}.",
             missed=missed_cards(desk, reviews),
-            next_due=f"The next card comes back {comes_back(desk, min(later))}." if later else "",
+            next_due=_next_due(desk),
         )
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> list[CardReview]:
@@ -251,17 +250,30 @@ def missed_cards(desk: Desk, reviews: Iterable[CardReview]) -> tuple[Missed, ...
     return tuple(
         Missed(
             name=to_html(card.front),
-            returns=f"comes back {comes_back(desk, dues[card.id])}" if card.id in dues else "suspended",
+            returns=_returns(desk, dues.get(card.id)),
             concepts=card.concepts,
         )
         for card in cards
     )
 
 
+def _returns(desk: Desk, due: datetime | None) -> str:
+    if due is None:
+        return "suspended"
+    return "due now" if due <= desk.now else f"comes back {comes_back(desk, due)}"
+
+
+def _next_due(desk: Desk) -> str:
+    """Say how many cards can be reviewed now; if none can, when the next one comes back."""
+    waiting = desk.session().counts.left
+    if waiting:
+        return f"{waiting} more {'card' if waiting == 1 else 'cards'} can be reviewed now."
+    later = [due for due in desk.dues().values() if due > desk.now]
+    return f"The next card comes back {comes_back(desk, min(later))}." if later else ""
+
+
 def comes_back(desk: Desk, due: datetime) -> str:
-    """Format when a card comes back: `now`, `in 10 min`, `tomorrow`, `in 8 days`."""
-    if due <= desk.now:
-        return "now"
+    """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
     days = desk.preferences.days.between(desk.now, due)
     if days <= 0:
         return f"in {in_words(due - desk.now)}"

@@ -9,7 +9,7 @@ from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
 from quizzes.kinds.numbers import shown
 from quizzes.kinds.numeric import Numeric
-from study.base.checks import Check, evaluate
+from study.base.checks import Check, Quantity, evaluate
 from study.content.yaml_reader import Fields
 
 _TICKS = 4
@@ -35,9 +35,9 @@ class Chart:
         return [(str(value), evaluate(self._check(value)) / self.scale) for value in self.over]
 
     @property
-    def call(self) -> str:
-        """The computed call, as a learner can read it."""
-        return self._check(f"{self.over[0]}…{self.over[-1]}").call
+    def computed(self) -> Quantity:
+        """The computed quantity, over the range of the chart."""
+        return self._check(f"{self.over[0]} to {self.over[-1]}")
 
     @property
     def bars(self) -> list[tuple[str, float, str]]:

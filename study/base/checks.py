@@ -9,6 +9,7 @@ from typing import Any
 from study.base.errors import LearnerError
 
 _QUANTITIES: dict[str, Callable[..., float]] = {}
+_FORMULAS: dict[str, str] = {}
 
 # A text may print 37.7M or 780 GB for the exact number.
 _SCALES = {"k": 1e3, "kB": 1e3, "M": 1e6, "MB": 1e6, "B": 1e9, "GB": 1e9, "TB": 1e12}
@@ -30,6 +31,19 @@ class Quantity:
         arguments = ", ".join(f"{name}={_as_word(value)}" for name, value in self.arguments.items())
         return f"{self.quantity}({arguments})"
 
+    @property
+    def formula(self) -> str:
+        """The formula in a learner's words, such as `α / r`; empty if none was registered."""
+        return _FORMULAS.get(self.quantity, "")
+
+    @property
+    def given(self) -> str:
+        """The arguments in words: `model gpt3-175b, rank 8`; `d_in` and `d_out` stay as in formulas."""
+        return ", ".join(
+            f"{name if name.startswith('d_') else name.replace('_', ' ')} {_as_word(value)}"
+            for name, value in self.arguments.items()
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Quantity):
@@ -39,13 +53,14 @@ class Check(Quantity):
     tolerance: float = 0.0
 
 
-def register(name: str, function: Callable[..., float]) -> None:
-    """Let content name this function. Only registered functions are ever called.
+def register(name: str, function: Callable[..., float], *, formula: str = "") -> None:
+    """Let content name this function; pages show its formula. Only registered functions are ever called.
 
     Raises ValueError when another function has this name already.
     """
     if _QUANTITIES.setdefault(name, function) is not function:
         raise ValueError(f"two quantities are registered as {name!r}")
+    _FORMULAS[name] = formula
 
 
 def registered() -> tuple[str, ...]:
@@ -108,4 +123,6 @@ def _is_printed_as(check: Check, digits: str, unit: str) -> bool:
 
 
 def _as_word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "+".join(str(part) for part in value) if isinstance(value, list) else str(value)

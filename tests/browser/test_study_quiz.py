@@ -54,7 +54,12 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     expect(page.locator("#next")).to_be_focused()
     expect(page.locator("strong", has_text="Right. It counts 0.67.")).to_be_visible()
     expect(page.locator(".steps li")).to_have_count(3)
-    expect(page.get_by_text("Checked, computed here").first).to_be_visible()
+    computed = page.locator("details.computed").first
+    expect(computed).to_contain_text("Checked, computed here: ")
+    formula = computed.get_by_text("(d_in + d_out)")
+    expect(formula).to_be_hidden()
+    computed.locator("summary").click()
+    expect(formula).to_be_visible()
 
 
 def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
@@ -115,6 +120,7 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     expect(page.locator("#main")).to_be_focused()
     expect(page.locator(".exam .keep")).to_be_visible()
     expect(page.locator(".exam > li")).to_have_count(1)
+    assert serious_violations(page) == []
 
 
 def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:

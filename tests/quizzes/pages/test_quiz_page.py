@@ -12,6 +12,7 @@ from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.presenter import quiz_exercise
 from quizzes.session.session import position
+from study.base.checks import registered
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer, QuizRecord
 from study.text.markup import to_html
@@ -242,3 +243,4 @@ def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
         assert "✓" in shown or question.kind in ("multiple", "ordering"), question.id
         assert "Source: " in shown or "Checked, computed here: " in shown, question.id
         assert ("Worked out" in shown) is bool(question.steps), question.id
+        assert not re.search(rf"\b({'|'.join(registered())})\(", shown), question.id

@@ -59,6 +59,7 @@ def test_another_number_does_not(text: str) -> None:
 def test_what_is_computed_can_be_read() -> None:
     named = Check(quantity="lora_parameters", arguments={"rank": 8, "targets": ["q", "v"]}, expect=1)
     assert named.call == "lora_parameters(rank=8, targets=q+v)"
+    assert named.given == "rank 8, targets q+v"
 
 
 @pytest.mark.parametrize(

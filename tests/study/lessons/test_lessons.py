@@ -142,7 +142,7 @@ def test_a_placeholder_with_an_unknown_unit_or_argument_is_a_problem() -> None:
 def test_a_number_says_how_it_was_computed_and_can_be_focused(concepts: ConceptMap) -> None:
     html = LessonText(terms_of(concepts), CONCEPT).rich("It has [[linear_parameters d_in=8 d_out=8]] <b>.")
     assert '<span class="num" tabindex="0">64<span class="tip" role="note">' in html
-    assert "computed here: linear_parameters(d_in=8, d_out=8)" in words(html)
+    assert "computed here: d_in · d_out; with d_in 8, d_out 8" in words(html)
     assert "&lt;b&gt;" in html
 
 
