@@ -1,6 +1,7 @@
 """Module names of earlier transformers releases, which most tutorials use.
 
-Release 5 fused a layer's experts into one tensor and renamed ViT's matrices; weights and sizes are the same.
+Release 5 fused a layer's experts into one tensor and renamed the matrices of vision models; weights and sizes
+are the same.
 """
 
 import re
@@ -13,17 +14,29 @@ from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import adapt
 
+_LAYERS = ((r"(?<![\w])layers(?=\.|$)", "encoder.layer"),)
+_IN_ATTENTION = (
+    (r"\.attention\.q_proj$", ".attention.attention.query"),
+    (r"\.attention\.k_proj$", ".attention.attention.key"),
+    (r"\.attention\.v_proj$", ".attention.attention.value"),
+    (r"\.attention\.o_proj$", ".attention.output.dense"),
+)
+_IN_SELF = tuple(
+    (now, before.replace(".attention.attention.", ".attention.self.")) for now, before in _IN_ATTENTION
+)
+_IN_MLP = ((r"\.mlp\.fc1$", ".intermediate.dense"), (r"\.mlp\.fc2$", ".output.dense"))
+_VIT = (*_LAYERS, *_IN_ATTENTION, *_IN_MLP)
+
 RENAMED: dict[str, tuple[tuple[str, str], ...]] = {
     "mixtral": ((r"\.mlp(?=\.|$)", ".block_sparse_moe"),),
-    "vit": (
-        (r"(?<![\w])layers(?=\.|$)", "encoder.layer"),
-        (r"\.attention\.q_proj$", ".attention.attention.query"),
-        (r"\.attention\.k_proj$", ".attention.attention.key"),
-        (r"\.attention\.v_proj$", ".attention.attention.value"),
-        (r"\.attention\.o_proj$", ".attention.output.dense"),
-        (r"\.mlp\.fc1$", ".intermediate.dense"),
-        (r"\.mlp\.fc2$", ".output.dense"),
-    ),
+    "vit": _VIT,
+    "vit_mae": _VIT,
+    "beit": _VIT,
+    "audio-spectrogram-transformer": _VIT,
+    "dinov2": _IN_ATTENTION,
+    "dinov2_with_registers": _IN_ATTENTION,
+    "swin": (*_IN_SELF, *_IN_MLP),
+    "segformer": (*_IN_SELF, (r"\.mlp\.fc1$", ".mlp.dense1"), (r"\.mlp\.fc2$", ".mlp.dense2")),
 }
 """Current path and earlier path, by model type."""
 

@@ -134,3 +134,12 @@ def test_ia3_and_tuned_norms_train_what_they_train(reader: ShapeReader) -> None:
     assert ia3 == 4 * 614_400  # k and v 4,096 each and 11,008 before down_proj, in 32 layers
     norms = contracts.memory_answer({**asked, "method": "layernorm-tuning"}, reader)["components"]
     assert norms["adapters"] == 4 * (2 * 32 + 1) * 4096
+
+
+@pytest.mark.parametrize("model_type", ["vit", "dinov2", "beit", "swin", "segformer"])
+def test_earlier_names_of_vision_models_adapt_the_same_matrices(model_type: str, reader: ShapeReader) -> None:
+    asked = {"config": {"model_type": model_type}, "kind": "imgcls", "r": 8}
+    earlier = contracts.count_answer({**asked, "targets": ["query", "value"]}, reader)
+    now = contracts.count_answer({**asked, "targets": ["q_proj", "v_proj"]}, reader)
+    assert earlier == now
+    assert contracts.count_answer({**asked, "targets": ["attention.output.dense"]}, reader)["trainable"]
