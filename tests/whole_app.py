@@ -50,7 +50,7 @@ class WholeApp:
 def whole_app(settings: Settings) -> Iterator[WholeApp]:
     """The app without workers; closed at the end."""
     site = app.build_app(settings, worker=False)
-    functions = site.routes[-1].app.get_blocks().fns.values()  # type: ignore[attr-defined]
+    functions = site.routes[-1].app.get_blocks().fns.values()
     loads = {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"}
     try:
         yield WholeApp(site, loads)

@@ -160,7 +160,7 @@ def _read(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFi
         for row in collection.execute("SELECT id, guid, mid, tags, flds FROM notes ORDER BY id")
         if row["mid"] in types
     )
-    return AnkiFile(generation=generation, created_at=int(info["crt"]), notes=notes, media=media)
+    return AnkiFile(generation=generation, created_at=_whole(info["crt"]), notes=notes, media=media)
 
 
 def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, list[AnkiCard]]:
@@ -168,11 +168,11 @@ def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, l
     for row in collection.execute("SELECT id, cid, ease, type, factor, time FROM revlog ORDER BY id"):
         reviews[row["cid"]].append(
             AnkiReview(
-                at_ms=row["id"],
-                rating=row["ease"],
-                kind=row["type"],
-                factor=row["factor"],
-                duration_ms=row["time"],
+                at_ms=_whole(row["id"]),
+                rating=_whole(row["ease"]),
+                kind=_whole(row["type"]),
+                factor=_whole(row["factor"]),
+                duration_ms=_whole(row["time"]),
             )
         )
     cards: dict[int, list[AnkiCard]] = defaultdict(list)
@@ -180,13 +180,13 @@ def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, l
         away = bool(row["odid"])  # in a filtered deck: odid and odue hold its own deck and due date
         cards[row["nid"]].append(
             AnkiCard(
-                number=row["ord"],
+                number=_whole(row["ord"]),
                 deck=decks.get(row["odid"] if away else row["did"], "Imported"),
-                type=row["type"],
-                queue=row["queue"],
-                due=row["odue"] if away and row["odue"] else row["due"],
-                interval=row["ivl"],
-                factor=row["factor"],
+                type=_whole(row["type"]),
+                queue=_whole(row["queue"]),
+                due=_whole(row["odue"] if away and row["odue"] else row["due"]),
+                interval=_whole(row["ivl"]),
+                factor=_whole(row["factor"]),
                 data=_data(row["data"]),
                 reviews=tuple(reviews[row["id"]]),
             )
@@ -194,10 +194,23 @@ def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, l
     return cards
 
 
-def _data(text: str) -> dict[str, Any]:
+def _whole(value: Any) -> int:
+    """Check a number; SQLite keeps anything in any column."""
+    if not isinstance(value, int) or abs(value) >= 2**60:
+        raise ValueError(f"{str(value)[:40]!r} in place of a number")
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{str(value)[:40]!r} in place of a name")
+    return value
+
+
+def _data(text: Any) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:  # older versions left other things there
+    except (ValueError, TypeError, RecursionError):  # older versions left other things there
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -205,23 +218,25 @@ def _data(text: str) -> dict[str, Any]:
 def _types_of_json(models: dict[str, Any]) -> dict[int, NoteType]:
     return {
         int(number): NoteType(
-            name=model["name"],
+            name=_name(model["name"]),
             cloze=model.get("type") == 1,
-            fields=tuple(field["name"] for field in model["flds"]),
-            templates=tuple(Template(question=t["qfmt"], answer=t["afmt"]) for t in model["tmpls"]),
+            fields=tuple(_name(field["name"]) for field in model["flds"]),
+            templates=tuple(
+                Template(question=_name(t["qfmt"]), answer=_name(t["afmt"])) for t in model["tmpls"]
+            ),
         )
         for number, model in models.items()
     }
 
 
 def _decks_of_json(decks: dict[str, Any]) -> dict[int, str]:
-    return {int(number): deck["name"] for number, deck in decks.items()}
+    return {int(number): _name(deck["name"]) for number, deck in decks.items()}
 
 
 def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
     fields: dict[int, list[str]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, name FROM fields ORDER BY ntid, ord"):
-        fields[row["ntid"]].append(row["name"])
+        fields[row["ntid"]].append(_name(row["name"]))
     templates: dict[int, list[Template]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
         config = dict(protobuf(row["config"]))
@@ -230,7 +245,7 @@ def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
         )
     return {
         row["id"]: NoteType(
-            name=row["name"],
+            name=_name(row["name"]),
             cloze=dict(protobuf(row["config"])).get(1) == 1,
             fields=tuple(fields[row["id"]]),
             templates=tuple(templates[row["id"]]),
@@ -241,7 +256,7 @@ def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
 
 def _decks_of_tables(collection: sqlite3.Connection) -> dict[int, str]:
     return {
-        row["id"]: row["name"].replace("\x1f", "::")
+        row["id"]: _name(row["name"]).replace("\x1f", "::")
         for row in collection.execute("SELECT id, name FROM decks")
     }
 

@@ -8,12 +8,13 @@ stability and difficulty under which FSRS would have given Anki's interval and e
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiReview
-from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, preview
+from flashcards.scheduling.metrics import Measures
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, Scheduling, preview
 from study.store.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
@@ -150,6 +151,11 @@ def row_problem(table: str, row: Mapping[str, Any]) -> str:
     match table:
         case "card_reviews":
             return _rating_problem(row)
+        case "parameter_fits":
+            usable = _are_parameters(row.get("parameters")) and all(
+                _are_measures(row.get(name)) for name in ("before", "after")
+            )
+            return "" if usable else "a fit of the schedule can't be used"
         case "card_verbs":
             return "" if _verb_is_whole(row) else "what was done with a card can't be read"
     return ""
@@ -165,6 +171,36 @@ def _rating_problem(row: Mapping[str, Any]) -> str:
     if not (whole and known):
         return "the state after a rating can't be read"
     return "" if row.get("rating") in RATINGS else "a rating must be 1, 2, 3 or 4"
+
+
+MEASURES = {field.name for field in fields(Measures)}
+
+
+def _are_measures(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and value.keys() >= MEASURES
+        and all(
+            number is None or (isinstance(number, int | float) and math.isfinite(number))
+            for number in value.values()
+        )
+    )
+
+
+def _are_parameters(value: object) -> bool:
+    if not isinstance(value, list) or not all(
+        isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item) for item in value
+    ):
+        return False
+    try:
+        preview(
+            None,
+            now=datetime(2026, 1, 1, tzinfo=UTC),
+            scheduling=Scheduling(parameters=tuple(map(float, value))),
+        )
+    except ValueError:
+        return False
+    return True
 
 
 def _verb_is_whole(row: Mapping[str, Any]) -> bool:

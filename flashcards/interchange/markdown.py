@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 
 from flashcards.interchange.entry import CardEntry, Reading
 from study.content.user_files import slug
@@ -155,5 +156,5 @@ def _cloze_out(text: str) -> str:
 
 
 def _cloze_in(text: str) -> str:
-    count = iter(range(1, 100))
-    return re.sub(r"\\([\[\]])", r"\1", _GAP.sub(lambda gap: f"{{{{c{next(count)}::{gap[1]}}}}}", text))
+    numbers = count(1)
+    return re.sub(r"\\([\[\]])", r"\1", _GAP.sub(lambda gap: f"{{{{c{next(numbers)}::{gap[1]}}}}}", text))

@@ -50,11 +50,15 @@ class QuestionEntry:
 
     def children(self, name: str) -> list[Fields]:
         """Return a list of mappings; empty if it is missing."""
-        return [child for child in self.fields.get(name, []) if isinstance(child, Mapping)]
+        return [child for child in self._list(name) if isinstance(child, Mapping)]
 
     def texts(self, name: str) -> list[str]:
         """Return a list of texts; empty if it is missing."""
-        return [str(item) for item in self.fields.get(name, [])]
+        return [str(item) for item in self._list(name)]
+
+    def _list(self, name: str) -> list[Any]:
+        found = self.fields.get(name)
+        return list(found) if isinstance(found, list | tuple) else []
 
     def says(self) -> Any:
         """Return the content to compare: normalized fields without check, id and source."""

@@ -56,7 +56,7 @@ def read_moodle_xml(file: File) -> Reading:
     """Read the questions of a file; one that can't be read is rejected with its number, the others stay."""
     try:
         quiz = SafeET.fromstring(file.content, forbid_dtd=True)
-    except (ET.ParseError, DefusedXmlException, ValueError) as error:
+    except (ET.ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
         raise LearnerError(
             f"{file.name} can't be read as XML: {error}.",
             do_next="Export it from Moodle again as “Moodle XML”.",
@@ -224,7 +224,10 @@ def _kept_entry(element: ET.Element) -> QuestionEntry | None:
 def _same(element: ET.Element, kept: QuestionEntry) -> bool:
     """Return whether the form is still as it was written from the kept fields."""
     made = _question(kept)
-    return made is not None and _canonical(made) == _canonical(element)
+    try:
+        return made is not None and _canonical(made) == _canonical(element)
+    except ET.ParseError:  # a name that no XML can have: it was changed by hand
+        return False
 
 
 def _canonical(element: ET.Element) -> str:

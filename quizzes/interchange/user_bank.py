@@ -109,12 +109,16 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
     """Return the entry as it may be kept, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
     named_concepts = entry.fields.get("concepts")
-    known = [c for c in named_concepts if c in concepts.by_id] if isinstance(named_concepts, list) else []
+    known = (
+        [c for c in named_concepts if isinstance(c, str) and c in concepts.by_id]
+        if isinstance(named_concepts, list)
+        else []
+    )
     whole = completed({**entry.fields, "concepts": known})
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
-    if lengths := length_problems(_texts(entry.fields)):
+    if lengths := length_problems([("topic", entry.topic), *_texts(entry.fields)]):
         return entry, "; ".join(lengths)
     questions = list(_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]

@@ -78,9 +78,9 @@ def read_number(text: str) -> Typed:
             f"{text.strip()[:40]!r} is not a number." if text.strip() else "No number is typed yet.",
             do_next="Write digits, such as 1200000, 1,200,000 or 1.2e6, and a unit if you like.",
         )
-    power = int((found["power"] or "0").replace("−", "-"))
+    power = int((found["power"] or "0").replace("−", "-")[:6])  # six characters are out of range already
     scale, unit = _scale_and_unit(found["rest"].strip())
-    if abs(power) > 30:
+    if abs(power) > 30 or not math.isfinite(value):
         raise LearnerError("That number is out of range.", do_next="Write it in another unit.")
     sign = -1.0 if found["sign"] in ("-", "−") else 1.0
     return Typed(sign * value * float(f"1e{power}") * scale, unit)
@@ -108,6 +108,8 @@ def within(value: float, expected: float, *, tolerance: float) -> bool:
 
 def shown(value: float) -> str:
     """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`."""
+    if not math.isfinite(value):
+        return str(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,.7f}".rstrip("0") if abs(value) >= 1e-3 else f"{value:.6g}"

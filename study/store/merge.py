@@ -118,6 +118,8 @@ def _judge(
     newest: Mapping[str, datetime],
 ) -> Found:
     own_key = row.get(_given_key(table))
+    if not isinstance(own_key, int | str | None):  # no key, and a list can't be looked up
+        return Found(table=table, values={}, verdict="rejected", why="its number is no number")
     try:
         values = decoded(table, row)
         missing = [c.name for c in table.c if _must_be_given(table, c) and c.name not in values]

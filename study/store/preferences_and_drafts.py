@@ -74,7 +74,7 @@ def preference_problem(name: object, value: Any) -> str:
         return ""
     try:
         Preferences(**{str(name): value})
-    except (LearnerError, TypeError):
+    except (LearnerError, TypeError, ValueError, OverflowError, AttributeError):
         return f"{name} can't be {str(value)[:40]!r}"
     return ""
 

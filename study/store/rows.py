@@ -4,6 +4,7 @@ A row is a JSON object under the column names, without `profile_id`. Numbers tha
 what points to them, are those of the database it was read from; `merge.py` finds or makes their rows.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -82,19 +83,39 @@ def _from_json(column: Column[Any], value: Any) -> Any:
     expected = kinds.get(_kind(column), str)
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
-    if not fits or (isinstance(value, str) and longest and len(value) > longest):
-        raise ValueError(f"{column.name} can't be {str(value)[:40]!r}")
+    if not fits or (isinstance(value, str) and longest and len(value) > longest) or not _is_storable(value):
+        raise ValueError(f"{column.name} can't be {ascii(value)[:40]}")
     return value
+
+
+def _is_storable(value: Any) -> bool:
+    """Return whether every database takes a value: no number beyond 64 bit, no half of a character."""
+    if isinstance(value, bool) or value is None:
+        return True
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    inside = [*value, *value.values()] if isinstance(value, dict) else value
+    return all(map(_is_storable, inside))
 
 
 def _moment(name: str, value: Any) -> datetime:
     try:
-        read = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        read = datetime.fromisoformat(value).astimezone(UTC) if _has_zone(value) else None
+    except (TypeError, ValueError, OverflowError):
         read = None
-    if read is None or read.tzinfo is None:
+    if read is None:
         raise ValueError(f"{name} is no moment with a time zone")
-    return read.astimezone(UTC)
+    if not 1970 <= read.year <= 2200:  # days are added to and taken from it
+        raise ValueError(f"{name} is not between 1970 and 2200")
+    return read
+
+
+def _has_zone(value: Any) -> bool:
+    return datetime.fromisoformat(value).tzinfo is not None
 
 
 def _kind(column: Column[Any]) -> str:

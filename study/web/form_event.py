@@ -30,9 +30,9 @@ def moment(event: Mapping[str, Any], name: str) -> datetime:
     value = text(event, name)
     try:
         read = datetime.fromisoformat(value)
-    except ValueError as error:
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise LearnerError(f"{name!r} must be a moment, got {value!r}.", do_next=_STALE) from error
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def field(event: Mapping[str, Any], name: str, *, default: str = "", limit: int = 200) -> str:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import JSON, Boolean, Float, Integer, insert, select
 
 from flashcards.interchange.anki_schedule import row_problem
-from flashcards.scheduling.scheduler import preview
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, preview
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.io.apply_import import Imports
@@ -54,6 +54,12 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
         return None if column.name == "before" else preview(None, now=NOW)[2].after.to_json()
     if column.name == "verb":
         return "flag"
+    if column.table.name == "parameter_fits" and isinstance(column.type, JSON):
+        return (
+            list(DEFAULT_PARAMETERS)
+            if column.name == "parameters"
+            else {"log_loss": 0.3, "rmse_bins": 0.1, "auc": None}
+        )
     if column.name == "rating":
         return number + 2
     if isinstance(column.type, JSON):

@@ -1,0 +1,202 @@
+"""Changed files of every format: each is read or refused in words and in time, and every page still opens.
+
+    make fuzz                                   20,000 changed files of each format
+    make fuzz CASES=500                         fewer
+    pytest tests/fuzz                           40, as in `make test`: planning an import takes 50 to 200 ms
+    FUZZ_FORMATS=apkg,gift pytest tests/fuzz    only some formats
+
+What once went wrong is kept as a file in `seeds/FORMAT/` and is read again every time.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.user_decks import LiveDecks
+from lora_lab.data.uploads import Uploads
+from lora_lab.runs.run_file import read_run_file
+from quizzes.interchange.exchange import question_exchange
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from study.content.concepts import load_concepts
+from study.io.apply_import import Imports
+from study.io.backup import BackupExchange
+from study.io.exchange import Exchange, Plan
+from study.io.exchange_commands import exchange_for
+from study.store import Store, open_store
+from tests.flashcards.interchange.test_anki import NOW
+from tests.fuzz.formats import FORMATS, file_of, first_files
+from tests.whole_app import WholeApp, whole_app
+
+CASES = int(os.environ.get("FUZZ_CASES", "40"))
+CHOSEN = os.environ.get("FUZZ_FORMATS", ",".join(FORMATS)).split(",")
+SEEDS = Path(__file__).parent / "seeds"
+SECONDS = 10
+OPEN_PAGES_AFTER = 400
+PAGES = ("/", "/learn", "/cards", "/browse", "/quiz", "/explain", "/review", "/progress", "/io", "/settings")
+"""The pages that show what was imported."""
+
+
+@dataclass
+class Desk:
+    """One data folder, what reads files into it, and the app that shows it."""
+
+    store: Store
+    home: Path
+    exchanges: list[Exchange]
+    imports: Imports
+    profile: str
+    app: WholeApp
+    firsts: dict[str, bytes]
+    uploads: Uploads
+    accepted: list[tuple[bytes, Plan]] = field(default_factory=list)
+
+    def read(self, format_name: str, content: bytes) -> None:
+        """Read one file. Anything but a LearnerError is a failure."""
+        if format_name == "run":
+            read_run_file("run.json", content, self.uploads)
+        elif format_name.startswith("data-"):
+            self.uploads.add(FORMATS[format_name].name, content)
+        else:
+            file = file_of(format_name, content)
+            plan = exchange_for(file, self.exchanges).plan(self.profile, file, now=NOW)
+            if self.imports.report(self.profile, plan).does_something:
+                self.accepted.append((content, plan))
+        if len(self.accepted) >= OPEN_PAGES_AFTER:
+            self.open_pages()
+
+    def open_pages(self) -> None:
+        """Apply what was accepted, open every page that shows it, then take everything back."""
+        accepted, self.accepted = self.accepted, []
+        for content, plan in accepted:
+            try:
+                self.imports.apply(self.profile, plan, file_name="fuzz", now=NOW)
+            except LearnerError:
+                continue
+            except Exception as error:
+                raise AssertionError(f"{error!r} while {content[:2000]!r} was applied") from error
+        try:
+            self._open()
+        finally:
+            for record in self.imports.standing(self.profile):
+                self.imports.undo(self.profile, record.id, now=NOW)
+        self._open()
+
+    def _open(self) -> None:
+        for path in PAGES:
+            self.app.open(path, "browser-of-fuzz-reader")
+        with self.app.client("browser-of-fuzz-reader") as client:
+            for address in ("/io/backup/json", "/io/cards/csv", "/io/cards/md", "/io/questions/gift"):
+                assert client.get(address).status_code == 200, address
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    home = tmp_path_factory.mktemp("fuzz")
+    database = f"sqlite:///{home / 'study.sqlite3'}"
+    store, concepts = open_store(database), load_concepts()
+    decks = LiveDecks(concepts, home / "decks")
+    questions = question_exchange(home, concepts)
+    exchanges: list[Exchange] = [
+        BackupExchange(store=store, home=home, row_problem=row_problem),
+        questions,
+        card_exchange(store, home, concepts, decks),
+    ]
+    firsts = first_files(store, home, questions)
+    reader = store.profiles.add("browser-of-fuzz-reader", "Reader", now=NOW)
+    with whole_app(Settings(home=home, database_url=database, models_dir=home / "models")) as app:
+        yield Desk(
+            store=store,
+            home=home,
+            exchanges=exchanges,
+            imports=Imports(store=store, home=home),
+            profile=reader.id,
+            app=app,
+            firsts=firsts,
+            uploads=Uploads(home / "uploads-of-fuzz"),
+        )
+    store.close()
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Raise TimeoutError after some seconds of processor time."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def read_or_refuse(desk: Desk, format_name: str, content: bytes) -> None:
+    """Read a file; a refusal in words is as good."""
+    try:
+        with in_time():
+            desk.read(format_name, content)
+    except LearnerError:
+        return
+
+
+@pytest.mark.parametrize("format_name", CHOSEN)
+def test_the_unchanged_file_is_read(desk: Desk, format_name: str) -> None:
+    desk.read(format_name, desk.firsts[format_name])
+
+
+@pytest.mark.parametrize("format_name", CHOSEN)
+def test_a_changed_file_is_read_or_refused_and_every_page_opens(desk: Desk, format_name: str) -> None:
+    first, mutate = desk.firsts[format_name], FORMATS[format_name].mutate
+    failed: list[bytes] = []
+
+    def one_case(seed: int) -> None:
+        dice = Random(seed)
+        content = first
+        for _ in range(dice.choice((1, 1, 1, 2, 3, 6))):
+            content = mutate(content, dice)
+        try:
+            read_or_refuse(desk, format_name, content)
+        except BaseException:
+            failed[:] = [content]
+            raise
+
+    drawn: Callable[[Callable[[int], None]], Any] = given(seed=st.integers(0, 2**64 - 1))
+    many = settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
+    try:
+        many(drawn(one_case))()
+    except BaseException:
+        _keep(format_name, failed)
+        raise
+    desk.open_pages()
+
+
+def _keep(format_name: str, failed: list[bytes]) -> None:
+    """Leave the file that failed where a person finds it, for the folder of seeds."""
+    for content in failed:
+        folder = Path(os.environ.get("FUZZ_FAILED", ".cache/fuzz")) / format_name
+        folder.mkdir(parents=True, exist_ok=True)
+        name = FORMATS[format_name].name
+        (folder / f"{abs(hash(content))}-{name}").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(SEEDS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_a_file_that_once_went_wrong_is_read_or_refused(desk: Desk, path: Path) -> None:
+    read_or_refuse(desk, path.parent.name, path.read_bytes())
+    desk.open_pages()
