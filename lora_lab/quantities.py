@@ -292,17 +292,6 @@ for quantity in (
     nf4_level,
     quantization_levels,
     logits_bytes,
-    measurements.bits_loss,
-    measurements.bits_loss_above,
-    measurements.bits_cpu_seconds,
-    measurements.rank_loss,
-    measurements.rank_loss_before,
-    measurements.rank_loss_gap,
-    measurements.rank_seed_noise,
-    measurements.rank_seed_range,
-    measurements.rank_peak_bytes,
-    measurements.rank_peak_difference_bytes,
-    measurements.rank_trained,
     kv_cache_bytes,
     embedding_parameters,
     block_parameters,
@@ -326,3 +315,18 @@ for quantity in (
     pass_at_k,
 ):
     register(quantity.__name__, quantity)
+
+for reading in (
+    measurements.bits_loss,
+    measurements.bits_loss_above,
+    measurements.bits_cpu_seconds,
+    measurements.rank_loss,
+    measurements.rank_loss_before,
+    measurements.rank_loss_gap,
+    measurements.rank_seed_noise,
+    measurements.rank_seed_range,
+    measurements.rank_peak_bytes,
+    measurements.rank_peak_difference_bytes,
+    measurements.rank_trained,
+):
+    register(reading.__name__, reading, measured=True)

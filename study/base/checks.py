@@ -9,6 +9,7 @@ from typing import Any
 from study.base.errors import LearnerError
 
 _QUANTITIES: dict[str, Callable[..., float]] = {}
+_MEASURED: set[str] = set()
 
 # A text may print 37.7M or 780 GB for the exact number.
 _SCALES = {"k": 1e3, "kB": 1e3, "M": 1e6, "MB": 1e6, "B": 1e9, "GB": 1e9, "TB": 1e12}
@@ -25,6 +26,11 @@ class Quantity:
     arguments: Mapping[str, Any]
 
     @property
+    def measured(self) -> bool:
+        """Whether the number is read from a measurement."""
+        return self.quantity in _MEASURED
+
+    @property
     def call(self) -> str:
         """The call as a learner reads it: `lora_parameters(model=gpt3-175b, rank=8)`."""
         arguments = ", ".join(f"{name}={_as_word(value)}" for name, value in self.arguments.items())
@@ -39,13 +45,17 @@ class Check(Quantity):
     tolerance: float = 0.0
 
 
-def register(name: str, function: Callable[..., float]) -> None:
+def register(name: str, function: Callable[..., float], *, measured: bool = False) -> None:
     """Let content name this function. Only registered functions are ever called.
+
+    `measured`: the number was measured once and is read, not computed; learners are told so.
 
     Raises ValueError when another function has this name already.
     """
     if _QUANTITIES.setdefault(name, function) is not function:
         raise ValueError(f"two quantities are registered as {name!r}")
+    if measured:
+        _MEASURED.add(name)
 
 
 def registered() -> tuple[str, ...]:

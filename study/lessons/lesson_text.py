@@ -88,7 +88,14 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
 
 def _number(match: re.Match[str]) -> Markup:
     found = computed(match)
-    return Markup(render("study/computed.html", shown=found.shown, call=found.quantity.call))
+    return Markup(
+        render(
+            "study/computed.html",
+            shown=found.shown,
+            call=found.quantity.call,
+            measured=found.quantity.measured,
+        )
+    )
 
 
 def _figure_button(setting: FigureSetting) -> Markup:
