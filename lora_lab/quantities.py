@@ -293,16 +293,16 @@ FORMULAS: Mapping[Callable[..., float], str] = {
     nf4_level: "the level of this index among the 16 of NF4, counted from 0",
     quantization_levels: "2 to the power of the bits",
     logits_bytes: "batch · tokens · vocabulary · bytes of a value",
-    measurements.bits_loss: "measured: held-out loss before or after the kept runs in this bit width",
-    measurements.bits_loss_above: "measured: loss in this bit width − loss in the other one",
-    measurements.bits_cpu_seconds: "measured: CPU seconds of a training step in this bit width",
-    measurements.rank_loss: "measured: held-out loss of the kept runs at this rank, over their seeds",
-    measurements.rank_loss_before: "measured: held-out loss before training",
-    measurements.rank_loss_gap: "measured: highest − lowest mean loss over the ranks",
-    measurements.rank_seed_noise: "measured: how far apart seeds alone can put two ranks",
-    measurements.rank_seed_range: "measured: highest − lowest loss over the seeds of this rank",
-    measurements.rank_peak_bytes: "measured: peak memory of the kept runs at this rank",
-    measurements.rank_peak_difference_bytes: "measured: peak at this rank − peak at the other one",
+    measurements.bits_loss: "held-out loss before or after the kept runs in this bit width",
+    measurements.bits_loss_above: "loss in this bit width − loss in the other one",
+    measurements.bits_cpu_seconds: "CPU seconds of a training step in this bit width",
+    measurements.rank_loss: "held-out loss of the kept runs at this rank, over their seeds",
+    measurements.rank_loss_before: "held-out loss before training",
+    measurements.rank_loss_gap: "highest − lowest mean loss over the ranks",
+    measurements.rank_seed_noise: "how far apart seeds alone can put two ranks",
+    measurements.rank_seed_range: "highest − lowest loss over the seeds of this rank",
+    measurements.rank_peak_bytes: "peak memory of the kept runs at this rank",
+    measurements.rank_peak_difference_bytes: "peak at this rank − peak at the other one",
     measurements.rank_trained: "the trained parameters that the kept runs report at this rank",
     kv_cache_bytes: "2 · layers · width of keys · tokens · batch · bytes of a value",
     embedding_parameters: "vocabulary · width",
@@ -328,4 +328,5 @@ FORMULAS: Mapping[Callable[..., float], str] = {
 }
 
 for quantity, written in FORMULAS.items():
-    register(quantity.__name__, quantity, formula=written)
+    measured = quantity.__module__ == measurements.__name__
+    register(quantity.__name__, quantity, formula=written, measured=measured)

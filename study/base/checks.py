@@ -10,6 +10,7 @@ from study.base.errors import LearnerError
 
 _QUANTITIES: dict[str, Callable[..., float]] = {}
 _FORMULAS: dict[str, str] = {}
+_MEASURED: set[str] = set()
 
 # A text may print 37.7M or 780 GB for the exact number.
 _SCALES = {"k": 1e3, "kB": 1e3, "M": 1e6, "MB": 1e6, "B": 1e9, "GB": 1e9, "TB": 1e12}
@@ -24,6 +25,11 @@ class Quantity:
 
     quantity: str
     arguments: Mapping[str, Any]
+
+    @property
+    def measured(self) -> bool:
+        """Whether the number is read from a measurement."""
+        return self.quantity in _MEASURED
 
     @property
     def call(self) -> str:
@@ -53,14 +59,20 @@ class Check(Quantity):
     tolerance: float = 0.0
 
 
-def register(name: str, function: Callable[..., float], *, formula: str = "") -> None:
+def register(
+    name: str, function: Callable[..., float], *, formula: str = "", measured: bool = False
+) -> None:
     """Let content name this function; pages show its formula. Only registered functions are ever called.
+
+    `measured`: the number was measured once and is read, not computed; learners are told so.
 
     Raises ValueError when another function has this name already.
     """
     if _QUANTITIES.setdefault(name, function) is not function:
         raise ValueError(f"two quantities are registered as {name!r}")
     _FORMULAS[name] = formula
+    if measured:
+        _MEASURED.add(name)
 
 
 def registered() -> tuple[str, ...]:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import lora_lab.quantities  # noqa: F401 - registers what lessons read
 from lora_lab import measurements
 from lora_lab.spec import BITS_LABELS, Bits
+from study.content.concepts import load_concepts
+from study.lessons.lesson_text import LessonText, terms_of
 from study.text.computed_text import PLACEHOLDER
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +55,12 @@ def test_no_lesson_writes_a_loss_or_peak_of_the_kept_runs_by_hand() -> None:
         if number in PLACEHOLDER.sub("", lesson.read_text("utf-8"))
     }
     assert found == set()
+
+
+def test_a_reader_is_told_that_a_number_was_measured() -> None:
+    text = LessonText(terms_of(load_concepts()), "lora-rank")
+    assert "measured, read by <code>rank_loss(rank=8)</code>" in text.rich("[[rank_loss rank=8|3]]")
+    assert "computed here: <code>lora_scaling(" in text.rich("[[lora_scaling alpha=16 rank=8|0]]")
 
 
 def test_fifteen_lessons_and_more_read_their_numbers_from_a_measurement() -> None:
