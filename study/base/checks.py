@@ -59,9 +59,7 @@ class Check(Quantity):
     tolerance: float = 0.0
 
 
-def register(
-    name: str, function: Callable[..., float], *, formula: str = "", measured: bool = False
-) -> None:
+def register(name: str, function: Callable[..., float], *, formula: str = "", measured: bool = False) -> None:
     """Let content name this function; pages show its formula. Only registered functions are ever called.
 
     `measured`: the number was measured once and is read, not computed; learners are told so.
