@@ -55,7 +55,7 @@ def test_a_spec_survives_being_typed_into_a_form(spec: RunSpec) -> None:
         ({"variant": "vera"}, "variant must be one of lora, rslora, dora, got 'vera'."),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, adamw8bit, paged_adamw8bit, got 'sgd'."),
         ({"targets": " "}, "targets must be 1 to 300 characters."),
-        ({"compute_dtype": "fp16"}, "compute_dtype must be one of auto, fp32, bf16, got 'fp16'."),
+        ({"compute_dtype": "fp8"}, "compute_dtype must be one of auto, fp32, bf16, fp16, got 'fp8'."),
     ],
 )
 def test_a_value_out_of_its_limits_is_named_with_what_to_do(values: dict[str, Any], said: str) -> None:

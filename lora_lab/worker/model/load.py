@@ -83,6 +83,8 @@ def load_model(
     Raises LearnerError when the model doesn't exist or has no safetensors or GGUF file.
     """
     stored = STORED_DTYPE.get(bits, compute_dtype)
+    if bits in HQQ_BITS and compute_dtype == torch.float16:
+        stored = torch.float32  # fp16 would round the smallest bf16 weights, and the search find other codes
     # Without a device map transformers puts quantized weights on a GPU wherever one is there. HQQ begins on
     # the CPU: the dense model may not fit on the GPU.
     options: dict[str, Any] = {

@@ -14,6 +14,7 @@ from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, predict
 from lora_lab.parameters.counts import count
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Compute, RunSpec
+from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.quantization import (
     constants_of,
     dense_weight,
@@ -119,7 +120,7 @@ def test_no_4_bit_layer_may_repack_itself(bits: Bits, compute: Compute, models_d
 @pytest.mark.parametrize("bits", FOUR_BIT)
 @pytest.mark.parametrize("compute", COMPUTES)
 def test_all_three_4_bit_settings_reach_every_layer(bits: Bits, compute: Compute, models_dir: Path) -> None:
-    dtype = torch.bfloat16 if compute == "bf16" else torch.float32
+    dtype = DTYPES[compute]
     config = quantization_config(bits, dtype)
     assert config is not None
     assert (config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (
