@@ -41,6 +41,7 @@ from study.web import (
     storage_troubles,
     transfer_routes,
 )
+from study.web.content_policy import ScriptNonces
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 
@@ -114,6 +115,7 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
+    site.add_middleware(ScriptNonces, inline_scripts=[frame.head_script(projector=projector)])
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]

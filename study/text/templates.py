@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from markupsafe import Markup
 
 from study.base import units
 from study.base.checks import Quantity, evaluate
 from study.text.markup import cited, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
+DARK_SCRIPT = _ROOT / "study" / "static" / "dark.js"
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab")
 
 
@@ -41,6 +43,8 @@ def environment() -> Environment:
         bytes=units.as_bytes,
         computed=_computed,
     )
+    # For pages that Gradio does not make; the policy knows it by its hash (study/web/content_policy.py).
+    made.globals["dark_script"] = Markup(DARK_SCRIPT.read_text("utf-8"))
     return made
 
 

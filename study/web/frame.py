@@ -65,9 +65,9 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
             with in_words(), one_view():
-                return act(event, request)
+                return _encodable(act(event, request))
         except LearnerError as error:
-            return {"error": str(error)}
+            return _encodable({"error": str(error)})
 
     def guarded_load(request: gr.Request) -> str:
         try:
@@ -120,6 +120,14 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str 
         named = f"document.querySelector('[data-title]')?.dataset.title ?? {title!r}"
         blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
         yield
+
+
+def _encodable(reply: Reply) -> Reply:
+    """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
+    for name in ("html", "say", "error"):
+        if name in reply:
+            reply[name] = reply[name].encode("utf-8", "replace").decode()
+    return reply
 
 
 class _Greeter:
@@ -177,9 +185,13 @@ def head(*styles: Path, projector: bool = False) -> str:
     no longer reach what is outside its own content box.
     """
     sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
+    return f"<style>{sheets}</style><script>{head_script(projector=projector)}</script>"
+
+
+def head_script(*, projector: bool = False) -> str:
+    """The script that runs before anything is drawn."""
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    scripts = _script("head.js") + _script("figures.js")
-    return f"<style>{sheets}</style><script>{view}{scripts}</script>"
+    return view + _script("head.js") + _script("figures.js")
 
 
 @contextmanager

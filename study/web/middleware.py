@@ -14,16 +14,15 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.base.errors import LearnerError
+from study.text.templates import DARK_SCRIPT
+from study.web.content_policy import HEADER, content_policy, hash_of
 
 COOKIE = "learner"
 COOKIE_SECONDS = 5 * 365 * 24 * 3600
 BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a video does not
 
-# Gradio builds its pages with inline scripts and Handlebars; what counts is that nothing comes from outside.
-CONTENT_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; "
-    "base-uri 'self'; form-action 'self'; object-src 'none'"
-)
+CONTENT_POLICY = content_policy(hash_of(DARK_SCRIPT.read_text("utf-8")))
+"""Of every answer that has none of its own: the one script that chooses light or dark, and no other."""
 
 
 def browser_of(cookies: Mapping[str, str]) -> str:
@@ -142,7 +141,7 @@ def _with_headers(send: Send, cookie: str | None) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["Content-Security-Policy"] = CONTENT_POLICY
+            headers.setdefault(HEADER, CONTENT_POLICY)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "same-origin"
             if cookie:

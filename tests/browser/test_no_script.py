@@ -65,3 +65,36 @@ def test_a_formula_runs_nothing_on_any_page(visit: Visit, start_app: StartApp, t
         page.get_by_label("A file with cards, questions or a backup").set_input_files(tmp_path / name)
         expect(page.locator("#preview")).to_contain_text(name)
     assert page.evaluate(RAN) is None
+
+
+WALL = [
+    f"<img src=x onerror='{RAN}=1'>",
+    f"<svg onload='{RAN}=1'></svg>",
+    f"<a id=bait href='javascript:{RAN}=1'>x</a>",
+    "<iframe srcdoc='<script>parent.ran=1</script>'></iframe>",
+    f"<details open ontoggle='{RAN}=1'></details>",
+]
+
+
+def test_markup_that_gets_past_every_escape_runs_nothing_either(visit: Visit, start_app: StartApp) -> None:
+    """The second wall: the page's policy refuses event attributes, script addresses and inline scripts."""
+    visitor = visit(address=start_app("--no-worker"))
+    page = visitor.open("/cards")
+    for payload in WALL:
+        page.evaluate(
+            "html => document.querySelector('#main').insertAdjacentHTML('beforeend', html)", payload
+        )
+    page.evaluate("document.querySelector('#bait').click()")
+    page.evaluate(
+        "const made = document.createElement('script'); made.textContent = 'window.ran = 1';"
+        " document.body.append(made)"
+    )
+    page.evaluate(
+        "const made = document.createElement('script'); made.src = 'https://example.org/x.js';"
+        " document.body.append(made)"
+    )
+    page.wait_for_timeout(500)
+    assert page.evaluate(RAN) is None
+    refused = [problem for problem in visitor.problems if "Content Security Policy" in problem]
+    assert len(refused) >= 5
+    visitor.forgive("Content Security Policy", "ERR_", "404", "400", "https://example.org/x.js")

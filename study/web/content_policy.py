@@ -1,0 +1,94 @@
+"""Content-Security-Policy: which scripts a page may run. The second wall behind the escaping of texts.
+
+No inline script and no event attribute runs unless it is one of ours or of Gradio's page: Gradio's own script
+elements get a nonce that is new for each answer, our script in the head is known by its hash. `unsafe-eval`
+stays, because Gradio's HTML component compiles its template and `js_on_load` with `new Function`
+(docs/security.md). There is no `unsafe-inline` for scripts.
+"""
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "Content-Security-Policy"
+GRADIO_PAGE = b"window.gradio_config"
+"""In every page that Gradio's template makes, and in no other answer."""
+
+_SCRIPT = re.compile(rb"<script(?=[\s>])")
+
+
+def content_policy(*script_sources: str, may_compile: bool = False) -> str:
+    """Return the policy's text. `may_compile` allows `new Function`, which Gradio's pages need."""
+    compiling = ("'unsafe-eval'",) if may_compile else ()
+    scripts = " ".join(("'self'", *script_sources, *compiling))
+    return "; ".join(
+        (
+            "default-src 'self' data: blob:",
+            f"script-src {scripts}",
+            "script-src-attr 'none'",
+            "style-src 'self' 'unsafe-inline'",
+            "worker-src 'self' blob:",
+            "frame-ancestors 'self'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "object-src 'none'",
+        )
+    )
+
+
+def hash_of(script: str) -> str:
+    """Return the source expression that allows exactly this inline script."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+class ScriptNonces:
+    """ASGI middleware around the pages: gives the script elements of Gradio's page template a nonce.
+
+    It stands inside the compression. The page holds no text of a learner or of an import; those come later,
+    through the API, and a script among them has no nonce.
+    """
+
+    def __init__(self, app: ASGIApp, *, inline_scripts: Iterable[str]) -> None:
+        self._app = app
+        self._hashes = tuple(map(hash_of, inline_scripts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+        body = b""
+
+        async def send_page(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                if not MutableHeaders(scope=message).get("content-type", "").startswith("text/html"):
+                    await send(message)
+                else:
+                    start = message
+                return
+            if start is None or message["type"] != "http.response.body":
+                await send(message)
+                return
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                await self._send_whole(start, body, send)
+
+        await self._app(scope, receive, send_page)
+
+    async def _send_whole(self, start: Message, body: bytes, send: Send) -> None:
+        if GRADIO_PAGE in body:
+            nonce = secrets.token_urlsafe(16)
+            body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), body)
+            headers = MutableHeaders(scope=start)
+            headers[HEADER] = content_policy(f"'nonce-{nonce}'", *self._hashes, may_compile=True)
+            headers["content-length"] = str(len(body))
+            headers["cache-control"] = "no-store"
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
