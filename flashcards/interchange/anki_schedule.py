@@ -8,11 +8,12 @@ stability and difficulty under which FSRS would have given Anki's interval and e
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiReview
+from flashcards.scheduling.metrics import Measures
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, Scheduling, preview
 from study.store.card_operations import NAMES
 
@@ -172,10 +173,17 @@ def _rating_problem(row: Mapping[str, Any]) -> str:
     return "" if row.get("rating") in RATINGS else "a rating must be 1, 2, 3 or 4"
 
 
+MEASURES = {field.name for field in fields(Measures)}
+
+
 def _are_measures(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        number is None or (isinstance(number, int | float) and math.isfinite(number))
-        for number in value.values()
+    return (
+        isinstance(value, Mapping)
+        and value.keys() >= MEASURES
+        and all(
+            number is None or (isinstance(number, int | float) and math.isfinite(number))
+            for number in value.values()
+        )
     )
 
 

@@ -113,7 +113,10 @@ def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
     lengths = length_problems(
-        [(name, getattr(entry, name)) for name in TEXTS] + [("answer", text) for text in entry.accept]
+        [(name, getattr(entry, name)) for name in (*TEXTS, "id", "deck", "source")]
+        + [("answer", text) for text in entry.accept]
+        + [("tag", text) for text in entry.tags]
+        + [("other field", f"{name} {value}") for name, value in entry.extra.items()]
     )
     if lengths:
         return entry, "; ".join(lengths)

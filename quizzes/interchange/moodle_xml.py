@@ -224,7 +224,10 @@ def _kept_entry(element: ET.Element) -> QuestionEntry | None:
 def _same(element: ET.Element, kept: QuestionEntry) -> bool:
     """Return whether the form is still as it was written from the kept fields."""
     made = _question(kept)
-    return made is not None and _canonical(made) == _canonical(element)
+    try:
+        return made is not None and _canonical(made) == _canonical(element)
+    except ET.ParseError:  # a name that no XML can have: it was changed by hand
+        return False
 
 
 def _canonical(element: ET.Element) -> str:

@@ -118,7 +118,7 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
-    if lengths := length_problems(_texts(entry.fields)):
+    if lengths := length_problems([("topic", entry.topic), *_texts(entry.fields)]):
         return entry, "; ".join(lengths)
     questions = list(_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]

@@ -51,9 +51,20 @@ def check_html(html: str) -> None:
 
 
 def length_problems(texts: Iterable[tuple[str, str]]) -> list[str]:
-    """Return one phrase, without a full stop, for each named text that is too long to store."""
-    return [
-        f"its {name} has {len(text):,} characters; {TEXT_CHARACTERS:,} are the limit"
-        for name, text in texts
-        if len(text) > TEXT_CHARACTERS
-    ]
+    """Return one phrase, without a full stop, for each named text that can't be stored."""
+    problems = []
+    for name, text in texts:
+        if len(text) > TEXT_CHARACTERS:
+            problems.append(f"its {name} has {len(text):,} characters; {TEXT_CHARACTERS:,} are the limit")
+        elif is_broken(text):
+            problems.append(f"its {name} holds half of a character")
+    return problems
+
+
+def is_broken(text: str) -> bool:
+    """Return whether a text can't be written as UTF-8: it holds half of a character (a lone surrogate)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

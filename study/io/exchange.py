@@ -131,7 +131,7 @@ class Exchange(Protocol):
 
 def shorten(text: str, *, limit: int = 90) -> str:
     """Return one line that identifies an item."""
-    line = " ".join(text.split())
+    line = " ".join(text.encode("utf-8", "replace").decode().split())  # half a character becomes a "?"
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

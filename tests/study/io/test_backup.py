@@ -55,7 +55,11 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
     if column.name == "verb":
         return "flag"
     if column.table.name == "parameter_fits" and isinstance(column.type, JSON):
-        return list(DEFAULT_PARAMETERS) if column.name == "parameters" else {"log loss": 0.3}
+        return (
+            list(DEFAULT_PARAMETERS)
+            if column.name == "parameters"
+            else {"log_loss": 0.3, "rmse_bins": 0.1, "auc": None}
+        )
     if column.name == "rating":
         return number + 2
     if isinstance(column.type, JSON):

@@ -53,3 +53,8 @@ def test_a_text_over_its_limit_says_by_how_much() -> None:
 )
 def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -> None:
     assert form_event.number(written, default=10, low=0, high=50) == read
+
+
+def test_a_moment_at_the_end_of_all_time_is_refused_in_words() -> None:
+    with pytest.raises(LearnerError, match="must be a moment"):
+        form_event.moment({"at": "0001-01-01T00:00:00+23:59"}, "at")
