@@ -2,13 +2,17 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import hypothesis
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
 
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
@@ -27,6 +31,9 @@ hypothesis.settings.register_profile("app", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 
+SERVER = os.environ.get("TEST_DATABASE_URL", "")
+"""A PostgreSQL server on which the tests may create databases: `make test-postgres`."""
+
 MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
 
 
@@ -42,11 +49,11 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """A data folder of the test's own."""
-    return Settings(
-        home=tmp_path, database_url=f"sqlite:///{tmp_path / 'study.sqlite3'}", models_dir=tmp_path / "models"
-    )
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """A data folder of the test's own; with TEST_DATABASE_URL a new database on that server, too."""
+    url = _database_of_its_own() if SERVER else nullcontext(f"sqlite:///{tmp_path / 'study.sqlite3'}")
+    with url as database_url:
+        yield Settings(home=tmp_path, database_url=database_url, models_dir=tmp_path / "models")
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +65,28 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(settings: Settings, empty_database: Path) -> Iterator[Store]:
+def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]:
     """An empty store."""
-    shutil.copyfile(empty_database, settings.home / "study.sqlite3")
+    if not SERVER:
+        shutil.copyfile(request.getfixturevalue("empty_database"), settings.home / "study.sqlite3")
     opened = open_store(settings.database_url)
     yield opened
     opened.close()
+
+
+@contextmanager
+def _database_of_its_own() -> Iterator[str]:
+    """Create a database on the server of TEST_DATABASE_URL, and drop it at the end."""
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid.uuid4().hex}"
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        server.dispose()
 
 
 @pytest.fixture

@@ -99,13 +99,15 @@ def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
     reasons: dict[StorageKind, tuple[str, str]] = {
         "full": ("the disk is full", "Free some space on it, then try again."),
         "read-only": (
-            "it can't be written to",
-            "Allow writing to the file and its folder, or choose another folder with --data-folder.",
+            "it can't be written to, or its folder is missing",
+            "Allow writing to the file and its folder, or choose another folder with --data-folder."
+            " Check DATABASE_URL if you set it.",
         ),
         "locked": ("another program holds it", "Close that program, then try again."),
         "damaged": (
             "it is damaged or is no database",
-            "Restore a backup, or choose another folder with --data-folder.",
+            "Restore a backup, or choose another folder with --data-folder."
+            " Check DATABASE_URL if you set it.",
         ),
         "unreachable": (
             "the database server does not answer",

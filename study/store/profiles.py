@@ -128,7 +128,9 @@ def _welcome(connection: Connection, browser_id: str, now: datetime) -> Profile:
     names = chain([GUEST_NAME], (f"{GUEST_NAME} {number}" for number in count(2)))
     name = next(name for name in names if name.lower() not in taken)
     profile = _insert(connection, name, named=False, now=now)
-    _choose(connection, browser_id, profile.id, now)
+    # Inserted without deleting first: of two first requests on a server, the second must fail and use the
+    # profile of the first, not replace it.
+    connection.execute(insert(t.browsers).values(id=browser_id, profile_id=profile.id, chosen_at=now))
     see(profile.id, 0)
     return profile
 

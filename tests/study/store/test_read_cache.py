@@ -139,8 +139,8 @@ def test_a_second_press_reads_the_profile_and_nothing_else(
         with one_view():
             store.profiles.of_browser("browser-of-ana", now=NOW)
             everything(store, ana)
-    assert len(statements) == 2
-    assert statements[0].startswith("BEGIN")
+    queries = [statement for statement in statements if not statement.startswith("BEGIN")]
+    assert len(queries) == 1
 
 
 def test_a_write_that_fails_changes_nothing_that_is_remembered(store: Store, ana: str) -> None:

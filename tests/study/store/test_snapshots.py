@@ -1,5 +1,6 @@
 """Automatic backups: what is in them, how many are kept, and that a restored one is what was there."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,20 @@ from study.base.errors import LearnerError, StorageError
 from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.snapshots import KEPT, Snapshots, snapshots_of
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A SQLite file, whatever database the other tests use: a server has backups of its own."""
+    database = f"sqlite:///{tmp_path / 'study.sqlite3'}"
+    return Settings(home=tmp_path, database_url=database, models_dir=tmp_path / "models")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = open_store(settings.database_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

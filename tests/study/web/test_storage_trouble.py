@@ -29,6 +29,20 @@ from study.web import storage_troubles
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A SQLite file, whatever database the other tests use: a server has backups of its own."""
+    database = f"sqlite:///{tmp_path / 'study.sqlite3'}"
+    return Settings(home=tmp_path, database_url=database, models_dir=tmp_path / "models")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = open_store(settings.database_url)
+    yield opened
+    opened.close()
+
+
 def fill_up(database: Database) -> None:
     with database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
