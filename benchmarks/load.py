@@ -1,0 +1,210 @@
+"""Load: simulated learners on the Cards page, as a browser talks to the server.
+
+    python -m benchmarks.load                        30, 100 and 200 learners, 60 s each
+    python -m benchmarks.load --learners 100 --every 5 --seconds 60
+
+A learner opens the page, then flips and rates, one press every few seconds. What is counted is the time from
+sending a press to having its answer. The client runs beside the server and takes part of the processor, so
+the processor's time of the server is given as well.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from benchmarks.pages import served_at
+from tests.visits import press
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = ((30, 3.0), (100, 5.0), (200, 8.0))
+SECONDS = 60
+TIMEOUT_SECONDS = 120
+
+
+@dataclass
+class Measured:
+    """What one round took."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def note(self, kind: str, seconds: float) -> None:
+        """Add one answer's time."""
+        self.seconds.setdefault(kind, []).append(seconds)
+
+
+@dataclass
+class Learner:
+    """One browser: its cookie, its Gradio session, and the HTML it shows."""
+
+    client: httpx.AsyncClient
+    measured: Measured
+    html: str = ""
+    load_id: int = 0
+    island_id: int = 0
+    session: str = field(default_factory=lambda: uuid.uuid4().hex[:11])
+    cookies: dict[str, str] = field(default_factory=lambda: {"learner": uuid.uuid4().hex})
+
+    async def study(self, every_seconds: float, until: float, dice: random.Random) -> None:
+        """Open the page, then press until the time is over."""
+        await asyncio.sleep(dice.uniform(0, every_seconds))
+        try:
+            await self._open()
+            while time.monotonic() < until:
+                began = time.monotonic()
+                await self._press()
+                await asyncio.sleep(max(0.0, every_seconds - (time.monotonic() - began)))
+        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+            self.measured.errors.append(repr(error)[:200])
+
+    async def _open(self) -> None:
+        page = await self._timed("page", self.client.get("/cards", cookies=self.cookies, headers=HTML))
+        found = re.search(r"window\.gradio_config = (\{.*?\});</script>", page.text, re.DOTALL)
+        if found is None:
+            raise ValueError("the page holds no configuration")
+        config = json.loads(found[1])
+        self.load_id = next(
+            made["id"] for made in config["dependencies"] if made["api_name"].startswith("guarded_load")
+        )
+        self.island_id = next(
+            made["id"] for made in config["components"] if made["props"].get("elem_id") == "cards"
+        )
+        body = {"data": [], "fn_index": self.load_id, "session_hash": self.session}
+        answer = await self._timed(
+            "load", self.client.post("/gradio_api/run/predict", json=body, cookies=self.cookies)
+        )
+        self.html = answer.json()["data"][0]
+
+    async def _press(self) -> None:
+        kind = "flip" if 'data-act="flip"' in self.html else "rate"
+        event: dict[str, Any] = press(self.html, kind, nth=2 if kind == "rate" else 0) | {"query": ""}
+        body = {
+            "data": event,
+            "fn_name": "act",
+            "component_id": self.island_id,
+            "session_hash": self.session,
+        }
+        answer = await self._timed(
+            kind, self.client.post("/gradio_api/component_server", json=body, cookies=self.cookies)
+        )
+        reply = answer.json()
+        if "error" in reply or "html" not in reply:
+            raise ValueError(str(reply.get("error", reply))[:200])
+        self.html = reply["html"]
+
+    async def _timed(self, kind: str, request: Any) -> httpx.Response:
+        began = time.monotonic()
+        answer: httpx.Response = await request
+        self.measured.note(kind, time.monotonic() - began)
+        answer.raise_for_status()
+        return answer
+
+
+HTML = {"accept": "text/html"}
+
+
+async def load(address: str, learners: int, every_seconds: float, seconds: float) -> Measured:
+    """Let so many learners study at once."""
+    measured, dice = Measured(), random.Random(1)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=TIMEOUT_SECONDS) as client:
+        until = time.monotonic() + seconds
+        studying = [Learner(client, measured).study(every_seconds, until, dice) for _ in range(learners)]
+        await asyncio.gather(*studying)
+    return measured
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value that a share of all values does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+@contextmanager
+def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The app in a process of its own, without workers."""
+    server = subprocess.Popen(
+        [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", str(data)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    try:
+        yield served_at(server), psutil.Process(server.pid)
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def main() -> None:
+    """Print one line a round, then one JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--learners", type=int)
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two presses of a learner")
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    options = parser.parse_args()
+    rounds = ((options.learners, options.every),) if options.learners else ROUNDS
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, server):
+        for learners, every_seconds in rounds:
+            rows.append(_round(address, server, learners, every_seconds, options.seconds))
+            print(_line(rows[-1]), flush=True)
+    print(json.dumps(rows))
+
+
+def _round(
+    address: str, server: psutil.Process, learners: int, every_seconds: float, seconds: float
+) -> dict[str, float]:
+    before, memory_before = server.cpu_times(), server.memory_info().rss
+    began = time.monotonic()
+    measured = asyncio.run(load(address, learners, every_seconds, seconds))
+    wall_seconds = time.monotonic() - began
+    after = server.cpu_times()
+    presses = [taken for kind in ("flip", "rate") for taken in measured.seconds.get(kind, [])]
+    answers = sum(map(len, measured.seconds.values()))
+    cpu_seconds = after.user + after.system - before.user - before.system
+    return {
+        "learners": learners,
+        "every_seconds": every_seconds,
+        "presses": len(presses),
+        "presses_per_second": len(presses) / wall_seconds,
+        "p50_seconds": statistics.median(presses) if presses else 0.0,
+        "p95_seconds": percentile(presses, 0.95) if presses else 0.0,
+        "worst_seconds": max(presses, default=0.0),
+        "errors": len(measured.errors),
+        "server_cpu_ms_per_answer": 1000 * cpu_seconds / max(1, answers),
+        "megabytes_per_session": (server.memory_info().rss - memory_before) / 1e6 / learners,
+    }
+
+
+def _line(row: dict[str, float]) -> str:
+    return (
+        f"{row['learners']:4.0f} learners, a press in {row['every_seconds']:.0f} s: "
+        f"{row['presses_per_second']:5.1f} presses/s, p50 {row['p50_seconds']:.2f} s, "
+        f"p95 {row['p95_seconds']:.2f} s, worst {row['worst_seconds']:.2f} s, {row['errors']:.0f} errors, "
+        f"{row['server_cpu_ms_per_answer']:.1f} CPU ms an answer, "
+        f"{row['megabytes_per_session']:.2f} MB a session"
+    )
+
+
+if __name__ == "__main__":
+    main()
