@@ -1,6 +1,8 @@
 # make app     study: installs once, then serves on http://127.0.0.1:7860
 # make test    everything that must hold: lint, unit, property and browser tests
 # make lint    ruff and mypy only           make fix          let ruff repair what it can
+# make test-postgres   the store's tests on the PostgreSQL server of TEST_DATABASE_URL
+# make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
 # make bench   performance, side by side    make screenshots  every page, two widths, light and dark
 # make gpu-check   the lab's end-to-end run on a CUDA device, with a report
 
@@ -18,7 +20,7 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 # A browser test leaves an event loop running in its process, where later tests could start none: two rounds.
 IN_TWO := --numprocesses 2 --dist loadfile
 
-.PHONY: app test lint fix bench screenshots gpu-check clean
+.PHONY: fuzz test-postgres app test lint fix bench screenshots gpu-check clean
 
 app: $(VENV)/.app-installed
 	$(BIN)/python app.py $(ARGS)
@@ -47,6 +49,13 @@ bench: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.pages
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.page_weight
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.grader
+
+fuzz: $(VENV)/.dev-installed
+	FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+test-postgres: $(VENV)/.dev-installed
+	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
+	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
 
 screenshots: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
