@@ -9,17 +9,17 @@ from typing import Any
 from lora_lab.cli.startup_status import announce
 from lora_lab.engine.local import LocalEngine
 from study.base.settings import Settings
-from study.web.server import run
+from study.ports.places import Place
+from study.web.server import is_loopback, run
 
-MENU = (
-    ("Today", "/"),
-    ("Learn", "/learn"),
-    ("Cards", "/cards"),
-    ("Quiz", "/quiz"),
-    ("Explain", "/explain"),
-    ("Lab", "/lab"),
-    ("Progress", "/progress"),
-)
+PLACES = (
+    Place("Today", "/"),
+    Place("Learn", "/learn", (("Path, map", "/learn"), ("Figures", "/figures"), ("Projects", "/projects"))),
+    Place("Practise", "/practise", (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain")), True),
+    Place("Lab", "/lab"),
+    Place("Class", "/class"),
+    Place("You", "/progress", (("Progress", "/progress"), ("Settings", "/settings"), ("Import", "/io"))),
+)  # fmt: skip
 
 
 def build_app(
@@ -28,44 +28,36 @@ def build_app(
     hosts: Sequence[str] = (),
     projector: bool = False,
     worker: bool = True,
+    only_class: bool = False,
     say: Callable[[str], object] = str,
 ) -> Any:
     """Build all pages into one ASGI app. `say` receives each start-up step as text."""
-    engine = LocalEngine(settings, warm=worker)
     with ExitStack() as unless_built:
+        engine = LocalEngine(settings, warm=worker)
         unless_built.callback(engine.close, grace_seconds=0)
-        site = _build_site(engine, settings, hosts=hosts, projector=projector, worker=worker, say=say)
+        engine.warm_up()  # first: the worker loads on one core while this process imports on the other
+        if worker:
+            announce(engine.home, _say)
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
+        os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
+
+        say("Importing Gradio")
+        from classroom import parts as classroom
+        from flashcards import parts as flashcards
+        from lora_lab import parts as lora_lab
+        from quizzes import parts as quizzes
+        from study.parts import build_core, build_site
+
+        say("Opening your progress and building the pages")
+        core = build_core(settings, places=PLACES)
+        engine.start()  # only now: data that can't be opened must not cost a waiting run
+        reachable = any(not is_loopback(host) for host in hosts)
+        # The order matters: each part uses what the parts before it provide.
+        parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
+        parts.append(classroom.build(core, only_class=only_class, reachable=reachable))
+        site = build_site(core, parts, hosts=hosts, projector=projector)
         unless_built.pop_all()
     return site
-
-
-def _build_site(
-    engine: LocalEngine,
-    settings: Settings,
-    *,
-    hosts: Sequence[str],
-    projector: bool,
-    worker: bool,
-    say: Callable[[str], object],
-) -> Any:
-    engine.warm_up()  # first: the worker loads on one core while this process imports on the other
-    if worker:
-        announce(engine.home, _say)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
-
-    say("Importing Gradio")
-    from flashcards import parts as flashcards
-    from lora_lab import parts as lora_lab
-    from quizzes import parts as quizzes
-    from study.parts import build_core, build_site
-
-    say("Opening your progress and building the pages")
-    core = build_core(settings, menu=MENU)
-    engine.start()  # only now: data that can't be opened must not cost a waiting run
-    # The order matters: each part uses what the parts before it provide.
-    parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
-    return build_site(core, parts, hosts=hosts, projector=projector)
 
 
 def _say(line: str) -> None:

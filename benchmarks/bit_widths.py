@@ -26,11 +26,12 @@ from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.loop import StepResult, held_out_loss, train
 from lora_lab.worker.training.packing import cut_to, encode
 from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import Machine, attach, find_machine, meter_for, open_session
+from lora_lab.worker.training.session import attach, meter_for, open_session
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 
@@ -65,7 +66,7 @@ class Row:
 
 
 HEAD = (
-    "| weights | stored bits each | all weights | peak, measured (against computed) | CPU-seconds a step "
+    "| weights | stored bits each | all weights | peak, measured (against computed) | CPU-seconds per step "
     "| held-out loss before | after |\n|---|---|---|---|---|---|---|"
 )
 

@@ -24,10 +24,10 @@ from benchmarks.trainer import Timed
 from benchmarks.training import CPU, SPEC, LabRun, PaddedStep, Setting
 from lora_lab.data.batches import step_plan
 from lora_lab.spec import RunSpec
+from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.loop import CLIP_NORM
 from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import Machine, find_machine
 
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 GOALS = {"plain fp32 loop": 1.25, "usual bf16 recipe": 10.0}

@@ -25,16 +25,27 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import own_dataset
-from lora_lab.memory.ledger import Compute, heaviest_row
+from lora_lab.memory.ledger import heaviest_row
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.measured_cells import CELLS_FILE, Cell, Cells, cells_json
-from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
+from lora_lab.spec import (
+    BITS,
+    EMBEDDED_MODEL,
+    OPTIMIZERS,
+    TARGET_SETS,
+    TINY_MODEL,
+    VARIANTS,
+    Compute,
+    RunSpec,
+)
+from lora_lab.worker.device.machine import Machine
+from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.loop import StepResult, train
 from lora_lab.worker.training.packing import Encoded, cut_to, encode
 from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import DTYPES, Machine, attach, meter_for, open_session
+from lora_lab.worker.training.session import attach, meter_for, open_session
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 

@@ -23,7 +23,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from benchmarks.pages import CHROMIUM, FLAGS, ROOT, served_at
-from lora_lab.settings.urls import SECTIONS
+from lora_lab.settings.urls import LAB_PAGES
 from study.content.concepts import concept_address
 from study.learner.study_modes import STUDY_MODES
 
@@ -31,7 +31,7 @@ CONCEPT = "nf4"
 PATHS = (
     *("/", "/learn", "/cards", "/quiz", "/explain", "/progress", "/review", "/settings", "/browse", "/io"),
     *("/figures", "/figures?figure=lora-to-scale", "/projects", "/projects?id=merge-it"),
-    *(address for _, address in SECTIONS),
+    *(address for _, views in LAB_PAGES for _, address in views),
     *(concept_address(CONCEPT, mode) for mode in STUDY_MODES),
 )
 KINDS = {"Script": "JS", "Stylesheet": "CSS", "Font": "fonts"}

@@ -28,13 +28,15 @@ from benchmarks.trainer import Padding, Timed, as_row, with_trainer
 from lora_lab.data.datasets import own_dataset
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.device.gpu import GpuMemory
+from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.loop import StepResult, answer_loss, train
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode, pack
 from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import CORES, Adapted, Machine, attach, meter_for, open_session
+from lora_lab.worker.training.session import Adapted, attach, meter_for, open_session
 from study.base.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
@@ -207,6 +209,7 @@ class NoMeter:
 
     live_bytes = 0
     peak_bytes = 0
+    on_gpu: GpuMemory | None = None
 
     def __init__(self, resident: Iterable[Tensor]) -> None:
         """Ignore the resident tensors that a meter takes."""

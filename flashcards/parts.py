@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlencode
 
+from flashcards.decks.note import Card
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.pages import browse, cards
 from flashcards.review.presenter import card_exercise
 from flashcards.stats.progress import CardSection
+from study.content.search import SearchEntry
 from study.parts import Core, Part
+from study.text.markup import to_plain
+
+LONGEST_SEARCH = 120  # characters of the words in the address of Browse
 
 
 def build(core: Core) -> Part:
@@ -29,6 +35,17 @@ def build(core: Core) -> Part:
         ),
         exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
         sections=(CardSection(exercise=exercise),),
+        searchable=(lambda: map(_search_entry, decks.cards),),
         styles=(Path(__file__).parent / "static" / "cards.css",),
         closers=(exercise.fitting.close,),
+    )
+
+
+def _search_entry(card: Card) -> SearchEntry:
+    front = to_plain(card.front)
+    return SearchEntry(
+        kind="Cards",
+        title=front,
+        address=f"/browse?{urlencode({'words': front[:LONGEST_SEARCH]})}",
+        text=f"{to_plain(card.back)} {' '.join(card.tags)}",
     )

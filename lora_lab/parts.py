@@ -1,21 +1,28 @@
 """The lab as a part of the app: its pages and files, live figures, and its share of Today and Learn."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlencode
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.figures import figures
+from lora_lab.figures import figures, whole_model
 from lora_lab.lab import Lab
 from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects
+from lora_lab.parameters.shapes import catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectDesk
+from lora_lab.settings.urls import MEMORY
+from lora_lab.views.class_runs import LabClassRuns
+from lora_lab.views.first_run import FirstRun, step_bytes
 from lora_lab.views.lesson_link import lab_door
 from lora_lab.views.run_panel import last_run
-from lora_lab.views.setting_plots import first_chart
+from study.base.units import as_short
+from study.content.search import SearchEntry
 from study.figures import figure
 from study.parts import Core, Part
 
@@ -27,13 +34,16 @@ def build(core: Core, engine: LocalEngine) -> Part:
     reader = ShapeReader(lab.home.shape)
     guided = ProjectDesk(store=context.store, lab=lab)
     ports.figures = figures(core.settings.models_dir)
+    at_a_glance = whole_model.glance(lambda rank: step_bytes(lab, rank))
+    ports.figures = {**ports.figures, at_a_glance.id: at_a_glance}
     ports.figure_about = figure.about(ports.figures)
     ports.subjects = replace(
         ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS
     )
     ports.lab_door = lab_door
     ports.project_door = guided.door
-    ports.first_chart = first_chart
+    ports.first_run = FirstRun(lab)
+    ports.class_runs = LabClassRuns(lab=lab)
     ports.last_run = partial(last_run, lab)
     return Part(
         pages=(
@@ -44,6 +54,16 @@ def build(core: Core, engine: LocalEngine) -> Part:
             lambda site: downloads.register(site, lab),
             lambda site: project_files.register(site, context, guided),
         ),
+        searchable=(_models,),
         styles=(Path(__file__).parent / "static" / "lab.css",),
         closers=(lab.close, reader.close),
     )
+
+
+def _models() -> Iterator[SearchEntry]:
+    for shape in catalogue().values():
+        yield SearchEntry(
+            kind="Models",
+            title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",
+            address=f"{MEMORY}?{urlencode({'model': shape.name})}",
+        )

@@ -5,18 +5,23 @@ check: {quantity: lora_parameters, model: gpt3-175b, rank: 8, targets: [q, v], e
 The function names are part of the content format, so renaming a function breaks checks.
 """
 
+import math
+import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
-from lora_lab.memory import ledger
+from lora_lab import measurements
+from lora_lab.memory import kv_cache, ledger, sharding
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
-from lora_lab.parameters import counts
+from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits
 from study.base.checks import register
 
 Targets = str | Sequence[str]
+Schedule = Literal["constant", "linear", "cosine"]
 
 
 def lora_parameters(model: str, rank: int, targets: Targets) -> int:
@@ -128,6 +133,143 @@ def logits_bytes(batch: int, tokens: int, vocab: int, bytes_per_value: int) -> i
     return batch * tokens * vocab * bytes_per_value
 
 
+def kv_cache_bytes(model: str, tokens: int, bytes_per_value: int = 2, batch: int = 1) -> int:
+    """Compute the bytes of keys and values that generation keeps."""
+    shape = find_shape(model)
+    return kv_cache.kv_cache_bytes(shape, tokens=tokens, batch=batch, bytes_per_value=bytes_per_value)
+
+
+def embedding_parameters(model: str) -> int:
+    """Count the numbers of a catalogue model's embedding matrix."""
+    return find_shape(model).embedding_parameters
+
+
+def block_parameters(model: str) -> int:
+    """Count the linear weights of one transformer block, the mean over all blocks."""
+    shape = find_shape(model)
+    return sum(linear.parameters for linear in shape.linears) // shape.layers
+
+
+def padding_percent(lengths: Sequence[int]) -> float:
+    """Compute the share of padding in a batch whose rows are padded to the longest."""
+    return 100 * (1 - sum(lengths) / (max(lengths) * len(lengths)))
+
+
+def effective_batch(examples: int, accumulation: int, gpus: int = 1) -> int:
+    """Compute the examples that one optimizer step sees."""
+    return examples * accumulation * gpus
+
+
+def scheduled_rate(schedule: Schedule, peak: float, step: int, steps: int, warmup: int = 0) -> float:
+    """Compute the learning rate at a step: a linear warm-up to `peak`, then the schedule down to 0.
+
+    The formulas are those of Transformers' `get_scheduler`, where a constant rate with a warm-up is called
+    `constant_with_warmup`; plain `constant` ignores the warm-up.
+    """
+    if step < warmup:
+        return peak * step / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    left = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return peak * left[schedule]
+
+
+def weight_decay_percent(rate: float, decay: float, steps: int) -> float:
+    """Compute how far AdamW's decay alone shrinks a weight in `steps` steps, in percent.
+
+    Each step multiplies the weight by 1 - rate x decay (arXiv:1711.05101 algorithm 2; PyTorch docs, AdamW).
+    """
+    return 100 * (1 - (1 - rate * decay) ** steps)
+
+
+def dora_parameters(model: str, rank: int, targets: Targets) -> int:
+    """Count the trainable parameters of DoRA: LoRA's and one magnitude per output."""
+    return counts.count(find_shape(model), rank=rank, targets=targets, variant="dora").trainable
+
+
+def vera_parameters_matrix(d_out: int, rank: int) -> int:
+    """Count what VeRA trains on one matrix: a vector over the rank and one over the outputs.
+
+    arXiv:2310.11454 section 3.2; the two random matrices are frozen and shared.
+    """
+    return d_out + rank
+
+
+def vera_parameters(model: str, rank: int, targets: Targets) -> int:
+    """Count the trainable parameters of VeRA on a catalogue model."""
+    chosen = find_shape(model).select(targets)
+    return sum(linear.count * vera_parameters_matrix(linear.d_out, rank) for linear in chosen)
+
+
+def share_of_matrix_percent(d_in: int, d_out: int, rank: int) -> float:
+    """Compute an adapter's numbers per hundred numbers of its matrix."""
+    return 100 * lora_parameters_matrix(d_in, d_out, rank) / linear_parameters(d_in, d_out)
+
+
+def block_bits(code_bits: int, block_size: int, extra_bits: int) -> float:
+    """Compute stored bits per weight when a block of weights shares `extra_bits` of scales and offsets."""
+    return code_bits + extra_bits / block_size
+
+
+def format_bits(format: str) -> float:
+    """Return the stored bits per weight of nf4, mxfp4 or nvfp4."""
+    return block_formats.FORMATS[format].bits
+
+
+@cache
+def format_error_percent(format: str) -> float:
+    """Compute ||W - decoded|| / ||W|| in percent for nf4, mxfp4 or nvfp4 on 16,384 normal random numbers.
+
+    The numbers come from Python's generator with seed 0, so everybody gets the same.
+    """
+    generator = random.Random(0)
+    weights = [generator.gauss(0, 1) for _ in range(16_384)]
+    decoded = block_formats.FORMATS[format].decode(weights)
+    return 100 * block_formats.relative_error(weights, decoded)
+
+
+def largest_float(exponent_bits: int, mantissa_bits: int, finite_only: bool = False) -> float:
+    """Compute the largest number of a small floating-point format with the usual bias 2^(e-1) - 1.
+
+    IEEE formats reserve the highest exponent. With `finite_only` it counts, and only the pattern of all ones
+    is lost where there are 8 bits (E4M3: arXiv:2209.05433 table 1); E2M1 loses none (OCP MX v1.0).
+    """
+    bias = 2 ** (exponent_bits - 1) - 1
+    if not finite_only:
+        return float((2 - 2.0**-mantissa_bits) * 2 ** (2**exponent_bits - 2 - bias))
+    lost = 1 if exponent_bits + mantissa_bits == 7 else 0
+    return float((2 - (1 + lost) * 2.0**-mantissa_bits) * 2 ** (2**exponent_bits - 1 - bias))
+
+
+def concatenated_rank(ranks: Sequence[int]) -> int:
+    """Compute the rank of an adapter whose factors are stacked, which gives the exact weighted sum."""
+    return sum(ranks)
+
+
+def dare_rescale(dropped_percent: float) -> float:
+    """Compute the factor on what DARE keeps, 1 / (1 - p) (arXiv:2311.03099 section 3.2)."""
+    return 1 / (1 - dropped_percent / 100)
+
+
+def zero_bytes_per_gpu(parameters: int, gpus: int, stage: int) -> float:
+    """Compute ZeRO's weights, gradients and optimizer state on each GPU."""
+    return sharding.zero_bytes_per_gpu(parameters=parameters, gpus=gpus, stage=stage)
+
+
+def base_bytes_per_gpu(model: str, scheme: Bits, gpus: int) -> float:
+    """Compute a frozen base's stored bytes on each GPU when it is split evenly."""
+    return sharding.base_bytes_per_gpu(find_shape(model), bits=scheme, gpus=gpus)
+
+
+def accuracy_standard_error(accuracy: float, questions: int) -> float:
+    """Compute the standard error of a share of right answers, in percent (arXiv:2411.00640 section 2)."""
+    return 100 * math.sqrt(accuracy * (1 - accuracy) / questions)
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """Estimate the chance that one of k samples is right, without bias (arXiv:2107.03374 equation 1)."""
+    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
+
+
 for quantity in (
     lora_parameters,
     trainable_percent,
@@ -150,5 +292,37 @@ for quantity in (
     nf4_level,
     quantization_levels,
     logits_bytes,
+    measurements.bits_loss,
+    measurements.bits_loss_above,
+    measurements.bits_cpu_seconds,
+    measurements.rank_loss,
+    measurements.rank_loss_before,
+    measurements.rank_loss_gap,
+    measurements.rank_seed_noise,
+    measurements.rank_seed_range,
+    measurements.rank_peak_bytes,
+    measurements.rank_peak_difference_bytes,
+    measurements.rank_trained,
+    kv_cache_bytes,
+    embedding_parameters,
+    block_parameters,
+    padding_percent,
+    effective_batch,
+    scheduled_rate,
+    weight_decay_percent,
+    dora_parameters,
+    vera_parameters_matrix,
+    vera_parameters,
+    share_of_matrix_percent,
+    block_bits,
+    format_bits,
+    format_error_percent,
+    largest_float,
+    concatenated_rank,
+    dare_rescale,
+    zero_bytes_per_gpu,
+    base_bytes_per_gpu,
+    accuracy_standard_error,
+    pass_at_k,
 ):
     register(quantity.__name__, quantity)

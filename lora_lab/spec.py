@@ -10,7 +10,10 @@ from study.base.errors import LearnerError
 
 Bits = Literal["fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"]
 TargetSet = Literal["q+v", "attention", "all-linear"]
-ComputeType = Literal["auto", "fp32", "bf16"]
+Compute = Literal["fp32", "bf16", "fp16"]
+"""The number types of matrix products. fp16 scales its loss, and is for GPUs older than bf16."""
+
+ComputeType = Literal["auto", "fp32", "bf16", "fp16"]
 Variant = Literal["lora", "rslora", "dora"]
 Optimizer = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 
@@ -106,7 +109,7 @@ class RunSpec:
     """`app-cards`, or the digest of a file the learner uploaded. The run's folder contains the text."""
 
     compute_dtype: ComputeType = "auto"
-    """`auto` times both types briefly and takes the faster one (docs/traps.md 9)."""
+    """`auto` is the machine's type, decided by its instructions (docs/traps.md 9)."""
 
     variant: Variant = "lora"
     optimizer: Optimizer = "adamw"

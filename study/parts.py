@@ -18,17 +18,20 @@ from random import SystemRandom
 import gradio as gr
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 
-from study.base.settings import Settings
+from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.pending_upload import Pending
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
-from study.pages import concept, figures, inout, learn, progress, review, settings, today
+from study.pages import concept, figures, inout, learn, practise, progress, review, settings, start, today
+from study.pages.search_entries import list_entries
 from study.ports.activities import Doors, Section
 from study.ports.context import Context
+from study.ports.places import Place
 from study.ports.ports import Ports
 from study.store import open_store
 from study.store.snapshots import DailyBackups, snapshots_of
@@ -38,6 +41,7 @@ from study.web import (
     frame,
     middleware,
     progress_files,
+    search_route,
     storage_troubles,
     transfer_routes,
 )
@@ -75,14 +79,20 @@ class Part:
     sections: Sequence[Section] = ()
     """Its sections on Progress."""
 
+    searchable: Sequence[search_route.Searchable] = ()
+    """What a search finds in it, in the order of the results."""
+
     styles: Sequence[Path] = ()
     """Style sheets for every page."""
+
+    gates: Sequence[Callable[[ASGIApp], ASGIApp]] = ()
+    """Middleware that refuses requests, behind the check of host names."""
 
     closers: Sequence[Callable[[], None]] = ()
     """Shutdown functions, called in reverse order."""
 
 
-def build_core(settings: Settings, *, menu: tuple[tuple[str, str], ...]) -> Core:
+def build_core(settings: Settings, *, places: tuple[Place, ...]) -> Core:
     """Open the store and read the concept map."""
     return Core(
         context=Context(
@@ -91,7 +101,7 @@ def build_core(settings: Settings, *, menu: tuple[tuple[str, str], ...]) -> Core
             concepts=load_concepts(),
             clock=lambda: datetime.now(UTC),
             dice=SystemRandom(),
-            menu=menu,
+            places=places,
         )
     )
 
@@ -101,7 +111,7 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
     shared = _build_shared(core, parts)
     all_parts = (shared, *parts)
     with frame.building_pages():
-        blocks = gr.Blocks(title=frame.APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
+        blocks = gr.Blocks(title=APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
         for part in all_parts:
             for add_page in part.pages:
                 add_page(blocks)
@@ -117,6 +127,9 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
     site.state.close = closing.close
     site.add_middleware(ScriptNonces, inline_scripts=[frame.head_script(projector=projector)])
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
+    for part in all_parts:
+        for gate in part.gates:
+            site.add_middleware(gate)
     site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, styles=styles, projector=projector)
@@ -138,9 +151,14 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
 
     def add_today(app: gr.Blocks) -> None:
-        corners = today.Corners(first_chart=ports.first_chart, last_run=ports.last_run)
         today.build(
-            app, context, review=mixed, cards_due=ports.cards_due, subjects=ports.subjects, corners=corners
+            app,
+            context,
+            review=mixed,
+            cards_due=ports.cards_due,
+            subjects=ports.subjects,
+            figures=ports.figures,
+            last_run=ports.last_run,
         )
 
     def add_concept(app: gr.Blocks) -> None:
@@ -159,7 +177,15 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
             add_today,
             lambda app: learn.build(app, context, subjects=ports.subjects),
             add_concept,
+            lambda app: start.build(
+                app,
+                context,
+                figures=ports.figures,
+                terms=terms_of(context.concepts),
+                first_run=ports.first_run,
+            ),
             lambda app: figures.build(app, context, figures=ports.figures),
+            lambda app: practise.build(app, context, review=mixed, cards_due=ports.cards_due),
             lambda app: review.build(app, context, mixed),
             lambda app: settings.build(app, context),
             lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),
@@ -174,6 +200,13 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
             documents.register,
             lambda site: progress_files.register(site, context, sections),
             lambda site: transfer_routes.register(site, context, exchanges, pending),
+            lambda site: search_route.register(
+                site,
+                [
+                    lambda: list_entries(context, ports.figures),
+                    *(entries for part in parts for entries in part.searchable),
+                ],
+            ),
         ),
         closers=(context.store.close, *daily),
     )

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
+from study.ports.places import Place
 from study.store import Store, open_store
 
 # One copy of the embedded model for all tests, kept between runs.
@@ -34,7 +35,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 SERVER = os.environ.get("TEST_DATABASE_URL", "")
 """A PostgreSQL server on which the tests may create databases: `make test-postgres`."""
 
-MENU = (("Today", "/"), ("Cards", "/cards"), ("Lab", "/lab"))
+PLACES = (Place("Today", "/"), Place("Cards", "/cards"), Place("Lab", "/lab"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -108,4 +109,6 @@ def context(settings: Settings, store: Store, concepts: ConceptMap, now: datetim
     def clock() -> datetime:
         return now
 
-    return Context(settings=settings, store=store, concepts=concepts, clock=clock, dice=Random(1), menu=MENU)
+    return Context(
+        settings=settings, store=store, concepts=concepts, clock=clock, dice=Random(1), places=PLACES
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"study", "flashcards", "quizzes", "lora_lab"}
+PACKAGES = {"study", "flashcards", "quizzes", "lora_lab", "classroom"}
 SOURCES = [path for package in sorted(PACKAGES) for path in sorted((ROOT / package).rglob("*.py"))]
 FITS_CARDS = ROOT / "flashcards" / "scheduling" / "fit_worker.py"
 HEAVY = {"torch", "fsrs.optimizer", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"}

@@ -46,6 +46,13 @@ def words(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
+def primary(html: str) -> list[str]:
+    """The texts of the primary buttons."""
+    return [
+        words(text) for text in re.findall(r"<(?:a|button)[^>]*\bprimary\b[^>]*>(.*?)</(?:a|button)>", html)
+    ]
+
+
 def query_of(url: str) -> str:
     """The query of an address, as island.js sends it."""
     query = url.partition("?")[2]

@@ -9,12 +9,13 @@ from typing import Any
 from flashcards.interchange.anki_schedule import rows_of
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import TEXTS, CardEntry, Reading, entries_of, named
-from flashcards.interchange.formats import ENDINGS, READABLE, read_cards
+from flashcards.interchange.formats import ENDINGS, READABLE, TEXT_ENDINGS, read_cards
 from flashcards.interchange.markdown import write_markdown
 from flashcards.interchange.schema import read_schema, write_deck
 from flashcards.interchange.table import write_csv
 from flashcards.interchange.user_decks import LiveDecks, checked
 from flashcards.scheduling.scheduler import Memory
+from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.user_files import IMPORTED, as_bytes, read_own_file, slug
 from study.io.exchange import Entry, File, Format, Group, Plan, shorten
@@ -70,6 +71,8 @@ class CardExchange:
         edits = self._edits(profile_id)
         known = {entry.id: entry for entry in entries_of(self.decks.edited(edits))}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
+        if not reading.entries and file.ending in TEXT_ENDINGS:
+            raise _no_card(file)
         judged = self._judged(reading, known)
         taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
@@ -194,6 +197,21 @@ def _edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:
 
 def _verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
     return {"verb": name, "subject": subject, "review_id": None, "value": value, "at": now.isoformat()}
+
+
+def _no_card(file: File) -> LearnerError:
+    """Say what a text without any card holds, and how a card is written."""
+    lines = sum(bool(line.strip()) for line in file.content.decode("utf-8", "replace").splitlines())
+    counted = "1 line" if lines == 1 else f"{lines:,} lines"
+    held = f"has {counted} of text and no card" if lines else "is empty"
+    looked_for = "a question `Q:` with its answer `A:`, or a `C:` with a `[gap]`"
+    if file.ending == "txt":
+        looked_for += ", or a front and a back with a tab between them"
+    return LearnerError(
+        f"{file.name} {held}. A card is {looked_for}.",
+        do_next="Write `Q: What is the rank?` on one line and `A: The inner dimension of B·A.` on the next, "
+        "then choose the file again.",
+    )
 
 
 def _note_of(card_id: str) -> str:

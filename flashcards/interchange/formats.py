@@ -6,7 +6,7 @@ from dataclasses import replace
 from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.archive import Archive
 from flashcards.interchange.entry import CardEntry, Reading
-from flashcards.interchange.markdown import read_markdown
+from flashcards.interchange.markdown import PART, read_markdown
 from flashcards.interchange.schema import read_schema
 from flashcards.interchange.table import read_csv
 from study.base.errors import LearnerError
@@ -15,6 +15,7 @@ from study.io.exchange import File
 
 ENDINGS = ("apkg", "colpkg", "csv", "tsv", "txt", "md", "yaml", "yml", "json", "zip")
 READABLE = "Anki decks (.apkg), tables (.csv, .txt), Markdown (.md), and decks in our own form (.yaml, .json)"
+TEXT_ENDINGS = ("md", "txt")
 PACKAGES = ("apkg", "colpkg", "zip")
 
 
@@ -30,6 +31,8 @@ def _read(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]
     match file.ending:
         case "apkg" | "colpkg":
             return read_apkg(file, known=known, concepts=concepts)
+        case "txt" if PART.search(file.content.decode("utf-8", "replace")):
+            return read_markdown(file)
         case "csv" | "tsv" | "txt":
             return read_csv(file, known=known, concepts=concepts)
         case "md":

@@ -17,6 +17,9 @@ from study.io.exchange import Entry, File, shorten
 
 _COMMENT = re.compile(r"<!-- lora-study (?P<json>\{.*\}) -->\s*$")
 _PART = re.compile(r"([QAC]):\s?(.*)")
+PART = re.compile(r"^[QAC]:", re.MULTILINE)
+"""The start of a part of a card; a text without one holds no card."""
+
 _STARTS_PART = re.compile(r"^([QAC])(\\*):", re.MULTILINE)
 _ESCAPED_PART = re.compile(r"^([QAC])\\(\\*):", re.MULTILINE)
 _GAP = re.compile(r"(?<![!\\])\[((?:[^\[\]\\]|\\.)+)\](?!\()")

@@ -132,7 +132,7 @@ def _read_file(
     try:
         if path.stat().st_size > FILE_BYTES:
             raise LearnerError(
-                f"{path.name} is too large.", do_next="Import it on the In and out page instead."
+                f"{path.name} is too large.", do_next="Import it on the Import and export page instead."
             )
         file = File(name=path.name, content=path.read_bytes())
         reading = read_cards(file, known=known, concepts=concepts.by_id)

@@ -1,13 +1,13 @@
-"""The last screen of a session: what was learned, what is shaky, what comes next."""
+"""The last screen of a session: what was learned, what was missed, when it comes back, what to do next."""
 
 from typing import Any
 
-from flashcards.review.presenter import in_words
+from flashcards.review.presenter import comes_back, missed_cards
 from flashcards.review.session import Session
 from flashcards.review.session_time import sitting_seconds
 from flashcards.review.snapshot import Desk
 from flashcards.review.urls import MORE_NEW, Choice, address
-from study.learner.progress import recalled
+from study.learner.progress import most_frequent, recalled
 
 
 def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool) -> dict[str, Any]:
@@ -16,7 +16,8 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
     matching = [card for card in desk.decks.cards if choice.wanted.matches(card)]
     hidden, seen = desk.log.hidden, desk.log.memories
     unseen = [card for card in matching if card.id not in seen and card.id not in hidden]
-    last = {review.card_id: review.rating for review in today if review.card_id in by_id}
+    rated = {review.card_id for review in today if review.card_id in by_id}
+    missed = missed_cards(desk, today)
     remembered, asked = recalled(today)
     new, reviewed = sum(review.new for review in today), desk.log.reviews_today
     beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
@@ -28,8 +29,9 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
         "new": new,
         "remembered": remembered,
         "asked": asked,
-        "learnt": sorted({concept for card_id in last for concept in by_id[card_id].concepts}),
-        "shaky": [by_id[card_id] for card_id, rating in last.items() if rating == 1],
+        "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
+        "missed": missed,
+        "weakest": most_frequent(each.concepts for each in missed),
         "next_due": _when(desk, choice),
         "time_up": minutes if time_up else 0,
         "later": session.counts.left,
@@ -48,7 +50,4 @@ def _when(desk: Desk, choice: Choice) -> str:
     later = [due for card_id, due in desk.dues().items() if card_id in chosen and due > desk.now]
     if not later:
         return ""
-    days = desk.preferences.days.between(desk.now, min(later))
-    if days <= 0:
-        return f"in {in_words(min(later) - desk.now)}"
-    return "tomorrow" if days == 1 else f"in {days} days"
+    return comes_back(desk, min(later))

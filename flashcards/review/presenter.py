@@ -1,6 +1,6 @@
 """The view of a card: front, then back with four outcomes; and what a press on it appends to the log."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,11 +22,11 @@ from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import recalled, typical_seconds
-from study.ports.activities import CardsDue, Piece, Steps
+from study.ports.activities import CardsDue, Ending, Missed, Piece, Steps
 from study.ports.context import Context, Visit
-from study.store.cards import CardReview
+from study.store.cards import FORGOTTEN, CardReview
 from study.store.five_minute_reviews import ReviewRun
-from study.text.markup import to_plain
+from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event
 
@@ -208,12 +208,18 @@ class CardExercise:
                 self.undo(visit, event)
         return None
 
-    def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """Summarize how the cards of a five-minute review went."""
-        reviews = self._in_run(visit, run)
+    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+        """Return how the cards of a five-minute review went."""
+        reviews, desk = self._in_run(visit, run), self.desk(visit)
         remembered, asked = recalled(reviews)
-        rated = f"{len(reviews)} {'card' if len(reviews) == 1 else 'cards'} rated"
-        return f"{rated}, {remembered} of {asked} recalled." if asked else f"{rated}."
+        cards = {review.card_id for review in reviews}
+        rated = f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated"
+        later = [due for due in desk.dues().values() if due > desk.now]
+        return Ending(
+            summary=f"{rated}, {remembered} of {asked} recalled." if asked else f"{rated}.",
+            missed=missed_cards(desk, reviews),
+            next_due=f"The next card comes back {comes_back(desk, min(later))}." if later else "",
+        )
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> list[CardReview]:
         return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
@@ -232,6 +238,34 @@ def card_exercise(
     return CardExercise(
         reviews=reviews, concepts=context.concepts, fitting=fitting, figure_about=figure_about
     )
+
+
+def missed_cards(desk: Desk, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
+    """Return each card with a rating of Again among these reviews, in their order, and when it comes back.
+
+    A card that was recalled later in the same session counts as missed too.
+    """
+    forgotten = dict.fromkeys(review.card_id for review in reviews if review.rating == FORGOTTEN)
+    cards = [desk.decks.by_id[card_id] for card_id in forgotten if card_id in desk.decks.by_id]
+    dues = desk.dues()
+    return tuple(
+        Missed(
+            name=to_html(card.front),
+            returns=f"comes back {comes_back(desk, dues[card.id])}" if card.id in dues else "suspended",
+            concepts=card.concepts,
+        )
+        for card in cards
+    )
+
+
+def comes_back(desk: Desk, due: datetime) -> str:
+    """Format when a card comes back: `now`, `in 10 min`, `tomorrow`, `in 8 days`."""
+    if due <= desk.now:
+        return "now"
+    days = desk.preferences.days.between(desk.now, due)
+    if days <= 0:
+        return f"in {in_words(due - desk.now)}"
+    return "tomorrow" if days == 1 else f"in {days} days"
 
 
 def in_words(interval: timedelta) -> str:

@@ -122,7 +122,7 @@ def retrievability_now(history: CardHistory, scope: str) -> Plot:
     return _histogram(
         "retrievability", title, [100 * value for value in values], [10.0 * step for step in range(11)],
         [f"{10 * step}–{10 * step + 10}" for step in range(10)],
-        subtitle=f"Chance of recall now, {scope}; computed by FSRS-6. The title adds the chances up.",
+        subtitle=f"Chance of recall now, {scope}; computed by FSRS-6. Their sum is in the title.",
         x_label="chance of recall, %",
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The cards' section of the Progress page: recall, retention slider with its workload, fit, charts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from study.store.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
 from study.text.templates import render
 from study.web import form_event
 
+CHARTS_FROM = 20
+"""Reviews; with fewer, the 95 % interval (Wilson) of a share near a half is wider than 40 points."""
+
 SIMULATED_CARDS, SIMULATED_DAYS = 100, 60  # small enough to simulate while a slider moves
 MEASURES = (
     ("log_loss", "log loss", "lower"),
@@ -34,6 +37,7 @@ class CardSection:
 
     exercise: CardExercise
     name: str = "cards"
+    leading: Sequence[str] = ("retention", "forecast", "retention-by-concept")
 
     def html(self, visit: Visit) -> Markup:
         """Render recall, the retention slider and the fit; the slider works before the first rating, too."""
@@ -42,7 +46,9 @@ class CardSection:
         self.exercise.fitting.consider(visit.profile.id)
         shown = render(
             "flashcards/progress.html",
-            recall=recall_lately(history),
+            **self._recall(history),
+            reviews=len(history.reviews),
+            charts_from=CHARTS_FROM,
             low=round(100 * RETENTION_LOW),
             high=round(100 * RETENTION_HIGH),
             chosen=round(100 * scheduling.desired_retention),
@@ -56,7 +62,7 @@ class CardSection:
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield the workload chart, then every chart of the chosen scope."""
         history = self._history(visit)
-        if not history.reviews:
+        if len(history.reviews) < CHARTS_FROM:
             return
         yield workload_figure(_plan(visit), history.scheduling)
         part, scope = self._part(history, visit.query.get("scope", ""))
@@ -86,10 +92,20 @@ class CardSection:
         self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
         values = self._workload(visit, aim)
         parts = {
-            "recall": render("flashcards/recall.html", recall=recall_lately(self._history(visit)), **values),
+            "recall": render("flashcards/recall.html", **self._recall(self._history(visit)), **values),
             "workload": render("flashcards/workload.html", **values),
         }
         return {"parts": parts, "say": f"Saved: you aim at {percent(aim)}.", "then": "draw"}
+
+    def _recall(self, history: CardHistory) -> dict[str, Any]:
+        """Return the recall of the last weeks, if enough cards came back to mean something."""
+        recall = recall_lately(history)
+        asked = recall.trials if recall else 0
+        return {
+            "recall": recall if asked >= CHARTS_FROM else None,
+            "asked": asked,
+            "recall_from": CHARTS_FROM,
+        }
 
     def _history(self, visit: Visit) -> CardHistory:
         reviews = self.exercise.reviews

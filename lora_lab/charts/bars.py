@@ -15,7 +15,7 @@ from study.plots.sheet import (
     wrapped,
 )
 
-BODY_WIDE = 265.0
+BODY_WIDE, BODY_BENCH = 265.0, 262.0
 PLOT_NARROW = 168.0
 ABOVE = TEXT_LEADING + 8  # the name of the vertical axis
 KEY_GAP = 20.0
@@ -35,8 +35,13 @@ class StackedBars:
     footnote: str
     """What was measured, and where; next to a diamond when anything was."""
 
+    on_bench: bool = False
+    """Whether it is drawn beside the form: shorter, and the page has the legend as a table."""
+
     def body_height(self, width: float) -> float:
         """See Drawing."""
+        if self.on_bench:
+            return BODY_BENCH
         if width >= NARROW_BELOW_POINTS:
             return BODY_WIDE
         return ABOVE + PLOT_NARROW + self._below(width) + KEY_GAP + self._key_height()
@@ -59,6 +64,8 @@ class StackedBars:
         y = area.bottom + self._label_lines() * TEXT_LEADING + LABEL_TO_AXIS_NAME
         sheet.text((area.left + area.right) / 2, y, self.x_label, align="center", soft=True)
         self._footnote(sheet, y + TEXT_LEADING + 5)
+        if self.on_bench:
+            return
         if sheet.narrow:
             self._key(sheet, area.left, sheet.width - EDGE - 24, sheet.height - EDGE - self._key_height())
         else:
@@ -66,10 +73,12 @@ class StackedBars:
 
     def _box(self, sheet: Sheet, top: float) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the plotting area, in points."""
-        bottom = top + PLOT_NARROW if sheet.narrow else sheet.height - self._below(sheet.width)
+        keyed_below = sheet.narrow and not self.on_bench
+        bottom = top + PLOT_NARROW if keyed_below else sheet.height - self._below(sheet.width)
         labels = Scale.of(self.bars, bottom - top).ticks().values()
         left = EDGE + max(text_width(label) for label in labels) + 6
-        return left, top, sheet.width - EDGE - (0 if sheet.narrow else self._key_width() + KEY_GAP), bottom
+        key = 0 if sheet.narrow or self.on_bench else self._key_width() + KEY_GAP
+        return left, top, sheet.width - EDGE - key, bottom
 
     def _label_lines(self) -> int:
         return max(bar.label_lines for bar in self.bars)

@@ -1,9 +1,8 @@
 """Captions: the conditions under which a plot's numbers hold, in one line."""
 
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import Compute
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.spec import TARGET_LABELS, RunSpec
+from lora_lab.spec import TARGET_LABELS, Compute, RunSpec
 from study.plots.sheet import shortened
 
 NAME_POINTS = 190.0  # about 27 characters: hub ids are longer than a title can take

@@ -22,7 +22,7 @@ from study.plots.sheet import (
 
 BLUE = "#0072B2"  # the adapters' colour (UX.md), here for the line of the chosen matrices
 DASHES = (0, (4, 3))
-BODY_WIDE, BODY_NARROW = 262.0, 270.0
+BODY_WIDE, BODY_NARROW, BODY_BENCH = 262.0, 270.0, 262.0
 ANSWER_SIZE = TEXT_SIZE + 2
 BELOW = 40.0  # tick labels and axis label
 DECADES = ("1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
@@ -50,9 +50,13 @@ class RankLines:
     """The text of the mark, in two short lines."""
 
     y_label: str
+    on_bench: bool = False
+    """Whether it is drawn beside the form, where it is shorter."""
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
+        if self.on_bench:
+            return BODY_BENCH
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 
     def draw(self, sheet: Sheet, top: float) -> None:

@@ -10,10 +10,10 @@ from lora_lab.charts.captions import conditions
 from lora_lab.charts.parameters import DRAWN_RANKS
 from lora_lab.charts.stack import Bar
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import COMPONENTS, Compute, Ledger, bits_per_param, predict
+from lora_lab.memory.ledger import COMPONENTS, Ledger, bits_per_param, predict
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.predicted_vs_measured import Measured, percent_above
-from lora_lab.spec import BITS, Bits, RunSpec
+from lora_lab.spec import BITS, Bits, Compute, RunSpec
 from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
 

@@ -55,10 +55,10 @@ def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: boo
     marks = _marks(state)
     width = NARROW if narrow else WIDE
     loss = line_chart(
-        loss_series("loss", points(state, "loss")),
+        loss_series("smoothed", points(state, "loss")),
         title="Loss on the answers, step by step",
         x_label="step",
-        y_label="loss",
+        y_label="loss: thin as measured, bold smoothed",
         window=shown,
         y_format="{:.2f}".format,
         marks=marks,
@@ -83,7 +83,7 @@ def _memory_chart(state: RunState, window: Window, width: int) -> str:
     group = "group_" if state.shared_by > 1 else ""
     series = [
         Series(label="peak", points=points(state, f"{group}peak_bytes"), colour="orange"),
-        Series(label="live after the step", points=points(state, f"{group}live_bytes"), colour="blue"),
+        Series(label="between steps", points=points(state, f"{group}live_bytes"), colour="blue"),
     ]
     if state.started:
         computed = float(state.started[f"{group}predicted_bytes"])

@@ -85,7 +85,7 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
     if sizes.saved and printed == sizes.trainable - sizes.saved:
         return f"; the printed number leaves out the head of {sizes.saved:,} that is trained too"
     if 2 * printed == sizes.trainable and claim.quantisation.startswith("4bit"):
-        return "; the printed number is exactly half, as tools print that take a 4-bit base's halving for all"
+        return "; the printed number is exactly half: some tools halve all counts on a 4-bit base"
     of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
     if claim.setting.variant in ("lora", "rslora") and of_rank > 0 and not of_rank % sizes.adapters:
         return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"

@@ -66,8 +66,8 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
     if not twice:
         return ""
     return (
-        f"; it is exactly half of what {_named(twice[0])} trains, as tools print that take a 4-bit base's "
-        "halving for all"
+        f"; it is exactly half of what {_named(twice[0])} trains: some tools halve everything on a 4-bit "
+        "base, adapters included"
     )
 
 

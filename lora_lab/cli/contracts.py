@@ -5,7 +5,7 @@ A case that can't be computed is answered with `{"unsupported": true, "why": ...
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from lora_lab.data.batches import RowSize
 from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
@@ -13,7 +13,7 @@ from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.contract import MLP_ROLES
 from lora_lab.memory.frameworks.forecast import forecast
-from lora_lab.memory.ledger import Compute, Ledger
+from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.json_fields import adapter_of, flag, one_of, setting_of, whole
@@ -92,7 +92,7 @@ def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
         raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
     rank = whole(adapter, "r", LORA_RANK)
     batch, seq_len = whole(record, "micro_batch", 1), whole(record, "seq_len", 128)
-    base: Compute = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
+    base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     return memory.predict_adapted(
         shape,
         _adapted(shape, _targets(adapter.get("targets"))),
@@ -115,6 +115,8 @@ def _variant(record: Record) -> Variant:
     named = adapter_of(record).get("variant") or record.get("method")
     return named if named in VARIANTS else "lora"
 
+
+StoredType = Literal["fp32", "bf16"]
 
 MODELLED: dict[str, tuple[Any, ...]] = {
     "method": (None, "lora", "qlora", "rslora", "dora"),
@@ -145,7 +147,7 @@ def _refusal(record: Record) -> str | None:
     return None
 
 
-def _bits(record: Record, base: Compute) -> Bits:
+def _bits(record: Record, base: StoredType) -> Bits:
     quant = record.get("quant")
     if quant is None and record.get("method") == "qlora":
         quant = "nf4"

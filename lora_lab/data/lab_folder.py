@@ -6,12 +6,14 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import Length
+from lora_lab.data.machine import NumberType, name_of, number_type_from
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from lora_lab.spec import Compute
 from study.base.errors import LearnerError
 
 NO_WORKER: dict[str, Any] = {
@@ -52,6 +54,40 @@ class LabHome:
         found = read_json(self.worker_state_path)
         whole = all(_fits(found[name], usual) for name, usual in NO_WORKER.items() if name in found)
         return NO_WORKER | found if whole else dict(NO_WORKER)
+
+    def device(self) -> dict[str, Any]:
+        """Describe the device of the last worker, with the number type that a run would use now; empty before
+        the first worker.
+        """
+        described: dict[str, Any] = self.worker_state()["device"] or {}
+        kept = self.number_type()
+        if not described or kept is None or kept.device != name_of(described):
+            return described
+        return described | {"compute_dtype": kept.compute, "because": kept.because}
+
+    def number_type(self) -> NumberType | None:
+        """Read the number type that `auto` stands for on this machine; None before it is decided."""
+        return number_type_from(read_json(self._number_type_path))
+
+    def save_number_type(self, kept: NumberType) -> None:
+        """Write the number type, unless it is written already."""
+        if kept != self.number_type():
+            write_json(self._number_type_path, kept.to_json())
+
+    def choose_number_type(self, chosen: Compute | None) -> NumberType:
+        """Keep a learner's choice for this machine; None goes back to the decided type.
+
+        Raises LearnerError before a worker has looked at the machine.
+        """
+        kept = self.number_type()
+        if kept is None:
+            raise LearnerError(
+                "The training worker has not looked at this machine yet.",
+                do_next="Wait until it is ready, or start a run.",
+            )
+        kept = replace(kept, chosen=None if chosen == kept.decided else chosen)
+        self.save_number_type(kept)
+        return kept
 
     def save_lengths(self, model: str, digest: str, lengths: Sequence[Length]) -> None:
         """Write how many tokens a model's tokenizer makes of each example in a data set."""
@@ -109,6 +145,10 @@ class LabHome:
             if kept is None:
                 raise
             return kept
+
+    @property
+    def _number_type_path(self) -> Path:
+        return self.folder / "lab" / "number-type.json"
 
     def _lengths_path(self, model: str, digest: str) -> Path:
         return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"

@@ -50,14 +50,18 @@ def sets(specs: Sequence[RunSpec]) -> list[list[int]]:
 
 
 def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
-    """Gather a queue's next job: the first run and, if it is a cell, the cells that can share its base."""
+    """Gather a queue's next job: the first run and, if it is a cell, the cells that can share its base.
+
+    A cell that is marked to be alone is a job of its own.
+    """
     first, *others = waiting
-    sweep = first.state().sweep
+    sweep = "" if first.state().alone else first.state().sweep
     job = [first]
     for run in others:
         if not sweep or len(job) == MOST:
             break
-        if may_share(first.spec, run.spec) and run.state().sweep == sweep:
+        state = run.state()
+        if may_share(first.spec, run.spec) and state.sweep == sweep and not state.alone:
             job.append(run)
     return job
 

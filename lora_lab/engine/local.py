@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import neighbours
+from lora_lab.engine.grouping import neighbours, sets
 from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     another,
@@ -93,12 +93,17 @@ class LocalEngine:
         self._enqueue([run])
         return run
 
-    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
-        """Queue every cell of a grid, in its order. All of it exists on disk when this returns."""
+    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime, one_alone: bool = False) -> Sweep:
+        """Queue every cell of a grid, in its order. All of it exists on disk when this returns.
+
+        Cells side by side share one measured peak. With `one_alone`, the first cell of each base is trained
+        by itself, so that every bit width has a measured peak beside its computed ones.
+        """
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
-        self._enqueue(
-            [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids], sweep.sweep_id
-        )
+        runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
+        together = sets([run.spec for run in runs]) if one_alone else []
+        alone = {runs[places[0]].run_id for places in together if len(places) > 1}
+        self._enqueue(runs, sweep.sweep_id, alone=alone)
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
@@ -219,11 +224,18 @@ class LocalEngine:
         if self._thread.is_alive() and (worker is None or not worker.is_alive):
             self._thread.join(grace_seconds)
 
-    def _enqueue(self, runs: Sequence[RunFolder], sweep_id: str = "", *, first: bool = False) -> None:
+    def _enqueue(
+        self,
+        runs: Sequence[RunFolder],
+        sweep_id: str = "",
+        *,
+        first: bool = False,
+        alone: Collection[str] = (),
+    ) -> None:
         marks = {"sweep": sweep_id} if sweep_id else {}
         marks |= {"held_by": owner.this_process()} if self._own_only else {}
         for run in runs:
-            run.emit("queued", **marks)
+            run.emit("queued", **marks, **({"alone": True} if run.run_id in alone else {}))
         with self._changed:
             self._queue.add(*runs, first=first)
             self._changed.notify_all()

@@ -144,7 +144,7 @@ class RayEngine:
         All cells of one bit width take what the largest one needs, so a process can go from one to the next.
         """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        device = LabHome(self.settings.home).worker_state()["device"] or {}
+        device = LabHome(self.settings.home).device()
         capacity = Capacity.of(nodes, device, cpus_per_run=self._cpus_per_run)
         peaks = predicted_peaks(self.settings, sweep)
         fitting = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.machine import is_gpu
 from lora_lab.grids.estimate import estimate
 from lora_lab.runs.cost_preview import compute_of
 from lora_lab.runs.sweeps import Sweep
@@ -45,7 +46,7 @@ class Capacity:
         whole = (
             1 if has_gpus else min((int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1), default=1)
         )
-        gpu_bytes = int(device.get("memory_bytes", 0)) if device.get("type") == "cuda" else 0
+        gpu_bytes = int(device.get("memory_bytes", 0)) if is_gpu(device) else 0
         return cls(nodes=tuple(nodes), cpus_per_run=cpus_per_run or whole, gpu_bytes=gpu_bytes)
 
     @property
@@ -78,7 +79,7 @@ def predicted_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
     model whose shape is not known yet.
     """
     home, grid = LabHome(settings.home), sweep.grid
-    device = home.worker_state()["device"] or {}
+    device = home.device()
     compute, is_known = compute_of(grid.base, device)
     lengths = home.lengths(grid.base.model, sweep.data_digest)
     try:
@@ -87,7 +88,7 @@ def predicted_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
         return {}
     peaks: dict[RunSpec, int] = {}
     for assumed in (compute,) if is_known else ("fp32", "bf16"):
-        found = estimate(grid, shape, lengths, compute=assumed, on_gpu=device.get("type") == "cuda")
+        found = estimate(grid, shape, lengths, compute=assumed, on_gpu=is_gpu(device))
         for cell in found.cells:
             peaks[cell.spec] = max(peaks.get(cell.spec, 0), cell.ledger.total_bytes)
     return peaks

@@ -15,15 +15,22 @@ from lora_lab.figures import (
     block_steps,
     checkpointing,
     double_quantization,
+    error_bars,
     forward_types,
+    four_bit_formats,
+    kv_cache,
     lora_to_scale,
     merging,
     number_lines,
     paged_optimizer,
+    rate_schedule,
+    relatives,
     scaling_over_ranks,
     singular_values,
+    split_over_gpus,
     trained_tokens,
     training_memory,
+    whole_model,
 )
 from study.figures.figure import Figures
 
@@ -44,7 +51,16 @@ def figures(models_dir: Path | None = None) -> Figures:
         paged_optimizer.FIGURE,
         checkpointing.FIGURE,
         merging.FIGURE,
+        kv_cache.FIGURE,
+        rate_schedule.FIGURE,
+        relatives.FIGURE,
+        four_bit_formats.FIGURE,
+        error_bars.FIGURE,
+        split_over_gpus.FIGURE,
         trained_tokens.figure(models_dir),
+        whole_model.glance(),
+        whole_model.FULL,
+        whole_model.WHOLE,
     )
     return {figure.id: figure for figure in every}
 

@@ -8,10 +8,10 @@ from lora_lab.charts.drawing import box, drawing, hatched, line, words
 from lora_lab.data.batches import even_row
 from lora_lab.figures.models import RANKS, ROLES, usual_models
 from lora_lab.memory.activations import TrainingPass
-from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Compute, Ledger, predict_adapted
+from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Ledger, predict_adapted
 from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import catalogue, find_shape
-from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS
+from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice, slider
 from study.figures.figure import Figure, Origin, Shown, Table
@@ -19,6 +19,10 @@ from study.figures.figure import Figure, Origin, Shown, Table
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"
 ROW, LEFT = 27.0, 96.0
+DERIVATIVES = (
+    "δ is the gradient at the output, s = alpha / r. "
+    "dB = s δ (A x)ᵀ, dA = s (Bᵀ δ) xᵀ, dx = Wᵀ δ + s Aᵀ (Bᵀ δ)"
+)
 
 
 def modelled_models() -> list[tuple[str, str]]:
@@ -77,7 +81,9 @@ def show(settings: Settings) -> Shown:
     kept = (
         "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."
         if settings.checkpointing == "on"
-        else "The gradient of A is (Bᵀ δ) xᵀ: it needs the input x, so x stays until the backward pass."
+        else "The gradient of A is s (Bᵀ δ) xᵀ with s = alpha / r: it needs the input x, so x stays until "
+        "the "
+        "backward pass."
     )
     return Shown(
         finding=(
@@ -105,7 +111,7 @@ def show(settings: Settings) -> Shown:
                     "example, in the "
                     "lab's own loop; its tests hold these bytes against measured ones"
                 ),
-                formula="δ is the gradient at the output. dB = δ (A x)ᵀ, dA = (Bᵀ δ) xᵀ, dx = Wᵀ δ + Aᵀ Bᵀ δ",
+                formula=DERIVATIVES,
             ),
         ),
         table=Table(columns=("matrix", "W", "A and B"), rows=tuple(_row(role, found) for role in ROLES)),

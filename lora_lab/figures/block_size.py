@@ -60,17 +60,18 @@ def show(settings: Settings) -> Shown:
     found = next(one for one in every if one.size == settings.block_size)
     usual = next(one for one in every if one.size == BLOCK_SIZE)
     beside = (
-        f" Blocks of {BLOCK_SIZE} take {usual.bits:.4g} bits and miss by {as_percent(usual.error_percent)}."
+        f" Blocks of {BLOCK_SIZE} need {usual.bits:.4g} bits and are off by "
+        f"{as_percent(usual.error_percent)}."
         if found is not usual
         else " This is the usual size."
     )
     return Shown(
         finding=(
-            f"In blocks of {found.size:,}, a weight takes {found.bits:.4g} bits and is missed by "
+            f"In blocks of {found.size:,}, a weight needs {found.bits:.4g} bits and is off by "
             f"{as_percent(found.error_percent)}.{beside}"
         ),
         numbers=(
-            ("bits a weight", f"{found.bits:.4f}".rstrip("0").rstrip(".")),
+            ("bits per weight", f"{found.bits:.4f}".rstrip("0").rstrip(".")),
             ("of these for constants", f"{found.bits - 4:.4f}".rstrip("0").rstrip(".")),
             ("relative error", as_percent(found.error_percent)),
         ),
@@ -84,7 +85,7 @@ def show(settings: Settings) -> Shown:
         ),
         origins=(
             measured_here("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
-            Origin(kind="computed", text="stored bits a weight", formula=_formula(settings)),
+            Origin(kind="computed", text="stored bits per weight", formula=_formula(settings)),
         ),
         table=Table(
             columns=("block", "bits", "error"),
@@ -103,7 +104,7 @@ def _picture(every: list[Numbers], found: Numbers) -> Markup:
     bits, errors = [one.bits for one in every], [one.error_percent for one in every]
     frame = chart(
         x_span=(4, max(bits) * 1.01), y_span=(min(errors), max(errors)),
-        x_label="stored bits a weight", y_label="relative error, %", height=HEIGHT, right=24,
+        x_label="stored bits per weight", y_label="relative error, %", height=HEIGHT, right=24,
     )  # fmt: skip
     points = frame.at((one.bits, one.error_percent) for one in every)
     x, y = frame.at([(found.bits, found.error_percent)])[0]

@@ -10,13 +10,22 @@ from lora_lab.figures.matrices import matrices
 from lora_lab.figures.number_lines import NAMES
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
-from lora_lab.parameters.quantization_levels import LEVELS, nearest
+from lora_lab.parameters.quantization_levels import LEVELS, code_of, nearest
 from study.figures.controls import choice, slider
 from study.figures.figure import Figure, Origin, Shown, Table
 
 FOUR_BIT = ("nf4", "fp4", "int4")
 X = Scale(low=-1, high=1, start=14, end=386)
 MIDDLE, REACH, LINE_AT = 96.0, 66.0, 214.0
+
+BITSANDBYTES = "the six steps and the code, as in bitsandbytes"
+STEPS_OF = {
+    "nf4": BITSANDBYTES,
+    "fp4": f"{BITSANDBYTES}; FP4's bits are sign, exponent and fraction, so its codes don't rise with the "
+    "level",
+    "int4": "the six steps with 15 evenly spaced levels, numbered from the lowest; bitsandbytes can't "
+    "store these",
+}
 
 
 def block_options() -> list[tuple[str, str]]:
@@ -44,7 +53,7 @@ class Coded:
     weight: float
     scaled: float
     code: int
-    """The index of its level."""
+    """The stored 4-bit number that stands for its level."""
 
     level: float
     decoded: float
@@ -61,9 +70,16 @@ def coded(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
     steps = []
     for weight in weights:
         scaled = weight / absmax
-        code = nearest(scaled, levels)
+        position = nearest(scaled, levels)
+        level = levels[position]
         steps.append(
-            Coded(weight=weight, scaled=scaled, code=code, level=levels[code], decoded=levels[code] * absmax)
+            Coded(
+                weight=weight,
+                scaled=scaled,
+                code=code_of(scheme, position),
+                level=level,
+                decoded=level * absmax,
+            )
         )
     return absmax, steps
 
@@ -107,7 +123,7 @@ def show(settings: Settings) -> Shown:
             measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
             Origin(
                 kind="computed",
-                text="the six steps, which are those of bitsandbytes",
+                text=STEPS_OF[settings.scheme],
                 formula="code = nearest(w / absmax); decoded = level[code] × absmax",
             ),
         ),

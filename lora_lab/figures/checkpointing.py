@@ -7,9 +7,9 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import Chart, chart, drawing, line, words
 from lora_lab.data.batches import RowSize
 from lora_lab.figures.recorded import measured_here, recorded
-from lora_lab.memory.ledger import Compute, predict
+from lora_lab.memory.ledger import predict
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Compute, RunSpec
 from study.base.units import MB, as_bytes, as_percent
 from study.figures.controls import slider
 from study.figures.figure import Figure, Origin, Shown, Table

@@ -77,7 +77,7 @@ def show(settings: Settings) -> Shown:
     arithmetic = _arithmetic(settings, found)[: settings.lines]
     return Shown(
         finding=(
-            f"Constants take {found.single:.4g} bits a weight in blocks of {settings.block_size:,}, and "
+            f"Constants need {found.single:.4g} bits per weight in blocks of {settings.block_size:,}, and "
             f"{found.double:.4g} once they are quantized themselves: {found.saved:.4g} bits less."
         ),
         numbers=(
@@ -115,10 +115,10 @@ def _arithmetic(settings: Settings, found: Numbers) -> list[tuple[str, str]]:
     size, nested = settings.block_size, NESTED_BLOCK_SIZE
     share = as_percent(100 * found.saved / found.single)
     return [
-        (f"one 32-bit constant for {size:,} weights: 32 / {size}", f"{found.single:.6g} bits a weight"),
+        (f"one 32-bit constant for {size:,} weights: 32 / {size}", f"{found.single:.6g} bits per weight"),
         (f"the constant as an 8-bit code: 8 / {size}", f"{found.first:.6g}"),
         (f"one 32-bit constant for {nested} codes: 32 / ({size} × {nested})", f"{found.second:.6g}"),
-        (f"both: {found.first:.6g} + {found.second:.6g}", f"{found.double:.6g} bits a weight"),
+        (f"both: {found.first:.6g} + {found.second:.6g}", f"{found.double:.6g} bits per weight"),
         (f"saved: {found.single:.6g} - {found.double:.6g}", f"{found.saved:.6g} ({share})"),
     ]  # fmt: skip
 

@@ -12,20 +12,23 @@ from lora_lab.memory.ledger import (
     BLOCK_SIZE,
     COMPUTE_BYTES,
     FP32_BYTES,
-    Compute,
     code_bytes,
     decoding,
     matrix_constant_bytes,
 )
 from lora_lab.parameters.shapes import Linear, find_shape
-from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits
+from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice, slider
 from study.figures.figure import Figure, Origin, Shown, Table
 
 SCHEMES: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 CODE_WIDTHS: dict[str, int] = {"nf4-dq": 4, "nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
-COMPUTE_NAMES: dict[Compute, str] = {"bf16": "16-bit (bf16)", "fp32": "32-bit (fp32)"}
+COMPUTE_NAMES: dict[Compute, str] = {
+    "bf16": "16-bit (bf16)",
+    "fp16": "16-bit (fp16)",
+    "fp32": "32-bit (fp32)",
+}
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
 

@@ -80,7 +80,7 @@ def show(settings: Settings) -> Shown:
             ("in B and A, trained", f"{found.trained:,}"),
             ("for each 100 in W", as_percent(found.percent).replace(" %", "")),
         ),
-        picture=_picture(found),
+        picture=draw_matrices(found),
         alt=(
             f"To scale: W of {found.d_out:,} by {found.d_in:,}, hatched, plus B of {found.d_out:,} by "
             f"{found.rank}, "
@@ -101,7 +101,8 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _picture(found: Numbers) -> Markup:
+def draw_matrices(found: Numbers) -> Markup:
+    """Draw W, B and A of one matrix to scale."""
     scale = SIDE / max(found.d_in, found.d_out)
     wide, high, thin = found.d_in * scale, found.d_out * scale, max(THINNEST, found.rank * scale)
     x_w, x_b = 8.0, 8.0 + wide + 34

@@ -7,19 +7,21 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import box, chart, drawing, line, words
 from lora_lab.figures.recorded import measured_here, recorded
+from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS, pageable_bytes, trained_tensors
+from lora_lab.parameters.shapes import find_shape
 from study.base.units import MB, as_bytes
 from study.figures.controls import choice, slider
 from study.figures.figure import Figure, Origin, Shown, Table
 
 HEIGHT = 280
-LIMITS = tuple(range(400, 1501, 50))
+LIMITS = tuple(range(700, 1801, 50))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The memory of the device in MB, and whether the optimizer is paged."""
 
-    limit: int = slider("Memory of the device", LIMITS[0], LIMITS[-1], default=1250, stops=LIMITS, unit="MB")
+    limit: int = slider("Memory of the device", LIMITS[0], LIMITS[-1], default=1600, stops=LIMITS, unit="MB")
     paging: str = choice("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
 
 
@@ -31,15 +33,15 @@ class Step:
     tokens: int
     peak_bytes: int
     moved_bytes: int
-    """The bytes of moments that would have to leave, at most all of them."""
+    """The bytes of moments that would have to leave, at most those of tensors that bitsandbytes pages."""
 
     fits: bool
 
 
 def steps(settings: Settings) -> tuple[Step, ...]:
-    """Return every step with the bytes that paging moves; only the optimizer's moments can move."""
+    """Return every step with the bytes that paging moves; only the moments of large tensors can move."""
     run, limit_bytes = _run(), settings.limit * MB
-    movable = run["optimizer_bytes"] if settings.paging == "on" else 0
+    movable = movable_bytes() if settings.paging == "on" else 0
     found = []
     for step in run["steps"]:
         over = max(0, step["peak_bytes"] - limit_bytes)
@@ -55,6 +57,19 @@ def steps(settings: Settings) -> tuple[Step, ...]:
             )
         )
     return tuple(found)
+
+
+def movable_bytes() -> int:
+    """Return the bytes of the run's moments that bitsandbytes would page."""
+    run = _run()
+    shape = find_shape(_model())
+    tensors = trained_tensors(shape.select(run["targets"]), rank=run["rank"], variant="lora")
+    return pageable_bytes(tensors)
+
+
+def _model() -> str:
+    name: str = recorded("training")["model"]
+    return name
 
 
 def _run() -> dict[str, Any]:
@@ -74,6 +89,7 @@ def show(settings: Settings) -> Shown:
             ("usual peak", as_bytes(usual)),
             (f"peak of step {highest.number}", as_bytes(highest.peak_bytes)),
             ("optimizer moments", as_bytes(run["optimizer_bytes"])),
+            ("of these, paged", as_bytes(movable_bytes())),
             ("would move", as_bytes(max(step.moved_bytes for step in found))),
         ),
         picture=_picture(settings, found, highest),
@@ -94,9 +110,11 @@ def show(settings: Settings) -> Shown:
                 kind="computed",
                 text=(
                     "what paging would move. On a GPU the driver does it between GPU and main memory "
-                    "(arXiv:2305.14314 section 3); how long that takes was not measured: it needs a GPU"
+                    "(arXiv:2305.14314 section 3); how long that takes was not measured: it needs a GPU. "
+                    f"bitsandbytes pages the moments of tensors with {SMALLEST_PAGED_NUMBERS:,} numbers or "
+                    "more, and nothing else"
                 ),
-                formula="moved = min(peak - memory, moments); the moments are the only thing that may leave",
+                formula="moved = min(peak - memory, moments of large tensors)",
             ),
         ),
         table=Table(
@@ -122,13 +140,14 @@ def _peak(step: Step) -> int:
 def _finding(settings: Settings, found: tuple[Step, ...], highest: Step, failing: list[Step]) -> str:
     what = f"Step {highest.number}, with {highest.tokens} tokens, peaks at {as_bytes(highest.peak_bytes)}."
     if failing:
-        more = "moving all moments is not enough" if settings.paging == "on" else "nothing can move"
+        enough = f"moving all {as_bytes(movable_bytes())} that bitsandbytes pages is not enough"
+        more = enough if settings.paging == "on" else "nothing can move"
         return f"{what} With {settings.limit:,} MB the run stops at step {failing[0].number}: {more}."
     if highest.moved_bytes:
         return (
             f"{what} With {settings.limit:,} MB, paging moves {as_bytes(highest.moved_bytes)} of moments "
             "out for that step, "
-            "and the run goes on."
+            "and the run continues."
         )
     return f"{what} With {settings.limit:,} MB every step fits, and nothing has to move."
 

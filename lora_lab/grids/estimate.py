@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import Length, RowSize, row_sizes
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.machine import is_gpu, room_in_words, usable_bytes
 from lora_lab.memory import ledger as memory
-from lora_lab.memory.ledger import Compute, Ledger
+from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.cost_preview import compute_of
 from lora_lab.runs.durations import Pace, seconds_of
 from lora_lab.settings.grid import Grid
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Compute, RunSpec
 from study.base.units import as_bytes, as_duration
 
 
@@ -36,7 +37,10 @@ class GridEstimate:
     """Whether the data's token lengths are known; else peaks are upper bounds for the settings."""
 
     machine_bytes: int = 0
-    """Memory of the device in bytes; 0 if not known yet."""
+    """Bytes that a run can use on the device; 0 if not known yet."""
+
+    room: str = ""
+    """The same in words: "this GPU has 7.10 GB free"."""
 
     @property
     def largest(self) -> CellEstimate:
@@ -62,16 +66,16 @@ class GridEstimate:
 
 def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace]) -> GridEstimate:
     """Estimate for this machine and data set. Raises LearnerError when the model's shape is not known yet."""
-    device = home.worker_state().get("device") or {}
+    device = home.device()
     found = estimate(
         grid,
         home.shape(grid.base.model),
         home.lengths(grid.base.model, digest),
         compute=compute_of(grid.base, device)[0],
-        on_gpu=device.get("type") == "cuda",
+        on_gpu=is_gpu(device),
         paces=paces,
     )
-    return replace(found, machine_bytes=int(device.get("memory_bytes", 0)))
+    return replace(found, machine_bytes=usable_bytes(device), room=room_in_words(device))
 
 
 def estimate(
@@ -134,7 +138,7 @@ def in_words(grid: Grid, found: GridEstimate) -> str:
     time = (
         f"about {as_duration(seconds)}" if seconds is not None else "not known, no similar run finished here"
     )
-    warning = "" if found.fits else f" This machine has {as_bytes(found.machine_bytes)}."
+    warning = "" if found.fits else f" {found.room[:1].upper()}{found.room[1:]}."
     return (
         f"{grid.count} cells. Largest predicted peak: {bound}{as_bytes(largest.ledger.total_bytes)} "
         f"({grid.label(largest.spec)}). Time: {time}.{warning}"

@@ -7,6 +7,7 @@ without a spread (one seed, or seeds with exactly equal losses) are named and no
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -145,11 +146,19 @@ def _finding(axis: Axis, context: str, row: Sequence[Arm]) -> Finding:
     )
 
 
+def _mean(arm: Arm) -> float:
+    return arm.mean_loss if arm.mean_loss is not None else math.inf
+
+
 def _by_gap(pair: Judged) -> float:
     return -abs(pair[2].difference)
 
 
 def _unknown(axis: Axis, row: Sequence[Arm]) -> tuple[str, str]:
+    if any(not cell.ended for arm in row for cell in arm.cells):
+        best = min(row, key=_mean)
+        claim = f"So far {level(best.setting, axis)} ends lowest of {_names(row, axis)}"
+        return claim, f", at {_mean(best):.3f}. The seeds to come will tell whether that is luck."
     if all(len(arm.losses) < 2 for arm in row):
         return f"One seed can't tell {_names(row, axis)} apart", ". Add two seeds or more."
     return f"Too few seeds finished to tell {_names(row, axis)} apart", "."

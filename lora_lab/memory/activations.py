@@ -31,7 +31,10 @@ class TrainingPass:
     dora: bool
     row: RowSize
     c: int
-    """Bytes per number of the compute type: 4 for fp32, 2 for bf16."""
+    """Bytes per number of the compute type: 4 for fp32, 2 for bf16 and fp16."""
+
+    repeats_keys: bool = False
+    """Whether attention holds keys and values for every query head (worker/training/attention.py)."""
 
     @property
     def saved_bytes(self) -> int:
@@ -128,7 +131,7 @@ class TrainingPass:
         """Queries, keys and values; the softmax of all pairs for a short example on a CPU, otherwise the
         fused kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
         """
-        kv_width = self.shape.kv_heads * self.shape.head_dim
+        kv_width = self._width if self.repeats_keys else self.shape.kv_heads * self.shape.head_dim
         fused_tokens = sum(self.row.lengths) - sum(self.written_out)
         saved = self.row.tokens * (self._width + 2 * kv_width) * self.c
         saved += self.shape.heads * sum(self.written_pairs) * self.c

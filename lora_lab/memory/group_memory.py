@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
-from lora_lab.memory.ledger import COMPUTE_BYTES, FP32_BYTES, Compute, predict
+from lora_lab.memory.ledger import COMPUTE_BYTES, FP32_BYTES, predict, repeats_keys
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Compute, RunSpec
 
 BLOCK_LOGITS = 2**18
 """Logits per block, in fp32 while the loss is computed (CACHED_LOGITS in group_layer.py), and once more."""
@@ -40,7 +40,13 @@ def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute)
     """Return what `spec` adds to a group when the row that decides its peak has the size `row`."""
     ledger, c = predict(shape, spec, replace(row, shared=0), compute), COMPUTE_BYTES[compute]
     work = TrainingPass(
-        shape=shape, adapted=shape.select(spec.targets), rank=spec.rank, dora=False, row=row, c=c
+        shape=shape,
+        adapted=shape.select(spec.targets),
+        rank=spec.rank,
+        dora=False,
+        row=row,
+        c=c,
+        repeats_keys=repeats_keys(row, compute),
     )
     gate = row.tokens * c * shape.intermediate
     adapts_output = any(linear.role == "o" for linear in work.adapted)

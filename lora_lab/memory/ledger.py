@@ -12,14 +12,13 @@ A step's peak is at the start of the backward pass: everything resident, every s
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.backward_peak import Decoding, Turn, turn_of
 from lora_lab.memory.optimizer_state import optimizer_bytes, parameter_bytes, step_bytes, trained_tensors
 from lora_lab.parameters.shapes import Linear, ModelShape
-from lora_lab.spec import HQQ_BITS, Bits, Optimizer, RunSpec, Variant
+from lora_lab.spec import HQQ_BITS, Bits, Compute, Optimizer, RunSpec, Variant
 
 BLOCK_SIZE = 64  # weights per absmax constant; bitsandbytes default and arXiv:2305.14314 section 3
 BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # accepted by bitsandbytes 0.50.2
@@ -34,8 +33,7 @@ LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss's backward runs: log-s
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
 """Model types whose activations follow the terms below byte for byte; other types save other tensors."""
 
-Compute = Literal["fp32", "bf16"]
-COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2}
+COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +114,7 @@ def predict_adapted(
         dora=variant == "dora",
         row=row,
         c=COMPUTE_BYTES[compute],
+        repeats_keys=repeats_keys(row, compute),
     )
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
     turn = turn_of(work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing)
@@ -134,6 +133,13 @@ def predict_adapted(
         logits=logits,
         scratch=scratch,
     )
+
+
+def repeats_keys(row: RowSize, compute: Compute) -> bool:
+    """Return whether attention of this row holds keys and values for every query head: on GPUs, except in
+    bf16, which FlashAttention computes with shared ones.
+    """
+    return row.on_gpu and compute != "bf16"
 
 
 Peak = tuple[int, int, int]

@@ -13,6 +13,7 @@ ADAM_BYTES_PER_TENSOR = 4  # its step counter
 
 # bitsandbytes 0.50.2, optim/optimizer.py, init_state
 SMALLEST_8BIT_NUMBERS = 4096
+SMALLEST_PAGED_NUMBERS = 100_000  # get_state_buffer: a smaller tensor keeps its moments on the GPU
 MOMENT_BLOCK = 256
 CODE_MAPS_BYTES = 2 * 256 * FP32_BYTES  # one map per moment, shared by all tensors
 STEP_COPIES_8BIT = 5  # fp32: both moments, the gradient, the square root of one and the quotient
@@ -48,6 +49,12 @@ def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
         return sum(size * t.count for size, t in zip(each, tensors, strict=True))
     narrow = any(t.numbers >= SMALLEST_8BIT_NUMBERS for t in tensors)
     return sum(_moments_8bit(t.numbers) * t.count for t in tensors) + narrow * CODE_MAPS_BYTES
+
+
+def pageable_bytes(tensors: Iterable[Tensors]) -> int:
+    """Return bytes of fp32 moments that a paged optimizer of bitsandbytes may move to CPU memory."""
+    large = (t for t in tensors if t.numbers >= SMALLEST_PAGED_NUMBERS)
+    return sum(ADAM_BYTES_PER_PARAMETER * t.numbers * t.count for t in large)
 
 
 def fp32_moments(adapted: Iterable[Linear], spec: RunSpec) -> Literal["all", "some", "none"]:

@@ -94,7 +94,7 @@ def double_panel(question: Question, found: Found) -> Panel:
         title="What double quantization changes",
         shown=Shown(
             finding=f"In blocks of {block:,}, {double['constants']:,} constants in 8 bits instead of 32 are "
-            f"missed by {percent(double['constants_error'])}. NF4's error goes from "
+            f"off by {percent(double['constants_error'])}. NF4's error goes from "
             f"{finely(double['error_plain'])} to {finely(double['error_double'])}, and "
             f"{plain - nested:.3g} bits a weight are saved.",
             numbers=(

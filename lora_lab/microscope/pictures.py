@@ -132,6 +132,10 @@ def errors(question: Question, sweep: Mapping[str, Mapping[str, float]], d_in: i
                 words(x + 6 if early else x - 4, y - 6, NAMES[bits].replace("-bit", ""), soft=True,
                       anchor="start" if early else "end")
             )  # fmt: skip
+    for bits, down in (("fp4", -5), ("nf4", 15)):  # fp4's errors are the larger ones
+        if bits in points:
+            x, y = frame.at([max(points[bits].values())])[0]
+            drawn.append(words(x + 6, y + down, NAMES[bits], soft=True))
     for side in SIDES:
         scheme = question.side(side)
         size = str(scheme.block if scheme.bits != "int8" else d_in)

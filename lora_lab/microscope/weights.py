@@ -39,7 +39,7 @@ def weights_panel(question: Question, found: Found) -> Panel:
         title="Weights against the levels",
         shown=Shown(
             finding=(
-                f"These {matrix['d_out']:,} × {matrix['d_in']:,} weights are missed by "
+                f"Rounding moves these {matrix['d_out']:,} × {matrix['d_in']:,} weights by "
                 f"{both(question, {side: percent(errors[side]) for side in SIDES})}."
             ),
             numbers=tuple(
@@ -103,7 +103,7 @@ def map_panel(question: Question, found: Found) -> Panel:
         id="map",
         title="Where the error is",
         shown=Shown(
-            finding=f"In percent of a standard deviation, cells of {cell} are missed by {said}.",
+            finding=f"In percent of a standard deviation, cells of {cell} are off by {said}.",
             numbers=(),
             picture=pictures.pair(*drawn) + pictures.heat_legend(heat),
             alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "

@@ -5,11 +5,15 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.claim import QUANTISATIONS, Claim
 from lora_lab.claims.service import LONGEST_TEXT, Checked, ClaimDesk, examples
+from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import problem_part
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
 from lora_lab.parameters.shapes import catalogue
-from lora_lab.settings.urls import CLAIMS, LAB, sections
+from lora_lab.settings.urls import CLAIMS, LAB
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.templates import render
@@ -18,6 +22,10 @@ from study.web.frame import Reply
 
 SETTINGS_SHOWN = 12
 FORM = ("model", "rank", "targets", "variant", "task_type", "modules_to_save", "bias", "quantisation", "line")
+
+FORMS = ("text", "form")
+NO_PROBLEM = {f"{form}-problem": "" for form in FORMS}
+"""The places for errors, beside the fields they are about."""
 
 
 def build(app: gr.Blocks, context: Context, desk: ClaimDesk) -> None:
@@ -35,12 +43,13 @@ class ClaimsPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the page; an example that the address names is checked already."""
-        wanted = dict(request.query_params).get("example")
+        query = form_fields.query_of(request)
+        wanted = query.get("example")
         chosen = next((example for example in examples() if example.id == wanted), None)
         verdict = "" if chosen is None else _verdict(self._desk.check_text(chosen.text))
         return render(
             "lora_lab/claims.html",
-            sections=sections(CLAIMS),
+            tabs=tabs(CLAIMS, "Claims", query),
             examples=examples(),
             text="" if chosen is None else chosen.text,
             verdict=Markup(verdict),
@@ -56,9 +65,11 @@ class ClaimsPage:
         try:
             checked = self._checked(event)
         except LearnerError as error:
-            return {"error": str(error), "parts": {"verdict": ""}}
+            if event.get("act") not in FORMS:
+                raise
+            return {"parts": NO_PROBLEM | {"verdict": "", f"{event['act']}-problem": problem_part(error)}}
         return {
-            "parts": {"verdict": _verdict(checked)},
+            "parts": NO_PROBLEM | {"verdict": _verdict(checked)},
             "say": f"{checked.verdict.answer}. {checked.verdict.why}",
             "focus": "#verdict",
         }
@@ -131,8 +142,20 @@ def _rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
         for name, shown, exact, label in known
     ]
     share = f"{100 * expected.trainable / expected.total:.4f}" if expected else "—"
-    passes = None if printed.percent is None else "pct" not in failing
-    return [*rows, ("trainable%", printed.percent or "—", share, passes)]
+    return [*rows, ("trainable%", printed.percent or "—", share, _share_fits(checked))]
+
+
+def _share_fits(checked: Checked) -> bool | None:
+    """Return whether the printed share is the expected one; None when there is none.
+
+    A share of two wrong numbers agrees with them and is wrong all the same.
+    """
+    printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
+    if printed.percent is None:
+        return None
+    if "pct" in failing or not failing or expected is None:
+        return "pct" not in failing
+    return percent_fits(printed.percent, expected.trainable, expected.total)
 
 
 def _written(number: int | None) -> str:

@@ -10,11 +10,14 @@ from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
 from lora_lab.engine.chat import MOST_RUNS as MOST_ASKED
 from lora_lab.lab import Lab
+from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
+from lora_lab.pages.shared_parts import run_link
 from lora_lab.settings.run_form import address_of
-from lora_lab.settings.urls import COMPARE, LAB, compare_address, sections
+from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
 from lora_lab.views.comparison import Compared, compared
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.templates import render
@@ -40,12 +43,14 @@ class ComparePage:
 
     def load(self, request: gr.Request) -> str:
         """Render the runs that the address names, side by side."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        query = form_fields.query_of(request)
         runs = compared(self._lab, _ids(query.get("runs", "")))
         ask = self._lab.chat.find(query.get("ask", ""))
         return render(
             "lora_lab/compare.html",
-            sections=sections(COMPARE),
+            tabs=tabs(
+                COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
+            ),
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
             parts={name: Markup(html) for name, html in self._parts(runs, narrow=False).items()},
@@ -80,7 +85,9 @@ class ComparePage:
         runs = compared(self._lab, _in_order(ids, _ids(query.get("runs", ""))))
         return {
             "parts": self._parts(runs, narrow=is_narrow(event)),
-            "url": compare_address([item.run.run_id for item in runs], query.get("ask", "")),
+            "url": with_origin(
+                compare_address([item.run.run_id for item in runs], query.get("ask", "")), query
+            ),
         }
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -99,7 +106,7 @@ class ComparePage:
         )
         return {
             "parts": {"chat": self._chat_part(ask, runs)},
-            "url": compare_address([item.run.run_id for item in runs], ask.id),
+            "url": with_origin(compare_address([item.run.run_id for item in runs], ask.id), query),
             "say": "Asked.",
             "focus": "#answers-live",
         }

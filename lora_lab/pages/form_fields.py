@@ -4,11 +4,18 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+import gradio as gr
+
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from study.base.errors import LearnerError
 from study.web import form_event
 
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 adds a third
+
+
+def query_of(request: gr.Request) -> dict[str, str]:
+    """Parse the address of a page that is being opened."""
+    return {name: str(value) for name, value in dict(request.query_params).items()}
 
 
 def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str]]:

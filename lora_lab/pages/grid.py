@@ -16,17 +16,25 @@ from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_ra
 from lora_lab.grids.results import Cell, arms_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
+from lora_lab.pages.shared_parts import (
+    data_part,
+    number_type_chosen,
+    problem_part,
+    uploaded,
+    worker_part,
+)
+from lora_lab.runs.durations import seconds_of
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
 from lora_lab.settings.run_form import OTHER, typed
-from lora_lab.settings.urls import GRID, LAB, sections
+from lora_lab.settings.urls import GRID, LAB, origin_fields, with_origin
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots, sweep_view
 from lora_lab.views.options import model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, Choice
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from study.ports.context import Context
@@ -54,6 +62,7 @@ class Shown:
     sweep: Sweep | None
     choice: Choice
     plane: int
+    query: Mapping[str, str]
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -67,8 +76,8 @@ class Shown:
             more["plane"] = str(self.plane)
         address = address_of_grid(grid, **more)
         if self.sweep and not grid_form.query_of_grid(grid) and grid != grid_form.settled(self.sweep.grid):
-            return f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
-        return address
+            address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
+        return with_origin(address, self.query)
 
 
 class GridPage:
@@ -80,7 +89,7 @@ class GridPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the page for the grid and sweep that the address names."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        query = form_fields.query_of(request)
         shown = self._shown(query)
         return self._page(_grid_of(query, shown), shown)
 
@@ -95,13 +104,15 @@ class GridPage:
             case "poll":
                 return self._polled(event, query)
             case "start":
-                return self._started(event)
+                return self._started(event, query)
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
             case "upload":
                 return uploaded(self._lab, event)
             case "rates":
                 return self._swept_rates(event, query)
+            case "number-type":
+                return number_type_chosen(self._lab, event)
             case "delete":
                 return self._deleted(event, query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:
@@ -148,7 +159,7 @@ class GridPage:
 
     # ---- the queue
 
-    def _started(self, event: Mapping[str, Any]) -> Reply:
+    def _started(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         grid = grid_of_form(form_fields.form_of(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
@@ -158,8 +169,8 @@ class GridPage:
                 f"{as_bytes(found.machine_bytes)}.",
                 do_next="Make it smaller, or press Start anyway: that cell will fail, the others go on.",
             )
-        sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock())
-        shown = self._shown({"sweep": sweep.sweep_id})
+        sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
+        shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
         return {
             "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
             "url": shown.address(grid),
@@ -265,6 +276,7 @@ class GridPage:
             sweep=self._sweep_of(query),
             choice=Choice.of(query),
             plane=int(plane) if plane.isdecimal() else 0,
+            query=query,
         )
 
     def _sweep_of(self, query: Mapping[str, str]) -> Sweep | None:
@@ -277,6 +289,13 @@ class GridPage:
 
     # ---- parts of the page
 
+    def _seconds_of(self, grid: Grid) -> float | None:
+        """Estimate the time of a grid from similar runs; None without one for each cell."""
+        paces = self._lab.paces.newest_first()
+        cells = [seconds_of(spec, paces) for spec in grid.specs()]
+        known = [seconds for seconds in cells if seconds is not None]
+        return sum(known) if len(known) == len(cells) else None
+
     def _page(self, grid: Grid, shown: Shown) -> str:
         try:
             cost = self._cost_part(grid)
@@ -284,13 +303,13 @@ class GridPage:
             cost = problem_part(error)
         return render(
             "lora_lab/grid.html",
-            sections=sections(GRID),
+            tabs=tabs(GRID, "Grid", shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,
             typed=typed,
             listed=listed,
-            presets=grid_presets(),
+            presets=[(preset, self._seconds_of(preset.grid)) for preset in grid_presets()],
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,
@@ -312,12 +331,12 @@ class GridPage:
             return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
-        waiting = engine.waiting()
+        waiting, model = engine.waiting(), sweep.grid.base.model
         going = not all(cell.ended for cell in cells)
         values = {
             "sweep": sweep,
             "grid": sweep.grid,
-            "title": sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model)),
+            "title": sweep_view.title_of(sweep.grid, model_name(model)),
             "ended": sum(cell.ended for cell in cells),
             "failed": sum(cell.status == "failed" for cell in cells),
             "going": going,
@@ -329,6 +348,7 @@ class GridPage:
             "planes": planes(arms),
             "plane": shown.plane,
             "findings": findings(arms),
+            "known": sweep_view.known_before(sweep.grid, self._lab.shape(model)) if going else "",
             "one_rate": variants_share_one_rate(arms),
             "edge": at_the_edge(arms),
             "choices": sweep_view.choices(cells),

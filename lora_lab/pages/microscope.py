@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
@@ -25,11 +26,12 @@ from lora_lab.microscope.query import (
     settled,
 )
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import problem_part, run_link
 from lora_lab.predictions.microscope_service import MicroscopePredictions
 from lora_lab.settings.run_form import OTHER
-from lora_lab.settings.urls import LAB, MICROSCOPE, sections
+from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
 from lora_lab.views.options import model_choices
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
@@ -62,7 +64,9 @@ class MicroscopePage:
         question = question_of(visit.query)
         return render(
             "lora_lab/microscope.html",
-            sections=sections(MICROSCOPE),
+            tabs=tabs(
+                MICROSCOPE, "Microscope", visit.query, back=run_link(self._lab, visit.query.get("run", ""))
+            ),
             models=model_choices(question.model),
             chosen_model=question.model,
             other=OTHER,
@@ -82,7 +86,7 @@ class MicroscopePage:
                 question = self._known(question_of(form_fields.firsts(event)))
                 return {
                     "parts": self._parts(visit, question),
-                    "url": microscope_address(MICROSCOPE, question, look=self._looked(visit, question)),
+                    "url": self._address(visit, question, self._looked(visit, question)),
                 }
             case "look":
                 return self._look(visit, form_fields.firsts(event), guessed=True)
@@ -109,7 +113,7 @@ class MicroscopePage:
         looking = replace(visit, query=question.address | {"look": look.id})
         return {
             "parts": self._parts(looking, question),
-            "url": microscope_address(MICROSCOPE, question, look=look.id),
+            "url": self._address(visit, question, look.id),
             "say": "Your guess is kept. Looking." if guessed else "Looking.",
             "focus": "#found",
         }
@@ -133,6 +137,13 @@ class MicroscopePage:
             return settled(question, shape) if shape else question
         except LearnerError:  # the page's parts show the error
             return question
+
+    def _address(self, visit: Visit, question: Question, look: str) -> str:
+        """Build the address of this question, with the run or the concept that leads back."""
+        address = microscope_address(MICROSCOPE, question, look=look)
+        if run_id := visit.query.get("run"):
+            address += f"{'&' if '?' in address else '?'}{urlencode({'run': run_id})}"
+        return with_origin(address, visit.query)
 
     def _looked(self, visit: Visit, question: Question) -> str:
         look = self._looked_at(visit, question)

@@ -1,6 +1,7 @@
 """The Models page: the catalogue with its numbers, and a form that adds a model from its config.json."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,10 @@ import gradio as gr
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
+from lora_lab.pages import form_fields
 from lora_lab.parameters.shapes import ModelShape, catalogue
-from lora_lab.settings.urls import LAB, MODELS, sections
+from lora_lab.settings.urls import LAB, MODELS
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.templates import render
@@ -36,8 +39,7 @@ class ModelsPage:
 
     def load(self, request: gr.Request) -> str:
         """Render every model whose shape is known."""
-        del request
-        return self._page(added="")
+        return self._page(form_fields.query_of(request), added="")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Read the pasted configuration and store its shape."""
@@ -48,7 +50,7 @@ class ModelsPage:
         )
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
-        return {"html": self._page(added=shape.name), "say": say, "focus": "#added"}
+        return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}
 
     def _read(self, name: str, kind: str, written: str) -> ModelShape:
         name = name.strip()
@@ -59,10 +61,10 @@ class ModelsPage:
             )
         return replace(self._reader.read(config_of(written), kind=kind or None), name=name, hub_id=name)
 
-    def _page(self, *, added: str) -> str:
+    def _page(self, query: Mapping[str, str], *, added: str) -> str:
         return render(
             "lora_lab/models.html",
-            sections=sections(MODELS),
+            tabs=tabs(MODELS, "Models", query),
             own=self._home.shapes(),
             models=catalogue().values(),
             kinds=KINDS,

@@ -5,9 +5,11 @@ from typing import Any, get_args
 import gradio as gr
 
 from lora_lab.charts.published_scores import published
+from lora_lab.pages import form_fields
 from lora_lab.papers.tables import Verdict, published_tables
-from lora_lab.settings.urls import LAB, PAPERS, sections
+from lora_lab.settings.urls import LAB, PAPERS
 from lora_lab.views.setting_plots import drawn
+from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.templates import render
@@ -23,11 +25,10 @@ def build(app: gr.Blocks, context: Context) -> None:
 
 def load(request: gr.Request) -> str:
     """Render all tables; they are the same for every learner."""
-    del request
     tables = published_tables()
     return render(
         "lora_lab/papers.html",
-        sections=sections(PAPERS),
+        tabs=tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
         tables=tables,
         plots={table.id: published(table) for table in tables if table.drawn},
         drawn=drawn,

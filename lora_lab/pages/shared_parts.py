@@ -3,12 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lora_lab.charts.run_view import title_of
+from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
+from lora_lab.settings.urls import LAB
 from lora_lab.views.options import data_choices
 from study.base.errors import LearnerError
 from study.text.templates import render
+from study.web import form_event
 from study.web.frame import Reply
+
+
+def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
+    """Return name and address of the run that a view belongs to; None when there is no such run."""
+    try:
+        run = lab.run(run_id)
+    except LearnerError:
+        return None
+    return title_of(run.spec), f"{LAB}?run={run.run_id}"
 
 
 def data_part(lab: Lab, chosen: str) -> str:
@@ -17,8 +30,30 @@ def data_part(lab: Lab, chosen: str) -> str:
 
 
 def worker_part(lab: Lab) -> str:
-    """Render the device, or the worker's progress at starting."""
-    return render("lora_lab/worker.html", state=lab.home.worker_state(), warm=lab.engine.is_warm)
+    """Render the device and its number type, or the worker's progress at starting."""
+    return render(
+        "lora_lab/worker.html",
+        state=lab.home.worker_state(),
+        device=lab.home.device(),
+        kept=lab.home.number_type(),
+        types=COMPUTE_TYPES,
+        warm=lab.engine.is_warm,
+    )
+
+
+def number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
+    """Keep the number type that the learner chose for this machine, and compute the costs anew."""
+    chosen = form_event.text(event, "type")
+    if chosen not in COMPUTE_TYPES:
+        raise LearnerError(
+            f"There is no number type {chosen}.", do_next=f"Choose {', '.join(COMPUTE_TYPES)}."
+        )
+    kept = lab.home.choose_number_type(chosen)
+    return {
+        "parts": {"worker": worker_part(lab)},
+        "say": f"Runs compute in {kept.compute} from now on.",
+        "then": "change",
+    }
 
 
 def problem_part(error: LearnerError) -> str:
@@ -27,11 +62,14 @@ def problem_part(error: LearnerError) -> str:
 
 
 def uploaded(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Store a learner's examples and select them."""
-    dataset = lab.uploads.add(*form_fields.file_of(event))
+    """Store a learner's examples and select them; a problem is said beside the field."""
+    try:
+        dataset = lab.uploads.add(*form_fields.file_of(event))
+    except LearnerError as error:
+        return {"parts": {"data-problem": problem_part(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)
     return {
-        "parts": {"data": data_part(lab, dataset.digest)},
+        "parts": {"data": data_part(lab, dataset.digest), "data-problem": ""},
         "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
         "then": "change",
     }

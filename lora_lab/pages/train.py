@@ -1,6 +1,6 @@
 """The Lab page: set up a run, preview its cost, train, inspect and compare."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -9,13 +9,14 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts import run_view
+from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.largest_batch import preset_size_gb
-from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param
+from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import data_part, problem_part, uploaded, worker_part
+from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, uploaded, worker_part
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.cost_preview import Preview, preview, seconds_a_token
 from lora_lab.runs.folder import delete_run
@@ -29,12 +30,11 @@ from lora_lab.settings.run_form import (
     spec_of_form,
     typed,
 )
-from lora_lab.settings.urls import LAB, compare_address, sections
+from lora_lab.settings.urls import LAB, compare_address, with_origin
 from lora_lab.spec import (
     BITS_LABELS,
     EMBEDDED_MODEL,
     OPTIMIZER_LABELS,
-    TARGET_LABELS,
     TARGET_SETS,
     TINY_MODEL,
     VARIANT_LABELS,
@@ -43,9 +43,11 @@ from lora_lab.spec import (
 )
 from lora_lab.views import setting_plots
 from lora_lab.views.options import model_choices
-from lora_lab.views.run_panel import RunPanel, window_of
+from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
+from lora_lab.views.tabs import tabs
 from lora_lab.views.token_preview import SHOWN_TOKENS, seen
 from study.base.errors import LearnerError
+from study.plots.plot import Plot
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.store.predictions import Prediction
@@ -53,6 +55,7 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
+SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
@@ -92,7 +95,9 @@ class LabPage:
             case "commit":
                 return self._committed(event, visit)
             case "draw":
-                return self._drawn(event, visit)
+                return self._drawn(event)
+            case "draw-more":
+                return self._drawn_more(event, visit)
             case "poll":
                 return self._polled(event, visit)
             case "start":
@@ -112,6 +117,8 @@ class LabPage:
             case "retry-model":
                 self._lab.engine.retry_model()
                 return {"say": "Trying again.", "parts": {"worker": worker_part(self._lab)}}
+            case "number-type":
+                return number_type_chosen(self._lab, event)
             case "compare":
                 return {"goto": compare_address(form_event.fields(event, "runs"))}
             case "delete":
@@ -123,45 +130,59 @@ class LabPage:
     def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
             spec = spec_of_form(form_fields.form_of(event))
-            return {"url": address_of(spec, run_id=form_fields.shown_run(event)), "then": "draw"}
+            return {"url": self._address(spec, visit), "then": "draw"}
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.field(event, "prediction"), spec)
             found = self._found(spec)
             cost = self._cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": {"cost": problem_part(error)}}
+            return {"parts": _no_cost(problem_part(error))}
         return {
-            "parts": {"cost": cost, "confirm": ""},
-            "url": address_of(spec, run_id=form_fields.shown_run(event)),
+            "parts": {**cost, "confirm": ""},
+            "url": self._address(spec, visit),
             "then": "draw",
             "say": found.in_short if found else "",
         }
+
+    def _address(self, spec: RunSpec, visit: Visit, run_id: str = "") -> str:
+        """Build the address of a setting that keeps the shown run and the way back to a concept."""
+        return with_origin(address_of(spec, run_id=run_id or visit.query.get("run", "")), visit.query)
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
-            return {"parts": {"cost": self._cost_part(spec)}, "then": "draw"}
+            return {"parts": self._cost_parts(spec), "then": "draw"}
+        return {"parts": self._hidden(spec), "focus": "#guess-percent"}
+
+    def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, str]:
+        """Render the form of a prediction in place of all that would give the answer away."""
         hidden = render("lora_lab/hidden.html")
-        return {"parts": {"cost": self._predictions.form(spec), "plots": hidden}, "focus": "#guess-percent"}
+        form = self._predictions.form(spec, rival=rival)
+        return _no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
     def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
         kept = self._predictions.about(
             visit, self._predictions.commit(visit, spec, form_fields.firsts(event)), spec
         )
-        cost = self._cost_part(spec, kept)
-        return {"parts": {"cost": cost}, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
+        cost = self._cost_parts(spec, kept)
+        return {"parts": cost, "then": "draw", "say": "Your guess is kept.", "focus": "#start"}
 
-    def _cost_part(self, spec: RunSpec, kept: Prediction | None = None) -> str:
+    def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, str]:
         return self._cost_of(spec, self._found(spec), kept)
 
-    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> str:
+    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, str]:
+        """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
-            return render("lora_lab/reading.html", model=spec.model)
-        guess = self._predictions.kept(kept) if kept else None
-        return render("lora_lab/cost.html", guess=guess, **self._cost(found))
+            return _no_cost(render("lora_lab/reading.html", model=spec.model))
+        values = {"guess": self._predictions.kept(kept) if kept else None, **self._cost(found)}
+        return {
+            "cost": render("lora_lab/cost.html", **values),
+            "notes": render("lora_lab/cost_notes.html", **values),
+            "counted": render("lora_lab/cost_counted.html", **values),
+        }
 
     def _found(self, spec: RunSpec) -> Preview | None:
         """Return None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
@@ -177,15 +198,15 @@ class LabPage:
         return preview(self._lab.home, spec, digest)
 
     def _cost(self, found: Preview) -> dict[str, Any]:
-        parts = asdict(found.ledger)
         ran = ((run.spec, self._lab.state(run)) for run in self._lab.runs())
         pace = seconds_a_token(ran, found.spec)
         tokens = found.row.tokens * found.spec.steps
+        sixteen = predict(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
         narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
         return {
             "found": found,
             "spec": found.spec,
-            "components": [(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
+            "saved_bytes": sixteen.total_bytes - found.ledger.total_bytes,
             "seconds": pace * tokens * 0.9 if pace else None,
             "narrowest": narrowest,
             "embedded": found.spec.model == EMBEDDED_MODEL,
@@ -198,7 +219,8 @@ class LabPage:
             "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
-    def _drawn(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _drawn(self, event: Mapping[str, Any]) -> Reply:
+        """Draw the two charts by rank."""
         try:
             found = self._preview(spec_of_form(form_fields.form_of(event)))
         except LearnerError:
@@ -206,17 +228,26 @@ class LabPage:
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
-        parts = {"plots": render("lora_lab/hidden.html")}
+        reply: Reply = {"parts": {"plots": render("lora_lab/hidden.html")}, "then": "draw-more"}
         if not form_fields.is_guessing(event):
-            plots = [
-                (plot, setting_plots.drawn(plot, narrow=narrow))
-                for plot in setting_plots.plots_of(self._lab, found)
-            ]
-            setting = address_of(found.spec).partition("?")[2]
-            parts["plots"] = render("lora_lab/plots.html", plots=plots, query=setting)
+            reply["parts"]["plots"] = self._plots(
+                found, setting_plots.by_rank(self._lab, found), narrow=narrow
+            )
+        return reply
+
+    def _drawn_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        """Draw what is folded away or below: the slider's answer does not wait for it."""
+        try:
+            found = self._preview(spec_of_form(form_fields.form_of(event)))
+        except LearnerError:
+            return {}
+        if found is None:
+            return {}
+        narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
+        more = "" if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
         return {
             "parts": {
-                **parts,
+                "plots-more": more or render("lora_lab/hidden.html"),
                 "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
                 **self._seen_parts(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
@@ -224,9 +255,26 @@ class LabPage:
             }
         }
 
+    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> str:
+        parts = asdict(found.ledger)
+        return render(
+            "lora_lab/bench_plots.html",
+            plots=[(plot, setting_plots.drawn_on_bench(plot, narrow=narrow)) for plot in plots],
+            spec=found.spec,
+            components=[
+                (field, KEY_NAMES.get(field, name), parts[field])
+                for field, name in COMPONENTS
+                if parts[field]
+            ],
+            query=address_of(found.spec).partition("?")[2],
+        )
+
     def _imported(self, event: Mapping[str, Any]) -> Reply:
-        spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
-        self._lab.home.shape(spec.model)
+        try:
+            spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
+            self._lab.home.shape(spec.model)
+        except LearnerError as error:
+            return {"parts": {"import-problem": problem_part(error)}}
         if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
@@ -256,10 +304,11 @@ class LabPage:
             "parts": {
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
-                "cost": self._cost_part(spec),
+                "stage": self._panel.stage_part(run, {"run": run.run_id}),
+                **self._cost_parts(spec),
                 "confirm": "",
             },
-            "url": address_of(spec, run_id=run.run_id),
+            "url": self._address(spec, visit, run.run_id),
             "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
             "focus": "#run",
             "then": "draw",
@@ -300,6 +349,7 @@ class LabPage:
         reply: Reply = {
             "parts": {
                 "worker": worker_part(self._lab),
+                "stage": self._panel.stage_part(run, visit.query),
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event)),
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
@@ -317,10 +367,12 @@ class LabPage:
         if run is None:
             return {}
         window = run_view.zoomed(window_of(query), run.spec.steps, form_event.text(event, "direction"))
-        query.pop("from", None)
-        query.pop("to", None)
+        query.pop(ZOOM, None)
+        query.pop("to", None)  # with `from`, the range in addresses of earlier versions
+        if query.get("from", "").isdecimal():
+            query.pop("from")
         if window:
-            query |= {"from": f"{window[0]:g}", "to": f"{window[1]:g}"}
+            query[ZOOM] = f"{window[0]:g}-{window[1]:g}"
         parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))
         return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
@@ -336,8 +388,9 @@ class LabPage:
             "parts": {
                 **self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(shown.run_id if shown else ""),
+                "stage": self._panel.stage_part(shown, query),
             },
-            "url": address_of(spec_of_address(query)),
+            "url": with_origin(address_of(spec_of_address(query)), query),
             "say": "Run deleted.",
             "focus": "#runs-title",
             "then": "draw",
@@ -347,13 +400,15 @@ class LabPage:
 
     def _page(self, spec: RunSpec, visit: Visit) -> str:
         run = self._panel.run_of(visit.query)
+        rival = visit.query.get("expect", "")
         try:
-            cost = self._cost_part(spec)
+            cost = self._hidden(spec, rival=rival) if rival else self._cost_parts(spec)
         except LearnerError as error:
-            cost = problem_part(error)
+            cost = _no_cost(problem_part(error))
         return render(
             "lora_lab/lab.html",
-            sections=sections(LAB),
+            tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
+            stage=Markup(self._panel.stage_part(run, visit.query)),
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=typed,
@@ -364,13 +419,12 @@ class LabPage:
             models=model_choices(spec.model),
             other=OTHER,
             bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],
-            targets=TARGET_LABELS.items(),
+            targets=SHORT_TARGETS.items(),
             variants=VARIANT_LABELS.items(),
             optimizers=OPTIMIZER_LABELS.items(),
             target_sets=TARGET_SETS,
-            cost=Markup(cost),
+            cost={name: Markup(html) for name, html in cost.items()},
             data=Markup(data_part(self._lab, spec.data)),
-            worker=Markup(worker_part(self._lab)),
             run={name: Markup(html) for name, html in self._panel.parts(run, visit, narrow=False).items()},
             seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
             runs=Markup(self._panel.list_part(run.run_id if run else "")),
@@ -393,3 +447,8 @@ class LabPage:
             "seen-title": render("lora_lab/seen_title.html", **values),
             "seen": render("lora_lab/seen.html", **values),
         }
+
+
+def _no_cost(instead: str) -> dict[str, str]:
+    """Return the parts of the cost with something else in their place."""
+    return {"cost": instead, "notes": "", "counted": ""}

@@ -8,10 +8,13 @@ import gradio as gr
 
 from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.lab import Lab
+from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
+from lora_lab.pages.shared_parts import run_link
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
-from lora_lab.settings.urls import LAB, XRAY, sections, xray_address
+from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.setting_plots import drawn
+from lora_lab.views.tabs import tabs
 from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, place_of, short
 from lora_lab.xray.service import Standing, XrayDesk
@@ -46,11 +49,13 @@ class XrayPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the run that the address names, or the newest."""
-        query = {name: str(value) for name, value in dict(request.query_params).items()}
+        query = form_fields.query_of(request)
         standing = self._desk.standing(query)
         return render(
             "lora_lab/xray.html",
-            sections=sections(XRAY),
+            tabs=tabs(
+                XRAY, "X-ray", query, back=run_link(self._desk.lab, standing.run.run_id if standing else "")
+            ),
             standing=standing,
             runs=self._choices(standing),
             parts=_parts(standing, query, narrow=False) if standing else {},
@@ -65,7 +70,7 @@ class XrayPage:
             raise LearnerError("There is no finished run any more.", do_next="Train one in the lab.")
         match event.get("act"):
             case "draw":
-                return _untouched(self._again(query, narrow=is_narrow(event)))
+                return _untouched(self._again(query, visit, narrow=is_narrow(event)))
             case "choose":
                 return self._chosen(standing, query, visit, narrow=is_narrow(event))
             case "poll":
@@ -73,11 +78,11 @@ class XrayPage:
             case "start":
                 told.refuse_slip(query["guess"])  # fail before seconds of computing
                 self._desk.start(standing)
-                shown = self._again(query, narrow=is_narrow(event))
+                shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}
             case "stop":
                 self._desk.stop(standing)
-                shown = self._again(query, narrow=is_narrow(event))
+                shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
@@ -88,15 +93,18 @@ class XrayPage:
             query["guess"] = ""  # it belonged to another run
         if standing.xray and standing.pair_look is None:
             self._desk.compare(standing)
-        reply = self._again(query, narrow=narrow)
+        reply = self._again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
             return _untouched(reply)
         return reply
 
-    def _again(self, query: Mapping[str, str], *, narrow: bool) -> Reply:
+    def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
         standing = self._desk.standing(query)
         assert standing is not None
-        return {"parts": _parts(standing, query, narrow=narrow), "url": xray_address(**query)}
+        return {
+            "parts": _parts(standing, query, narrow=narrow),
+            "url": with_origin(xray_address(**query), visit.query),
+        }
 
     def _polled(
         self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit

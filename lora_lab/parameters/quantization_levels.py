@@ -44,6 +44,12 @@ FP4_LEVELS: tuple[float, ...] = (
 """The 4-bit float of bitsandbytes, scaled to [-1, 1]. Zero has two codes, so 16 codes have 15 values."""
 
 
+FP4_CODES: tuple[int, ...] = (11, 10, 13, 12, 15, 14, 9, 0, 1, 6, 7, 4, 5, 2, 3)
+"""The 4-bit code of each level above: a sign bit, two exponent bits and a fraction bit, so not in order of
+value (bitsandbytes source, functional.py, get_4bit_type). A second code for zero, 8, is never written.
+"""
+
+
 def even_levels(steps: int) -> tuple[float, ...]:
     """Build levels from -steps to steps divided by `steps`: int4 has 7 on each side of zero, int8 has 127."""
     return tuple(number / steps for number in range(-steps, steps + 1))
@@ -61,3 +67,8 @@ LEVELS: dict[str, tuple[float, ...]] = {
 def nearest(value: float, levels: Sequence[float]) -> int:
     """Find the position of the level that a scaled weight is rounded to."""
     return min(range(len(levels)), key=lambda at: abs(levels[at] - value))
+
+
+def code_of(scheme: str, position: int) -> int:
+    """Return the code stored for a level: its position, except in FP4, whose bits form a small float."""
+    return FP4_CODES[position] if scheme == "fp4" else position

@@ -118,9 +118,9 @@ class Predictions:
             (run.run_id, f"{run_view.title_of(run.spec)}, {run.started_at}") for run in evaluated[:RIVALS]
         ]
 
-    def form(self, spec: RunSpec) -> str:
-        """Render the form that replaces the figures until a guess is stored."""
-        return render("lora_lab/predict.html", rivals=self.rivals(spec), factor=FACTOR)
+    def form(self, spec: RunSpec, *, rival: str = "") -> str:
+        """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
+        return render("lora_lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""

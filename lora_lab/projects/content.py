@@ -117,7 +117,7 @@ def _grid(fields: Fields) -> ProjectGrid:
     try:
         grid = settled(grid_from(spec_from(base), axes))
     except LearnerError as error:
-        fields.note(f"is no grid: {error.what}")
+        fields.note(f"isn't a grid: {error.what}")
         grid = grid_from(spec_from({}), {})
     made = ProjectGrid(name=fields.text("name"), about=fields.text("about"), grid=grid)
     fields.close()

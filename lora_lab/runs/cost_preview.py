@@ -7,12 +7,13 @@ from typing import Any
 
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.machine import COMPUTE_TYPES, is_gpu, room_in_words, usable_bytes
 from lora_lab.memory import ledger as memory
-from lora_lab.memory.ledger import Compute, Ledger
+from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.counts import Count, count, formula, short_formula
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.state import RunState
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Compute, RunSpec
 from study.base.units import as_bytes, as_count
 
 PACE_RUNS = 12
@@ -35,14 +36,17 @@ class Preview:
 
     compute: Compute
     compute_is_measured: bool
-    """Whether this machine has measured which number type is faster."""
+    """Whether a worker has decided the number type of this machine."""
 
     machine_bytes: int
-    """Memory of the device; 0 when unknown."""
+    """Memory that a run can use on the device; 0 when unknown."""
+
+    room: str
+    """The same in words: "this GPU has 7.10 GB free"."""
 
     @property
     def fits(self) -> bool:
-        """Whether the predicted peak is below the machine's memory."""
+        """Whether the predicted peak is below what the machine can give."""
         return not self.machine_bytes or self.ledger.total_bytes < self.machine_bytes
 
     @property
@@ -54,10 +58,10 @@ class Preview:
 def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     """Build the preview. Raises LearnerError when the model's shape is unknown or has none of the targets."""
     shape = home.shape(spec.model)
-    device = home.worker_state().get("device") or {}
+    device = home.device()
     compute, measured = compute_of(spec, device)
     lengths = home.lengths(spec.model, digest)
-    on_gpu = device.get("type") == "cuda"
+    on_gpu = is_gpu(device)
     rows = row_sizes(
         lengths,
         batch=spec.batch,
@@ -79,7 +83,8 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
         row_is_known=bool(rows),
         compute=compute,
         compute_is_measured=measured,
-        machine_bytes=int(device.get("memory_bytes", 0)),
+        machine_bytes=usable_bytes(device),
+        room=room_in_words(device),
     )
 
 
@@ -88,7 +93,7 @@ def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
     if spec.compute_dtype != "auto":
         return spec.compute_dtype, True
     known = device.get("compute_dtype")
-    if known in ("fp32", "bf16"):
+    if known in COMPUTE_TYPES:
         return known, True
     return "bf16", False
 

@@ -77,7 +77,7 @@ def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -
     yield f"CHECKPOINTING: bool = {spec.checkpointing}\nSEED: int = {spec.seed}\n"
 
 
-TORCH_NAMES = {"fp32": "torch.float32", "bf16": "torch.bfloat16"}
+TORCH_NAMES = {"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}
 
 
 def _data(run: RunFolder, state: RunState) -> Iterable[str]:

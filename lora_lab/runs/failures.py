@@ -12,6 +12,22 @@ USUAL_LEARNING_RATE = 2e-3  # RunSpec's default
 Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
 
 
+SIGKILL = getattr(signal, "SIGKILL", 9)  # Windows has no such name
+
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "MemoryError",
+    "OutOfMemoryError",
+    "CUDA out of memory",
+    "CUDA error: out of memory",  # from the driver, outside PyTorch's allocator
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Error out of memory at line",  # bitsandbytes' C code, which then ends the process
+    "cudaErrorMemoryAllocation",
+)
+"""What libraries write when an allocation fails: not every one raises torch.OutOfMemoryError."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """A failure with its cause; its fields go into the `failed` event."""
@@ -19,6 +35,11 @@ class Failure:
     cause: Cause
     what: str
     do_next: str
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Return whether an error's text, or the last lines of a log, is about memory that ran out."""
+    return any(mark in text for mark in OUT_OF_MEMORY)
 
 
 def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
@@ -50,7 +71,7 @@ def non_finite(spec: RunSpec, *, step: int) -> Failure:
 
 def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str) -> Failure:
     """Describe a worker process that ended without reporting why."""
-    if exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+    if exit_code in (-SIGKILL, 128 + SIGKILL):
         return Failure(
             cause="killed",
             what=(
@@ -59,7 +80,7 @@ def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, la
             ),
             do_next=f"Start again; if it happens again: {_smaller(spec)}",
         )
-    if "DefaultCPUAllocator" in last_lines or "MemoryError" in last_lines:
+    if says_out_of_memory(last_lines):
         return out_of_memory(spec, step=step + 1, saved_step=saved_step)
     return Failure(
         cause="crash",

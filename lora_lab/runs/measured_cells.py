@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import RowSize, row_from
-from lora_lab.memory.ledger import Compute, Ledger, heaviest_row, predict
+from lora_lab.memory.ledger import Ledger, heaviest_row, predict
 from lora_lab.parameters.shapes import ModelShape, shape_from_json
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec, spec_from
+from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, Compute, RunSpec, spec_from
 from study.base.units import as_bytes, as_count
 
 CELLS_FILE = Path(__file__).with_name("memory_cells.json")

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lora_lab.data.batches import RowSize, row_from
-from lora_lab.memory.ledger import Compute
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
-from lora_lab.spec import RunSpec
+from lora_lab.spec import Compute, RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)

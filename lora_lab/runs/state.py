@@ -32,6 +32,9 @@ class RunState:
     sweep: str = ""
     """Id of the sweep that it is a cell of."""
 
+    alone: bool = False
+    """Whether it is a cell that is not trained side by side with others, so that its own peak is measured."""
+
     held_by: str = ""
     """`host:process` that runs it, unless that is the app (runs/owner.py)."""
 
@@ -39,6 +42,9 @@ class RunState:
     """Whether it ended only because the process that ran it went away."""
 
     ended_at: float | None = None
+    gpu_memory: Event | None = None
+    """A GPU's figures at the peak: requested, allocated, reserved, in use on the device; None on a CPU."""
+
     worker_pid: int = 0
 
     @property
@@ -112,6 +118,7 @@ def _after(state: RunState, event: Event) -> RunState:
                 state,
                 queued_at=event["at"],
                 sweep=event.get("sweep", ""),
+                alone=event.get("alone", False),
                 held_by=event.get("held_by", ""),
             )
         case "status":
@@ -120,6 +127,8 @@ def _after(state: RunState, event: Event) -> RunState:
             return replace(state, started=event, status="training", doing="Training")
         case "step":
             return replace(state, steps=(*state.steps, event), status="training", doing="Training")
+        case "gpu_memory":
+            return replace(state, gpu_memory=event)
         case "saved":
             return replace(state, saved_step=event["step"])
         case "evaluated":

@@ -30,6 +30,9 @@ AXIS_LABELS = {
 }
 """The axes in the order of the form."""
 
+NO_RATIO = "none"
+"""In an address: one alpha for all cells, where the first preset has a ratio."""
+
 RATE_STEPS = (1 / 4, 1.0, 4.0)
 """Factors of a learning-rate sweep, wide enough to show on which side of the chosen rate the best one is."""
 
@@ -103,8 +106,10 @@ def _with(grid: Grid, name: str, text: str) -> Grid:
     base = asdict(grid.base)
     lists: dict[str, Any] = {axis: getattr(grid, axis) for axis in AXES}
     lists["alpha_per_rank"] = grid.alpha_per_rank
-    if name in lists:
-        lists[name] = _parts(text) if name in AXES else text
+    if name in AXES:
+        lists[name] = _parts(text)
+    elif name in lists:
+        lists[name] = None if text == NO_RATIO else text
     else:
         base[name] = text
     return grid_from(spec_from(base), lists)
@@ -125,7 +130,8 @@ def address_of_grid(grid: Grid, **more: str) -> str:
 def _texts(grid: Grid) -> dict[str, str]:
     texts = {name: str(getattr(grid.base, name)) for name in BASE_NAMES}
     texts |= {axis: listed(getattr(grid, axis)).replace(" ", "") for axis in AXES}
-    return texts | ({"alpha_per_rank": str(grid.alpha_per_rank)} if grid.alpha_per_rank is not None else {})
+    ratio = NO_RATIO if grid.alpha_per_rank is None else typed(grid.alpha_per_rank)
+    return texts | {"alpha_per_rank": ratio}
 
 
 def listed(values: tuple[Any, ...]) -> str:

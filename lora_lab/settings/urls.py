@@ -1,11 +1,7 @@
-"""The lab's pages as shown in its row of links: title and address."""
+"""The lab's pages: its three tabs, their views, and the addresses that carry a choice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
-
-from markupsafe import Markup
-
-from study.text.templates import render
 
 LAB = "/lab"
 GRID = "/grid"
@@ -16,23 +12,28 @@ MICROSCOPE = "/microscope"
 CLAIMS = "/claims"
 MODELS = "/models"
 PAPERS = "/papers"
-SECTIONS = (
-    ("Train", LAB),
-    ("Grid", GRID),
-    ("Compare", COMPARE),
-    ("X-ray", XRAY),
-    ("Memory", MEMORY),
-    ("Microscope", MICROSCOPE),
-    ("Claims", CLAIMS),
-    ("Models", MODELS),
-    ("Published numbers", PAPERS),
+ORIGIN, WATCH = "from", "watch"
+"""The query parameters that name the concept a learner came from, and what to watch."""
+
+LAB_PAGES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    ("Run", (("Train", LAB), ("Grid", GRID), ("Compare", COMPARE), ("X-ray", XRAY))),
+    ("Will it fit?", (("One setting", MEMORY), ("Models", MODELS))),
+    ("Check", (("Claims", CLAIMS), ("Published numbers", PAPERS), ("Microscope", MICROSCOPE))),
 )
-"""Titles and addresses, in order."""
+"""The lab's tabs in order, each with the names and addresses of its views; a tab opens its first view."""
 
 
-def sections(path: str) -> Markup:
-    """Render the row of links, for the page at `path`."""
-    return Markup(render("lora_lab/sections.html", sections=SECTIONS, path=path))
+def origin_fields(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of an address that say which concept a learner came from; empty without one."""
+    if not query.get(ORIGIN) or query[ORIGIN].isdecimal():  # older addresses named a first step `from`
+        return {}
+    return {name: query[name] for name in (ORIGIN, WATCH) if query.get(name)}
+
+
+def with_origin(address: str, query: Mapping[str, str]) -> str:
+    """Add those fields to an address, so that the way back is kept."""
+    given = urlencode(origin_fields(query))
+    return f"{address}{'&' if '?' in address else '?'}{given}" if given else address
 
 
 def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:

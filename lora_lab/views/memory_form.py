@@ -1,5 +1,6 @@
 """The Memory page's form: its choices, and its fields as a record of the memory contract."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,9 +59,31 @@ DEFAULTS = {
 }
 
 
+SIZES: tuple[tuple[str, float, float], ...] = (
+    ("1B to 73B", 0.98e9, 73e9),
+    ("smaller", 0, 0.98e9),
+    ("larger", 73e9, math.inf),
+)
+"""Groups of models by parameters, those that people ask for first."""
+
+GPU_NAMES = {
+    8: "RTX 4060", 12: "RTX 3060, 4070", 16: "T4, RTX 4080", 24: "RTX 3090, 4090", 32: "RTX 5090",
+    48: "A6000, L40S", 80: "A100, H100", 141: "H200",
+}  # fmt: skip
+"""Cards with that memory, for people who know their card and not its size."""
+
+
 def models() -> list[ModelShape]:
     """Return the models that the page offers, smallest first."""
     return [shape for shape in catalogue().values() if shape.model_type in FAMILIES]
+
+
+def model_groups() -> list[tuple[str, list[ModelShape]]]:
+    """Return the same models in groups of size, smallest first in each."""
+    return [
+        (name, [shape for shape in models() if low <= shape.total_parameters < high])
+        for name, low, high in SIZES
+    ]
 
 
 def fields_of(given: Mapping[str, str]) -> dict[str, str]:

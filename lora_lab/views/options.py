@@ -26,7 +26,7 @@ class DataChoices(TypedDict):
 def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the groups of the model list; `model` is always included."""
     here = [
-        (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (comes with the app)"),
+        (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (built in)"),
         (TINY_MODEL, "tiny random model (untrained, instant)"),
     ]
     hub = [(name, f"{catalogue()[name].hub_id} (from the hub)") for name in HUB_MODELS]

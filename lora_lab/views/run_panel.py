@@ -1,8 +1,9 @@
 """The Lab page's run panel and list of runs, in parts that a poll can replace one by one."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+from urllib.parse import urlencode
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
@@ -12,6 +13,9 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
+from lora_lab.settings.urls import MICROSCOPE
+from lora_lab.spec import RunSpec
+from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.errors import LearnerError
 from study.ports.context import Visit
 from study.text.templates import render
@@ -19,8 +23,14 @@ from study.text.templates import render
 RUNS_SHOWN = 30
 LIVE_PARTS = ("run-head", "run-figures", "run-curves", "run-zoom")  # new with every step
 SETTLED_PARTS = ("run-actions", "run-results", "run-exports")  # new when the run goes into another state
-RUN_PARTS = (*LIVE_PARTS, *SETTLED_PARTS)
+RUN_PARTS = (*LIVE_PARTS, "run-outcome", *SETTLED_PARTS)
+
+Stage = Literal["setup", "run", "failed"]
+"""What stands at the top of the page: the form, a run in its place, or a failed run above the form."""
+
 PANELS_KEPT = 100
+ZOOM = "steps_shown"
+"""The query parameter of the range of steps in the curves: `10-20`."""
 
 
 class RunPanel:
@@ -84,6 +94,12 @@ class RunPanel:
 
         live = self._once(("live", *view), (_Same([state]), self.ahead(run), settled[4]), live_parts)
         parts = live | self._once(("settled", run.run_id), settled, settled_parts)
+        tried = {each.run_id: each.spec for each in self._lab.runs()}
+
+        def outcome_part() -> dict[str, str]:
+            return {"run-outcome": self._outcome_part(run, state, tried.values())}
+
+        parts |= self._once(("outcome", run.run_id), (*settled, *tried), outcome_part)
         return parts | {"run-prediction": self._predictions.part(visit, run)}
 
     def _once(
@@ -127,13 +143,54 @@ class RunPanel:
             "settings": run_view.settings_of(spec),
             "stopping": run.stop_path.exists(),
             "samples": run.samples() if state.ended else [],
-            "address": address_of(spec, run_id=run.run_id),
             "has_adapter": run.adapter_path.is_dir(),
             "uncovered": uncovered(spec),
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }
         return {name: _render_part(name, values) for name in SETTLED_PARTS}
+
+    def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> str:
+        """Render what the run means, predicted against measured, and what to do next."""
+        spec = run.spec
+        return render(
+            "lora_lab/run_outcome.html",
+            run=run,
+            state=state,
+            outcome=outcome_of(spec, state, run.samples()) if state.ended else None,
+            next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
+            again=address_of(spec),
+            has_adapter=run.adapter_path.is_dir(),
+            microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
+        )
+
+    def stage(self, run: RunFolder | None, query: Mapping[str, str]) -> Stage:
+        """Return what stands at the top for an address: a run takes the form's place when it is named."""
+        if run is None or query.get("run") != run.run_id:
+            return "setup"
+        return "failed" if self._lab.state(run).status == "failed" else "run"
+
+    def stage_part(self, run: RunFolder | None, query: Mapping[str, str]) -> str:
+        """Render the stage; above the form, also a line about a run that is going on elsewhere."""
+        stage = self.stage(run, query)
+        state = self._lab.state(run) if run is not None else RunState()
+        going = run is not None and stage == "setup" and not state.ended
+
+        def make() -> dict[str, str]:
+            elsewhere = self._elsewhere(run) if run is not None and going else None
+            return {"stage": render("lora_lab/stage.html", stage=stage, elsewhere=elsewhere)}
+
+        return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
+
+    def _elsewhere(self, run: RunFolder) -> dict[str, Any]:
+        state = self._lab.state(run)
+        return {
+            "title": run_view.title_of(run.spec),
+            "doing": state.doing,
+            "step": len(state.steps),
+            "steps": run.spec.steps,
+            "address": address_of(run.spec, run_id=run.run_id),
+        }
 
     def list_part(self, shown: str) -> str:
         """Render the newest runs, with the one whose id is `shown` marked."""
@@ -191,7 +248,9 @@ def last_run(lab: Lab) -> str | None:
 
 def window_of(query: Mapping[str, str]) -> run_view.Window | None:
     """Parse the range of steps that an address names; None for all of them."""
-    first, last = query.get("from", ""), query.get("to", "")
+    first, _, last = query.get(ZOOM, "").partition("-")
+    if not first:  # addresses of earlier versions
+        first, last = query.get("from", ""), query.get("to", "")
     if first.isdecimal() and last.isdecimal() and int(first) < int(last):
         return float(first), float(last)
     return None

@@ -1,30 +1,46 @@
 """The three plots of a setting, with the measured points that belong on them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from markupsafe import Markup
 
+from lora_lab.charts.bars import StackedBars
+from lora_lab.charts.lines import RankLines
 from lora_lab.charts.memory import memory_by_bits, memory_by_rank
 from lora_lab.charts.parameters import parameters_by_rank
+from lora_lab.data.batches import RowSize
 from lora_lab.lab import Lab
-from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.predicted_vs_measured import comparable
-from lora_lab.spec import RunSpec
 from study.plots.plot import Plot
 from study.plots.render import render
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 
+BENCH_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 12-point text is 14 px
+
 
 def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the plots of parameters by rank, memory by rank and memory by bit width."""
-    measured = lab.measured()
-    row = found.row if found.row_is_known else None
-    by_rank = comparable(measured, found.spec, free="rank", row=row)
-    by_bits = comparable(measured, found.spec, free="bits", row=row)
+    yield from by_rank(lab, found)
+    yield from by_bits(lab, found)
+
+
+def by_rank(lab: Lab, found: Preview) -> Iterator[Plot]:
+    """Yield the two plots beside the form: parameters and memory by rank."""
+    measured = comparable(lab.measured(), found.spec, free="rank", row=_row(found))
     yield parameters_by_rank(found.shape, found.spec)
-    yield memory_by_rank(found.shape, found.spec, found.row, found.compute, by_rank)
-    yield memory_by_bits(found.shape, found.spec, found.row, found.compute, by_bits)
+    yield memory_by_rank(found.shape, found.spec, found.row, found.compute, measured)
+
+
+def by_bits(lab: Lab, found: Preview) -> Iterator[Plot]:
+    """Yield the plot of memory by bit width."""
+    measured = comparable(lab.measured(), found.spec, free="bits", row=_row(found))
+    yield memory_by_bits(found.shape, found.spec, found.row, found.compute, measured)
+
+
+def _row(found: Preview) -> RowSize | None:
+    return found.row if found.row_is_known else None
 
 
 def drawn(plot: Plot, *, narrow: bool) -> Markup:
@@ -33,12 +49,9 @@ def drawn(plot: Plot, *, narrow: bool) -> Markup:
     return Markup(render(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
 
 
-def first_chart() -> str:
-    """Render what a newcomer sees before anything has run: exact counts of the embedded model."""
-    spec = RunSpec()
-    plot = parameters_by_rank(find_shape(spec.model), spec)
-    wide, narrow = (
-        render(plot, "svg", on_page=True, width_inches=inches).decode()
-        for inches in (WIDE_INCHES, NARROW_INCHES)
-    )
-    return f'<div class="on-wide">{wide}</div><div class="on-narrow">{narrow}</div>'
+def drawn_on_bench(plot: Plot, *, narrow: bool) -> Markup:
+    """Render a chart for a place beside the form: shorter, and with its legend as a table of the page."""
+    width = NARROW_INCHES if narrow else BENCH_INCHES
+    if isinstance(plot.drawing, RankLines | StackedBars):
+        plot = replace(plot, drawing=replace(plot.drawing, on_bench=True))
+    return Markup(render(plot, "svg", on_page=True, width_inches=width, titled=False).decode())

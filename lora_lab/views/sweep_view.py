@@ -10,9 +10,12 @@ from lora_lab.charts.grid_maps import loss_format
 from lora_lab.charts.heat_map import shade, words_on
 from lora_lab.grids.estimate import GridEstimate
 from lora_lab.grids.results import STATUSES, Arm, Cell, arms_of, at_best_rate
+from lora_lab.parameters.counts import count
+from lora_lab.parameters.shapes import ModelShape
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.run_form import typed
 from lora_lab.spec import BITS
+from study.base.units import as_count
 
 FILTERS = ("bits", "rank", "status")
 SORTS = ("queue", "loss", "peak", "seconds")
@@ -195,6 +198,21 @@ def peaks_of(found: GridEstimate) -> Peaks:
 
 
 # ---- words
+
+
+def known_before(grid: Grid, shape: ModelShape | None) -> str:
+    """Say what is exact before any cell has ended: how many parameters the smallest and largest rank train.
+
+    Empty for a grid of one rank, or while the model's shape is not known.
+    """
+    low, high = min(grid.ranks), max(grid.ranks)
+    if shape is None or low == high:
+        return ""
+    few, many = (count(shape, rank=rank, targets=grid.targets[0]).trainable for rank in (low, high))
+    return (
+        f"Known beforehand: r={high} trains {many / few:.3g} times the parameters of r={low}, "
+        f"{as_count(many)} against {as_count(few)}. What that buys, the cells will tell."
+    )
 
 
 def factors_of(grid: Grid) -> str:

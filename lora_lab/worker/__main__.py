@@ -24,7 +24,7 @@ import os
 import sys
 import threading
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -36,16 +36,19 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
 from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
+from lora_lab.worker.device.gpu import live_bytes
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine, first_line
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
 from lora_lab.worker.training.group_run import execute_group
 from lora_lab.worker.training.loop import answer_loss
+from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.merge import merge
 from lora_lab.worker.training.model_cache import Workbench
 from lora_lab.worker.training.packing import encode, pack
 from lora_lab.worker.training.run import execute, shape_for
-from lora_lab.worker.training.session import Machine, Session, attach, find_machine, open_session
+from lora_lab.worker.training.session import Session, attach, open_session
 from lora_lab.worker.training.tokenize import keep_read, read
 from study.base.errors import LearnerError
 
@@ -63,7 +66,7 @@ def main() -> int:
         serve_shapes()
         return 0
     if options.chat:
-        serve_chat(options.models_dir)
+        serve_chat(options.models_dir, LabHome(options.home))
         return 0
     if options.inspect:
         serve_inspections(options.models_dir, LabHome(options.home))
@@ -121,12 +124,17 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
     session = None
     try:
         if model is None:
-            _say_ready(home, find_machine())
+            _say_ready(home, find_machine(home=home))
         else:
             session = _get_ready(home, models_dir, model, bits)
     except LearnerError as error:
         home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
-    bench = Workbench(models_dir, session)
+    except (RuntimeError, MemoryError) as error:
+        # Loading and the warm-up use the device for the first time. Jobs are still taken: each loads its own
+        # model and says in its own events what fails.
+        traceback.print_exc()
+        home.write_worker_state(pid=os.getpid(), state="no-model", **asdict(start_failure(error)))
+    bench = Workbench(models_dir, session, home=home)
     del session  # the cache alone decides how long the base stays loaded
     well = True
     while job := orders.next():
@@ -136,6 +144,9 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
             # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
             return 2
+        machine = bench.machine
+        if machine is not None and machine.on_gpu:  # what is free has changed, and predictions use it
+            _say_ready(home, machine)
         answers.done()
     return 0 if well else 1
 
@@ -156,7 +167,7 @@ def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Sessi
         home.write_worker_state(pid=os.getpid(), state="preparing", text=values.pop("step"), **values)
 
     report(Progress(step="Starting"))
-    machine = find_machine()
+    machine = find_machine(home=home)
     session = open_session(model, bits, machine, models_dir=models_dir, report=report)
     report(Progress(step="Warming up"))
     _warm_up(session, home)
@@ -164,9 +175,32 @@ def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Sessi
     return session
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartFailure:
+    """Why the worker could not load and try the default model."""
+
+    text: str
+    do_next: str
+
+
+def start_failure(error: Exception) -> StartFailure:
+    """Describe an error of the device while the worker starts."""
+    if is_out_of_memory(error):
+        return StartFailure(
+            text="There was not enough memory to load the default model.",
+            do_next="Close other programs that use the device, then try again.",
+        )
+    return StartFailure(
+        text=f"The training worker could not start ({first_line(error)}).",
+        do_next=f"Try again; with {DEVICE_VARIABLE}=cpu set, the lab computes on the processor.",
+    )
+
+
 def _say_ready(home: LabHome, machine: Machine) -> None:
     """Write the ready state with the device, whose number type every prediction on the page needs."""
-    home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=machine.description)
+    held_bytes = live_bytes(machine.device) if machine.on_gpu else 0
+    device = machine.with_free_bytes(held_bytes)
+    home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=device)
 
 
 def _warm_up(session: Session, home: LabHome) -> None:

@@ -18,20 +18,22 @@ from typing import Any
 import torch
 from hqq.core.quantize import HQQLinear
 from peft import PeftModel
-from psutil import virtual_memory
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.chat import BASE, NEW_TOKENS
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits, ComputeType
+from lora_lab.worker.device.gpu import free_bytes
+from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.json_lines import End, Say, serve
-from lora_lab.worker.model.quantization import dense_weight, keep_row_scales
+from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, put_beside_base
 from lora_lab.worker.training.packing import prompt_text
-from lora_lab.worker.training.session import Session, find_machine, open_session
+from lora_lab.worker.training.session import Session, open_session
 from study.base.errors import LearnerError
 
 DENSE_SHARE = 0.25
@@ -41,9 +43,9 @@ Wanted = tuple[str, Bits, ComputeType]
 """A base model, its bit width, and the number type to compute in."""
 
 
-def serve_chat(models_dir: Path) -> None:
+def serve_chat(models_dir: Path, home: LabHome) -> None:
     """Answer questions until standard input closes."""
-    model = ChatModel(models_dir)
+    model = ChatModel(models_dir, home)
 
     def answer(ask: dict[str, Any], say: Say, is_stopped: Callable[[], bool]) -> End:
         runs = [RunFolder(Path(folder)) for folder in ask["runs"]]
@@ -72,8 +74,9 @@ class Arm:
 class ChatModel:
     """A base model that stays loaded between questions, with the adapters of the runs asked so far."""
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, home: LabHome | None = None) -> None:
         self._models_dir = models_dir
+        self._home = home
         self._base: Wanted | None = None
         self._session: Session | None = None
         self._model: PeftModel | None = None
@@ -97,7 +100,7 @@ class ChatModel:
             say(doing=progress.step)
 
         model, bits, compute = wanted
-        machine = find_machine(compute)
+        machine = find_machine(compute, self._home)
         session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
         decode_once(session.base, machine.compute_dtype)
         keep_row_scales(session.base)  # for layers that stayed quantized for lack of memory
@@ -115,6 +118,7 @@ class ChatModel:
                 self._model = PeftModel.from_pretrained(base, str(run.adapter_path), adapter_name=name)
             else:
                 self._model.load_adapter(str(run.adapter_path), adapter_name=name)
+                put_beside_base(self._model, name)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise LearnerError(
                 f"The adapter of {run.run_id} can't be read ({error}).", do_next="Leave that run out."
@@ -141,7 +145,7 @@ class ChatModel:
             "input_ids"
         ]
         going = [
-            Arm(name, ids.to(device), DynamicCache(), torch.Generator(device).manual_seed(seed), [])
+            Arm(name, ids.to(device), DynamicCache(), torch.Generator().manual_seed(seed), [])
             for name in arms
         ]
         ends = _end_tokens(self._model, tokenizer)
@@ -156,12 +160,13 @@ class ChatModel:
     def _step(self, arm: Arm, temperature: float, ends: set[int]) -> None:
         assert self._session is not None
         with self._session.machine.autocast():
-            logits = self._forward(arm).logits[0, -1].float()  # (vocab,)
+            # (vocab,), drawn from on the CPU: the same seed gives the same answer on every device.
+            logits = self._forward(arm).logits[0, -1].float().cpu()
         if temperature == 0:
             chosen = logits.argmax()[None]
         else:
             chosen = torch.multinomial((logits / temperature).softmax(-1), 1, generator=arm.dice)
-        arm.ids = chosen[None]
+        arm.ids = chosen[None].to(arm.ids.device)
         arm.ended = int(chosen) in ends
         arm.tokens.append(int(chosen))
 
@@ -184,7 +189,7 @@ def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
         if isinstance(layer, nn.Linear | HQQLinear) and type(layer) is not nn.Linear
     ]
     needed_bytes = sum(layer.in_features * layer.out_features * dtype.itemsize for _, layer in quantized)
-    if needed_bytes > DENSE_SHARE * virtual_memory().available:
+    if needed_bytes > DENSE_SHARE * free_bytes(next(model.parameters()).device):
         return
     for name, layer in quantized:
         plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")

@@ -45,6 +45,7 @@ CLIP_NORM = 1.0
 WARMUP_SHARE = 0.1
 EVALUATION_BATCH = 8
 IGNORED = -100
+scale = 2.0**16 if torch.float16 == COMPUTE_DTYPE else 1.0
 
 Example = tuple[list[int], int]  # token ids, and how many of the last ones are the answer
 
@@ -65,15 +66,14 @@ def load_model(source: str) -> Any:
                 bnb_4bit_use_double_quant=BITS == "nf4-dq",
             )
         )
-    if DEVICE.type == "cuda":
-        options["device_map"] = {"": DEVICE}
+    options["device_map"] = {"": DEVICE}  # without it, transformers puts quantized weights on any GPU
     model = AutoModelForCausalLM.from_pretrained(
         source, use_safetensors=True, attn_implementation="sdpa", **options
     )
     if BITS.startswith("hqq"):
         into_hqq(model)
-    elif BITS == "int8" and VARIANT == "dora":
-        keep_row_scales(model)
+    elif BITS == "int8":
+        multiply_decoded(model)
     model.requires_grad_(False)
     for outer in (model.get_input_embeddings(), model.get_output_embeddings()):
         outer.to(COMPUTE_DTYPE)
@@ -101,17 +101,21 @@ def into_hqq(model: Any) -> None:
             model.set_submodule(name, coded)
 
 
-def keep_row_scales(model: Any) -> None:
-    """Keep row scales: PEFT's DoRA copies an int8 weight on a CPU, and bitsandbytes' copy lacks them."""
+def multiply_decoded(model: Any) -> None:
+    """Decode int8 weights for each product, as the app does: bitsandbytes' own product also rounds the
+    activations to 8 bits (LLM.int8, arXiv:2208.07339), so its losses are others.
+    """
     for layer in model.modules():
         if isinstance(layer, bnb.nn.Linear8bitLt):
-            scales = layer.weight.SCB
 
-            def put_back(module: Any, inputs: Any, scales: Tensor = scales) -> None:
-                if module.weight.CB is not None and module.weight.SCB is None:
-                    module.weight.SCB = scales
+            def forward(x: Tensor, layer: Any = layer) -> Tensor:
+                state, weight = layer.state, layer.weight
+                codes = weight.data if weight.CB is None else weight.CB
+                scales = weight.SCB if weight.SCB is not None else state.SCB
+                decoded = (codes.float() * (scales.view(-1, 1) / 127)).to(x.dtype)
+                return F.linear(x, decoded, None if layer.bias is None else layer.bias.to(x.dtype))
 
-            layer.register_forward_pre_hook(put_back)
+            layer.forward = forward
 
 
 def widen(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
@@ -188,7 +192,7 @@ def answer_loss(model: nn.Module, examples: list[Example]) -> tuple[Tensor, int]
 
 
 def autocast() -> AbstractContextManager[Any]:
-    """Use bf16 products under bf16; nothing under fp32."""
+    """Use narrow products under bf16 and fp16; nothing under fp32."""
     return nullcontext() if torch.float32 == COMPUTE_DTYPE else torch.autocast(DEVICE.type, COMPUTE_DTYPE)
 
 
@@ -222,6 +226,23 @@ def optimizer_of(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     return made
 
 
+def backward(model: nn.Module, batch: list[Example], parameters: list[nn.Parameter]) -> Tensor:
+    """Compute the loss and clipped gradients. fp16 scales the loss, and halves the scale on an overflow."""
+    global scale
+    while True:
+        loss, _ = answer_loss(model, batch)
+        (loss * scale).backward()
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad /= scale
+        norm = nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        if bool(norm.isfinite()) or not bool(loss.isfinite()) or scale == 1:
+            return loss
+        scale /= 2
+        for parameter in parameters:
+            parameter.grad = None
+
+
 def train(model: nn.Module, examples: list[Example]) -> None:
     """Run the training loop."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -230,9 +251,7 @@ def train(model: nn.Module, examples: list[Example]) -> None:
     for step, batch in enumerate(batches(examples), start=1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step)
-        loss, _ = answer_loss(model, batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        loss = backward(model, batch, parameters)
         optimizer.step()
         optimizer.zero_grad()
         app = f"   in the app {MEASURED_LOSSES[step - 1]:.6f}" if step <= len(MEASURED_LOSSES) else ""

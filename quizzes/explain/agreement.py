@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from study.store.explains import ExplainAttempt
+from study.store.explains import ExplainAttempt, Judgement
 
 LABELS_NEEDED = 20
 
@@ -23,8 +23,9 @@ class Agreement:
 
 
 def agreement(attempts: Iterable[ExplainAttempt]) -> Agreement:
-    """Compare the grader's `covered` with a person's: the teacher's if present, else the learner's.
+    """Compare the grader's `covered` with the teacher's, or else with ticks made before the grader's verdict.
 
+    A learner who has seen the verdict can only disagree with it, so such a judgement measures nothing.
     Concepts on which the grader is unsure are skipped.
     """
     pairs = [pair for attempt in attempts for pair in _pairs(attempt)]
@@ -52,6 +53,13 @@ def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
 def _pairs(attempt: ExplainAttempt) -> Iterable[tuple[bool, bool]]:
     for concept_id in dict.fromkeys(each.concept_id for each in attempt.judgements):
         grader = attempt.newest(concept_id, "grader")
-        human = attempt.newest(concept_id, "teacher") or attempt.newest(concept_id, "learner")
+        human = attempt.newest(concept_id, "teacher") or _ticked_unseen(attempt, concept_id)
         if grader and human and grader.verdict != "unsure":
             yield grader.verdict == "covered", human.verdict == "covered"
+
+
+def _ticked_unseen(attempt: ExplainAttempt, concept_id: str) -> Judgement | None:
+    """Return the learner's verdict if it was given before the grader's first one."""
+    learner = attempt.newest(concept_id, "learner")
+    seen = min((each.id for each in attempt.of(concept_id) if each.by == "grader"), default=None)
+    return learner if learner and (seen is None or learner.id < seen) else None

@@ -90,9 +90,11 @@ def standings(
 
 
 def evidence(attempt: ExplainAttempt, found: Iterable[Standing]) -> list[Marked]:
-    """Split the learner's text into segments for highlighting the evidence."""
-    spans = {one.number: one.grader.evidence for one in found if one.grader}
-    return marked(attempt.said, spans)
+    """Split the learner's text into segments for highlighting the words that carry the verdicts."""
+    judged = [one for one in found if one.grader]
+    spans = {one.number: one.grader.evidence for one in judged if one.grader}
+    against = {one.number for one in judged if one.verdict == "contradicted"}
+    return marked(attempt.said, spans, against=against)
 
 
 def gained(found: Iterable[Standing]) -> tuple[list[str], list[str]]:
@@ -139,7 +141,7 @@ def opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[
                 verdict=graded.verdict,
                 rubric=rubrics[graded.concept_id],
                 confidence=graded.confidence,
-                evidence=tuple((span.start, span.end) for span in graded.evidence),
+                evidence=tuple((span.start, span.end) for span in graded.words),
                 replies=len(attempt.replies),
             )
             found.append(opinion)

@@ -19,8 +19,11 @@ _LOG = logging.getLogger(__name__)
 class Desk(Protocol):
     """The grader that the queue calls; the app's is the client in grader_client.py, with its own process."""
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
-        """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
+    def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
+        """Return the verdict on each concept of an answer, and its words.
+
+        Raises LearnerError when no model is available.
+        """
 
     @property
     def has_files(self) -> bool:
@@ -103,9 +106,9 @@ class ReadingRoom:
             asked = list(self._asked.values())
         wait(asked)
 
-    def close(self) -> None:
-        """Cancel all queued jobs."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    def close(self, *, wait: bool = False) -> None:
+        """Cancel all queued jobs; `wait` for the one that runs."""
+        self._thread.shutdown(wait=wait, cancel_futures=not wait)
 
     def _prepare(self, desk: Desk) -> None:
         with contextlib.suppress(LearnerError):  # reported when an answer is graded
@@ -115,7 +118,7 @@ class ReadingRoom:
 
     def _read(self, desk: Desk, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
         try:
-            keep(desk.grade(prompt, said, report=self._report))
+            keep(desk.grade(prompt, said, report=self._report, find_words=True))
             with self._lock:
                 del self._asked[attempt_id]  # later additions and rewordings are queued again
         except LearnerError:

@@ -14,7 +14,6 @@ from study.web import form_event
 
 REPLY_LIMIT = 500
 REASON_LIMIT = 500
-CLAIMS: Mapping[str, Verdict] = {"said": "covered", "not-meant": "missing"}
 TEACHER_VERDICTS = tuple(verdict for verdict in get_args(Verdict) if verdict != "unsure")
 
 
@@ -55,12 +54,12 @@ class Marks:
         return ""
 
     def _claim(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
-        """Record "I did say this" or "this isn't what I meant"; the same event again undoes it."""
+        """Record that the learner disagrees with the grader; the same event again undoes it."""
         concept_id = _known(prompt, form_event.text(event, "concept"))
-        verdict = CLAIMS.get(form_event.text(event, "claim"))
-        if verdict is None:
-            raise LearnerError("There is no such claim.", do_next="Reload the page.")
-        last = attempt.newest(concept_id, "learner")
+        last, grader = attempt.newest(concept_id, "learner"), attempt.newest(concept_id, "grader")
+        if grader is None:
+            raise LearnerError("The grader has not read this yet.", do_next="Wait for its verdict.")
+        verdict = opposite(grader.verdict)
         if last is not None and last.verdict == verdict:
             self.log.take_back(visit.profile.id, attempt.id, last.id, at=visit.now)
         else:
@@ -105,6 +104,11 @@ class Marks:
         concept = next(one for one in prompt.concepts if one.id == concept_id)
         said = Opinion(concept_id=concept_id, verdict=verdict, rubric=fingerprint(concept), reason=reason)
         self.log.record(visit.profile.id, attempt.id, [said], by=by, at=visit.now)
+
+
+def opposite(verdict: str) -> Verdict:
+    """Return the verdict of a learner who disagrees with the grader: not said, or said."""
+    return "missing" if verdict == "covered" else "covered"
 
 
 def _known(prompt: Prompt, concept_id: str) -> str:

@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from markupsafe import escape
+
 from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
 from quizzes.explain.agreement import agreement
@@ -15,12 +17,12 @@ from quizzes.explain.judgements import Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import Measured, limits_sentence, read_measured
-from quizzes.grader.prompts import Prompt, load_prompts
+from quizzes.grader.limits import Measured, limits_sentence, read_measured, trust_sentence
+from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import SelfGrader, covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.ports.activities import AskForCards, Piece, Steps
+from study.ports.activities import AskForCards, Ending, Missed, Piece, Steps
 from study.ports.context import Context, Visit
 from study.store import Store
 from study.store.explains import ExplainAttempt, Opinion, draft_key
@@ -85,11 +87,15 @@ class ExplainExercise:
                 return attempt
         raise LearnerError("That explanation is not in this profile.", do_next="Reload the page.")
 
+    def prepare(self) -> None:
+        """Start to load the grader, so that it is ready when the first answer is submitted."""
+        self.room.prepare()
+
     # ---- rendering
 
     def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
         """Render the prompt with a text box that holds the draft; the grader loads meanwhile."""
-        self.room.prepare()
+        self.prepare()
         return views.box(
             prompt,
             draft=self.store.notes.draft(visit.profile.id, draft_key(prompt.id)),
@@ -141,6 +147,7 @@ class ExplainExercise:
             attempt,
             standings(prompt, attempt, before=before, advices=self.advices),
             agreement=agreement(attempts),
+            trust=trust_sentence(self.measured, own=prompt.own),
             limits=limits_sentence(self.measured, own=prompt.own),
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,
@@ -294,13 +301,27 @@ class ExplainExercise:
         """Handle one form event within a review."""
         return self.press(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
-    def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """Return one sentence on how the explanation went."""
+    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+        """Return how the explanation of a five-minute review went."""
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:
-            return "No explanation written."
-        total = len(self.prompt(visit, run.prompt_id).concepts)
-        return f"{covered(attempt.verdicts.values())} of {total} concepts explained."
+            return Ending(summary="No explanation written.")
+        prompt, verdicts = self.prompt(visit, run.prompt_id), attempt.verdicts
+        wanting = [concept for concept in prompt.concepts if verdicts.get(concept.id) in NEED_WORK]
+        return Ending(
+            summary=f"{covered(verdicts.values())} of {len(prompt.concepts)} concepts explained.",
+            missed=tuple(self._missed(prompt, concept, verdicts[concept.id]) for concept in wanting),
+        )
+
+    def _missed(self, prompt: Prompt, concept: PromptConcept, verdict: str) -> Missed:
+        """Return a concept that was not explained; `_ask_for_cards` has made its cards due."""
+        advice = self.advices.get((prompt.id, concept.id))
+        said = "explained wrongly" if verdict == "contradicted" else "not explained"
+        return Missed(
+            name=escape(concept.label),
+            returns=f"{said}; cards about it are due now" if advice else said,
+            concepts=(advice.about,) if advice else (),
+        )
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)

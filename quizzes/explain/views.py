@@ -8,6 +8,7 @@ from markupsafe import Markup
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
 from quizzes.explain.concept_status import Standing, evidence, gained, reads_as_english
 from quizzes.explain.grading_queue import Trouble
+from quizzes.explain.judgements import opposite
 from quizzes.grader.passages import MOST_PASSAGES, passages
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import Verdict, covered
@@ -62,6 +63,7 @@ def result(
     found: Sequence[Standing],
     *,
     agreement: Agreement,
+    trust: str,
     limits: str,
     trouble: Trouble | None,
     concepts: ConceptMap,
@@ -76,7 +78,7 @@ def result(
         attempt=attempt,
         standings=found,
         pieces=evidence(attempt, found),
-        contradicting=[one.number for one in found if one.verdict == "contradicted"],
+        opposite=opposite,
         count=count,
         gained=gained(found) if any(one.tried_before for one in found) else None,
         trouble=trouble,
@@ -84,6 +86,7 @@ def result(
         silent=_silent(attempt, found),
         cut=_cut(attempt.said),
         to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
+        trust=trust,
         limits=limits,
         agreement=agreement,
         labels_needed=LABELS_NEEDED,

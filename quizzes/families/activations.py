@@ -34,14 +34,14 @@ def draw_logits(dice: Random) -> Drawn:
         (
             "half-precision",
             logits.expect / 2,
-            "counts 2 bytes a score",
-            "That is 16 bits a score. Here they are fp32, 4 bytes.",
+            "counts 2 bytes per score",
+            "That is 16 bits per score. Here they are fp32, 4 bytes.",
         ),
         (
             "values-for-bytes",
             logits.expect / 4,
-            "takes the number of scores for bytes",
-            "That is how many scores there are. Each takes 4 bytes.",
+            "mistakes the number of scores for bytes",
+            "That is how many scores there are. Each has 4 bytes.",
         ),
         (
             "batch-twice",
@@ -52,14 +52,14 @@ def draw_logits(dice: Random) -> Drawn:
         (
             "bits-for-bytes",
             8 * logits.expect,
-            "takes bits for bytes",
-            "That is in bits. fp32 takes 32 bits, which are 4 bytes.",
+            "mistakes bits for bytes",
+            "That is in bits. fp32 has 32 bits, which are 4 bytes.",
         ),
     )
     return Drawn(
         kind="single",
         stem=f"A batch of {batch} examples of {tokens:,} tokens goes through a model with a vocabulary of"
-        f" {vocab:,}. How much memory does one fp32 tensor of all its logits take?",
+        f" {vocab:,}. How much memory does one fp32 tensor of all its logits need?",
         right=right,
         wrong=some(dice, right, slips, near=logits.expect / 50),
         steps=(
@@ -68,7 +68,7 @@ def draw_logits(dice: Random) -> Drawn:
             f"that is {size(logits.expect)}",
         ),
         hint="The tensor has three axes: batch, sequence and vocabulary.",
-        keep="Logits take batch × tokens × vocabulary × bytes, whatever the rank.",
+        keep="Logits need batch × tokens × vocabulary × bytes, whatever the rank.",
         checks=(logits,),
     )
 
@@ -118,7 +118,7 @@ def draw_batch_growth(dice: Random) -> Drawn:
     )
     return Drawn(
         kind="single",
-        stem=f"With a batch of {batch} and {length:,} tokens an example, a run keeps {size(now)} of"
+        stem=f"With a batch of {batch} and {length:,} tokens per example, a run keeps {size(now)} of"
         f" activations; its attention keeps no table of token pairs. About how much is it with a batch of"
         f" {new_batch} and {new_length:,} tokens?",
         right=right,
@@ -154,14 +154,14 @@ def draw_checkpoints(dice: Random) -> Drawn:
         (
             "values-for-bytes",
             numbers / MB,
-            "takes numbers for bytes",
-            f"That is how many numbers are kept. Each takes {width} bytes.",
+            "mistakes numbers for bytes",
+            f"That is how many numbers are kept. Each has {width} bytes.",
         ),
         (
             "other-format",
             numbers * (6 - width) / MB,
             "takes the other format",
-            f"That is {6 - width} bytes a number. {'bf16' if width == 2 else 'fp32'} takes {width}.",
+            f"That is {6 - width} bytes per number. {'bf16' if width == 2 else 'fp32'} has {width}.",
         ),
         (
             "length-squared",

@@ -30,7 +30,7 @@ class Scheme:
 
 
 _SCALE = "(without double quantization) one 32-bit constant"
-_SCALE_AND_ZERO = "a 32-bit scale and a 32-bit zero point"
+_SCALE_AND_ZERO = "(as this lab keeps it) a 32-bit scale and a 32-bit zero point"
 SCHEMES = (
     Scheme(id="nf4", name="NF4", code_bits=4, constants=1, stored=_SCALE),
     Scheme(id="fp4", name="FP4", code_bits=4, constants=1, stored=_SCALE),
@@ -49,23 +49,23 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
     right, slips = answers(
         _bits,
         bits.expect,
-        f"Each weight takes its {code}-bit code and {constant}/{size} bits of what its block stores.",
+        f"Each weight needs its {code}-bit code and {constant}/{size} bits of what its block stores.",
         (
             "constants-are-free",
             code,
-            "forgets that block constants take memory",
+            "forgets that block constants need memory",
             f"{code} bits are the codes alone. What each block adds is stored as well.",
         ),
         (
             "constant-of-16-bits",
             code + constant / 2 / size,
-            "takes the constants to have 16 bits",
+            "assumes that the constants have 16 bits",
             "That would be right for 16-bit constants. Here they have 32 bits.",
         ),
         (
             "constant-of-8-bits",
             code + constant / 4 / size,
-            "takes double quantization for granted",
+            "assumes double quantization",
             "8-bit constants come with double quantization, which is off here.",
         )
         if numbers == 1
@@ -85,15 +85,15 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
     return Drawn(
         kind="numeric",
         stem=f"{name} stores {scheme.code} for each weight and {scheme.stored} for each block of {size:,}"
-        " weights. How many bits does a weight take on average?",
+        " weights. How many bits does a weight need on average?",
         right=right,
         wrong=distinct(right, slips, tolerance=0.001, limit=4),
         steps=(
-            f"codes: {code} bits a weight",
-            f"constants: {constant} / {size:,} = {shown(constant / size)} bits a weight",
-            f"together {code} + {shown(constant / size)} = {shown(bits.expect)} bits a weight",
+            f"codes: {code} bits per weight",
+            f"constants: {constant} / {size:,} = {shown(constant / size)} bits per weight",
+            f"together {code} + {shown(constant / size)} = {shown(bits.expect)} bits per weight",
         ),
-        hint="Share the bits of what a block stores out among its weights.",
+        hint="Divide the bits that a block stores among its weights.",
         keep="Bits per weight are code bits plus constant bits divided by the block size.",
         checks=(bits,),
         unit=UNIT,
@@ -125,7 +125,7 @@ def draw_nested_overhead(dice: Random) -> Drawn:
             "both-levels-32",
             32 / size + second,
             "adds the second level without making the first one smaller",
-            "The first level shrinks to 8 bits a block. That is what the second level is for.",
+            "The first level shrinks to 8 bits per block. That is what the second level is for.",
         ),
         (
             "codes-included",
@@ -138,7 +138,7 @@ def draw_nested_overhead(dice: Random) -> Drawn:
         kind="numeric",
         stem=f"Weights are stored in 4 bits in blocks of {size}. Each block has a constant of 8 bits, and"
         f" each {nested:,} of these constants share one more constant of 32 bits. How many bits per weight"
-        " do the constants of both levels take?",
+        " do the constants of both levels need?",
         right=right,
         wrong=distinct(right, slips, tolerance=0.0005, limit=4),
         steps=(
@@ -147,7 +147,7 @@ def draw_nested_overhead(dice: Random) -> Drawn:
             f"together {shown(first)} + {digits(second)} = {shown(first + second)} bits per weight",
         ),
         hint="A constant of the second level is shared by many blocks, and so by very many weights.",
-        keep="With blocks of 64 and 256 constants a group, double quantization takes 0.127 bits per weight"
+        keep="With blocks of 64 and groups of 256 constants, double quantization needs 0.127 bits per weight"
         " instead of 0.5.",
         source="arXiv:2305.14314 section 3, double quantization",
         unit=UNIT,
@@ -175,15 +175,15 @@ def draw_percent_saved(dice: Random) -> Drawn:
         (
             "constants-are-free",
             100 * (1 - scheme.code_bits / before.expect),
-            "forgets that block constants take memory",
-            f"That takes {scheme.code_bits} bits a weight. With what the blocks store there are"
+            "forgets that block constants need memory",
+            f"That counts {scheme.code_bits} bits per weight. With what the blocks store there are"
             f" {shown(after.expect)}.",
         ),
         (
             "over-the-smaller",
             100 * (before.expect / after.expect - 1),
             "divides by the smaller number",
-            "A saving is measured against what there was before.",
+            "A saving is measured against the size before.",
         ),
     )
     return Drawn(
@@ -197,7 +197,7 @@ def draw_percent_saved(dice: Random) -> Drawn:
             f"what remains: 100 × {shown(after.expect)} / {shown(before.expect)} = {shown(100 - saved)} %",
             f"saved: 100 − {shown(100 - saved)} = {shown(saved)} %",
         ),
-        hint="Work out which share remains first.",
+        hint="First work out which share remains.",
         keep="Savings follow from stored bits, constants included.",
         checks=(before, after),
         unit="%",

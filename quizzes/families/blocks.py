@@ -27,13 +27,13 @@ def draw_block_count(dice: Random) -> Drawn:
         (
             "one-per-weight",
             weights.expect,
-            "gives each weight a constant of its own",
+            "gives each weight its own constant",
             f"That is one for each weight. The {size} weights of a block share one.",
         ),
         (
             "block-size",
             size,
-            "takes the size of a block for their number",
+            "mistakes the size of a block for the number of blocks",
             f"{size} is how many weights a block has.",
         ),
         (
@@ -45,14 +45,14 @@ def draw_block_count(dice: Random) -> Drawn:
         (
             "square-blocks",
             weights.expect / size**2,
-            "takes a block for a square tile",
+            "mistakes a block for a square tile",
             f"That would be tiles of {size} × {size}. A block is {size} weights in a line.",
         ),
     )
     return Drawn(
         kind="single",
-        stem=f"A weight matrix of {d_out:,} × {d_in:,} is quantized in blocks of {size} weights. How many"
-        " scaling constants are stored for it, double quantization left out?",
+        stem=f"A weight matrix of {d_out:,} × {d_in:,} is quantized in blocks of {size} weights. How many "
+        "scaling constants are stored for it, without double quantization?",
         right=right,
         wrong=some(dice, right, slips),
         steps=(
@@ -78,32 +78,32 @@ def draw_constant_bytes(dice: Random) -> Drawn:
         (
             "bits-for-bytes",
             32 * blocks / KB,
-            "takes 32 bits for 32 bytes",
+            "mistakes 32 bits for 32 bytes",
             "That counts 32 bytes for each constant. 32 bits are 4 bytes.",
         ),
         (
             "one-byte",
             blocks / KB,
-            "takes a constant to have one byte",
-            "That is one byte for each constant, as with double quantization. fp32 takes 4.",
+            "assumes that a constant has one byte",
+            "That is one byte for each constant, as with double quantization. fp32 has 4.",
         ),
         (
             "codes",
             weights.expect / 2 / KB,
             "counts the codes instead of the constants",
-            "That is what the 4-bit codes take. The constants come on top.",
+            "That is what the 4-bit codes need. The constants come on top.",
         ),
         (
             "per-weight",
             4 * weights.expect / KB,
-            "gives each weight a constant of its own",
+            "gives each weight its own constant",
             f"That is one constant for each weight. The {size} weights of a block share one.",
         ),
     )
     return Drawn(
         kind="numeric",
         stem=f"A matrix of {d_out:,} × {d_in:,} is stored in 4 bits, with one fp32 constant for each block of"
-        f" {size} weights. How many kB do the constants take (1 kB is 1,000 bytes)?",
+        f" {size} weights. How many kB do the constants need (1 kB is 1,000 bytes)?",
         right=right,
         wrong=distinct(right, slips, tolerance=one_percent(kilobytes), limit=4),
         steps=(
@@ -111,7 +111,7 @@ def draw_constant_bytes(dice: Random) -> Drawn:
             f"constants: {weights.expect:,.0f} / {size} = {blocks:,.0f}",
             f"memory: {blocks:,.0f} × 4 / 1,000 = {digits(kilobytes)} kB",
         ),
-        hint="Count the blocks first. An fp32 number takes 4 bytes.",
+        hint="Count the blocks first. An fp32 number has 4 bytes.",
         keep="Smaller blocks follow the weights more closely, but each one costs a constant.",
         checks=(weights,),
         unit="kB",
@@ -134,7 +134,7 @@ def draw_nested_bytes(dice: Random) -> Drawn:
             "not-doubled",
             4 * blocks,
             "counts the constants as if they had 32 bits",
-            "That is without double quantization: 4 bytes a block.",
+            "That is without double quantization: 4 bytes per block.",
         ),
         (
             "second-level-forgotten",
@@ -151,21 +151,21 @@ def draw_nested_bytes(dice: Random) -> Drawn:
         (
             "equal-levels",
             8 * nested,
-            "takes both levels to have as many constants",
+            "assumes that both levels have as many constants",
             "There are 256 constants of the first level for each one of the second.",
         ),
         (
             "bits-for-bytes",
             8 * blocks + 32 * nested,
-            "takes bits for bytes",
+            "mistakes bits for bytes",
             "That is the number of bits. Divide by 8.",
         ),
     )
     return Drawn(
         kind="single",
         stem=f"A matrix of {d_out:,} × {d_in:,} is stored in NF4 with double quantization: an 8-bit constant"
-        " for each 64 weights, and a 32-bit constant for each 256 of those. How many bytes do the constants"
-        " of both levels take?",
+        " for each 64 weights, and a 32-bit constant for each 256 of those. How many bytes do the "
+        "constants of both levels need?",
         right=right,
         wrong=some(dice, right, slips, near=stored / 50),
         steps=(
@@ -175,7 +175,7 @@ def draw_nested_bytes(dice: Random) -> Drawn:
             f"together {blocks:,.0f} + 4 × {nested:,.0f} = {stored:,.0f} bytes",
         ),
         hint="Count the constants of the first level, then divide by 256 for the second.",
-        keep="Double quantization stores 1 byte a block, and 4 bytes for every 256 blocks.",
+        keep="Double quantization stores 1 byte per block, and 4 bytes for every 256 blocks.",
         checks=(weights,),
         source="arXiv:2305.14314 section 3, double quantization",
     )
@@ -191,7 +191,7 @@ FAMILIES = (
     ),
     Family(
         id="constant-bytes",
-        title="What block constants take",
+        title="What block constants cost",
         concepts=("blockwise-absmax", "weight-memory"),
         level="intermediate",
         draw=draw_constant_bytes,

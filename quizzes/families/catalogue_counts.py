@@ -23,7 +23,7 @@ def draw_model_count(dice: Random) -> Drawn:
             "one-layer",
             rank * widths,
             "counts one layer instead of all",
-            f"That is one layer. The model has {model.layers} of them, each with adapters of its own.",
+            f"That is one layer. The model has {model.layers} of them, each with its own adapters.",
         ),
         (
             "full-matrices",
@@ -40,14 +40,14 @@ def draw_model_count(dice: Random) -> Drawn:
         (
             "all-square",
             model.layers * rank * 2 * model.width * len(parts),
-            "takes every matrix to be square",
+            "assumes that every matrix is square",
             f"That takes each matrix to be {model.width:,} × {model.width:,}. Look at its own two sides.",
         ),
         (
             "twice",
             2 * count.expect,
             "counts a gradient as another parameter",
-            "That is twice the count. Gradients take memory, but they are no parameters.",
+            "That is twice the count. Gradients need memory, but they aren't parameters.",
         ),
     )
     return Drawn(
@@ -87,7 +87,7 @@ def draw_added_targets(dice: Random) -> Drawn:
             "one-matrix",
             model.layers * rank * widths,
             "counts one of the three matrices",
-            "That is one matrix a layer. Gate, up and down each get an adapter.",
+            "That is one matrix per layer. Gate, up and down each get an adapter.",
         ),
         (
             "full-matrices",
@@ -130,7 +130,7 @@ def draw_trainable_percent(dice: Random) -> Drawn:
     right, slips = answers(
         digits,
         percent.expect,
-        "The adapter is divided by everything that is there, the adapter included.",
+        "The adapter is divided by all parameters, the adapter included.",
         (
             "fraction-for-percent",
             percent.expect / 100,
@@ -226,7 +226,7 @@ def draw_printed_rank(dice: Random) -> Drawn:
             f"rank: {count.expect:,.0f} / {each:,} = {rank}",
         ),
         hint="Work out what rank 1 would print, and divide.",
-        keep="The count is proportional to the rank, so a printed count gives the rank away.",
+        keep="The count is proportional to the rank, so with known targets a printed count tells the rank.",
         checks=(count,),
     )
 

@@ -31,13 +31,13 @@ def draw_adapter_file(dice: Random) -> Drawn:
             "other-format",
             trained * (6 - bits // 8) / MB,
             "takes the other format",
-            f"That is {6 - bits // 8} bytes a number. {bits} bits are {bits // 8}.",
+            f"That is {6 - bits // 8} bytes per number. {bits} bits are {bits // 8}.",
         ),
         (
             "one-byte-each",
             trained / MB,
-            "takes numbers for bytes",
-            "That is how many numbers the file holds, in millions. Each takes more than one byte.",
+            "mistakes numbers for bytes",
+            "That is how many numbers the file holds, in millions. Each has more than one byte.",
         ),
         (
             "state-saved",
@@ -48,7 +48,7 @@ def draw_adapter_file(dice: Random) -> Drawn:
         (
             "bits-for-bytes",
             trained * bits / MB,
-            "takes bits for bytes",
+            "mistakes bits for bytes",
             "That is in megabits. Divide by 8.",
         ),
         (
@@ -61,11 +61,11 @@ def draw_adapter_file(dice: Random) -> Drawn:
     return Drawn(
         kind="numeric",
         stem=f"An adapter on {model.name} ({named(parts)}, rank {rank}) has {trained:,.0f} parameters. It is"
-        f" saved with {bits} bits each. How many MB is its file, header left out?",
+        f" saved with {bits} bits each. How many MB does its file have, without the header?",
         right=right,
         wrong=distinct(right, slips, tolerance=one_percent(megabytes), limit=5),
         steps=(
-            f"bytes a number: {bits} / 8 = {bits // 8}",
+            f"bytes per number: {bits} / 8 = {bits // 8}",
             f"{trained:,.0f} × {bits // 8} / 1,000,000 = {digits(megabytes)} MB",
         ),
         hint="The file holds A and B and nothing else.",
@@ -94,8 +94,8 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
         (
             "base-forgotten",
             room * 1000 // adapter,
-            "forgets that the base takes room",
-            "The base has to be there as well, or the adapters are of no use.",
+            "forgets that the base needs memory too",
+            "The base has to be loaded too, or the adapters are useless.",
         ),
         (
             "rounded-up",
@@ -114,15 +114,15 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"{room} GB of memory hold a quantized base of {digits(base)} GB. Adapters of {adapter} MB each"
-        " are to be kept beside it, unmerged, to switch between tasks. How many fit, if nothing else needs"
-        " room (1 GB is 1,000 MB)?",
+        " are to be kept beside it, unmerged, to switch between tasks. How many fit, if nothing else needs "
+        "memory (1 GB is 1,000 MB)?",
         right=right,
         wrong=some(dice, right, slips),
         steps=(
             f"free: {room * 1000:,} − {base * 1000:,.0f} = {free:,} MB",
             f"{free:,} / {adapter} is {_places(free / adapter)}; whole ones: {free // adapter}",
         ),
-        hint="The base is there once, whatever the number of adapters.",
+        hint="The base is loaded once, however many adapters there are.",
         keep="One frozen base serves many adapters, so a further task costs only its adapter.",
         source="arXiv:2106.09685 section 4.2",
     )
@@ -157,26 +157,26 @@ def draw_task_storage(dice: Random) -> Drawn:
             "base-forgotten",
             tasks * adapter_bytes,
             "forgets the base",
-            "An adapter is of no use without its base.",
+            "An adapter is useless without its base.",
         ),
         (
             "one-adapter",
             base_bytes + adapter_bytes,
             "stores one adapter for all tasks",
-            "That is one task. Each of them has an adapter of its own.",
+            "That is one task. Each of them has its own adapter.",
         ),
     )
     return Drawn(
         kind="single",
-        stem=f"A base of {digits(base)} GB is tuned with LoRA for {tasks} tasks. Each adapter takes"
-        f" {adapter} MB. How much disk space do base and adapters take together, unmerged?",
+        stem=f"A base of {digits(base)} GB is tuned with LoRA for {tasks} tasks. Each adapter has "
+        f"{adapter} MB. How much disk space do base and adapters need together, unmerged?",
         right=right,
         wrong=some(dice, right, slips, near=total / 50),
         steps=(
             f"adapters: {tasks} × {adapter} = {tasks * adapter:,} MB",
             f"with the base of {digits(base)} GB: {size(total)}",
         ),
-        hint="What do the tasks share, and what has each of its own?",
+        hint="What do the tasks share, and what does each task have to itself?",
         keep="With LoRA a further task costs an adapter, not a model.",
         source="arXiv:2106.09685 section 4.2",
     )
@@ -195,45 +195,45 @@ def draw_steps_an_epoch(dice: Random) -> Drawn:
         (
             "gathering-forgotten",
             ceil(examples / batch),
-            "takes each batch for a step",
+            "counts each batch as a step",
             f"That is the number of batches. The optimizer steps after {gathered} of them.",
         ),
         (
             "rounded-down",
             examples // together,
             "drops the last examples",
-            f"That leaves {examples % together} examples out. They make one more, smaller step.",
+            f"What is left at the end, {_examples(examples % together)}, makes one more, smaller step.",
         ),
         (
             "one-each",
             examples,
-            "takes each example for a step",
+            "counts each example as a step",
             "That would be a batch of one.",
         ),
         (
             "gathering-multiplies",
             ceil(examples / batch) * gathered,
-            "multiplies by the batches that are gathered",
-            "Gathering gradients makes steps fewer, not more.",
+            "multiplies by the accumulated batches",
+            "Accumulating gradients makes fewer steps, not more.",
         ),
     )
     how = (
         "The optimizer steps after each batch"
         if gathered == 1
-        else f"Gradients of {gathered} batches are gathered before each optimizer step"
+        else f"Gradients of {gathered} batches are accumulated before each optimizer step"
     )
     return Drawn(
         kind="numeric",
         stem=f"A data set has {examples:,} examples, and a batch has {batch}. {how}; what is left at the end"
-        " makes a smaller step. How many optimizer steps has an epoch?",
+        " makes a smaller step. How many optimizer steps are there per epoch?",
         right=right,
         wrong=distinct(right, slips, limit=4),
         steps=(
-            f"examples a step: {batch} × {gathered} = {together}",
+            f"examples per step: {batch} × {gathered} = {together}",
             f"{examples:,} / {together} is {_places(examples / together)}; rounded up: {steps:,}",
         ),
         hint="How many examples go into one step?",
-        keep="Steps in an epoch are examples / (batch × gathered batches), rounded up.",
+        keep="Steps in an epoch are examples / (batch × accumulated batches), rounded up.",
         source=LOOP,
         unit="steps",
     )
@@ -255,13 +255,13 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
             "gathering-forgotten",
             batch * length,
             "counts one batch",
-            f"That is one batch. {gathered} of them are gathered for a step.",
+            f"That is one batch. {gathered} of them are accumulated for a step.",
         ),
         (
             "batch-forgotten",
             length * gathered,
-            "counts one example a batch",
-            f"That takes a batch for one example. It has {batch}.",
+            "counts one example per batch",
+            f"That counts a batch as one example. It has {batch}.",
         ),
         (
             "examples-for-tokens",
@@ -272,8 +272,8 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
         (
             "gathering-twice",
             tokens * gathered,
-            "counts the gathered batches twice",
-            "The gathered batches count once.",
+            "counts the accumulated batches twice",
+            "The accumulated batches count once.",
         ),
         (
             "batch-twice",
@@ -285,7 +285,8 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"A batch has {batch} {'example' if batch == 1 else 'examples'} of {length:,} tokens, without"
-        f" padding. Gradients of {gathered} batches are gathered before each optimizer step. How many tokens"
+        f" padding. Gradients of {gathered} batches are accumulated before each optimizer step. How many "
+        "tokens"
         " does one step see?",
         right=right,
         wrong=some(dice, right, slips),
@@ -294,9 +295,13 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
             f"tokens: {batch * gathered} × {length:,} = {tokens:,}",
         ),
         hint="Count the examples of a step first.",
-        keep="Gathering gradients enlarges the step, not the memory of a batch.",
+        keep="Accumulating gradients enlarges the step, not the memory of a batch.",
         source="PyTorch docs, Automatic Mixed Precision examples, gradient accumulation",
     )
+
+
+def _examples(number: int) -> str:
+    return f"{number} example" if number == 1 else f"{number} examples"
 
 
 def _places(value: float) -> str:

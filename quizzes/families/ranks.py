@@ -84,14 +84,14 @@ def draw_other_rank(dice: Random) -> Drawn:
         (
             "rank-squared",
             now * factor**2,
-            "takes the count to grow with the square of the rank",
+            "assumes that the count grows with the square of the rank",
             "A and B each grow with the rank once, and they are added, not multiplied.",
         ),
         (
             "other-way",
             now / factor,
-            "turns the ratio of the ranks round",
-            "The ratio is turned round: a higher rank trains more, a lower one less.",
+            "turns the ratio of the ranks upside down",
+            "The ratio is upside down: a higher rank trains more, a lower one less.",
         ),
         (
             "one-factor-grows",
@@ -132,7 +132,7 @@ def draw_break_even(dice: Random) -> Drawn:
         (
             "smaller-side",
             narrow,
-            "takes the highest useful rank for the break-even rank",
+            "mistakes the highest useful rank for the break-even rank",
             f"An update can have rank {narrow:,} at most, but A and B are as large as the matrix earlier.",
         ),
         (
@@ -150,7 +150,7 @@ def draw_break_even(dice: Random) -> Drawn:
         (
             "larger-side",
             narrow * ratio,
-            "takes the longer side for the limit",
+            "mistakes the longer side for the limit",
             "No matrix has a rank above its shorter side, and the counts are equal long before.",
         ),
     )
@@ -193,8 +193,8 @@ def draw_same_budget(dice: Random) -> Drawn:
         (
             "other-way",
             rank * after / before,
-            "turns the ratio round",
-            "The ratio is turned round: more matrices leave less rank for each.",
+            "turns the ratio upside down",
+            "The ratio is upside down: more matrices leave less rank for each.",
         ),
         (
             "squared",
@@ -212,8 +212,8 @@ def draw_same_budget(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"Each of {layers} layers has square matrices of width {width:,}. With adapters of rank {rank}"
-        f" on {_matrices(before)} a layer, {budget.expect:,.0f} parameters are trained. Which rank on"
-        f" {_matrices(after)} a layer trains exactly as many?",
+        f" on {_matrices(before)} per layer, {budget.expect:,.0f} parameters are trained. Which rank on "
+        f"{_matrices(after)} per layer trains exactly as many?",
         right=right,
         wrong=some(dice, right, slips),
         steps=(
@@ -221,7 +221,7 @@ def draw_same_budget(dice: Random) -> Drawn:
             f"then: {layers} × {after} × rank × 2 × {width:,}",
             f"equal when {after} × rank = {before} × {rank}, so rank = {new_rank}",
         ),
-        hint="What has to stay equal is the number of matrices times the rank.",
+        hint="The number of matrices times the rank has to stay equal.",
         keep="The same budget buys a higher rank on few matrices or a lower one on many.",
         checks=(count,),
         source="arXiv:2106.09685 table 5, which compares such settings",
@@ -250,7 +250,7 @@ def draw_sum_rank(dice: Random) -> Drawn:
         (
             "larger-one",
             min(max(first, second), d_in, d_out),
-            "takes the larger rank for the limit",
+            "mistakes the larger rank for the limit",
             "The two can point in different directions, and then their ranks add up.",
         ),
         (
@@ -274,7 +274,7 @@ def draw_sum_rank(dice: Random) -> Drawn:
         (
             "smaller-one",
             min(first, second),
-            "takes the smaller rank for the limit",
+            "mistakes the smaller rank for the limit",
             "That would limit a product of the two. A sum can have more.",
         ),
     )

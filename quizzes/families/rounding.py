@@ -20,30 +20,30 @@ def draw_absmax(dice: Random) -> Drawn:
     right, slips = answers(
         _number,
         largest,
-        "It is the largest size, whatever the sign.",
+        "It is the largest magnitude, whatever the sign.",
         (
             "largest-signed",
             max(weights),
-            "takes the largest value and ignores negative ones",
+            "uses the largest value and ignores negative ones",
             f"{_number(-largest)} is further from zero, so it decides.",
         ),
         (
             "sign-kept",
             -largest,
             "keeps the sign of the largest weight",
-            "The constant is a size. Signs are kept in the codes.",
+            "The constant is a magnitude. Signs are kept in the codes.",
         ),
         (
             "mean-size",
             round(sum(map(abs, weights)) / 4, 4),
-            "takes the mean size",
-            "With the mean, larger weights would fall outside of the levels.",
+            "uses the mean magnitude",
+            "With the mean, larger weights would fall outside the levels.",
         ),
         (
             "range",
             round(max(weights) - min(weights), 2),
-            "takes the distance from lowest to highest",
-            "Absmax scaling looks at sizes, not at the range.",
+            "uses the distance from lowest to highest",
+            "Absmax scaling looks at magnitudes, not at the range.",
         ),
     )
     return Drawn(
@@ -53,7 +53,7 @@ def draw_absmax(dice: Random) -> Drawn:
         right=right,
         wrong=some(dice, right, slips),
         steps=(
-            f"sizes: {', '.join(_number(abs(weight)) for weight in weights)}",
+            f"magnitudes: {', '.join(_number(abs(weight)) for weight in weights)}",
             f"the largest of them: {_number(largest)}",
         ),
         hint="Every weight of the block is divided by it, and the results have to lie between −1 and 1.",
@@ -92,7 +92,7 @@ def draw_nearest_level(dice: Random) -> Drawn:
         (
             "evenly-spaced",
             even,
-            "takes the levels of NF4 for evenly spaced",
+            "assumes that the levels of NF4 are evenly spaced",
             "That would be a level if the 16 were evenly spaced. NF4 follows the normal distribution.",
         ),
     )
@@ -133,7 +133,7 @@ def draw_dequantized(dice: Random) -> Drawn:
             "divided",
             round(round(level.expect, 4) / constant, 4),
             "divides by the constant again",
-            "Dividing is the way in. The way back multiplies.",
+            "Quantizing divides. Dequantizing multiplies.",
         ),
         (
             "code-times-constant",
@@ -145,7 +145,7 @@ def draw_dequantized(dice: Random) -> Drawn:
             "added",
             round(round(level.expect, 4) + constant, 4),
             "adds the constant",
-            "The constant is a factor, as it was on the way in.",
+            "The constant is a factor, just as in quantizing.",
         ),
     )
     tolerance = float(f"{abs(value) / 50:.0e}")

@@ -27,7 +27,7 @@ def draw_scale(dice: Random) -> Drawn:
         (
             "alpha-alone",
             alpha,
-            "takes alpha itself for the factor",
+            "uses alpha itself as the factor",
             "Alpha is divided by the rank first.",
         ),
         (
@@ -40,7 +40,7 @@ def draw_scale(dice: Random) -> Drawn:
             "product",
             alpha * rank,
             "multiplies alpha by the rank",
-            "That multiplies. The factor is a quotient, so that a higher rank does not blow the update up.",
+            "That multiplies. The factor is a quotient, so that a higher rank does not inflate the update.",
         ),
     )
     return Drawn(
@@ -82,7 +82,7 @@ def draw_root_scale(dice: Random) -> Drawn:
             "times-root",
             alpha * root,
             "multiplies by the root",
-            "The root is divided by, as the rank is in plain LoRA.",
+            "rsLoRA divides by the root; plain LoRA divides by the rank.",
         ),
         (
             "half-rank",
@@ -126,8 +126,8 @@ def draw_kept_scale(dice: Random) -> Drawn:
         (
             "other-way",
             alpha * rank / other,
-            "turns the ratio of the ranks round",
-            "The ratio is turned round. Alpha has to follow the rank.",
+            "turns the ratio of the ranks upside down",
+            "The ratio is upside down. Alpha has to follow the rank.",
         ),
         (
             "alpha-is-rank",
@@ -204,7 +204,7 @@ def draw_scale_after_rank(dice: Random) -> Drawn:
             f"now: {alpha} / {other} = {digits(after.expect)}",
         ),
         hint="Only one of the two numbers in the quotient has changed.",
-        keep="Changing the rank alone also changes the scale, which makes runs hard to compare.",
+        keep="Changing the rank alone also changes the scale alpha / rank.",
         checks=(before, after),
         tolerance=one_percent(after.expect),
     )

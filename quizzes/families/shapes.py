@@ -62,13 +62,13 @@ def draw_factor_shape(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"A layer has a weight W with d_out = {d_out:,} rows and d_in = {d_in:,} columns. LoRA of rank"
-        f" {rank} adds B·A to it. What shape has {factor} (rows × columns)?",
+        f" {rank} adds B·A to it. What is the shape of {factor} (rows × columns)?",
         right=right,
         wrong=some(dice, right, slips),
         steps=(
             f"A: rank × d_in = {_written(shape_a)}",
             f"B: d_out × rank = {_written(shape_b)}",
-            f"asked is {factor}: {_written(asked)}",
+            f"the question asks for {factor}: {_written(asked)}",
         ),
         hint="In B·A·x the input x meets A first.",
         keep="A is rank × d_in, flat and wide; B is d_out × rank, tall and thin.",
@@ -111,13 +111,13 @@ def draw_product_shape(dice: Random) -> Drawn:
             "sides-added",
             _shape(d_out + rank, d_in + rank),
             "stacks the factors instead of multiplying them",
-            "Nothing is stacked. The product has to fit W, or it could not be added to it.",
+            "Nothing is stacked. The product has to fit W, or it couldn't be added to it.",
         ),
     )
     return Drawn(
         kind="single",
-        stem=f"B has {d_out:,} rows and {rank} columns, and A has {rank} rows and {d_in:,} columns. What"
-        " shape has B·A (rows × columns)?",
+        stem=f"B has {d_out:,} rows and {rank} columns, and A has {rank} rows and {d_in:,} columns. What "
+        "is the shape of B·A (rows × columns)?",
         right=right,
         wrong=some(dice, right, slips),
         steps=(
@@ -147,7 +147,7 @@ def draw_two_step_cost(dice: Random) -> Drawn:
         (
             "forming-too",
             rank * d_in * d_out,
-            "counts what it takes to form B·A",
+            "counts what it costs to form B·A",
             "That is the work of multiplying B by A. Done in two steps, the product is never formed.",
         ),
         (
@@ -172,8 +172,8 @@ def draw_two_step_cost(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"A layer with d_in = {d_in:,} and d_out = {d_out:,} has an adapter of rank {rank}. A token goes"
-        " through A, then the result through B. How many multiplications does the adapter take for it, the"
-        " scale left out?",
+        " through A, then the result through B. How many multiplications does the adapter need for it, "
+        "without the scale?",
         right=right,
         wrong=some(dice, right, slips),
         steps=(
@@ -181,7 +181,7 @@ def draw_two_step_cost(dice: Random) -> Drawn:
             f"B: {d_out:,} × {rank} = {d_out * rank:,}",
             f"together {rank * d_in:,} + {d_out * rank:,} = {cost.expect:,.0f}",
         ),
-        hint="A matrix times a vector takes one multiplication for each number in the matrix.",
+        hint="A matrix times a vector needs one multiplication for each number in the matrix.",
         keep="B·(A·x) costs rank × (d_in + d_out); forming B·A first would lose that advantage.",
         checks=(cost,),
     )
@@ -250,7 +250,7 @@ def draw_merged_entry(dice: Random) -> Drawn:
             "scale-forgotten",
             w + product,
             "adds B·A without the scale",
-            f"That leaves the factor alpha / rank = {factor} out.",
+            f"That ignores the factor alpha / rank = {factor}.",
         ),
         (
             "alpha-for-scale",

@@ -41,21 +41,21 @@ def draw_adam_state(dice: Random) -> Drawn:
             "half-precision",
             2 * trained / MB,
             "counts a single 16-bit number",
-            "That is 2 bytes a parameter. Two fp32 moments are 8.",
+            "That is 2 bytes per parameter. Two fp32 moments are 8.",
         ),
     )
     return Drawn(
         kind="numeric",
         stem=f"An adapter on {model.name} ({named(parts)}, rank {rank}) trains {trained:,} parameters. AdamW"
-        " keeps both of its moments in fp32. How many MB do they take?",
+        " keeps both of its moments in fp32. How many MB do they need?",
         right=right,
         wrong=distinct(right, slips, tolerance=one_percent(state.expect / MB), limit=4),
         steps=(
             "each parameter: 2 × 4 = 8 bytes",
             f"{trained:,} × 8 / 1,000,000 = {digits(state.expect / MB)} MB",
         ),
-        hint="How many moments does Adam keep, and how many bytes has an fp32 number?",
-        keep="AdamW's moments take 8 bytes for each trainable parameter, none for a frozen one.",
+        hint="How many moments does Adam keep, and how many bytes does an fp32 number have?",
+        keep="AdamW's moments need 8 bytes for each trainable parameter, none for a frozen one.",
         checks=(state,),
         unit="MB",
         tolerance=one_percent(state.expect / MB),
@@ -75,7 +75,7 @@ def draw_trained_state(dice: Random) -> Drawn:
             "moments-only",
             8 * trained,
             "counts the moments alone",
-            "Those are the moments. The parameter and its gradient take 4 bytes each.",
+            "Those are the moments. The parameter and its gradient have 4 bytes each.",
         ),
         (
             "gradient-forgotten",
@@ -87,7 +87,7 @@ def draw_trained_state(dice: Random) -> Drawn:
             "weights-only",
             4 * trained,
             "counts the weights alone",
-            "That is what the adapter's file takes. Training keeps more for each parameter.",
+            "That is the size of the adapter's file. Training keeps more for each parameter.",
         ),
         (
             "base-trained",
@@ -105,7 +105,7 @@ def draw_trained_state(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"An adapter on {model.name} ({named(parts)}, rank {rank}) trains {trained:,} parameters, all in"
-        " fp32 with AdamW. How much do weights, gradients and moments of the adapter take together?",
+        " fp32 with AdamW. How much memory do the adapter's weights, gradients and moments need together?",
         right=right,
         wrong=some(dice, right, slips, near=state.expect / 50),
         steps=(
@@ -114,7 +114,7 @@ def draw_trained_state(dice: Random) -> Drawn:
             f"that is {size(state.expect)}",
         ),
         hint="A weight, a gradient and two moments, each an fp32 number.",
-        keep="A trained fp32 parameter takes 16 bytes with AdamW.",
+        keep="A trained fp32 parameter needs 16 bytes with AdamW.",
         checks=(state,),
     )
 
@@ -130,7 +130,7 @@ def draw_eight_bit_moments(dice: Random) -> Drawn:
     right, slips = answers(
         digits,
         megabytes,
-        "Two codes of 1 byte a parameter, and two constants of 4 bytes a block.",
+        "Two codes of 1 byte per parameter, and two constants of 4 bytes per block.",
         (
             "fp32-moments",
             8 * trained / MB,
@@ -141,26 +141,26 @@ def draw_eight_bit_moments(dice: Random) -> Drawn:
             "one-moment",
             (trained + 4 * blocks) / MB,
             "counts one of the two moments",
-            "That is one moment. Adam keeps two of them, each with constants of its own.",
+            "That is one moment. Adam keeps two of them, each with its own constants.",
         ),
         (
             "constants-in-bits",
             (2 * trained + 64 * blocks) / MB,
-            "takes the bits of the constants for bytes",
-            "A constant of 32 bits takes 4 bytes.",
+            "mistakes the bits of the constants for bytes",
+            "A constant of 32 bits has 4 bytes.",
         ),
         (
             "constants-per-parameter",
             10 * trained / MB,
-            "gives each parameter constants of its own",
+            "gives each parameter its own constants",
             "A constant is shared by the 256 parameters of a block.",
         ),
     )
     return Drawn(
         kind="numeric",
         stem=f"An adapter trains {trained:,} parameters with an 8-bit AdamW: both moments are stored as 8-bit"
-        " codes, and each moment has one fp32 constant for each block of 256 parameters. How many MB do the"
-        " moments take, constants included?",
+        " codes, and each moment has one fp32 constant for each block of 256 parameters. How many MB do "
+        "the moments need, constants included?",
         right=right,
         wrong=distinct(right, slips, tolerance=float(f"{megabytes / 200:.0e}"), limit=4),
         steps=(
@@ -168,8 +168,8 @@ def draw_eight_bit_moments(dice: Random) -> Drawn:
             f"constants: 2 × 4 × {trained:,} / 256 = {8 * blocks:,} bytes",
             f"together ({2 * trained:,} + {8 * blocks:,}) / 1,000,000 = {digits(megabytes)} MB",
         ),
-        hint="Count the codes first. Then count the blocks and what two constants take in each.",
-        keep="8-bit moments take about 2 bytes a parameter, a quarter of AdamW's 8.",
+        hint="Count the codes first. Then count the blocks and the bytes of two constants in each.",
+        keep="8-bit moments need about 2 bytes per parameter, a quarter of AdamW's 8.",
         checks=(count,),
         source="bitsandbytes source, bitsandbytes/optim/optimizer.py, init_state",
         unit="MB",
@@ -187,7 +187,7 @@ def draw_rank_step(dice: Random) -> Drawn:
     right, slips = answers(
         digits,
         megabytes,
-        f"{high - low} units of rank are added, {each:,} parameters each, 16 bytes a parameter.",
+        f"{high - low} units of rank are added, {each:,} parameters each, 16 bytes per parameter.",
         (
             "whole-adapter",
             16 * each * high / MB,
@@ -216,8 +216,8 @@ def draw_rank_step(dice: Random) -> Drawn:
     return Drawn(
         kind="numeric",
         stem=f"On {model.name}, adapters on {named(parts)} train {each:,} parameters for each unit of rank."
-        f" With weights, gradients and both of AdamW's moments in fp32, how many MB more does rank {high}"
-        f" take than rank {low}?",
+        f" With weights, gradients and both of AdamW's moments in fp32, how many MB more does rank {high} "
+        f"need than rank {low}?",
         right=right,
         wrong=distinct(right, slips, tolerance=one_percent(megabytes), limit=4),
         steps=(
@@ -225,7 +225,7 @@ def draw_rank_step(dice: Random) -> Drawn:
             "each parameter: 4 + 4 + 8 = 16 bytes",
             f"{each * (high - low):,} × 16 / 1,000,000 = {digits(megabytes)} MB",
         ),
-        hint="How many parameters are added, and how many bytes does a trained one take?",
+        hint="How many parameters are added, and how many bytes does a trained one need?",
         keep="A higher rank costs 16 bytes for each parameter that it adds, little beside the base.",
         checks=(state,),
         unit="MB",

@@ -25,47 +25,47 @@ def draw_weight_bytes(dice: Random) -> Drawn:
         (
             "bits-for-bytes",
             base * bits,
-            "takes bits for bytes",
-            f"That counts {bits} bytes a parameter. 8 bits make a byte.",
+            "mistakes bits for bytes",
+            f"That counts {bits} bytes per parameter. 8 bits make a byte.",
         ),
         (
             "one-byte-each",
             base,
-            "takes each parameter for one byte",
-            f"That is one byte a parameter, which is 8 bits. Here it is {bits}.",
+            "counts one byte per parameter",
+            f"That is one byte per parameter, which is 8 bits. Here it is {bits}.",
         ),
         (
             "half-precision-always",
             2 * base,
-            "takes 16 bits for granted",
-            f"That is 16 bits a parameter. Here it is {bits}.",
+            "assumes 16 bits",
+            f"That is 16 bits per parameter. Here it is {bits}.",
         ),
         (
             "single-precision-always",
             4 * base,
-            "takes 32 bits for granted",
-            f"That is 32 bits a parameter. Here it is {bits}.",
+            "assumes 32 bits",
+            f"That is 32 bits per parameter. Here it is {bits}.",
         ),
         (
             "four-bit-always",
             base / 2,
-            "takes 4 bits for granted",
-            f"That is 4 bits a parameter. Here it is {bits}.",
+            "assumes 4 bits",
+            f"That is 4 bits per parameter. Here it is {bits}.",
         ),
     )
     return Drawn(
         kind="single",
-        stem=f"{model.name} has {base:,.0f} parameters. How much memory do they take at {bits} bits each"
+        stem=f"{model.name} has {base:,.0f} parameters. How much memory do they need at {bits} bits each"
         f"{', block constants left out' if bits == 4 else ''}?",
         right=right,
         wrong=some(dice, right, slips, near=stored.expect / 50),
         steps=(
-            f"bytes a parameter: {bits} / 8 = {digits(bits / 8)}",
+            f"bytes per parameter: {bits} / 8 = {digits(bits / 8)}",
             f"bytes: {base:,.0f} × {digits(bits / 8)} = {stored.expect:,.0f}",
             f"that is {size(stored.expect)}",
         ),
         hint="Turn bits into bytes first. A GB is 1,000,000,000 bytes here.",
-        keep="Weights take parameters × bits / 8 bytes.",
+        keep="Weights need parameters × bits / 8 bytes.",
         checks=(stored,),
     )
 
@@ -83,19 +83,19 @@ def draw_saved_gigabytes(dice: Random) -> Drawn:
             "what-remains",
             billions * bits / 8,
             "gives what remains",
-            "That is what the 4-bit weights take. The rest of the 16 bits is saved.",
+            "That is what the 4-bit weights need. The rest of the 16 bits is saved.",
         ),
         (
             "bits-for-bytes",
             billions * (16 - bits),
-            "takes bits for bytes",
+            "mistakes bits for bytes",
             "That is in gigabits. Divide by 8.",
         ),
         (
             "all-of-it",
             billions * 2,
-            "gives what 16 bits take",
-            "That is what the weights took in bf16. Some of it remains.",
+            "gives the size in 16 bits",
+            "That is the size of the weights in bf16. Some of it remains.",
         ),
         (
             "from-fp32",
@@ -106,8 +106,8 @@ def draw_saved_gigabytes(dice: Random) -> Drawn:
         (
             "half",
             billions,
-            "takes 4 bits to save half",
-            "That is one byte of two, as weights of 8 bits would save. These have about 4.",
+            "assumes that 4 bits save half",
+            "That is one byte of two. Weights of 8 bits would save that, but these have about 4.",
         ),
     )
     how = "NF4 with double quantization" if doubled else "NF4 in blocks of 64"
@@ -140,20 +140,20 @@ def draw_double_saving(dice: Random) -> Drawn:
         (
             "bits-for-bytes",
             billions * saving.expect,
-            "takes bits for bytes",
+            "mistakes bits for bytes",
             "That is in gigabits. Divide by 8.",
         ),
         (
             "constants-vanish",
             billions * 0.5 / 8,
             "thinks that the constants vanish",
-            "That is all that the constants took. About a quarter of it stays.",
+            "That is the full size of the constants. About a quarter of it stays.",
         ),
         (
             "what-remains",
             billions * (0.5 - saving.expect) / 8,
             "gives what remains",
-            "That is what the constants still take.",
+            "That is what the constants still need.",
         ),
         (
             "weights-halved",

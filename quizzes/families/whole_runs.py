@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, size, some
+from quizzes.families.answers import answers, digits, four_digits, size, some
 from quizzes.families.drawn import Drawn, Family, computed
 
 MB, GB = 10**6, 10**9
@@ -28,7 +28,7 @@ def draw_full_finetuning(dice: Random) -> Drawn:
             "moments-forgotten",
             4 * parameters,
             "forgets the optimizer",
-            "Adam's two fp32 moments are the largest part, 8 bytes a parameter.",
+            "Adam's two fp32 moments are the largest part, 8 bytes per parameter.",
         ),
         (
             "gradients-forgotten",
@@ -39,8 +39,9 @@ def draw_full_finetuning(dice: Random) -> Drawn:
         (
             "all-fp32",
             16 * parameters,
-            "takes weights and gradients for fp32",
-            "Weights and gradients have 16 bits here, so they take 2 bytes each.",
+            "counts weights and gradients in fp32",
+            "Weights and gradients have 16 bits here, so 2 bytes each. A recipe with an fp32 copy of the "
+            "weights also comes to 16 bytes.",
         ),
         (
             "one-moment",
@@ -52,7 +53,8 @@ def draw_full_finetuning(dice: Random) -> Drawn:
     return Drawn(
         kind="single",
         stem=f"All {digits(billions)} billion parameters of a model are trained: weights and gradients in 16"
-        " bits, Adam's two moments in 32. How much memory do these take, activations left out?",
+        " bits, Adam's two moments in 32. There is no fp32 copy of the weights. How much memory do these "
+        "need, without activations?",
         right=right,
         wrong=some(dice, right, slips, near=total.expect / 50),
         steps=(
@@ -60,7 +62,8 @@ def draw_full_finetuning(dice: Random) -> Drawn:
             f"{digits(billions)} billion × 12 bytes: {size(total.expect)}",
         ),
         hint="Add up the bytes of one parameter.",
-        keep="Full 16-bit fine-tuning with Adam takes 12 bytes a parameter: 780 GB for 65 billion.",
+        keep="Full 16-bit fine-tuning with Adam needs 12 bytes per parameter, 780 GB for 65 billion; with "
+        "an fp32 copy it is 16.",
         checks=(total,),
         source=PAPER,
     )
@@ -89,7 +92,7 @@ def draw_resident(dice: Random) -> Drawn:
             "base-trained",
             base + 16 * billions * GB,
             "gives the frozen base gradients and moments",
-            "The base is frozen: it has no gradients of its own and no moments.",
+            "The base is frozen: it has neither gradients nor moments.",
         ),
         (
             "base-in-16-bits",
@@ -106,24 +109,25 @@ def draw_resident(dice: Random) -> Drawn:
         (
             "bits-for-bytes",
             8 * base + state.expect,
-            "takes bits for bytes",
-            "That takes the bits of the base for bytes.",
+            "mistakes bits for bytes",
+            "That counts the bits of the base as bytes.",
         ),
     )
     return Drawn(
         kind="single",
-        stem=f"QLoRA keeps {billions} billion frozen weights at {digits(bits.expect)} bits each and trains"
-        f" {millions} million adapter parameters at 16 bytes each (weight, gradient and moments). How much"
-        " memory do both take, activations left out?",
+        stem=f"QLoRA keeps {billions} billion frozen weights at {four_digits(bits.expect)} bits each and "
+        "trains"
+        f" {millions} million adapter parameters at 16 bytes each (weight, gradient and moments). How much "
+        "memory do both need, without activations?",
         right=right,
         wrong=some(dice, right, slips, near=total / 50),
         steps=(
-            f"base: {billions} billion × {digits(bits.expect)} / 8 bytes, {size(base)}",
+            f"base: {billions} billion × {four_digits(bits.expect)} / 8 bytes, {size(base)}",
             f"trained: {millions} million × 16 bytes, {size(state.expect)}",
             f"together {size(total)}",
         ),
         hint="Compute the base in bytes and the adapter in bytes, then add.",
-        keep="In QLoRA even the 4-bit base usually takes more than all that training keeps for the adapter.",
+        keep="In QLoRA even the 4-bit base usually needs more than all that training keeps for the adapter.",
         checks=(bits, state),
     )
 

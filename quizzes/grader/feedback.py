@@ -8,12 +8,10 @@ TEXTS: dict[Verdict, str] = {
     "partial": "You touch on this, but only half of it or vaguely. The whole idea: {definition}",
     "contradicted": "What you say can't be true together with this: {definition}",
     "missing": "Nothing in your answer is about this yet: {label}.",
-    "unsure": "I can't tell what you mean here. Can you say it in a sentence of its own: {label}?",
+    "unsure": "I can't tell what you mean here. Can you say it in a separate sentence: {label}?",
 }
 
 
 def reason_for(verdict: Verdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, or what the highlighted words contradict."""
-    return TEXTS[verdict].format(
-        label=concept.label[:1].lower() + concept.label[1:], definition=concept.definition
-    )
+    return TEXTS[verdict].format(label=concept.label[:1].lower() + concept.label[1:], definition=concept.said)

@@ -33,11 +33,13 @@ class GraderDesk:
         self._lock = threading.Lock()
         self._worker: subprocess.Popen[bytes] | None = None
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report = quietly) -> Grading:
+    def grade(
+        self, prompt: Prompt, answer: str, *, report: Report = quietly, find_words: bool = False
+    ) -> Grading:
         """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
-            return grade(prompt, answer, self._score, read_weights().limits)
+            return grade(prompt, answer, self._score, read_weights().limits, find_words=find_words)
 
     @property
     def has_files(self) -> bool:

@@ -8,15 +8,16 @@ unrelated sentences can't change a verdict, and an answer without its evidence s
     grade(prompt, answer, score, limits) -> Grading
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quizzes.grader.feedback import reason_for
 from quizzes.grader.guards import no_claim
-from quizzes.grader.passages import READ_CHARACTERS, Passage, passages
+from quizzes.grader.passages import READ_CHARACTERS, Passage, passages, without_markup
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
 from quizzes.grader.verdicts import Verdict
+from quizzes.grader.words import LEAST_LIKELY, MOST_WORDS, Part, best_part, clause_runs, windows
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class ConceptGrade:
     """The likelihood of the verdict; for `unsure`, of the likeliest verdict."""
 
     reason: str
+    words: tuple[Span, ...] = ()
+    """The words that carry the verdict, inside the evidence; all of it where the grader can't tell.
+    Empty for `missing` and `unsure`, and if they were not looked for.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +116,19 @@ class Weighed:
     scores: Scores
 
 
-def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits) -> Grading:
-    """Grade an answer: verdict, evidence, confidence and reason for each concept of the prompt."""
+def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits, *, find_words: bool = False) -> Grading:
+    """Grade an answer: verdict, evidence, confidence and reason for each concept of the prompt.
+
+    `find_words` also finds the words that carry each verdict, which takes about three times as long.
+    """
     weighed = weigh(prompt, answer, score, relevant=limits.relevant)
     grades = [
         _graded(concept, of_it, limits) for concept, of_it in zip(prompt.concepts, weighed, strict=True)
     ]
-    return Grading(concepts=tuple(grades), cut=len(answer) > READ_CHARACTERS)
+    return Grading(
+        concepts=tuple(_with_words(prompt, answer, grades, weighed, score) if find_words else grades),
+        cut=len(answer) > READ_CHARACTERS,
+    )
 
 
 def weigh(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
@@ -210,6 +221,67 @@ def _graded(concept: PromptConcept, weighed: Weighed, limits: Limits) -> Concept
         confidence=round(confidence, 3),
         reason=reason_for(verdict, concept),
     )
+
+
+def _with_words(
+    prompt: Prompt, answer: str, grades: Sequence[ConceptGrade], weighed: Sequence[Weighed], score: Scorer
+) -> list[ConceptGrade]:
+    """Add the words that carry each verdict: parts of passages that give it alone, else whole passages."""
+    text, concepts = without_markup(answer), [concept_text(concept) for concept in prompt.concepts]
+    likely = _Likelihoods(concepts, score)
+    # A rejected statement read alone gives the opposite verdict, so a rejection is marked as a whole.
+    dividable = [
+        [passage for passage in of_it.passages if not rejection_in(passage.text)]
+        if grade.verdict in MOST_WORDS
+        else []
+        for grade, of_it in zip(grades, weighed, strict=True)
+    ]
+    clauses = {
+        passage: clause_runs(text[passage.start : passage.end]) for row in dividable for passage in row
+    }
+    likely.read([*(p.text for p in clauses), *(part.text for parts in clauses.values() for part in parts)])
+    found = []
+    for at, (grade, passages_of_it) in enumerate(zip(grades, dividable, strict=True)):
+        carrying = [p for p in passages_of_it if likely.of(p.text, at, grade.verdict) >= LEAST_LIKELY]
+        spans = tuple(_carrying(p, clauses[p], text, at, grade.verdict, likely) for p in carrying)
+        carried = spans or (grade.evidence if grade.verdict in MOST_WORDS else ())
+        found.append(replace(grade, words=carried))
+    return found
+
+
+def _carrying(
+    passage: Passage, parts: Sequence[Part], text: str, at: int, verdict: Verdict, likely: "_Likelihoods"
+) -> Span:
+    """Return the words of a passage that carry a verdict; windows of it where no run of clauses does."""
+    whole = text[passage.start : passage.end]
+    short = len(whole.split()) <= MOST_WORDS[verdict]
+    best = best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
+    if best is None and not short:
+        parts = windows(whole)
+        likely.read([part.text for part in parts])
+        best = best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
+    if best is None:
+        return Span(start=passage.start, end=passage.end)
+    return Span(start=passage.start + best.start, end=passage.start + best.end)
+
+
+class _Likelihoods:
+    """The scores of texts against a prompt's concepts; each text is scored once."""
+
+    def __init__(self, concepts: Sequence[str], score: Scorer) -> None:
+        self._concepts = concepts
+        self._score = score
+        self._known: dict[str, Sequence[Scores]] = {}
+
+    def read(self, texts: Iterable[str]) -> None:
+        """Score the texts that are not scored yet, in one call."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._score(self._concepts, new), strict=True))
+
+    def of(self, text: str, at: int, verdict: Verdict) -> float:
+        """Return the likelihood of a verdict on the concept with this number."""
+        return float(getattr(self._known[text][at], verdict))
 
 
 def decide(scores: Scores, limits: Limits) -> tuple[Verdict, float]:

@@ -57,14 +57,25 @@ def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured
     return measured
 
 
+def trust_sentence(measured: Measured | None, *, own: bool = False) -> str:
+    """Say in one line how far to trust the grader."""
+    if own or measured is None:
+        return "This is practice: how often the grader is right here has not been measured."
+    return (
+        f"This is practice: the grader finds {measured.recall:.0%} of what is said and takes "
+        f"{measured.false_accepted:.0%} of false statements for right."
+    )
+
+
 def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:
     """Format the measurement as a sentence for the learner."""
     if own:
         return UNMEASURED_OWN
     if measured is None:
         return UNMEASURED
+    answers = "1 answer" if measured.answers == 1 else f"{measured.answers:,} answers"
     return (
-        f"On {measured.answers:,} answers that it had not seen, {measured.precision:.0%} of the concepts it "
+        f"On {answers} that it had not seen, {measured.precision:.0%} of the concepts it "
         f"called covered were, it found {measured.recall:.0%} of those that were said, it took "
         f"{measured.false_accepted:.0%} of false statements for right, and it could not tell in "
         f"{measured.unsure:.0%} of cases."

@@ -20,6 +20,15 @@ class PromptConcept:
     id: str
     label: str
     definition: str
+    """The public contract's sentence, which the network was trained on."""
+
+    shown: str = ""
+    """What a learner reads instead, where the contract's sentence says more than holds."""
+
+    @property
+    def said(self) -> str:
+        """Return the sentence that a learner reads."""
+        return self.shown or self.definition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +110,10 @@ def _read_prompt(fields: Fields, concepts: ConceptMap) -> Prompt:
 
 def _read_concept(fields: Fields) -> PromptConcept:
     concept = PromptConcept(
-        id=fields.text("id"), label=fields.text("label"), definition=fields.text("definition")
+        id=fields.text("id"),
+        label=fields.text("label"),
+        definition=fields.text("definition"),
+        shown=fields.text("shown", default=""),
     )
     fields.close()
     return concept

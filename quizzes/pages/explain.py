@@ -39,6 +39,7 @@ class ExplainPage:
     def load(self, request: gr.Request) -> str:
         """Render the list, or what the URL names."""
         visit = frame.visit_of(self.context, request)
+        self.exercise.prepare()
         if own := visit.query.get("own", ""):
             return self._own(visit, own)
         prompt_id = visit.query.get("prompt", "")

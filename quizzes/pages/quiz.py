@@ -15,6 +15,7 @@ from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_
 from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
+from study.learner.progress import most_frequent
 from study.ports.activities import Piece
 from study.ports.context import Context, Visit
 from study.store.quizzes import QuizRecord
@@ -137,6 +138,7 @@ class QuizPage:
     def _summary(self, visit: Visit, record: QuizRecord, choice: QuizChoice, position: Position) -> Reply:
         sittings = self.exercise.sittings
         bank, answered = sittings.bank, position.answered
+        missed = [bank.by_id[answer.question_id] for answer in answered.values() if not answer.correct]
         limit = ends_at(record)
         html = render(
             "quizzes/summary.html",
@@ -146,9 +148,9 @@ class QuizPage:
             not_reached=position.total - len(answered),
             badge=sittings.has_badge(record, now=visit.now),
             scores=by_concept(bank, answered.values()),
-            missed=[bank.by_id[a.question_id] for a in answered.values() if not a.correct],
+            missed=missed,
             comes_back={e.question_id: f"{e.due_on:%A}" for e in sittings.returning(visit.profile.id)},
-            right={answer.question_id for answer in answered.values() if answer.correct},
+            weakest=most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
             concepts=self.context.concepts,
@@ -159,13 +161,16 @@ class QuizPage:
             "focus": "#main",
         }
 
-    def _explained(self, record: QuizRecord, position: Position) -> list[tuple[Any, Markup]]:
+    def _explained(self, record: QuizRecord, position: Position) -> list[tuple[int, str, Markup]]:
+        """Render every question of a quiz with its right answer: number, mark, and HTML of each."""
         bank = self.exercise.sittings.bank
-        given = [(bank.by_id[answer.question_id], answer) for answer in position.answered.values()]
-        return [
-            (question, self.exercise.explained(record, question, answer, titled=False))
-            for question, answer in given
-        ]
+        asked = [bank.by_id[question_id] for question_id in record.question_ids if question_id in bank.by_id]
+        shown = []
+        for number, question in enumerate(asked, start=1):
+            given = position.answered.get(question.id)
+            mark = "–" if given is None else "✓" if given.correct else "✗"
+            shown.append((number, mark, self.exercise.explained(record, question, given)))
+        return shown
 
     def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> str:
         sittings, profile_id = self.exercise.sittings, visit.profile.id

@@ -17,11 +17,11 @@ from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import typical_seconds
-from study.ports.activities import AskForCards, Piece, Steps, Subjects
+from study.ports.activities import AskForCards, Ending, Missed, Piece, Steps, Subjects
 from study.ports.context import Context, Visit
 from study.store.five_minute_reviews import ReviewRun
 from study.store.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
-from study.text.markup import to_plain
+from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event
 
@@ -98,17 +98,14 @@ class QuizExercise:
         self.sittings.hint(record, question.id, now=visit.now)
         return self._hint(record, question, shown=True)
 
-    def explained(
-        self, record: QuizRecord, question: Question, given: QuizAnswer, *, titled: bool = True
-    ) -> Markup:
-        """Render an answer with the reasons for each part of it."""
-        grade = question.task.grade(given.given)
+    def explained(self, record: QuizRecord, question: Question, given: QuizAnswer | None) -> Markup:
+        """Render an answer with the reasons for each part of it; None is a question left without one."""
+        grade = question.task.grade(given.given if given else {})
         html = render(
             "quizzes/explained.html",
             question=question,
-            titled=titled,
             rows=rows(question, grade, offered(question, seed=record.seed)),
-            verdict=verdict(given, grade),
+            verdict=verdict(given, grade) if given else "Not answered.",
         )
         return Markup(html)
 
@@ -116,9 +113,7 @@ class QuizExercise:
         record = self.sittings.record(visit.profile.id, form_event.text(event, "session"))
         question = self.sittings.bank.by_id.get(form_event.text(event, "question"))
         if question is None:
-            raise LearnerError(
-                "That question is not in the bank any more.", do_next="Reload the page to go on."
-            )
+            raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
         return record, question
 
     def _after(
@@ -225,10 +220,28 @@ class QuizExercise:
         """Handle an answer, or go on to the next question."""
         return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
 
-    def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """Summarize how the questions of a five-minute review went."""
+    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+        """Return how the questions of a five-minute review went."""
         position = self._position(visit, run)
-        return f"{position.right} of {len(position.answered)} questions right."
+        return Ending(
+            summary=f"{position.right} of {len(position.answered)} questions right.",
+            missed=self.missed(visit, position),
+        )
+
+    def missed(self, visit: Visit, position: Position) -> tuple[Missed, ...]:
+        """Return the questions that were answered wrong, and when each is asked again."""
+        retries = {retry.question_id: retry.due_on for retry in self.sittings.returning(visit.profile.id)}
+        wrong = [self.sittings.bank.by_id[a.question_id] for a in position.answered.values() if not a.correct]
+        return tuple(
+            Missed(
+                name=to_html(question.stem),
+                returns=f"comes back on {retries[question.id]:%A}: you were sure"
+                if question.id in retries
+                else "asked again in a later review",
+                concepts=question.concepts,
+            )
+            for question in wrong
+        )
 
     def _position(self, visit: Visit, run: ReviewRun) -> Position:
         record = self.sittings.record(visit.profile.id, run.quiz_session_id)

@@ -18,6 +18,9 @@ NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "
 # lowest range begins at 1/3, a blind guess among three options.
 STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
 WEEKS = 12
+CHARTS_FROM = 20
+"""Answers with a confidence; as for the charts of cards, fewer show chance."""
+
 COIN = 0.25  # the Brier score of 50 % on every answer
 
 
@@ -53,9 +56,11 @@ def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> di
 
 
 def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
-    """Yield calibration, and the Brier score over time; nothing before an answer had a confidence."""
-    if said:
-        yield _calibration(said)
+    """Yield calibration from `CHARTS_FROM` answers on, and the Brier score over time from two weeks on."""
+    if len(said) < CHARTS_FROM:
+        return
+    yield _calibration(said)
+    if len(brier_by_week(said, now=now, days=days)) > 1:
         yield _brier_over_time(said, now, days)
 
 

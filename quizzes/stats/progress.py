@@ -1,6 +1,6 @@
 """The questions' section of the Progress page: calibration, Brier score, and item analysis for authors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,11 @@ from markupsafe import Markup
 from quizzes.bank.bank import Bank
 from quizzes.families import family_of
 from quizzes.kinds.choices import Single
-from quizzes.stats.calibration import Said, calibration_figures
+from quizzes.stats.calibration import CHARTS_FROM, Said, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
+from quizzes.stats.recurring_misses import latest_misses
 from study.base.confidence_intervals import share_of
+from study.content.concepts import concept_address
 from study.plots.plot import Plot
 from study.ports.context import Visit
 from study.store import Store
@@ -27,6 +29,7 @@ class QuizSection:
     store: Store
     bank: Bank
     name: str = "questions"
+    leading: Sequence[str] = ("calibration",)
 
     def html(self, visit: Visit) -> Markup:
         """Render the section; empty before the first answer."""
@@ -39,13 +42,16 @@ class QuizSection:
             "quizzes/progress.html",
             share=share,
             said=len(self._said(visit)),
+            charts_from=CHARTS_FROM,
+            misses=latest_misses(answers, self.bank),
+            address=concept_address,
             items=[(item, _title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
         return Markup(shown)
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
-        """Yield calibration and Brier score, once a confidence was tapped."""
+        """Yield calibration and Brier score, once confidence was tapped often enough."""
         yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:

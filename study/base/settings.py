@@ -8,6 +8,8 @@ import platformdirs
 
 from study.base.errors import LearnerError
 
+APP_NAME = "LoRA study"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:

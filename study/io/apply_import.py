@@ -7,12 +7,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from study.base.errors import LearnerError
 from study.content.user_files import digest, read_own_file, write_own_file
 from study.io.exchange import Entry, Group, Plan, Report
 from study.store import Store
 from study.store.imports import ImportRecord, record_import, record_undo
 from study.store.merge import Found, add, compare, take_back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undone:
+    """An import that was undone, and what stays of it and of the time since."""
+
+    record: ImportRecord
+    stays: Mapping[str, int]
+    """Imported rows that the learner has gone on with since, counted by table; undo leaves them."""
+
+    answered: int
+    """Ratings and answers given since to cards and questions that are gone now; they stay in the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +64,35 @@ class Imports:
             raise
         return report
 
-    def undo(self, profile_id: str, import_id: int, *, now: datetime) -> ImportRecord:
-        """Undo one import: everything is as it was before it.
+    def undo(self, profile_id: str, import_id: int, *, now: datetime) -> Undone:
+        """Undo one import: what it added goes, what it changed is restored, no answer given since is lost.
 
         Raises LearnerError when it was undone already, or when a file was changed after it.
         """
         record = next((r for r in self.standing(profile_id) if r.id == import_id), None)
         if record is None:
-            raise LearnerError("That import was taken back already.", do_next="Reload the page.")
+            raise LearnerError("That import was undone already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
         with self.store.database.write(profile_id) as connection:
             _refuse_changed(self.home, files)
-            take_back(connection, profile_id, record.changes)
+            gone = {
+                item
+                for name, kept in files.items()
+                for item in _ids(read_own_file(self.home, name)) - _ids(kept["before"])
+            }
+            stays = take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)
             for name, kept in files.items():
                 write_own_file(self.home, name, kept["before"])
-        return record
+        answered = self._answered(profile_id, gone, since=record.imported_at)
+        return Undone(record=record, stays=stays, answered=answered)
+
+    def _answered(self, profile_id: str, items: set[str], *, since: datetime) -> int:
+        rated = [review.card_id for review in self.store.cards.history(profile_id, since=since)]
+        answers = self.store.quizzes.history(profile_id)
+        asked = [answer.question_id for answer in answers if answer.answered_at >= since]
+        # A cloze note's cards are `note--1`, `note--2`; a question's id has no such suffix.
+        return sum(item.partition("--")[0] in items for item in (*rated, *asked))
 
     def standing(self, profile_id: str) -> list[ImportRecord]:
         """Read the imports that can be undone, newest first."""
@@ -76,9 +103,19 @@ def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
     for name, kept in files.items():
         if digest(read_own_file(home, name)) != kept["after"]:
             raise LearnerError(
-                f"{name} was changed after this import, so it can't be taken back.",
-                do_next="Take back the later import first, or change the file by hand.",
+                f"{name} was changed after this import, so undoing it would lose that change.",
+                do_next="Undo the later import first, or change the file by hand.",
             )
+
+
+def _ids(text: str | None) -> set[str]:
+    """Return the ids of the cards or questions of an own file; none if it is not in our own form."""
+    try:
+        found = yaml.safe_load(text or "")  # reads JSON as well
+    except yaml.YAMLError:
+        return set()
+    listed = [] if not isinstance(found, dict) else [*found.get("cards", ()), *found.get("questions", ())]
+    return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
 
 
 def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | None]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from study.content.concepts import ConceptMap, concept_address
 from study.learner.progress import (
     MASTERY_WINDOW,
+    SPACED_KINDS,
     Mastery,
     Outcome,
     mastery_by_concept,
@@ -43,22 +44,24 @@ def mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mast
             *_explanations(store, profile_id, subjects),
             *_predictions(store, profile_id, subjects),
         ],
+        days=store.notes.preferences(profile_id).days,
     )
 
 
 def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[Step]:
-    """Suggest steps, best first: repair what was missed, prove what is proficient, then learn the next."""
-    repairs = [_repair(concept, found, subjects) for concept, found in weakest(known, limit=STEPS - 1)]
-    proven = [_prove(concept) for concept, found in known.items() if found.level == "Proficient"][:1]
+    """Suggest steps, best first: repair what was missed, test again what was right, then learn the next."""
     fresh = next_to_learn(concepts, known)
     learn = [_learn(fresh.id, bool(fresh.prerequisites))] if fresh else []
-    return [*repairs, *proven, *learn][:STEPS]
+    tests = [step for concept, found in known.items() if (step := _test(concept, found, subjects))][:1]
+    repairs = weakest(known, limit=STEPS - len(tests) - len(learn))
+    return [*(_repair(concept, found, subjects) for concept, found in repairs), *tests, *learn]
 
 
 def _repair(concept: str, known: Mastery, subjects: Subjects) -> Step:
     cards, questions = subjects.counts(concept)
     missed = f"{known.misses} {'miss' if known.misses == 1 else 'misses'}"
-    why = f"{missed} in your last {min(known.answers, MASTERY_WINDOW)} answers"
+    asked = min(known.answers, MASTERY_WINDOW)
+    why = f"{missed} in your last {asked} answers" if asked > 1 else "your only answer was a miss"
     if cards:
         do, href = _count(cards, "card"), _address("/cards", concept)
     elif questions:
@@ -68,9 +71,16 @@ def _repair(concept: str, known: Mastery, subjects: Subjects) -> Step:
     return Step(concept=concept, do=do, why=why, href=href)
 
 
-def _prove(concept: str) -> Step:
-    why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
-    return Step(concept=concept, do="Mixed quiz", why=why, href="/quiz")
+def _test(concept: str, known: Mastery, subjects: Subjects) -> Step | None:
+    """Return what lifts a concept without a miss to its next level; None where nothing does today."""
+    if known.level == "Proficient":
+        why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
+        return Step(concept=concept, do="Mixed quiz", why=why, href="/quiz")
+    _, questions = subjects.counts(concept)
+    if known.share != 1 or known.kinds_right >= SPACED_KINDS or not questions:
+        return None
+    why = "all right so far, in one kind of exercise; right in another, on another day, makes it Proficient"
+    return Step(concept=concept, do=_count(questions, "question"), why=why, href=_address("/quiz", concept))
 
 
 def _learn(concept: str, builds_on_others: bool) -> Step:
@@ -83,7 +93,7 @@ def _questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
         mixed = _is_mixed(record, subjects)
         for answer in answers:
             concepts = subjects.of_question.get(answer.question_id, ())
-            yield concepts, Outcome(at=answer.answered_at, right=answer.correct, mixed=mixed)
+            yield concepts, Outcome(at=answer.answered_at, right=answer.correct, kind="question", mixed=mixed)
 
 
 def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
@@ -96,12 +106,15 @@ def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
 def _explanations(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
     for one in store.explains.counted(profile_id):
         about = subjects.of_idea.get((one.prompt_id, one.concept_id), ())
-        yield about, Outcome(at=one.at, right=one.verdict == "covered")
+        yield about, Outcome(at=one.at, right=one.verdict == "covered", kind="explanation")
 
 
 def _predictions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
     for judged in store.predictions.judged(profile_id):
-        yield subjects.of_prediction.get(judged.quantity, ()), Outcome(at=judged.at, right=judged.correct)
+        yield (
+            subjects.of_prediction.get(judged.quantity, ()),
+            Outcome(at=judged.at, right=judged.correct, kind="prediction"),
+        )
 
 
 def _count(number: int, thing: str) -> str:

@@ -1,5 +1,6 @@
 """Progress derived from the log: mastery, streak, recall. Pure functions; their results are never stored."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,15 +23,22 @@ FAMILIAR_FROM = (
 
 Level = Literal["Attempted", "Familiar", "Proficient", "Mastered"]
 
+SPACED_DAYS = 2
+SPACED_KINDS = 2
+
 MASTERY_RULE = (
     f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
-    "remembered, and questions, explanations and predictions you got right. Each older answer counts four "
-    f"fifths of the one after it. Below {MASTERY_LEAST} answers no number is shown."
+    "remembered, and questions, explanations and predictions you got right. A new card that you knew at "
+    "first sight does not count. Each older answer counts four fifths of the one after it. Below "
+    f"{MASTERY_LEAST} answers no number is shown."
 )
 LEVEL_RULE = (
-    "Attempted: below 70 %. Familiar: 70 to 99 %. Proficient: 100 %. Mastered: Proficient, and right in a "
-    "quiz that mixes concepts. A miss takes you down."
+    "Attempted: below 70 %. Familiar: from 70 %. Proficient: all of them right, on two days at least and in "
+    "two kinds of exercise (cards, questions, explanations, predictions). Mastered: Proficient, and right in "
+    "a quiz that mixes concepts. A miss takes you down."
 )
+
+Kind = Literal["card", "question", "explanation", "prediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +47,7 @@ class Outcome:
 
     at: datetime
     right: bool
+    kind: Kind
     mixed: bool = False
 
 
@@ -48,17 +57,30 @@ class Mastery:
 
     share: float | None
     answers: int
+    """The answers that count: all but new cards known at first sight."""
+
     misses: int
     last_seen: datetime
     mixed_right: bool = False
     """Whether one of the last answers was right in a mixed quiz."""
+
+    days_right: int = 0
+    """Study days with a right answer that counts."""
+
+    kinds_right: int = 0
+    """Kinds of exercise with a right answer that counts."""
+
+    @property
+    def spaced(self) -> bool:
+        """Whether right answers came on enough days and in enough kinds of exercise to mean something."""
+        return self.days_right >= SPACED_DAYS and self.kinds_right >= SPACED_KINDS
 
     @property
     def level(self) -> Level:
         """One of four levels, by the rule that the page prints."""
         if self.share is None or self.share < FAMILIAR_FROM:
             return "Attempted"
-        if self.misses:
+        if self.misses or not self.spaced:
             return "Familiar"
         return "Mastered" if self.mixed_right else "Proficient"
 
@@ -73,17 +95,28 @@ def mastery_by_concept(
     *,
     of_card: Mapping[str, tuple[str, ...]],
     others: Iterable[tuple[tuple[str, ...], Outcome]] = (),
+    days: StudyDays = MACHINE_DAYS,
 ) -> dict[str, Mastery]:
-    """Compute mastery of each concept with at least one answer; `others` are concepts with an outcome."""
+    """Compute mastery of each concept with at least one answer; `others` are concepts with an outcome.
+
+    A new card rated as known at first sight shows that the concept was met; it tests no memory.
+    """
+    met: dict[str, datetime] = {}
     outcomes: dict[str, list[Outcome]] = {}
     for concepts, outcome in others:
         for concept in concepts:
             outcomes.setdefault(concept, []).append(outcome)
     for review in reviews:
+        seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED, kind="card")
         for concept in of_card.get(review.card_id, ()):
-            seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED)
-            outcomes.setdefault(concept, []).append(seen)
-    return {concept: _mastery(found) for concept, found in outcomes.items()}
+            if review.new and seen.right:
+                met[concept] = max(seen.at, met.get(concept, seen.at))
+            else:
+                outcomes.setdefault(concept, []).append(seen)
+    only_met = {
+        concept: Mastery(share=None, answers=0, misses=0, last_seen=at) for concept, at in met.items()
+    }
+    return only_met | {concept: _mastery(found, days) for concept, found in outcomes.items()}
 
 
 def weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str, Mastery]]:
@@ -116,13 +149,19 @@ def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
     return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
 
 
+def most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
+    """Return the concept that most exercises are about; the first one on a tie, empty for no exercise."""
+    counts = Counter(concept for concepts in concepts_of_each for concept in concepts)
+    return next((concept for concept, _ in counts.most_common(1)), "")
+
+
 def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:
     """Return the median seconds per item, or `until_known` with fewer than `least` durations."""
     known = list(durations_ms)
     return median(known) / 1000 if len(known) >= least else until_known
 
 
-def _mastery(outcomes: list[Outcome]) -> Mastery:
+def _mastery(outcomes: list[Outcome], days: StudyDays) -> Mastery:
     newest_first = sorted(outcomes, key=_when, reverse=True)[:MASTERY_WINDOW]
     weights = [NEWER_COUNTS**age for age in range(len(newest_first))]
     right = sum(weight for weight, outcome in zip(weights, newest_first, strict=True) if outcome.right)
@@ -132,6 +171,8 @@ def _mastery(outcomes: list[Outcome]) -> Mastery:
         misses=sum(not outcome.right for outcome in newest_first),
         last_seen=newest_first[0].at,
         mixed_right=any(outcome.mixed and outcome.right for outcome in newest_first),
+        days_right=len({days.day(outcome.at) for outcome in outcomes if outcome.right}),
+        kinds_right=len({outcome.kind for outcome in outcomes if outcome.right}),
     )
 
 

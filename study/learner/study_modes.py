@@ -32,6 +32,14 @@ ABOUT: dict[StudyMode, str] = {
     "try": "a run in the lab",
     "project": "a guided experiment",
 }
+STEPS: tuple[tuple[str, tuple[StudyMode, ...]], ...] = (
+    ("Understand", ("learn", "why", "deep")),
+    ("Look", ("visualize", "metrics")),
+    ("Practise", ("challenge", "review")),
+    ("Experiment", ("try", "project")),
+)
+"""The four steps of a concept, each with its modes, in row order."""
+
 READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
 """Texts: reading one completes the mode."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from study.content.concepts import ConceptMap, concept_address
-from study.text.computed_text import PLACEHOLDER, computed, filled
+from study.text.computed_text import PLACEHOLDER, FigureSetting, computed, figure_setting, filled
 from study.text.markup import DOCUMENT, MARK, cited, to_html
 from study.text.templates import render
 
@@ -80,8 +80,18 @@ class LessonText:
 def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]:
     end = 0
     for match in PLACEHOLDER.finditer(text):
-        found = computed(match)
         yield words(text[end : match.start()])
-        yield Markup(render("study/computed.html", shown=found.shown, call=found.quantity.call))
+        yield _figure_button(setting) if (setting := figure_setting(match)) else _number(match)
         end = match.end()
     yield words(text[end:])
+
+
+def _number(match: re.Match[str]) -> Markup:
+    found = computed(match)
+    return Markup(render("study/computed.html", shown=found.shown, call=found.quantity.call))
+
+
+def _figure_button(setting: FigureSetting) -> Markup:
+    return Markup('<button type="button" class="link set" data-set="{}">{}</button>').format(
+        setting.settings, setting.phrase
+    )

@@ -11,7 +11,9 @@ from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
 from study.learner.mastery import mastery
+from study.learner.path import concept_after, understood
 from study.learner.study_modes import (
+    STEPS,
     STUDY_MODES,
     TOLD,
     ModeState,
@@ -141,6 +143,12 @@ class ConceptPage:
             known=known.get(concept.id),
             mastery=known,
             row=row,
+            steps=STEPS,
+            next_concept=concept_after(
+                self.context.concepts,
+                concept.id,
+                understood(self.context.store.lessons.marks(visit.profile.id), known),
+            ),
             shown=shown,
             following=next_mode(row, mode),
             lesson=lesson,
@@ -164,7 +172,7 @@ class ConceptPage:
             inside["materials"] = self._materials(concept.id)
             inside["met"] = self._met(visit)
             inside["words"] = self.subjects.asked
-        elif lesson is not None and mode == "visualize":
+        elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
             inside["figure"] = figure.fragment(settings) if figure else None

@@ -1,19 +1,23 @@
-"""In and out: downloads of everything, and imports with a preview."""
+"""Import and export: downloads of everything, and imports with a preview, a next step and an undo."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
 from study.base import import_limits
 from study.base.errors import LearnerError
-from study.io.apply_import import Imports
+from study.content.user_files import key_of
+from study.io.apply_import import Imports, Undone
 from study.io.exchange import VERDICTS, Exchange, Plan, Report
 from study.io.exchange_commands import exchange_for
 from study.io.pending_upload import Pending, Waiting
 from study.ports.context import Context, Visit
+from study.store.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame
@@ -21,18 +25,33 @@ from study.web.frame import Reply
 
 PATH = "/io"
 SHOWN_AT_MOST = 200  # entries of a preview; the counts always include all
+STUDY_AT_ONCE = 20
+"""New cards in the first session after an import; more than that is no session of a few minutes."""
+
+DECKS_LISTED = 5
+CARD_TABLES = {"card_reviews", "card_verbs"}
+STAYS = {
+    "quiz_sessions": ("quiz", "quizzes"),
+    "explain_attempts": ("explanation", "explanations"),
+    "predictions": ("prediction", "predictions"),
+    "preferences": ("setting", "settings"),
+    "drafts": ("draft", "drafts"),
+    "reading_places": ("place in a concept", "places in concepts"),
+}
+"""What a learner can have gone on with since an import, by table."""
+
 WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
 
 
 def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="In and out", path=PATH, under="/cards"):
-        frame.island(page.act, page.load, "inout", waiting=frame.waiting("In and out"))
+    with frame.page(app, context, title="Import and export", path=PATH):
+        frame.island(page.act, page.load, "inout", waiting=frame.waiting("Import and export"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class InOutPage:
-    """Handlers of In and out. A pending file is shown again whenever the page opens."""
+    """Handlers of the page. A pending file is shown again whenever the page opens."""
 
     context: Context
     exchanges: Mapping[str, Exchange]
@@ -57,12 +76,12 @@ class InOutPage:
                 return self._apply(visit, event)
             case "cancel":
                 self.pending.drop(visit.profile.id)
-                return {"html": self._page(visit), "say": "Put away. Nothing was changed.", "focus": "#file"}
+                return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
-                record = self._imports.undo(
+                undone = self._imports.undo(
                     visit.profile.id, form_event.whole(event, "import"), now=visit.now
                 )
-                said = f"The import of {record.file_name} is taken back."
+                said = _said_of(undone)
                 return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
             case "restore":
                 return self._restore(visit, event, request)
@@ -99,7 +118,8 @@ class InOutPage:
         self.pending.drop(visit.profile.id)
         counts = report.counts
         said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+        done = self._imports.standing(visit.profile.id)[0]
+        return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
 
     def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
         if self.snapshots is None or not frame.is_here(request):
@@ -126,14 +146,20 @@ class InOutPage:
         *,
         said: str = "",
         preview: dict[str, Any] | None = None,
+        done: ImportRecord | None = None,
         is_here: bool = False,
     ) -> str:
+        standing = self._imports.standing(visit.profile.id)
+        begins = visit.days.start(visit.now)
+        new_today = sum(r.new for r in self.context.store.cards.history(visit.profile.id, since=begins))
         return render(
             "study/inout.html",
             said=said,
+            done=done,
+            links={record.id: study_links(record, new_today=new_today) for record in standing},
             preview=preview or self._still_waiting(visit),
             exchanges=self.exchanges,
-            imports=self._imports.standing(visit.profile.id),
+            imports=[one for one in standing if not done or one.id != done.id],
             limits=import_limits,
             data_folder=str(self.context.settings.home),
             own_problems=[
@@ -169,6 +195,46 @@ class InOutPage:
         }
         self._previews[visit.profile.id] = preview
         return preview
+
+
+def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]]:
+    """Return the links under which an import is studied, the first one first: label and URL.
+
+    `new_today` counts the new cards of today: a URL raises the day's limit to fit in the imported ones.
+    """
+    added = record.changes.get("added", {})
+    if added.keys() - CARD_TABLES:
+        return [("Open Today", "/")]  # a backup
+    names = [PurePosixPath(name) for name in record.changes.get("files", {})]
+    new = new_today + min(STUDY_AT_ONCE, record.counts["new"])
+    links = []
+    for name in names[:DECKS_LISTED]:
+        key = key_of(Path(name.name))
+        quiz = name.parent.name == "questions"
+        query = {"topic": key} if quiz else {"deck": key, "new": new}
+        label = "Study these" if len(names) == 1 else f"Study {key}"
+        links.append((label, f"{'/quiz' if quiz else '/cards'}?{urlencode(query)}"))
+    return links or [("Study these", "/cards")]
+
+
+def _said_of(undone: Undone) -> str:
+    """Say that an import is undone, and what stays and why."""
+    sentences = [f"The import of {undone.record.file_name} is undone."]
+    stays = [
+        f"{number} {one if number == 1 else many}"
+        for table, (one, many) in STAYS.items()
+        if (number := undone.stays.get(table, 0))
+    ]
+    if stays:
+        listed = " and ".join(filter(None, (", ".join(stays[:-1]), stays[-1])))
+        sentences.append(f"What you have gone on with since stays: {listed}.")
+    if undone.answered:
+        answers = "1 answer" if undone.answered == 1 else f"{undone.answered} answers"
+        sentences.append(
+            f"{answers} that you gave to it since {'stays' if undone.answered == 1 else 'stay'} in your log, "
+            "and will count again if you import it again."
+        )
+    return " ".join(sentences)
 
 
 def _digest(report: Report) -> str:

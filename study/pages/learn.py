@@ -19,6 +19,7 @@ from study.content.concept_map_layout import (
 from study.content.concepts import Concept
 from study.learner import progress
 from study.learner.mastery import mastery
+from study.learner.path import follow_path, path_ids, understood
 from study.learner.study_modes import STUDY_MODES, TITLES, mode_of, told
 from study.ports.activities import Subjects
 from study.ports.context import Context, Visit
@@ -52,14 +53,16 @@ class LearnPage:
         """Render the map with this learner's mastery."""
         visit = frame.visit_of(self.context, request)
         graph, known = self.graph, mastery(self.context.store, visit.profile.id, self.subjects)
-        wanted = visit.query.get("q", "")
+        wanted, marks = visit.query.get("q", ""), self.context.store.lessons.marks(visit.profile.id)
         return render(
             "study/learn.html",
             graph=graph,
             place={"width": NODE_WIDTH, "height": NODE_HEIGHT, "x": MARGIN_X, "y": MARGIN_Y, "cell": CELL},
             concepts=self.context.concepts,
             mastery=known,
-            told=told(self.context.store.lessons.marks(visit.profile.id)),
+            path=follow_path(self.context.concepts, understood(marks, known)),
+            on_path=path_ids(),
+            told=told(marks),
             modes=len(STUDY_MODES),
             last=self._last(visit),
             wanted=wanted,

@@ -78,7 +78,12 @@ def _figures(section: Section, visit: Visit, narrow: bool) -> str:
     width = NARROW_INCHES if narrow else WIDE_INCHES
     query = urlencode({"scope": visit.query["scope"]}) if visit.query.get("scope") else ""
     plots = [(plot, _svg(plot, width)) for plot in section.figures(visit)]
-    return render("study/progress_figures.html", plots=plots, query=query)
+    leading = sorted(
+        (drawn for drawn in plots if drawn[0].name in section.leading),
+        key=lambda drawn: section.leading.index(drawn[0].name),
+    )
+    rest = [drawn for drawn in plots if drawn not in leading]
+    return render("study/progress_figures.html", leading=leading, rest=rest, query=query)
 
 
 def _svg(plot: Plot, width_inches: float) -> Markup:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from study.base.errors import LearnerError, StaleError
+from study.learner.progress import most_frequent
 from study.ports.activities import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
 from study.ports.context import Context, Visit
 from study.store.five_minute_reviews import ReviewRun
@@ -21,7 +22,7 @@ SEEDS = 10_000
 
 def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="Review", path="/review"):
+    with frame.page(app, context, title="Review", path="/review", under="/practise"):
         frame.island(page.act, page.load, "review", waiting=frame.waiting("Five-minute review"))
 
 
@@ -55,6 +56,7 @@ class ReviewPage:
         """Render the next exercise of the review in the URL; without one, an offer to start."""
         visit = frame.visit_of(self.context, request)
         run = self._run(visit)
+        self.explain.prepare()  # it loads while the cards are reviewed
         if run is None:
             return render("study/review_start.html", plan=self.plan(visit))
         return self._next(visit, run).get("html", "")
@@ -125,17 +127,25 @@ class ReviewPage:
         for station in self.stations:
             if not station.steps(visit, run).finished:
                 return self._wrap(visit, run, station, station.show(visit, run))
-        lines = [station.summary(visit, run) for station in self.stations]
-        return {
-            "html": render("study/review_done.html", lines=lines),
-            "say": "Review done.",
-            "focus": "#main",
-        }
+        return self._done(visit, run)
+
+    def _done(self, visit: Visit, run: ReviewRun) -> Reply:
+        endings = [station.ending(visit, run) for station in self.stations]
+        missed = [each for ending in endings for each in ending.missed]
+        html = render(
+            "study/review_done.html",
+            endings=endings,
+            missed=missed,
+            weakest=most_frequent(each.concepts for each in missed),
+            waiting=self.cards.planned(visit, seconds=CARD_SECONDS),
+            concepts=self.context.concepts,
+            undo=self._undo(visit, run),
+        )
+        named = f"{len(missed)} missed." if missed else "Nothing missed."
+        return {"html": html, "say": f"Review done. {named}", "focus": "#main"}
 
     def _undo(self, visit: Visit, run: ReviewRun) -> int | None:
-        """Return the id of the last rating, which can be undone until the first question is answered."""
-        if self.quiz.steps(visit, run).done:
-            return None
+        """Return the id of the last rating, which can be undone as long as the review is open."""
         return self.cards.undoable(visit, since=run.started_at)
 
     def _wrap(self, visit: Visit, run: ReviewRun, station: Station, piece: Piece) -> Reply:

@@ -9,6 +9,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
+from study.figures.figure import Figures
 from study.learner import progress
 from study.learner.mastery import mastery
 from study.pages.review import ReviewPage
@@ -18,19 +19,8 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-TOUR_STEPS = 4
+GLANCE = "lora-at-a-glance"
 WEEK = timedelta(days=7)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Corners:
-    """HTML that other packages add to Today."""
-
-    first_chart: Callable[[], str] = str
-    """One computed chart for a newcomer."""
-
-    last_run: Callable[[], str | None] = str
-    """One line about the lab's last training run; None or empty without one."""
 
 
 def build(
@@ -40,11 +30,17 @@ def build(
     review: ReviewPage,
     cards_due: Callable[[Visit], CardsDue],
     subjects: Subjects,
-    corners: Corners | None = None,
+    figures: Figures,
+    last_run: Callable[[], str | None] = str,
 ) -> None:
     """Add the page to the app."""
     page = TodayPage(
-        context=context, review=review, cards_due=cards_due, subjects=subjects, corners=corners or Corners()
+        context=context,
+        review=review,
+        cards_due=cards_due,
+        subjects=subjects,
+        figures=figures,
+        last_run=last_run,
     )
     with frame.page(app, context, title="Today", path="/"):
         frame.island(page.act, page.load, "today", waiting=frame.waiting("Today"))
@@ -58,52 +54,53 @@ class TodayPage:
     review: ReviewPage
     cards_due: Callable[[Visit], CardsDue]
     subjects: Subjects
-    corners: Corners
+    figures: Figures
+    last_run: Callable[[], str | None]
+    """One line about the lab's last training run; None or empty without one."""
 
     def load(self, request: gr.Request) -> str:
         """Render a newcomer's page, or a learner's."""
         return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Start the review, or go through the tour."""
+        """Start the review, or leave the newcomer's page, perhaps as a learner who was here before."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
-            case "tour":
-                step = form_event.number(form_event.text(event, "step"), default=1, low=1, high=TOUR_STEPS)
-                return {"html": self._page(visit, tour=step), "focus": "#tour"}
-            case "tour-end":
+            case "switch":
+                profile_id = form_event.text(event, "profile")
+                self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
+                return {"goto": "/"}
+            case "know":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
-                return {"html": self._page(visit), "say": "Tour closed.", "focus": "#main"}
+                return {"html": self._page(visit), "focus": "#main"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _page(self, visit: Visit, *, tour: int = 0) -> str:
+    def _page(self, visit: Visit) -> str:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
         answers = store.quizzes.history(profile_id)
         attempts = store.explains.attempts(profile_id)
         moments = [*(r.reviewed_at for r in reviews), *(a.answered_at for a in answers)]
         moments.extend(attempt.submitted_at for attempt in attempts)
-        common = {
-            "greeting": _greeting(visit),
-            "name": visit.profile.name if visit.profile.named else "",
-            "has_lab": self.context.has_page("/lab"),
-            "tour": tour,
-            "tour_steps": TOUR_STEPS,
-            "tour_offered": not visit.preferences.tour_seen and not tour,
-        }
-        if not moments:
-            return render("study/newcomer.html", **common, chart=Markup(self.corners.first_chart()))
+        if not moments and not visit.preferences.tour_seen:
+            figure = self.figures.get(GLANCE)
+            return render(
+                "study/newcomer.html",
+                figure=figure.fragment({}) if figure else "",
+                others=[profile for profile in store.profiles.all() if profile.named],
+            )
         return render(
             "study/today.html",
-            **common,
+            greeting=_greeting(visit),
+            name=visit.profile.name if visit.profile.named else "",
             due=self.cards_due(visit),
             plan=self.review.plan(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
-            last_run=Markup(self.corners.last_run() or ""),
+            last_run=Markup(self.last_run() or ""),
             weekdays=_weekdays(visit),
             **self._concepts(visit),
         )

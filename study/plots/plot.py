@@ -100,9 +100,9 @@ def to_csv(plot: Plot) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(plot.header)
-    writer.writerows([_neutral(cell) for cell in row] for row in plot.rows)
+    writer.writerows([neutral(cell) for cell in row] for row in plot.rows)
     return file.getvalue()
 
 
-def _neutral(cell: Cell) -> Cell:
+def neutral(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell

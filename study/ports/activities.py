@@ -1,6 +1,6 @@
 """Protocols that each kind of study implements for the shared pages, and the values that they exchange."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -38,6 +38,27 @@ class Steps:
         return self.done >= self.total
 
 
+@dataclass(frozen=True, kw_only=True)
+class Missed:
+    """One exercise that the learner got wrong."""
+
+    name: Markup
+    returns: str
+    """When it comes back: `comes back tomorrow`."""
+
+    concepts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """The result of one kind of exercise at the end of a session."""
+
+    summary: str
+    missed: tuple[Missed, ...] = ()
+    next_due: str = ""
+    """A sentence on when the next exercise is due; empty where nothing is scheduled."""
+
+
 class AskForCards(Protocol):
     """A function that makes the cards about something missed due; the flashcards find these cards."""
 
@@ -64,8 +85,8 @@ class Station(Protocol):
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
         """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
-    def summary(self, visit: Visit, run: ReviewRun) -> str:
-        """Return one sentence on the result."""
+    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+        """Return the result, what was missed, and when it comes back."""
 
 
 class CardStation(Station, Protocol):
@@ -97,6 +118,9 @@ class ExplainStation(Station, Protocol):
 
     def chosen(self, visit: Visit) -> str:
         """Choose a prompt and return its id."""
+
+    def prepare(self) -> None:
+        """Start to load what grading needs, in the background."""
 
 
 # ---- Learn
@@ -149,6 +173,39 @@ class Doors:
     project: Callable[[Visit, str], ProjectDoor]
 
 
+# ---- the introduction
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRunView:
+    """A learner's first training run as it is now."""
+
+    html: Markup
+    ended: bool
+    loss_before: float | None
+    """The loss on examples that aren't trained on, before the run; None until it was measured."""
+
+    loss_after: float | None
+    outcome: str
+    """`falls`, `stays` or `rises`; empty until both losses were measured."""
+
+    again: str
+    """The URL of the same run at rank 1, filled in but not started."""
+
+
+class FirstRuns(Protocol):
+    """Starts and shows the training run at the end of the introduction."""
+
+    def start(self, visit: Visit) -> str:
+        """Start the run and return its id."""
+
+    def show(self, run_id: str) -> FirstRunView:
+        """Render the run as it is now. Raises LearnerError when there is no such run."""
+
+    def duration(self) -> str:
+        """Estimate how long the run takes here; empty when nothing is known."""
+
+
 # ---- Progress
 
 
@@ -162,8 +219,12 @@ class Section(Protocol):
     def html(self, visit: Visit) -> Markup:
         """Render the part that is shown at once; empty for nothing."""
 
+    @property
+    def leading(self) -> Sequence[str]:
+        """The names of the charts to show first; the others are folded."""
+
     def figures(self, visit: Visit) -> Iterable[Plot]:
-        """Build its charts, which are drawn after the page has loaded."""
+        """Build its charts, which are drawn after the page has loaded; none before they mean something."""
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
         """Reply to this section's own events, as `static/island.js` expects; None for any other event."""

@@ -8,6 +8,7 @@ from random import Random
 from study.base.days import StudyDays
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
+from study.ports.places import Place
 from study.store import Store
 from study.store.preferences_and_drafts import Preferences
 from study.store.profiles import Profile
@@ -22,12 +23,12 @@ class Context:
     concepts: ConceptMap
     clock: Callable[[], datetime]
     dice: Random
-    menu: tuple[tuple[str, str], ...]
-    """Titles and paths of the pages in the menu, in order."""
+    places: tuple[Place, ...]
+    """The menu, in order."""
 
     def has_page(self, path: str) -> bool:
         """Return whether the menu has this page, so that no link leads to a missing page."""
-        return any(path == entry for _, entry in self.menu)
+        return any(place.holds(path) for place in self.places)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,13 @@ from study.ports.activities import (
     CardStation,
     ChallengeDoor,
     ExplainStation,
+    FirstRuns,
     LabDoor,
     ProjectDoor,
     QuizStation,
     Subjects,
 )
+from study.ports.classes import ClassRuns, FindClassQuestion
 from study.ports.context import Visit
 
 
@@ -41,5 +43,7 @@ class Ports:
     lab_door: Callable[[Mapping[str, Any]], LabDoor] = field(init=False)
     challenge_door: Callable[[Visit, str], ChallengeDoor] = field(init=False)
     project_door: Callable[[Visit, str], ProjectDoor] = field(init=False)
-    first_chart: Callable[[], str] = str
+    first_run: FirstRuns = field(init=False)
+    class_question: FindClassQuestion = field(init=False)
+    class_runs: ClassRuns = field(init=False)
     last_run: Callable[[], str | None] = str

@@ -5,6 +5,9 @@
 //   <div data-figure-shown>                 what the answer replaces; [data-finding] in it is announced at rest
 // <details data-figure-of="merging">        gets GET /figure/merging/whole into its [data-figure-place] when it is unfolded
 //
+// <button data-set="rank=64&bits=nf4">    sets the figure in its [data-figure-scope], or the first one of the page
+// <button data-play="rank">               runs through a slider's stops; pressing it again, or moving a control, stops it
+//
 // At most one request a figure is on its way; what moved meanwhile is asked for next, so the newest always arrives
 // and an older answer never replaces a newer one. Works wherever such HTML stands: a page, a card, a question.
 
@@ -90,6 +93,56 @@
     }, REST_MS));
   }
 
+  // A phrase or a Play button moves the real control, so that slider, numbers, picture and address agree.
+  const STOP_MS = 900;
+  let playing = null; // {button, timer}
+
+  const figureOf = (button) => (button.closest('[data-figure-scope]') || document).querySelector('[data-figure]');
+
+  function move(figure, name, value) {
+    const control = figure.querySelector(`[data-setting="${CSS.escape(name)}"]`);
+    if (!control) return;
+    const stops = control.dataset.stops?.split(' ');
+    control.value = stops ? stops.indexOf(value) : value;
+    control.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+
+  function stopPlaying() {
+    if (!playing) return;
+    clearInterval(playing.timer);
+    playing.button.setAttribute('aria-pressed', 'false');
+    playing = null;
+  }
+
+  function play(button) {
+    const figure = figureOf(button);
+    const control = figure?.querySelector(`[data-setting="${CSS.escape(button.dataset.play)}"]`);
+    if (!control) return;
+    const last = Number(control.max);
+    let at = Number(control.value) < last ? Number(control.value) : Number(control.min) - 1;
+    const step = () => {
+      if (!control.isConnected || at >= last) return stopPlaying();
+      at += 1;
+      control.value = at;
+      const moved = new Event('input', { bubbles: true });
+      moved.played = true;
+      control.dispatchEvent(moved);
+    };
+    button.setAttribute('aria-pressed', 'true');
+    playing = { button, timer: setInterval(step, STOP_MS) };
+    step();
+  }
+
+  document.addEventListener('click', (event) => {
+    const setter = event.target.closest?.('[data-set]');
+    if (setter) {
+      const figure = figureOf(setter);
+      if (figure) new URLSearchParams(setter.dataset.set).forEach((value, name) => move(figure, name, value));
+    }
+    const player = event.target.closest?.('[data-play]');
+    if (player) { const again = playing?.button === player; stopPlaying(); if (!again) play(player); }
+  });
+
   document.addEventListener('toggle', async (event) => {
     const folded = event.target;
     const place = folded.matches?.('[data-figure-of]') && folded.open && folded.querySelector('[data-figure-place]');
@@ -107,6 +160,7 @@
     const control = event.target.closest?.('[data-setting]');
     const figure = control?.closest('[data-figure]');
     if (!figure) return;
+    if (!event.played) stopPlaying();
     event.stopPropagation(); // a figure inside a form or an island is no answer to it
     if (control.type === 'range') showValue(control);
     ask(figure);

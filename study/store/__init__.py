@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 from study.base.errors import LearnerError, StorageError, StorageKind
 from study.store.card_operations import VerbLog
 from study.store.cards import CardLog
+from study.store.classes import ClassLog
 from study.store.database import Database, open_database
 from study.store.explains import ExplainLog
 from study.store.fits import FitLog
@@ -44,6 +45,7 @@ class Store:
     imports: ImportLog
     lessons: LessonLog
     projects: ProjectLog
+    classes: ClassLog
 
     def close(self) -> None:
         """Give the connections back."""
@@ -86,6 +88,7 @@ def open_store(database_url: str) -> Store:
         imports=ImportLog(database),
         lessons=LessonLog(database),
         projects=ProjectLog(database),
+        classes=ClassLog(database),
     )
 
 

@@ -6,7 +6,7 @@ what is overwritten by nature (drafts, preferences) is kept in the changes, so t
 
 import json
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +33,13 @@ from study.store.rows import Tables, decoded, encoded, of_profile, owned_tables,
 Verdict = Literal["new", "changed", "same", "rejected"]
 
 Changes = dict[str, Any]
-"""`{"added": {table: [key, ...]}, "replaced": {table: [row, ...]}}`, as JSON."""
+"""`{"added": {table: [key, ...]}, "replaced": {table: [row, ...]}, "given": {table: [row, ...]}}`, as JSON.
+
+`given` holds the imported rows of tables whose rows the app overwrites: undo compares them with today's.
+"""
+
+UNDO_TABLES = {t.review_undos.name, t.verb_undos.name, t.explain_verdict_undos.name}
+"""An undo of an imported row is no answer; it goes with the row."""
 
 _NEW, _GONE = object(), object()
 AT_ONCE = 400
@@ -77,10 +83,13 @@ def add(connection: Connection, profile_id: str, found: list[Found]) -> Changes:
     """Write what is new or changed, and return what undo needs."""
     added: dict[str, list[Any]] = {}
     replaced: dict[str, list[Any]] = defaultdict(list)
+    given: dict[str, list[Any]] = defaultdict(list)
     keys: dict[tuple[str, Any], Any] = {}
     for name, rows in groupby(found, key=_table_name):
         wanted = [row for row in rows if row.verdict in ("new", "changed")]
         for row in wanted:
+            if "profile_id" in row.table.primary_key.columns:
+                given[name].append(encoded(row.table, _padded(row.table, row.values)))
             if row.before is not None:
                 connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
                 replaced[name].append(encoded(row.table, row.before))
@@ -88,26 +97,93 @@ def add(connection: Connection, profile_id: str, found: list[Found]) -> Changes:
             made = _insert(connection, wanted[0].table, profile_id, [_resolved(row, keys) for row in wanted])
             keys |= {(name, row.old_key): key[0] for row, key in zip(wanted, made, strict=True)}
             added[name] = made
-    return {"added": added, "replaced": dict(replaced)}
+    return {"added": added, "replaced": dict(replaced), "given": dict(given)}
 
 
-def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> None:
-    """Delete what was added, with all that was hung on it since, and put back what was replaced."""
-    doomed = {name: {tuple(key) for key in keys} for name, keys in changes.get("added", {}).items()}
+def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> dict[str, int]:
+    """Delete what was added, put back what was replaced, and leave what the learner has gone on with since.
+
+    An imported row stays if an answer was given to it after the import, together with all rows linked to it;
+    a draft or preference stays if it was changed after the import. Returns how many rows stay, by table.
+    """
+    added = {name: {tuple(key) for key in keys} for name, keys in changes.get("added", {}).items()}
+    links = _links(connection, added)
+    doomed = _Rows(set)
+    for name, keys in added.items():
+        doomed[name] |= keys
+    for child, _ in links:
+        doomed[child[0]].add(child[1])
+    since = {child for child, _ in links if child[1] not in added.get(child[0], ())}
+    stays = _linked({row for row in since if row[0] not in UNDO_TABLES}, links)
+    stays |= _changed_since(connection, profile_id, changes)
+    for name, key in stays:
+        doomed[name].discard(key)
     tables = owned_tables()
-    for table in tables:
-        for key in parents(table):
-            gone = [parent[0] for parent in doomed.get(key.column.table.name, ())]
-            for some in _parts(gone):
-                hung = select(*table.primary_key.columns).where(key.parent.in_(some))
-                doomed.setdefault(table.name, set()).update(tuple(row) for row in connection.execute(hung))
     for table in reversed(tables):
-        for some in _parts(sorted(doomed.get(table.name, ()))):
+        for some in _parts(sorted(doomed[table.name])):
             connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_(some)))
     for table in tables:
-        rows = changes.get("replaced", {}).get(table.name, [])
+        rows = [
+            row
+            for row in changes.get("replaced", {}).get(table.name, [])
+            if (table.name, _whole_key(table, profile_id, row)) not in stays
+        ]
         if rows:
             _insert(connection, table, profile_id, [decoded(table, row) for row in rows])
+    return dict(Counter(name for name, _ in stays))
+
+
+_Row = tuple[str, tuple[Any, ...]]
+"""A table's name and a row's primary key."""
+
+_Rows = defaultdict[str, set[tuple[Any, ...]]]
+
+
+def _links(connection: Connection, added: Mapping[str, set[tuple[Any, ...]]]) -> list[tuple[_Row, _Row]]:
+    """Return each row that points to an added row, directly or through others, with the row it points to."""
+    links: list[tuple[_Row, _Row]] = []
+    reached = _Rows(set)
+    for name, keys in added.items():
+        reached[name] |= keys
+    for table in owned_tables():
+        for key in parents(table):
+            parent = key.column.table.name
+            for some in _parts([own[0] for own in sorted(reached[parent])]):
+                hung = select(key.parent, *table.primary_key.columns).where(key.parent.in_(some))
+                for to, *own in connection.execute(hung):
+                    links.append(((table.name, tuple(own)), (parent, (to,))))
+                    reached[table.name].add(tuple(own))
+    return links
+
+
+def _linked(seeds: set[_Row], links: list[tuple[_Row, _Row]]) -> set[_Row]:
+    """Return the seeds with everything that is linked to them, in either direction."""
+    neighbours: dict[_Row, set[_Row]] = defaultdict(set)
+    for child, parent in links:
+        neighbours[child].add(parent)
+        neighbours[parent].add(child)
+    found, waiting = set(seeds), list(seeds)
+    while waiting:
+        new = neighbours[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _changed_since(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> set[_Row]:
+    """Return the overwritable rows of an import that are no longer as it left them."""
+    changed: set[_Row] = set()
+    for table in owned_tables():
+        for row in changes.get("given", {}).get(table.name, []):
+            now = connection.execute(select(table).where(*_key_is(table, profile_id, row))).mappings().first()
+            if now is not None and encoded(table, now) != row:
+                changed.add((table.name, _whole_key(table, profile_id, row)))
+    return changed
+
+
+def _whole_key(table: Table, profile_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = [column.name for column in table.primary_key.columns]
+    return tuple(profile_id if name == "profile_id" else row.get(name) for name in names)
 
 
 def _judge(

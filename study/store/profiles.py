@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError
 from study.store import schema as t
+from study.store.class_schema import CLASS_TABLES
 from study.store.database import Database, see
 from study.store.rows import of_profile
 
@@ -168,6 +169,6 @@ def _did_anything(connection: Connection, profile_id: str) -> bool:
 
 def _erase(connection: Connection, profile_id: str) -> None:
     for table in reversed(t.metadata.sorted_tables):  # what points to a row goes before it
-        if table is not t.profiles:
+        if table is not t.profiles and table not in CLASS_TABLES:
             connection.execute(delete(table).where(of_profile(table, profile_id)))
     connection.execute(delete(t.profiles).where(t.profiles.c.id == profile_id))

@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy import JSON, Column, ColumnElement, Connection, ForeignKey, Table, select
 
 from study.store import schema as t
+from study.store.class_schema import CLASS_TABLES
 
 Row = Mapping[str, Any]
 Tables = Mapping[str, Iterable[Row]]
 
-# A profile is what rows are put into; browsers and records of imports mean something in one place only.
-LEFT_OUT = {"profiles", "browsers", "imports", "import_undos"}
+# A profile is what rows are put into; browsers and records of imports mean something in one place only; a
+# class belongs to its teacher's machine and its students.
+LEFT_OUT = {"profiles", "browsers", "imports", "import_undos", *(table.name for table in CLASS_TABLES)}
 
 
 def owned_tables() -> list[Table]:

@@ -1,6 +1,8 @@
 """`[[lora_parameters model=llama-7b rank=8 targets=q,v]]` in a text: a number computed where it stands.
 
 After a bar comes what to print it as: `|GB`, `|MB`, `|kB`, `|percent`, or a number of decimals.
+
+`[[set rank=64|sixty-four]]` is a phrase that sets the figure beside the text; as plain text it is the phrase.
 """
 
 import re
@@ -41,16 +43,41 @@ def computed(match: re.Match[str]) -> Computed:
     return Computed(quantity=Quantity(quantity=name, arguments=arguments), unit=unit)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FigureSetting:
+    """A phrase that sets the figure beside it."""
+
+    settings: str
+    """Pairs `name=value` as a URL's query."""
+
+    phrase: str
+
+
+def figure_setting(match: re.Match[str]) -> FigureSetting | None:
+    """Parse a placeholder that sets a figure; None when it asks for a number. Raises LearnerError."""
+    verb, *pairs = match["call"].split()
+    if verb != "set":
+        return None
+    if not pairs or not all("=" in pair for pair in pairs) or not match["unit"]:
+        raise LearnerError(f"{match[0]} sets nothing.", do_next="Write [[set rank=64|the phrase]].")
+    return FigureSetting(settings="&".join(pairs), phrase=match["unit"])
+
+
 def filled(text: str) -> str:
     """The text with its numbers in place, as plain text."""
-    return PLACEHOLDER.sub(lambda match: computed(match).shown, text)
+    return PLACEHOLDER.sub(_as_plain, text)
+
+
+def _as_plain(match: re.Match[str]) -> str:
+    setting = figure_setting(match)
+    return setting.phrase if setting else computed(match).shown
 
 
 def problems_of(text: str) -> Iterator[str]:
     """What is wrong with the placeholders of a text: unreadable, unknown, or not computable."""
     for match in PLACEHOLDER.finditer(text):
         try:
-            _ = computed(match).shown
+            _as_plain(match)
         except LearnerError as error:
             yield str(error)
         except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:

@@ -18,7 +18,7 @@ from study.text.markup import cited, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
 DARK_SCRIPT = _ROOT / "study" / "static" / "dark.js"
-PACKAGES = ("study", "flashcards", "quizzes", "lora_lab")
+PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The documents of this repository as pages: `/docs/traps.md`, which lessons, cards and questions cite."""
+"""Files of this repository: documents as pages (`/docs/traps.md`, which lessons cite), and the maths font."""
 
 import re
 from functools import lru_cache
@@ -8,13 +8,15 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from starlette.staticfiles import StaticFiles
 
 from study.text.templates import render
 from study.web.downloads import missing
 
 DOCS = Path(__file__).parents[2] / "docs"
+FONTS = Path(__file__).parents[1] / "static" / "fonts"
 PLAIN = frozenset({".json", ".tsv"})
-_STYLE = Path(__file__).parents[1] / "static" / "page.css"
+PAGE_STYLE = Path(__file__).parents[1] / "static" / "page.css"
 # Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.
 _TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table">{}</div>'
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -23,8 +25,9 @@ _NAMED = re.compile(r"<h2>([^<]*\(<code>([\w-]+)</code>\))")
 
 
 def register(site: FastAPI) -> None:
-    """Add the route; it stands before the pages."""
+    """Add the routes; they stand before the pages."""
     site.get("/docs/{path:path}")(document)
+    site.mount("/fonts", StaticFiles(directory=FONTS))
 
 
 def document(path: str) -> Response:
@@ -51,5 +54,5 @@ def _page(path: str, text: str) -> str:
         title=title[1] if title else path,
         path=path,
         text=Markup(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
-        style=Markup(_STYLE.read_text("utf-8")),
+        style=Markup(PAGE_STYLE.read_text("utf-8")),
     )

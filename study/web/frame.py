@@ -23,7 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.base.errors import LearnerError
+from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, visit
+from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
@@ -31,8 +33,6 @@ from study.web import middleware
 from study.web.theme import THEME
 
 _STATIC = Path(__file__).parents[1] / "static"
-
-APP_NAME = "LoRA study"
 
 
 class Reply(TypedDict, total=False):
@@ -96,20 +96,26 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
     """One page with its own address, title, menu and live region; its content goes inside.
 
-    A page that has no entry in the menu names the one that it is `under`.
+    A page that no place of the menu holds names the one that it is `under`.
     """
     with app if path == "/" else app.route(title, path, show_in_navbar=False):
         blocks = _current_blocks()
         with gr.Row(elem_id="site"):
             gr.HTML(
-                render("study/menu.html", menu=context.menu, path=path, under=under),
+                render(
+                    "study/menu.html",
+                    places=context.places,
+                    here=find_place(context.places, path, under),
+                    path=path,
+                    under=under,
+                ),
                 elem_id="menu",
                 js_on_load=_script("menu.js"),
                 apply_default_css=False,
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
         blocks.load(
-            _Greeter(context, path).load,
+            _Greeter(context).load,
             None,
             who,
             queue=False,
@@ -133,9 +139,8 @@ def _encodable(reply: Reply) -> Reply:
 class _Greeter:
     """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
 
-    def __init__(self, context: Context, path: str) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._path = path
 
     def load(self, request: gr.Request) -> str:
         try:
@@ -143,7 +148,7 @@ class _Greeter:
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
             return ""
-        return render("study/who.html", visit=visitor, path=self._path)
+        return render("study/who.html", visit=visitor)
 
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
@@ -191,7 +196,7 @@ def head(*styles: Path, projector: bool = False) -> str:
 def head_script(*, projector: bool = False) -> str:
     """The script that runs before anything is drawn."""
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    return view + _script("head.js") + _script("figures.js")
+    return view + _script("head.js") + _script("site.js") + _script("figures.js")
 
 
 @contextmanager

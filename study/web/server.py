@@ -29,6 +29,7 @@ STOP_SIGNALS = tuple(
 FINISH_ANSWERS_SECONDS = 1
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
+EVERY_ADDRESS = "0.0.0.0"
 
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +53,9 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     except KeyboardInterrupt:
         _say("Stopped before it was ready.")
         return 0
-    if not is_loopback(options.host):
+    if options.only_class:
+        _say(f"Class: {address}/class")
+    elif not is_loopback(options.host):
         _say(network_notice(options.host, listening.getsockname()[1]))
     try:
         _serve(app, address, listening)
@@ -71,6 +74,7 @@ def _built(
             hosts=(options.host,),
             projector=options.projector,
             worker=options.worker,
+            only_class=options.only_class,
             say=page.say,
         )
 
@@ -248,7 +252,13 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+        "--host", help="address to listen on (default: this machine only; with --class every address)"
+    )
+    parser.add_argument(
+        "--class",
+        dest="only_class",
+        action="store_true",
+        help="teach a class: other devices reach the class's student pages and nothing else",
     )
     parser.add_argument(
         "--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)"
@@ -260,7 +270,9 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")
+    return options
 
 
 def _another(port: int) -> int:

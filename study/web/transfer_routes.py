@@ -1,4 +1,4 @@
-"""The routes of In and out: downloads by exchange and format, and the upload of one file."""
+"""The routes of Import and export: downloads by exchange and format, and the upload of one file."""
 
 import io
 import zipfile

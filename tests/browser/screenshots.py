@@ -50,11 +50,18 @@ def plots(page: Page) -> None:
     page.wait_for_selector("figure.plot")
 
 
+def result(page: Page) -> None:
+    """The newest run, in the form's place."""
+    plots(page)
+    page.locator("summary", has_text="Earlier runs").click()
+    page.locator("table.runs th a").first.click()
+    page.wait_for_selector("#next-experiment")
+
+
 def guess(page: Page) -> None:
     """The lab while the figures are hidden, and the data as the model sees it."""
     plots(page)
     page.locator("details.seen > summary").click()
-    page.get_by_text("Predict first").click()
     page.locator("#predict").click()
     page.wait_for_selector("#guess-percent")
 
@@ -125,6 +132,8 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),
+    "lab-result": ("/lab", result),
+    "lab-from-a-concept": ("/lab?from=lora-rank", plots),
     "grid": ("/grid", plots),
     "lab-prediction": ("/lab", guess),
     "compare": ("/compare", tick),
@@ -135,6 +144,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "models": ("/models", nothing),
     "papers": ("/papers", nothing),
     "memory": ("/memory", nothing),
+    "memory-too-large": ("/memory?gpu=8&batch=4", nothing),
     "today": ("/", nothing),
     "lab-projector": ("/lab?view=projector", plots),  # last: the view stays for the rest of a session
 }
@@ -242,16 +252,11 @@ def visit(
 
 
 def picture_of_the_lab(browser: Browser, address: str, file: Path) -> None:
-    """The lab during a run, cut to its first screen."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1180}, reduced_motion="reduce")
+    """The lab's first screen: the form beside its two charts, with measured points on them."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
-    page.goto(f"{address}/lab?steps=20")
-    page.wait_for_selector("figure.plot")
-    page.get_by_role("button", name="Start training").click()
-    page.wait_for_function(
-        "parseInt(document.querySelector('#run dl.readings dd')?.textContent) >= 12", timeout=RUN_MS
-    )
-    page.evaluate("window.scrollTo(0, 0)")
+    page.goto(f"{address}/lab")
+    page.wait_for_selector("#plot-memory-by-rank svg")
     page.screenshot(path=file)
     context.close()
 

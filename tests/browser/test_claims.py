@@ -108,3 +108,20 @@ def test_a_verdict_can_be_read_by_everyone(visit: Visit, width: int) -> None:
     assert found.violations_count == 0, found.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert re.search("Impossible", verdict(page))
+
+
+def test_an_error_stands_beside_the_field_it_is_about(visit: Visit) -> None:
+    page = visit().open("/claims")
+    page.get_by_label("Text with the code and the printed line").fill("nothing printed here")
+    page.get_by_role("button", name="Check the claim").click()
+    problem = page.locator("#paste").get_by_role("alert")
+    expect(problem).to_contain_text("There is no printed line")
+    expect(problem).to_be_in_viewport(ratio=1)
+
+
+def test_a_share_of_wrong_numbers_is_not_marked_right(visit: Visit) -> None:
+    page = visit().open("/claims?example=llama3-attention")
+    row = page.locator("#verdict table tr", has_text="trainable%")
+    expect(row).to_contain_text("0.26")
+    expect(row).to_contain_text("0.1695")
+    expect(row).to_contain_text("✗ no")

@@ -14,7 +14,13 @@ from lora_lab.memory.ledger import bits_per_param
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.quantization_levels import LEVELS, NF4_LEVELS, nearest
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.quantities import lora_parameters, lora_parameters_matrix, lora_scaling
+from lora_lab.quantities import (
+    base_parameters,
+    lora_parameters,
+    lora_parameters_matrix,
+    lora_scaling,
+    trainable_percent,
+)
 from study.base.units import MB, as_bytes, as_percent
 from tests.browser.answering import answer_by_keyboard
 from tests.browser.axe import violations
@@ -117,6 +123,14 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
     ("checkpointing", "Tokens in an example", "Home", peaks_recorded(64)),
     ("merging", "Steps trained", "Home", f"to NF4 it is {merging.ways(5)[-1].loss:.2f}"),
     ("trained-tokens", "Cut at", "Home", "Of 16 tokens that the model reads, 0 are trained on"),
+    (
+        "lora-at-a-glance",
+        "Rank r",
+        "End",
+        f"changes {as_percent(trainable_percent('smollm2-135m', 256, 'all-linear'))}",
+    ),
+    ("full-fine-tuning-state", "Model", "llama-7b", as_bytes(16 * base_parameters("llama-7b"))),
+    ("adapter-of-a-model", "Rank r", "End", f"{lora_parameters('smollm2-135m', 256, 'all-linear'):,} of"),
 ]
 
 

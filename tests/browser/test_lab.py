@@ -141,6 +141,9 @@ def test_an_address_reproduces_a_setting(visit: Visit, lab_address: str) -> None
 def test_every_plot_states_a_finding_and_comes_as_png_svg_and_csv(lab: Page, lab_address: str) -> None:
     for name in ("parameters-by-rank", "memory-by-rank", "memory-by-bits"):
         figure = lab.locator(f"#plot-{name}")
+        if name == "memory-by-bits":
+            lab.locator("summary", has_text="Memory by bit width").click()
+        figure.locator("summary", has_text="Numbers and files").click()
         assert re.search(r"\d", figure.locator("h3").inner_text())
         assert re.search(r"\d", figure.locator("svg").first.get_attribute("aria-label") or "")
         for ending, start_of_file in (("png", b"\x89PNG"), ("svg", b"<"), ("csv", b"\xef\xbb\xbf")):
@@ -250,6 +253,7 @@ def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
 
 def test_runs_from_before_a_restart_are_listed_and_deleted(visit: Visit, lab_address: str) -> None:
     page = open_lab(visit, lab_address, "/lab")
+    page.locator("summary", has_text="Earlier runs").click()
     rows = page.locator("table.runs tbody tr")
     before = rows.count()
     page.on("dialog", accept)
@@ -321,3 +325,104 @@ def test_without_network_the_lab_says_what_is_missing_and_the_cards_work(
     visitor.open("/cards")
     page.keyboard.press("Space")
     expect(page.locator("#answer")).to_be_visible()
+
+
+# ---- one screen
+
+
+ON_ONE_SCREEN = ("input[data-drives=rank]", "#bits", "#start", "#trainable", "#predicted",
+                 "#plot-parameters-by-rank svg", "#plot-memory-by-rank svg", "table.components")  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "width", "height"), [("", 1280, 800), ("?view=projector", 1920, 1080)])
+def test_slider_bits_both_charts_and_start_are_on_one_screen(
+    visit: Visit, lab_address: str, query: str, width: int, height: int
+) -> None:
+    page = open_lab(visit, lab_address, f"/lab{query}", width=width, height=height)
+    for selector in ON_ONE_SCREEN:
+        expect(page.locator(selector)).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_a_phone_the_controls_come_first_then_the_charts(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=390, height=844)
+    for selector in ("input[data-drives=rank]", "#bits", "#start", "#trainable"):
+        expect(page.locator(selector)).to_be_in_viewport(ratio=1)
+    expect(page.locator("#plot-parameters-by-rank svg")).to_be_in_viewport(ratio=0.5)
+    above, below = page.locator("#plot-memory-by-rank").bounding_box(), page.locator("#model").bounding_box()
+    assert above
+    assert below
+    assert above["y"] < below["y"]
+
+
+def test_no_label_of_a_control_is_cut(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=1280, height=800)
+    page.locator("summary", has_text="More:").click()
+    cut = page.evaluate(
+        """[...document.querySelectorAll('#setup select')].filter((select) => {
+             const text = document.createElement('span'), look = getComputedStyle(select);
+             text.style.cssText = `position:absolute;font:${look.font};white-space:nowrap`;
+             text.textContent = select.selectedOptions[0].textContent;
+             document.body.append(text);
+             const arrow = 20, room = select.clientWidth - parseFloat(look.paddingLeft) - arrow;
+             return text.getBoundingClientRect().width > room;
+           }).map((select) => select.name)"""
+    )
+    assert cut == []
+
+
+def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
+    visit: Visit, lab_address: str
+) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=30&from=lora-rank", width=1280, height=800)
+    expect(page.locator("#origin")).to_contain_text("You came from")
+    page.keyboard.press("r")
+    expect(page.locator("#rank")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("4")
+    expect(page.locator("#trainable")).to_have_text("8,192")
+    page.keyboard.press("Enter")
+    expect(page.locator("#setup")).to_be_hidden()
+    expect(page.locator("#run .curve svg").first).to_be_in_viewport(ratio=1)
+    expect(page.locator("#run .curve svg").nth(1)).to_be_in_viewport(ratio=1)
+    wait_for(page, "Finished")
+    expect(page.locator("#outcome")).to_contain_text("the loop works")
+    expect(page.locator("#outcome")).to_be_in_viewport(ratio=1)
+    following = page.get_by_role("link", name="Now rank 1, same seed: what do you expect?")
+    expect(following).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("link", name="Download adapter")).to_be_hidden()  # files are folded
+    assert serious_violations(page) == []
+
+    following.click()
+    expect(page.locator("#guess-percent")).to_be_visible()
+    expect(page.locator("#rank")).to_have_value("1")
+    expect(page.locator("#plots-hidden, .plots-hidden").first).to_be_visible()
+    page.get_by_role("radio", name="that one").check()
+    page.get_by_role("button", name="Keep my guess and show the figures").click()
+    expect(page.locator("#kept-guess")).to_contain_text("the lower held-out loss in the earlier run")
+    expect(page.locator("#plot-memory-by-rank svg")).to_be_visible()
+    start(page)
+    wait_for(page, "Finished")
+    expect(page.locator("#run .prediction")).to_contain_text("you said the earlier run")
+    page.get_by_role("link", name="Change the settings").click()
+    expect(page.locator("#setup")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_the_open_tab_is_in_view_on_a_phone(visit: Visit, lab_address: str, width: int) -> None:
+    visitor = visit(address=lab_address, width=width, height=844)
+    for path in ("/lab", "/grid", "/memory", "/models", "/claims", "/papers", "/microscope", "/compare"):
+        page = visitor.open(path)
+        for navigation in ("Lab", "Views"):
+            current = page.get_by_role("navigation", name=navigation, exact=True).locator("[aria-current]")
+            expect(current).to_be_in_viewport(ratio=1)
+
+
+def test_views_of_a_result_lead_back_to_it(visit: Visit, lab_address: str, finished_run: str) -> None:
+    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+    for name in ("Compare and chat", "X-ray this adapter", "Its weights under the microscope"):
+        page.get_by_role("link", name=name).click()
+        page.get_by_role("link", name="Back to the run").click()
+        expect(page.locator("#outcome")).to_be_visible()
+        expect(page).to_have_url(re.compile(f"run={finished_run}"))

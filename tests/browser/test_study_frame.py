@@ -1,5 +1,7 @@
 """Every page: its own title, nothing from elsewhere, usable on a phone and by keyboard, light and dark."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -11,6 +13,8 @@ pytestmark = pytest.mark.browser
 PAGES = {
     "/": "Today",
     "/learn": "Learn",
+    "/start": "Understand LoRA: Training everything is expensive",
+    "/practise": "Practise",
     "/cards": "Cards",
     "/browse": "Browse cards",
     "/quiz": "Quiz",
@@ -20,7 +24,7 @@ PAGES = {
     "/review": "Review",
     "/progress": "Progress",
     "/settings": "Settings",
-    "/io": "In and out",
+    "/io": "Import and export",
     "/grid": "Grid",
     "/compare": "Compare",
     "/xray": "X-ray",
@@ -30,6 +34,32 @@ PAGES = {
     "/papers": "Published numbers",
     "/memory": "Memory",
 }
+
+
+UNLISTED = (
+    "/review",
+    "/browse",
+    "/start",
+    "/concept",
+    "/grid",
+    "/compare",
+    "/xray",
+    "/microscope",
+    "/claims",
+    "/models",
+    "/papers",
+    "/memory",
+)
+"""Pages that neither the menu nor the row below it names."""
+
+PLACES = (
+    ("Learn", "/learn", "/concept", "/figures", "/projects", "/start"),
+    ("Practise", "/practise", "/cards", "/quiz", "/explain", "/browse", "/review"),
+    ("Lab", "/lab", "/grid", "/compare", "/xray", "/microscope", "/claims", "/models", "/papers", "/memory"),
+    ("You", "/progress", "/settings", "/io"),
+    ("Today", "/"),
+)
+"""The places of the menu and the pages that each holds."""
 
 
 def deeper(page: Page, path: str) -> None:
@@ -59,9 +89,11 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     page = visit().open(path)
     expect(page).to_have_title(f"{PAGES[path]} · LoRA study")
     expect(page.locator("h1")).to_have_count(1)
-    assert page.locator("nav:not(.sections):visible").count() == 1
-    marked = page.locator('[aria-current="page"]')
-    expect(marked).to_have_count(0 if path in ("/review", "/browse", "/io") else 1)
+    marked = page.locator('#site [aria-current="page"]:visible')
+    bare = path.partition("?")[0]
+    expect(marked).to_have_count(0 if bare in UNLISTED else 1)
+    place = next(place for place in PLACES if bare in place)
+    expect(page.locator(".menu > a[aria-current]")).to_have_text(place[0])
 
 
 @pytest.mark.parametrize(
@@ -95,13 +127,68 @@ def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
     assert small == []
 
 
-def test_the_menu_is_one_row_on_a_phone_and_shows_where_one_is(visit: Visit) -> None:
+def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit) -> None:
     page = visit(width=390, height=844).open("/explain")
+    for name in ("Today", "Learn", "Practise", "Lab", "You", "Cards", "Quiz", "Explain"):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
     box = page.locator("#site").bounding_box()
     assert box is not None
-    assert box["height"] < 60
-    expect(page.get_by_role("link", name="Explain", exact=True)).to_be_in_viewport(ratio=1)
-    expect(page.locator(".who")).to_be_in_viewport(ratio=1)
+    assert box["height"] < 100
+
+
+@pytest.mark.parametrize("path", ["/", "/learn", "/memory", "/settings"])
+def test_cards_quiz_explain_and_the_lab_are_one_press_away_on_a_desktop(visit: Visit, path: str) -> None:
+    page = visit().open(path)
+    for name in ("Cards", "Quiz", "Explain", "Lab"):
+        expect(page.locator(".menu").get_by_role("link", name=name, exact=True)).to_be_visible()
+
+
+def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: Visit) -> None:
+    page = visit().open("/")
+    page.keyboard.press("/")
+    box = page.get_by_role("combobox")
+    expect(box).to_be_focused()
+    for words, found in (
+        ("nf4", "NF4"),
+        ("8b", "llama-3.1-8b"),
+        ("dark", "Light or dark page"),
+        ("projector", "Projector view"),
+    ):
+        box.fill(words)
+        expect(page.locator("#search-found")).to_contain_text(found)
+    box.fill("no such thing at all")
+    expect(page.locator("#search-found")).to_contain_text("Nothing here contains")
+    box.fill("rank r of an adapter")
+    expect(page.locator("#search-found a").first).to_have_text("Rank r of an adapter")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/concept\?id=lora-rank"))
+
+
+def test_a_question_mark_lists_the_keys_of_the_page(visit: Visit) -> None:
+    page = visit().open("/cards?new=5")
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog")
+    expect(keys).to_contain_text("Search")
+    expect(keys).to_contain_text("Space")
+    assert serious_violations(page) == []
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+
+
+def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/settings")
+    page.get_by_label("Dark").check()
+    page.get_by_label("Larger").check()
+    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+    visitor.open("/learn")
+    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+    assert page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)") > 20
+    visitor.open("/settings")
+    expect(page.get_by_label("Dark")).to_be_checked()
+    page.get_by_label("Light").check()
+    expect(page.locator("body")).not_to_have_class(re.compile(r"\bdark\b"))
 
 
 def test_the_skip_link_is_the_first_stop_and_leads_past_the_menu(visit: Visit) -> None:

@@ -1,4 +1,4 @@
-"""In and out in a real browser: look before importing, import, study, take back, download everything."""
+"""Import and export in a real browser: look first, import, study, take back, download everything."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import serious_violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -44,16 +45,29 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
     page.get_by_role("button", name="Import into Guest learner").click()
-    expect(page.locator("#said")).to_have_text("my own.md is imported: 2 new, 0 changed.")
-    visitor.open("/cards?deck=my-own&new=2")
+    expect(page.locator("#said")).to_contain_text("my own.md is imported: 2 new, 0 changed.")
+    expect(page.locator("#said").get_by_role("button", name="Undo")).to_be_visible()
+    assert serious_violations(page) == []
+    page.get_by_role("link", name="Study these").click()
+    visitor.settled()
     expect(page.locator(".card .front")).to_contain_text("What is the rank of")
 
     visitor.open("/io")
     page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Take back my own.md").click()
-    expect(page.locator("#said")).to_have_text("The import of my own.md is taken back.")
+    page.get_by_role("button", name="Undo the import of my own.md").click()
+    expect(page.locator("#said")).to_have_text("The import of my own.md is undone.")
     visitor.open("/cards?deck=my-own&new=2")
     expect(page.get_by_text("No card matches this choice")).to_be_visible()
+
+
+def test_plain_notes_are_refused_in_view_with_what_was_found(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "notes.md"
+    file.write_text("LoRA trains two thin matrices.\nThe base is frozen.\n")
+    page = visit(width=390, height=844).open("/io")
+    page.get_by_label("A file with cards, questions or a backup").set_input_files(file)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("notes.md has 2 lines of text and no card.")
+    expect(alert).to_be_in_viewport()
 
 
 def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visit, tmp_path: Path) -> None:

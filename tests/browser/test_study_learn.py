@@ -46,7 +46,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     number.focus()
     expect(number.locator(".tip")).to_contain_text("computed here:")
     expect(page.locator("#mode a.term").first).to_have_attribute("href", re.compile(r"^/concept\?id="))
-    page.get_by_role("button", name="I have read this, on to Why").focus()
+    page.get_by_role("button", name="I have read this, next: Why").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#mode-title")).to_contain_text("Why")
     row = page.get_by_role("navigation", name="Study modes")

@@ -53,7 +53,7 @@ def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None
     expect(page.get_by_role("button", name="Delete for good")).to_have_count(0)
     page.get_by_role("button", name="Delete this profile").click()
     page.get_by_role("button", name="Delete for good").click()
-    expect(page.get_by_role("link", name="Start with 5 cards")).to_be_visible()
+    expect(page.get_by_role("link", name="Understand LoRA in five minutes")).to_be_visible()
 
 
 def test_a_long_name_stays_on_the_page(visit: Visit) -> None:

@@ -32,6 +32,7 @@ def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit,
     visitor = ana(visit(address=address))
     page = visitor.open("/progress")
     expect(page.locator("figure.plot")).to_have_count(14)
+    expect(page.locator("figure.plot:visible")).to_have_count(3)
     expect(page.get_by_role("img", name=re.compile("^You recalled .* what|^You recalled"))).to_be_visible()
     assert serious_violations(page) == []
 
@@ -45,6 +46,7 @@ def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit,
     expect(page.get_by_text(re.compile("You aim at 85"))).to_be_visible()
     expect(slider).to_have_value("85")
 
+    page.get_by_text("More charts (11)").click()
     calendar = page.locator("#plot-calendar")
     with page.expect_download() as downloading:
         calendar.get_by_role("link", name="CSV").click()
@@ -54,12 +56,14 @@ def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit,
 
     page.get_by_label("Charts of").select_option(index=1)
     page.get_by_role("button", name="Show").click()
-    expect(page.locator("#plot-calendar figcaption")).to_contain_text("deck ")
+    expect(page.locator("#plot-forecast figcaption")).to_contain_text("deck ")
 
 
 def test_progress_fits_a_phone_in_the_dark(visit: Visit, address: str) -> None:
     page = ana(visit(address=address, width=390, height=844, color_scheme="dark")).open("/progress")
     expect(page.locator("figure.plot")).to_have_count(14)
+    page.get_by_text("More charts (11)").click()
+    expect(page.locator("figure.plot:visible")).to_have_count(14)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert serious_violations(page) == []
 

@@ -88,6 +88,24 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
     assert serious_violations(page) == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
+    visit: Visit, width: int, height: int
+) -> None:
+    page = visit(width=width, height=height).open("/quiz")
+    expect(page.get_by_label("Exam time")).to_be_hidden()
+    for mode in ("Practice", "10-question check", "Timed challenge", "Exam", "Weak concepts", "Again"):
+        page.get_by_role("radio", name=mode, exact=True).check()
+        assert page.evaluate("window.scrollY") == 0
+        box = page.get_by_role("button", name="Start").bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= height, mode
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        expect(page.get_by_label("Exam time")).to_be_visible(visible=mode == "Exam")
+        expect(page.locator(".modes .about:visible")).to_have_count(1)
+    assert serious_violations(page) == []
+
+
 def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     page = open_quiz(visit(), "mode=exam&topic=lora&pace=2&n=1&seed=5")
     expect(page.locator(".clock")).to_contain_text("Time left")
@@ -95,6 +113,8 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     expect(page.get_by_text("The time was over; 1 question was not answered.")).to_be_visible()
     expect(page.locator("#live")).to_have_text("The time is over. Here is how it went.")
     expect(page.locator("#main")).to_be_focused()
+    expect(page.locator(".exam .keep")).to_be_visible()
+    expect(page.locator(".exam > li")).to_have_count(1)
 
 
 def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:

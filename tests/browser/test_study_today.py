@@ -1,4 +1,4 @@
-"""Today as a newcomer and as a learner: the tour, the five-minute review, and how things stand."""
+"""Today as a newcomer and as a learner: a first picture, the five-minute review, and how things stand."""
 
 import re
 
@@ -11,36 +11,19 @@ from tests.browser.conftest import Visit
 pytestmark = pytest.mark.browser
 
 
-def test_a_newcomer_can_start_at_once_and_take_the_tour_by_keyboard(visit: Visit) -> None:
+def test_a_newcomer_moves_the_rank_and_opens_today_by_keyboard(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open("/")
-    expect(page.get_by_role("link", name="Start with 5 cards")).to_be_visible()
-    page.get_by_role("button", name="Take the 60-second tour").click()
-    expect(page.locator("#tour")).to_be_focused()
-    last = page.locator("#tour a.primary")
-    for _ in range(4):
-        if last.count():
-            break
-        step = page.locator("#tour .label").inner_text()
-        page.keyboard.press("Enter")
-        expect(page.locator("#tour .label")).not_to_have_text(step)
-    expect(last).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("two thin matrices")
+    page.get_by_label("Rank r").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".fig-numbers")).to_contain_text("2.65 %")
+    page.get_by_role("button", name="I know it: open Today").focus()
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(r"/(lab|explain)$"))
-    visitor.open("/")
-    page.get_by_role("button", name="Take the 60-second tour").click()
-    expect(page.locator("#tour")).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(page.locator("#tour")).to_have_count(0)
+    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
     page.reload()
     visitor.settled()
-    expect(page.get_by_text("60-second tour")).to_have_count(0)
-
-
-def test_five_cards_are_five_cards(visit: Visit) -> None:
-    page = visit().open("/")
-    page.get_by_role("link", name="Start with 5 cards").click()
-    expect(page.get_by_text("0 of 5 done")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
 
 
 def rate(page: Page, rating: str) -> None:
@@ -55,7 +38,7 @@ def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -
     page = visitor.open("/cards?new=1")
     rate(page, "1")
     visitor.open("/settings")
-    page.get_by_label("New cards a day").fill("2")
+    page.get_by_label("New cards per day").fill("2")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
 

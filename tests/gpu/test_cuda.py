@@ -25,12 +25,12 @@ from lora_lab.runs.folder import create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.state import fold
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
+from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.training.generate import answers
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.packing import encode
 from lora_lab.worker.training.run import execute
-from lora_lab.worker.training.session import find_machine
 from tests.lora_lab.worker.builders import (
     BYTES_A_WEIGHT,
     Lab,

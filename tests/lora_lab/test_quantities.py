@@ -56,10 +56,108 @@ def test_every_promised_model_is_known(model: str) -> None:
         ("nf4_level", {"index": 7}, 0.0),
         ("nf4_level", {"index": 15}, 1.0),
         ("logits_bytes", {"batch": 4, "tokens": 512, "vocab": 128_256, "bytes_per_value": 4}, 1_050_673_152),
+        ("kv_cache_bytes", {"model": "llama-3.1-8b", "tokens": 1}, 2 * 32 * 8 * 128 * 2),
+        ("kv_cache_bytes", {"model": "llama-2-7b", "tokens": 10, "batch": 3}, 30 * 2 * 32 * 32 * 128 * 2),
+        ("embedding_parameters", {"model": "smollm2-135m"}, 49_152 * 576),
+        ("block_parameters", {"model": "smollm2-135m"}, 2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536),
+        ("padding_percent", {"lengths": [100, 100, 100, 500]}, 60.0),
+        ("effective_batch", {"examples": 4, "accumulation": 4, "gpus": 2}, 32),
+        ("dora_parameters", {"model": "llama-2-7b", "rank": 16, "targets": "all-linear"}, 41_336_832),
+        ("vera_parameters_matrix", {"d_out": 4096, "rank": 256}, 4352),
+        ("share_of_matrix_percent", {"d_in": 4096, "d_out": 4096, "rank": 8}, 0.390625),
+        ("block_bits", {"code_bits": 4, "block_size": 32, "extra_bits": 8}, 4.25),
+        ("block_bits", {"code_bits": 6, "block_size": 256, "extra_bits": 16 * 8 + 16}, 6.5625),
+        ("concatenated_rank", {"ranks": [8, 16]}, 24),
+        ("zero_bytes_per_gpu", {"parameters": 1000, "gpus": 8, "stage": 3}, 2000),
     ],
 )
 def test_a_quantity_has_its_value(quantity: str, arguments: dict[str, object], expected: float) -> None:
     assert value(quantity, **arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("quantity", "arguments", "published", "source"),
+    [
+        (
+            "largest_float",
+            {"exponent_bits": 4, "mantissa_bits": 3, "finite_only": True},
+            448,
+            "2209.05433 table 1",
+        ),
+        ("largest_float", {"exponent_bits": 5, "mantissa_bits": 2}, 57_344, "2209.05433 table 1"),
+        ("largest_float", {"exponent_bits": 2, "mantissa_bits": 1, "finite_only": True}, 6, "OCP MX v1.0"),
+        ("largest_float", {"exponent_bits": 5, "mantissa_bits": 10}, 65_504, "IEEE 754 binary16"),
+        (
+            "vera_parameters",
+            {"model": "llama-2-7b", "rank": 256, "targets": "all-linear"},
+            1.4e6,
+            "2310.11454v1",
+        ),
+        (
+            "zero_bytes_per_gpu",
+            {"parameters": 7_500_000_000, "gpus": 64, "stage": 0},
+            120e9,
+            "1910.02054 fig. 1",
+        ),
+        (
+            "zero_bytes_per_gpu",
+            {"parameters": 7_500_000_000, "gpus": 64, "stage": 1},
+            31.4e9,
+            "1910.02054 fig. 1",
+        ),
+        (
+            "zero_bytes_per_gpu",
+            {"parameters": 7_500_000_000, "gpus": 64, "stage": 2},
+            16.6e9,
+            "1910.02054 fig. 1",
+        ),
+        (
+            "zero_bytes_per_gpu",
+            {"parameters": 7_500_000_000, "gpus": 64, "stage": 3},
+            1.9e9,
+            "1910.02054 fig. 1",
+        ),
+    ],
+)
+def test_a_quantity_is_what_is_printed(
+    quantity: str, arguments: dict[str, object], published: float, source: str
+) -> None:
+    assert value(quantity, **arguments) == pytest.approx(published, rel=0.014), source
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "expected"),
+    [
+        ("constant", 900, 2e-4),
+        ("linear", 50, 1e-4),
+        ("linear", 100, 2e-4),
+        ("linear", 550, 1e-4),
+        ("cosine", 550, 1e-4),
+        ("cosine", 1000, 0.0),
+    ],
+)
+def test_a_rate_warms_up_and_then_follows_its_schedule(schedule: str, step: int, expected: float) -> None:
+    rate = value("scheduled_rate", schedule=schedule, peak=2e-4, step=step, steps=1000, warmup=100)
+    assert rate == pytest.approx(expected, abs=1e-12)
+
+
+def test_decay_and_the_error_of_a_score_are_their_formulas() -> None:
+    assert value("weight_decay_percent", rate=0.1, decay=0.5, steps=2) == pytest.approx(100 * (1 - 0.95**2))
+    assert value("dare_rescale", dropped_percent=90) == pytest.approx(10)
+    assert value("accuracy_standard_error", accuracy=0.5, questions=100) == pytest.approx(5.0)
+    assert value("pass_at_k", samples=10, right=3, k=1) == pytest.approx(0.3)
+    assert value("pass_at_k", samples=4, right=2, k=2) == pytest.approx(1 - 1 / 6)
+
+
+def test_a_base_is_split_evenly_with_its_constants() -> None:
+    whole = value("base_bytes_per_gpu", model="llama-2-70b", scheme="nf4-dq", gpus=1)
+    assert value("base_bytes_per_gpu", model="llama-2-70b", scheme="nf4-dq", gpus=2) == whole / 2
+    assert whole > value("weight_bytes", model="llama-2-70b", bits=4)
+
+
+def test_an_unknown_stage_says_which_there_are() -> None:
+    with pytest.raises(LearnerError, match="Pick a stage of 0 to 3"):
+        value("zero_bytes_per_gpu", parameters=1, gpus=2, stage=4)
 
 
 def test_the_share_of_trained_numbers_counts_the_adapters_in() -> None:

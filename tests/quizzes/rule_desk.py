@@ -25,18 +25,20 @@ class RuleDesk:
 
     def __init__(self) -> None:
         self.read: list[str] = []
+        self.prepared = 0
         self.has_files = True
         self.busy = Lock()
 
     def prepare(self, report: Report) -> None:
-        """There is nothing to load."""
+        """Count it; there is nothing to load."""
+        self.prepared += 1
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
+    def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
         if not self.has_files:
             raise LearnerError("The grader's model is not here.", do_next="Connect once, then try again.")
         with self.busy:
             self.read.append(answer)
-            return grade(prompt, answer, _score, LIMITS)
+            return grade(prompt, answer, _score, LIMITS, find_words=find_words)
 
 
 def _score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:

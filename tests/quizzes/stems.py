@@ -40,7 +40,7 @@ def _sum_rank(_stem: str, n: list[float]) -> float:
 
 def _factor_shape(stem: str, n: list[float]) -> float:
     d_out, d_in, rank = n
-    return rank * 1e6 + d_in if "shape has A" in stem else d_out * 1e6 + rank
+    return rank * 1e6 + d_in if "shape of A" in stem else d_out * 1e6 + rank
 
 
 def _nearest(_stem: str, n: list[float]) -> float:

@@ -18,12 +18,13 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
+from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.microscope_losses import Losses, linears_of, plain_weight
 from lora_lab.worker.inspect.rounding import Rounded, double_quantized, rounded
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode, pack
 from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import Session, find_machine, open_session
+from lora_lab.worker.training.session import Session, open_session
 from study.base.errors import LearnerError
 
 if TYPE_CHECKING:

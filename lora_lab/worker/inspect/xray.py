@@ -13,6 +13,7 @@ from torch import Tensor
 from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder
+from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.lora_update import Adapter, Update, read_adapter
 from lora_lab.worker.inspect.subspaces import (
     bases,
@@ -26,7 +27,6 @@ from lora_lab.worker.inspect.subspaces import (
 )
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
-from lora_lab.worker.training.session import find_machine
 from lora_lab.xray.result import SIDES, directions_for, stable_rank, stops
 from study.base.errors import LearnerError
 
@@ -46,21 +46,20 @@ def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "
 
     Raises LearnerError on an adapter that is missing, damaged, of another kind, or does not fit its base.
     """
-    del home
     run = RunFolder(Path(order["run"]))
     if "beside" in order:
         return _pair(run, RunFolder(Path(order["beside"])), report)
-    return _alone(run, models_dir, report)
+    return _alone(run, models_dir, home, report)
 
 
-def _alone(run: RunFolder, models_dir: Path, report: "Report") -> dict[str, Any]:
+def _alone(run: RunFolder, models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
     def loading(progress: Progress) -> None:
         report(progress.step)
 
     report("Reading the adapter")
     adapter = _adapter_of(run)
     spec = run.spec
-    machine = find_machine(spec.compute_dtype)
+    machine = find_machine(spec.compute_dtype, home)
     base = load_model(
         spec.model,
         spec.bits,

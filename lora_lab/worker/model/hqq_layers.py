@@ -29,10 +29,17 @@ VERSION = f"hqq-{hqq.__version__}"
 
 
 def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -> None:
-    """Replace every linear layer except the head. Raises LearnerError where HQQ can't quantize one."""
+    """Replace every linear layer except the head. Raises LearnerError where HQQ can't quantize one.
+
+    The search runs on the CPU and its result moves to `device`: a GPU rounds differently and would find other
+    codes, and merging, which runs on the CPU, would then merge into a base that the run did not have.
+    """
     refuse_what_hqq_lacks(model, bits)
     for name, layer in list(_linears(model)):
-        _replace(model, name, quantized_linear(layer, bits, device))
+        shape, bias = layer.weight.shape, layer.bias
+        coded = quantized_linear(layer, bits, torch.device("cpu"))
+        stored = {"W_q": coded.W_q.data, "scale": coded.meta["scale"], "zero": coded.meta["zero"]}
+        _replace(model, name, _linear_from(stored, shape, bias, bits, device))
 
 
 def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
@@ -80,19 +87,26 @@ def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch
     Metadata that is not a tensor is set here, because the library's own format would pass it through `eval`.
     """
     tensors = load_file(folder / FILE)
-    packing = Quantizer.bit_to_packing[HQQ_BITS[bits]]
     for name, linear in list(_linears(model)):
-        layer = HQQLinear(
-            None, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
-        )
-        layer.load_state_dict(
-            {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}
-            | {"shape": linear.weight.shape, "packing": packing}
-            | {"nbits": HQQ_BITS[bits], "group_size": BLOCK_SIZE, "axis": 1, "view_as_float": False}
-            | {"quant_scale": False, "quant_zero": False}
-            | ({} if linear.bias is None else {"bias": linear.bias.to(CONSTANTS_DTYPE)})
-        )
-        _replace(model, name, layer)
+        stored = {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}
+        _replace(model, name, _linear_from(stored, linear.weight.shape, linear.bias, bits, device))
+
+
+def _linear_from(
+    stored: dict[str, Tensor], shape: torch.Size, bias: Tensor | None, bits: Bits, device: torch.device
+) -> HQQLinear:
+    """Build a layer of `shape` (d_out, d_in) on `device` from its codes, scales and zero points."""
+    layer = HQQLinear(
+        None, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
+    )
+    layer.load_state_dict(
+        stored
+        | {"shape": shape, "packing": Quantizer.bit_to_packing[HQQ_BITS[bits]]}
+        | {"nbits": HQQ_BITS[bits], "group_size": BLOCK_SIZE, "axis": 1, "view_as_float": False}
+        | {"quant_scale": False, "quant_zero": False}
+        | ({} if bias is None else {"bias": bias.detach().to(CONSTANTS_DTYPE)})
+    )
+    return layer
 
 
 def dense_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:

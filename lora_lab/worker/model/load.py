@@ -32,6 +32,7 @@ from lora_lab.worker.model import hqq_layers
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
 from study.base.errors import LearnerError
 
+CPU = torch.device("cpu")
 TINY_SEED = 0
 TINY = {
     "hidden_size": 64,
@@ -82,12 +83,16 @@ def load_model(
     Raises LearnerError when the model doesn't exist or has no safetensors or GGUF file.
     """
     stored = STORED_DTYPE.get(bits, compute_dtype)
-    options: dict[str, Any] = {"dtype": stored, "attn_implementation": "sdpa"}
+    # Without a device map transformers puts quantized weights on a GPU wherever one is there. HQQ begins on
+    # the CPU: the dense model may not fit on the GPU.
+    options: dict[str, Any] = {
+        "dtype": stored,
+        "attn_implementation": "sdpa",
+        "device_map": {"": CPU if bits in HQQ_BITS else device},
+    }
     config = quantization_config(bits, compute_dtype)
     if config is not None:
         options["quantization_config"] = config
-    if device.type == "cuda":
-        options["device_map"] = {"": device}
     if model == EMBEDDED_MODEL and config is not None:
         loaded = _quantized_once(bits, options, models_dir, report)
     else:
@@ -128,12 +133,15 @@ def _into_hqq(
     folder = models_dir and models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{hqq_layers.VERSION}"
     if folder and embedded_model.is_ready(folder):
         hqq_layers.load_linears(model, bits, folder, device)
-        return
-    report(Progress(step="Quantizing the weights (HQQ)"))
-    hqq_layers.quantize_linears(model, bits, device)
-    if folder:
-        hqq_layers.save_linears(model, folder)
-        embedded_model.write_manifest(folder)
+    else:
+        report(Progress(step="Quantizing the weights (HQQ)"))
+        hqq_layers.quantize_linears(model, bits, device)
+        if folder:
+            hqq_layers.save_linears(model, folder)
+            embedded_model.write_manifest(folder)
+    if device != CPU:
+        model.to(device)
+        model.tie_weights()
 
 
 def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:

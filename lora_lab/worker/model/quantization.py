@@ -11,6 +11,7 @@ import bitsandbytes as bnb
 import torch
 from bitsandbytes.functional import QuantState
 from hqq.core.quantize import HQQLinear
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
@@ -69,6 +70,21 @@ def _putting_back(scales: Tensor | None) -> Callable[[nn.Module, Any], None]:
             weight.SCB = scales
 
     return put_back
+
+
+def put_beside_base(model: nn.Module, adapter: str) -> None:
+    """Move an adapter to the devices of the layers it adapts.
+
+    PEFT 0.21 finds that device by the layer's weight, which an HQQ layer doesn't have; a second adapter then
+    stays on the CPU, and the first product on a GPU fails.
+    """
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            base = module.get_base_layer()
+            stored = base.W_q if isinstance(base, HQQLinear) else base.weight
+            for part in (module.lora_A, module.lora_B, module.lora_magnitude_vector):
+                if adapter in part:
+                    part[adapter].to(stored.device)
 
 
 def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:

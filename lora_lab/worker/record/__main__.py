@@ -20,13 +20,13 @@ from lora_lab.data.datasets import Example
 from lora_lab.figures.recorded import FOLDER
 from lora_lab.figures.trained_tokens import ANSWER, PROMPT
 from lora_lab.spec import EMBEDDED_MODEL
+from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import load_tokenizer, quiet_libraries
 from lora_lab.worker.record.merging import merging
 from lora_lab.worker.record.training import training
 from lora_lab.worker.record.weights import weights
 from lora_lab.worker.training.packing import encode
 from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import Machine, find_machine
 from study.base.settings import load_settings
 
 

@@ -15,11 +15,12 @@ from lora_lab.figures.merging import STEPS
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.record.weights import rounded
 from lora_lab.worker.training.loop import StepResult, train
 from lora_lab.worker.training.merge import dequantized
 from lora_lab.worker.training.packing import Encoded, cut_to, encode
-from lora_lab.worker.training.session import Machine, attach, meter_for, open_session
+from lora_lab.worker.training.session import attach, meter_for, open_session
 
 SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
 HELD_OUT = 12  # examples

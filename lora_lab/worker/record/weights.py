@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.spec import EMBEDDED_MODEL, Bits
+from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.inspect import rounding
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.training.session import Machine
 
 LAYERS = (0, 14, 29)
 ROLES = {"q": "self_attn.q_proj", "v": "self_attn.v_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"}

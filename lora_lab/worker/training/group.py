@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
+from lora_lab.worker.model.quantization import put_beside_base
 from lora_lab.worker.training.generate import answers
 from lora_lab.worker.training.group_attention import Positions, positions_of, written_out
 from lora_lab.worker.training.group_layer import (
@@ -329,5 +330,6 @@ def _with_adapters(
             model = get_peft_model(session.base, adapter_config(spec, shape), adapter_name=name)
         else:
             model.add_adapter(name, adapter_config(spec, shape))
+            put_beside_base(model, name)
     assert model is not None
     return model

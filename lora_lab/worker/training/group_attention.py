@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
+from lora_lab.worker.device.gpu import on_gpu
 from lora_lab.worker.training.attention import attend
 
 
@@ -50,7 +51,7 @@ class Positions:
 
 def written_out(device: torch.device, longest: int) -> bool:
     """Return whether attention is unfused for examples of up to `longest` tokens."""
-    return device.type == "cpu" and longest <= SHORT_EXAMPLE_TOKENS
+    return not on_gpu(device) and longest <= SHORT_EXAMPLE_TOKENS
 
 
 def positions_of(

@@ -9,9 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from psutil import virtual_memory
-
 from lora_lab.data import datasets
 from lora_lab.data.batches import RowSize
 from lora_lab.data.datasets import Dataset
@@ -22,6 +19,7 @@ from lora_lab.memory import ledger
 from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
+from lora_lab.worker.device.gpu import free_bytes
 from lora_lab.worker.training.group import Cell, Group, shared_in
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss
@@ -52,16 +50,23 @@ def execute_group(
     app_is_gone: Callable[[], bool],
 ) -> bool:
     """Do the runs; every way each can end is an event. Return True unless one of them failed."""
-    bench = bench or Workbench(models_dir)
+    bench = bench or Workbench(models_dir, home=home)
     well = True
     for places in grouping.sets([run.spec for run in runs]):
         together = [runs[place] for place in places]
-        if len(together) > 1 and shape_for(together[0].spec.model, home).model_type in grouping.GROUPED_TYPES:
+        if len(together) > 1 and _is_grouped(together[0].spec, home, bench):
             well &= Together(together, home, app_is_gone).execute(bench)
             continue
         for run in together:
             well &= execute(run, home, models_dir, bench=bench, app_is_gone=app_is_gone)
     return well
+
+
+def _is_grouped(spec: RunSpec, home: LabHome, bench: Workbench) -> bool:
+    """Return whether runs like `spec` can train side by side here. In fp16 each needs its own loss scale."""
+    if bench.machine_for(spec).compute_name == "fp16":
+        return False
+    return shape_for(spec.model, home).model_type in grouping.GROUPED_TYPES
 
 
 class Together:
@@ -225,7 +230,7 @@ class Material:
     def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
         """Split the runs into chunks that fit into the free memory side by side."""
         found = grouping.chunks(
-            [self._bytes(work) for work in works], free_bytes=_free_bytes(self.machine.device)
+            [self._bytes(work) for work in works], free_bytes=free_bytes(self.machine.device)
         )
         return [[works[place] for place in places] for places in found]
 
@@ -237,7 +242,3 @@ class Material:
     def _in_group(self, row: RowSize) -> RowSize:
         """Return the row's size as a group packs it."""
         return replace(row, shared=self._shared)
-
-
-def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lora_lab.data.batches import step_plan
 from lora_lab.spec import RunSpec
+from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter
 from lora_lab.worker.training.packing import Encoded, Row, pack
 
@@ -78,21 +79,25 @@ def train(
     meter: Meter,
     on_step: Callable[[StepResult], None],
     should_stop: Callable[[], bool],
-) -> None:
-    """Run `spec.steps` optimizer steps on the adapter, or fewer when asked to stop.
+    scaled: bool = False,
+) -> GpuMemory | None:
+    """Run `spec.steps` optimizer steps on the adapter, or fewer when asked to stop; return the figures of a
+    GPU's memory at the peak, None on a CPU.
 
-    Raises NonFiniteLoss before the update that would spoil the adapter.
+    `scaled` scales the loss, which fp16 needs. Raises NonFiniteLoss before the update that would spoil the
+    adapter.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
     optimizer = optimizer_of(parameters, spec)
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
     memory = PeakWatch(meter, optimizer)
+    scale = LossScale() if scaled else None
     model.train()
 
     for step, picked in enumerate(plan, start=1):
         if should_stop():
-            return
+            break
         started = time.perf_counter()
         learning_rate = learning_rate_at(step, steps=spec.steps, peak=spec.learning_rate)
         for group in optimizer.param_groups:
@@ -100,11 +105,16 @@ def train(
 
         row = pack([examples[i] for i in picked], device)
         with memory.of_step(step, row):
-            loss = answer_loss(model, row, autocast())
-            loss.backward()
-            grad_norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
-            if not (math.isfinite(loss.item()) and math.isfinite(grad_norm.item())):
-                raise NonFiniteLoss(step, loss.item(), grad_norm.item())
+            while True:
+                loss_of_row = answer_loss(model, row, autocast())
+                scale.backward(loss_of_row, parameters) if scale else loss_of_row.backward()
+                norm_before = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+                loss, grad_norm = loss_of_row.item(), norm_before.item()
+                if scale is None or not scale.overflowed(loss, grad_norm):
+                    break
+                optimizer.zero_grad(set_to_none=False)  # the same row again, with half the scale
+            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                raise NonFiniteLoss(step, loss, grad_norm)
             optimizer.step()
             # Zeroed in place: gradients stay allocated, so a step's peak is the sum of its parts.
             optimizer.zero_grad(set_to_none=False)
@@ -112,15 +122,48 @@ def train(
         on_step(
             StepResult(
                 step=step,
-                loss=loss.item(),
+                loss=loss,
                 learning_rate=learning_rate,
-                grad_norm=grad_norm.item(),
+                grad_norm=grad_norm,
                 tokens=row.input_ids.numel(),
                 seconds=time.perf_counter() - started,
                 live_bytes=memory.live_bytes,
                 peak_bytes=memory.peak_bytes,
             )
         )
+    return memory.on_gpu
+
+
+class LossScale:
+    """The factor that keeps small fp16 gradients above zero: the loss is multiplied by it, gradients divided.
+
+    The numbers are those of torch.amp.GradScaler (arXiv:1710.03740 section 3.2). A step whose gradient
+    overflows is computed again with half the factor, where GradScaler would leave it out: a run keeps its
+    steps, and a short one does not lose its first.
+    """
+
+    def __init__(self, factor: float = 2.0**16, *, grow_after: int = 2000) -> None:
+        self.factor = factor
+        self._grow_after = grow_after
+        self._good_steps = 0
+
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+        """Compute the gradients of `loss`, with the factor in between."""
+        (loss * self.factor).backward()
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(gradients, 1 / self.factor)
+
+    def overflowed(self, loss: float, grad_norm: float) -> bool:
+        """Return whether the factor was too large, and halve it if so; after many good steps double it."""
+        if math.isfinite(loss) and not math.isfinite(grad_norm) and self.factor > 1:
+            self.factor /= 2
+            self._good_steps = 0
+            return True
+        self._good_steps += 1
+        if self._good_steps == self._grow_after:
+            self.factor *= 2
+            self._good_steps = 0
+        return False
 
 
 def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
@@ -154,6 +197,8 @@ class PeakWatch:
         self._current: MemoryMeter | None = None
         self.live_bytes = 0
         self.peak_bytes = 0
+        self.on_gpu: GpuMemory | None = None
+        """The figures of a GPU at that peak; None on a CPU."""
 
     def of_step(self, step: int, row: Row) -> "PeakWatch":
         """Prepare the context manager for one step's work."""
@@ -172,7 +217,8 @@ class PeakWatch:
         if self._current is not None:
             self._current.__exit__(*error)
             self.live_bytes = self._current.live_bytes
-            self.peak_bytes = max(self.peak_bytes, self._current.peak_bytes)
+            if self._current.peak_bytes > self.peak_bytes:
+                self.peak_bytes, self.on_gpu = self._current.peak_bytes, self._current.on_gpu
             self._current = None
 
 

@@ -25,9 +25,9 @@ from typing import Any
 import torch
 from hqq.core.quantize import HQQLinear
 from peft.tuners.lora import LoraLayer
-from psutil import virtual_memory
 from torch import Tensor, nn
 
+from lora_lab.worker.device.gpu import free_bytes
 from lora_lab.worker.model.quantization import FROZEN_LINEARS, dense_weight
 
 ADAPTER = "default"
@@ -87,10 +87,10 @@ class DoRAMatmul(torch.autograd.Function):
         product = torch.addmm(update, x, weight.t())
         ctx.save_for_backward(x, h, a, b, product, magnitude, norm)
         ctx.decode, ctx.scaling = decode, scaling
-        if x.dtype != torch.bfloat16:
+        if x.dtype == torch.float32:
             return product * (magnitude / norm)
-        # A fresh magnitude's factor differs from 1 by less than bf16 resolves: `product * 1.001` rounds back
-        # to `product`. Its contribution is small, and summed before the rounding, like an adapter's output
+        # A fresh magnitude's factor differs from 1 by less than 16 bits resolve: `product * 1.001` becomes
+        # `product` again. Its contribution is small, and summed before the rounding, like an adapter's output
         # (docs/traps.md 12): one more product.
         return torch.addmm(update.add_(product * (magnitude / norm - 1)), x, weight.t())
 
@@ -151,15 +151,12 @@ class Decoder:
     def kept_if_it_fits(self, model: nn.Module) -> Iterator[None]:
         """Cache decoded weights, unless the dense copy would take more than a quarter of the free memory."""
         device = next(model.parameters()).device
-        free_bytes = (
-            torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else virtual_memory().available
-        )
         needed_bytes = sum(
             module.in_features * module.out_features * self.compute_dtype.itemsize
             for module in model.modules()
             if isinstance(module, nn.Linear | HQQLinear)
         )
-        with self.kept() if needed_bytes < KEPT_SHARE * free_bytes else nullcontext():
+        with self.kept() if needed_bytes < KEPT_SHARE * free_bytes(device) else nullcontext():
             yield
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Memory as bytes of live tensors on a CPU, and as the allocator's own counters on a GPU.
+"""Memory as bytes of live tensors on a CPU, and as what tensors asked for on a GPU.
 
 Process RSS is not a usable measure: it is noisy and does not fall when tensors are freed (docs/traps.md 5).
 On a CPU every operator's result passes a dispatch mode that counts each storage once and forgets it when it
@@ -12,12 +12,16 @@ from typing import Any, Protocol, Self
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lora_lab.runs.failures import says_out_of_memory
+from lora_lab.worker.device.gpu import GpuMemory, gpu_api, live_bytes, peak_memory, workspace_bytes
+
 
 class MemoryMeter(Protocol):
     """A meter that counts while it is entered; `live_bytes` and `peak_bytes` can be read at any time."""
 
     live_bytes: int
     peak_bytes: int
+    on_gpu: GpuMemory | None
 
     def __enter__(self) -> Self: ...
 
@@ -30,6 +34,8 @@ Meter = Callable[[Iterable[torch.Tensor]], MemoryMeter]
 
 class LiveStorages(TorchDispatchMode):
     """A meter of live CPU storages: those given at the start, and all created while it is entered."""
+
+    on_gpu: GpuMemory | None = None
 
     def __init__(self, resident: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -67,25 +73,33 @@ class LiveStorages(TorchDispatchMode):
         self.live_bytes -= size_bytes
 
 
-class CudaAllocator:
-    """A meter with the CUDA allocator's counters: tensors, not the driver's view with cache and context."""
+class GpuAllocator:
+    """A meter with a GPU allocator's own counter of the bytes that tensors asked for.
 
-    def __init__(self, device: torch.device) -> None:
+    cuBLAS' workspaces belong to the process and are left out. bitsandbytes keeps paged moments outside
+    PyTorch's allocator, so they are added.
+    """
+
+    def __init__(self, device: torch.device, training_state: Iterable[torch.Tensor] = ()) -> None:
         self._device = device
+        paged = sum(tensor.nbytes for tensor in training_state if getattr(tensor, "is_paged", False))
+        self._beside_bytes = paged - workspace_bytes(device)
         self.live_bytes = 0
         self.peak_bytes = 0
+        self.on_gpu: GpuMemory | None = None
 
     def __enter__(self) -> Self:
-        torch.cuda.synchronize(self._device)
-        torch.cuda.reset_peak_memory_stats(self._device)
+        gpu_api(self._device).synchronize(self._device)
+        gpu_api(self._device).reset_peak_memory_stats(self._device)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        torch.cuda.synchronize(self._device)
-        self.live_bytes = torch.cuda.memory_allocated(self._device)
-        self.peak_bytes = torch.cuda.max_memory_allocated(self._device)
+        gpu_api(self._device).synchronize(self._device)
+        self.live_bytes = live_bytes(self._device) + self._beside_bytes
+        self.on_gpu = peak_memory(self._device)
+        self.peak_bytes = self.on_gpu.requested + self._beside_bytes
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an allocation failed, on CPU or GPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or says_out_of_memory(str(error))

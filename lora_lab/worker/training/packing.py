@@ -105,13 +105,13 @@ def pack(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) 
         ids += item.ids[shared:]
         positions += range(shared, len(item.ids))
         labels += [IGNORED] * (prompt_tokens - 1 - shared) + list(item.ids[prompt_tokens:]) + [IGNORED]
-    shifted = torch.tensor(labels, device=device)
+    shifted = torch.tensor(labels)  # on the CPU: counting on a GPU would wait for everything queued there
     keep = (shifted != IGNORED).nonzero()[:, 0]
     return Row(
         input_ids=torch.tensor([ids], device=device),
         position_ids=torch.tensor([positions], device=device),
-        keep=keep,
-        targets=shifted[keep],
+        keep=keep.to(device),
+        targets=shifted[keep].to(device),
         example_lengths=(shared,) * bool(shared) + tuple(len(item.ids) - shared for item in examples),
         shared=shared,
     )

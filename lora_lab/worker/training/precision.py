@@ -5,36 +5,12 @@ embedding's output is cast to fp32, so the residual stream stays fp32, and norms
 products that read the same input share one narrow copy of it.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-PROBE_RUNS = 3
-
-
-def faster_compute_dtype(device: torch.device) -> torch.dtype:
-    """Find the faster type: bf16 where supported, otherwise fp32, then 16 x faster (docs/traps.md 9)."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return min((torch.float32, torch.bfloat16), key=_probe_seconds)
-
-
-def _probe_seconds(dtype: torch.dtype) -> float:
-    """Measure a forward-layout and a gradient-layout product; emulated bf16 is worst on the second."""
-    x, w = torch.randn(256, 576, dtype=dtype), torch.randn(1536, 576, dtype=dtype)
-    grad = torch.randn(256, 1536, dtype=dtype)
-    best = float("inf")
-    for _ in range(PROBE_RUNS):
-        start = time.perf_counter()
-        _ = x @ w.t(), grad @ w
-        best = min(best, time.perf_counter() - start)
-        if best > 0.05:
-            break
-    return best
 
 
 def keep_residual_in_fp32(model: nn.Module, compute_dtype: torch.dtype) -> None:

@@ -28,6 +28,8 @@ from lora_lab.runs import failures
 from lora_lab.runs.failures import Failure
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
+from lora_lab.worker.device.gpu import workspace_bytes
+from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import config_of
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.generate import answers
@@ -36,7 +38,7 @@ from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_lo
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import Workbench
 from lora_lab.worker.training.packing import Encoded, cut_to, encode
-from lora_lab.worker.training.session import Adapted, Machine, Session, attach, meter_for
+from lora_lab.worker.training.session import Adapted, Session, attach, meter_for
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
 
@@ -58,7 +60,7 @@ def execute(
 
     With a model cache, its loaded base is used if it fits, and stays loaded for the next run.
     """
-    bench = bench or Workbench(models_dir)
+    bench = bench or Workbench(models_dir, home=home)
     work = Work(run, run.spec, home, app_is_gone)
     failure = _failure_of(work, bench)
     if failure is not None:
@@ -131,7 +133,7 @@ class Work:
         self.run.emit("started", trainable=adapted.trainable_parameters(), **started)
 
         model = adapted.model
-        train(
+        on_gpu = train(
             model,
             examples,
             self.spec,
@@ -139,7 +141,10 @@ class Work:
             meter=meter_for(model, session.machine),
             on_step=self.on_step,
             should_stop=self.should_stop,
+            scaled=session.machine.compute_name == "fp16",
         )
+        if on_gpu is not None:
+            self.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(session.machine.device))
         stopped = self.step < self.spec.steps
         self.save(self.step)
         if self._app_is_gone():
@@ -245,7 +250,7 @@ def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> l
         steps=spec.steps,
         seed=spec.seed,
         seq_len_tokens=spec.seq_len_tokens,
-        on_gpu=machine.device.type == "cuda",
+        on_gpu=machine.on_gpu,
     )
 
 

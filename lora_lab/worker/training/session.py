@@ -1,16 +1,11 @@
 """A loaded base model, ready for an adapter: the state that a warm worker keeps."""
 
-import os
-import platform
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import bitsandbytes as bnb
-import psutil
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
@@ -18,13 +13,14 @@ from transformers import PreTrainedModel
 
 from lora_lab.data.embedded_model import Report
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.spec import Bits, ComputeType, RunSpec
+from lora_lab.spec import Bits, RunSpec
+from lora_lab.worker.device.machine import Machine, set_threads
 from lora_lab.worker.model.load import load_model, load_tokenizer
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.lora_matmul import Decoder, install, start_unchanged
-from lora_lab.worker.training.memory_meter import CudaAllocator, LiveStorages, MemoryMeter, Meter
-from lora_lab.worker.training.precision import faster_compute_dtype, keep_residual_in_fp32
+from lora_lab.worker.training.memory_meter import GpuAllocator, LiveStorages, MemoryMeter, Meter
+from lora_lab.worker.training.precision import keep_residual_in_fp32
 from study.base.errors import LearnerError
 
 KEEPS_ROWS_APART = frozenset({"llama"})
@@ -37,67 +33,6 @@ bitsandbytes' int8 product also rounds activations, 0.3 % and 1.3 %. Rows that s
 of it (OPT, MPT).
 """
 
-CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
-SHORT_OPERATORS_HIDDEN = 1024
-
-DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """The device and the number type with which this process computes."""
-
-    device: torch.device
-    compute_dtype: torch.dtype
-
-    @cached_property
-    def description(self) -> dict[str, Any]:
-        """Device, its memory and number type, for the page and for every result."""
-        if self.device.type == "cuda":
-            properties = torch.cuda.get_device_properties(self.device)
-            name, memory_bytes = properties.name, properties.total_memory
-        else:
-            threads = torch.get_num_threads()
-            name = f"CPU, {threads} of {CORES} cores"
-            memory_bytes = psutil.virtual_memory().total
-        return {
-            "type": self.device.type,
-            "name": name,
-            "memory_bytes": memory_bytes,
-            "compute_dtype": self.compute_name,
-            "processor": platform.processor() or platform.machine(),
-        }
-
-    @property
-    def compute_name(self) -> Literal["fp32", "bf16"]:
-        """The number type in RunSpec's spelling."""
-        return "bf16" if self.compute_dtype == torch.bfloat16 else "fp32"
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return a context with bf16 products under bf16; a null context under fp32."""
-        if self.compute_dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.compute_dtype)
-
-
-def find_machine(wanted: ComputeType = "auto") -> Machine:
-    """Find the GPU if any, otherwise the CPU; the faster number type unless `wanted` names one."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = faster_compute_dtype(device) if wanted == "auto" else DTYPES[wanted]
-    return Machine(device=device, compute_dtype=dtype)
-
-
-def set_threads(hidden_size: int, compute_dtype: torch.dtype) -> None:
-    """Use all cores, or one fewer where a step is thousands of operators too short to parallelize.
-
-    Measured on two cores with the embedded model (docs/performance.md): in bf16 a step takes 1.03 s of wall
-    time with one thread and 1.25 s with two; in fp32, where products dominate, 1.76 s and 1.46 s.
-    OMP_NUM_THREADS takes precedence.
-    """
-    if "OMP_NUM_THREADS" not in os.environ:
-        short = compute_dtype == torch.bfloat16 and hidden_size <= SHORT_OPERATORS_HIDDEN
-        torch.set_num_threads(max(1, CORES - 1) if short else CORES)
-
 
 @dataclass(kw_only=True)
 class Session:
@@ -109,10 +44,9 @@ class Session:
     base: PreTrainedModel
     tokenizer: Any
 
-    def fits(self, spec: RunSpec) -> bool:
-        """Return whether this loaded base is the one that `spec` needs."""
-        compute = spec.compute_dtype
-        same_compute = compute in ("auto", self.machine.compute_name)
+    def fits(self, spec: RunSpec, machine: Machine) -> bool:
+        """Return whether this loaded base is the one that `spec` needs on `machine`."""
+        same_compute = self.machine.compute_dtype == machine.compute_dtype
         return (self.model_name, self.bits) == (spec.model, spec.bits) and same_compute
 
 
@@ -210,8 +144,8 @@ def meter_for(model: PeftModel, machine: Machine) -> Meter:
     """Build a factory of memory meters; on a CPU they start from model, gradients and optimizer."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
-        if machine.device.type == "cuda":
-            return CudaAllocator(machine.device)
+        if machine.on_gpu:
+            return GpuAllocator(machine.device, training_state)
         return LiveStorages((*resident_tensors(model), *training_state))
 
     return measure

@@ -14,9 +14,10 @@ from flashcards.review.presenter import card_exercise
 from flashcards.scheduling.scheduler import preview
 from study.base.errors import LearnerError
 from study.ports.context import Context
+from study.text.markup import to_html
 from study.web.frame import Reply
 from tests.flashcards.builders import NOW
-from tests.visits import opened, press, words
+from tests.visits import opened, press, primary, words
 
 
 @pytest.fixture
@@ -105,6 +106,28 @@ def test_a_card_rated_twice_is_one_card_on_the_last_page(page: CardsPage) -> Non
         back = page.act(press(html, "flip", query="?new=1"), opened("b1"))["html"]
         html = page.act(press(back, "rate", nth=rating - 1, query="?new=1"), opened("b1"))["html"]
     assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in words(html)
+
+
+def test_the_last_page_names_what_was_missed_and_leads_to_its_concept(page: CardsPage) -> None:
+    html = page.load(opened("b1", "new=2"))
+    missed = page.exercise.reviews.decks.by_id[press(html, "flip")["card"]]
+    for rating in (1, 4, 4):
+        back = page.act(press(html, "flip", query="?new=2"), opened("b1"))["html"]
+        html = page.act(press(back, "rate", nth=rating - 1, query="?new=2"), opened("b1"))["html"]
+    shown = words(html)
+    assert "No card is waiting" in shown
+    days = r"comes back (tomorrow|in \d+ days)"
+    assert re.search(rf"Missed {re.escape(words(to_html(missed.front)))} {days}", shown)
+    name = page.context.concepts.name(missed.concepts[0])
+    assert primary(html) == [f"Read about {name}"]
+
+
+def test_without_a_miss_the_last_page_leads_to_a_quiz(page: CardsPage) -> None:
+    html = page.load(opened("b1", "new=1"))
+    back = page.act(press(html, "flip", query="?new=1"), opened("b1"))["html"]
+    done = page.act(press(back, "rate", nth=3, query="?new=1"), opened("b1"))["html"]
+    assert "Missed" not in words(done)
+    assert primary(done) == ["Take a quiz"]
 
 
 def test_a_card_rated_in_another_window_gives_the_next_one_and_says_so(page: CardsPage) -> None:

@@ -21,11 +21,11 @@ from lora_lab.charts import findings
 from lora_lab.charts.memory import memory_by_bits, memory_by_rank
 from lora_lab.charts.parameters import parameters_by_rank
 from lora_lab.data.batches import RowSize, even_row
-from lora_lab.memory.ledger import COMPONENTS, Compute, Ledger, predict
+from lora_lab.memory.ledger import COMPONENTS, Ledger, predict
 from lora_lab.parameters.counts import count
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.predicted_vs_measured import Measured
-from lora_lab.spec import BITS, TARGET_LABELS, TARGET_SETS, Bits, RunSpec
+from lora_lab.spec import BITS, TARGET_LABELS, TARGET_SETS, Bits, Compute, RunSpec
 from study.base.errors import LearnerError
 from study.base.units import MB, as_bytes
 from study.plots.plot import Plot, to_csv

@@ -4,8 +4,9 @@ import pytest
 
 from lora_lab.claims.service import LONGEST_TEXT, ClaimDesk, examples, record_of_form
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.pages.claims import _rows
+from lora_lab.pages.claims import ClaimsPage, _rows
 from study.base.errors import LearnerError
+from tests.visits import opened, words
 
 LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
 
@@ -73,5 +74,32 @@ def test_the_page_sets_printed_beside_expected(desk: ClaimDesk) -> None:
     assert rows == [
         ("trainable params", "4,194,304", "8,388,608", False),
         ("all params", "6,742,609,920", "6,746,804,224", False),
-        ("trainable%", "0.0622", "0.1243", True),
+        ("trainable%", "0.0622", "0.1243", False),
     ]
+
+
+def test_a_share_of_two_wrong_numbers_is_not_marked_right(desk: ClaimDesk) -> None:
+    wrong = next(example.text for example in examples() if example.id == "llama3-attention")
+    assert _rows(desk.check_text(wrong))[-1] == ("trainable%", "0.26", "0.1695", False)
+
+
+def test_a_share_by_another_accounting_is_right_where_the_line_is(desk: ClaimDesk) -> None:
+    halved = next(example.text for example in examples() if example.id == "falcon-4bit")
+    label, printed, expected, fits = _rows(desk.check_text(halved))[-1]
+    assert (label, fits) == ("trainable%", True)
+    assert not printed.startswith(expected)  # it counts packed weights at half, and says so
+
+
+@pytest.mark.parametrize(
+    ("act", "fields", "said"),
+    [
+        ("text", {"text": ["LoraConfig(r=8) on llama-7b"]}, "There is no printed line in this text"),
+        ("form", {"model": ["llama-7b"], "line": ["none"]}, "The printed line is missing."),
+    ],
+)
+def test_an_unreadable_claim_is_said_beside_its_field(
+    desk: ClaimDesk, act: str, fields: dict[str, list[str]], said: str
+) -> None:
+    parts = ClaimsPage(desk).act({"act": act, "fields": fields}, opened("ana"))["parts"]
+    assert said in words(parts[f"{act}-problem"])
+    assert parts["verdict"] == ""

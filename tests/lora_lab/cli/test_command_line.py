@@ -349,7 +349,7 @@ def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
     asked += ["--data-folder", str(settings.home)]
     assert main(asked) == 0
     first = capsys.readouterr()
-    assert "These 128 × 64 weights are missed by" in first.out
+    assert "Rounding moves these 128 × 64 weights by" in first.out
     assert "every matrix: HQQ 4-bit, blocks of 128" in first.out
     assert "Held-out loss, as it is: batch " in first.err
     found = json.loads(said(capsys, *asked, "--json"))

@@ -12,7 +12,7 @@ from lora_lab.memory import ledger
 from lora_lab.papers.published_memory import PublishedMemory, published_memory
 from lora_lab.parameters.counts import count
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import Bits, RunSpec
+from lora_lab.spec import Bits, Compute, RunSpec
 from study.base.errors import LearnerError
 from tests.golden.claims import CLAIMS, Claim
 from tests.lora_lab.families import config_of
@@ -176,7 +176,7 @@ def test_the_stored_width_follows_from_the_record(
     reader: ShapeReader, quantized: dict[str, Any], bits: Bits
 ) -> None:
     answer = weighed(reader, model="llama-7b", **quantized)
-    compute: ledger.Compute = "fp32" if bits == "fp32" else "bf16"
+    compute: Compute = "fp32" if bits == "fp32" else "bf16"
     assert answer["components"]["weights"] == ledger.weight_bytes(find_shape("llama-7b"), bits, compute)
     assert answer["components"]["quantization"] == ledger.constant_bytes(find_shape("llama-7b"), bits)
 

@@ -196,3 +196,14 @@ def test_a_best_rate_at_the_end_of_the_list_is_named() -> None:
     assert at_the_edge(inner) == []
     outer = arms_of(cell(-loss, learning_rate=rate) for rate, loss in tried.items())
     assert [arm.setting.learning_rate for arm in at_the_edge(outer)] == [1e-4]
+
+
+def test_while_seeds_are_still_to_come_one_seed_is_named_and_not_dismissed() -> None:
+    early = [cell(3.2, rank=2), cell(2.9, rank=8), cell(None, status="waiting", rank=2, seed=1)]
+    [found] = findings(arms_of(early))
+    assert found.text == (
+        "So far r=8 ends lowest of r=2 and r=8, at 2.900. The seeds to come will tell whether that is luck."
+    )
+    assert found.verdict == "unknown"
+    [ended] = findings(arms_of(early[:2]))
+    assert "One seed can't tell" in ended.text

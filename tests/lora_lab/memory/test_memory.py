@@ -13,19 +13,11 @@ from hypothesis import strategies as st
 
 from lora_lab.data.batches import RowSize, even_row
 from lora_lab.memory import ledger as memory
-from lora_lab.memory.ledger import (
-    COMPONENTS,
-    Compute,
-    Ledger,
-    bits_per_param,
-    constant_bytes,
-    predict,
-    weight_bytes,
-)
+from lora_lab.memory.ledger import COMPONENTS, Ledger, bits_per_param, constant_bytes, predict, weight_bytes
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_TENSOR, CODE_MAPS_BYTES, Tensors, optimizer_bytes
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import Linear, catalogue, find_shape
-from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, RunSpec
+from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Compute, RunSpec
 from lora_lab.worker.model.hqq_layers import quantized_linear
 from lora_lab.worker.model.quantization import constants_of, dense_weight
 from lora_lab.worker.model.read_shape import shape_of_config

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from lora_lab.engine.grouping import MOST, neighbours
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
@@ -36,7 +37,9 @@ class Visitor(visits.Visitor[GridPage]):
 
 def fields_of(grid: Grid) -> dict[str, list[str]]:
     form = {name: [str(getattr(grid.base, name))] for name in BASE_NAMES if name != "checkpointing"}
-    return form | {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
+    ratio = "" if grid.alpha_per_rank is None else str(grid.alpha_per_rank)
+    axes = {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
+    return form | axes | {"alpha_per_rank": [ratio]}
 
 
 class TickForm(Form):
@@ -322,3 +325,25 @@ def test_a_learners_file_becomes_the_data_of_the_grid(ana: Visitor, lab: Lab) ->
     digest = lab.uploads.labels()[0][0]
     ana.sends("start", fields=fields_of(tiny_grid()) | {"data": [digest]})
     assert lab.sweep(ana.asked["sweep"]).data_digest == digest
+
+
+def test_one_cell_of_each_width_runs_alone_so_that_its_peak_is_measured(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start", grid_presets()[0].grid)
+    [sweep] = lab.sweeps()
+    runs = [lab.run(run_id) for run_id in sweep.run_ids]
+    alone = [run.spec.bits for run in runs if run.state().alone]
+    assert sorted(alone) == sorted(grid_presets()[0].grid.bits)
+    assert len(neighbours(runs)) == 1
+    assert len(neighbours([run for run in runs if not run.state().alone])) == MOST
+
+
+def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> None:
+    reply = ana.sends("start", grid_presets()[0].grid)
+    said = words(reply["parts"]["sweep-findings"])
+    assert "r=32 trains 16 times the parameters of r=2, 9,768,960 against 610,560" in said
+
+
+def test_the_time_is_said_first(ana: Visitor) -> None:
+    cost = words(ana.sends("change", grid_presets()[0].grid)["parts"]["cost"])
+    assert cost.startswith("Time")
+    assert "The first cell runs alone and tells" in cost

@@ -1,9 +1,12 @@
 """The Memory page: what it shows, what moving a control changes, and the files it offers."""
 
 import csv
+import html
 import io
 import json
+import re
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -16,6 +19,7 @@ from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.pages.memory import MemoryPage
 from lora_lab.papers.published_memory import published_memory
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
@@ -43,7 +47,13 @@ def shown(lab: Lab, query: dict[str, str] | None = None) -> str:
 
 def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> None:
     text = words(shown(lab))
-    for heading in ("A setting", "Its ledger", "What fits", "others measured", "this machine measured"):
+    for heading in (
+        "Fits in 24 GB with",
+        "Where the memory goes",
+        "What fits",
+        "others measured",
+        "machine measured",
+    ):
         assert heading in text
     for row in published_memory():
         assert row.id in text
@@ -64,33 +74,36 @@ def test_the_address_keeps_the_setting(lab: Lab) -> None:
     again = shown(lab, {"model": "gpt2", "rank": "4"})
     assert '<option value="gpt2" selected>' in again
     assert 'name="rank" min="1" step="1" value="4"' in again
+    assert changed(lab)["then"] == "draw"
+    assert changed(lab, act="draw")["then"] == "table"
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_has_a_ledger_or_says_why_not(lab: Lab, name: str) -> None:
     for value, _ in CHOICES[name]:
-        part = words(changed(lab, model="smollm2-135m", **{name: value})["parts"]["ledger"])
+        parts = changed(lab, model="smollm2-135m", **{name: value})["parts"]
+        part = words(parts["verdict"] + parts["ledger"])
         assert "at the peak of a step" in part or "can't be trained" in part
 
 
 def test_a_larger_gpu_fits_a_larger_batch(lab: Lab) -> None:
-    small, large = (changed(lab, act="draw", gpu=size)["parts"]["fits"] for size in ("8", "80"))
+    small, large = (changed(lab, act="table", gpu=size)["parts"]["fits"] for size in ("8", "80"))
     assert "8.00 GB" in words(small)
     assert small.count("<td>no</td>") > large.count("<td>no</td>")
 
 
 def test_a_number_out_of_its_limits_is_named(lab: Lab) -> None:
-    part = changed(lab, rank="0", batch="x")["parts"]["ledger"]
+    part = changed(lab, rank="0", batch="x")["parts"]["verdict"]
     assert "rank must be a whole number from 1 to 1,024, got '0'." in words(part)
     assert "batch must be a whole number from 1 to 1,024, got 'x'." in words(part)
 
 
 def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
-    assert "Its ledger" in shown(lab, {"rank": "-3", "model": "../../etc", "gpu": "9"})
+    assert "Where the memory goes" in shown(lab, {"rank": "-3", "model": "../../etc", "gpu": "9"})
 
 
 def test_full_fine_tuning_of_quantized_weights_is_refused_with_a_way_out(lab: Lab) -> None:
-    assert "Choose LoRA, or 16 or 32 bits" in words(changed(lab, method="full")["parts"]["ledger"])
+    assert "Choose LoRA, or 16 or 32 bits" in words(changed(lab, method="full")["parts"]["verdict"])
 
 
 def test_an_unknown_press_is_answered_in_words(lab: Lab) -> None:
@@ -127,3 +140,40 @@ def downloaded(lab: Lab, address: str) -> list[dict[str, str]]:
     answer = client(lab).get(address)
     assert answer.status_code == 200
     return list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+
+
+def test_a_setting_that_does_not_fit_links_to_forms_that_do(lab: Lab) -> None:
+    reply = changed(lab, gpu="12", batch="4")
+    assert "Does not fit in 12 GB" in words(reply["parts"]["verdict"])
+    advice = changed(lab, act="draw", gpu="12", batch="4")["parts"]["advice"]
+    assert "make" in words(advice)
+    address = html.unescape(re.findall(r'href="([^"]+)"', advice)[0])
+    again = words(shown(lab, dict(parse_qsl(urlsplit(address).query))))
+    assert "Fits in 12 GB" in again
+
+
+def test_a_setting_that_fits_says_how_long_a_text_may_be(lab: Lab) -> None:
+    assert "The longest context that fits here:" in words(changed(lab, act="draw")["parts"]["advice"])
+
+
+def test_a_gpu_that_was_found_is_chosen_unless_the_address_names_one(lab: Lab) -> None:
+    device = {"type": "cuda", "name": "Some GPU", "memory_bytes": 16 * 10**9, "compute_dtype": "bf16"}
+    lab.home.write_worker_state(state="ready", device=device)
+    assert "Fits in 16 GB" in words(shown(lab))
+    assert "Fits in 24 GB" in words(shown(lab, {"gpu": "24"}))
+
+
+def test_models_begin_at_the_sizes_that_people_ask_for(lab: Lab) -> None:
+    page = shown(lab)
+    offered = re.findall(
+        r'<option value="([^"]+)"', page.partition('id="model"')[2].partition("</select>")[0]
+    )
+    first = find_shape(offered[0])
+    assert first.total_parameters > 0.9e9
+    assert {"llama-3.1-8b", "llama-3.1-70b", "tiny-random"} <= set(offered)
+
+
+def test_the_weights_of_other_recipes_are_explained(lab: Lab) -> None:
+    said = words(shown(lab))
+    assert "Weights are 7.69 GB in recipes that call prepare_model_for_kbit_training" in said
+    assert "hold 5.59 GB, 2.10 GB less" in said

@@ -52,7 +52,7 @@ def guessing(learner: Visitor, **guessed: str) -> Reply:
 
 
 def kept_id(reply: Reply) -> str:
-    return Form(reply["parts"]["cost"]).values["prediction"][0]
+    return Form(reply["parts"]["notes"]).values["prediction"][0]
 
 
 def predicted_run(learner: Visitor, lab: Lab, **guessed: str) -> RunFolder:
@@ -87,7 +87,8 @@ def test_figures_and_plots_are_hidden_while_one_guesses(learner: Visitor) -> Non
 
 
 def test_a_kept_guess_brings_the_figures_back_beside_it(learner: Visitor) -> None:
-    shown = words(guessing(learner, guess_percent="2.5", guess_mb="40")["parts"]["cost"])
+    parts = guessing(learner, guess_percent="2.5", guess_mb="40")["parts"]
+    shown = words(parts["cost"] + parts["notes"])
     assert "Your guess is kept: 2.50 % trainable, a peak of 40.0 MB." in shown
     assert TRAINABLE in shown
 
@@ -107,10 +108,9 @@ def test_an_empty_or_unreadable_guess_is_said_and_nothing_is_shown(learner: Visi
 
 def test_a_guess_is_about_its_setting_only(learner: Visitor) -> None:
     kept = kept_id(guessing(learner, guess_percent="2"))
-    same = learner.sends("change", fields=fields_of(LIGHT, prediction=kept))["parts"]["cost"]
-    other = learner.sends("change", fields=fields_of(replace(LIGHT, rank=2), prediction=kept))["parts"][
-        "cost"
-    ]
+    same = learner.sends("change", fields=fields_of(LIGHT, prediction=kept))["parts"]["notes"]
+    changed = fields_of(replace(LIGHT, rank=2), prediction=kept)
+    other = learner.sends("change", fields=changed)["parts"]["notes"]
     assert "Your guess is kept" in same
     assert "Your guess is kept" not in other
 

@@ -74,7 +74,7 @@ def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> N
     )
     with pytest.raises(ContentError) as raised:
         load_projects(broken)
-    assert "is no grid: rank must be 1 to 256, got 0." in str(raised.value)
+    assert "isn't a grid: rank must be 1 to 256, got 0." in str(raised.value)
     assert "does not vary bits" in str(raised.value)
     assert "`axis` belongs to `differences` and `peaks`" in str(raised.value)
 

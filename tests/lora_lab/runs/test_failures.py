@@ -54,6 +54,29 @@ def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
     assert "alpha (now 16)" in failure.do_next
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "torch.AcceleratorError: CUDA error: out of memory",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "Error out of memory at line 383 in file /src/csrc/ops.cu",
+        "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory",
+        "MemoryError",
+    ],
+)
+def test_every_librarys_word_for_a_failed_allocation_is_known(text: str) -> None:
+    assert ended(1, last_lines=f"Traceback\n{text}").cause == "out-of-memory"
+
+
+@pytest.mark.parametrize(
+    "text", ["CUDA error: device-side assert triggered", "CUDA error: no kernel image is available", ""]
+)
+def test_other_errors_of_a_gpu_are_no_lack_of_memory(text: str) -> None:
+    assert ended(1, last_lines=text).cause == "crash"
+
+
 @pytest.mark.parametrize(("rate", "tried"), [(1e30, "0.002"), (2e-3, "0.0002"), (1e-4, "1e-05")])
 def test_the_rate_to_try_is_always_lower(rate: float, tried: str) -> None:
     assert f"try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4).do_next

@@ -1,6 +1,7 @@
 """The grid's form and its address: what is shown is what is started, and what a link opens."""
 
 import shlex
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -19,7 +20,7 @@ from lora_lab.settings.grid_form import (
     settled,
     with_rate_sweep,
 )
-from lora_lab.spec import BITS, TARGET_SETS, VARIANTS, RunSpec
+from lora_lab.spec import BITS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
 from study.base.errors import LearnerError
 
 
@@ -122,3 +123,17 @@ def test_the_command_line_reads_the_command_back_to_the_same_grid(grid: Grid) ->
     given_lists = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
     read = grid_from(base, {name: value for name, value in given_lists.items() if value is not None})
     assert settled(read) == grid
+
+
+def test_presets_of_trained_models_have_three_seeds_and_one_scale_over_ranks() -> None:
+    for preset in grid_presets():
+        if preset.grid.base.model == TINY_MODEL:  # its losses mean nothing, so seeds would add nothing
+            continue
+        assert len(preset.grid.seeds) == 3, preset.id
+        assert len({spec.scaling for spec in preset.grid.specs() if spec.variant != "rslora"}) == 1, preset.id
+
+
+def test_one_alpha_for_all_cells_outlives_an_address() -> None:
+    grid = settled(replace(grid_presets()[0].grid, alpha_per_rank=None))
+    query = dict(parse_qsl(urlsplit(address_of_grid(grid)).query))
+    assert grid_of_address(query) == grid

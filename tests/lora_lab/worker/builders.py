@@ -14,21 +14,15 @@ from torch import Tensor, nn
 
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import Dataset, Example, own_dataset, split
-from lora_lab.memory.ledger import Compute, heaviest_row
+from lora_lab.memory.ledger import heaviest_row
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import HQQ_BITS, Bits, RunSpec
+from lora_lab.spec import HQQ_BITS, Bits, Compute, RunSpec
+from lora_lab.worker.device.machine import Machine
+from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
 from lora_lab.worker.training.loop import StepResult, answer_loss, train
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode, pack
-from lora_lab.worker.training.session import (
-    DTYPES,
-    Adapted,
-    Machine,
-    Session,
-    attach,
-    meter_for,
-    open_session,
-)
+from lora_lab.worker.training.session import Adapted, Session, attach, meter_for, open_session
 
 CPU = torch.device("cpu")
 BYTES_A_WEIGHT: dict[Bits, float] = {
@@ -94,6 +88,7 @@ class Lab:
             meter=meter_for(self.model, self.session.machine),
             on_step=results.append,
             should_stop=never,
+            scaled=self.session.machine.compute_name == "fp16",
         )
         return results
 
@@ -212,6 +207,7 @@ def rows_of(lab: Lab) -> list[RowSize]:
         steps=spec.steps,
         seed=spec.seed,
         seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=lab.session.machine.on_gpu,
     )
 
 

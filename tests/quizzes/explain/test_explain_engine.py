@@ -38,6 +38,16 @@ def test_highlighting_keeps_every_character_in_its_place(
         at += len(piece.text)
 
 
+def test_no_words_are_marked_as_right_and_as_wrong() -> None:
+    text = "It is small and it is never trained."
+    pieces = marked(text, {1: [(0, 36)], 2: [(16, 35)]}, against={2})
+    assert [(piece.text, piece.numbers, piece.against) for piece in pieces] == [
+        ("It is small and ", (1,), False),
+        ("it is never trained", (2,), True),
+        (".", (1,), False),
+    ]
+
+
 def test_kappa_is_what_cohen_computed() -> None:
     # 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no: observed .70, by chance .50 (the usual textbook table).
     pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
@@ -77,7 +87,7 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     measured = write_measured(judged, tmp_path)
     assert read_measured(tmp_path) == measured
     assert limits_sentence(measured) == (
-        "On 1 answers that it had not seen, 50% of the concepts it called covered were, it found 50% of "
+        "On 1 answer that it had not seen, 50% of the concepts it called covered were, it found 50% of "
         "those that were said, it took 100% of false statements for right, and it could not tell in 25% of "
         "cases."
     )
@@ -91,7 +101,7 @@ class BrokenDesk:
     def prepare(self, report: Report) -> None:
         """Nothing to load."""
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report) -> Grading:
+    def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
         raise KeyError("scores")
 
 

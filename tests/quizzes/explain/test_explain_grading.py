@@ -6,10 +6,11 @@ import pytest
 
 from quizzes.explain.judgements import TEACHER_VERDICTS
 from quizzes.explain.presenter import ANSWER_LIMIT, explain_exercise
-from quizzes.grader.limits import Measured, limits_sentence
+from quizzes.grader.limits import Measured, limits_sentence, trust_sentence
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Context, Visit
 from study.store.explains import ExplainAttempt
+from study.text.markup import to_html
 from study.web import frame
 from tests.quizzes.rule_desk import RuleDesk
 from tests.visits import opened, press, words
@@ -131,24 +132,67 @@ def test_a_reply_that_is_still_unclear_is_not_asked_about_again(page: ExplainPag
 
 
 def test_the_learners_word_stands_beside_the_graders_and_settles_nothing_alone(page: ExplainPage) -> None:
-    html = act(page, explained(page), "claim", nth=6)  # "I did say this", of the missing one
+    html = explained(page)
+    assert html.count('data-act="claim"') == 4
+    assert "I disagree" in idea(html, 4)
+    html = act(page, html, "claim", nth=3)  # of the missing one
     assert "counts neither way until a teacher decides" in idea(html, 4)
     assert 'aria-pressed="true"' in html
     attempt = newest(page)
     assert attempt.verdicts is not None
     assert "less-training-memory" not in attempt.verdicts
     assert [each.by for each in attempt.of("less-training-memory")] == ["grader", "learner"]
-    html = act(page, html, "claim", nth=6)
+    html = act(page, html, "claim", nth=3)
     assert 'aria-pressed="true"' not in html
     assert (newest(page).verdicts or {})["less-training-memory"] == "missing"
 
 
 def test_where_the_grader_is_unsure_the_learners_word_counts(page: ExplainPage) -> None:
-    reply = page.act(press(explained(page), "claim", nth=4), opened("b1"))
+    html = explained(page)
+    assert "I did say this" in idea(html, 3)
+    reply = page.act(press(html, "claim", nth=2), opened("b1"))
     assert reply["focus"] == "#idea-3"
     html = reply["html"]
     assert "2 of 4 concepts" in words(html)
     assert "your own judgement counts here" in idea(html, 3)
+
+
+@pytest.mark.parametrize(("nth", "verdict"), [(0, "missing"), (1, "covered")])
+def test_who_disagrees_says_the_opposite_and_it_counts_neither_way(
+    page: ExplainPage, nth: int, verdict: str
+) -> None:
+    html = act(page, explained(page), "claim", nth=nth)
+    concept = page.exercise.prompts["explain-lora"].concepts[nth].id
+    last = newest(page).newest(concept, "learner")
+    assert last is not None
+    assert last.verdict == verdict
+    assert newest(page).counted(concept) is None
+    assert "counts neither way until a teacher decides" in idea(html, nth + 1)
+
+
+def test_one_line_says_how_far_to_trust_the_grader_and_the_rest_is_folded(page: ExplainPage) -> None:
+    html = explained(page)
+    folded = html[html.index('<details class="trust">') :]
+    line = html[: html.index('<details class="trust">')].rpartition('<p class="soft small">')[2]
+    assert words(line) == trust_sentence(page.exercise.measured)
+    assert len(words(line).split()) <= 25
+    assert limits_sentence(page.exercise.measured) in words(folded)
+    assert limits_sentence(page.exercise.measured) not in words(line)
+
+
+def test_while_an_answer_is_read_there_is_something_to_read(page: ExplainPage, desk: RuleDesk) -> None:
+    with desk.busy:
+        reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
+        assert "Meanwhile: what a full answer says" in words(reading)
+        for concept in page.exercise.prompts["explain-lora"].concepts:
+            assert words(str(to_html(concept.definition))) in words(reading)
+
+
+@pytest.mark.parametrize("query", ["", QUERY, "own=new"])
+def test_the_grader_begins_to_load_when_the_page_opens(page: ExplainPage, desk: RuleDesk, query: str) -> None:
+    page.load(opened("b1", query))
+    page.exercise.room.close(wait=True)
+    assert desk.prepared == 1
 
 
 def test_a_teachers_mark_has_a_reason_decides_and_can_be_undone(page: ExplainPage) -> None:
@@ -236,13 +280,20 @@ def test_what_does_not_read_as_english_is_said_to_be_so(page: ExplainPage) -> No
     assert "does not read as English" not in words(explained(page, "It is about the price of the boats."))
 
 
-def test_agreement_is_shown_from_twenty_judged_concepts_on(page: ExplainPage) -> None:
+def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
+    page: ExplainPage, desk: RuleDesk
+) -> None:
     html = explained(page)
-    assert "shown from 20 judged concepts on; there are 0 so far" in words(html)
-    for attempt in range(7):
-        html = explained(page) if attempt else html
-        for nth in (0, 3, 7):  # right, and two times "not said": the learner agrees with the grader
-            html = act(page, html, "claim", nth=nth)
+    for nth in (0, 1, 3):
+        html = act(page, html, "claim", nth=nth)  # a disagreement with a verdict that was seen
+    assert "from 20 concepts on" in words(html)
+    assert "there are 0 so far" in words(html)
+    for _ in range(7):
+        with desk.busy:
+            reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
+            html = act(page, act(page, reading, "self"), "judge", fields={"concept": ["frozen-base"]})
+        page.exercise.room.finish()
+        html = page.load(opened("b1", f"{QUERY}&attempt={newest(page).id}"))
     assert "Over 21 concepts" in words(html)
     assert "agreed with the grader on 21 (Cohen's kappa 1.00" in words(html)
 
@@ -251,7 +302,8 @@ def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: Exp
     measured = Measured(answers=518, precision=0.8, recall=0.7, false_accepted=0.1, unsure=0.12)
     page = replace(page, exercise=replace(page.exercise, measured=measured))
     html = words(explained(page))
-    assert "This is practice and never the only mark." in html
+    assert trust_sentence(measured) in html
+    assert "It is never the only mark" in html
     assert "did not leave it" in html
     assert limits_sentence(measured) in html
     assert "took 10% of false statements for right" in html
@@ -274,7 +326,13 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     assert "Go on Enter" in words(piece.html)
     assert "Contradicted" in idea(piece.html, 2)
     assert exercise.steps(visit, run).finished
-    assert exercise.summary(visit, run) == "1 of 4 concepts explained."
+    ending = exercise.ending(visit, run)
+    assert ending.summary == "1 of 4 concepts explained."
+    wrong = ending.missed[0]
+    assert (str(wrong.name), wrong.returns) == (
+        "Low-rank update",
+        "explained wrongly; cards about it are due now",
+    )
     press_of_ours = press(piece.html, "claim")
     assert press_of_ours["act"] in exercise.acts
     assert exercise.act(press_of_ours, visit, run) is not None

@@ -146,6 +146,29 @@ def test_without_the_marked_words_nothing_is_covered(desk: GraderDesk) -> None:
     assert set(verdicts(desk, "".join(kept)).values()) == {"missing"}
 
 
+def test_the_words_that_contradict_are_marked_and_not_the_sentence(desk: GraderDesk) -> None:
+    answer = (
+        "QLoRA stores the frozen base model in 4 bits so a big model fits on one GPU, and the adapters are "
+        "trained in bf16. It is faster than LoRA because the weights are smaller."
+    )
+    graded = desk.grade(PROMPTS["explain-qlora"], answer, find_words=True)
+    assert graded.verdicts["dequantize-to-compute"] == "contradicted"
+    carried = {c.concept_id: [answer[s.start : s.end] for s in c.words] for c in graded.concepts}
+    assert carried["dequantize-to-compute"] == ["It is faster than LoRA"]
+    assert carried["adapters-higher-precision"] == ["the adapters are trained in bf16"]
+    assert carried["fits-small-gpu"] == ["a big model fits on one GPU"]
+
+
+def test_what_contradicts_is_marked_in_twelve_words_at_most(desk: GraderDesk) -> None:
+    mixed = [one for one in load_answers(PROMPTS, folder=OTHER_WRITER) if one.kind == "mixed"][:30]
+    longest = 0
+    for one in mixed:
+        concepts = desk.grade(PROMPTS[one.prompt_id], one.text, find_words=True).concepts
+        wrong = [span for c in concepts if c.verdict == "contradicted" for span in c.words]
+        longest = max([longest, *(len(one.text[span.start : span.end].split()) for span in wrong)])
+    assert 3 <= longest <= 12
+
+
 def test_a_megabyte_of_markup_is_answered(desk: GraderDesk) -> None:
     graded = desk.grade(LORA, "<div onclick='x'>nothing to see</div> " * 27_000)
     assert graded.cut

@@ -8,6 +8,7 @@ from quizzes.grader.grading import Grading, Scores, decide, grade
 from quizzes.grader.guards import no_claim
 from quizzes.grader.passages import READ_CHARACTERS, passages
 from quizzes.grader.prompts import own_prompt
+from quizzes.grader.words import clause_runs, windows
 from study.base.errors import LearnerError
 from tests.quizzes.toy_grader import KEYS, LIMITS, TOY, toy_score
 
@@ -20,7 +21,7 @@ OFF_TOPIC = st.sampled_from(["The weather was fine.", "My uncle sells boats.", "
 
 
 def graded(answer: str) -> Grading:
-    return grade(TOY, answer, toy_score, LIMITS)
+    return grade(TOY, answer, toy_score, LIMITS, find_words=True)
 
 
 def verdicts(answer: str) -> list[str]:
@@ -71,6 +72,45 @@ def test_any_text_gets_four_verdicts_and_spans_inside_it(text: str) -> None:
     assert len(found.concepts) == 4
     for concept in found.concepts:
         assert all(0 <= span.start < span.end <= len(text) for span in concept.evidence)
+
+
+def carried(answer: str) -> list[list[str]]:
+    """The words that carry the verdict on each concept."""
+    return [[answer[span.start : span.end] for span in one.words] for one in graded(answer).concepts]
+
+
+def test_the_words_that_carry_a_verdict_are_a_clause_of_the_sentence() -> None:
+    answer = "We say apple in the morning, because the sun is out, but we do not brick at all."
+    assert carried(answer) == [["We say apple in the morning"], ["we do not brick at all"], [], []]
+
+
+def test_a_contradiction_in_a_long_clause_is_marked_in_twelve_words_at_most() -> None:
+    answer = f"{'very ' * 15}early in the day we do not brick anything {'more and more ' * 3}here"
+    [words] = carried(answer)[1]
+    assert "not brick" in words
+    assert len(words.split()) <= 12
+
+
+def test_a_rejected_statement_is_marked_as_a_whole() -> None:
+    answer = "It is a myth that we say apple in the morning, before the sun is out."
+    assert verdicts(answer)[0] == "contradicted"
+    assert carried(answer)[0] == [answer]
+
+
+@given(ANSWERS)
+def test_the_words_lie_inside_the_evidence_and_carry_a_verdict(answer: list[str]) -> None:
+    for concept in graded(" ".join(answer)).concepts:
+        assert bool(concept.evidence) == (concept.verdict != "missing")
+        assert bool(concept.words) == (concept.verdict not in ("missing", "unsure"))
+        for span in concept.words:
+            assert any(own.start <= span.start and span.end <= own.end for own in concept.evidence)
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_cut_into_parts_of_itself(text: str) -> None:
+    for part in (*clause_runs(text), *windows(text)):
+        assert text[part.start : part.end] == part.text
+        assert part.text == part.text.strip()
 
 
 def test_below_every_limit_the_grader_is_unsure() -> None:

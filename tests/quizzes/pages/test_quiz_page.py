@@ -1,6 +1,8 @@
 """The Quiz page as functions: choose, answer, feedback, summary, and an address that anyone can open."""
 
-from datetime import datetime
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,10 +14,11 @@ from quizzes.session.presenter import quiz_exercise
 from quizzes.session.session import position
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer, QuizRecord
+from study.text.markup import to_html
 from study.web import frame
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields, wrong_response
-from tests.visits import opened, press, query_of, words
+from tests.visits import opened, press, primary, query_of, words
 
 
 @pytest.fixture
@@ -106,6 +109,60 @@ def test_the_summary_says_what_to_review(page: QuizPage) -> None:
     assert f'href="/cards?concept={asked[0].concepts[0]}"' in html
     assert "Seed 7" in words(html)
     assert words(page.load(opened("b1", query[1:]))) == words(html)
+
+
+def test_a_quiz_ends_with_what_was_missed_and_one_next_step(page: QuizPage) -> None:
+    started = start(page)
+    html, query = started["html"], query_of(started["url"])
+    missed = question_in(page, html)
+    for number in range(5):
+        answer(page, html, query, correct=number > 0)
+        html = onward(page, query)["html"]
+    assert f"Missed {words(to_html(missed.stem))}" in words(html)
+    assert "Cards about what you missed are due now." in words(html)
+    assert primary(html) == ["Review the cards that are due"]
+    assert f"Read about {page.context.concepts.name(missed.concepts[0])}" in words(html)
+
+
+def test_an_exam_ends_with_each_question_once_and_its_right_answer_in_sight(page: QuizPage) -> None:
+    started = start(page, mode="exam")
+    html, query, asked = started["html"], query_of(started["url"]), []
+    for number in range(5):
+        question = question_in(page, html)
+        asked.append(question)
+        fields = (right_fields if number % 2 else wrong_fields)(question, seed=7)
+        html = page.act(press(html, "answer", query=query, fields=fields), opened("b1"))["html"]
+    assert primary(html) == ["Review the cards that are due"]
+    assert "Missed question 1 , question 3 , question 5" in words(html)
+    sheets = re.findall(
+        r'<li class="sheet answered question".*?(?=<li class="sheet answered|</section>)', html, re.S
+    )
+    open_parts = [re.sub(r"<details>.*?</details>", "", sheet, flags=re.S) for sheet in sheets]
+    for question, sheet in zip(asked, open_parts, strict=True):
+        assert html.count(str(to_html(question.stem))) == 1, question.id
+        assert str(to_html(question.stem)) in sheet
+        for part in question.task.grade(question.task.answer).parts:
+            if part.state == "right" and question.kind == "single":
+                assert str(to_html(part.text)) in sheet, question.id
+
+
+def test_a_question_that_an_exam_had_no_time_for_is_shown_with_its_answer(
+    page: QuizPage, now: datetime
+) -> None:
+    started = start(page, mode="exam", pace="60")
+    question = question_in(page, started["html"])
+    page = replace(page, context=replace(page.context, clock=lambda: now + timedelta(minutes=10)))
+    html = page.load(opened("b1", query_of(started["url"])[1:]))
+    assert "The time was over; 5 questions were not answered." in words(html)
+    assert html.count("Not answered.") == 5
+    assert str(to_html(question.stem)) in html
+
+
+def test_only_the_exam_asks_for_its_time(page: QuizPage) -> None:
+    html = page.load(opened("b1"))
+    exam = next(part for part in html.split('<div class="mode">') if 'value="exam"' in part)
+    assert 'name="pace"' in exam
+    assert html.count('name="pace"') == 1
 
 
 def test_a_shared_address_offers_the_same_questions_to_someone_else(page: QuizPage) -> None:

@@ -56,7 +56,8 @@ def test_shares_are_counted_by_tap_and_scores_by_week() -> None:
     ("rights", "finding"), [(20, "more often than"), (2, "less often than"), (18, "about as often as")]
 )
 def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -> None:
-    answers = said("sure", *([True] * rights * 3 + [False] * (20 - rights) * 3))
+    results = [True] * rights + [False] * (20 - rights)
+    answers = [*said("sure", *results, *results), *said("sure", *results, days_ago=9)]
     calibration, score = calibration_figures(answers, now=NOW, days=UTC_DAYS)
     assert finding in calibration.title
     assert "Brier score" in score.title
@@ -64,5 +65,9 @@ def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -
         assert render(plot, "svg", on_page=True)
 
 
-def test_without_a_tap_there_is_no_chart() -> None:
-    assert list(calibration_figures([], now=NOW, days=UTC_DAYS)) == []
+def test_a_chart_comes_with_twenty_taps_and_a_line_with_two_weeks() -> None:
+    names = [
+        [plot.name for plot in calibration_figures(answers, now=NOW, days=UTC_DAYS)]
+        for answers in ([], said("sure", *[True] * 19), said("sure", *[True] * 20))
+    ]
+    assert names == [[], [], ["calibration"]]

@@ -197,17 +197,61 @@ def test_what_is_newer_here_is_kept_and_said(store: Store, ana: str, tmp_path: P
     assert everything(store) == before
 
 
-def test_what_was_hung_on_an_import_since_goes_with_it(store: Store, ana: str, tmp_path: Path) -> None:
+def test_an_undo_leaves_what_was_answered_since_and_says_so(store: Store, ana: str, tmp_path: Path) -> None:
     fill(store, ana)
+    content = backup_of(store, ana, tmp_path)
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    before = rows(store, ben)
+    restore(store, ben, tmp_path, content)
+    attempt = store.explains.attempts(ben)[0]
+    store.explains.judge(ben, attempt.id, {"rank": "covered"}, by="learner", at=NOW)
+    [record] = Imports(store=store, home=tmp_path).standing(ben)
+    undone = Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
+    assert undone.stays["explain_attempts"] == 1
+    assert undone.stays.keys() <= {
+        "explain_attempts",
+        "explain_verdicts",
+        "explain_verdict_undos",
+        "explain_replies",
+    }
+    [left] = store.explains.attempts(ben)
+    assert left.text == attempt.text
+    assert "rank" in {judgement.concept_id for judgement in left.judgements}
+    others = {name: found for name, found in rows(store, ben).items() if name not in undone.stays}
+    assert others == {name: found for name, found in before.items() if name not in undone.stays}
+
+
+def test_an_undo_of_an_import_takes_an_undo_of_its_rows_along(store: Store, ana: str, tmp_path: Path) -> None:
+    rate(store, ana, "card", NOW)
     content = backup_of(store, ana, tmp_path)
     ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
     before = everything(store)
     restore(store, ben, tmp_path, content)
-    attempt = store.explains.attempts(ben)[0].id
-    store.explains.judge(ben, attempt, {"rank": "covered"}, by="learner", at=NOW)
+    last = store.verbs.last(ben)
+    assert last is not None
+    store.verbs.undo(ben, expected_id=last.id, undone_at=NOW)
     [record] = Imports(store=store, home=tmp_path).standing(ben)
-    Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
+    assert Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW).stays == {}
     assert everything(store) == before
+
+
+def test_an_undo_keeps_a_draft_and_a_setting_that_were_changed_since(
+    store: Store, ana: str, tmp_path: Path
+) -> None:
+    store.notes.prefer(ana, new_cards_a_day=5, reviews_a_day=50)
+    store.notes.save_draft(ana, "explain:rank", "Ana's text", at=NOW)
+    content = backup_of(store, ana, tmp_path)
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    store.notes.prefer(ben, new_cards_a_day=7, reviews_a_day=70)
+    restore(store, ben, tmp_path, content)
+    store.notes.save_draft(ben, "explain:rank", "Ana's text, and Ben's", at=NOW + timedelta(minutes=1))
+    store.notes.prefer(ben, new_cards_a_day=9)
+    [record] = Imports(store=store, home=tmp_path).standing(ben)
+    undone = Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
+    assert undone.stays == {"drafts": 1, "preferences": 1}
+    assert store.notes.draft(ben, "explain:rank") == "Ana's text, and Ben's"
+    kept = store.notes.preferences(ben)
+    assert (kept.new_cards_a_day, kept.reviews_a_day) == (9, 70)
 
 
 @pytest.mark.parametrize(

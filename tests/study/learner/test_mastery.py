@@ -35,23 +35,63 @@ def level(store: Store, profile: str) -> str:
     return mastery(store, profile, SUBJECTS)["lora-rank"].level
 
 
-def test_right_answers_climb_and_a_miss_takes_down(store: Store, ana: str, now: datetime) -> None:
-    for minute in range(2):
-        quiz(store, ana, now + timedelta(minutes=minute), asked=("q",))
-    assert level(store, ana) == "Attempted"
-    quiz(store, ana, now + timedelta(minutes=2), asked=("q",))
+def rate(store: Store, profile: str, at: datetime, rating: int = 3) -> None:
+    """A rating of the card; the first one is its first look."""
+    last = store.cards.latest(profile).get("card")
+    store.cards.append(
+        profile,
+        "card",
+        rating=rating,
+        expected_review_id=last.id if last else 0,
+        reviewed_at=at,
+        duration_ms=1000,
+        before=last.after if last else None,
+        after={"phase": "review"},
+    )
+
+
+def test_four_right_answers_in_one_session_are_familiar_and_no_more(
+    store: Store, ana: str, now: datetime
+) -> None:
+    for minute in range(5):
+        rate(store, ana, now + timedelta(minutes=minute))
+    assert level(store, ana) == "Familiar"
+    quiz(store, ana, now + timedelta(minutes=6), asked=("q",))
+    assert level(store, ana) == "Familiar"  # two kinds of exercise, one day
+    rate(store, ana, now + timedelta(days=1))
     assert level(store, ana) == "Proficient"
-    quiz(store, ana, now + timedelta(minutes=3), asked=MIXED)
+
+
+def test_one_kind_of_exercise_on_many_days_is_familiar(store: Store, ana: str, now: datetime) -> None:
+    for day in range(4):
+        quiz(store, ana, now + timedelta(days=day), asked=MIXED)
+    assert level(store, ana) == "Familiar"
+    rate(store, ana, now + timedelta(days=4))
+    rate(store, ana, now + timedelta(days=4, minutes=10))  # the first look counts for nothing
     assert level(store, ana) == "Mastered"
-    quiz(store, ana, now + timedelta(minutes=4), asked=("q",), right=False)
-    assert level(store, ana) == "Familiar" or mastery(store, ana, SUBJECTS)["lora-rank"].share < 0.7  # type: ignore[operator]
-    quiz(store, ana, now + timedelta(minutes=5), asked=("q",), right=False)
+
+
+def test_right_answers_climb_and_a_miss_takes_down(store: Store, ana: str, now: datetime) -> None:
+    rate(store, ana, now)
+    rate(store, ana, now + timedelta(minutes=10))
+    quiz(store, ana, now + timedelta(minutes=20), asked=("q",))
+    assert level(store, ana) == "Attempted"
+    day = now + timedelta(days=1)
+    quiz(store, ana, day, asked=("q",))
+    assert level(store, ana) == "Proficient"
+    quiz(store, ana, day + timedelta(minutes=3), asked=MIXED)
+    assert level(store, ana) == "Mastered"
+    quiz(store, ana, day + timedelta(minutes=4), asked=("q",), right=False)
+    assert level(store, ana) in ("Familiar", "Attempted")
+    quiz(store, ana, day + timedelta(minutes=5), asked=("q",), right=False)
     assert level(store, ana) == "Attempted"
 
 
 def test_a_quiz_chosen_by_its_concept_is_no_mixed_set(store: Store, ana: str, now: datetime) -> None:
-    for minute in range(3):
-        quiz(store, ana, now + timedelta(minutes=minute), asked=MIXED, concept="lora-rank")
+    rate(store, ana, now)
+    rate(store, ana, now + timedelta(minutes=10))
+    for day in range(3):
+        quiz(store, ana, now + timedelta(days=day), asked=MIXED, concept="lora-rank")
     assert level(store, ana) == "Proficient"
 
 
@@ -75,8 +115,10 @@ def test_a_judged_prediction_counts(store: Store, ana: str, now: datetime) -> No
     assert mastery(store, ana, SUBJECTS)["counting-parameters"].misses == 1
 
 
-def known(share: float | None, misses: int, now: datetime) -> Mastery:
-    return Mastery(share=share, answers=10, misses=misses, last_seen=now)
+def known(share: float | None, misses: int, now: datetime, *, answers: int = 10, kinds: int = 2) -> Mastery:
+    return Mastery(
+        share=share, answers=answers, misses=misses, last_seen=now, days_right=2, kinds_right=kinds
+    )
 
 
 def test_what_to_do_next_repairs_then_proves_then_goes_on(concepts: ConceptMap, now: datetime) -> None:
@@ -91,3 +133,18 @@ def test_what_to_do_next_repairs_then_proves_then_goes_on(concepts: ConceptMap, 
     assert (prove.concept, prove.href) == ("nf4", "/quiz")
     assert learn.do == "Learn it"
     assert learn.concept not in found
+
+
+def test_what_is_right_in_one_kind_of_exercise_is_tested_in_another(
+    concepts: ConceptMap, now: datetime
+) -> None:
+    found = {"lora-rank": known(1.0, 0, now, kinds=1)}
+    test, learn = next_steps(concepts, found, SUBJECTS)
+    assert (test.do, test.href) == ("1 question", "/quiz?concept=lora-rank")
+    assert "makes it Proficient" in test.why
+    assert learn.do == "Learn it"
+
+
+def test_a_single_answer_that_was_a_miss_is_said_as_one(concepts: ConceptMap, now: datetime) -> None:
+    repair, _ = next_steps(concepts, {"lora-rank": known(None, 1, now, answers=1)}, SUBJECTS)
+    assert repair.why == "your only answer was a miss"

@@ -13,6 +13,7 @@ from study.learner.progress import (
     Mastery,
     Outcome,
     mastery_by_concept,
+    most_frequent,
     next_to_learn,
     recalled,
     streak_days,
@@ -48,7 +49,10 @@ def answer(*, correct: bool, minutes: int) -> QuizAnswer:
 
 
 def mastery(reviews: list[CardReview], answers: list[QuizAnswer]) -> Mastery:
-    others = [(("rank",), Outcome(at=answer.answered_at, right=answer.correct)) for answer in answers]
+    others = [
+        (("rank",), Outcome(at=answer.answered_at, right=answer.correct, kind="question"))
+        for answer in answers
+    ]
     return mastery_by_concept(reviews, of_card={"card": ("rank",)}, others=others)["rank"]
 
 
@@ -62,6 +66,19 @@ def test_newer_answers_count_more() -> None:
 def test_hard_counts_as_remembered_and_again_does_not() -> None:
     assert mastery([review(2, minutes=n) for n in range(3)], []).share == 1
     assert mastery([review(1, minutes=n) for n in range(3)], []).share == 0
+
+
+def test_a_new_card_known_at_first_sight_is_met_and_counts_for_nothing_else() -> None:
+    found = mastery([review(3, minutes=n, new=True) for n in range(4)], [])
+    assert (found.share, found.answers, found.level) == (None, 0, "Attempted")
+    forgotten = mastery([review(1, new=True)], [])
+    assert (forgotten.answers, forgotten.misses) == (1, 1)
+
+
+def test_the_most_frequent_concept_is_that_of_most_exercises() -> None:
+    assert most_frequent([("a", "b"), ("b",), ("c",)]) == "b"
+    assert most_frequent([("a",), ("b",)]) == "a"
+    assert most_frequent([]) == ""
 
 
 def test_too_few_answers_give_no_number() -> None:

@@ -1,4 +1,4 @@
-"""The In and out page as functions: a preview before anything changes, import, undo, and downloads."""
+"""The Import and export page as functions: a preview before anything changes, import, undo, and downloads."""
 
 import asyncio
 import json
@@ -20,7 +20,8 @@ from study.io.pending_upload import Pending
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web.transfer_routes import Transfer
-from tests.visits import opened, press, words
+from tests.flashcards.review.test_reviews import shown
+from tests.visits import opened, press, primary, words
 
 DECK = (
     b"Q: What is the rank of B A?\nA: At most r.\n\nQ: Who needs this?\n\nQ: And $d_{in}$?\nA: The `width`.\n"
@@ -108,10 +109,68 @@ def test_imported_cards_are_studied_at_once_and_an_undo_takes_them_away(
         "your own card",
     )
     undone = page.act(press(done["html"], "undo"), opened("b1"))
-    assert "taken back" in undone["say"]
+    assert undone["say"] == "The import of mine.md is undone."
     assert len(exercise.reviews.decks.cards) == before
     assert files_of(page.context.settings.decks_dir) == {}
     assert "Imported so far" not in words(undone["html"])
+
+
+def test_an_import_ends_in_studying_it_or_undoing_it(page: InOutPage, exercise: CardExercise) -> None:
+    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
+    assert primary(done) == ["Study these"]
+    assert 'class="button primary" href="/cards?deck=mine&amp;new=2"' in done
+    assert press(done, "undo")["import"]
+    later = page.load(opened("b1"))
+    assert primary(later) == ["Download everything"]
+    assert 'href="/cards?deck=mine&amp;new=2"' in later
+
+
+def test_an_undo_keeps_the_ratings_given_since_and_says_so(page: InOutPage, exercise: CardExercise) -> None:
+    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
+    profile, now = page.context.store.profiles.all()[0].id, page.context.clock()
+    card = "mine-what-is-the-rank-of-b-a"
+    exercise.reviews.rate(profile, shown(exercise.reviews, profile, card, now=now), rating=3, now=now)
+    undone = page.act(press(done, "undo"), opened("b1"))
+    assert undone["say"] == (
+        "The import of mine.md is undone. 1 answer that you gave to it since stays in your log, "
+        "and will count again if you import it again."
+    )
+    assert [review.card_id for review in page.context.store.cards.history(profile)] == [card]
+    page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    assert exercise.reviews.memory(profile, card)[0] is not None
+
+
+@pytest.mark.parametrize("name", ["notes.md", "notes.txt"])
+def test_plain_notes_get_a_true_sentence_and_the_format(page: InOutPage, name: str) -> None:
+    notes = b"# LoRA\n\nLoRA is, in short, a trick.\nThe base is frozen, A and B learn.\n"
+    with pytest.raises(LearnerError) as refused:
+        send(page, name, notes)
+    assert str(refused.value).startswith(f"{name} has 3 lines of text and no card. A card is a question `Q:`")
+    assert "A: The inner dimension" in str(refused.value)
+    assert "nothing has been changed yet" not in words(page.load(opened("b1")))
+
+
+def test_cards_in_a_text_file_are_read_as_in_markdown(page: InOutPage) -> None:
+    assert "Cards 2 0 0 1" in words(send(page, "mine.txt", DECK))
+
+
+@pytest.mark.parametrize(
+    ("name", "again", "sentence"),
+    [
+        (
+            "mine.md",
+            DECK,
+            "What can be read in it is here already; the rest is left out for the reasons above.",
+        ),
+        ("mine.md", b"Q: What is the rank of B A?\nA: At most r.\n", "All of it is here already."),
+        ("a.csv", b"front,back\nOne,\n", "Nothing in it can be imported, for the reasons above."),
+    ],
+)
+def test_a_file_without_news_says_why(page: InOutPage, name: str, again: bytes, sentence: str) -> None:
+    page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    html = send(page, name, again)
+    assert sentence in words(html)
+    assert "Choose another file" in words(html)
 
 
 def test_a_later_import_of_a_corrected_card_changes_it_and_undo_brings_the_old_words(
@@ -123,7 +182,7 @@ def test_a_later_import_of_a_corrected_card_changes_it_and_undo_brings_the_old_w
     assert "Cards 0 1 1 1" in words(html)
     done = page.act(press(html, "apply"), opened("b1"))
     assert exercise.reviews.decks.by_id["mine-what-is-the-rank-of-b-a"].back == "r or less."
-    with pytest.raises(LearnerError, match="Take back the later import first"):
+    with pytest.raises(LearnerError, match="Undo the later import first"):
         page.act(press(done["html"], "undo", nth=1), opened("b1"))
     page.act(press(done["html"], "undo"), opened("b1"))
     assert files_of(page.context.settings.home) == first

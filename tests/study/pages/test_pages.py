@@ -6,17 +6,19 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
 from flashcards.review.presenter import CardExercise, card_exercise
+from lora_lab.figures import whole_model
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
-from study.pages.today import Corners, TodayPage
+from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer
+from study.text.markup import to_html
 from tests.flashcards.review.test_reviews import shown
-from tests.quizzes.answering import right_fields
-from tests.visits import opened, press, query_of, words
+from tests.quizzes.answering import right_fields, wrong_fields
+from tests.visits import opened, press, primary, query_of, words
 
 
 @pytest.fixture
@@ -43,12 +45,9 @@ def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: S
         review=review,
         cards_due=cards.due,
         subjects=subjects,
-        corners=Corners(first_chart=chart),
+        figures={GLANCE: whole_model.glance()},
+        last_run=str,
     )
-
-
-def chart() -> str:
-    return "<figure>one computed chart</figure>"
 
 
 def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
@@ -61,26 +60,30 @@ def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> s
 # ---- Today ----
 
 
-def test_a_newcomer_sees_one_sentence_a_chart_and_two_ways_in(today: TodayPage) -> None:
+def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -> None:
     html = today.load(opened("b1"))
-    assert "one computed chart" in words(html)
-    assert 'href="/cards?new=5"' in html
-    assert 'href="/lab"' in html
-    assert "Weakest" not in words(html)
+    shown = words(html)
+    assert "training two thin matrices beside each frozen one" in shown
+    assert "1.78 %" in shown
+    assert 'data-setting="rank"' in html
+    assert 'class="button primary" href="/start"' in html
+    assert "Weakest" not in shown
 
 
-def test_the_tour_has_four_steps_and_ends_in_the_lab(today: TodayPage) -> None:
-    html = today.load(opened("b1"))
-    for step in range(1, 5):
-        html = today.act(press(html, "tour"), opened("b1"))["html"]
-        assert f"{step} of 4" in words(html)
-    assert 'class="button primary" href="/lab"' in html
+def test_a_fresh_browser_is_asked_once_who_it_is(today: TodayPage, now: datetime) -> None:
+    ana = today.context.store.profiles.add("b1", "Ana", now=now)
+    html = today.load(opened("b2"))
+    assert "Who are you? Ana" in words(html)
+    assert today.act(press(html, "switch"), opened("b2")) == {"goto": "/"}
+    assert today.context.store.profiles.of_browser("b2", now=now).id == ana.id
+    assert "Guest" not in {profile.name for profile in today.context.store.profiles.all()}
 
 
-def test_a_tour_that_was_closed_is_not_offered_again(today: TodayPage) -> None:
-    html = today.load(opened("b1"))
-    today.act(press(html, "tour-end"), opened("b1"))
-    assert "tour" not in words(today.load(opened("b1")))
+def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
+    html = today.act(press(today.load(opened("b1")), "know"), opened("b1"))["html"]
+    for page in (html, today.load(opened("b1"))):
+        assert "Start the 5-minute review" in words(page)
+        assert "two thin matrices" not in words(page)
 
 
 def test_a_learner_sees_what_is_due_and_what_is_weak(
@@ -158,7 +161,68 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     result = review.act(event, opened("b1"))["html"]
     done = review.act(press(result, "next", query=query), opened("b1"))["html"]
     assert "9 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
+    assert "Few trainable parameters not explained; cards about it are due now" in words(done)
     assert words(review.load(opened("b1", query[1:]))) == words(done)
+
+
+def reviewed(review: ReviewPage, *, first_rating: int = 4, wrong: int = 0) -> tuple[str, str, str]:
+    """A review with `wrong` missed questions: its query, the question texts' page, and its last page."""
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    html = review.load(opened("b1", query[1:]))
+    for number in range(9):
+        back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+        rating = first_rating if number == 0 else 4
+        html = review.act(press(back, "rate", nth=rating - 1, query=query), opened("b1"))["html"]
+    questions = html
+    for number in range(3):
+        fields = wrong_answer(review, html) if number < wrong else right_answer(review, html)
+        feedback = review.act(press(html, "answer", query=query, fields=fields), opened("b1"))["html"]
+        html = review.act(press(feedback, "next", query=query), opened("b1"))["html"]
+    submit = press(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
+    rubric = review.act(submit, opened("b1"))["html"]
+    ticked = ["frozen-base", "low-rank-update", "few-trainable-params", "less-training-memory"]
+    result = review.act(press(rubric, "judge", query=query, fields={"concept": ticked}), opened("b1"))["html"]
+    done = review.act(press(result, "next", query=query), opened("b1"))["html"]
+    return query, questions, done
+
+
+def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step(review: ReviewPage) -> None:
+    _, questions, done = reviewed(review, first_rating=1, wrong=1)
+    [profile] = review.context.store.profiles.all()
+    forgotten = next(r for r in review.context.store.cards.history(profile.id) if r.rating == 1)
+    card = card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
+    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings.bank
+    question = bank.by_id[press(questions, "answer")["question"]]
+    shown = words(done)
+    assert f"Missed {words(to_html(card.front))} comes back" in shown
+    assert f"{words(to_html(question.stem))} asked again in a later review" in shown
+    assert "The next card comes back in" in shown
+    [button] = primary(done)
+    known = {f"Read about {review.context.concepts.name(c)}" for c in (*card.concepts, *question.concepts)}
+    assert button in known
+
+
+def test_a_review_without_a_miss_says_no_miss_and_has_one_next_step(review: ReviewPage) -> None:
+    _, _, done = reviewed(review)
+    assert "Missed" not in words(done)
+    assert primary(done) == ["Go on with 1 card"]
+
+
+def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: ReviewPage) -> None:
+    query, _, done = reviewed(review)
+    undone = review.act(press(done, "undo", query=query), opened("b1"))["html"]
+    assert "cards 8/9 questions 3/3 explanation 1/1" in words(undone)
+    back = review.act(press(undone, "flip", query=query), opened("b1"))["html"]
+    again = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    assert "Done for now." in words(again)
+
+
+def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
+    event = press(html, "answer")
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    [profile] = review.context.store.profiles.all()
+    record = quiz.record(profile.id, event["session"])
+    return wrong_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 
 def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:

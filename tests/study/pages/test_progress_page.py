@@ -1,5 +1,6 @@
 """Progress as functions: what it says, what each press does, and its charts as files."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,6 +112,9 @@ def test_a_higher_aim_brings_cards_back_sooner(cards: CardExercise, studied: str
 def test_charts_come_afterwards_of_all_cards_or_of_a_part(page: ProgressPage, studied: str) -> None:
     whole = page.act(DRAW, opened(ANA))["parts"]["figures-cards"]
     assert whole.count("<figure") == 14
+    shown, folded = whole.split('<details class="more-plots">')
+    assert re.findall(r'id="plot-([\w-]+)"', shown) == ["retention", "forecast", "retention-by-concept"]
+    assert folded.count("<figure") == 11
     assert whole.count('href="/progress/plots/') == 3 * 14
     part = page.act({**DRAW, "query": "?scope=deck:lora-basics"}, opened(ANA))["parts"]["figures-cards"]
     assert "deck LoRA basics" in part
@@ -118,6 +122,38 @@ def test_charts_come_afterwards_of_all_cards_or_of_a_part(page: ProgressPage, st
     assert page.act({"act": "scope", "query": "", "fields": {"scope": ["deck:qlora"]}}, opened(ANA)) == {
         "goto": "/progress?scope=deck:qlora#memory"
     }
+
+
+def test_charts_of_cards_come_from_twenty_reviews_on(
+    page: ProgressPage, context: Context, ana: str, now: datetime
+) -> None:
+    log = simulated(cards=20, days=21, ends=now)
+    keep(context.store, ana, log[:19])
+    assert "appear from 20 reviews on; you have 19." in words(page.load(opened(ANA)))
+    assert "<figure" not in page.act(DRAW, opened(ANA))["parts"]["figures-cards"]
+
+
+def test_charts_of_questions_come_from_twenty_answers_with_a_confidence(
+    page: ProgressPage, context: Context, ana: str, now: datetime, sections: tuple[Section, ...]
+) -> None:
+    quiz = sections[1]
+    assert isinstance(quiz, QuizSection)
+    for number in range(20):
+        asked = quiz.bank.questions[number].id
+        at = now - timedelta(days=8 * (number % 2))
+        record = context.store.quizzes.start(
+            ana, seed=number, question_ids=(asked,), choice={}, started_at=at
+        )
+        answer = QuizAnswer(
+            question_id=asked, option="x", correct=True, answered_at=at, duration_ms=1, confidence="sure"
+        )
+        context.store.quizzes.append(record.id, answer)
+        html = words(page.load(opened(ANA)))
+        assert f"{number + 1} of {number + 1} {'answer was' if not number else 'answers were'} right" in html
+        assert ("you have 19" in html) is (number == 18)
+        drawn = page.act(DRAW, opened(ANA))["parts"]["figures-questions"]
+        assert ("plot-calibration" in drawn) is (number == 19)
+    assert "plot-brier" in drawn
 
 
 def test_a_press_that_belongs_nowhere_is_refused(page: ProgressPage, ana: str) -> None:

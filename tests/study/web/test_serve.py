@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from study.base.errors import LearnerError
-from study.web.server import run, take_port
+from study.web.server import _read_options, is_loopback, run, take_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,3 +63,22 @@ def test_help_is_there_at_once_and_without_gradio() -> None:
     for option in ("--host", "--port", "--data-folder", "--projector", "--no-worker"):
         assert option in asked.stdout
     assert "gradio" not in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "only_class"),
+    [([], "127.0.0.1", False), (["--class"], "0.0.0.0", True), (["--class", "--host", "::1"], "::1", True)],
+)
+def test_a_class_listens_for_other_devices_unless_an_address_is_given(
+    given: list[str], host: str, only_class: bool
+) -> None:
+    options = _read_options(given)
+    assert (options.host, options.only_class) == (host, only_class)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("school.example", False)],
+)
+def test_which_hosts_only_this_machine_reaches(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

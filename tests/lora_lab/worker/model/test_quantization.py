@@ -10,10 +10,10 @@ import torch
 
 import lora_lab
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, Compute, predict
+from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, predict
 from lora_lab.parameters.counts import count
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, RunSpec
+from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.model.quantization import (
     constants_of,
     dense_weight,

@@ -15,8 +15,7 @@ from bitsandbytes.functional import int8_vectorwise_dequant
 from peft import PeftModel
 from torch import Tensor
 
-from lora_lab.memory.ledger import Compute
-from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec, Variant
+from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker.training.lora_matmul import Decoder, install
 from lora_lab.worker.training.precision import keep_residual_in_fp32
 from tests.lora_lab.worker.builders import (

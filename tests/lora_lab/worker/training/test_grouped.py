@@ -14,10 +14,9 @@ from lora_lab.data.batches import row_sizes, step_plan
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.grouping import GROUPED_TYPES
 from lora_lab.memory.group_memory import peak_bytes
-from lora_lab.memory.ledger import Compute
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec, TargetSet
+from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
 from lora_lab.worker.training.group import Cell, Group, shared_in
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train

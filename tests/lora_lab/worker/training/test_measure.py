@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lora_lab.data.batches import even_row
-from lora_lab.memory.ledger import Compute, predict
+from lora_lab.memory.ledger import predict
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import TINY_MODEL, Bits, RunSpec
+from lora_lab.spec import TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.training.memory_meter import LiveStorages
 from tests.lora_lab.worker.builders import TINY, open_lab, small_dataset
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lora_lab.memory.ledger import Compute
-from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.training.precision import faster_compute_dtype, fuse_rms_norm, keep_residual_in_fp32
-from lora_lab.worker.training.session import DTYPES, find_machine
+from lora_lab.spec import TINY_MODEL, Compute, RunSpec
+from lora_lab.worker.device.machine import find_machine
+from lora_lab.worker.device.number_type import DTYPES, number_type_of
+from lora_lab.worker.training.precision import fuse_rms_norm, keep_residual_in_fp32
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import open_lab, small_dataset
 
@@ -26,17 +26,17 @@ WITHOUT_BF16 = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }
-PROBE = """
+DECIDED = """
 import torch
-from lora_lab.worker.training.precision import faster_compute_dtype
-print(faster_compute_dtype(torch.device("cpu")))
+from lora_lab.worker.device.number_type import number_type_of
+print(number_type_of(torch.device("cpu"))[0])
 """
 
 
-def test_without_bf16_instructions_the_probe_takes_fp32() -> None:
-    """docs/traps.md 9: emulated bf16 is 16 times slower, which no noise of a busy machine hides."""
+def test_without_bf16_instructions_fp32_is_decided() -> None:
+    """docs/traps.md 9: emulated bf16 is 16 times slower."""
     probed = subprocess.run(
-        [sys.executable, "-c", PROBE],
+        [sys.executable, "-c", DECIDED],
         cwd=ROOT,
         env=os.environ | WITHOUT_BF16,
         capture_output=True,
@@ -44,14 +44,14 @@ def test_without_bf16_instructions_the_probe_takes_fp32() -> None:
         check=True,
     )
     emulated = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere the limits mean nothing
-    assert probed.stdout.strip() in ({"torch.float32"} if emulated else {"torch.float32", "torch.bfloat16"})
+    assert probed.stdout.strip() in ({"fp32"} if emulated else {"fp32", "bf16"})
 
 
-def test_a_run_may_ask_for_a_number_type_and_auto_takes_a_measured_one() -> None:
+def test_a_run_may_ask_for_a_number_type_and_auto_takes_the_decided_one() -> None:
     assert find_machine("fp32").compute_dtype == torch.float32
     assert find_machine("bf16").compute_name == "bf16"
-    assert find_machine("auto").compute_dtype in (torch.float32, torch.bfloat16)
-    assert faster_compute_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
+    assert find_machine("fp16").compute_name == "fp16"
+    assert find_machine("auto").compute_name == number_type_of(torch.device("cpu"))[0]
 
 
 @pytest.mark.parametrize("compute", ["fp32", "bf16"])

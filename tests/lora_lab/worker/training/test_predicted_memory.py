@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lora_lab.data.batches import step_plan
-from lora_lab.memory.ledger import Compute, Ledger, heaviest_row, predict
+from lora_lab.memory.ledger import Ledger, heaviest_row, predict
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.spec import BITS, EMBEDDED_MODEL, TARGET_SETS, TINY_MODEL, Bits, RunSpec, TargetSet
+from lora_lab.spec import BITS, EMBEDDED_MODEL, TARGET_SETS, TINY_MODEL, Bits, Compute, RunSpec, TargetSet
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded
 from tests.lora_lab.exactness import EXACT_WITH, slack_bytes

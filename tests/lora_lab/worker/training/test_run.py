@@ -22,6 +22,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import RunState, fold
 from lora_lab.spec import BITS, EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, VARIANTS, Bits, RunSpec, Variant
+from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
@@ -29,7 +30,7 @@ from lora_lab.worker.training.loop import learning_rate_at
 from lora_lab.worker.training.model_cache import Workbench
 from lora_lab.worker.training.packing import encode
 from lora_lab.worker.training.run import execute
-from lora_lab.worker.training.session import find_machine, open_session
+from lora_lab.worker.training.session import open_session
 from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, padded_loss, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -214,10 +215,11 @@ def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
 def test_a_warm_session_gives_the_losses_of_a_cold_one(
     tmp_path: Path, models_dir: Path, run_it: RunIt
 ) -> None:
-    session = open_session(TINY_MODEL, TINY.bits, find_machine("fp32"), models_dir=models_dir, report=silent)
-    assert session.fits(TINY)
-    assert not session.fits(replace(TINY, bits="int8"))
-    assert not session.fits(replace(TINY, compute_dtype="bf16"))
+    in_fp32 = find_machine("fp32")
+    session = open_session(TINY_MODEL, TINY.bits, in_fp32, models_dir=models_dir, report=silent)
+    assert session.fits(TINY, in_fp32)
+    assert not session.fits(replace(TINY, bits="int8"), in_fp32)
+    assert not session.fits(TINY, find_machine("bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
     bench = Workbench(models_dir, session)
     execute(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)

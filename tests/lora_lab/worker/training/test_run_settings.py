@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_lab.memory.ledger import Compute
-from lora_lab.spec import OPTIMIZERS, VARIANTS, Bits, Optimizer, RunSpec, Variant
+from lora_lab.spec import OPTIMIZERS, VARIANTS, Bits, Compute, Optimizer, RunSpec, Variant
 from lora_lab.worker.training.loop import optimizer_of
 from tests.lora_lab.worker.builders import TINY, Lab, gradient, open_lab, small_dataset
 

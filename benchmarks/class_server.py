@@ -1,0 +1,66 @@
+"""The routes of a class without the other pages: starts within seconds, so that it can be killed often.
+
+python -m benchmarks.class_server --port 8700 --data-folder /tmp/class
+"""
+
+import argparse
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from types import SimpleNamespace
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from classroom.access.gate import ClassGate
+from classroom.access.keys import Keys
+from classroom.live.hub import Hub
+from classroom.pages.report_routes import ReportRoutes
+from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.teacher_routes import TeacherRoutes
+from classroom.plans.plan import Plans
+from quizzes.bank.bank import load_bank
+from quizzes.session.class_questions import class_question
+from study.base.settings import load_settings
+from study.content.concepts import load_concepts
+from study.ports.context import Context
+from study.store import open_store
+from study.web.middleware import Doorkeeper
+from study.web.server import take_port
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data-folder", type=Path, required=True)
+    options = parser.parse_args()
+    settings = load_settings(home=options.data_folder)
+    context = Context(
+        settings=settings,
+        store=open_store(settings.database_url),
+        concepts=load_concepts(),
+        clock=lambda: datetime.now(UTC),
+        dice=SystemRandom(),
+        places=(),
+    )
+    runs: Any = SimpleNamespace(problem=lambda *_: "")  # this benchmark's plan has no run
+    bank = load_bank(context.concepts)
+    plans = Plans(find_question=partial(class_question, bank.by_id), runs=runs)
+    hub, keys = Hub(context=context, runs=runs), Keys(log=context.store.classes)
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    TeacherRoutes(context, hub, plans, keys, reachable=True).register(site)
+    ReportRoutes(context, hub, keys).register(site)
+    StudentRoutes(hub).register(site)
+    site.add_middleware(partial(ClassGate, keys=keys, only_class=True))
+    site.add_middleware(Doorkeeper)
+    with take_port("127.0.0.1", options.port) as listening:
+        print(f"Ready: http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
+        uvicorn.Server(uvicorn.Config(site, log_level="warning")).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The gate in front of the app: students' devices reach the routes of a class and nothing else."""
+
+import re
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from classroom.access.keys import Keys
+
+REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
+
+_READ = re.compile(r"/class/(join|help|[0-9]{6}|[0-9]{6}/(events|state)|static/(class\.css|student\.js))")
+_WRITE = re.compile(r"/class/[0-9]{6}/(join|answer|name)")
+
+
+def is_for_students(method: str, path: str) -> bool:
+    """Whether any device may ask this."""
+    pattern = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}.get(method)
+    return bool(pattern and pattern.fullmatch(path))
+
+
+class ClassGate:
+    """ASGI middleware.
+
+    With `only_class` (`--class`) a student's device gets 403 for everything but the student routes. Without
+    it, on a server for learners, it gets 403 for what belongs to the teacher of a class.
+    """
+
+    def __init__(self, app: ASGIApp, *, keys: Keys, only_class: bool) -> None:
+        self._app = app
+        self._keys = keys
+        self._only_class = only_class
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it with one sentence."""
+        if scope["type"] == "lifespan" or self._may_pass(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
+        else:
+            await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if is_for_students(scope.get("method", ""), path):
+            return True
+        guarded = self._only_class or path == "/class" or path.startswith("/class/")
+        return not guarded or self._keys.is_teacher(scope)

@@ -1,0 +1,52 @@
+"""The teacher's key: a link that lets the teacher's own phone or tablet in, until it is revoked."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from classroom.access.addresses import is_this_machine
+from study.store.classes import ClassLog
+
+COOKIE = "teacher"
+
+
+def new_key() -> str:
+    """A key that can't be guessed: 192 random bits."""
+    return secrets.token_urlsafe(24)
+
+
+def hash_of(key: str) -> str:
+    """What is stored of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@dataclass(kw_only=True)
+class Keys:
+    """The hashes of all keys that are not revoked, in memory, since every request asks."""
+
+    log: ClassLog
+    _rooms: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reload()
+
+    def reload(self) -> None:
+        """Read them again after one was made or revoked, or a class was deleted."""
+        self._rooms = self.log.live_keys()
+
+    def holds(self, key: str) -> bool:
+        """Whether a key is live."""
+        return bool(key) and hash_of(key) in self._rooms
+
+    def is_teacher(self, scope: Scope) -> bool:
+        """Whether a request comes from this machine, or brings a key as its cookie or in its address."""
+        client = scope.get("client")
+        if client is not None and is_this_machine(client[0]):
+            return True
+        asked = QueryParams(scope.get("query_string", b"")).get("key", "")
+        return self.holds(HTTPConnection(scope).cookies.get(COOKIE, "")) or self.holds(asked)

@@ -1,0 +1,70 @@
+"""How answers are spread: votes by option, and guesses of a number by interval."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+BINS_AT_MOST = 12
+CLOSE_SHARE = 0.10
+"""A guess within 10 % of the true value is close."""
+
+
+def votes(options: Sequence[str], chosen: Iterable[str]) -> list[int]:
+    """Votes for each option, in the order of the options."""
+    counts = Counter(chosen)
+    return [counts[option] for option in options]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins:
+    """Guesses by interval: `counts[i]` lie in [edges[i], edges[i + 1])."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    middle: float | None
+    """The median guess."""
+
+
+def bins(guesses: Sequence[float], *, value: float | None = None) -> Bins:
+    """Spread guesses over equal intervals with round edges that also cover the true value, if it is known.
+
+    Guesses far off (beyond three times the middle half's width outside it) are counted in the first and last
+    interval, so that one joke does not squeeze all others into one column.
+    """
+    if not guesses:
+        return Bins(edges=(), counts=(), middle=None)
+    low, high = _kept_range(sorted(guesses))
+    if value is not None:
+        low, high = min(low, value), max(high, value)
+    step = _round_step((high - low) or abs(high) or 1.0)
+    first = math.floor(low / step)
+    count = max(1, math.floor(high / step) - first + 1)
+    counts = [0] * count
+    for guess in guesses:
+        counts[min(count - 1, max(0, math.floor(guess / step) - first))] += 1
+    edges = tuple(round((first + i) * step, 12) for i in range(count + 1))
+    return Bins(edges=edges, counts=tuple(counts), middle=float(median(guesses)))
+
+
+def is_close(guess: float, value: float) -> bool:
+    """Whether a guess is within a tenth of the true value."""
+    return abs(guess - value) <= CLOSE_SHARE * abs(value)
+
+
+def _kept_range(ordered: Sequence[float]) -> tuple[float, float]:
+    quarter = len(ordered) // 4
+    lower, upper = ordered[quarter], ordered[-1 - quarter]
+    reach = 3 * (upper - lower)
+    if not reach:
+        return ordered[0], ordered[-1]
+    kept = [guess for guess in ordered if lower - reach <= guess <= upper + reach]
+    return kept[0], kept[-1]
+
+
+def _round_step(width: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that needs at most BINS_AT_MOST - 1 steps for a width."""
+    rough = width / (BINS_AT_MOST - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))

@@ -1,0 +1,139 @@
+"""The room as a state machine: the teacher's events fold into one state; a command gives the next event."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from classroom.activities.activity import ROUNDS, Activity, Phase
+from study.base.errors import LearnerError
+
+LOBBY = -1
+"""The position before the first activity."""
+
+
+class Event(Protocol):
+    """What the teacher did."""
+
+    @property
+    def number(self) -> int:
+        """Counts from 1."""
+
+    @property
+    def kind(self) -> str:
+        """step, lock, names, kick, readmit, run, measured or end."""
+
+    @property
+    def value(self) -> Mapping[str, Any]:
+        """What the kind needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Where a class is."""
+
+    position: int = LOBBY
+    phase: Phase | None = None
+    """None in the lobby and after the end."""
+
+    locked: bool = False
+    ended: bool = False
+    names_hidden: bool = False
+    kicked: frozenset[str] = frozenset()
+    runs: Mapping[int, str] = field(default_factory=dict)
+    """The lab's run of each prediction, by position."""
+
+    measured: Mapping[int, float] = field(default_factory=dict)
+    """What those runs measured, by position."""
+
+    last: int = 0
+    """The number of the last event."""
+
+    @property
+    def round(self) -> int:
+        """The round that takes answers now; 0 when none does."""
+        return ROUNDS.get(self.phase, 0) if self.phase and not self.ended else 0
+
+
+def fold(events: Iterable[Event], room: Room | None = None) -> Room:
+    """Fold events into a state, starting from `room`."""
+    current = room or Room()
+    for event in events:
+        current = _after(current, event)
+    return current
+
+
+def _after(room: Room, event: Event) -> Room:
+    value = event.value
+    room = replace(room, last=event.number)
+    match event.kind:
+        case "step":
+            return replace(room, position=value["position"], phase=value["phase"], ended=False)
+        case "lock":
+            return replace(room, locked=value["on"])
+        case "names":
+            return replace(room, names_hidden=value["hidden"])
+        case "kick":
+            return replace(room, kicked=room.kicked | {value["student"]})
+        case "readmit":
+            return replace(room, kicked=room.kicked - {value["student"]})
+        case "run":
+            return replace(room, runs={**room.runs, value["position"]: value["run"]})
+        case "measured":
+            return replace(room, measured={**room.measured, value["position"]: value["value"]})
+        case "end":
+            return replace(room, phase=None, ended=True)
+    return room
+
+
+def open_round(step: Mapping[str, Any] | None) -> tuple[int, int]:
+    """The (position, round) that takes answers after the last step; round 0 takes none.
+
+    The end of a class is a step without a phase.
+    """
+    if not step or "phase" not in step:
+        return LOBBY, 0
+    return step["position"], ROUNDS.get(step["phase"], 0)
+
+
+def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = None) -> dict[str, Any]:
+    """The step after this one; `advised` is the phase that the first vote suggests.
+
+    Raises LearnerError at the end of the plan.
+    """
+    if room.ended:
+        raise LearnerError("This class has ended.", do_next="Open it again, or start another one at /class.")
+    if room.position == LOBBY:
+        return _step(0, plan[0].phases[0])
+    activity = plan[room.position]
+    if room.phase == "advice" and advised:
+        return _step(room.position, advised)
+    phases = activity.phases
+    following = phases.index(room.phase) + 1 if room.phase in phases else len(phases)
+    if following < len(phases):
+        return _step(room.position, phases[following])
+    if room.position + 1 < len(plan):
+        return _step(room.position + 1, plan[room.position + 1].phases[0])
+    raise LearnerError("The plan is at its end.", do_next="End the class, or go back to an activity.")
+
+
+def previous_step(room: Room, plan: Sequence[Activity]) -> dict[str, Any]:
+    """The step before this one. Raises LearnerError at the start."""
+    if room.position == LOBBY:
+        raise LearnerError("The class is at its start.", do_next="Press Next to begin.")
+    phases = plan[room.position].phases
+    if room.phase in phases and phases.index(room.phase) > 0:
+        return _step(room.position, phases[phases.index(room.phase) - 1])
+    if room.position == 0:
+        return _step(LOBBY, None)
+    return _step(room.position - 1, plan[room.position - 1].phases[-1])
+
+
+def step_to(position: int, phase: str, plan: Sequence[Activity]) -> dict[str, Any]:
+    """The step to a chosen phase. Raises LearnerError when the plan has none such."""
+    if not 0 <= position < len(plan) or phase not in plan[position].phases:
+        raise LearnerError("The plan has no such step.", do_next="Choose one that is listed.")
+    return {"position": position, "phase": phase}
+
+
+def _step(position: int, phase: Phase | None) -> dict[str, Any]:
+    return {"position": position, "phase": phase}

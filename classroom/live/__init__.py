@@ -1,0 +1,1 @@
+"""Classes that are going on: what is committed, in memory, and whoever waits for its changes."""

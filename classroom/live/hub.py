@@ -1,0 +1,293 @@
+"""All classes of this app: opening, joining, answering, the teacher's commands, runs and the end of names."""
+
+import asyncio
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from classroom.access.keys import hash_of
+from classroom.activities import names
+from classroom.activities.activity import CONFIDENCES
+from classroom.activities.peer_instruction import ADVISED_PHASE, Advice, advise
+from classroom.activities.room import next_step, open_round, previous_step, step_to
+from classroom.live.live_room import LiveRoom, as_value
+from classroom.live.writer import Writer
+from classroom.plans.plan import Plan
+from study.base.errors import LearnerError
+from study.ports.classes import ClassRuns
+from study.ports.context import Context
+from study.store.classes import ClassAnswer, ClassRoom, ClassStudent, Recorded
+
+KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
+STUDENTS_AT_MOST = 2000
+LONGEST_ANSWER_ID = 64
+LOOK_AT_RUN_SECONDS = 0.4
+
+
+class KickedError(LearnerError):
+    """The teacher took this student out."""
+
+
+@dataclass(kw_only=True)
+class Hub:
+    """Used from the server's event loop; the database is read and written in threads."""
+
+    context: Context
+    runs: ClassRuns
+    _live: dict[str, LiveRoom] = field(default_factory=dict)
+    _following: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    writer: Writer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.context.store.classes)
+
+    # ---- rooms
+
+    async def open(self, plan: Plan, *, names_typed: bool, keep_names_days: int, address: str) -> LiveRoom:
+        """Start a class in its lobby. Raises LearnerError when a choice is not offered."""
+        if keep_names_days not in KEEP_NAMES_DAYS:
+            raise LearnerError("Names can't be kept for that long.", do_next="Choose a time that is listed.")
+        now = self._now()
+        codes = await asyncio.to_thread(self.context.store.classes.codes)
+        room = ClassRoom(
+            id=uuid.uuid4().hex,
+            code=_free_code(codes, self.context.dice),
+            plan_id=plan.id,
+            title=plan.title,
+            options={"names_typed": names_typed, "address": address, "keep_names_days": keep_names_days},
+            opened_at=now,
+            names_until=now + timedelta(days=keep_names_days),
+        )
+        specs = [activity.to_json() for activity in plan.activities]
+        await self.writer.do(lambda t: t.open_room(room, specs), lambda _: None)
+        return await self.find(room.code)
+
+    async def find(self, code: str) -> LiveRoom:
+        """The room with this code. Raises LearnerError when there is none."""
+        live = self._live.get(code)
+        if live is None:
+            record = await asyncio.to_thread(self.context.store.classes.record, code)
+            if record is None:
+                raise LearnerError(
+                    f"There is no class with the code {code}.", do_next="Check the code on the screen."
+                )
+            live = self._live.setdefault(code, LiveRoom(record))
+        if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
+            await self.forget_names()
+        self._follow_run(live)
+        return live
+
+    async def delete(self, live: LiveRoom) -> None:
+        """Delete a class as a whole."""
+        await self.writer.do(lambda t: t.delete_room(live.room.id), lambda _: None)
+        self._live.pop(live.room.code, None)
+        live.state = replace(live.state, phase=None, ended=True)  # what is still open says so
+        live.ring()
+
+    async def forget_names(self, live: LiveRoom | None = None) -> int:
+        """Delete the names of one class now, or of all classes whose time is over."""
+        now, room_id = self._now(), live.room.id if live else ""
+
+        def forgot(count: int) -> None:
+            for each in [live] if live else self._live.values() if count else []:
+                if each is live or each.room.names_until <= now:
+                    each.forgot_names()
+
+        return await self.writer.do(lambda t: t.forget_names(now=now, room_id=room_id), forgot)
+
+    # ---- students
+
+    async def join(self, live: LiveRoom, browser_id: str) -> ClassStudent:
+        """The student of a browser; the first time a new one, unless the room is locked or full."""
+        device = device_of(live, browser_id)
+        known = live.by_device.get(device)
+        if known:
+            return live.students[known]
+        if live.state.locked:
+            raise LearnerError("The teacher has locked this class.", do_next="Ask to be let in.")
+        if live.state.ended:
+            raise LearnerError("This class has ended.", do_next="Ask your teacher for the next code.")
+        if len(live.students) >= STUDENTS_AT_MOST:
+            raise LearnerError("This class is full.", do_next="Share a phone with someone.")
+        name = names.draw_name({student.name for student in live.students.values()}, self.context.dice)
+        at = self._now()
+        return await self.writer.do(lambda t: t.join(live.room.id, device, name, at=at), live.joined)
+
+    def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
+        """The student of a browser. Raises LearnerError for a browser that has not joined."""
+        known = live.by_device.get(device_of(live, browser_id))
+        if known is None:
+            raise LearnerError("You are not in this class yet.", do_next="Reload the page to join.")
+        return live.students[known]
+
+    async def rename(self, live: LiveRoom, student: ClassStudent, typed: str | None) -> str:
+        """Take a typed name, if the teacher allows that; draw another one for None."""
+        taken = {each.name for each in live.students.values() if each.id != student.id}
+        if typed is None:
+            name = names.draw_name(taken | {student.name}, self.context.dice)
+        elif not live.room.options["names_typed"]:
+            raise LearnerError("Names are drawn in this class.", do_next="Draw another one if you like.")
+        else:
+            name = names.read_name(typed, taken)
+        await self.writer.do(lambda t: t.rename(student.id, name), lambda _: live.renamed(student.id, name))
+        return name
+
+    async def answer(self, live: LiveRoom, student: ClassStudent, given: Mapping[str, Any]) -> Recorded:
+        """Store an answer; returns after the commit.
+
+        Raises LearnerError when it is no answer to that round, and KickedError.
+        """
+        if student.id in live.state.kicked:
+            raise KickedError("The teacher took you out of this class.", do_next="Ask to be let in again.")
+        answer = _read_answer(live, student, given, at=self._now())
+        return await self.writer.do(
+            lambda t: t.answer(live.room.id, answer, open_at=open_round), live.answered
+        )
+
+    # ---- the teacher
+
+    async def command(self, live: LiveRoom, order: Mapping[str, Any]) -> None:
+        """Do what the teacher asks for. Raises LearnerError when that can't be done now."""
+        after = order.get("after")
+        match order.get("do"):
+            case "next":
+                await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
+            case "back":
+                await self._step(live, previous_step(live.state, live.plan), after=after)
+            case "go":
+                step = step_to(int(order["position"]), str(order["phase"]), live.plan)
+                await self._step(live, step, after=after)
+            case "lock" | "unlock" as what:
+                await self._append(live, "lock", {"on": what == "lock"})
+            case "hide-names" | "show-names" as what:
+                await self._append(live, "names", {"hidden": what == "hide-names"})
+            case "kick" | "readmit" as what:
+                student = live.students.get(str(order.get("student")))
+                if student is None:
+                    raise LearnerError("That student is not in this class.", do_next="Reload the page.")
+                await self._append(live, what, {"student": student.id})
+            case "end":
+                await self._append(live, "end", {})
+            case "forget-names":
+                await self.forget_names(live)
+            case what:
+                raise LearnerError(f"The class has no command {what!r}.", do_next="Reload the page.")
+
+    async def use_address(self, live: LiveRoom, address: str) -> None:
+        """Show another address of this machine to students."""
+        options = {**live.room.options, "address": address}
+
+        def changed(_: None) -> None:
+            live.room = replace(live.room, options=options)
+            live.ring()
+
+        await self.writer.do(lambda t: t.set_options(live.room.id, options), changed)
+
+    async def add_key(self, live: LiveRoom, key: str) -> None:
+        """Let the holder of a key in; only its hash is stored."""
+        at = self._now()
+        await self.writer.do(lambda t: t.add_key(live.room.id, hash_of(key), at=at), lambda _: None)
+
+    async def revoke_keys(self, live: LiveRoom) -> None:
+        """Refuse all keys of a room."""
+        at = self._now()
+        await self.writer.do(lambda t: t.revoke_keys(live.room.id, at=at), lambda _: None)
+
+    async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
+        position = step["position"]
+        failed = live.run is not None and bool(live.run.error)
+        if step["phase"] == "run" and (position not in live.state.runs or failed):
+            guessed = live.plan[position].guessed
+            assert guessed is not None
+            run_id = await asyncio.to_thread(self.runs.start, guessed.setting)
+            await self._append(live, "run", {"position": position, "run": run_id})
+            after = None
+        await self._append(live, "step", step, after=after if isinstance(after, int) else None)
+        self._follow_run(live)
+
+    async def _append(
+        self, live: LiveRoom, kind: str, value: Mapping[str, Any], *, after: int | None = None
+    ) -> None:
+        at = self._now()
+        await self.writer.do(lambda t: t.append(live.room.id, kind, value, after=after, at=at), live.happened)
+
+    # ---- runs
+
+    def _follow_run(self, live: LiveRoom) -> None:
+        """Watch the run of the current prediction until it has ended."""
+        state, code = live.state, live.room.code
+        going = self._following.get(code)
+        needed = state.phase == "run" and not state.ended and state.position not in state.measured
+        if needed and (going is None or going.done()) and (live.run is None or not live.run.ended):
+            self._following[code] = asyncio.get_running_loop().create_task(self._watch_run(live))
+
+    async def _watch_run(self, live: LiveRoom) -> None:
+        position = live.state.position
+        guessed, run_id = live.plan[position].guessed, live.state.runs[position]
+        assert guessed is not None
+        while live.state.position == position and live.state.phase == "run":
+            with contextlib.suppress(LearnerError):  # deleted in the lab: the screens keep what they show
+                live.run_moved(await asyncio.to_thread(self.runs.state, run_id, guessed.quantity))
+            if live.run and live.run.value is not None and position not in live.state.measured:
+                await self._append(live, "measured", {"position": position, "value": live.run.value})
+            if live.run and live.run.ended:
+                return
+            await asyncio.sleep(LOOK_AT_RUN_SECONDS)
+
+    def _now(self) -> datetime:
+        return self.context.clock()
+
+
+def device_of(live: LiveRoom, browser_id: str) -> str:
+    """A hash by which a browser is known in this room only."""
+    return hashlib.sha256(f"{live.room.id}/{browser_id}".encode()).hexdigest()
+
+
+def advice(live: LiveRoom) -> Advice | None:
+    """What the first vote on the current question suggests; None for other activities."""
+    activity = live.activity
+    if activity is None or activity.kind != "question":
+        return None
+    votes = live.answers(1)
+    right = sum(bool(activity.is_correct(1, as_value(answer))) for answer in votes.values())
+    return advise(right, len(votes))
+
+
+def advised(live: LiveRoom) -> Any:
+    """The phase that the advice leads to."""
+    found = advice(live)
+    return ADVISED_PHASE[found] if found else None
+
+
+def _read_answer(
+    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
+) -> ClassAnswer:
+    answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
+    whole = type(position) is int and type(round_number) is int
+    if not (isinstance(answer_id, str) and 8 <= len(answer_id) <= LONGEST_ANSWER_ID and whole):
+        raise LearnerError("That is no answer.", do_next="Reload the page and answer again.")
+    assert isinstance(position, int)
+    assert isinstance(round_number, int)
+    if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):
+        raise LearnerError("This class has no such question.", do_next="Reload the page.")
+    confidence = given.get("confidence")
+    return ClassAnswer(
+        id=answer_id,
+        student_id=student.id,
+        position=position,
+        round=round_number,
+        value=live.plan[position].read_answer(round_number, given),
+        confidence=confidence if confidence in CONFIDENCES else None,
+        at=at,
+    )
+
+
+def _free_code(taken: set[str], dice: Random) -> str:
+    while (code := f"{dice.randrange(100_000, 1_000_000)}") in taken:
+        pass
+    return code

@@ -1,0 +1,150 @@
+"""One room in memory: exactly what is committed, and an alarm for each screen that shows it."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from classroom.activities.activity import Activity, activity_from
+from classroom.activities.room import LOBBY, Room, fold
+from study.ports.classes import ClassRunState
+from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
+
+
+class LiveRoom:
+    """Read and changed on the event loop only, so that it needs no lock."""
+
+    def __init__(self, record: ClassRecord) -> None:
+        self.room: ClassRoom = record.room
+        self.plan: tuple[Activity, ...] = tuple(activity_from(spec) for spec in record.activities)
+        self.events: list[ClassEvent] = list(record.events)
+        self.state: Room = fold(record.events)
+        self.students: dict[str, ClassStudent] = {student.id: student for student in record.students}
+        self.by_device: dict[str, str] = {student.device: student.id for student in record.students}
+        self._answers: dict[tuple[int, int], dict[str, ClassAnswer]] = {}
+        for answer in record.answers:
+            self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
+        self.run: ClassRunState | None = None
+        """How far the run of the current prediction is."""
+
+        self._alarms: dict[asyncio.Event, str] = {}
+        self._fragments: tuple[int, dict[Hashable, str]] = (0, {})
+
+    # ---- reading
+
+    @property
+    def activity(self) -> Activity | None:
+        """The current activity; None in the lobby and after the end."""
+        at_one = self.state.position != LOBBY and not self.state.ended
+        return self.plan[self.state.position] if at_one else None
+
+    @property
+    def revision(self) -> int:
+        """Grows with everything that is committed, also across restarts."""
+        return len(self.events) + len(self.students) + sum(map(len, self._answers.values()))
+
+    @property
+    def present(self) -> list[ClassStudent]:
+        """The students who were not taken out."""
+        return [student for student in self.students.values() if student.id not in self.state.kicked]
+
+    def answers(self, round_number: int, position: int | None = None) -> Mapping[str, ClassAnswer]:
+        """The answers of one round by student, without those of students who were taken out."""
+        where = self.state.position if position is None else position
+        found = self._answers.get((where, round_number), {})
+        return {student: answer for student, answer in found.items() if student not in self.state.kicked}
+
+    def answer_of(self, student_id: str, round_number: int) -> ClassAnswer | None:
+        """What a student answered in a round of the current activity."""
+        return self._answers.get((self.state.position, round_number), {}).get(student_id)
+
+    def started_at(self) -> datetime | None:
+        """When the current phase began."""
+        steps = (event.at for event in reversed(self.events) if event.kind == "step")
+        return next(steps, None)
+
+    def online(self) -> set[str]:
+        """The students whose phones are connected now."""
+        return {student for student in self._alarms.values() if student}
+
+    def fragment(self, same: Hashable, make: Callable[[], str]) -> str:
+        """A text that is equal for all phones with the same key until the next event."""
+        if self._fragments[0] != self.state.last:
+            self._fragments = (self.state.last, {})
+        made = self._fragments[1]
+        if same not in made:
+            made[same] = make()
+        return made[same]
+
+    # ---- what was committed
+
+    def happened(self, event: ClassEvent) -> None:
+        """Take in an event of the teacher."""
+        self.events.append(event)
+        self.state = fold([event], self.state)
+        if event.kind == "step":
+            self.run = None
+        self.ring()
+
+    def joined(self, student: ClassStudent) -> None:
+        """Take in a student; one who is known already changes nothing."""
+        if student.id not in self.students:
+            self.students[student.id] = student
+            self.by_device[student.device] = student.id
+            self.ring(student.id)
+
+    def renamed(self, student_id: str, name: str) -> None:
+        """Take in another name."""
+        self.students[student_id] = replace(self.students[student_id], name=name)
+        self.ring(student_id)
+
+    def forgot_names(self) -> None:
+        """Take in that all names are deleted."""
+        self.students = {key: replace(student, name="") for key, student in self.students.items()}
+        self.ring()
+
+    def answered(self, recorded: Recorded) -> None:
+        """Take in an answer, also one that an earlier process stored."""
+        answer = recorded.answer
+        if answer is not None:
+            self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
+            self.ring(answer.student_id)
+
+    def run_moved(self, state: ClassRunState) -> None:
+        """Take in how far the lab's run is."""
+        if state != self.run:
+            self.run = state
+            self.ring()
+
+    # ---- telling
+
+    @contextmanager
+    def watching(self, student_id: str = "") -> Iterator[asyncio.Event]:
+        """An alarm that rings after changes: for one student those that the phone shows, for staff all."""
+        alarm = asyncio.Event()
+        self._alarms[alarm] = student_id
+        self._ring_staff()
+        try:
+            yield alarm
+        finally:
+            del self._alarms[alarm]
+            self._ring_staff()
+
+    def ring(self, student_id: str = "") -> None:
+        """Wake every screen, or staff and one student."""
+        for alarm, watcher in self._alarms.items():
+            if not student_id or watcher in ("", student_id):
+                alarm.set()
+
+    def _ring_staff(self) -> None:
+        """A phone came or went: only the teacher sees that."""
+        for alarm, watcher in self._alarms.items():
+            if not watcher:
+                alarm.set()
+
+
+def as_value(answer: ClassAnswer | None) -> Mapping[str, Any]:
+    """What was answered; empty for nothing."""
+    return answer.value if answer else {}

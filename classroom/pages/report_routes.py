@@ -1,0 +1,76 @@
+"""The report of a class, its files, and the deletion of a class. For the teacher only, as the gate says."""
+
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from classroom.access.keys import Keys
+from classroom.live.hub import Hub
+from classroom.pages import documents
+from classroom.pages.requests import form_of
+from classroom.reports.export import FILES, export
+from classroom.reports.report import Report, report
+from classroom.views.screens import as_number
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from study.web.downloads import file_response, missing
+
+
+class ReportRoutes:
+    """One method a route."""
+
+    def __init__(self, context: Context, hub: Hub, keys: Keys) -> None:
+        self._context = context
+        self._hub = hub
+        self._keys = keys
+
+    def register(self, site: FastAPI) -> None:
+        """Add the routes; they stand before the pages."""
+        site.get("/class/{code}/report", response_model=None)(self.report)
+        site.get("/class/{code}/export/{name}", response_model=None)(self.export)
+        site.post("/class/{code}/delete", response_model=None)(self.delete)
+
+    def report(self, code: str) -> Response:
+        """Both tables as a page."""
+        found = self._report(code)
+        if found is None:
+            return missing(f"There is no class with the code {code}.")
+        return documents.page(
+            "report",
+            title=f"Report: {found.record.room.title}",
+            code=code,
+            found=found,
+            record=found.record,
+            files=FILES,
+            number=as_number,
+            percent=_as_percent,
+        )
+
+    def export(self, code: str, name: str) -> Response:
+        """One file."""
+        found = self._report(code) if name in FILES else None
+        if found is None:
+            return missing("There is no such file.")
+        return file_response(export(found, name), FILES[name], f"class-{code}-{name}")
+
+    async def delete(self, code: str, request: Request) -> Response:
+        """Delete a class as a whole."""
+        if (await form_of(request)).get("sure") != "yes":
+            return RedirectResponse(f"/class/{code}/report", HTTPStatus.SEE_OTHER)
+        try:
+            await self._hub.delete(await self._hub.find(code))
+        except LearnerError as error:
+            return missing(str(error))
+        await run_in_threadpool(self._keys.reload)
+        return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
+
+    def _report(self, code: str) -> Report | None:
+        record = self._context.store.classes.record(code)
+        return report(record) if record else None
+
+
+def _as_percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"

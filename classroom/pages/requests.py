@@ -1,0 +1,60 @@
+"""Reading what a class's pages send, and answering with a sentence when it can't be done."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi.responses import JSONResponse
+from starlette.requests import Request
+
+from classroom.live.hub import KickedError
+from classroom.live.writer import NotSavedError
+from study.base.errors import LearnerError
+
+LONGEST_BODY_BYTES = 4096
+
+
+async def json_of(request: Request) -> Mapping[str, Any]:
+    """The JSON object of a request. Raises LearnerError for anything else."""
+    try:
+        read = json.loads(await _body(request) or b"{}")
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        raise LearnerError("This app could not read that.", do_next="Reload the page.")
+    return read
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a plain form."""
+    return dict(parse_qsl((await _body(request)).decode("utf-8", "replace")))
+
+
+def trouble(error: LearnerError) -> JSONResponse:
+    """What happened and what to do next."""
+    status = HTTPStatus.BAD_REQUEST
+    if isinstance(error, NotSavedError):
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+    elif isinstance(error, KickedError):
+        status = HTTPStatus.FORBIDDEN
+    return JSONResponse({"error": str(error)}, status)
+
+
+def too_often() -> JSONResponse:
+    """This device asks too often."""
+    return JSONResponse(
+        {"error": "Too many requests from this device. It goes on by itself in a moment."},
+        HTTPStatus.TOO_MANY_REQUESTS,
+        headers={"Retry-After": "2"},
+    )
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST_BODY_BYTES:
+            raise LearnerError("That is too long.", do_next="Send less.")
+    return body

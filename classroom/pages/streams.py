@@ -1,0 +1,69 @@
+"""One stream of states for each screen (server-sent events), and the same state for polling."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.requests import Request
+
+from classroom.live.live_room import LiveRoom
+
+TICK_SECONDS = 0.1
+"""At most ten states a second for each screen; what happens in between is in the next one."""
+
+HEARTBEAT_SECONDS = 10.0
+RECONNECT_MS = 1000
+
+MakeState = Callable[[], dict[str, Any]]
+
+
+def stream(
+    live: LiveRoom,
+    make: MakeState,
+    request: Request,
+    *,
+    student_id: str = "",
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> Response:
+    """Answer with a stream. A phone that comes back with the id of the newest state gets what follows."""
+    known = request.headers.get("last-event-id", "")
+    return StreamingResponse(
+        _states(live, make, student_id, known, heartbeat_seconds),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def one_state(make: MakeState) -> Response:
+    """The same state as JSON, for a browser or network in which streams break."""
+    return JSONResponse(_with_now(make()), headers={"Cache-Control": "no-store"})
+
+
+async def _states(
+    live: LiveRoom, make: MakeState, student_id: str, known: str, heartbeat_seconds: float
+) -> AsyncIterator[str]:
+    with live.watching(student_id) as alarm:
+        yield f"retry: {RECONNECT_MS}\n\n"
+        if student_id and known == _event_id(live) and live.state.phase != "run":
+            yield "event: beat\ndata: {}\n\n"
+            await alarm.wait()
+        while True:
+            alarm.clear()
+            yield f"id: {_event_id(live)}\ndata: {json.dumps(_with_now(make()))}\n\n"
+            await asyncio.sleep(TICK_SECONDS)
+            while not alarm.is_set():
+                try:
+                    await asyncio.wait_for(alarm.wait(), heartbeat_seconds)
+                except TimeoutError:
+                    yield "event: beat\ndata: {}\n\n"
+
+
+def _event_id(live: LiveRoom) -> str:
+    return str(live.revision)
+
+
+def _with_now(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "now": time.time() * 1000}

@@ -1,0 +1,130 @@
+"""What students' devices may ask: the page, joining, answering, a name, and the state of the class."""
+
+import re
+from functools import partial
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+
+from classroom.access.addresses import is_this_machine
+from classroom.access.rates import Rates
+from classroom.live.hub import Hub
+from classroom.live.live_room import LiveRoom
+from classroom.pages import documents, streams
+from classroom.pages.requests import json_of, too_often, trouble
+from classroom.views.screens import student_state
+from study.base.errors import LearnerError
+from study.store.classes import ClassStudent
+from study.web.middleware import browser_of
+
+LATE = "Voting was closed before your answer arrived, so it does not count."
+
+
+class StudentRoutes:
+    """One method a route."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._asking = Rates(burst=30, per_second=3)
+        # A school's network may show all phones as one address.
+        self._joining = Rates(burst=400, per_second=2)
+
+    def register(self, site: FastAPI) -> None:
+        """Add the routes; they stand before the pages."""
+        site.get("/class/join", response_model=None)(self.type_code)
+        site.get("/class/help", response_model=None)(self.help)
+        site.get("/class/static/{name}", response_model=None)(self.static)
+        site.get("/class/{code}", response_model=None)(self.page)
+        site.post("/class/{code}/join", response_model=None)(self.join)
+        site.post("/class/{code}/answer", response_model=None)(self.answer)
+        site.post("/class/{code}/name", response_model=None)(self.name)
+        site.get("/class/{code}/events", response_model=None)(self.events)
+        site.get("/class/{code}/state", response_model=None)(self.state)
+
+    async def page(self, code: str) -> Response:
+        """The student's page; an unknown code leads to the form for codes."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return documents.page("join", title="Join a class", status=404, error=str(error), given="")
+        return documents.page("student", title=live.room.title, code=code)
+
+    async def type_code(self, code: str = "") -> Response:
+        """For those who can't scan."""
+        if re.fullmatch("[0-9]{6}", code):
+            return RedirectResponse(f"/class/{code}", HTTPStatus.SEE_OTHER)
+        error = "A code has six digits." if code else ""
+        return documents.page("join", title="Join a class", error=error, given="")
+
+    async def help(self) -> Response:
+        """What to check when phones can't connect; opened on a phone it is the test itself."""
+        return documents.page("help", title="When phones can't connect")
+
+    async def static(self, name: str) -> Response:
+        """A style sheet or script."""
+        return documents.static(name)
+
+    async def join(self, code: str, request: Request) -> Response:
+        """Join, or come back as the same student."""
+        try:
+            live, browser = await self._hub.find(code), browser_of(request.cookies)
+            address = request.client.host if request.client else ""
+            if not is_this_machine(address) and not self._joining.allows(address):
+                return too_often()
+            if not self._asking.allows(browser):
+                return too_often()
+            student = await self._hub.join(live, browser)
+        except LearnerError as error:
+            return trouble(error)
+        return JSONResponse({"name": student.name, "names_typed": live.room.options["names_typed"]})
+
+    async def answer(self, code: str, request: Request) -> Response:
+        """Store an answer. 200 comes after the commit; 409 says that it came too late."""
+        try:
+            live, student = await self._student(code, request)
+            if not self._asking.allows(student.device):
+                return too_often()
+            recorded = await self._hub.answer(live, student, await json_of(request))
+        except LearnerError as error:
+            return trouble(error)
+        if recorded.outcome == "late":
+            state = student_state(live, student)
+            return JSONResponse({"outcome": "late", "error": LATE, "state": state}, HTTPStatus.CONFLICT)
+        return JSONResponse({"outcome": recorded.outcome})
+
+    async def name(self, code: str, request: Request) -> Response:
+        """Another name, drawn or typed."""
+        try:
+            live, student = await self._student(code, request)
+            if not self._asking.allows(student.device):
+                return too_often()
+            wanted = await json_of(request)
+            typed = None if wanted.get("draw") else str(wanted.get("name", ""))
+            return JSONResponse({"name": await self._hub.rename(live, student, typed)})
+        except LearnerError as error:
+            return trouble(error)
+
+    async def events(self, code: str, request: Request) -> Response:
+        """The stream of this student's states."""
+        try:
+            live, student = await self._student(code, request)
+        except LearnerError as error:
+            return trouble(error)
+        return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
+
+    async def state(self, code: str, request: Request) -> Response:
+        """The newest state, for polling."""
+        try:
+            live, student = await self._student(code, request)
+        except LearnerError as error:
+            return trouble(error)
+        return streams.one_state(partial(self._state, live, student.id))
+
+    def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
+        return student_state(live, live.students[student_id])
+
+    async def _student(self, code: str, request: Request) -> tuple[LiveRoom, ClassStudent]:
+        live = await self._hub.find(code)
+        return live, self._hub.student(live, browser_of(request.cookies))

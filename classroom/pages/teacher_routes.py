@@ -1,0 +1,220 @@
+"""What the teacher may ask: starting and leading a class, the projector, keys, and the end of a class's data.
+
+The gate (`classroom/access/gate.py`) lets nobody else in here.
+"""
+
+from functools import partial
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from classroom.access.addresses import lan_addresses
+from classroom.access.keys import COOKIE, Keys, new_key
+from classroom.live.hub import KEEP_NAMES_DAYS, Hub
+from classroom.live.live_room import LiveRoom
+from classroom.pages import documents, streams
+from classroom.pages.requests import form_of, json_of, trouble
+from classroom.plans.plan import Plans
+from classroom.views.screens import screen_state, teacher_state
+from study.base.errors import LearnerError
+from study.ports.context import Context
+
+KEY_SECONDS = 12 * 3600
+
+
+class TeacherRoutes:
+    """One method a route."""
+
+    def __init__(self, context: Context, hub: Hub, plans: Plans, keys: Keys, *, reachable: bool) -> None:
+        """Create them; `reachable` says whether this server listens to other devices at all."""
+        self._context = context
+        self._hub = hub
+        self._plans = plans
+        self._keys = keys
+        self._reachable = reachable
+
+    def register(self, site: FastAPI) -> None:
+        """Add the routes; they stand before the pages and before `/class/{code}`."""
+        site.get("/class", response_model=None)(self.classes)
+        site.post("/class/open", response_model=None)(self.open)
+        site.get("/class/{code}/teach", response_model=None)(self.teach)
+        site.get("/class/{code}/teach/events", response_model=None)(self.teach_events)
+        site.get("/class/{code}/teach/state", response_model=None)(self.teach_state)
+        site.get("/class/{code}/screen", response_model=None)(self.screen)
+        site.get("/class/{code}/screen/events", response_model=None)(self.screen_events)
+        site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
+        site.post("/class/{code}/command", response_model=None)(self.command)
+        site.post("/class/{code}/address", response_model=None)(self.address)
+        site.post("/class/{code}/key", response_model=None)(self.make_key)
+        site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
+
+    async def classes(self, error: str = "") -> Response:
+        """The page that starts a class and lists earlier ones."""
+        await self._hub.forget_names()
+        plans = await run_in_threadpool(self._plans.all)
+        return documents.page(
+            "classes",
+            title="Class",
+            menu=[(place.title, place.path) for place in self._context.places],
+            plans=plans,
+            rooms=await run_in_threadpool(self._context.store.classes.rooms),
+            addresses=lan_addresses(),
+            keep_days=KEEP_NAMES_DAYS,
+            reachable=self._reachable,
+            error=error,
+        )
+
+    async def open(self, request: Request) -> Response:
+        """Start a class in its lobby."""
+        form = await form_of(request)
+        try:
+            plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
+            days = form.get("days", "30")
+            live = await self._hub.open(
+                plan,
+                names_typed=form.get("typed") == "yes",
+                keep_names_days=int(days) if days.isdecimal() else 0,
+                address=_known_address(form.get("address", "")),
+            )
+        except LearnerError as error:
+            return await self.classes(str(error))
+        return RedirectResponse(f"/class/{live.room.code}/teach", HTTPStatus.SEE_OTHER)
+
+    async def teach(self, code: str, request: Request) -> Response:
+        """The teacher's page. A key in the address becomes a cookie and leaves the address."""
+        key = request.query_params.get("key", "")
+        if key:
+            answer = RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
+            if self._keys.holds(key):
+                answer.set_cookie(COOKIE, key, max_age=KEY_SECONDS, httponly=True, samesite="lax")
+            return answer
+        return await self._teach(code, request)
+
+    async def _teach(self, code: str, request: Request, *, key: str = "") -> Response:
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return await self.classes(str(error))
+        link = _link(live, request)
+        key_link = f"{link}/teach?key={key}" if key else ""
+        return documents.page(
+            "teacher",
+            title=f"Teach: {live.room.title}",
+            live=live,
+            code=code,
+            addresses=lan_addresses(),
+            reachable=self._reachable,
+            shown_link=_shown(link),
+            qr=documents.qr_code(link),
+            key_link=key_link,
+            key_qr=documents.qr_code(key_link) if key else "",
+        )
+
+    async def screen(self, code: str, request: Request) -> Response:
+        """The projector's page."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return await self.classes(str(error))
+        link = _link(live, request)
+        return documents.page(
+            "screen",
+            title=live.room.title,
+            code=code,
+            qr=documents.qr_code(link),
+            shown_link=_shown(link),
+        )
+
+    async def teach_events(self, code: str, request: Request) -> Response:
+        """The stream of the teacher's states."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return trouble(error)
+        return streams.stream(live, partial(teacher_state, live), request)
+
+    async def teach_state(self, code: str) -> Response:
+        """The teacher's newest state, for polling."""
+        try:
+            return streams.one_state(partial(teacher_state, await self._hub.find(code)))
+        except LearnerError as error:
+            return trouble(error)
+
+    async def screen_events(self, code: str, request: Request) -> Response:
+        """The stream of the projector's states."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return trouble(error)
+        shown = _shown(_link(live, request))
+        return streams.stream(live, lambda: screen_state(live, link=shown), request)
+
+    async def screen_state(self, code: str, request: Request) -> Response:
+        """The projector's newest state, for polling."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return trouble(error)
+        return streams.one_state(lambda: screen_state(live, link=_shown(_link(live, request))))
+
+    async def command(self, code: str, request: Request) -> Response:
+        """Next, back, lock, kick, end and the like."""
+        try:
+            live = await self._hub.find(code)
+            await self._hub.command(live, await json_of(request))
+        except LearnerError as error:
+            return trouble(error)
+        return JSONResponse({"after": live.state.last})
+
+    async def address(self, code: str, request: Request) -> Response:
+        """Show another address of this machine in the link and the QR code."""
+        form = await form_of(request)
+        try:
+            live = await self._hub.find(code)
+            await self._hub.use_address(live, _known_address(form.get("address", "")))
+        except LearnerError as error:
+            return await self.classes(str(error))
+        return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
+
+    async def make_key(self, code: str, request: Request) -> Response:
+        """Make a key and show it once; only its hash is stored."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return await self.classes(str(error))
+        key = new_key()
+        await self._hub.add_key(live, key)
+        await run_in_threadpool(self._keys.reload)
+        return await self._teach(code, request, key=key)
+
+    async def revoke_keys(self, code: str) -> Response:
+        """Refuse every key of this class from now on."""
+        try:
+            live = await self._hub.find(code)
+        except LearnerError as error:
+            return await self.classes(str(error))
+        await self._hub.revoke_keys(live)
+        await run_in_threadpool(self._keys.reload)
+        return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
+
+
+def _known_address(asked: str) -> str:
+    """One of this machine's own addresses; anything else falls back to the preferred one."""
+    known = [each.address for each in lan_addresses()]
+    if asked in known or asked == "127.0.0.1":
+        return asked
+    return known[0] if known else "127.0.0.1"
+
+
+def _link(live: LiveRoom, request: Request) -> str:
+    """The address that students open: this machine's chosen address, and the port of this request."""
+    server = request.scope.get("server") or ("", 80)
+    port = f":{server[1]}" if server[1] not in (None, 80) else ""
+    return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
+
+
+def _shown(link: str) -> str:
+    return link.removeprefix("http://")

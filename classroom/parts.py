@@ -1,0 +1,34 @@
+"""Live classes as a part of the app: their pages and routes, and the gate in front of all others."""
+
+from functools import partial
+
+from classroom.access.gate import ClassGate
+from classroom.access.keys import Keys
+from classroom.live.hub import Hub
+from classroom.live.name_keeper import NameKeeper
+from classroom.pages.report_routes import ReportRoutes
+from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.teacher_routes import TeacherRoutes
+from classroom.plans.plan import Plans
+from study.parts import Core, Part
+
+
+def build(core: Core, *, only_class: bool, reachable: bool) -> Part:
+    """Build it after the quizzes and the lab, whose questions and runs it uses.
+
+    `only_class`: other devices reach nothing but a class's student routes. `reachable`: they reach the app.
+    """
+    context, ports = core.context, core.ports
+    plans = Plans(find_question=ports.class_question, runs=ports.class_runs)
+    hub = Hub(context=context, runs=ports.class_runs)
+    keys = Keys(log=context.store.classes)
+    keeper = NameKeeper(context.store.classes, context.clock)
+    return Part(
+        routes=(
+            TeacherRoutes(context, hub, plans, keys, reachable=reachable).register,
+            ReportRoutes(context, hub, keys).register,
+            StudentRoutes(hub).register,
+        ),
+        closers=(keeper.close,),
+        gates=(partial(ClassGate, keys=keys, only_class=only_class),),
+    )

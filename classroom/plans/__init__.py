@@ -1,0 +1,1 @@
+"""Lesson plans: YAML files that list a class's activities."""

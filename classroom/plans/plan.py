@@ -1,0 +1,160 @@
+"""Reading a lesson plan: every activity with all its texts, every problem of the file at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classroom.activities.activity import KINDS, Activity, Asked, Guessed, Option
+from study.base.errors import LearnerError
+from study.content.evidence import read_checks
+from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
+from study.ports.classes import ClassQuestion, ClassRuns, FindClassQuestion
+from study.text.markup import to_html
+
+PLANS_DIR = Path(__file__).parent
+QUANTITIES = ("percent-trainable", "peak-memory", "final-loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One lesson plan."""
+
+    id: str
+    title: str
+    about: str
+    minutes: int
+    activities: tuple[Activity, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plans:
+    """The plans that are shipped, read with the questions and runs of the app."""
+
+    find_question: FindClassQuestion
+    runs: ClassRuns
+    folder: Path = PLANS_DIR
+
+    def all(self) -> list[Plan]:
+        """Read every plan, the shortest first. Raises ContentError with all problems of all files."""
+        problems: list[Problem] = []
+        plans = [self._read(path, problems) for path in sorted(self.folder.glob("*.yaml"))]
+        if problems:
+            raise ContentError(problems)
+        return sorted((plan for plan in plans if plan), key=lambda plan: (plan.minutes, plan.id))
+
+    def find(self, plan_id: str) -> Plan:
+        """Raises LearnerError when there is no such plan."""
+        for plan in self.all():
+            if plan.id == plan_id:
+                return plan
+        raise LearnerError(f"There is no lesson plan {plan_id!r}.", do_next="Choose one at /class.")
+
+    def _read(self, path: Path, problems: list[Problem]) -> Plan | None:
+        file = read_mapping(path, kind="plan", problems=problems)
+        if file is None:
+            return None
+        plan = Plan(
+            id=path.stem,
+            title=file.text("title"),
+            about=file.text("about"),
+            minutes=_whole(file, "minutes"),
+            activities=tuple(self._activity(each) for each in file.children("activities", kind="activity")),
+        )
+        if not plan.activities:
+            file.note("needs at least one activity")
+        file.close()
+        return plan
+
+    def _activity(self, fields: Fields) -> Activity:
+        kind = fields.choice("kind", KINDS)
+        minutes = _whole(fields, "minutes") if fields.has("minutes") else 0
+        values: dict[str, Any] = {}
+        match kind:
+            case "talk":
+                values = {"html": to_html(fields.text("text"))}
+            case "question":
+                values = {"asked": self._question(fields, "question")}
+                if fields.has("twin"):
+                    values["twin"] = self._question(fields, "twin")
+            case "poll":
+                values = {"asked": _poll(fields)}
+            case "number":
+                values = {"guessed": _number(fields)}
+            case "predict":
+                values = {"guessed": self._prediction(fields)}
+        activity = Activity(kind=kind, title=fields.text("title"), minutes=minutes, **values)
+        fields.close()
+        return activity
+
+    def _question(self, fields: Fields, name: str) -> Asked | None:
+        question_id = fields.text(name)
+        found = self.find_question(question_id)
+        if found is None:
+            fields.note(f"{question_id!r} is no question with one right option")
+            return None
+        return asked_of(found)
+
+    def _prediction(self, fields: Fields) -> Guessed:
+        quantity = fields.choice("quantity", QUANTITIES)
+        setting = dict(_mapping(fields, "run"))
+        if problem := self.runs.problem(setting, quantity):
+            fields.note(problem)
+        return Guessed(
+            html=to_html(fields.text("ask")), unit=fields.text("unit"), quantity=quantity, setting=setting
+        )
+
+
+def asked_of(question: ClassQuestion) -> Asked:
+    """A question of the app as a class stores it."""
+    options = tuple(
+        Option(
+            id=option.id,
+            html=str(option.html),
+            correct=option.correct,
+            feedback=str(option.feedback),
+            misconception=option.misconception,
+        )
+        for option in question.options
+    )
+    return Asked(id=question.id, html=str(question.html), options=options, keep=str(question.keep))
+
+
+def _poll(fields: Fields) -> Asked:
+    options = fields.texts("options")
+    if not 2 <= len(options) <= 6:
+        fields.note(f"a poll needs 2 to 6 options, got {len(options)}")
+    return Asked(
+        id="poll",
+        html=to_html(fields.text("ask")),
+        options=tuple(Option(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
+    )
+
+
+def _number(fields: Fields) -> Guessed:
+    checks = read_checks(fields)
+    if len(checks) != 1:
+        fields.note("a number needs exactly one `check`: it is the true value")
+    scale = fields.raw("divide_by") or 1
+    return Guessed(
+        html=to_html(fields.text("ask")),
+        unit=fields.text("unit", default=""),
+        value=checks[0].expect / scale if checks else None,
+        source=fields.text("source"),
+    )
+
+
+def _whole(fields: Fields, name: str) -> int:
+    value = fields.raw(name)
+    if not isinstance(value, int) or not 0 < value <= 180:
+        fields.note(f"`{name}` must be a whole number of minutes, got {value!r}")
+        return 0
+    return value
+
+
+def _mapping(fields: Fields, name: str) -> Mapping[str, Any]:
+    value = fields.raw(name)
+    if not isinstance(value, dict):
+        fields.note(f"`{name}` must be a mapping")
+        return {}
+    return value

@@ -1,0 +1,249 @@
+"""The results of a class by student and by item, computed from what is stored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import StatisticsError, correlation, fmean, median
+from typing import Any
+
+from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from
+from classroom.activities.distribution import is_close
+from classroom.activities.peer_instruction import transition
+from classroom.activities.room import fold
+from study.store.classes import ClassAnswer, ClassRecord
+
+FEWEST_FOR_DISCRIMINATION = 10
+"""A correlation over fewer students is noise."""
+
+Answers = Mapping[tuple[int, int], Mapping[str, ClassAnswer]]
+"""By (position, round), then by student."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentRow:
+    """One student's results; counts of questions and guesses."""
+
+    number: int
+    name: str
+    joined_at: str
+    taken_out: bool
+    answered: int
+    first_votes: int
+    first_right: int
+    second_votes: int
+    second_right: int
+    twins: int
+    twins_right: int
+    guesses: int
+    guesses_close: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemRow:
+    """One activity's results; shares from 0 to 1, None where nothing can be said."""
+
+    position: int
+    kind: str
+    title: str
+    question: str
+    first_votes: int
+    first_right: float | None
+    """The share of right first votes: the item's difficulty."""
+
+    discrimination: float | None
+    """Correlation between a right first vote here and the share of right first votes elsewhere."""
+
+    confidence: float | None
+    """The mean of 0 (a guess), 1 (I think so) and 2 (sure) over first votes."""
+
+    confident_wrong: int
+    second_votes: int
+    second_right: float | None
+    gain: float | None
+    """Normalized gain of those who voted twice (Hake 1998)."""
+
+    twin_votes: int
+    twin_right: float | None
+    median_guess: float | None
+    value: float | None
+    close: float | None
+    """The share of guesses within a tenth of the value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Both tables of one class."""
+
+    record: ClassRecord
+    students: tuple[StudentRow, ...]
+    items: tuple[ItemRow, ...]
+
+
+def report(record: ClassRecord) -> Report:
+    """Compute both tables. Students who were taken out are listed, and left out of the items."""
+    plan = [activity_from(spec) for spec in record.activities]
+    room = fold(record.events)
+    everyone = _by_round(record.answers, without=frozenset())
+    counted = _by_round(record.answers, without=room.kicked)
+    values = {
+        position: activity.guessed.value
+        if activity.guessed.value is not None
+        else room.measured.get(position)
+        for position, activity in enumerate(plan)
+        if activity.guessed
+    }
+    students = tuple(
+        StudentRow(
+            number=student.number,
+            name=student.name,
+            joined_at=student.joined_at.isoformat(timespec="seconds"),
+            taken_out=student.id in room.kicked,
+            **_counts_of(student.id, plan, everyone, values),
+        )
+        for student in record.students
+    )
+    items = tuple(
+        _item(position, activity, plan, counted, values.get(position))
+        for position, activity in enumerate(plan)
+        if activity.kind != "talk"
+    )
+    return Report(record=record, students=students, items=items)
+
+
+def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Answers:
+    found: dict[tuple[int, int], dict[str, ClassAnswer]] = {}
+    for answer in answers:
+        if answer.student_id not in without:
+            found.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
+    return found
+
+
+def _counts_of(
+    student: str, plan: Sequence[Activity], answers: Answers, values: Mapping[int, float | None]
+) -> dict[str, int]:
+    counts = dict.fromkeys(
+        ("answered", "first_votes", "first_right", "second_votes", "second_right", "twins", "twins_right",
+         "guesses", "guesses_close"), 0,
+    )  # fmt: skip
+    names = {
+        ROUNDS["vote"]: ("first_votes", "first_right"),
+        ROUNDS["revote"]: ("second_votes", "second_right"),
+        ROUNDS["twin"]: ("twins", "twins_right"),
+    }
+    for (position, number), given in answers.items():
+        if student not in given:
+            continue
+        counts["answered"] += 1
+        activity, value = plan[position], given[student].value
+        correct = activity.is_correct(number, value)
+        if activity.guessed is not None:
+            known = values[position]
+            counts["guesses"] += 1
+            counts["guesses_close"] += known is not None and is_close(value["number"], known)
+        elif correct is not None:
+            counts[names[number][0]] += 1
+            counts[names[number][1]] += correct
+    return counts
+
+
+def _item(
+    position: int, activity: Activity, plan: Sequence[Activity], answers: Answers, value: float | None
+) -> ItemRow:
+    first, second, twin = (answers.get((position, number), {}) for number in (1, 2, 3))
+    right = {student: activity.is_correct(1, answer.value) for student, answer in first.items()}
+    guesses = [float(a.value["number"]) for a in first.values()] if activity.guessed else []
+    said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
+    moved = None
+    if activity.asked is not None and activity.asked.right:
+        moved = transition(_options(first), _options(second), activity.asked.right)
+    return ItemRow(
+        position=position + 1,
+        kind=activity.kind,
+        title=activity.title,
+        question=activity.asked.id if activity.asked else getattr(activity.guessed, "quantity", ""),
+        first_votes=len(first),
+        first_right=_share(activity, 1, first),
+        discrimination=_discrimination(position, plan, answers),
+        confidence=fmean(said) if said else None,
+        confident_wrong=sum(
+            right[student] is False and answer.confidence == "sure" for student, answer in first.items()
+        ),
+        second_votes=len(second),
+        second_right=_share(activity, 2, second),
+        gain=moved.gain if moved else None,
+        twin_votes=len(twin),
+        twin_right=_share(activity, 3, twin),
+        median_guess=float(median(guesses)) if guesses else None,
+        value=value,
+        close=sum(is_close(guess, value) for guess in guesses) / len(guesses)
+        if guesses and value is not None
+        else None,
+    )
+
+
+def _options(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
+    return {student: str(answer.value["option"]) for student, answer in given.items()}
+
+
+def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:
+    judged = [activity.is_correct(number, answer.value) for answer in given.values()]
+    if not judged or None in judged:
+        return None
+    return sum(map(bool, judged)) / len(judged)
+
+
+def _discrimination(position: int, plan: Sequence[Activity], answers: Answers) -> float | None:
+    """The corrected item-total correlation over students who voted here and on another question."""
+    here, elsewhere = [], []
+    for student, answer in answers.get((position, 1), {}).items():
+        correct = plan[position].is_correct(1, answer.value)
+        others = [
+            judged
+            for other, activity in enumerate(plan)
+            if other != position and student in (given := answers.get((other, 1), {}))
+            and (judged := activity.is_correct(1, given[student].value)) is not None
+        ]  # fmt: skip
+        if correct is not None and others:
+            here.append(float(correct))
+            elsewhere.append(fmean(others))
+    if len(here) < FEWEST_FOR_DISCRIMINATION:
+        return None
+    try:
+        return correlation(here, elsewhere)
+    except StatisticsError:  # everyone alike
+        return None
+
+
+def as_json(found: Report) -> dict[str, Any]:
+    """Everything about a class as JSON; students appear by number, so that names are in one place."""
+    record = found.record
+    numbers = {student.id: student.number for student in record.students}
+    return {
+        "format": "lora-study-class",
+        "title": record.room.title,
+        "plan": record.room.plan_id,
+        "code": record.room.code,
+        "opened_at": record.room.opened_at.isoformat(),
+        "students": [vars(row) for row in found.students],
+        "items": [vars(row) for row in found.items],
+        "activities": list(record.activities),
+        "events": [
+            {"number": event.number, "kind": event.kind, "at": event.at.isoformat()}
+            | {"value": _with_numbers(event.value, numbers)}
+            for event in record.events
+        ],
+        "answers": [
+            {
+                "student": numbers[answer.student_id],
+                "activity": answer.position + 1,
+                "round": answer.round,
+                "value": answer.value,
+                "confidence": answer.confidence,
+                "at": answer.at.isoformat(),
+            }
+            for answer in record.answers
+        ],
+    }
+
+
+def _with_numbers(value: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
+    return {key: numbers.get(each, each) if key == "student" else each for key, each in value.items()}

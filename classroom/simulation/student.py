@@ -1,0 +1,132 @@
+"""One simulated student: joins, follows the stream, answers after a while, drops and comes back."""
+
+import asyncio
+import contextlib
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from classroom.activities.activity import CONFIDENCES, Activity
+from classroom.simulation.http_client import Client
+
+RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
+"""By round: about what peer instruction reports before and after discussion (Crouch and Mazur 2001)."""
+
+GUESS_SPREAD = 0.6
+"""Standard deviation of ln(guess / value)."""
+
+RETRY_SECONDS = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manners:
+    """How simulated students behave."""
+
+    think_seconds: tuple[float, float] = (1.0, 12.0)
+    drop_rate: float = 0.1
+    """Of leaving after an answer, and coming back after `away_seconds`."""
+
+    away_seconds: tuple[float, float] = (2.0, 8.0)
+    silent_rate: float = 0.08
+    """Of not answering at all."""
+
+
+@dataclass
+class Student:
+    """A student with a browser of its own. `heard` is told how long each answer took, and its outcome."""
+
+    address: str
+    code: str
+    plan: Sequence[Activity]
+    dice: Random
+    manners: Manners = field(default_factory=Manners)
+    heard: Callable[[float, str, Mapping[str, Any]], object] = lambda *_: None
+    saw: Callable[[Mapping[str, Any]], object] = lambda _: None
+    client: Client = field(init=False)
+    name: str = ""
+    _answered: set[tuple[int, int]] = field(default_factory=set)
+    _last_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.address, f"simulated-{uuid.UUID(int=self.dice.getrandbits(128)).hex}")
+
+    async def play(self) -> None:
+        """Take part until the class has ended or the task is cancelled."""
+        try:
+            await self.join()
+            while not await self._follow():
+                await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self.client.close()
+
+    async def join(self) -> None:
+        """Join; again until the server answers. Raises ConnectionError when the class takes nobody."""
+        while True:
+            with contextlib.suppress(ConnectionError):
+                status, told = await self.client.post(f"/class/{self.code}/join", {})
+                if status == 200:
+                    self.name = told["name"]
+                    return
+                if status < 429:
+                    raise PermissionError(told["error"])
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def answer(self, position: int, round_number: int) -> str:
+        """Send one answer under one id until it is acknowledged or refused; returns the outcome."""
+        given = {"id": uuid.uuid4().hex, "position": position, "round": round_number}
+        given |= answer_to(self.plan[position], round_number, self.dice)
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                status, told = await self.client.post(f"/class/{self.code}/answer", given)
+            except (ConnectionError, TimeoutError):
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if status in (429, 503):
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            outcome = told.get("outcome", "refused")
+            self.heard(loop.time() - began, outcome, given)
+            return str(outcome)
+
+    async def _follow(self) -> bool:
+        """Follow the stream until it breaks or the student leaves; True when the class has ended."""
+        states = self.client.states(f"/class/{self.code}/events", last_event_id=self._last_id)
+        with contextlib.suppress(OSError, ValueError):
+            async for state in states:
+                self._last_id = state["id"]
+                self.saw(state)
+                if state["status"] == "ended":
+                    return True
+                asked = (state["position"], state["round"])
+                if not asked[1] or state["answered"] or asked in self._answered:
+                    continue
+                self._answered.add(asked)
+                if self.dice.random() < self.manners.silent_rate:
+                    continue
+                await asyncio.sleep(self.dice.uniform(*self.manners.think_seconds))
+                await self.answer(*asked)
+                if self.dice.random() < self.manners.drop_rate:
+                    await states.aclose()  # type: ignore[attr-defined]
+                    await asyncio.sleep(self.dice.uniform(*self.manners.away_seconds))
+                    return False
+        return False
+
+
+def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, Any]:
+    """A plausible answer: right at the round's rate, guesses spread around the value."""
+    asked = activity.asked_in(round_number)
+    if asked is None:
+        value = activity.guessed.value if activity.guessed else None
+        return {"number": f"{(value or 5.0) * math.exp(dice.gauss(0, GUESS_SPREAD)):.3g}"}
+    if not asked.right:
+        return {"option": dice.choice(asked.options).id}
+    is_right = dice.random() < RIGHT_RATES[round_number]
+    wrong = [option.id for option in asked.options if not option.correct]
+    # Those who are right are surer, yet not always.
+    confidence = dice.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]
+    return {"option": asked.right if is_right else dice.choice(wrong), "confidence": confidence}

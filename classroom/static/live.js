@@ -1,0 +1,98 @@
+// Shared by the three screens of a class: the stream of states, and what happens when it breaks.
+// The server sends states, never votes: the newest one is the whole truth, so a missed one costs nothing.
+'use strict';
+
+const SILENCE_MS = 25000; // the server sends a beat every 10 s
+const POLL_MS = 2000;
+const FAILURES_BEFORE_POLLING = 3;
+
+const byId = (id) => document.getElementById(id);
+const code = byId('main').dataset.code;
+
+function follow(streamUrl, stateUrl, show) {
+  let source = null;
+  let heard = Date.now();
+  let failures = 0;
+  let polling = null;
+
+  function connect() {
+    if (source) source.close();
+    heard = Date.now();
+    if (!window.EventSource || failures >= FAILURES_BEFORE_POLLING) return poll();
+    source = new EventSource(streamUrl);
+    source.onmessage = (event) => { failures = 0; take(JSON.parse(event.data)); };
+    source.addEventListener('beat', () => { heard = Date.now(); lost(false); });
+    source.onerror = () => {
+      failures += 1;
+      lost(true);
+      if (source.readyState === EventSource.CLOSED || failures >= FAILURES_BEFORE_POLLING) { source.close(); poll(); }
+    };
+  }
+
+  async function poll() {
+    clearTimeout(polling);
+    try {
+      const answer = await fetch(stateUrl, { cache: 'no-store' });
+      if (answer.ok) {
+        take(await answer.json());
+        failures = 0;
+        return connect();
+      }
+      lost(answer.status >= 500, answer.status < 500 ? await answer.text() : '');
+    } catch { lost(true); }
+    polling = setTimeout(poll, POLL_MS);
+  }
+
+  function take(state) {
+    heard = Date.now();
+    lost(false);
+    show(state);
+    tell(state.say);
+    clock(state.ends_at, state.now);
+  }
+
+  function wake() {
+    if (document.visibilityState !== 'visible') return;
+    // A phone that slept may hold a stream that ended without a word.
+    if (!source || source.readyState !== 1 || Date.now() - heard > SILENCE_MS / 2) { failures = 0; connect(); }
+  }
+
+  document.addEventListener('visibilitychange', wake);
+  addEventListener('online', wake);
+  addEventListener('pageshow', wake);
+  setInterval(() => { if (Date.now() - heard > SILENCE_MS) connect(); }, 5000);
+  connect();
+}
+
+function lost(isLost, why) {
+  byId('line').hidden = !isLost;
+  const trouble = byId('trouble');
+  if (trouble && why) { trouble.textContent = why; trouble.hidden = false; }
+}
+
+let told = '';
+function tell(text) {
+  if (text && text !== told) byId('live').textContent = told = text;
+}
+
+let ticking = null;
+function clock(endsAt, now) {
+  clearInterval(ticking);
+  const place = byId('clock');
+  if (!place) return;
+  const ahead = now - Date.now(); // the server's clock counts
+  const draw = () => {
+    const left = endsAt ? Math.max(0, Math.ceil((endsAt - Date.now() - ahead) / 1000)) : null;
+    place.textContent = left === null ? '' : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
+  };
+  draw();
+  if (endsAt) ticking = setInterval(draw, 500);
+}
+
+async function post(path, body) {
+  return fetch(path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+}

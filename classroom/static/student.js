@@ -1,0 +1,134 @@
+// A student's phone. An answer waits in localStorage until the server has said that it is stored.
+
+const unsentKey = `class-${code}-unsent`;
+const draftKey = `class-${code}-draft`;
+let drawn = '';
+let sending = false;
+
+function unsent() {
+  try { return JSON.parse(localStorage.getItem(unsentKey)) || []; } catch { return []; }
+}
+
+function keep(answers) {
+  localStorage.setItem(unsentKey, JSON.stringify(answers));
+}
+
+function newId() { // crypto.randomUUID needs https, which a laptop in a classroom does not have
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function trouble(text) {
+  byId('trouble').textContent = text;
+  byId('trouble').hidden = !text;
+}
+
+async function join() {
+  try {
+    const answer = await post(`/class/${code}/join`, {});
+    const told = await answer.json();
+    if (!answer.ok) {
+      trouble(told.error);
+      if (answer.status < 429) { byId('now').innerHTML = ''; return; }
+      throw new Error(told.error);
+    }
+    trouble('');
+    byId('rename').hidden = false;
+    byId('rename').textContent = told.names_typed ? 'Another name' : 'Draw another name';
+    byId('rename').dataset.typed = told.names_typed ? 'yes' : '';
+    follow(`/class/${code}/events`, `/class/${code}/state`, show);
+    sendUnsent();
+  } catch {
+    byId('line').hidden = false;
+    setTimeout(join, 1500);
+  }
+}
+
+function show(state) {
+  byId('name').textContent = state.name;
+  if (state.key === drawn) return;
+  drawn = state.key;
+  byId('now').innerHTML = state.html;
+  const form = document.querySelector('form.answer');
+  if (!form) return;
+  form.addEventListener('submit', submit);
+  form.addEventListener('input', () => localStorage.setItem(draftKey, JSON.stringify({ form: form.dataset.form, ...values(form) })));
+  restore(form);
+  const waiting = unsent().find((answer) => `${answer.position}/${answer.round}` === form.dataset.form);
+  if (waiting) waitIn(form);
+}
+
+function values(form) {
+  const data = new FormData(form);
+  return { option: data.get('option') ?? undefined, number: data.get('number') ?? undefined };
+}
+
+function restore(form) {
+  let draft = null;
+  try { draft = JSON.parse(localStorage.getItem(draftKey)); } catch { return; }
+  if (!draft || draft.form !== form.dataset.form) return;
+  if (draft.option) for (const radio of form.querySelectorAll('[name=option]')) radio.checked = radio.value === draft.option;
+  if (draft.number) form.elements.number.value = draft.number;
+}
+
+function waitIn(form) {
+  for (const control of form.elements) control.disabled = true;
+  let note = form.querySelector('.waiting');
+  if (!note) {
+    note = document.createElement('p');
+    note.className = 'notice waiting';
+    note.setAttribute('role', 'status');
+    form.append(note);
+  }
+  note.textContent = 'Your answer is on its way. It is kept on this phone until it has arrived.';
+}
+
+function submit(event) {
+  event.preventDefault();
+  const form = event.target;
+  const [position, round] = form.dataset.form.split('/').map(Number);
+  const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined };
+  keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);
+  waitIn(form);
+  sendUnsent();
+}
+
+async function sendUnsent() {
+  if (sending) return;
+  sending = true;
+  for (const answer of unsent()) {
+    try {
+      const got = await post(`/class/${code}/answer`, answer);
+      if (got.status === 429 || got.status >= 500) throw new Error('later');
+      const told = await got.json();
+      keep(unsent().filter((each) => each.id !== answer.id));
+      trouble(told.error || '');
+      if (!got.ok) drawn = ''; // the next state draws the form anew
+      if (!got.ok && told.state) show(told.state);
+    } catch {
+      setTimeout(sendUnsent, 1500);
+      break;
+    }
+  }
+  sending = false;
+}
+
+byId('rename').addEventListener('click', async () => {
+  if (!byId('rename').dataset.typed) return rename({ draw: true });
+  byId('typed').hidden = !byId('typed').hidden;
+  if (!byId('typed').hidden) byId('typed-name').focus();
+});
+byId('draw').addEventListener('click', () => rename({ draw: true }));
+byId('typed').addEventListener('submit', (event) => { event.preventDefault(); rename({ name: byId('typed-name').value }); });
+
+async function rename(wanted) {
+  try {
+    const answer = await post(`/class/${code}/name`, wanted);
+    const told = await answer.json();
+    trouble(told.error || '');
+    if (answer.ok) { byId('name').textContent = told.name; byId('typed').hidden = true; }
+  } catch { trouble('The name was not changed: no connection. Try again.'); }
+}
+
+addEventListener('online', sendUnsent);
+document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') sendUnsent(); });
+join();

@@ -1,0 +1,1 @@
+"""What each screen of a class shows: HTML fragments made from a room's state."""

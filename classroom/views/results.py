@@ -1,0 +1,149 @@
+"""The results of one activity as the templates show them: bars, guesses, transitions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from classroom.activities.activity import Asked
+from classroom.activities.distribution import Bins, bins, is_close, votes
+from classroom.activities.peer_instruction import Transition, popular_wrong, transition
+from classroom.live.live_room import LiveRoom
+from study.base.units import as_percent
+
+LETTERS = "ABCDEFGH"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One option with its votes."""
+
+    id: str
+    letter: str
+    html: Markup
+    votes: int
+    percent: float
+    correct: bool
+    misconception: str
+    feedback: Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guesses:
+    """Guesses of a number; positions are percentages of the histogram's width."""
+
+    bins: Bins
+    unit: str
+    count: int
+    value: float | None
+    value_at: float | None
+    close: int
+    columns: tuple[tuple[float, float, int], ...]
+    """(left edge, right edge, guesses) of each interval."""
+
+    @property
+    def highest(self) -> int:
+        """The largest number of guesses in one interval; at least 1."""
+        return max((count for _, _, count in self.columns), default=1) or 1
+
+
+def bars(live: LiveRoom, asked: Asked, round_number: int) -> list[Bar]:
+    """Votes of a round by option."""
+    given = [str(answer.value.get("option")) for answer in live.answers(round_number).values()]
+    counts = votes([option.id for option in asked.options], given)
+    return [
+        Bar(
+            id=option.id,
+            letter=letter,
+            html=Markup(option.html),
+            votes=count,
+            percent=100 * count / len(given) if given else 0.0,
+            correct=option.correct,
+            misconception=option.misconception,
+            feedback=Markup(option.feedback),
+        )
+        for letter, option, count in zip(LETTERS, asked.options, counts, strict=False)
+    ]
+
+
+def chosen(live: LiveRoom, round_number: int) -> dict[str, str]:
+    """The option that each student chose in a round."""
+    return {student: str(answer.value["option"]) for student, answer in live.answers(round_number).items()}
+
+
+def moved(live: LiveRoom, asked: Asked) -> Transition | None:
+    """How votes moved between the two rounds of a question; None when nobody voted twice."""
+    found = transition(chosen(live, 1), chosen(live, 2), asked.right)
+    return found if found.both else None
+
+
+def slips(listed: list[Bar], asked: Asked) -> list[Bar]:
+    """The wrong options that were chosen, the most popular first."""
+    by_id = {bar.id: bar for bar in listed}
+    return [by_id[each] for each in popular_wrong([(bar.id, bar.votes) for bar in listed], asked.right)]
+
+
+def guesses(live: LiveRoom, value: float | None) -> Guesses:
+    """The guesses of the current activity, with the true value once it may be shown."""
+    activity = live.activity
+    assert activity is not None
+    assert activity.guessed is not None
+    given = [float(answer.value["number"]) for answer in live.answers(1).values()]
+    spread = bins(given, value=value)
+    value_at = None
+    if value is not None and spread.edges:
+        value_at = 100 * (value - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])
+    return Guesses(
+        bins=spread,
+        unit=activity.guessed.unit,
+        count=len(given),
+        value=value,
+        value_at=value_at,
+        close=0 if value is None else sum(is_close(guess, value) for guess in given),
+        columns=tuple(zip(spread.edges, spread.edges[1:], spread.counts, strict=False)),
+    )
+
+
+def true_value(live: LiveRoom) -> float | None:
+    """What was guessed: known beforehand, or measured by the run; None until it is."""
+    activity = live.activity
+    if activity is None or activity.guessed is None:
+        return None
+    if activity.guessed.value is not None:
+        return activity.guessed.value
+    return live.state.measured.get(live.state.position)
+
+
+def is_shown(live: LiveRoom) -> bool:
+    """Whether the class may see results now."""
+    return live.state.phase in ("reveal", "twin-reveal", "distribution", "run")
+
+
+def as_share(part: int, whole: int) -> str:
+    """A share in percent; a dash when there is nothing to share."""
+    return as_percent(100 * part / whole) if whole else "–"
+
+
+def context(live: LiveRoom) -> Mapping[str, Any]:
+    """The results that the current phase may show, by the names that the templates use."""
+    activity, state = live.activity, live.state
+    if activity is None:
+        return {}
+    if activity.guessed is not None:
+        shows_value = activity.kind == "number" or state.phase == "run"
+        return {"guesses": guesses(live, true_value(live) if shows_value else None)}
+    twin = state.phase in ("twin", "twin-reveal")
+    asked = activity.twin if twin else activity.asked
+    if asked is None:
+        return {}
+    rounds = [(3, "")] if twin else [(1, "First vote"), (2, "Second vote")]
+    shown = [(label, bars(live, asked, number)) for number, label in rounds if live.answers(number)]
+    latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0])
+    return {
+        "asked": asked,
+        "rounds": shown,
+        "latest": latest,
+        "moved": None if twin else moved(live, asked),
+        "slips": slips(latest, asked),
+    }

@@ -1,0 +1,78 @@
+"""The machine that a worker computes on, as the data folder describes it: its device and its number type.
+
+The number type is decided once, from the instructions of the processor or the GPU
+(worker/device/number_type.py), and kept, so every prediction and every run uses the same one. A learner may
+choose another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from lora_lab.spec import Compute
+from study.base.units import as_bytes
+
+COMPUTE_TYPES: tuple[Compute, ...] = get_args(Compute)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberType:
+    """The number type that `auto` stands for on one device: the decided one, or a learner's choice."""
+
+    device: str
+    """The device's name: a choice on one machine says nothing about another."""
+
+    decided: Compute
+    why: str
+    """The reason, as the end of "computing in bf16, because ..."."""
+
+    chosen: Compute | None = None
+
+    @property
+    def compute(self) -> Compute:
+        """The number type that runs use."""
+        return self.chosen or self.decided
+
+    @property
+    def because(self) -> str:
+        """The reason for it."""
+        return "you chose it for this machine" if self.chosen else self.why
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields for a JSON file."""
+        return asdict(self)
+
+
+def number_type_from(values: Mapping[str, Any]) -> NumberType | None:
+    """Parse a kept number type; None when there is none, or it is damaged."""
+    try:
+        found = NumberType(**values)
+    except TypeError:
+        return None
+    return found if found.compute in COMPUTE_TYPES else None
+
+
+def name_of(device: Mapping[str, Any]) -> str:
+    """Return the name that a device's number type is kept under: the GPU's, or the processor's."""
+    return str(device.get("name" if is_gpu(device) else "processor", ""))
+
+
+def is_gpu(device: Mapping[str, Any] | None) -> bool:
+    """Return whether a worker's description of its device is that of a GPU."""
+    return bool(device) and (device or {}).get("type", "cpu") != "cpu"
+
+
+def room_in_words(device: Mapping[str, Any] | None) -> str:
+    """Say what a run can use, as the end of "this needs 9 GB, and ..."."""
+    size = as_bytes(usable_bytes(device))
+    return f"this GPU has {size} free" if is_gpu(device) else f"this machine has {size}"
+
+
+def usable_bytes(device: Mapping[str, Any] | None) -> int:
+    """Return the bytes that a run can use on a described device; 0 when unknown.
+
+    On a GPU that is what was free for the worker, because a desktop, other programs and the driver's context
+    hold some of it; a CPU's memory is shared with everything and swapped, so there it is all of it.
+    """
+    described = device or {}
+    return int(described.get("free_bytes") or described.get("memory_bytes") or 0)

@@ -1,0 +1,128 @@
+"""How far a score may lie from the truth: the error of a share of right answers, by number of questions."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import chart, drawing, line, words
+from lora_lab.quantities import accuracy_standard_error
+from study.base.units import as_percent
+from study.figures.controls import slider
+from study.figures.figure import Figure, Origin, Shown, Table
+
+HEIGHT = 280
+COUNTS = (25, 50, 100, 164, 250, 500, 1000, 2500, 5000, 10_000)
+NORMAL_95 = 1.96  # standard errors on each side that hold 95 % of a normal distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A score and the number of questions behind it."""
+
+    questions: int = slider("Questions", COUNTS[0], COUNTS[-1], default=164, stops=COUNTS)
+    right: int = slider("Right answers in percent", 5, 95, default=70)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """A score's error at one number of questions, in percentage points."""
+
+    standard_error: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the 95 % interval."""
+        return NORMAL_95 * self.standard_error
+
+    @property
+    def needed_gap(self) -> float:
+        """The gap of two models tested on different questions that their errors alone rarely make."""
+        return self.half_width * sqrt(2)
+
+
+def numbers(right: int, questions: int) -> Numbers:
+    """Compute the error of a score."""
+    return Numbers(standard_error=accuracy_standard_error(right / 100, questions))
+
+
+def show(settings: Settings) -> Shown:
+    """Build the figure for one setting."""
+    found = numbers(settings.right, settings.questions)
+    low, high = max(0.0, settings.right - found.half_width), min(100.0, settings.right + found.half_width)
+    return Shown(
+        finding=(
+            f"{settings.right} % right of {settings.questions:,} questions is {low:.1f} to {high:.1f} % "
+            "with 95 % "
+            f"confidence. Two models with that many questions each, not the same ones, should differ by "
+            f"{found.needed_gap:.1f} points before you call one better."
+        ),
+        numbers=(
+            ("standard error", f"{found.standard_error:.2f} points"),
+            ("95 % interval", f"± {found.half_width:.1f}"),
+            ("gap to trust", f"{found.needed_gap:.1f} points"),
+        ),
+        picture=_picture(settings),
+        alt=(
+            f"Intervals around {settings.right} % for {COUNTS[0]} to {COUNTS[-1]:,} questions, from "
+            f"± {numbers(settings.right, COUNTS[0]).half_width:.1f} to "
+            f"± {numbers(settings.right, COUNTS[-1]).half_width:.1f} points. Chosen: {settings.questions:,}, "
+            f"± {found.half_width:.1f}."
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text="the standard error of a mean of independent questions; arXiv:2411.00640 section 2",
+                formula=(
+                    f"√({settings.right / 100:g} × {1 - settings.right / 100:.2g} / {settings.questions:,}), "
+                    f"times {NORMAL_95} on each side"
+                ),
+            ),
+        ),
+        table=Table(
+            columns=("questions", "standard error", "gap to trust"),
+            rows=tuple(
+                (f"{count:,}", as_percent(one.standard_error), f"{one.needed_gap:.1f} points")
+                for count in COUNTS
+                for one in [numbers(settings.right, count)]
+            ),
+        ),
+    )
+
+
+def _picture(settings: Settings) -> Markup:
+    frame = chart(
+        x_span=(COUNTS[0] * 0.8, COUNTS[-1] * 1.2), y_span=(0, 100), x_log=True,
+        x_label="questions", y_label="right answers, %", height=HEIGHT, right=28,
+        x_ticks=[(count, f"{count:,}") for count in (25, 100, 500, 2500, 10_000)],
+    )  # fmt: skip
+    bars = []
+    for count in sorted({*COUNTS, settings.questions}):
+        reach = numbers(settings.right, count).half_width
+        x = frame.x(count)
+        top, bottom = frame.y(min(100, settings.right + reach)), frame.y(max(0, settings.right - reach))
+        bars.append(
+            line([(x, top), (x, bottom)], "line good thick" if count == settings.questions else "line w")
+        )
+    level = frame.y(settings.right)
+    x = frame.x(settings.questions)
+    late = x > 250
+    reach = numbers(settings.right, settings.questions).half_width
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line([(frame.x.start, level), (frame.x.end, level)], "rule"),
+        *bars,
+        words(x + (-8 if late else 8), frame.y(min(94, settings.right + reach + 4)), f"± {reach:.1f}",
+              bold=True, anchor="end" if late else "start"),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="error-bars",
+    title="The error bar of a score",
+    minutes=2,
+    concepts=("model-evaluation", "held-out-evaluation"),
+    settings=Settings,
+    show=show,
+)

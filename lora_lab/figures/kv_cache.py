@@ -1,0 +1,152 @@
+"""The cache of keys and values over the length of a text, beside the weights it has to share the GPU with."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import chart, dots, drawing, line, words
+from lora_lab.memory.kv_cache import kv_cache_bytes
+from lora_lab.memory.ledger import constant_bytes, weight_bytes
+from lora_lab.parameters.shapes import ModelShape, find_shape
+from study.base.units import GB, as_bytes, as_short
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
+
+HEIGHT = 280
+LENGTHS = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+FULL_ATTENTION = (
+    "smollm2-135m", "smollm2-1.7b", "llama-2-7b", "llama-3.1-8b", "qwen3-0.6b", "qwen3-8b", "qwen3-32b",
+    "llama-3.1-70b",
+)  # fmt: skip
+"""Models whose every layer keeps all positions; with a sliding window the line would bend."""
+
+
+def models() -> list[tuple[str, str]]:
+    """Return the models as options, with their size."""
+    return [(name, f"{name} ({as_short(find_shape(name).total_parameters)})") for name in FULL_ATTENTION]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A model, the tokens of each text, and the texts generated at once."""
+
+    tokens: int = slider("Tokens per text", LENGTHS[0], LENGTHS[-1], default=8192, stops=LENGTHS)
+    batch: int = slider("Texts at once", BATCHES[0], BATCHES[-1], default=1, stops=BATCHES)
+    model: str = choice("Model", models, default="llama-3.1-8b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """The cache at one setting, and the weights beside it."""
+
+    cache: int
+    per_token: int
+    unshared: int
+    """The cache if every query head had keys and values of its own."""
+
+    weights_16: int
+    weights_4: int
+
+    @property
+    def overtakes_at(self) -> float:
+        """Tokens in all texts together at which the cache is as large as the 4-bit weights."""
+        return self.weights_4 / self.per_token
+
+
+def numbers(settings: Settings) -> Numbers:
+    """Compute the cache in 16 bits and both sizes of the weights."""
+    shape = find_shape(settings.model)
+    per_token = kv_cache_bytes(shape, tokens=1)
+    return Numbers(
+        cache=kv_cache_bytes(shape, tokens=settings.tokens, batch=settings.batch),
+        per_token=per_token,
+        unshared=per_token * settings.tokens * settings.batch * shape.heads // shape.kv_heads,
+        weights_16=weight_bytes(shape, "bf16", "bf16"),
+        weights_4=weight_bytes(shape, "nf4-dq", "bf16") + constant_bytes(shape, "nf4-dq"),
+    )
+
+
+def show(settings: Settings) -> Shown:
+    """Build the figure for one setting."""
+    shape, found = find_shape(settings.model), numbers(settings)
+    texts = "one text" if settings.batch == 1 else f"{settings.batch} texts"
+    return Shown(
+        finding=(
+            f"{texts.capitalize()} of {settings.tokens:,} tokens: {as_bytes(found.cache)} of keys and "
+            "values for "
+            f"{shape.name}, beside {as_bytes(found.weights_4)} of 4-bit weights. From "
+            f"{found.overtakes_at:,.0f} "
+            "tokens in all the cache is the larger of the two."
+        ),
+        numbers=(
+            ("cache", as_bytes(found.cache)),
+            ("per token", as_bytes(found.per_token)),
+            ("without shared heads", as_bytes(found.unshared)),
+        ),
+        picture=_picture(shape, settings, found),
+        alt=(
+            f"The cache of {shape.name} rises in a straight line with the tokens, to "
+            f"{as_bytes(_cache_at(shape, settings, LENGTHS[-1]))} at {LENGTHS[-1]:,}. At "
+            f"{settings.tokens:,} it is "
+            f"{as_bytes(found.cache)}. Level lines: 4-bit weights {as_bytes(found.weights_4)}, 16-bit "
+            "weights "
+            f"{as_bytes(found.weights_16)}."
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text="keys and values in 16 bits, full attention in every layer; arXiv:2305.13245 section 2",
+                formula=(
+                    f"2 × {shape.layers} layers × {shape.kv_heads} key-value heads × {shape.head_dim} "
+                    "numbers × "
+                    f"2 bytes × {settings.tokens:,} tokens × {settings.batch}"
+                ),
+            ),
+        ),
+        table=Table(
+            columns=("tokens per text", "cache"),
+            rows=tuple((f"{one:,}", as_bytes(_cache_at(shape, settings, one))) for one in LENGTHS),
+        ),
+    )
+
+
+def _cache_at(shape: ModelShape, settings: Settings, tokens: int) -> int:
+    return kv_cache_bytes(shape, tokens=tokens, batch=settings.batch)
+
+
+def _picture(shape: ModelShape, settings: Settings, found: Numbers) -> Markup:
+    curve = [(tokens, _cache_at(shape, settings, tokens) / GB) for tokens in LENGTHS]
+    low = min(curve[0][1], found.weights_4 / GB) * 0.7
+    high = max(curve[-1][1], found.weights_16 / GB) * 1.6
+    frame = chart(
+        x_span=(LENGTHS[0], LENGTHS[-1]), y_span=(low, high), x_log=True, y_log=True,
+        x_label="tokens per text", y_label="GB", height=HEIGHT, right=28,
+        x_ticks=[(tokens, f"{tokens // 1024}k") for tokens in LENGTHS if tokens >= 1024],
+    )  # fmt: skip
+    levels = []
+    for size, name in ((found.weights_16, "16-bit weights"), (found.weights_4, "4-bit weights")):
+        at = frame.y(size / GB)
+        levels.append(line([(frame.x.start, at), (frame.x.end, at)], "line w dashed"))
+        levels.append(words(frame.x.start + 4, at - 5, name, soft=True))
+    x, y = frame.at([(settings.tokens, found.cache / GB)])[0]
+    late = x > 250
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        *levels,
+        line(frame.at(curve), "line good"),
+        dots([(x, y)], "ring good", radius=6),
+        words(x + (-10 if late else 10), y + 18, as_bytes(found.cache), bold=True,
+              anchor="end" if late else "start"),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="kv-cache",
+    title="The KV cache beside the weights",
+    minutes=3,
+    concepts=("kv-cache", "transformer-block", "adapter-serving"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,119 @@
+"""The learning rate over a run: a warm-up, then a constant, a straight line down, or half a cosine."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import chart, dots, drawing, line, words
+from lora_lab.quantities import Schedule, scheduled_rate
+from study.base.units import as_percent
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
+
+HEIGHT = 260
+STEPS = 1000
+NAMES = {"constant": "constant", "linear": "linear", "cosine": "cosine"}
+WARMUPS = (0, 10, 20, 30, 50, 100, 200, 300)
+PLACES = tuple(range(0, STEPS + 1, 50))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A schedule, its warm-up, and a step to look at."""
+
+    schedule: str = choice("Schedule", list(NAMES.items()), default="cosine")
+    warmup: int = slider("Warm-up steps", WARMUPS[0], WARMUPS[-1], default=30, stops=WARMUPS)
+    step: int = slider("Look at step", 0, STEPS, default=500, stops=PLACES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Shares of the peak rate, in percent."""
+
+    now: float
+    mean: float
+    """The mean over all steps of the run."""
+
+
+def percent_of_peak(settings: Settings, step: int) -> float:
+    """Compute the rate at a step, in percent of its peak."""
+    return 100 * scheduled_rate(cast(Schedule, settings.schedule), 1.0, step, STEPS, settings.warmup)
+
+
+def numbers(settings: Settings) -> Numbers:
+    """Compute the chosen step's rate and the mean of the run."""
+    return Numbers(
+        now=percent_of_peak(settings, settings.step),
+        mean=sum(percent_of_peak(settings, step) for step in range(STEPS)) / STEPS,
+    )
+
+
+def show(settings: Settings) -> Shown:
+    """Build the figure for one setting."""
+    found = numbers(settings)
+    return Shown(
+        finding=(
+            f"At step {settings.step:,} of {STEPS:,} the rate is at {as_percent(found.now)} of its peak. "
+            "Over the "
+            f"whole run it averages {as_percent(found.mean)}, so the rates of all steps "
+            "add up to that share of a constant run's."
+        ),
+        numbers=(
+            ("at this step", as_percent(found.now)),
+            ("mean of the run", as_percent(found.mean)),
+            ("warm-up", f"{settings.warmup} steps"),
+        ),
+        picture=_picture(settings, found),
+        alt=(
+            f"The rate rises from 0 to 100 percent in {settings.warmup} steps and follows a "
+            f"{settings.schedule} "
+            f"schedule to step {STEPS:,}. At step {settings.step:,} it is at {as_percent(found.now)}."
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text="the schedules of Transformers' get_scheduler, in percent of the peak rate",
+                formula="warm-up: step / warm-up; linear: 1 - p; cosine: (1 + cos(πp)) / 2, p from 0 to 1",
+            ),
+        ),
+        table=Table(
+            columns=("step", "percent of the peak"),
+            rows=tuple((f"{step:,}", as_percent(percent_of_peak(settings, step))) for step in PLACES[::2]),
+        ),
+    )
+
+
+def _picture(settings: Settings, found: Numbers) -> Markup:
+    frame = chart(
+        x_span=(0, STEPS),
+        y_span=(0, 105),
+        x_label="step",
+        y_label="% of the peak rate",
+        height=HEIGHT,
+        right=20,
+    )
+    curve = frame.at((step, percent_of_peak(settings, step)) for step in range(0, STEPS + 1, 5))
+    level = frame.y(found.mean)
+    x, y = frame.at([(settings.step, found.now)])[0]
+    late = x > 270
+    return drawing(
+        HEIGHT,
+        frame.axes(),
+        line([(frame.x.start, level), (frame.x.end, level)], "line w dashed"),
+        words(frame.x.start + 6, level + 15, "mean", soft=True),
+        line(curve, "line good"),
+        dots([(x, y)], "ring good", radius=6),
+        words(x + (-12 if late else 12), y - 4 if y > 40 else y + 18, as_percent(found.now), bold=True,
+              anchor="end" if late else "start"),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="rate-schedule",
+    title="The learning rate over a run",
+    minutes=2,
+    concepts=("schedule-regularization", "lora-learning-rate", "training-step"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,101 @@
+"""How many numbers LoRA and its relatives train on the same layers."""
+
+from dataclasses import dataclass
+from math import log10
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import Scale, box, drawing, words
+from lora_lab.figures.models import RANKS, usual_models
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameters
+from lora_lab.spec import RANK_LIMITS
+from study.base.units import as_count, as_percent, as_short
+from study.figures.controls import choice, slider
+from study.figures.figure import Figure, Origin, Shown, Table
+
+GAP, BAR = 46.0, 16.0
+FULL = "full matrices"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A rank and a model."""
+
+    rank: int = slider("Rank r", *RANK_LIMITS, default=16, stops=RANKS)
+    model: str = choice("Model", usual_models, default="llama-3.1-8b")
+
+
+def trained(settings: Settings) -> dict[str, int]:
+    """Count trained numbers by method, all linear layers adapted."""
+    shape = find_shape(settings.model)
+    return {
+        FULL: sum(linear.parameters for linear in shape.linears),
+        "DoRA": dora_parameters(settings.model, settings.rank, "all-linear"),
+        "LoRA, rsLoRA, LoRA+, PiSSA, LoftQ": lora_parameters(settings.model, settings.rank, "all-linear"),
+        "VeRA": vera_parameters(settings.model, settings.rank, "all-linear"),
+    }
+
+
+def show(settings: Settings) -> Shown:
+    """Build the figure for one setting."""
+    found = trained(settings)
+    _, dora, lora, vera = found.values()
+    return Shown(
+        finding=(
+            f"At rank {settings.rank} LoRA trains {as_count(lora)} numbers. DoRA trains "
+            f"{as_percent(100 * dora / lora - 100)} "
+            f"more, for one magnitude per output. VeRA trains {as_count(vera)}, {lora / vera:.3g} times "
+            "fewer. "
+            "The other relatives train exactly as many as LoRA."
+        ),
+        numbers=tuple((name, as_short(count)) for name, count in found.items()),
+        picture=_picture(found),
+        alt=(
+            f"Bars on a scale of powers of ten for {settings.model} at rank {settings.rank}. "
+            + " ".join(f"{name}: {as_count(count)}." for name, count in found.items())
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text=(
+                    "all linear layers of the blocks; arXiv:2106.09685 section 4.1, arXiv:2402.09353 "
+                    "section 4, "
+                    "arXiv:2310.11454 section 3.2"
+                ),
+                formula="LoRA r (d_in + d_out); DoRA + d_out; VeRA r + d_out per matrix",
+            ),
+        ),
+        table=Table(
+            columns=("method", "trained numbers"),
+            rows=tuple((name, as_count(count)) for name, count in found.items()),
+        ),
+    )
+
+
+def _picture(found: dict[str, int]) -> Markup:
+    low = 10 ** int(log10(min(found.values()))) / 2
+    across = Scale(low=low, high=max(found.values()) * 1.1, start=8, end=392, log=True)
+    drawn = []
+    for at, (name, count) in enumerate(found.items()):
+        y = 8 + GAP * at
+        drawn.append(words(8, y + 12, name))
+        drawn.append(words(392, y + 12, as_short(count), anchor="end", bold=True))
+        drawn.append(
+            box(across.start, y + 18, across(count) - across.start, BAR, "w" if name == FULL else "good")
+        )
+    bottom = 8 + GAP * len(found)
+    drawn.append(
+        words(200, bottom + 12, "logarithmic: equal distances are equal factors", anchor="middle", soft=True)
+    )
+    return drawing(bottom + 20, *drawn)
+
+
+FIGURE = Figure(
+    id="relatives",
+    title="What LoRA's relatives train",
+    minutes=2,
+    concepts=("lora-relatives", "counting-parameters", "lora-rank"),
+    settings=Settings,
+    show=show,
+)

@@ -1,0 +1,69 @@
+"""Runs for a live class: a prepared setting, started on request, and the quantity that was guessed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_lab.charts.run_view import settings_of
+from lora_lab.lab import Lab
+from lora_lab.runs.state import RunState
+from lora_lab.settings.run_form import address_of
+from lora_lab.spec import spec_from
+from study.base.errors import LearnerError
+from study.ports.classes import ClassRunState
+
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabClassRuns:
+    """Implements `study.ports.classes.ClassRuns` on the lab's engine."""
+
+    lab: Lab
+
+    def problem(self, setting: Mapping[str, Any], quantity: str) -> str:
+        """Say why the setting is not a valid run, or the quantity is unknown."""
+        if quantity not in ("percent-trainable", "peak-memory", "final-loss"):
+            return f"a run does not measure {quantity!r}"
+        try:
+            spec_from(setting)
+        except LearnerError as error:
+            return str(error)
+        return ""
+
+    def describe(self, setting: Mapping[str, Any]) -> str:
+        """List the settings as the lab names them."""
+        return " · ".join(f"{name}: {value}" for name, value in settings_of(spec_from(setting)))
+
+    def start(self, setting: Mapping[str, Any]) -> str:
+        """Queue the run behind those that wait already."""
+        spec = spec_from(setting)
+        dataset = self.lab.uploads.find(spec.data)
+        return self.lab.engine.submit(spec, dataset, now=datetime.now(UTC)).run_id
+
+    def state(self, run_id: str, quantity: str) -> ClassRunState:
+        """Read the run's event log."""
+        run = self.lab.run(run_id)
+        state = self.lab.state(run)
+        failure = state.failure
+        return ClassRunState(
+            run_id=run_id,
+            address=address_of(run.spec, run_id=run_id),
+            doing=state.doing,
+            step=len(state.steps),
+            steps=run.spec.steps,
+            ended=state.ended,
+            value=_measured(state, quantity),
+            error=f"{failure['what']} {failure['do_next']}" if failure else "",
+        )
+
+
+def _measured(state: RunState, quantity: str) -> float | None:
+    """The percentage is known once training starts; peak (MB, 10^6 bytes) and loss once the run has ended."""
+    if quantity == "percent-trainable":
+        started = state.started
+        return 100 * float(started["trainable"]) / float(started["total"]) if started else None
+    if state.status != "finished" or not state.steps:
+        return None
+    return state.peak_bytes / MEGABYTE if quantity == "peak-memory" else float(state.steps[-1]["loss"])

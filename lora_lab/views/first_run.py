@@ -1,0 +1,83 @@
+"""A learner's first run, on the page that introduces LoRA: started by one press, shown as one curve."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.charts import run_view
+from lora_lab.lab import Lab
+from lora_lab.predictions.judging import TIE
+from lora_lab.runs.cost_preview import preview, seconds_a_token
+from lora_lab.runs.folder import RunFolder
+from lora_lab.settings.run_form import address_of, presets
+from lora_lab.spec import RunSpec
+from study.base.units import as_duration
+from study.ports.activities import FirstRunView
+from study.ports.context import Visit
+from study.text.templates import render
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """Starts the lab's first preset and shows its progress."""
+
+    lab: Lab
+
+    def start(self, visit: Visit) -> str:
+        """Submit the run to the engine and return its id."""
+        spec = self._spec
+        return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
+
+    def show(self, run_id: str) -> FirstRunView:
+        """Render the run as it is now. Raises LearnerError when there is no such run."""
+        run = self.lab.run(run_id)
+        state = self.lab.state(run)
+        html = render(
+            "lora_lab/first_run.html",
+            state=state,
+            spec=run.spec,
+            figures=run_view.progress(state, run.spec),
+            loss=run_view.curves(state, run.spec, window=None, narrow=False)["loss"] if state.steps else "",
+            address=address_of(run.spec, run_id=run.run_id),
+        )
+        return FirstRunView(
+            html=Markup(html),
+            ended=state.ended,
+            loss_before=state.loss_before,
+            loss_after=state.loss_after,
+            outcome=_outcome(state.loss_before, state.loss_after),
+            again=_at_rank_1(run),
+        )
+
+    def duration(self) -> str:
+        """Estimate how long the run takes here, from earlier runs of the model; empty without any."""
+        spec = self._spec
+        ran = ((run.spec, self.lab.state(run)) for run in self.lab.runs())
+        pace = seconds_a_token(ran, spec)
+        if not pace:
+            return ""
+        found = preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
+        return as_duration(pace * found.row.tokens * spec.steps)
+
+    @property
+    def _spec(self) -> RunSpec:
+        return presets()[0].spec
+
+
+def step_bytes(lab: Lab, rank: int) -> int:
+    """Return the predicted peak bytes of the first preset at a rank, as the Lab page shows it."""
+    spec = RunSpec(steps=presets()[0].spec.steps, rank=rank)
+    return preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger.total_bytes
+
+
+def _outcome(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return ""
+    if abs(after - before) <= TIE:
+        return "stays"
+    return "falls" if after < before else "rises"
+
+
+def _at_rank_1(run: RunFolder) -> str:
+    spec = run.spec
+    return address_of(RunSpec(steps=spec.steps, rank=1, alpha=spec.alpha / spec.rank, seed=spec.seed))

@@ -1,0 +1,180 @@
+"""What an ended run means: one sentence from its losses, its checked answers, and the next experiment."""
+
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lora_lab.runs.state import RunState
+from lora_lab.settings.grid import Grid
+from lora_lab.settings.grid_form import address_of_grid
+from lora_lab.settings.run_form import address_of
+from lora_lab.spec import BITS_LABELS, OWN_DATA, STEPS_LIMITS, TARGET_SETS, TINY_MODEL, Bits, RunSpec
+
+MUCH, SOME, SAME = 2.0, 1.2, 1.05
+"""Factors of a right token's probability from which a change is called much, plain, or any at all."""
+
+SHARED_WORDS = 0.5
+"""The share of the right answer's words from which a sample answer counts as holding it."""
+
+SHORT_WORD = 4  # letters; shorter words are mostly articles and prepositions
+SMALL_RANK, USUAL_RANK, LONGER = 1, 8, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The meaning of a run in words."""
+
+    sentence: str
+    answers: str
+    """What the sample answers show; empty without samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What to try next, and why."""
+
+    title: str
+    reason: str
+    address: str
+
+
+def outcome_of(spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, Any]]) -> Outcome | None:
+    """Say what the run's losses and answers mean; None unless its held-out loss was measured twice."""
+    before, after = state.loss_before, state.loss_after
+    if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
+        return None
+    steps = f"After {len(state.steps)} {'step' if len(state.steps) == 1 else 'steps'}"
+    if spec.model == TINY_MODEL:
+        return Outcome(
+            sentence=f"{steps} the loss of this untrained model went from {before:.2f} to {after:.2f}: "
+            "the loop works, but what it answers means nothing.",
+            answers="",
+        )
+    return Outcome(
+        sentence=f"{steps} {_predicts(before - after, own=spec.data == OWN_DATA)}", answers=_answers(samples)
+    )
+
+
+def _predicts(fall: float, *, own: bool) -> str:
+    """Say how much likelier a right token is: e to the fall of the loss, a mean of -log p(token)."""
+    factor = math.exp(min(fall, 700.0))  # beyond it a float overflows
+    whose = "your cards' answers" if own else "your examples' answers"
+    if factor >= SAME:
+        much = "much better" if factor >= MUCH else "better" if factor >= SOME else "a little better"
+        times = f"the right one is {factor:.3g} times as likely as before."
+        return f"it predicts the next word of {whose} {much}: {times}"
+    if factor > 1 / SAME:
+        return f"it predicts the next word of {whose} as well as before."
+    return f"it predicts the next word of {whose} worse: the right one is {1 / factor:.3g} times less likely."
+
+
+def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
+    if not samples:
+        return ""
+    held = {
+        who: sum(holds(sample[who], sample["reference"]) for sample in samples) for who in ("base", "tuned")
+    }
+    of = f"{held['tuned'] or 'none'} of its {len(samples)} sample answers"
+    verb = "holds" if held["tuned"] < 2 else "hold"
+    still = (
+        "It still gets facts wrong"
+        if held["tuned"] < len(samples)
+        else "Its samples are right in their words"
+    )
+    return f"{still}: {of} {verb} half the words of the right answer ({held['base']} before training)."
+
+
+def holds(answer: str, reference: str) -> bool:
+    """Return whether an answer has half of the right answer's longer words and all of its numbers."""
+    wanted, said = _words(reference), _words(answer)
+    numbers = {word for word in wanted if word[0].isdigit()}
+    return bool(wanted) and numbers <= said and len(wanted & said) >= SHARED_WORDS * len(wanted)
+
+
+def _words(text: str) -> frozenset[str]:
+    found = re.findall(r"\d[\d.,]*\d|\d|[^\W\d_]+", text.lower())
+    return frozenset(word for word in found if word[0].isdigit() or len(word) >= SHORT_WORD)
+
+
+# ---- the next experiment
+
+
+def next_experiment(
+    spec: RunSpec, state: RunState, run_id: str, tried: Collection[RunSpec]
+) -> Experiment | None:
+    """Choose the first comparison that has not been run yet: one setting changed, all else equal.
+
+    When all have, a grid over seeds is next; None for a run that measured no held-out loss.
+    """
+    if state.loss_before is None or state.loss_after is None:
+        return None
+    for changed, title, reason in _candidates(spec, worse=state.loss_after > state.loss_before):
+        if changed not in tried:
+            address = address_of(changed)
+            expected = f"{'&' if '?' in address else '?'}expect={run_id}"
+            return Experiment(
+                title=f"{title}: what do you expect?", reason=reason, address=address + expected
+            )
+    return _over_seeds(spec)
+
+
+def _candidates(spec: RunSpec, *, worse: bool) -> list[tuple[RunSpec, str, str]]:
+    found = []
+    if worse:
+        slower = float(f"{spec.learning_rate / LONGER:.2g}")
+        found.append((
+            replace(spec, learning_rate=slower),
+            f"Now a learning rate of {slower:g}, same seed",
+            "The held-out loss rose. A quarter of the learning rate shows whether the steps were too large.",
+        ))  # fmt: skip
+    rank = SMALL_RANK if spec.rank > SMALL_RANK else USUAL_RANK
+    share = f"1/{spec.rank} of the" if rank == SMALL_RANK else f"{USUAL_RANK} times the"
+    found.append((
+        at_rank(spec, rank),
+        f"Now rank {rank}, same seed",
+        f"It trains {share} adapter parameters at the same scale. A loss that hardly differs means that the "
+        "rank was not the limit.",
+    ))  # fmt: skip
+    bits: Bits = "nf4-dq" if spec.bits in ("bf16", "fp32") else "bf16"
+    found.append((
+        replace(spec, bits=bits),
+        f"Now {BITS_LABELS[bits]} weights, same seed",
+        "The frozen weights change, and nothing that is trained: what does it cost in memory, and in loss?",
+    ))  # fmt: skip
+    if spec.steps * LONGER <= STEPS_LIMITS[1]:
+        found.append((
+            replace(spec, steps=spec.steps * LONGER),
+            f"Now {spec.steps * LONGER} steps, same seed",
+            "Four times the steps show whether the held-out loss goes on falling, or turns while the "
+            "training loss falls.",
+        ))  # fmt: skip
+    return found
+
+
+def at_rank(spec: RunSpec, rank: int) -> RunSpec:
+    """Return the run at another rank and the same scale on B·A·x, so that the rank alone differs."""
+    root = 0.5 if spec.variant == "rslora" else 1.0
+    return replace(spec, rank=rank, alpha=float(f"{spec.scaling * rank**root:.6g}"))
+
+
+def _over_seeds(spec: RunSpec) -> Experiment | None:
+    if spec.targets not in TARGET_SETS:  # a grid varies sets of matrices only
+        return None
+    ranks = tuple(sorted({SMALL_RANK, USUAL_RANK, spec.rank}))
+    grid = Grid(
+        base=spec,
+        bits=(spec.bits,),
+        variants=(spec.variant,),
+        targets=(spec.targets,),
+        seeds=(0, 1, 2),
+        learning_rates=(spec.learning_rate,),
+        ranks=ranks,
+        alpha_per_rank=None if spec.variant == "rslora" else spec.scaling,
+    )
+    return Experiment(
+        title="Now three seeds of each rank",
+        reason="One seed can't tell a difference from luck; three can begin to.",
+        address=address_of_grid(grid),
+    )

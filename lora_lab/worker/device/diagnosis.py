@@ -1,0 +1,167 @@
+"""Why an NVIDIA card is not used: PyTorch built for the CPU, an old driver, or a card too old for the build.
+
+Without this the lab would compute on the processor and say nothing, and the card would stay idle.
+"""
+
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+DRIVER_FOR_CUDA = {13: 580, 12: 525}
+"""The oldest Linux driver for a CUDA major version (CUDA release notes, minor version compatibility)."""
+
+LAST_BUILD_OF = {5: "cu126", 6: "cu126", 7: "cu126"}
+"""The last build of PyTorch for a compute capability: CUDA 13 begins at 7.5, and the cu128 builds at 7.0."""
+
+INDEX = "https://download.pytorch.org/whl/"
+SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What is wrong, and the line that mends it."""
+
+    what: str
+    do_next: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is installed: card, driver, and the build of PyTorch."""
+
+    card: str
+    """The card's name; empty when this machine has no NVIDIA card."""
+
+    driver: str = ""
+    """The driver's version; empty when it is unknown or missing."""
+
+    capability: tuple[int, int] | None = None
+    built_for: str | None = None
+    """The CUDA version that PyTorch is built for; None for a build for the CPU."""
+
+    architectures: Sequence[str] = ()
+    """Those that PyTorch's kernels are compiled for, such as sm_80."""
+
+    usable: bool = False
+    """Whether PyTorch sees a device."""
+
+
+def diagnose(setup: Setup, problem: str = "") -> Notice | None:
+    """Say why the card is not used; None when it is, or when there is none.
+
+    `problem` is the error of the first product on the device.
+    """
+    if not setup.card or (setup.usable and not problem):
+        return None
+    if setup.built_for is None:
+        return Notice(
+            what=f"This machine has an {setup.card}, and the installed PyTorch is built for the CPU.",
+            do_next=_install(build_for(setup)),
+        )
+    if _is_too_old(setup):
+        assert setup.capability is not None
+        named = ".".join(map(str, setup.capability))
+        return Notice(
+            what=(
+                f"The {setup.card} has compute capability {named}, and the installed PyTorch "
+                f"(CUDA {setup.built_for}) has no kernels for it."
+            ),
+            do_next=_install(build_for(setup)),
+        )
+    needed = DRIVER_FOR_CUDA.get(_major(setup.built_for), 0)
+    if setup.driver and _major(setup.driver) < needed:
+        return Notice(
+            what=(
+                f"The driver of the {setup.card} is version {setup.driver}, and the installed PyTorch "
+                f"(CUDA {setup.built_for}) needs {needed} or newer."
+            ),
+            do_next=f"Update the driver, or: {_install(build_for(setup))}",
+        )
+    if problem:
+        return Notice(
+            what=f"The {setup.card} did not compute ({problem}).",
+            do_next="Close other programs that use it, then start the app again.",
+        )
+    return Notice(
+        what=f"This machine has an {setup.card}, and PyTorch (CUDA {setup.built_for}) does not see it.",
+        do_next="Check that `nvidia-smi` lists it and that CUDA_VISIBLE_DEVICES is not set.",
+    )
+
+
+def build_for(setup: Setup) -> str:
+    """Choose PyTorch's build for a card and its driver, in the spelling of its index."""
+    major = setup.capability[0] if setup.capability else 8
+    if major in LAST_BUILD_OF and setup.capability != (7, 5):
+        return LAST_BUILD_OF[major]
+    return "cu130" if not setup.driver or _major(setup.driver) >= DRIVER_FOR_CUDA[13] else "cu126"
+
+
+def read_setup() -> Setup:
+    """Read the setup of this machine. Asks `nvidia-smi`, and without it looks for an NVIDIA display card."""
+    name, driver, capability = _asked() or (_card_on_the_bus(), "", None)
+    usable = torch.cuda.is_available()
+    return Setup(
+        card=name,
+        driver=driver,
+        capability=torch.cuda.get_device_capability() if usable else capability,
+        built_for=torch.version.cuda,
+        architectures=torch.cuda.get_arch_list(),
+        usable=usable,
+    )
+
+
+def parse_smi(line: str) -> tuple[str, str, tuple[int, int] | None] | None:
+    """Parse one line of `nvidia-smi`: name, driver, compute capability. None when it is something else."""
+    parts = [part.strip() for part in line.split(",")]
+    if len(parts) != 3 or not re.fullmatch(r"\d+(\.\d+)+", parts[1]):
+        return None
+    digits = re.fullmatch(r"(\d+)\.(\d+)", parts[2])
+    return parts[0], parts[1], (int(digits[1]), int(digits[2])) if digits else None
+
+
+def _asked() -> tuple[str, str, tuple[int, int] | None] | None:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = ["--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(
+            [program, *query], capture_output=True, text=True, timeout=SECONDS, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse_smi(next(iter(found.splitlines()), ""))
+
+
+def _card_on_the_bus(devices: Path = Path("/sys/bus/pci/devices")) -> str:
+    """Look for a display card by NVIDIA, which has no driver if `nvidia-smi` is missing. Linux only."""
+    for device in sorted(devices.glob("*")):
+        try:
+            vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
+        except OSError:
+            continue
+        if vendor == "0x10de" and kind.startswith("0x03"):
+            return "NVIDIA card"
+    return ""
+
+
+def _is_too_old(setup: Setup) -> bool:
+    compiled = [int(found[1]) for name in setup.architectures if (found := re.match(r"sm_(\d+)", name))]
+    if not compiled or setup.capability is None:
+        return False
+    return setup.capability[0] * 10 + setup.capability[1] < min(compiled)
+
+
+def _install(build: str) -> str:
+    python = ".venv\\Scripts\\python" if platform.system() == "Windows" else ".venv/bin/python"
+    return f"`{python} -m pip install --force-reinstall torch --index-url {INDEX}{build}`, then start again."
+
+
+def _major(version: str) -> int:
+    return int(version.split(".")[0])

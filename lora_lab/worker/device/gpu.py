@@ -1,0 +1,103 @@
+"""A GPU's memory and kernels, through the interface that torch.cuda has.
+
+Any PyTorch device with that interface is a GPU here; the tests add a simulated one.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+
+def on_gpu(device: torch.device) -> bool:
+    """Return whether a device is a GPU: its tensors, its memory and its kernels are not the processor's."""
+    return device.type != "cpu"
+
+
+def gpu_api(device: torch.device) -> Any:
+    """Return the module of a GPU, such as torch.cuda."""
+    return torch.get_device_module(device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuMemory:
+    """The four figures of a GPU's memory in bytes, each containing the one before."""
+
+    requested: int
+    """What tensors asked for, which is what the ledger predicts."""
+
+    allocated: int
+    """The same in blocks of at least 512 bytes, as PyTorch's allocator gives them out."""
+
+    reserved: int
+    """What the allocator has taken from the driver and keeps for the next tensor."""
+
+    device: int
+    """What is in use on the device by every process, with contexts and kernels, as nvidia-smi shows it."""
+
+
+def peak_memory(device: torch.device) -> GpuMemory:
+    """Read a GPU's peaks since the last reset; `device` is the figure of now: drivers keep no peak."""
+    statistics = gpu_api(device).memory_stats(device)
+    free, total = gpu_api(device).mem_get_info(device)
+    return GpuMemory(
+        requested=statistics.get("requested_bytes.all.peak", 0),
+        allocated=statistics.get("allocated_bytes.all.peak", 0),
+        reserved=statistics.get("reserved_bytes.all.peak", 0),
+        device=total - free,
+    )
+
+
+def live_bytes(device: torch.device) -> int:
+    """Return the bytes that live tensors on a GPU asked for."""
+    requested: int = gpu_api(device).memory_stats(device).get("requested_bytes.all.current", 0)
+    return requested
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that this process can still allocate.
+
+    On a GPU the driver's figure lacks what this process' own allocator keeps for the next tensor.
+    """
+    if not on_gpu(device):
+        return int(psutil.virtual_memory().available)
+    statistics = gpu_api(device).memory_stats(device)
+    kept = statistics.get("reserved_bytes.all.current", 0) - statistics.get("allocated_bytes.all.current", 0)
+    return int(gpu_api(device).mem_get_info(device)[0]) + int(kept)
+
+
+@functools.cache
+def workspace_bytes(device: torch.device) -> int:
+    """Run every kind of product once, forward and backward; return the bytes that stay allocated after it.
+
+    cuBLAS keeps a workspace for each thread that multiplies: this one and the one that PyTorch runs backward
+    passes in. They are 32 MiB each on Hopper, belong to the process and not to a run, and are asked for here
+    before anything is measured.
+    """
+    before = live_bytes(device)
+    layer = nn.Linear(64, 64, device=device)
+    x = torch.ones(2, 64, 64, device=device, requires_grad=True)
+    (layer(x) @ x.transpose(1, 2)).sum().backward()
+    del layer, x
+    gpu_api(device).synchronize(device)
+    return live_bytes(device) - before
+
+
+def choose_kernels() -> None:
+    """Choose the CUDA kernels whose numbers and memory the lab can answer for.
+
+    cuDNN's attention builds a plan for every new length, and a run has a new length at almost every step.
+    Split-K products may otherwise add up their parts in the narrow type.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give what the allocator keeps back to the driver, where there is such a cache."""
+    if on_gpu(device):
+        gpu_api(device).empty_cache()

@@ -1,0 +1,163 @@
+"""The machine of this process: its device, its number type, and how both were chosen."""
+
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from typing import Any, cast
+
+import psutil
+import torch
+
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.machine import NumberType, name_of
+from lora_lab.spec import Compute, ComputeType
+from lora_lab.worker.device.diagnosis import Notice, diagnose, read_setup
+from lora_lab.worker.device.gpu import choose_kernels, free_bytes, gpu_api, on_gpu, workspace_bytes
+from lora_lab.worker.device.number_type import DTYPES, number_type_of
+from study.base.errors import LearnerError
+
+CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
+SHORT_OPERATORS_HIDDEN = 1024
+DEVICE_VARIABLE = "LORA_STUDY_DEVICE"
+"""Names the device, such as `cpu` or `cuda:1`; without it the first GPU, otherwise the CPU."""
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The device and the number type with which this process computes."""
+
+    device: torch.device
+    compute_dtype: torch.dtype
+    why: str = "it was asked for"
+    """The reason for the number type, as the end of "computing in bf16, because ..."."""
+
+    notice: Notice | None = None
+    """Why a GPU of this machine is not used."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Device, its memory and number type, for the page and for every result."""
+        notice = {"notice": asdict(self.notice)} if self.notice else {}
+        return self._hardware | notice | {"compute_dtype": self.compute_name, "because": self.why}
+
+    @cached_property
+    def _hardware(self) -> dict[str, Any]:
+        values = {"type": self.device.type, "processor": platform.processor() or platform.machine()}
+        if self.on_gpu:
+            properties = gpu_api(self.device).get_device_properties(self.device)
+            return values | {
+                "name": properties.name,
+                "memory_bytes": properties.total_memory,
+                "capability": list(gpu_api(self.device).get_device_capability(self.device)),
+            }
+        threads = torch.get_num_threads()
+        memory_bytes = psutil.virtual_memory().total
+        return values | {"name": f"CPU, {threads} of {CORES} cores", "memory_bytes": memory_bytes}
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return on_gpu(self.device)
+
+    @property
+    def compute_name(self) -> Compute:
+        """The number type in RunSpec's spelling."""
+        return cast(Compute, next(name for name, dtype in DTYPES.items() if dtype == self.compute_dtype))
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return a context with narrow products under bf16 and fp16; a null context under fp32."""
+        if self.compute_dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.compute_dtype)
+
+    def with_free_bytes(self, held_bytes: int = 0) -> dict[str, Any]:
+        """Return the description with what a run can use on a GPU: what is free, and `held_bytes` that the
+        run's own process holds and a run replaces.
+        """
+        if not self.on_gpu:
+            return self.description
+        return self.description | {"free_bytes": free_bytes(self.device) + held_bytes}
+
+
+def find_machine(wanted: ComputeType = "auto", home: LabHome | None = None) -> Machine:
+    """Find the GPU if any works, otherwise the CPU; the number type that `wanted` names.
+
+    `auto` is decided by the device's instructions and kept in the data folder, where a learner may change it.
+    Raises LearnerError when LORA_STUDY_DEVICE names a device that doesn't work.
+    """
+    device, notice = find_device()
+    found = Machine(device=device, compute_dtype=torch.float32, notice=notice)
+    if wanted != "auto":
+        return replace(found, compute_dtype=DTYPES[wanted])
+    described = found.description
+    kept = home.number_type() if home else None
+    compute, why = number_type_of(device)
+    chosen = kept.chosen if kept and kept.device == name_of(described) else None
+    kept = NumberType(device=name_of(described), decided=compute, why=why, chosen=chosen)
+    if home:
+        home.save_number_type(kept)
+    return replace(found, compute_dtype=DTYPES[kept.compute], why=kept.because)
+
+
+@cache
+def find_device() -> tuple[torch.device, Notice | None]:
+    """Find the device once per process, with one small product on it; and why a GPU is not used.
+
+    A driver can list a card that then fails: no kernels for it, held by another process, or out of memory.
+    Raises LearnerError when LORA_STUDY_DEVICE names a device that doesn't work.
+    """
+    named = os.environ.get(DEVICE_VARIABLE, "")
+    if named:
+        return _named_device(named), None
+    setup, problem = read_setup(), ""
+    if setup.usable:
+        device = torch.device("cuda", torch.cuda.current_device())
+        problem = problem_with(device)
+        if not problem:
+            return device, None
+    return CPU, diagnose(setup, problem)
+
+
+def _named_device(named: str) -> torch.device:
+    try:
+        device = torch.device(named)
+        problem = problem_with(device) if on_gpu(device) else ""
+    except RuntimeError as error:
+        problem = first_line(error)
+    if problem:
+        raise LearnerError(
+            f"{DEVICE_VARIABLE} names {named}, which can't compute ({problem}).",
+            do_next=f"Set {DEVICE_VARIABLE} to cpu or cuda:0, or unset it.",
+        )
+    return device
+
+
+def problem_with(device: torch.device) -> str:
+    """Try a GPU's products; return the first line of the error, empty when it works."""
+    try:
+        choose_kernels()
+        workspace_bytes(device)
+    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was compiled with CUDA
+        return first_line(error)
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type when it has none."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def set_threads(hidden_size: int, compute_dtype: torch.dtype) -> None:
+    """Use all cores, or one fewer where a step is thousands of operators too short to parallelize.
+
+    Measured on two cores with the embedded model (docs/performance.md): in bf16 a step takes 1.03 s of wall
+    time with one thread and 1.25 s with two; in fp32, where products dominate, 1.76 s and 1.46 s.
+    OMP_NUM_THREADS takes precedence.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        short = compute_dtype == torch.bfloat16 and hidden_size <= SHORT_OPERATORS_HIDDEN
+        torch.set_num_threads(max(1, CORES - 1) if short else CORES)

@@ -1,0 +1,53 @@
+"""Misconceptions: what wrong answers to different questions have in common.
+
+The log keeps the id of a wrong answer, its slug. A slug belongs to one misconception, which has a name and
+the page of the concept that refutes it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from study.content.yaml_reader import ContentError, Problem, note_repeated_ids, read_mapping
+
+MISCONCEPTIONS_FILE = Path(__file__).with_name("misconceptions.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misconception:
+    """One idea behind several wrong answers; `name` completes "you"."""
+
+    id: str
+    name: str
+    concept: str
+    slugs: tuple[str, ...]
+
+
+@cache
+def load_misconceptions(path: Path = MISCONCEPTIONS_FILE) -> tuple[Misconception, ...]:
+    """Read all misconceptions. Raises ContentError with every problem in the file."""
+    problems: list[Problem] = []
+    file = read_mapping(path, kind="misconceptions", problems=problems)
+    entries = file.children("misconceptions", kind="misconception") if file else []
+    read = []
+    for entry in entries:
+        read.append(
+            Misconception(
+                id=entry.text("id"),
+                name=entry.text("name"),
+                concept=entry.text("concept"),
+                slugs=entry.texts("slugs"),
+            )
+        )
+        entry.close()
+    note_repeated_ids((each.id, fields) for each, fields in zip(read, entries, strict=True))
+    if problems:
+        raise ContentError(problems)
+    return tuple(read)
+
+
+@cache
+def by_slug() -> Mapping[str, Misconception]:
+    """Map the id of a wrong answer to its misconception."""
+    return {slug: each for each in load_misconceptions() for slug in each.slugs}

@@ -1,0 +1,35 @@
+"""Questions for a live class: those with one right option, as HTML."""
+
+from collections.abc import Mapping
+
+from quizzes.kinds.choices import Single
+from quizzes.kinds.grade import lettered
+from quizzes.kinds.question import Question
+from study.ports.classes import ClassOption, ClassQuestion
+from study.text.markup import to_html
+
+
+def class_question(questions: Mapping[str, Question], question_id: str) -> ClassQuestion | None:
+    """Find a question; None for an unknown id and for a kind that can't be voted on.
+
+    The options are shuffled the same way every time, so that all phones and both rounds show one order.
+    """
+    question = questions.get(question_id)
+    if question is None or not isinstance(question.task, Single):
+        return None
+    shuffled = lettered(question.task.options, salt=f"class/{question.id}")
+    return ClassQuestion(
+        id=question.id,
+        html=to_html(question.stem),
+        options=tuple(
+            ClassOption(
+                id=option.id,
+                html=to_html(option.text),
+                correct=option.correct,
+                feedback=to_html(option.feedback),
+                misconception=option.misconception,
+            )
+            for _, option in shuffled
+        ),
+        keep=to_html(question.keep),
+    )

@@ -1,0 +1,62 @@
+"""The guided path through the concept map, and how far a learner has come on it."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from study.content.concepts import Concept, ConceptMap
+from study.learner.progress import Mastery
+from study.store.lessons import ModeMark
+
+FILE = Path(__file__).parents[1] / "content" / "path.yaml"
+
+PathState = Literal["done", "next", "later"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathStep:
+    """One concept of the path, for one learner."""
+
+    concept: Concept
+    state: PathState
+
+
+@cache
+def path_ids() -> tuple[str, ...]:
+    """Read the ids of the path's concepts, in order."""
+    return tuple(yaml.safe_load(FILE.read_text("utf-8")))
+
+
+def understood(marks: Iterable[ModeMark], known: Mapping[str, Mastery]) -> set[str]:
+    """Return the concepts whose explanation is read, or whose exercises were mostly answered right."""
+    read = {mark.concept_id for mark in marks if (mark.mode, mark.mark) == ("learn", "done")}
+    return read | {concept for concept, found in known.items() if found.level != "Attempted"}
+
+
+def follow_path(concepts: ConceptMap, done: Collection[str]) -> list[PathStep]:
+    """Return the path's steps: the first one that isn't done is next."""
+    ids = [each for each in path_ids() if each in concepts.by_id]
+    following = next((each for each in ids if each not in done), "")
+    return [
+        PathStep(
+            concept=concepts.by_id[each],
+            state="done" if each in done else "next" if each == following else "later",
+        )
+        for each in ids
+    ]
+
+
+def concept_after(concepts: ConceptMap, concept_id: str, done: set[str]) -> Concept | None:
+    """Return the concept to go on with: the next of the path, else one that builds on this, else any."""
+    steps = follow_path(concepts, {*done, concept_id})
+    on_path = next((step.concept for step in steps if step.state == "next"), None)
+    if on_path is not None:
+        return on_path
+    others = [concept for concept in concepts.by_id.values() if concept.id not in {*done, concept_id}]
+    ready = [concept for concept in others if done >= set(concept.prerequisites) - {concept_id}]
+    building = [concept for concept in ready if concept_id in concept.prerequisites]
+    return next(iter([*building, *ready, *others]), None)

@@ -1,0 +1,102 @@
+"""The five-minute introduction: its steps, read from `content/introduction.yaml`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from study.content.evidence import Evidence, read_evidence
+from study.content.yaml_reader import ContentError, Fields, Problem, read_list
+from study.text.computed_text import filled, problems_of
+
+FILE = Path(__file__).parents[1] / "content" / "introduction.yaml"
+OUTCOMES = ("falls", "stays", "rises")
+"""What the loss of the learner's run can do, in the order of the last step's choices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntroductionChoice:
+    """One answer to a step's question."""
+
+    say: str
+    because: str
+    """Why it is right or wrong; empty where a run decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntroductionStep:
+    """One picture and one question."""
+
+    id: str
+    title: str
+    figure: str
+    """The id of a live figure; empty in the step that runs a training."""
+
+    settings: Mapping[str, str]
+    play: str
+    """The setting that a Play button runs through; empty for none."""
+
+    text: str
+    question: str
+    choices: tuple[IntroductionChoice, ...]
+    right: int
+    """The number of the right choice, from 1; 0 where the learner's run decides."""
+
+    evidence: Evidence
+
+    @property
+    def runs(self) -> bool:
+        """Whether the step trains."""
+        return not self.figure
+
+
+@cache
+def introduction() -> tuple[IntroductionStep, ...]:
+    """Read all steps. Raises ContentError with every problem in the file."""
+    problems: list[Problem] = []
+    steps = tuple(_step(entry) for entry in read_list(FILE, kind="step", problems=problems))
+    if problems:
+        raise ContentError(problems)
+    return steps
+
+
+def _step(entry: Fields) -> IntroductionStep:
+    runs = entry.flag("run")
+    ask = entry.needed_child("ask", kind="question")
+    choices = tuple(_choice(each, runs=runs) for each in ask.children("choices", kind="choice"))
+    right = 0 if runs else ask.raw("right")
+    if not isinstance(right, int) or (not runs and not 1 <= right <= len(choices)):
+        ask.note(f"`right` must be the number of a choice, got {right!r}")
+        right = 1
+    if runs and len(choices) != len(OUTCOMES):
+        ask.note(f"a run has {len(OUTCOMES)} outcomes, got {len(choices)} choices")
+    question, text = ask.text("say"), " ".join(entry.text("text").split())
+    for problem in problems_of(text):
+        entry.note(problem)
+    settings = entry.raw("set") or {}
+    made = IntroductionStep(
+        id=entry.text("id"),
+        title=entry.text("title"),
+        figure=entry.text("figure", default=""),
+        settings={str(name): str(value) for name, value in settings.items()},
+        play=entry.text("play", default=""),
+        text=text,
+        question=question,
+        choices=choices,
+        right=right,
+        evidence=read_evidence(
+            entry,
+            printed=" ".join([filled(text), question, *(f"{each.say} {each.because}" for each in choices)]),
+        ),
+    )
+    ask.close()
+    entry.close()
+    return made
+
+
+def _choice(entry: Fields, *, runs: bool) -> IntroductionChoice:
+    made = IntroductionChoice(
+        say=entry.text("say"), because=entry.text("because", default="" if runs else None)
+    )
+    entry.close()
+    return made

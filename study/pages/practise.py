@@ -1,0 +1,47 @@
+"""Practise: the kinds of exercise, each with what is ready, and the five-minute review that mixes them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from study.base.errors import LearnerError
+from study.pages.review import ReviewPage
+from study.ports.activities import CardsDue
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import frame
+from study.web.frame import Reply
+
+PATH = "/practise"
+
+
+def build(
+    app: gr.Blocks, context: Context, *, review: ReviewPage, cards_due: Callable[[Visit], CardsDue]
+) -> None:
+    """Add the page to the app."""
+    page = PractisePage(context=context, review=review, cards_due=cards_due)
+    with frame.page(app, context, title="Practise", path=PATH):
+        frame.island(page.act, page.load, "practise", waiting=frame.waiting("Practise"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PractisePage:
+    """Handlers of Practise."""
+
+    context: Context
+    review: ReviewPage
+    cards_due: Callable[[Visit], CardsDue]
+
+    def load(self, request: gr.Request) -> str:
+        """Render what is ready for this learner."""
+        visit = frame.visit_of(self.context, request)
+        return render("study/practise.html", plan=self.review.plan(visit), due=self.cards_due(visit))
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Start the five-minute review."""
+        visit = frame.visit_of(self.context, request, event)
+        if event.get("act") != "start":
+            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        return {"goto": self.review.start(visit)}

@@ -1,0 +1,134 @@
+"""Understand LoRA in five minutes: a stepper of live figures with a question each, and a real run at the end.
+
+The URL holds the place: `/start?step=3&answer=2`; in the last step `&run=ID` too. A reload shows the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+from markupsafe import Markup
+
+from study.base.errors import LearnerError
+from study.figures.figure import Figures
+from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction
+from study.lessons.lesson_text import LessonText, Terms
+from study.ports.activities import FirstRuns
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
+
+PATH = "/start"
+
+
+def build(app: gr.Blocks, context: Context, *, figures: Figures, terms: Terms, first_run: FirstRuns) -> None:
+    """Add the page to the app."""
+    page = StartPage(context=context, figures=figures, terms=terms, first_run=first_run)
+    with frame.page(app, context, title="Understand LoRA in five minutes", path=PATH, under="/learn"):
+        frame.island(page.act, page.load, "start", waiting=frame.waiting("Understand LoRA in five minutes"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntroductionPlace:
+    """What the URL says: the step, the answer given in it, and the run. 0 and empty mean none."""
+
+    step: int
+    answer: int = 0
+    run: str = ""
+
+    @property
+    def address(self) -> str:
+        """The URL of this place."""
+        given = {"step": self.step, "answer": self.answer, "run": self.run}
+        return f"{PATH}?{urlencode({name: value for name, value in given.items() if value})}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPage:
+    """Handlers of the introduction."""
+
+    context: Context
+    figures: Figures
+    terms: Terms
+    first_run: FirstRuns
+
+    def load(self, request: gr.Request) -> str:
+        """Render the step in the URL."""
+        return self._page(_place_of(frame.visit_of(self.context, request)))
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Go to a step, take an answer, start the run, or show how far it is."""
+        visit = frame.visit_of(self.context, request, event)
+        place = _place_of(visit)
+        match event.get("act"):
+            case "here":
+                return {"html": self._page(place), "focus": "#step-title"}
+            case "go":
+                step = form_event.number(
+                    form_event.text(event, "step"), default=1, low=1, high=len(introduction())
+                )
+                return self._went(IntroductionPlace(step=step), focus="#step-title")
+            case "answer":
+                return self._answered(visit, place, form_event.field(event, "choice"))
+            case "poll":
+                return self._polled(place)
+            case "end":
+                self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
+                return {"goto": "/"}
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+    def _answered(self, visit: Visit, place: IntroductionPlace, choice: str) -> Reply:
+        step = introduction()[place.step - 1]
+        answer = form_event.number(choice, default=0, low=0, high=len(step.choices))
+        if not answer:
+            raise LearnerError("No answer is chosen.", do_next="Choose one; a guess is fine.")
+        run = place.run
+        if step.runs and not run:
+            run = self.first_run.start(visit)
+            self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
+        return self._went(IntroductionPlace(step=place.step, answer=answer, run=run), focus="#verdict")
+
+    def _went(self, place: IntroductionPlace, *, focus: str) -> Reply:
+        step = introduction()[place.step - 1]
+        said = f"Step {place.step} of {len(introduction())}: {step.title}." if not place.answer else ""
+        return {"html": self._page(place), "step": place.address, "focus": focus, "say": said}
+
+    def _polled(self, place: IntroductionPlace) -> Reply:
+        if not place.run:
+            return {}
+        view = self.first_run.show(place.run)
+        if view.ended:
+            return {"html": self._page(place), "say": "The run has ended."}
+        return {"parts": {"run": view.html}}
+
+    def _page(self, place: IntroductionPlace) -> str:
+        steps = introduction()
+        step = steps[place.step - 1]
+        return render(
+            "study/start.html",
+            steps=steps,
+            step=step,
+            place=place,
+            text=LessonText(self.terms, "").rich(step.text),
+            figure=self._figure(step),
+            view=self.first_run.show(place.run) if place.run else None,
+            guess=step.choices[place.answer - 1].say if place.answer else "",
+            right=step.runs or place.answer == step.right,
+            outcomes=OUTCOMES,
+            duration=self.first_run.duration() if step.runs and not place.run else "",
+        )
+
+    def _figure(self, step: IntroductionStep) -> Markup:
+        figure = self.figures.get(step.figure)
+        return figure.fragment(step.settings) if figure else Markup("")
+
+
+def _place_of(visit: Visit) -> IntroductionPlace:
+    query = visit.query
+    return IntroductionPlace(
+        step=form_event.number(query.get("step", ""), default=1, low=1, high=len(introduction())),
+        answer=form_event.number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
+        run=query.get("run", "")[:100],
+    )

@@ -1,0 +1,142 @@
+// On every page: search (`/`), the keys of the page (`?`), and the look that this browser has chosen.
+//
+// <button data-open-search>              opens the search; answers come from GET /search?q=
+// <input name="theme|text-size" ...> in a form with `data-look` sets the look at once and keeps it in this browser
+
+(() => {
+  // ---- the look: light or dark, and the size of text
+
+  const SIZES = { small: '93.75%', usual: '', large: '118%', larger: '137%' };
+  const chosen = (name) => localStorage.getItem(name) || '';
+
+  function applyLook() {
+    document.documentElement.style.fontSize = SIZES[chosen('text-size')] || '';
+    const dark = chosen('theme') === 'dark' || (chosen('theme') !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
+    if (!document.body) return;
+    if (document.body.classList.contains('dark') !== dark) document.body.classList.toggle('dark', dark);
+  }
+
+  function whenThereIsABody() {
+    applyLook();
+    // Gradio follows the system when it starts, and whenever the system changes.
+    new MutationObserver(applyLook).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyLook);
+  }
+
+  applyLook();
+  if (document.body) whenThereIsABody(); else document.addEventListener('DOMContentLoaded', whenThereIsABody);
+
+  document.addEventListener('change', (event) => {
+    const form = event.target.closest('form[data-look]');
+    if (!form) return;
+    if (event.target.name === 'view') {
+      sessionStorage.setItem('view', event.target.value);
+      document.documentElement.classList.toggle('projector', event.target.value === 'projector');
+    } else {
+      localStorage.setItem(event.target.name, event.target.value);
+      applyLook();
+    }
+  });
+
+  // A form of this kind shows what is chosen now, whenever it comes onto the page.
+  new MutationObserver(() => document.querySelectorAll('form[data-look]:not([data-settled])').forEach((form) => {
+    form.dataset.settled = '';
+    for (const name of ['theme', 'text-size', 'view']) {
+      const value = name === 'view' ? (document.documentElement.classList.contains('projector') ? 'projector' : 'usual') : chosen(name);
+      const input = form.querySelector(`input[name="${name}"][value="${value || (name === 'theme' ? 'system' : 'usual')}"]`);
+      if (input) input.checked = true;
+    }
+  })).observe(document.documentElement, { childList: true, subtree: true });
+
+  // ---- dialogs
+
+  const isTyping = (target) => target.isContentEditable || target.matches?.('textarea, select, input:not([type=radio], [type=checkbox], [type=range], [type=button])');
+
+  function dialog(id, label, content) {
+    let box = document.getElementById(id);
+    if (!box) {
+      box = document.createElement('dialog');
+      box.id = id;
+      box.className = 'page site-dialog';
+      box.setAttribute('aria-label', label);
+      box.addEventListener('click', (event) => { if (event.target === box) box.close(); }); // outside of it
+      document.body.append(box);
+    }
+    box.innerHTML = content;
+    if (!box.open) box.showModal();
+    return box;
+  }
+
+  const CLOSE = '<form method="dialog"><button class="quiet push">Close <kbd>Esc</kbd></button></form>';
+
+  // ---- search
+
+  let asked = 0;
+
+  function openSearch() {
+    const box = dialog('search', 'Search', `<div class="head"><label class="stack">Search concepts, cards, questions, models, figures and pages
+      <input type="search" autocomplete="off" maxlength="80" role="combobox" aria-expanded="true" aria-controls="search-found"></label>${CLOSE}</div>
+      <div id="search-found" aria-live="polite"></div>`);
+    const input = box.querySelector('input');
+    input.focus();
+    input.addEventListener('input', () => find(input.value, box.querySelector('#search-found')));
+    box.onkeydown = (event) => moveAmongResults(event, box);
+  }
+
+  async function find(words, place) {
+    const number = ++asked;
+    try {
+      const answer = await fetch(`/search?q=${encodeURIComponent(words)}`);
+      const html = await answer.text();
+      if (number === asked) place.innerHTML = html; // an older answer never replaces a newer one
+    } catch {
+      if (number === asked) place.textContent = 'The app did not answer. Type on to ask once more.';
+    }
+  }
+
+  function moveAmongResults(event, box) {
+    const links = [...box.querySelectorAll('#search-found a')];
+    const input = box.querySelector('input');
+    const at = links.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1 }[event.key];
+    if (event.key === 'Enter' && document.activeElement === input) links[0]?.click();
+    else if (to !== undefined) (links[to] || (to < 0 ? input : links[at] || input)).focus();
+    else return;
+    event.preventDefault();
+  }
+
+  // ---- the keys of this page
+
+  const KEY_WORDS = { ' ': 'Space', ArrowLeft: '←', ArrowRight: '→' };
+
+  function openKeys() {
+    const rows = [['/', 'Search'], ['?', 'Show these keys'], ['Tab', 'Go to the next control'], ['Esc', 'Close what is open']];
+    const off = document.querySelector('[data-shortcuts="off"]');
+    const here = off ? [] : [...document.querySelectorAll('#main [data-key]')].filter((one) => one.offsetParent !== null);
+    for (const one of here) {
+      const key = KEY_WORDS[one.dataset.key] || one.dataset.key;
+      const words = (one.getAttribute('aria-label') || [...one.childNodes].filter((node) => node.nodeName !== 'KBD').map((node) => node.textContent).join(' ')).replace(/\s+/g, ' ').trim();
+      if (!rows.some(([known, text]) => known === key && text === words)) rows.push([key, words]);
+    }
+    const box = dialog('keys', 'Keys of this page', `<div class="head"><h2>Keys of this page</h2>${CLOSE}</div><dl class="keys"></dl>${off ? '<p class="soft">Single-key shortcuts are off in Settings.</p>' : ''}`);
+    box.querySelector('dl').append(...rows.flatMap(([key, words]) => {
+      const term = document.createElement('dt');
+      const kbd = document.createElement('kbd');
+      kbd.textContent = key;
+      term.append(kbd);
+      const what = document.createElement('dd');
+      what.textContent = words;
+      return [term, what];
+    }));
+  }
+
+  window.addEventListener('keydown', (event) => {
+    if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
+    if (document.querySelector('[data-shortcuts="off"]')) return;
+    const open = { '/': openSearch, '?': openKeys }[event.key];
+    if (!open) return;
+    event.preventDefault();
+    open();
+  });
+  document.addEventListener('click', (event) => { if (event.target.closest?.('[data-open-search]')) openSearch(); });
+})();

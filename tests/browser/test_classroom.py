@@ -1,0 +1,220 @@
+"""A class in real browsers: teacher, projector and students; one reloads, one joins late, one is kicked."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.axe import violations
+from tests.browser.conftest import StartApp
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 360, "height": 740}
+
+
+@dataclass
+class Classroom:
+    """Browsers of everyone in one class, and what went wrong in any of them."""
+
+    chromium: Browser
+    address: str
+    code: str = ""
+    contexts: list[BrowserContext] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def browser(self, *, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        """A browser of its own."""
+        context = self.chromium.new_context(viewport={"width": width, "height": height}, **options)
+        self.contexts.append(context)
+        return self.watched(context.new_page())
+
+    def watched(self, page: Page) -> Page:
+        """Note errors and requests that leave the app."""
+        page.on("console", lambda m: self._note(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self._note(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(self.address) else self._note(r.url))
+        return page
+
+    def start(self, plan: str) -> Page:
+        """The teacher starts a class; returns the teacher's page."""
+        teacher = self.browser()
+        teacher.goto(f"{self.address}/class")
+        teacher.check(f"input[value={plan}]")
+        teacher.get_by_role("button", name="Start the class").click()
+        teacher.wait_for_url("**/teach")
+        self.code = teacher.url.split("/")[-2]
+        return teacher
+
+    def phone(self, **options: Any) -> Page:
+        """A student who has opened the link."""
+        page = self.browser(**PHONE, has_touch=True, **options)
+        page.goto(f"{self.address}/class/{self.code}")
+        expect(page.locator("#now h1").first).to_be_attached()
+        return page
+
+    def screen(self) -> Page:
+        """The projector."""
+        page = self.browser(width=1920, height=1080)
+        page.goto(f"{self.address}/class/{self.code}/screen")
+        expect(page.locator("#now h1")).to_be_visible()
+        return page
+
+    def _note(self, text: str) -> None:
+        self.problems.append(text)
+
+
+@pytest.fixture(scope="module")
+def address(start_app: StartApp) -> str:
+    return start_app("--class", "--no-worker")
+
+
+@pytest.fixture
+def classroom(chromium: Browser, address: str) -> Iterator[Classroom]:
+    made = Classroom(chromium, address)
+    yield made
+    for context in made.contexts:
+        context.close()
+    assert made.problems == []
+
+
+def vote(phone: Page, nth: int, sure: str = "think") -> None:
+    """Two taps: an option, and how sure one is, which sends it."""
+    phone.locator("label.option").nth(nth).click()
+    phone.locator(f"button[value={sure}]").click()
+    expect(phone.get_by_role("heading", name="Your answer is saved")).to_be_visible()
+
+
+def press_next(teacher: Page, then: str) -> None:
+    """The one button for the next step."""
+    teacher.locator("[data-do=next]").click()
+    expect(teacher.locator("#now h2")).to_contain_text(then)
+
+
+def test_a_class_plays_a_plan(classroom: Classroom) -> None:
+    teacher = classroom.start("rank-25")
+    screen, ana, ben, cyd = classroom.screen(), classroom.phone(), classroom.phone(), classroom.phone()
+    expect(screen.locator("#in-room")).to_have_text("3")
+    screen.keyboard.press("PageDown")
+    for page in (ana, ben, cyd):
+        expect(page.locator("form.answer")).to_be_visible()
+    expect(screen.locator("#now")).to_contain_text("What does the rank r")
+
+    name = ana.locator("#name").inner_text()
+    assert re.fullmatch(r"[A-Z]\w+ [A-Z]\w+", name)
+    ana.locator("label.option").nth(1).click()
+    ana.reload()  # a phone that reloads is the same student, with what it had chosen
+    expect(ana.locator("form.answer")).to_be_visible()
+    expect(ana.locator("#name")).to_have_text(name)
+    expect(ana.locator("label.option input").nth(1)).to_be_checked()
+    ana.locator("button[value=sure]").click()
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    vote(ben, 0)
+    vote(cyd, 2, "guess")
+    expect(screen.locator("#answered")).to_have_text("3")
+    expect(screen.locator(".bars")).to_have_count(0)
+    expect(teacher.locator(".bars")).to_have_count(1)
+
+    press_next(teacher, "Voting closed")
+    expect(teacher.locator("[data-advice]")).to_contain_text("30 to 70 %")
+    press_next(teacher, "Discuss")
+    expect(ben.locator("#now")).to_contain_text("Find someone near you")
+
+    dan = classroom.phone()  # who comes late is in the current activity
+    expect(dan.locator("#now")).to_contain_text("Discuss")
+    teacher.get_by_text("Students (4)").click()
+    kicked = teacher.locator(".students li", has_text=cyd.locator("#name").inner_text())
+    kicked.get_by_role("button", name="Take out").click()
+    expect(cyd.get_by_role("heading", name="You were taken out of this class")).to_be_visible()
+    expect(screen.locator("#in-room")).to_have_text("3")
+    press_next(teacher, "Second vote")
+    for page in (ana, ben, dan):
+        vote(page, 2)
+    screen.keyboard.press("PageDown")
+    expect(screen.locator(".bars")).to_have_count(2)
+    expect(screen.locator(".moves")).to_contain_text("2 who voted twice")
+    expect(ana.locator(".told.right")).to_contain_text("your answer")
+    kicked.get_by_role("button", name="Let in again").click()
+    expect(cyd.locator(".told.right")).to_be_visible()
+
+    screen.keyboard.press("b")
+    expect(screen.locator("#main")).not_to_be_visible()
+    screen.keyboard.press("b")
+    expect(screen.locator("#main")).to_be_visible()
+    screen.keyboard.press("PageUp")
+    expect(ana.locator("#now")).to_contain_text("Your answer is saved")
+
+
+def test_an_answer_given_without_a_connection_is_sent_once_when_it_is_back(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    ana = classroom.phone()
+    press_next(teacher, "Where we stand")
+    expect(ana.locator("form.answer")).to_be_visible()
+    ana.context.set_offline(True)
+    ana.locator("label.option").nth(1).click()
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.locator(".waiting")).to_contain_text("on its way")
+    assert "position" in ana.evaluate("Object.entries(localStorage).flat().join()")
+    ana.wait_for_timeout(2000)
+    ana.context.set_offline(False)
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    expect(teacher.locator("#answered")).to_have_text("1")
+    assert ana.evaluate(f"localStorage.getItem('class-{classroom.code}-unsent')") == "[]"
+    classroom.problems = [p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p]
+
+
+def test_an_answer_that_waited_too_long_is_told_so(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    ana = classroom.phone()
+    press_next(teacher, "Where we stand")
+    expect(ana.locator("form.answer")).to_be_visible()
+    ana.context.set_offline(True)
+    ana.locator("label.option").nth(1).click()
+    ana.get_by_role("button", name="Send").click()
+    press_next(teacher, "Answer")
+    ana.context.set_offline(False)
+    expect(ana.locator("#trouble")).to_contain_text("does not count")
+    expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")
+    classroom.problems = [
+        p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p and "409" not in p
+    ]
+
+
+def test_a_second_tab_is_the_same_student_and_shows_the_answer(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    ana = classroom.phone()
+    tab = classroom.watched(ana.context.new_page())
+    tab.goto(ana.url)
+    press_next(teacher, "Where we stand")
+    ana.locator("label.option").nth(0).click()
+    ana.get_by_role("button", name="Send").click()
+    expect(tab.get_by_text("Your answer is saved")).to_be_visible()
+    expect(tab.locator("#name")).to_have_text(ana.locator("#name").inner_text())
+    expect(teacher.locator("#in-room")).to_have_text("1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_three_screens(classroom: Classroom, scheme: str) -> None:
+    teacher = classroom.start("rank-25")
+    teacher.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    teacher.reload()
+    screen, ana = classroom.screen(), classroom.phone(color_scheme=scheme)
+    home = classroom.browser(color_scheme=scheme)
+    for path in ("/class", "/class/join", "/class/help"):
+        home.goto(classroom.address + path)
+        assert violations(home) == [], path
+    for step in ("vote", "advice", "reveal"):
+        while True:
+            teacher.locator("[data-do=next]").click()
+            ana.wait_for_timeout(400)
+            if teacher.locator(f"[aria-current=step][data-phase={step}]").count():
+                break
+        if step == "vote":
+            assert violations(ana) == [], step
+            vote(ana, 0)
+        for page in (ana, screen, teacher):
+            assert violations(page) == [], (page.url, step)
+    assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

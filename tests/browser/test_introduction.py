@@ -1,0 +1,81 @@
+"""The five-minute introduction: six pictures with a question each, and a run of the learner's own."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from study.lessons.introduction import introduction
+from tests.browser.axe import serious_violations
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+RUN_MS = 240_000
+
+
+def answer(page: Page, number: int) -> None:
+    page.locator(f'input[name="choice"][value="{number}"]').check()
+    page.get_by_role("button", name="Answer", exact=True).click()
+    expect(page.locator("#verdict")).to_be_focused()
+
+
+def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/")
+    page.get_by_role("link", name="Understand LoRA in five minutes").click()
+    visitor.settled()
+    for number, step in enumerate(introduction()[:-1], 1):
+        expect(page.get_by_role("heading", level=1)).to_have_text(step.title)
+        expect(page).to_have_url(re.compile(rf"/start(\?step={number})?$"))
+        answer(page, step.right)
+        expect(page.locator("#verdict")).to_contain_text("Right.")
+        page.keyboard.press("Enter")
+    page.get_by_label("falls").check()
+    page.get_by_role("button", name="Start the run").click()
+    expect(page).to_have_url(re.compile(r"run=\d{8}-"))
+    page.reload()
+    visitor.settled()
+    expect(page.get_by_text("You said that the loss on unseen pairs falls.")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"It went from \d\.\d\d to \d\.\d\d, as you said"))).to_be_visible(
+        timeout=RUN_MS
+    )
+    for name in ("Keep it: 5 cards", "Learn about the rank", "The same run at rank 1"):
+        expect(page.get_by_role("link", name=name)).to_be_visible()
+    visitor.open("/")
+    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+
+
+def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(visit: Visit) -> None:
+    page = visit().open("/start?step=2")
+    expect(page.locator(".fig-numbers")).to_be_hidden()
+    answer(page, 3)
+    expect(page.locator("#verdict")).to_contain_text("Ten times too many")
+    expect(page.locator("#verdict")).to_contain_text("The answer is 2.78")
+    expect(page.locator(".fig-numbers")).to_be_visible()
+
+
+def test_a_phrase_and_the_play_button_move_the_real_slider(visit: Visit) -> None:
+    page = visit().open("/start?step=3&answer=2")
+    slider = page.get_by_label("Rank r")
+    page.get_by_role("button", name="256").click()
+    expect(slider).to_have_attribute("aria-valuetext", "256")
+    expect(page.locator(".fig-finding")).to_contain_text("At rank 256")
+    page.get_by_role("button", name="1", exact=True).click()
+    expect(page.locator(".fig-finding")).to_contain_text("At rank 1,")
+    page.get_by_role("button", name="Play the ranks").click()
+    expect(slider).not_to_have_attribute("aria-valuetext", "1")
+    page.get_by_role("button", name="Play the ranks").click()
+    expect(page.get_by_role("button", name="Play the ranks")).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_step_fits_a_phone_in_the_dark(visit: Visit, number: int) -> None:
+    page = visit(width=390, height=844, color_scheme="dark").open(f"/start?step={number}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert serious_violations(page) == []
+
+
+def test_an_address_that_nobody_wrote_opens_the_nearest_step(visit: Visit) -> None:
+    page = visit().open("/start?step=99&answer=-4")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Now train it yourself")

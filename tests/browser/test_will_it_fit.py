@@ -1,0 +1,60 @@
+"""Will it fit? as a person with a GPU asks it: choose, read one sentence, take the change that is offered."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.axe import serious_violations
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+
+
+def sentence(page: Page) -> str:
+    return page.locator("#fit").inner_text()
+
+
+def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
+    page = visit(width=1280, height=800).open("/memory")
+    expect(page.locator("#fit")).to_contain_text("Fits in 24 GB with 10.6 GB left, 41,943,040 trainable")
+    expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#longest")).to_contain_text("tokens a sequence")
+    page.get_by_label("Rank r").fill("8")
+    expect(page.locator("#fit")).to_contain_text("20,971,520 trainable")
+    page.get_by_label("GPU").select_option("12")
+    expect(page.locator("#fit")).to_contain_text("Does not fit in 12 GB")
+    change = page.locator(".changes a").first
+    expect(change).to_be_in_viewport(ratio=1)
+    change.click()
+    expect(page.locator("#fit")).to_contain_text("Fits in 12 GB")
+    expect(page.get_by_label("Rank r")).to_have_value("8")
+    assert serious_violations(page) == []
+
+
+def test_the_count_is_the_one_of_the_run_page(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/memory?model=smollm2-135m&rank=8")
+    expect(page.locator("#fit")).to_contain_text("2,442,240 trainable parameters (1.78 %)")
+    page = visitor.open("/lab?rank=8")
+    expect(page.locator("#trainable")).to_have_text("2,442,240")
+    expect(page.locator("#percent")).to_have_text("(1.78 %)")
+
+
+def test_long_tables_are_folded_and_open(visit: Visit) -> None:
+    page = visit(width=390, height=844).open("/memory?from=qlora")
+    expect(page.get_by_role("link", name="Back to")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    table = page.get_by_role("region", name="What fits")
+    expect(table).to_be_hidden()
+    page.locator("summary", has_text="What fits on this GPU").click()
+    expect(table.get_by_role("rowheader").first).to_have_text("gemma-3-1b", timeout=60_000)
+    expect(table.get_by_role("row", name="llama-3.1-70b")).to_have_count(1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(visit: Visit, scheme: str) -> None:
+    page = visit(color_scheme=scheme, reduced_motion="reduce").open("/memory?gpu=8")
+    expect(page.locator("#fit")).to_contain_text("Does not fit in 8 GB")
+    for summary in page.locator("#main summary").all():
+        if summary.is_visible():
+            summary.click()
+    assert serious_violations(page) == []

@@ -1,0 +1,204 @@
+"""The engine of a class: activities, the room's state machine, peer instruction, distributions and names."""
+
+import json
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classroom.activities import names
+from classroom.activities.activity import activity_from
+from classroom.activities.distribution import bins, is_close, votes
+from classroom.activities.peer_instruction import (
+    advise,
+    disagreeing_pairs,
+    popular_wrong,
+    transition,
+)
+from classroom.activities.room import LOBBY, Room, fold, next_step, open_round, previous_step, step_to
+from study.base.errors import LearnerError
+from tests.classroom.builders import NUMBER, PLAN, POLL, QUESTION, TALK, Happened
+
+VOTES = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["right", "slip", "other"]))
+
+
+def walk(*, advised: object = None) -> list[tuple[int, str | None]]:
+    room = Room()
+    steps: list[tuple[int, str | None]] = []
+    while True:
+        try:
+            step = next_step(room, PLAN, advised=advised)  # type: ignore[arg-type]
+        except LearnerError:
+            return steps
+        steps.append((step["position"], step["phase"]))
+        room = fold([Happened(room.last + 1, "step", step)], room)
+
+
+def test_next_goes_through_every_phase_of_every_activity() -> None:
+    question = ["vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal"]
+    assert walk()[:7] == [(0, phase) for phase in question]
+    assert walk()[7:] == [
+        (1, "vote"), (1, "reveal"), (2, "vote"), (2, "reveal"),
+        (3, "vote"), (3, "distribution"), (3, "run"), (4, "show"),
+    ]  # fmt: skip
+
+
+def test_advice_to_go_on_skips_discussion_and_revote() -> None:
+    assert (0, "discuss") not in walk(advised="reveal")
+    assert walk(advised="reveal")[2] == (0, "reveal")
+
+
+def test_back_undoes_next_except_across_skipped_phases() -> None:
+    room = Room()
+    for position, phase in walk():
+        before = (room.position, room.phase)
+        room = replace(room, position=position, phase=phase)  # type: ignore[arg-type]
+        back = previous_step(room, PLAN)
+        assert (back["position"], back["phase"]) == before
+    with pytest.raises(LearnerError, match="Press Next to begin"):
+        previous_step(Room(), PLAN)
+
+
+def test_a_question_without_a_twin_ends_with_its_answer() -> None:
+    assert replace(QUESTION, twin=None).phases[-1] == "reveal"
+    with pytest.raises(LearnerError, match="no such step"):
+        step_to(0, "twin", [replace(QUESTION, twin=None)])
+
+
+def test_the_end_closes_every_round_and_a_step_opens_the_class_again() -> None:
+    events = [Happened(1, "step", {"position": 0, "phase": "vote"}), Happened(2, "end", {})]
+    ended = fold(events)
+    assert (ended.ended, ended.round) == (True, 0)
+    assert fold([Happened(3, "step", {"position": 0, "phase": "revote"})], ended).round == 2
+    assert open_round({"position": 3, "phase": "vote"}) == (3, 1)
+    assert open_round({}) == open_round(None) == (LOBBY, 0)
+
+
+def test_events_set_locks_names_runs_and_who_is_out() -> None:
+    events = [
+        Happened(1, "lock", {"on": True}),
+        Happened(2, "kick", {"student": "s1"}),
+        Happened(3, "kick", {"student": "s2"}),
+        Happened(4, "readmit", {"student": "s1"}),
+        Happened(5, "names", {"hidden": True}),
+        Happened(6, "run", {"position": 3, "run": "r"}),
+    ]
+    room = fold(events)
+    assert room == Room(locked=True, kicked=frozenset({"s2"}), names_hidden=True, runs={3: "r"}, last=6)
+    assert fold(events[3:], fold(events[:3])) == room
+
+
+def test_a_spec_survives_json() -> None:
+    for activity in PLAN:
+        assert activity_from(json.loads(json.dumps(activity.to_json()))) == activity
+
+
+def test_an_answer_is_one_of_the_options_or_a_number() -> None:
+    assert QUESTION.read_answer(1, {"option": "slip", "more": 1}) == {"option": "slip"}
+    for bad in ({}, {"option": "nothing"}, {"option": ["slip"]}):
+        with pytest.raises(LearnerError, match="Choose one that is listed"):
+            QUESTION.read_answer(1, bad)
+    assert NUMBER.read_answer(1, {"number": " 1,5 "}) == {"number": 1.5}
+    assert NUMBER.read_answer(1, {"number": "1,234,567"}) == {"number": 1234567.0}
+    for bad in ({}, {"number": "many"}, {"number": "nan"}, {"number": "1e400"}):
+        with pytest.raises(LearnerError, match="not a number"):
+            NUMBER.read_answer(1, bad)
+    with pytest.raises(LearnerError, match="takes no answers"):
+        TALK.read_answer(1, {"option": "1"})
+
+
+def test_a_poll_has_no_right_answer() -> None:
+    assert POLL.is_correct(1, {"option": "1"}) is None
+    assert QUESTION.is_correct(2, {"option": "right"}) is True
+    assert QUESTION.is_correct(3, {"option": "other"}) is False
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "advice"),
+    [
+        (29, 100, "re-teach"),
+        (30, 100, "discuss"),
+        (70, 100, "discuss"),
+        (71, 100, "go-on"),
+        (1, 2, "too-few"),
+    ],
+)
+def test_the_30_70_rule(right: int, count: int, advice: str) -> None:
+    assert advise(right, count) == advice
+
+
+def test_the_transition_counts_those_who_voted_twice() -> None:
+    first = {"a": "right", "b": "slip", "c": "slip", "d": "right", "e": "other"}
+    second = {"a": "right", "b": "right", "c": "other", "d": "slip", "f": "right"}
+    found = transition(first, second, "right")
+    assert found.moves == {"right-right": 1, "wrong-right": 1, "right-wrong": 1, "wrong-wrong": 1}
+    assert found.options["slip", "right"] == 1
+    assert found.gain == 0.0  # 2 of 4 right before, 2 of 4 after
+
+
+@given(VOTES, VOTES)
+def test_a_transition_covers_exactly_the_common_voters(first: dict[str, str], second: dict[str, str]) -> None:
+    found = transition(first, second, "right")
+    assert found.both == len(first.keys() & second.keys()) == sum(found.options.values())
+    assert found.gain is None or found.gain <= 1
+
+
+@given(VOTES)
+def test_pairs_disagree_and_name_each_student_once(chosen: dict[str, str]) -> None:
+    pairs = disagreeing_pairs(chosen)
+    named = [student for pair in pairs for student in pair]
+    assert len(named) == len(set(named))
+    assert all(chosen[one] != chosen[other] for one, other in pairs)
+    largest = max((list(chosen.values()).count(option) for option in set(chosen.values())), default=0)
+    assert len(pairs) == min(len(chosen) // 2, len(chosen) - largest)  # no pairing can do better
+
+
+def test_popular_wrong_options_come_in_order() -> None:
+    assert popular_wrong([("slip", 2), ("right", 5), ("other", 3), ("none", 0)], "right") == ["other", "slip"]
+    assert votes(["slip", "right"], ["right", "right", "gone"]) == [0, 2]
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60), st.none() | st.floats(-1e9, 1e9))
+def test_every_guess_is_counted_and_the_value_is_in_view(guesses: list[float], value: float | None) -> None:
+    found = bins(guesses, value=value)
+    assert sum(found.counts) == len(guesses)
+    assert len(found.edges) == len(found.counts) + 1 <= 15
+    if value is not None:
+        width = found.edges[1] - found.edges[0]
+        assert found.edges[0] - 1e-6 * width <= value <= found.edges[-1] + 1e-6 * width
+
+
+def test_one_joke_does_not_squeeze_the_others() -> None:
+    found = bins([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 1e12])
+    assert found.edges[-1] < 10
+    assert found.counts[-1] >= 1
+    assert bins([]).counts == ()
+
+
+def test_close_is_within_a_tenth() -> None:
+    assert is_close(36.1, 40)
+    assert not is_close(35.9, 40)
+
+
+def test_drawn_names_are_two_words_and_unique() -> None:
+    dice, taken = Random(1), set[str]()
+    for _ in range(300):
+        drawn = names.draw_name(taken, dice)
+        assert drawn not in taken
+        assert len(drawn) <= names.LONGEST_NAME
+        taken.add(drawn)
+    everything = {f"{a} {b}" for a in names.FIRST for b in names.SECOND}
+    assert names.draw_name(everything, dice).endswith(" 2")
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "x" * 25, "<b>", "Sh1t Happens", "f.u.c.k", "=1+1", "AMBER fox"])
+def test_a_name_that_cannot_be_shown_is_refused(typed: str) -> None:
+    with pytest.raises(LearnerError, match="Type another one"):
+        names.read_name(typed, {"Amber Fox"})
+
+
+@pytest.mark.parametrize("typed", ["Zoë", "Ana María", "O'Neil", "Li-Wei 2", "Łukasz K."])
+def test_ordinary_names_are_allowed(typed: str) -> None:
+    assert names.read_name(f"  {typed} ", {"Amber Fox"}) == typed

@@ -1,0 +1,77 @@
+"""Lesson plans: the five that are shipped are valid with the app's own questions; a broken one says where."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from classroom.plans.plan import PLANS_DIR, Plans
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.views.class_runs import LabClassRuns
+from quizzes.bank.bank import load_bank
+from quizzes.session.class_questions import class_question
+from study.base.checks import Check, holds
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from study.content.concepts import ConceptMap
+from study.content.yaml_reader import ContentError, read_mapping
+from tests.classroom.builders import Runs, find_question
+
+
+@pytest.fixture
+def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    bank = load_bank(concepts)
+    return Plans(find_question=partial(class_question, bank.by_id), runs=LabClassRuns(lab=lab))
+
+
+def test_five_plans_are_shipped_and_valid(shipped: Plans) -> None:
+    plans = shipped.all()
+    assert [plan.id for plan in plans] == ["opener", "qlora-memory-25", "rank-25", "revision", "lab-45"]
+    for plan in plans:
+        assert all(activity.title and activity.phases for activity in plan.activities)
+        for activity in plan.activities:
+            for asked in filter(None, (activity.asked, activity.twin)):
+                assert activity.kind == "poll" or asked.right
+
+
+def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
+    checked = 0
+    for path in PLANS_DIR.glob("*.yaml"):
+        file = read_mapping(path, kind="plan", problems=[])
+        assert file is not None
+        for entry in file.raw("activities"):
+            if written := entry.get("check"):
+                known = {"quantity", "expect", "tolerance"}
+                arguments = {name: value for name, value in entry["check"].items() if name not in known}
+                check = Check(
+                    quantity=written["quantity"],
+                    arguments=arguments,
+                    expect=written["expect"],
+                    tolerance=written.get("tolerance", 0),
+                )
+                assert holds(check), path.name
+                checked += 1
+    assert checked == 2
+
+
+def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "title: Bad\nabout: Bad.\nminutes: 0\nactivities:\n"
+        "  - {kind: question, title: A, question: unknown-1}\n"
+        "  - {kind: poll, title: B, ask: Well?, options: [One]}\n"
+        "  - {kind: number, title: C, ask: How many?, source: x}\n"
+        "  - {kind: talk, title: D, text: Hello, colour: red}\n",
+        "utf-8",
+    )
+    with pytest.raises(ContentError) as raised:
+        Plans(find_question=find_question, runs=Runs(), folder=tmp_path).all()
+    for part in ("minutes", "unknown-1", "2 to 6 options", "exactly one `check`", "unknown field `colour`"):
+        assert part in str(raised.value)
+
+
+def test_an_unknown_plan_is_named(shipped: Plans) -> None:
+    with pytest.raises(LearnerError, match="no lesson plan 'nothing'"):
+        shipped.find("nothing")

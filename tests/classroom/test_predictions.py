@@ -1,0 +1,146 @@
+"""The class predicts, one run answers: a real run of the tiny model crosses the histogram."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from classroom.live.hub import Hub
+from classroom.live.live_room import LiveRoom
+from classroom.plans.plan import Plans
+from classroom.views.screens import screen_state, student_state
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.views.class_runs import LabClassRuns
+from quizzes.bank.bank import load_bank
+from quizzes.session.class_questions import class_question
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from study.ports.classes import ClassRunState
+from study.ports.context import Context
+from tests.classroom.builders import Runs
+from tests.classroom.rooms import School, phone, played
+from tests.lora_lab import run_builders
+
+RUN_SECONDS = 240
+
+
+@pytest.fixture
+def lab(settings: Settings) -> Iterator[Lab]:
+    engine = LocalEngine(settings, warm=False)
+    engine.start()
+    made = Lab(settings, engine)
+    yield made
+    made.close()
+
+
+def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:
+    bank = load_bank(context.concepts)
+    runs = LabClassRuns(lab=lab)
+    plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs).find("rank-25")
+    [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
+
+    async def play() -> LiveRoom:
+        hub = Hub(context=context, runs=runs)
+        live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
+        student = await hub.join(live, "ana")
+        await hub.command(live, {"do": "go", "position": position, "phase": "vote"})
+        given = {"id": "guess-of-ana", "position": position, "round": 1, "number": "5"}
+        assert (await hub.answer(live, student, given)).outcome == "stored"
+        await hub.command(live, {"do": "next"})
+        assert lab.runs() == []  # nothing runs before the guesses are in and shown
+        await hub.command(live, {"do": "next"})
+        for _ in range(RUN_SECONDS * 2):
+            if live.run is not None and live.run.ended:
+                break
+            await asyncio.sleep(0.5)
+        assert live.run is not None
+        assert live.run.error == ""
+        while position not in live.state.measured:
+            await asyncio.sleep(0.05)
+        return live
+
+    live = asyncio.run(play())
+    [run] = lab.runs()
+    started = lab.state(run).started
+    assert started is not None
+    measured = 100 * started["trainable"] / started["total"]
+    assert live.state.measured == {position: measured}
+    shown = screen_state(live, link="x")["html"]
+    assert 'class="truth"' in shown
+    assert f"{measured:.4g} %" in shown
+    assert f"{measured:.4g} %" in student_state(live, next(iter(live.students.values())))["html"]
+
+
+def test_each_quantity_is_read_from_the_run(lab: Lab) -> None:
+    runs = LabClassRuns(lab=lab)
+    run = run_builders.training(lab.settings.runs_dir)
+    going = runs.state(run.run_id, "percent-trainable")
+    assert (going.value, going.step, going.steps, going.ended) == (4.48, 3, 20, False)
+    assert runs.state(run.run_id, "peak-memory").value is None
+    assert runs.state(run.run_id, "final-loss").value is None
+    run.emit("finished", step=3)
+    ended = lab.state(run)
+    assert runs.state(run.run_id, "peak-memory").value == ended.peak_bytes / 1e6
+    assert runs.state(run.run_id, "final-loss").value == ended.steps[-1]["loss"]
+
+
+def test_a_setting_that_is_no_run_is_a_problem_of_the_plan(lab: Lab) -> None:
+    runs = LabClassRuns(lab=lab)
+    assert runs.problem({"rank": 8}, "final-loss") == ""
+    assert "rank" in runs.problem({"rank": 0}, "final-loss").lower()
+    assert "speed" in runs.problem({"rank": 8}, "speed")
+    assert "8" in runs.describe({"rank": 8})
+
+
+class FailingRuns(Runs):
+    """A lab whose first run fails."""
+
+    def state(self, run_id: str, quantity: str) -> ClassRunState:
+        state = super().state(run_id, quantity)
+        return replace(state, ended=True, error="It failed.") if run_id == "run-1" else state
+
+
+def test_a_failed_run_says_so_and_another_one_can_be_started(context: Context) -> None:
+    school = School(context, runs=FailingRuns())
+
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"), school.teacher() as teacher:
+            await school.lead(live, "go", position=3, phase="run")
+            await until(lambda: live.run)
+            screen = (await teacher.get(f"/class/{live.room.code}/screen/state")).json()["html"]
+            assert "It failed." in screen
+            await school.lead(live, "go", position=3, phase="run")
+            school.runs.value = 3.0
+            await until(lambda: live.state.measured)
+            assert live.state.runs == {3: "run-2"}
+
+    played(play)
+
+
+def test_a_run_that_cannot_be_started_leaves_the_class_where_it_is(context: Context) -> None:
+    school = School(context)
+
+    def refuse(_: object) -> str:
+        raise LearnerError("The data set is gone.", do_next="Choose another one.")
+
+    school.runs.start = refuse  # type: ignore[method-assign, assignment]
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=3, phase="distribution")
+        refused = await school.lead(live, "next")
+        assert (refused.status_code, "data set is gone" in refused.text) == (400, True)
+        assert live.state.phase == "distribution"
+
+    played(play)
+
+
+async def until(reached: Any) -> None:
+    while not reached():
+        await asyncio.sleep(0.02)

@@ -1,0 +1,164 @@
+"""The report of a class: by student and by item, as files without formulas; deleted, nothing is left."""
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from classroom.reports.report import report
+from study.ports.context import Context
+from study.store.class_schema import CLASS_TABLES
+from study.store.classes import ClassRecord
+from tests.classroom.rooms import School, phone, played
+
+BOM = "\ufeff"
+
+
+@pytest.fixture
+def school(context: Context) -> School:
+    return School(context)
+
+
+async def play_class(school: School) -> Any:
+    """Ana and Ben vote twice and on the twin, Cyd once and is taken out; all guess 38, 10 and 40."""
+    live = await school.start(names_typed=True)
+    async with (
+        phone(school, live, "ana") as ana,
+        phone(school, live, "ben") as ben,
+        phone(school, live, "cyd") as cyd,
+    ):
+        await ana.client.post(f"/class/{live.room.code}/name", json={"name": "Ana"})
+        votes = {
+            1: (("right", "sure"), ("slip", "sure"), ("slip", "guess")),
+            2: (("right", "sure"), ("right", "think"), None),
+            3: (("slip", "guess"), ("right", "sure"), None),
+        }
+        for number, phase in ((1, "vote"), (2, "revote"), (3, "twin")):
+            await school.lead(live, "go", position=0, phase=phase)
+            for each, vote in zip((ana, ben, cyd), votes[number], strict=True):
+                if vote:
+                    await each.answer(0, number, option=vote[0], confidence=vote[1])
+        await school.lead(live, "go", position=2, phase="vote")
+        for each, guess in zip((ana, ben, cyd), (38, 10, 40), strict=True):
+            await each.answer(2, 1, number=guess)
+    await school.lead(live, "kick", student=list(live.students)[2])
+    await school.lead(live, "end")
+    return live
+
+
+def record_of(context: Context, code: str) -> ClassRecord:
+    record = context.store.classes.record(code)
+    assert record is not None
+    return record
+
+
+def test_results_by_item_and_by_student(school: School, context: Context) -> None:
+    live = played(lambda: play_class(school))
+    found = report(record_of(context, live.room.code))
+    question, poll, number, prediction = found.items
+    assert (question.first_votes, question.first_right, question.second_right) == (2, 0.5, 1.0)
+    assert (question.gain, question.twin_votes, question.twin_right) == (1.0, 2, 0.5)
+    assert (question.confidence, question.confident_wrong) == (2.0, 1)
+    assert question.discrimination is None  # two students say nothing
+    assert (poll.first_votes, poll.first_right) == (0, None)
+    assert (number.median_guess, number.value, number.close) == (24.0, 40.0, 0.5)
+    assert (prediction.value, prediction.close) == (None, None)
+    ana, ben, cyd = found.students
+    assert (ana.name, ana.first_right, ana.second_right, ana.twins_right, ana.guesses_close) == (
+        "Ana",
+        1,
+        1,
+        0,
+        1,
+    )
+    assert (ben.first_votes, ben.first_right, ben.twins_right, ben.guesses_close) == (1, 0, 1, 0)
+    assert (cyd.taken_out, cyd.answered, cyd.guesses_close) == (True, 2, 1)
+
+
+def test_discrimination_needs_ten_students_and_finds_agreement(school: School, context: Context) -> None:
+    async def play() -> Any:
+        from classroom.plans.plan import Plan
+        from tests.classroom.builders import QUESTION
+
+        plan = Plan(id="two", title="Two", about="", minutes=1, activities=(QUESTION, QUESTION))
+        live = await school.hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
+        for position in (0, 1):
+            await school.lead(live, "go", position=position, phase="vote")
+            for number in range(12):
+                student = await school.hub.join(live, f"browser-{number}")
+                option = "right" if number % 3 else "slip"
+                given = {"id": f"answer-{position}-{number}", "position": position, "round": 1}
+                await school.hub.answer(live, student, given | {"option": option})
+        return live
+
+    live = played(play)
+    items = report(record_of(context, live.room.code)).items
+    assert [item.discrimination for item in items] == [pytest.approx(1.0), pytest.approx(1.0)]
+
+
+def test_the_files_hold_the_same_and_no_formula(school: School, context: Context) -> None:
+    async def play() -> None:
+        live = await play_class(school)
+        code = live.room.code
+        student = next(iter(live.students))
+        await school.hub.writer.do(lambda t: t.rename(student, '=HYPERLINK("x")'), lambda _: None)
+        async with school.teacher() as teacher:
+            page = await teacher.get(f"/class/{code}/report")
+            assert page.status_code == 200
+            files = re.findall(rf'href="(/class/{code}/export/[\w.]+)"', page.text)
+            got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
+            assert set(got) == {"students.csv", "items.csv", "class.json"}
+            for name, answer in got.items():
+                assert f'filename="class-{code}-{name}"' in answer.headers["content-disposition"]
+            rows = list(csv.DictReader(io.StringIO(got["students.csv"].text.removeprefix(BOM))))
+            assert rows[0]["name"] == '\'=HYPERLINK("x")'
+            assert rows[0]["first_right"] == "1"
+            items = list(csv.DictReader(io.StringIO(got["items.csv"].text.removeprefix(BOM))))
+            assert [item["gain"] for item in items] == ["1", "", "", ""]
+            told = json.loads(got["class.json"].text)
+            assert len(told["answers"]) == 10
+            assert {answer["student"] for answer in told["answers"]} == {1, 2, 3}
+            for hidden in (student, live.students[student].device):
+                assert hidden not in got["class.json"].text
+            assert (await teacher.get(f"/class/{code}/export/other.csv")).status_code == 404
+
+    played(play)
+
+
+def test_a_deleted_class_leaves_nothing_in_the_database_or_in_memory(
+    school: School, context: Context
+) -> None:
+    async def play() -> None:
+        live = await play_class(school)
+        code = live.room.code
+        async with school.teacher() as teacher, school.client(browser="ana") as ana:
+            await teacher.post(f"/class/{code}/key")
+            kept = await teacher.post(f"/class/{code}/delete", data={})
+            assert kept.headers["location"] == f"/class/{code}/report"
+            gone = await teacher.post(f"/class/{code}/delete", data={"sure": "yes"})
+            assert gone.headers["location"] == "/class"
+            with context.store.database.read() as connection:
+                for table in CLASS_TABLES:
+                    assert connection.execute(select(table)).all() == [], table.name
+            assert (await teacher.get(f"/class/{code}/report")).status_code == 404
+            assert (await ana.get(f"/class/{code}/state")).status_code == 400
+            assert (await ana.post(f"/class/{code}/join", json={})).status_code == 400
+        assert context.store.classes.live_keys() == {}
+
+    played(play)
+
+
+def test_a_student_gets_no_report(school: School) -> None:
+    async def play() -> None:
+        live = await play_class(school)
+        async with school.client(browser="ana") as ana:
+            for path in ("report", "export/class.json", "export/students.csv"):
+                assert (await ana.get(f"/class/{live.room.code}/{path}")).status_code == 403
+            refused = await ana.post(f"/class/{live.room.code}/delete", data={"sure": "yes"})
+            assert refused.status_code == 403
+
+    played(play)

@@ -1,0 +1,73 @@
+"""Simulated students against a real server: what was acknowledged is stored, once each."""
+
+import asyncio
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from classroom.__main__ import main
+from classroom.simulation.rehearsal import Rehearsal
+from classroom.simulation.student import Manners, answer_to
+from study.ports.context import Context
+from tests.classroom.builders import NUMBER, POLL, QUESTION
+from tests.classroom.rooms import School
+from tests.classroom.serving import serving
+
+QUICK = Manners(think_seconds=(0.0, 0.2), drop_rate=0.5, away_seconds=(0.0, 0.2), silent_rate=0.0)
+
+
+@pytest.fixture
+def school(context: Context) -> School:
+    return School(context)
+
+
+@pytest.fixture
+def address(school: School) -> Iterator[str]:
+    with serving(school) as served:
+        yield served
+
+
+def test_a_rehearsal_loses_and_doubles_nothing(address: str, context: Context) -> None:
+    lines: list[str] = []
+    played = Rehearsal(
+        address=address, students=25, say=lines.append, plan="short", lead_seconds=1.0, manners=QUICK
+    )
+    asyncio.run(asyncio.wait_for(played.play(), 60))
+    [room] = context.store.classes.rooms()
+    record = context.store.classes.record(room.code)
+    assert record is not None
+    assert len(record.students) == 25
+    assert len(record.answers) == played.outcomes["stored"] > 25
+    assert len({(a.student_id, a.position, a.round) for a in record.answers}) == len(record.answers)
+    assert record.events[-1].kind == "end"
+    assert any(f"/class/{room.code}/teach" in line for line in lines)
+    assert "The class has ended." in lines[-2]
+
+
+def test_a_rehearsal_takes_part_in_a_class_that_the_teacher_leads(
+    address: str, school: School, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "--address", address, "--code", "000000"]) == 1
+    assert "no class with the code 000000" in capsys.readouterr().err
+    assert main(["simulate", "--address", address, "--plan", "nothing"]) == 1
+    assert "no lesson plan" in capsys.readouterr().err
+
+
+def test_without_an_app_the_command_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--address", "http://127.0.0.1:9"]) == 1
+    assert "python app.py --class" in capsys.readouterr().err
+
+
+def test_answers_are_right_at_the_rate_of_their_round() -> None:
+    dice = Random(3)
+
+    def rate(number: int) -> float:
+        given: list[Any] = [answer_to(QUESTION, number, dice) for _ in range(2000)]
+        return sum(bool(each["option"] == "right") for each in given) / len(given)
+
+    assert rate(1) == pytest.approx(0.45, abs=0.04)
+    assert rate(2) == pytest.approx(0.70, abs=0.04)
+    assert {answer_to(POLL, 1, dice)["option"] for _ in range(50)} == {"1", "2"}
+    assert 0 < float(answer_to(NUMBER, 1, dice)["number"]) < 40 * 20

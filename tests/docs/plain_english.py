@@ -1,0 +1,180 @@
+"""A linter for phrases that read as translated: what learners and readers see, line by line.
+
+    python -m tests.docs.plain_english [ROOT]
+
+prints the number of findings for each pattern, and with `--list` the findings.
+"""
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parents[2]
+
+UNITS = (
+    r"(?:bits?|bytes?|[kMG]B|numbers?|seconds?|minutes?|steps?|constants?|codes?|tables?|passes|matrices|row|"
+    r"column|examples?)"
+)
+WHOLES = (
+    r"(?:weight|parameter|number|step|token|block|layer|row|matrix|epoch|value|adapter|second|constant|batch|"
+    r"element|group|model|update|run|cell|blank|score|example|task)"
+)
+SIZE = r"(?:\d[\d.,]*|\[\[[^\]]+\]\]|half|one|two|three|four|six|eight|twelve|sixteen)"
+ABOUT = r"(?:up to |about |only |roughly |another |exactly |at least |at most |some )?"
+VERBS = (
+    r"(?:is|are|was|were|has|have|had|can|can't|would|must|needs?|takes?|holds?|keeps?|stays?|shares?|bring|"
+    r"brings|matters?|mattered|depends?|differs?)"
+)
+
+SOURCES = {
+    "negated noun, 'is no X'": (
+        r"(?<!there )\b(?:is|are|was|were|be) no "
+        r"(?!longer\b|more\b|less\b|better\b|worse\b|larger\b|smaller\b|faster\b|slower\b|higher\b|lower\b|one\b|different\b|\d)\w+"
+    ),
+    "negated pronoun, 'is none'": r"\b(?:is|are|was|were|proves?) none\b(?! of)",
+    "causal ', as'": (
+        r", as (?!far |long |many |much |soon |well |if |when |usual|in |for |with )"
+        rf"(?:[\w'-]+ ){{1,5}}?{VERBS}\b"
+    ),
+    "'a' for 'per'": rf"\b{UNITS} an? {WHOLES}\b(?! (?:\w+s|of|that|with|can|in|from|at|has)\b)",
+    "'takes' for 'needs'": rf"\b(?:takes?|took) {ABOUT}{SIZE}(?: more| extra)? ?(?:bits?|bytes?|[kMG]B)\b",
+    "'takes ... for' as a mistake": r"\btakes (?:\w+ ){1,4}for (?:bytes|bits|granted|square|one|the)\b",
+    "'a thousand million'": r"\bthousand million\b",
+    "'in place of' for 'instead of'": r"\bin place of\b",
+    "absolute ', X left out'": r",(?: [\w'-]+){1,4} (?:aside|left out|(?<!told )apart)(?=[.,;:?)])",
+    "'goes on' for 'continues'": r"\b(?:goes?|went|going) on(?: \w+ing\b|[.,;:]| and\b| until\b| with\b)",
+    "'an own'": r"\b(?:an|no) own\b",
+    "'Who does' for 'anyone who does'": r"(?:(?<=[.:] )|^)(?:Whoever|Who \w+s)\b[^?]*$",
+    "'how many X has' for 'does ... have'": r"\bhow many \w+(?: \w+)? has\b|\bwhat (?:shape|size|rank) has\b",
+    "'what becomes of', 'come of', 'speaks for'": (
+        r"\bwhat becomes of\b|\bcomes? of (?:that|this|the)\b|\bspeaks? for\b"
+    ),
+    "'gather' for 'accumulate'": r"\bgather(?:s|ed|ing)? gradients?\b|\bgradients? (?:\w+ )*gathered\b",
+    "'size' for 'magnitude'": r"\blargest size, whatever the sign\b|\bconstant is a size\b",
+    "'missed by' for 'off by'": r"\b(?:is|are) missed by\b",
+    "idioms of another language": (
+        r"\bsame rope\b|\bto this come\b|\bfor nothing else than\b|\bthe more so\b|\bmany a little\b|"
+        r"\bby the account of\b|\breckons? with\b|\bonce more once\b|\bno fair judge\b|\ball the same\b|"
+        r"\bnot to be told\b|\bbrings nothing\b|\bput it away\b|\bone and the same\b|\btakes? the place of\b|"
+        r"\bturned round\b|\bis of (?:no )?use\b|\bany more\b(?! than)"
+    ),
+}
+PATTERNS = {name: re.compile(source, re.IGNORECASE) for name, source in SOURCES.items()}
+
+ALLOWED = frozenset(
+    {
+        "The backward pass: who gets a gradient",  # a title that is a question
+        "8 has 8 values, 8 to 8 apart",  # a distance
+    }
+)
+"""Phrases that a pattern finds and that are plain English where they stand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A phrase, and the text that it stands in."""
+
+    pattern: str
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.pattern}: {self.text}"
+
+
+YAML_FOLDERS = (
+    "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain", "lora_lab",
+)  # fmt: skip
+PYTHON_FOLDERS = (
+    "quizzes/families", "quizzes/kinds", "quizzes/explain", "quizzes/session", "lora_lab/figures",
+    "lora_lab/projects", "lora_lab/claims", "lora_lab/views",
+)  # fmt: skip
+QUOTED = frozenset({"source", "references", "id", "concepts", "tags", "lines", "url", "formula", "check"})
+"""Fields that hold names, code or formulas instead of sentences."""
+
+
+def texts(root: Path = HERE) -> Iterator[tuple[str, str]]:
+    """Yield every text that a learner or reader sees, with its file."""
+    for folder in YAML_FOLDERS:
+        for path in sorted((root / folder).rglob("*.yaml")):
+            for text in _strings(yaml.safe_load(path.read_text("utf-8"))):
+                yield str(path.relative_to(root)), text
+    for folder in PYTHON_FOLDERS:
+        for path in sorted((root / folder).glob("*.py")):
+            for text in _literals(path.read_text("utf-8")):
+                yield str(path.relative_to(root)), text
+    for path in [*sorted((root / "docs" / "guide").glob("*.md")), root / "docs" / "traps.md"]:
+        plain = re.sub(r"(?ms)^```.*?^```$", "", path.read_text("utf-8"))
+        for text in re.split(r"\n\s*\n|\n(?=[-|#]|\d+\. )", plain):
+            yield str(path.relative_to(root)), " ".join(text.split())
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield " ".join(value.split())
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if key not in QUOTED:
+                yield from _strings(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part)
+
+
+def _literals(source: str) -> Iterator[str]:
+    """Yield the texts of a module: string literals with a space in them, docstrings left out."""
+    tree = ast.parse(source)
+    docstrings = {
+        node.value
+        for part in ast.walk(tree)
+        if isinstance(part, ast.Module | ast.ClassDef | ast.FunctionDef)
+        for node in part.body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    } | {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    inside = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "8" for part in node.values)
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and node not in docstrings | inside
+        ):
+            yield node.value
+
+
+def findings(root: Path = HERE) -> Iterator[Finding]:
+    """Find every pattern in every text."""
+    for where, text in texts(root):
+        for name, pattern in PATTERNS.items():
+            for found in () if any(phrase in text for phrase in ALLOWED) else pattern.finditer(text):
+                around = text[max(0, found.start() - 50) : found.end() + 40]
+                yield Finding(pattern=name, where=where, text=around)
+
+
+def main() -> None:
+    """Print the counts, and with `--list` every finding."""
+    listed = "--list" in sys.argv
+    paths = [Path(word) for word in sys.argv[1:] if not word.startswith("--")]
+    found = list(findings(*paths))
+    for finding in found if listed else ():
+        print(finding)
+    for name, count in Counter(finding.pattern for finding in found).most_common():
+        print(f"{count:5d} {name}")
+    print(f"{len(found):5d} in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What learners read stays free of the phrases that made it read like a translation."""
+
+import pytest
+
+from tests.docs.plain_english import ALLOWED, PATTERNS, findings, texts
+
+BAD = {
+    "negated noun, 'is no X'": "A large norm is no sign of a good update.",
+    "negated pronoun, 'is none'": "A race at one learning rate is none.",
+    "causal ', as'": "It takes fewer bits, as its code is shorter.",
+    "'a' for 'per'": "NF4 needs 4.5 bits a weight.",
+    "'takes' for 'needs'": "A trained number takes 16 bytes.",
+    "'takes ... for' as a mistake": "It takes bits for bytes.",
+    "'a thousand million'": "A GB is a thousand million bytes.",
+    "'in place of' for 'instead of'": "A and B in place of W.",
+    "absolute ', X left out'": "How many MB is its file, header left out?",
+    "'goes on' for 'continues'": "Fine-tuning goes on training a model.",
+    "'an own'": "Each setting shows an own error.",
+    "'Who does' for 'anyone who does'": 'Who asks for "4-bit" trains something else.',
+    "'how many X has' for 'does ... have'": "How many optimizer steps has an epoch?",
+    "'what becomes of', 'come of', 'speaks for'": "What speaks for NF4 here?",
+    "'gather' for 'accumulate'": "Gathering gradients makes fewer steps.",
+    "'size' for 'magnitude'": "The constant is a size.",
+    "'missed by' for 'off by'": "These weights are missed by 10 %.",
+    "idioms of another language": "Alpha and learning rate pull the same rope.",
+}
+GOOD = (
+    "A large norm doesn't mean a good update. There is no difference, and it is no longer a number.",
+    "It needs fewer bits, because its code is shorter, as far as we know, as in the paper.",
+    "NF4 needs 4.5 bits per weight, which is many bits a model can use. A trained number needs 16 bytes.",
+    "A GB is a billion bytes. Use A and B instead of W; the two could not be told apart.",
+    "How many MB does its file have, without the header? Who decides which pages move?",
+)
+
+
+WORST = (
+    "while on small sets very low ranks do", "To this come", "trains something else", "learning rate is none",
+    "the more so the larger n", "only that tells learning from memorizing", "goes on training a model",
+    "into its order", "What shape has", "optimizer steps has an epoch", "header left out",
+    "copies are no real",
+    "What speaks for", "pull the same rope", "many a little instead of few", "the usual start is not made",
+    "no fair judge", "a 32-bit constant a block", "attention aside", "is there for nothing else",
+    "What becomes of the number", "The constant is a size", "largest size, whatever the sign",
+    "Whoever chooses this", "are missed by", "The title adds",
+)  # fmt: skip
+"""Phrases of the sentences that a reader found worst."""
+
+
+def test_the_worst_sentences_are_gone() -> None:
+    everything = " ".join(text for _, text in texts())
+    assert [phrase for phrase in WORST if phrase in everything] == []
+
+
+def test_no_text_has_a_phrase_of_the_list() -> None:
+    assert [str(finding) for finding in findings()] == []
+
+
+def test_every_kind_of_text_is_read() -> None:
+    read = {where.rpartition("/")[0] for where, _ in texts()}
+    assert {
+        "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain",
+        "quizzes/families", "lora_lab/figures", "lora_lab/projects", "docs/guide",
+    } <= read  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_each_pattern_finds_its_phrase(name: str) -> None:
+    assert PATTERNS[name].search(BAD[name])
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_plain_sentences_pass(text: str) -> None:
+    assert [name for name, pattern in PATTERNS.items() if pattern.search(text)] == []
+
+
+def test_the_allow_list_is_short_and_used() -> None:
+    everything = [text for _, text in texts()]
+    assert len(ALLOWED) <= 10
+    assert [phrase for phrase in ALLOWED if not any(phrase in text for text in everything)] == []

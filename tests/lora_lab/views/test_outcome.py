@@ -1,0 +1,122 @@
+"""What a run's end says: the sentence follows from the losses, and the next experiment is a new one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lora_lab.runs.state import RunState
+from lora_lab.spec import TINY_MODEL, RunSpec, Variant
+from lora_lab.views.outcome import at_rank, holds, next_experiment, outcome_of
+from tests.lora_lab import run_builders
+
+SPEC = RunSpec(steps=20)
+
+
+def ended(before: float | None, after: float | None, *, steps: int = 20) -> RunState:
+    """A state with these held-out losses."""
+    events = tuple({"step": number + 1} for number in range(steps))
+    return RunState(status="finished", loss_before=before, loss_after=after, steps=events)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (4.43, 3.54, "After 20 steps it predicts the next word of your cards' answers much better: the right "
+         "one is 2.44 times as likely as before."),
+        (4.0, 3.7, "better: the right one is 1.35 times as likely"),
+        (4.0, 3.9, "a little better: the right one is 1.11 times as likely"),
+        (4.0, 3.99, "as well as before"),
+        (3.0, 3.5, "worse: the right one is 1.65 times less likely"),
+    ],
+)  # fmt: skip
+def test_the_sentence_follows_from_the_losses(before: float, after: float, said: str) -> None:
+    outcome = outcome_of(SPEC, ended(before, after), [])
+    assert outcome is not None
+    assert said in outcome.sentence
+
+
+def test_without_two_finite_losses_nothing_is_claimed() -> None:
+    for before, after in ((None, 3.0), (3.0, None), (3.0, float("nan"))):
+        assert outcome_of(SPEC, ended(before, after), []) is None
+    assert next_experiment(SPEC, ended(3.0, None), "a-run", [SPEC]) is None
+
+
+def test_an_untrained_models_losses_are_not_given_a_meaning() -> None:
+    outcome = outcome_of(replace(SPEC, model=TINY_MODEL), ended(5.5, 5.1), [])
+    assert outcome is not None
+    assert "means nothing" in outcome.sentence
+
+
+def sample(tuned: str, *, base: str = "I see.") -> dict[str, str]:
+    return {
+        "prompt": "?",
+        "reference": "The rank counts 8 independent columns.",
+        "base": base,
+        "tuned": tuned,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("The rank counts 8 columns.", True),
+        ("8 independent columns, and no more than that", True),
+        ("The rank counts independent columns.", False),  # the number is missing
+        ("The rank is the number of rows.", False),
+        ("", False),
+    ],
+)
+def test_an_answer_holds_the_right_one_by_its_words_and_numbers(answer: str, right: bool) -> None:
+    assert holds(answer, sample("")["reference"]) is right
+
+
+def test_answers_are_counted_before_and_after() -> None:
+    right = "The rank counts 8 columns."
+    outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample(right), sample("No."), sample("No.", base=right)])
+    assert outcome is not None
+    assert outcome.answers == (
+        "It still gets facts wrong: 1 of its 3 sample answers holds half the words of the right answer "
+        "(1 before training)."
+    )
+
+
+def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:
+    state = ended(4.4, 3.5)
+    tried = [SPEC]
+    titles = []
+    while (found := next_experiment(SPEC, state, "a-run", tried)) and "expect=a-run" in found.address:
+        titles.append(found.title)
+        tried.append(
+            {
+                "rank": at_rank(SPEC, 1),
+                "bit": replace(SPEC, bits="bf16"),
+                "step": replace(SPEC, steps=80),
+            }[next(word for word in ("rank", "bit", "step") if word in found.title)]
+        )
+    assert titles == [
+        "Now rank 1, same seed: what do you expect?",
+        "Now 16-bit (bf16) weights, same seed: what do you expect?",
+        "Now 80 steps, same seed: what do you expect?",
+    ]
+    assert found is not None
+    assert found.address.startswith("/grid?")
+    assert "seeds=0,1,2" in found.address or "seeds" not in found.address  # three seeds may be the preset's
+
+
+def test_a_loss_that_rose_asks_about_the_learning_rate_first() -> None:
+    found = next_experiment(SPEC, ended(3.0, 3.4), "a-run", [SPEC])
+    assert found is not None
+    assert "learning_rate=0.0005" in found.address
+
+
+@pytest.mark.parametrize("variant", ["lora", "rslora"])
+def test_another_rank_keeps_the_scale(variant: Variant) -> None:
+    spec = replace(SPEC, rank=16, alpha=32, variant=variant)
+    assert at_rank(spec, 1).scaling == pytest.approx(spec.scaling)
+
+
+def test_named_modules_have_no_grid(tmp_path: Path) -> None:
+    spec = run_builders.finished(tmp_path, replace(SPEC, targets="q_proj")).spec
+    tried = [spec, at_rank(spec, 1), replace(spec, bits="bf16"), replace(spec, steps=80)]
+    assert next_experiment(spec, ended(4.4, 3.5), "a-run", tried) is None

@@ -1,0 +1,49 @@
+"""The head of the lab's pages: three tabs, the views of the open one, and ways back."""
+
+import re
+
+import pytest
+
+from lora_lab.settings.urls import LAB_PAGES, with_origin
+from lora_lab.views.tabs import origin_of, tabs
+from tests.visits import words
+
+PATHS = [path for _, views in LAB_PAGES for _, path in views]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_is_in_one_of_three_tabs_and_marks_where_it_is(path: str) -> None:
+    html = tabs(path, "Title", {})
+    assert re.findall(r'aria-label="Lab">(.*?)</nav>', html, re.S)[0].count("<a ") == 3
+    assert f'href="{path}" aria-current="page"' in html
+    assert html.count('aria-current="page"') + html.count('aria-current="true"') == 2
+
+
+def test_views_of_a_result_are_named_only_while_they_are_open() -> None:
+    assert "X-ray" not in words(tabs("/lab", "Lab", {}))
+    assert "X-ray" in words(tabs("/xray", "X-ray", {}))
+
+
+def test_a_concept_says_what_to_watch_and_leads_back() -> None:
+    found = origin_of({"from": "lora-rank"})
+    assert found is not None
+    assert found.address == "/concept?id=lora-rank"
+    assert "Note the held-out loss and the peak." in found.watch
+    assert "You came from Rank" in words(tabs("/memory", "Will it fit?", {"from": "lora-rank"}))
+
+
+def test_what_an_address_says_to_watch_is_shown_as_text() -> None:
+    html = tabs("/lab", "Lab", {"from": "lora-rank", "watch": "the <b>memory</b>" + "x" * 400})
+    assert "the &lt;b&gt;memory&lt;/b&gt;" in html
+    assert "x" * 301 not in html
+
+
+@pytest.mark.parametrize("written", ["", "7", "no-such-concept", "<script>"])
+def test_an_address_without_a_known_concept_shows_no_way_back(written: str) -> None:
+    assert "You came from" not in tabs("/lab", "Lab", {"from": written})
+
+
+def test_the_way_back_is_kept_in_other_addresses() -> None:
+    assert with_origin("/lab", {"from": "nf4"}) == "/lab?from=nf4"
+    assert with_origin("/lab?rank=2", {"from": "nf4", "watch": "it"}) == "/lab?rank=2&from=nf4&watch=it"
+    assert with_origin("/lab", {"from": "7", "to": "9"}) == "/lab"

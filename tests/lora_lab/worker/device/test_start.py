@@ -1,0 +1,96 @@
+"""A device that fails: the worker goes on with what works and says why."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.worker_process import worker_environment
+from lora_lab.spec import TINY_MODEL, Bits
+from lora_lab.worker.__main__ import start_failure
+from lora_lab.worker.device.gpu import choose_kernels
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, find_device, problem_with
+from lora_lab.worker.model.load import load_model
+from lora_lab.worker.training.memory_meter import is_out_of_memory
+from study.base.errors import LearnerError
+from tests.lora_lab.worker.builders import silent
+
+ROOT = Path(__file__).parents[4]
+CPU = torch.device("cpu")
+
+
+def test_a_device_that_cannot_compute_is_tried_before_it_is_used() -> None:
+    """A build for the CPU has no CUDA: the product fails as it does on a busy or unknown card."""
+    assert problem_with(torch.device("cuda", 0))
+
+
+def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for named in ("cuda:0", "no-such-device"):
+        monkeypatch.setenv(DEVICE_VARIABLE, named)
+        find_device.cache_clear()
+        with pytest.raises(LearnerError, match=f"{DEVICE_VARIABLE} names {named}") as raised:
+            find_device()
+        assert "Set LORA_STUDY_DEVICE to cpu" in raised.value.do_next
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
+    find_device.cache_clear()
+    assert find_device() == (CPU, None)
+    find_device.cache_clear()
+
+
+def test_a_worker_that_cannot_start_says_so_and_takes_jobs(tmp_path: Path, models_dir: Path) -> None:
+    """ "Preparing: Starting" must not be its last word."""
+    command = [sys.executable, "-m", "lora_lab.worker", "--home", str(tmp_path), "--models-dir"]
+    done = subprocess.run(
+        [*command, str(models_dir)],
+        cwd=ROOT,
+        env=worker_environment() | {DEVICE_VARIABLE: "cuda:0"},
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    state = LabHome(tmp_path).worker_state()
+    assert state["state"] == "no-model"
+    assert "cuda:0" in state["text"]
+    assert state["do_next"]
+
+
+def test_an_error_of_the_device_at_the_start_is_put_in_words() -> None:
+    out = start_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB"))
+    assert out.text == "There was not enough memory to load the default model."
+    busy = start_failure(
+        RuntimeError("CUDA error: all CUDA-capable devices are busy\nCUDA kernel errors ...")
+    )
+    assert busy.text.endswith("could not start (CUDA error: all CUDA-capable devices are busy).")
+    assert f"{DEVICE_VARIABLE}=cpu" in busy.do_next
+
+
+def test_the_drivers_own_lack_of_memory_is_known() -> None:
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
+    assert is_out_of_memory(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_attention_has_no_plans_by_length_and_sums_stay_wide() -> None:
+    choose_kernels()
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    assert torch.backends.cuda.flash_sdp_enabled()
+    assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+    assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+
+
+@pytest.mark.parametrize("bits", ["nf4-dq", "int8"])
+def test_a_model_asked_for_on_the_cpu_stays_there_beside_a_gpu(
+    bits: Bits, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a device map transformers loads quantized weights onto `cuda:0` as soon as there is one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    model = load_model(
+        TINY_MODEL, bits, compute_dtype=torch.float32, device=CPU, models_dir=models_dir, report=silent
+    )
+    assert {p.device for p in model.parameters()} == {CPU}

@@ -1,0 +1,271 @@
+"""The lab on a GPU, simulated: losses are those of the CPU, and no operator meets tensors of two devices."""
+
+import gc
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.memory.ledger import heaviest_row, predict
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.predicted_vs_measured import percent_above
+from lora_lab.runs.state import RunState, fold
+from lora_lab.spec import BITS, TINY_MODEL, Bits, Compute, RunSpec, Variant
+from lora_lab.worker import chat
+from lora_lab.worker.chat import ChatModel
+from lora_lab.worker.device import machine as this_machine
+from lora_lab.worker.device.gpu import free_bytes, live_bytes, workspace_bytes
+from lora_lab.worker.inspect import xray
+from lora_lab.worker.training.group import Group
+from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.packing import cut_to, encode
+from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.session import meter_for, open_session
+from tests.lora_lab.worker.builders import (
+    CPU,
+    Lab,
+    machine,
+    never,
+    open_lab,
+    rows_of,
+    silent,
+    small_dataset,
+    with_a_heavy_last_row,
+    with_adapter,
+)
+from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu, load
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+TINY = RunSpec(model=TINY_MODEL, steps=3, compute_dtype="fp32")
+LEDGER_PERCENT = 0.2
+WAITS_A_STEP = 3
+"""Loss, gradient norm, and transformers' look at the packed positions."""
+
+
+@pytest.fixture(scope="module")
+def gpu() -> SimulatedGpu:
+    """The simulated GPU; without a C++ compiler every test here fails with a sentence that says so."""
+    try:
+        return load()
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(gpu: SimulatedGpu) -> Iterator[None]:
+    workspace_bytes(DEVICE)
+    yield
+    gc.collect()
+    gpu.empty_cache()
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The simulated GPU is the device of this process, as a learner would name it."""
+    monkeypatch.setenv(this_machine.DEVICE_VARIABLE, f"{NAME}:0")
+    this_machine.find_device.cache_clear()
+    yield
+    this_machine.find_device.cache_clear()
+
+
+def losses(spec: RunSpec, compute: Compute, models_dir: Path, device: torch.device) -> list[float]:
+    lab = open_lab(spec, compute, models_dir, device=device, dataset=small_dataset())
+    return [result.loss for result in lab.train()]
+
+
+def on_the_device(lab: Lab) -> bool:
+    return all(p.device.type == NAME for p in lab.model.parameters())
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_run_has_the_cpus_losses_and_the_predicted_peak(bits: Bits, models_dir: Path) -> None:
+    """Bytes asked for are the ledger's within .2 %, and the workspaces of the products are not the run's."""
+    spec = replace(TINY, bits=bits)
+    expected = losses(spec, "fp32", models_dir, CPU)
+    gc.collect()
+    held_bytes = live_bytes(DEVICE) - workspace_bytes(DEVICE)
+    with OneDevice() as watch:
+        lab = open_lab(spec, "fp32", models_dir, device=DEVICE, dataset=small_dataset())
+        assert on_the_device(lab)
+        watch.waits.clear()
+        results = lab.train()
+
+    assert [result.loss for result in results] == pytest.approx(expected, abs=1e-5)
+    assert watch.waits.total() == WAITS_A_STEP * spec.steps
+    shape, rows = find_shape(TINY_MODEL), rows_of(lab)
+    predicted = predict(shape, spec, heaviest_row(shape, spec, rows, "fp32"), "fp32").total_bytes
+    assert abs(percent_above(results[-1].peak_bytes - held_bytes, predicted)) < LEDGER_PERCENT
+
+
+@pytest.mark.parametrize("bits", ["nf4-dq", "int8", "bf16", "hqq4"])
+@pytest.mark.parametrize("compute", ["bf16", "fp16"])
+def test_the_ledger_holds_in_16_bits_too(bits: Bits, compute: Compute, models_dir: Path) -> None:
+    gc.collect()
+    held_bytes = live_bytes(DEVICE) - workspace_bytes(DEVICE)
+    spec = replace(TINY, bits=bits, compute_dtype=compute, steps=2)
+    with OneDevice():
+        lab = with_a_heavy_last_row(
+            open_lab(spec, compute, models_dir, device=DEVICE, dataset=small_dataset())
+        )
+        results = lab.train()
+    shape, rows = find_shape(TINY_MODEL), rows_of(lab)
+    predicted = predict(shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute).total_bytes
+    assert abs(percent_above(results[-1].peak_bytes - held_bytes, predicted)) < LEDGER_PERCENT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variant": "dora", "bits": "bf16"},
+        {"variant": "dora", "bits": "int8"},
+        {"variant": "dora", "bits": "nf4-dq"},
+        {"variant": "dora", "bits": "hqq4"},
+        {"checkpointing": True, "bits": "nf4-dq"},
+        {"optimizer": "adamw8bit", "bits": "nf4-dq", "rank": 64},
+    ],
+    ids=lambda changes: " ".join(map(str, changes.values())),
+)
+def test_variants_have_the_cpus_losses(changes: dict[str, Any], models_dir: Path) -> None:
+    spec = replace(TINY, **changes)
+    with OneDevice():
+        found = losses(spec, "fp32", models_dir, DEVICE)
+    assert found == pytest.approx(losses(spec, "fp32", models_dir, CPU), abs=1e-5)
+
+
+def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str, list[float]]:
+    session = open_session(TINY_MODEL, bits, machine("fp32", device), models_dir=models_dir, report=silent)
+    specs = [replace(TINY, bits=bits, rank=rank, alpha=2.0 * rank) for rank in (2, 4, 8, 16)]
+    group = Group(session, specs, find_shape(TINY_MODEL))
+    encoded = [encode(session.tokenizer, example) for example in small_dataset().train]
+    examples = cut_to(encoded, TINY.seq_len_tokens)
+    assert group.agrees_with_library(examples[:2])
+    found: dict[str, list[float]] = {}
+    train_group(
+        group,
+        examples,
+        meter=meter_for(group.model, session.machine),
+        on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
+        should_stop=lambda cell: False,
+        on_end=lambda cell, error: None,
+    )
+    found["held out"] = group.held_out_losses([None, *group.cells], examples[:4])
+    return found
+
+
+@pytest.mark.parametrize("bits", ["nf4-dq", "int8", "bf16", "fp32", "hqq4"])
+def test_a_group_of_four_has_the_cpus_losses(bits: Bits, models_dir: Path) -> None:
+    """PEFT leaves the second adapter on an HQQ layer on the CPU (worker/model/quantization.py)."""
+    with OneDevice():
+        found = group_losses(bits, models_dir, DEVICE)
+    expected = group_losses(bits, models_dir, CPU)
+    assert {name: pytest.approx(values, abs=2e-5) for name, values in expected.items()} == found
+
+
+def finished(spec: RunSpec, folder: Path, models_dir: Path, minute: int = 0) -> tuple[RunFolder, RunState]:
+    run = create_run(folder / "runs", spec, small_dataset(), now=NOW.replace(minute=minute))
+    execute(run, LabHome(folder), models_dir, app_is_gone=never)
+    return run, fold(run.events())
+
+
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize(("bits", "variant"), [("nf4-dq", "lora"), ("int8", "dora"), ("hqq4", "lora")])
+def test_runs_chat_and_xray_work_on_quantized_layers(
+    bits: Bits, variant: Variant, tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the GPU lacks the memory for a decoded copy, so layers stay quantized in the chat."""
+    monkeypatch.setattr(chat, "DENSE_SHARE", 0.0)
+    runs = []
+    with OneDevice():
+        for number in range(2):
+            spec = replace(TINY, bits=bits, variant=variant, rank=4 + number)
+            run, state = finished(spec, tmp_path, models_dir, number)
+            assert state.status == "finished", state.failure
+            assert state.started is not None
+            assert state.started["device"]["type"] == NAME
+            runs.append(run)
+        model = ChatModel(models_dir)
+        arms = model.arms(runs, lambda **values: None)
+        answered = list(islice(model.answers(arms, "What is 2 + 2?", seed=1, temperature=0.7), 3))
+        assert set(answered[-1]) == {"base", *(run.run_id for run in runs)}
+        looked = xray.inspect(
+            {"run": str(runs[0].path)}, models_dir, LabHome(tmp_path), lambda *a, **values: None
+        )
+    assert looked["modules"]
+
+
+@pytest.mark.usefixtures("chosen")
+def test_a_run_keeps_the_four_figures_of_the_gpus_memory(tmp_path: Path, models_dir: Path) -> None:
+    _, state = finished(replace(TINY, bits="nf4-dq"), tmp_path, models_dir)
+    figures = state.gpu_memory
+    assert figures is not None
+    assert state.peak_bytes == figures["requested"] - figures["workspaces"]
+    assert figures["requested"] <= figures["allocated"] <= figures["reserved"] < figures["device"]
+
+
+@pytest.mark.usefixtures("chosen")
+def test_a_run_that_exceeds_the_gpus_memory_says_what_to_lower(
+    tmp_path: Path, models_dir: Path, gpu: SimulatedGpu
+) -> None:
+    gc.collect()
+    gpu.set_limit_bytes(gpu.memory_stats()["allocated_bytes.all.current"] + 10**6)
+    try:
+        _, state = finished(replace(TINY, bits="bf16", batch=8), tmp_path, models_dir)
+    finally:
+        gpu.set_limit_bytes(0)
+    assert state.failure is not None
+    assert state.failure["cause"] == "out-of-memory"
+    assert "a batch of 4 instead of 8" in state.failure["do_next"]
+
+
+def test_what_the_allocator_keeps_is_free_for_the_next_run() -> None:
+    before = free_bytes(DEVICE)
+    tensor = torch.empty(64 * 2**20, dtype=torch.uint8, device=DEVICE)
+    assert free_bytes(DEVICE) < before - 60 * 2**20
+    del tensor
+    assert free_bytes(DEVICE) == pytest.approx(before, abs=2 * 2**20)
+
+
+def test_chat_decides_by_the_gpus_memory(gpu: SimulatedGpu, models_dir: Path) -> None:
+    """A machine may have more memory than its GPU: there the decoded copy would not fit."""
+
+    def quantized_after(free: int) -> bool:
+        session = open_session(
+            TINY_MODEL, "nf4", machine("bf16", DEVICE), models_dir=models_dir, report=silent
+        )
+        gpu.empty_cache()
+        gpu.taken_bytes = free_bytes(DEVICE) - free
+        try:
+            chat.decode_once(session.base, torch.bfloat16)
+        finally:
+            gpu.taken_bytes = 0
+        return any(type(layer).__name__ == "Linear4bit" for layer in session.base.modules())
+
+    assert not quantized_after(10**9)
+    assert quantized_after(10**5)
+
+
+def test_fp16_computes_a_step_again_until_its_gradient_is_finite(models_dir: Path) -> None:
+    """With a scale of 2**16 the first gradients overflow; no step is lost, and losses are near fp32's."""
+    spec = replace(TINY, bits="nf4", steps=4, compute_dtype="fp16")
+    with OneDevice():
+        found = losses(spec, "fp16", models_dir, DEVICE)
+    assert found == pytest.approx(losses(spec, "fp32", models_dir, CPU), abs=5e-3)
+
+
+def test_reattached_runs_measure_alike(models_dir: Path) -> None:
+    """The workspaces come with the first product: the first run of a process is not charged for them."""
+    session = open_session(TINY_MODEL, "nf4", machine("fp32", DEVICE), models_dir=models_dir, report=silent)
+    first = with_adapter(session, TINY, small_dataset())
+    peaks = [first.train()[-1].peak_bytes]
+    session.base = first.model.unload()
+    del first
+    gc.collect()
+    peaks.append(with_adapter(session, TINY, small_dataset()).train()[-1].peak_bytes)
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.002)

@@ -1,0 +1,70 @@
+"""Every wrong answer has one misconception, every misconception is met in two places or more."""
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import yaml
+
+import lora_lab.quantities  # noqa: F401 - families compute with the lab's quantities
+from quizzes.bank.bank import QUESTIONS_DIR
+from quizzes.bank.misconceptions import by_slug, load_misconceptions
+from quizzes.families import FAMILIES
+from study.content.concepts import load_concepts
+from study.content.yaml_reader import ContentError
+
+DRAWS = 120
+
+
+def written(value: Any) -> list[str]:
+    """List the slugs in a file of questions."""
+    if isinstance(value, list):
+        return [slug for part in value for slug in written(part)]
+    if not isinstance(value, dict):
+        return []
+    own = [str(value["misconception"]).partition(":")[0]] if "misconception" in value else []
+    return own + [slug for part in value.values() for slug in written(part)]
+
+
+def places() -> Counter[str]:
+    """Count the places of each slug: wrong answers in questions, and families."""
+    found: Counter[str] = Counter()
+    for path in QUESTIONS_DIR.glob("*.yaml"):
+        found.update(written(yaml.safe_load(path.read_text("utf-8"))))
+    for family in FAMILIES.values():
+        found.update({slip.id for seed in range(DRAWS) for slip in family.draw(Random(seed)).wrong})
+    return found
+
+
+PLACES = places()
+
+
+def test_every_wrong_answer_has_a_misconception() -> None:
+    assert sorted(set(PLACES) - set(by_slug())) == []
+
+
+def test_no_slug_belongs_to_two_misconceptions() -> None:
+    counted = Counter(slug for each in load_misconceptions() for slug in each.slugs)
+    assert [slug for slug, count in counted.items() if count > 1] == []
+
+
+def test_every_misconception_is_met_in_two_places_or_more() -> None:
+    met = {each.id: sum(PLACES[slug] for slug in each.slugs) for each in load_misconceptions()}
+    assert [name for name, count in met.items() if count < 2] == []
+
+
+def test_there_are_about_a_hundred_and_fifty_and_each_leads_to_a_page() -> None:
+    found = load_misconceptions()
+    assert 100 <= len(found) <= 170
+    assert {each.concept for each in found} <= set(load_concepts().by_id)
+    assert len({each.name for each in found}) == len(found)
+
+
+def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    entry = {"id": "twice", "name": "count twice", "concept": "lora-rank", "slugs": ["a"]}
+    path = tmp_path / "misconceptions.yaml"
+    path.write_text(yaml.safe_dump({"misconceptions": [entry, entry]}), "utf-8")
+    with pytest.raises(ContentError, match="twice"):
+        load_misconceptions(path)

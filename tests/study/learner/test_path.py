@@ -1,0 +1,35 @@
+"""The guided path: its order, what is next, and where a concept's page leads on to."""
+
+from study.content.concepts import ConceptMap, load_concepts
+from study.learner.path import concept_after, follow_path, path_ids
+
+
+def test_the_path_names_eight_to_ten_concepts_in_an_order_that_the_map_allows() -> None:
+    concepts = load_concepts()
+    assert 8 <= len(path_ids()) <= 10
+    for place, concept_id in enumerate(path_ids()):
+        later = set(path_ids()[place + 1 :])
+        assert not later & set(_all_before(concepts, concept_id))
+
+
+def _all_before(concepts: ConceptMap, concept_id: str) -> set[str]:
+    direct = set(concepts.by_id[concept_id].prerequisites)
+    return direct.union(*(_all_before(concepts, before) for before in direct))
+
+
+def test_the_first_step_that_is_not_done_is_next() -> None:
+    first, second, third = path_ids()[:3]
+    states = {step.concept.id: step.state for step in follow_path(load_concepts(), {first, third})}
+    assert (states[first], states[second], states[third]) == ("done", "next", "done")
+    assert {step.state for step in follow_path(load_concepts(), set(path_ids()))} == {"done"}
+
+
+def test_a_concept_leads_on_to_the_path_and_then_to_what_builds_on_it() -> None:
+    concepts, ids = load_concepts(), path_ids()
+    after = concept_after(concepts, ids[0], set())
+    assert after is not None
+    assert after.id == ids[1]
+    beyond = concept_after(concepts, "lora-update", set(ids))
+    assert beyond is not None
+    assert "lora-update" in beyond.prerequisites
+    assert concept_after(concepts, ids[0], set(concepts.by_id)) is None

@@ -1,0 +1,69 @@
+"""The introduction's data: its numbers hold, its figures exist, and every phrase sets what its figure has."""
+
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from lora_lab.figures import FIGURES
+from study.content.evidence import broken_claims
+from study.figures.controls import controls_of, settings_from
+from study.lessons.introduction import IntroductionStep, introduction
+from study.lessons.lesson import LESSONS_DIR, read_lesson
+from study.text.computed_text import PLACEHOLDER, figure_setting
+
+WITH_A_FIGURE = [step for step in introduction() if step.figure]
+
+
+def test_the_introduction_has_six_steps_and_ends_in_a_run() -> None:
+    assert len(introduction()) == 6
+    assert [step.runs for step in introduction()] == [False] * 5 + [True]
+
+
+def test_every_number_of_the_introduction_is_computed() -> None:
+    assert broken_claims((step.id, step.evidence) for step in introduction()) == []
+
+
+def test_the_right_choice_is_not_always_at_the_same_place() -> None:
+    assert len({step.right for step in WITH_A_FIGURE}) == 3
+
+
+@pytest.mark.parametrize("step", introduction(), ids=lambda step: step.id)
+def test_a_step_is_short(step: IntroductionStep) -> None:
+    assert 30 <= len(step.text.split()) <= 60
+
+
+@pytest.mark.parametrize("step", WITH_A_FIGURE, ids=lambda step: step.id)
+def test_a_step_and_its_phrases_set_what_the_figure_has(step: IntroductionStep) -> None:
+    figure = FIGURES[step.figure]
+    controls = dict(controls_of(figure.settings))
+    phrases = [figure_setting(match) for match in PLACEHOLDER.finditer(step.text)]
+    asked = [dict(step.settings), *(dict(parse_qsl(each.settings)) for each in phrases if each)]
+    for settings in asked:
+        assert settings.keys() <= controls.keys()
+        settings_from(figure.settings, settings)
+        for name, value in settings.items():
+            stops = getattr(controls[name], "stops", ())
+            assert not stops or int(value) in stops
+    assert not step.play or step.play in controls
+
+
+@pytest.mark.parametrize("path", sorted(LESSONS_DIR.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_lessons_phrases_set_what_its_figure_has(path: Path) -> None:
+    lesson = read_lesson(path, lambda preset: None)
+    figure = FIGURES.get(lesson.visualize.figure)
+    texts = (lesson.learn.takeaway, *lesson.learn.paragraphs, lesson.visualize.do, lesson.visualize.notice)
+    for match in (match for text in texts for match in PLACEHOLDER.finditer(text)):
+        if (phrase := figure_setting(match)) is not None:
+            assert figure is not None
+            settings = dict(parse_qsl(phrase.settings))
+            controls = dict(controls_of(figure.settings))
+            assert settings.keys() <= controls.keys()
+            settings_from(figure.settings, settings)
+            for name, value in settings.items():
+                assert not (stops := getattr(controls[name], "stops", ())) or int(value) in stops
+
+
+def test_six_lessons_at_least_let_their_words_move_the_figure() -> None:
+    assert sum("[[set " in path.read_text("utf-8") for path in LESSONS_DIR.glob("*.yaml")) >= 6

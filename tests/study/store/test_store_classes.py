@@ -1,0 +1,260 @@
+"""Classes in the store: an answer is stored once, closed rounds refuse, a class goes as a whole."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from classroom.activities.room import open_round
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from study.store import Store, open_store
+from study.store.class_schema import CLASS_TABLES, class_rooms
+from study.store.classes import ClassAnswer, ClassRoom, ClassTransaction, Recorded
+
+VOTE = {"position": 0, "phase": "vote"}
+
+
+@pytest.fixture
+def room(now: datetime) -> ClassRoom:
+    return ClassRoom(
+        id="room",
+        code="123456",
+        plan_id="opener",
+        title="Opener",
+        options={"names": "drawn"},
+        opened_at=now,
+        names_until=now + timedelta(days=30),
+    )
+
+
+def do(store: Store, *jobs: Callable[[ClassTransaction], Any]) -> list[Any]:
+    results = store.classes.transact(jobs)
+    for result in results:
+        if isinstance(result, LearnerError):
+            raise result
+    return results
+
+
+def fill(store: Store, room: ClassRoom, now: datetime) -> str:
+    """A room in its first vote with one student; returns the student's id."""
+    [_, _, student] = do(
+        store,
+        lambda t: t.open_room(room, [{"kind": "talk"}]),
+        lambda t: t.append(room.id, "step", VOTE, after=0, at=now),
+        lambda t: t.join(room.id, f"device-{room.id}", "Amber Fox", at=now),
+    )
+    return str(student.id)
+
+
+def answer(student: str, now: datetime, *, answer_id: str = "a1", option: str = "right") -> ClassAnswer:
+    return ClassAnswer(
+        id=answer_id,
+        student_id=student,
+        position=0,
+        round=1,
+        value={"option": option},
+        confidence="sure",
+        at=now,
+    )
+
+
+def send(store: Store, given: ClassAnswer, room_id: str = "room") -> Recorded:
+    [recorded] = do(store, lambda t: t.answer(room_id, given, open_at=open_round))
+    assert isinstance(recorded, Recorded)
+    return recorded
+
+
+def add_key(room: ClassRoom, now: datetime, transaction: ClassTransaction) -> None:
+    transaction.add_key(room.id, f"hash-{room.id}", at=now)
+
+
+def counts(store: Store) -> dict[str, int]:
+    with store.database.read() as connection:
+        return {
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in CLASS_TABLES
+        }
+
+
+def test_an_answer_sent_again_is_stored_once(store: Store, room: ClassRoom, now: datetime) -> None:
+    student = fill(store, room, now)
+    assert send(store, answer(student, now)).outcome == "stored"
+    again = send(store, answer(student, now + timedelta(seconds=5), option="slip"))
+    assert (again.outcome, again.answer) == ("repeated", answer(student, now))
+    other = send(store, answer(student, now, answer_id="a2", option="slip"))
+    assert (other.outcome, other.answer) == ("answered", answer(student, now))
+    assert counts(store)["class_answers"] == 1
+
+
+def test_another_students_answer_id_is_refused(store: Store, room: ClassRoom, now: datetime) -> None:
+    student = fill(store, room, now)
+    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    send(store, answer(student, now))
+    with pytest.raises(LearnerError, match="id is taken"):
+        send(store, answer(second.id, now))
+
+
+def test_an_answer_after_closing_is_late_and_not_stored(store: Store, room: ClassRoom, now: datetime) -> None:
+    student = fill(store, room, now)
+    do(store, lambda t: t.append("room", "step", {"position": 0, "phase": "advice"}, after=1, at=now))
+    assert send(store, answer(student, now)).outcome == "late"
+    do(store, lambda t: t.append("room", "step", VOTE, after=2, at=now))
+    do(store, lambda t: t.append("room", "lock", {"on": True}, after=3, at=now))
+    assert send(store, answer(student, now)).outcome == "stored"
+    do(store, lambda t: t.append("room", "end", {}, after=4, at=now))
+    assert send(store, answer(student, now, answer_id="a3")).outcome == "answered"
+
+
+def test_two_presses_on_next_make_one_step(store: Store, room: ClassRoom, now: datetime) -> None:
+    fill(store, room, now)
+    press = [lambda t: t.append("room", "step", VOTE, after=1, at=now)] * 2
+    first, second = store.classes.transact(press)
+    assert first.number == 2
+    assert isinstance(second, LearnerError)
+    record = store.classes.record("123456")
+    assert record is not None
+    assert [event.number for event in record.events] == [1, 2]
+
+
+def test_a_refused_write_leaves_its_neighbours_stored(store: Store, room: ClassRoom, now: datetime) -> None:
+    student = fill(store, room, now)
+
+    def refused(transaction: ClassTransaction) -> None:
+        transaction.rename(student, "Changed")
+        raise LearnerError("No.", do_next="Stop.")
+
+    results = store.classes.transact(
+        [refused, lambda t: t.answer("room", answer(student, now), open_at=open_round)]
+    )
+    assert isinstance(results[0], LearnerError)
+    record = store.classes.record("123456")
+    assert record is not None
+    assert (record.students[0].name, len(record.answers)) == ("Amber Fox", 1)
+
+
+def test_any_other_failure_stores_nothing_of_the_batch(store: Store, room: ClassRoom, now: datetime) -> None:
+    student = fill(store, room, now)
+
+    def broken(_: ClassTransaction) -> None:
+        raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        store.classes.transact([lambda t: t.answer("room", answer(student, now), open_at=open_round), broken])
+    assert counts(store)["class_answers"] == 0
+
+
+def test_the_same_device_is_the_same_student(store: Store, room: ClassRoom, now: datetime) -> None:
+    student = fill(store, room, now)
+    [again, other] = do(
+        store,
+        lambda t: t.join("room", "device-room", "Another Name", at=now),
+        lambda t: t.join("room", "device-2", "Calm Owl", at=now),
+    )
+    assert (again.id, again.name) == (student, "Amber Fox")
+    assert other.number == 2
+
+
+def test_threads_that_join_and_answer_at_once_lose_nothing(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    fill(store, room, now)
+
+    def play(number: int) -> None:
+        [student] = do(store, lambda t: t.join("room", f"d{number}", f"Name {number}", at=now))
+        for _ in range(3):
+            send(store, answer(student.id, now, answer_id=f"answer-{number}"))
+
+    threads = [threading.Thread(target=play, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (counts(store)["class_students"], counts(store)["class_answers"]) == (13, 12)
+
+
+def test_a_class_is_there_after_a_restart(
+    store: Store, settings: Settings, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    send(store, answer(student, now))
+    before = store.classes.record("123456")
+    store.close()
+    opened = open_store(settings.database_url)
+    assert before is not None
+    assert opened.classes.record("123456") == before
+    assert [found.code for found in opened.classes.rooms()] == ["123456"]
+    opened.close()
+
+
+def test_a_deleted_class_leaves_nothing_and_its_neighbour_stays(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    other = ClassRoom(**{**vars(room), "id": "other", "code": "654321"})
+    for each in (room, other):
+        student = fill(store, each, now)
+        send(store, answer(student, now, answer_id=f"of-{each.id}"), each.id)
+        do(store, partial(add_key, each, now))
+    assert set(counts(store).values()) == {2}
+    do(store, lambda t: t.delete_room("room"))
+    assert set(counts(store).values()) == {1}
+    assert store.classes.record("123456") is None
+    with pytest.raises(LearnerError, match="deleted"):
+        do(store, lambda t: t.append("room", "step", VOTE, after=1, at=now))
+
+
+def test_every_table_of_a_class_points_to_its_room() -> None:
+    for table in CLASS_TABLES[1:]:
+        assert any(key.column.table is class_rooms for key in table.foreign_keys), table.name
+
+
+def test_names_go_after_their_time_and_on_request(store: Store, room: ClassRoom, now: datetime) -> None:
+    fill(store, room, now)
+    assert do(store, lambda t: t.forget_names(now=now + timedelta(days=29))) == [0]
+    assert do(store, lambda t: t.forget_names(now=now + timedelta(days=30))) == [1]
+    record = store.classes.record("123456")
+    assert record is not None
+    assert record.students[0].name == ""
+    other = ClassRoom(**{**vars(room), "id": "other", "code": "654321"})
+    fill(store, other, now)
+    assert do(store, lambda t: t.forget_names(now=now, room_id="other")) == [1]
+
+
+def test_revoked_keys_are_no_longer_live(store: Store, room: ClassRoom, now: datetime) -> None:
+    fill(store, room, now)
+    do(store, lambda t: t.add_key("room", "hash", at=now))
+    assert store.classes.live_keys() == {"hash": "room"}
+    do(store, lambda t: t.revoke_keys("room", at=now))
+    assert store.classes.live_keys() == {}
+
+
+def test_deleting_a_profile_leaves_classes_alone(
+    store: Store, room: ClassRoom, ana: str, now: datetime
+) -> None:
+    fill(store, room, now)
+    store.profiles.erase(ana)
+    assert counts(store)["class_students"] == 1
+
+
+def test_a_room_needs_a_code_of_its_own(store: Store, room: ClassRoom, now: datetime) -> None:
+    fill(store, room, now)
+    with store.database.write() as connection, pytest.raises(Exception, match="UNIQUE"):
+        connection.execute(insert(class_rooms).values(**{**vars(room), "id": "x"}))
+
+
+def test_a_step_between_two_answers_of_one_commit_closes_the_round_for_the_second(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    results = do(
+        store,
+        lambda t: t.answer("room", answer(student, now), open_at=open_round),
+        lambda t: t.append("room", "step", {"position": 0, "phase": "advice"}, after=1, at=now),
+        lambda t: t.answer("room", answer(second.id, now, answer_id="a2"), open_at=open_round),
+    )
+    assert [results[0].outcome, results[2].outcome] == ["stored", "late"]
