@@ -65,6 +65,13 @@ test-postgres: $(VENV)/.dev-installed
 	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
 	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
 
+fuzz: $(VENV)/.dev-installed
+	FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+test-postgres: $(VENV)/.dev-installed
+	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
+	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
+
 screenshots: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
 	$(CACHED_MODELS) $(BIN)/python -m tests.browser.screenshots $(ARGS)
