@@ -108,7 +108,7 @@ def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
         ),
         "locked": ("another program holds it", "Close that program, then try again."),
         "damaged": (
-            "it is damaged or isn't a database",
+            "it is damaged or not a database",
             "Restore a backup, or choose another folder with --data-folder."
             " Check DATABASE_URL if you set it.",
         ),

@@ -116,7 +116,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> 
 @pytest.mark.parametrize(
     ("url", "what"),
     [
-        ("sqlite:///{folder}/not-a-database", "it is damaged or is no database"),
+        ("sqlite:///{folder}/not-a-database", "it is damaged or not a database"),
         ("sqlite:///{folder}/no/such/folder/x.sqlite3", "it can't be written to, or its folder is missing"),
         ("nonsense", "the given DATABASE_URL can't be opened"),
         ("postgresql+nodriver://ana:secret@host/study", "nodriver"),

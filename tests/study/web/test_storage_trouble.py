@@ -172,7 +172,7 @@ def test_a_damaged_database_starts_the_app_and_its_backup_is_one_press_away(
     with started(home) as (app, address):
         status, page = text_of(address)
         assert status == 503
-        assert "it is damaged or isn't a database" in page
+        assert "it is damaged or not a database" in page
         assert "Restore the backup of 4 March, 10:00 UTC" in page
         text_of(f"{address}/rescue", choice="restore", name=backup.name)
         assert ready(app)
